@@ -1,0 +1,33 @@
+//! Turns the contract in `proto/` into code, without protoc: protox parses, tonic generates.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+/// Messages that carry secrets: their `Debug` is written by hand in `proto/lib.rs`, and a test there
+/// holds this list against the fields marked `debug_redact`.
+const REDACTED: [&str; 2] = ["hearth.v1.RegistryCredential", "hearth.v1.GitCredential"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto/hearth/v1");
+    let mut files = fs::read_dir("proto/hearth/v1")?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    files.sort();
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_source_info(true).include_imports(true);
+    compiler.open_files(files)?;
+
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(
+        out.join("hearth_descriptor.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
+    let descriptors = compiler.file_descriptor_set();
+    debug_assert!(descriptors.encoded_len() > 0);
+    tonic_prost_build::configure()
+        .skip_debug(REDACTED)
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The gRPC contract of hearth.
+//!
+//! [`v1`] is generated from `proto/hearth/v1/*.proto`; the comments there are the documentation.
+//! [`FILE_DESCRIPTOR_SET`] serves reflection and JSON.
+
+use std::fmt;
+
+/// Messages, clients and servers of the package `hearth.v1`.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    unused_qualifications,
+    reason = "generated; buf lint demands a comment on everything in the contract itself"
+)]
+pub mod v1 {
+    tonic::include_proto!("hearth.v1");
+}
+
+/// The contract as an encoded `google.protobuf.FileDescriptorSet`, imports and comments included.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/hearth_descriptor.bin"));
+
+/// What stands in place of a secret.
+const REDACTED: &str = "[redacted]";
+
+// The messages are taken apart field by field, so that a new field stops the build here and somebody
+// decides whether it may be printed.
+impl fmt::Debug for v1::RegistryCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            registry,
+            username,
+            password: _,
+        } = self;
+        f.debug_struct("RegistryCredential")
+            .field("registry", registry)
+            .field("username", username)
+            .field("password", &REDACTED)
+            .finish()
+    }
+}
+
+impl fmt::Debug for v1::GitCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            host,
+            username,
+            password: _,
+        } = self;
+        f.debug_struct("GitCredential")
+            .field("host", host)
+            .field("username", username)
+            .field("password", &REDACTED)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::{FILE_DESCRIPTOR_SET, v1};
+
+    #[test]
+    fn messages_with_secrets_print_redacted() {
+        let request = v1::StartAttemptRequest {
+            registry_credential: Some(v1::RegistryCredential {
+                registry: "registry.example".into(),
+                username: "robot".into(),
+                password: "planted-registry-secret".into(),
+            }),
+            git_credential: Some(v1::GitCredential {
+                host: "git.example".into(),
+                username: "x-access-token".into(),
+                password: "planted-git-secret".into(),
+            }),
+            ..Default::default()
+        };
+        let printed = format!("{request:?} {request:#?}");
+        assert!(printed.contains("registry.example") && printed.contains("git.example"));
+        assert!(!printed.contains("planted"), "{printed}");
+    }
+
+    /// A field marked `debug_redact` in a message whose `Debug` is still generated would print.
+    #[test]
+    fn every_redacted_field_is_in_a_message_that_is_redacted_by_hand() {
+        let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("a descriptor set");
+        let redacted: Vec<_> = set
+            .file
+            .iter()
+            .flat_map(|file| &file.message_type)
+            .filter(|message| {
+                message.field.iter().any(|field| {
+                    field
+                        .options
+                        .as_ref()
+                        .is_some_and(|options| options.debug_redact())
+                })
+            })
+            .map(|message| message.name())
+            .collect();
+        assert_eq!(redacted, ["RegistryCredential", "GitCredential"]);
+    }
+}

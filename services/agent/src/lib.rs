@@ -1,0 +1,1 @@
+//! The hearth agent: prepares and runs workspaces on one node.

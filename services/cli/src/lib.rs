@@ -1,0 +1,1 @@
+//! hearth: the command line client.

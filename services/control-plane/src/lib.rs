@@ -1,0 +1,1 @@
+//! The hearth control plane: the service clients talk to.

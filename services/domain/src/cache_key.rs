@@ -1,0 +1,168 @@
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::sha256_hex;
+
+/// Version of the rules by which inputs are chosen and written down. A change of the rules is a new
+/// version, so that keys made by different rules never meet.
+const VERSION: &str = "k1";
+
+/// Digest of everything that determines an image: `k1:` and 64 hex digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CacheKey(String);
+
+/// The text is no cache key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no cache key of the form k1:<64 hex digits>")]
+pub struct KeyParseError(String);
+
+impl CacheKey {
+    /// The whole text, version included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 16 hex digits, as used in tags.
+    pub fn short(&self) -> &str {
+        let hex = VERSION.len() + 1;
+        &self.0[hex..hex + 16]
+    }
+}
+
+impl FromStr for CacheKey {
+    type Err = KeyParseError;
+
+    fn from_str(text: &str) -> Result<Self, KeyParseError> {
+        let hex = text
+            .strip_prefix(VERSION)
+            .and_then(|rest| rest.strip_prefix(':'));
+        let valid = hex.is_some_and(|hex| {
+            hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        });
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(KeyParseError(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Kinds of inputs of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// A property of the configuration that shapes the image.
+    Config,
+    /// A Dockerfile.
+    Dockerfile,
+    /// A file that a build can see.
+    File,
+    /// A build argument.
+    BuildArg,
+    /// A base image; the value is the digest that its name resolved to.
+    BaseImage,
+    /// A feature, local or from a registry.
+    Feature,
+    /// `os/architecture`.
+    Platform,
+    /// A tool whose version changes the image.
+    Tool,
+    /// Something outside the repository that cannot be pinned down.
+    Remote,
+}
+
+/// Every input of an image with its own digest or value. Its canonical form is JSON without white space and
+/// with sorted keys; the SHA-256 of those bytes is the key:
+///
+/// ```text
+/// {"version":"k1","inputs":{"<kind>":{"<name>":"<digest or value>"}}}
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyManifest {
+    version: String,
+    inputs: BTreeMap<Input, BTreeMap<String, String>>,
+}
+
+impl Default for KeyManifest {
+    fn default() -> Self {
+        Self {
+            version: VERSION.to_owned(),
+            inputs: BTreeMap::new(),
+        }
+    }
+}
+
+impl KeyManifest {
+    /// Adds an input. The same input twice counts once.
+    pub fn insert(&mut self, kind: Input, name: impl Into<String>, value: impl Into<String>) {
+        self.inputs
+            .entry(kind)
+            .or_default()
+            .insert(name.into(), value.into());
+    }
+
+    /// The inputs of one kind, by name.
+    pub fn inputs(&self, kind: Input) -> impl Iterator<Item = (&str, &str)> {
+        self.inputs
+            .get(&kind)
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The bytes that the key is the digest of.
+    pub fn canonical_json(&self) -> String {
+        // Maps with string keys and string values always serialise.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The key.
+    pub fn key(&self) -> CacheKey {
+        CacheKey(format!("{VERSION}:{}", sha256_hex(self.canonical_json())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_known_manifest_never_changes() {
+        let mut manifest = KeyManifest::default();
+        manifest.insert(Input::Platform, "platform", "linux/amd64");
+        manifest.insert(Input::Config, "remoteUser", "\"dev\"");
+        assert_eq!(
+            manifest.canonical_json(),
+            r#"{"version":"k1","inputs":{"config":{"remoteUser":"\"dev\""},"platform":{"platform":"linux/amd64"}}}"#
+        );
+        assert_eq!(
+            manifest.key().as_str(),
+            format!("k1:{}", sha256_hex(manifest.canonical_json()))
+        );
+    }
+
+    #[test]
+    fn the_order_in_which_inputs_are_found_does_not_matter() {
+        let (mut one, mut two) = (KeyManifest::default(), KeyManifest::default());
+        one.insert(Input::File, "a", "1");
+        one.insert(Input::File, "b", "2");
+        two.insert(Input::File, "b", "2");
+        two.insert(Input::File, "a", "1");
+        assert_eq!(one.key(), two.key());
+    }
+
+    #[test]
+    fn a_key_reads_back() {
+        let key = KeyManifest::default().key();
+        assert_eq!(key.as_str().parse(), Ok(key.clone()));
+        assert_eq!(key.short().len(), 16);
+        assert!("k2:00".parse::<CacheKey>().is_err());
+    }
+}

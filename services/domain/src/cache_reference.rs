@@ -1,0 +1,253 @@
+use std::{fmt, str::FromStr};
+
+use crate::{CacheKey, ConfigName, Repository, digest::sha256_hex};
+
+/// Longest tag that the OCI distribution spec allows.
+const MAX_TAG: usize = 128;
+/// Tag of the newest image of the default configuration. Other tools pull it, so it never changes.
+const BASE_TAG: &str = "devcontainer-cache";
+const BUILD_CACHE: &str = "buildcache";
+/// `-` and an architecture: none that OCI knows is longer than `mips64p32le`.
+const MAX_ARCH_SUFFIX: usize = 12;
+/// `-k` and 16 hex digits; longer than `-buildcache`.
+const MAX_KIND_SUFFIX: usize = 18;
+const GHCR: &str = "ghcr.io";
+
+/// The registry that caches live in: `host[:port][/prefix]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CacheRegistry {
+    host: String,
+    prefix: Option<String>,
+}
+
+/// Why a text names no registry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no registry of the form host[:port][/prefix], in lower case and without a scheme"
+)]
+pub struct RegistryParseError(String);
+
+/// A repository that this registry does not cache for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{host} repositories are not cached in {GHCR}, which belongs to GitHub repositories: configure another registry"
+)]
+pub struct NotCacheable {
+    host: String,
+}
+
+impl CacheRegistry {
+    /// `host[:port]`.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl FromStr for CacheRegistry {
+    type Err = RegistryParseError;
+
+    fn from_str(text: &str) -> Result<Self, RegistryParseError> {
+        let (host, prefix) = match text.split_once('/') {
+            Some((host, prefix)) => (host, Some(prefix)),
+            None => (text, None),
+        };
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        };
+        let good_host = !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
+            && port.is_none_or(|port| port.parse::<u16>().is_ok());
+        if !good_host || prefix.is_some_and(|prefix| !prefix.split('/').all(is_path_component)) {
+            return Err(RegistryParseError(text.to_owned()));
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            prefix: prefix.map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for CacheRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        match &self.prefix {
+            Some(prefix) => write!(f, "/{prefix}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where the cache of one repository and configuration lives.
+///
+/// Two configurations of a repository never share a tag: a name that had to be changed to fit, or that
+/// could be taken for one of the endings below, carries a hash of its original.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CacheReference {
+    repository: String,
+    tag: String,
+}
+
+impl CacheReference {
+    /// The place in `registry` for `repository` and `config` (`None`: the default configuration).
+    pub fn new(
+        registry: &CacheRegistry,
+        repository: &Repository,
+        config: Option<&ConfigName>,
+    ) -> Result<Self, NotCacheable> {
+        if registry.host == GHCR && !repository.is_github() {
+            return Err(NotCacheable {
+                host: repository.host_port(),
+            });
+        }
+        let path = if repository.is_github() {
+            // GitHub ignores letter case, so lower case loses nothing.
+            repository_path(&repository.path().to_ascii_lowercase())
+        } else {
+            repository_path(&format!("{}/{}", repository.host_port(), repository.path()))
+        };
+        let tag = match config {
+            None => BASE_TAG.to_owned(),
+            Some(name) => format!("{BASE_TAG}-{}", tag_part(name.as_str())),
+        };
+        Ok(Self {
+            repository: format!("{registry}/{path}"),
+            tag,
+        })
+    }
+
+    /// A reference that was taken apart with [`Self::repository`] and [`Self::tag`] for a message.
+    pub fn from_parts(repository: String, tag: String) -> Self {
+        Self { repository, tag }
+    }
+
+    /// `<registry>/<path>` without tag.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// Tag of the newest image on linux/amd64; all other tags begin with it.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// `host[:port]` of the registry.
+    pub fn registry_host(&self) -> &str {
+        self.repository
+            .split_once('/')
+            .map_or(self.repository.as_str(), |(host, _)| host)
+    }
+
+    /// The newest trusted image for `platform` (`os/architecture`), which other tools may pull.
+    pub fn newest(&self, platform: &str) -> String {
+        format!("{}:{}", self.repository, self.platform_tag(platform))
+    }
+
+    /// The image of one key.
+    pub fn entry(&self, platform: &str, key: &CacheKey) -> String {
+        format!(
+            "{}:{}-k{}",
+            self.repository,
+            self.platform_tag(platform),
+            key.short()
+        )
+    }
+
+    /// BuildKit's cache, all stages included.
+    pub fn build_cache(&self, platform: &str) -> String {
+        format!(
+            "{}:{}-{BUILD_CACHE}",
+            self.repository,
+            self.platform_tag(platform)
+        )
+    }
+
+    fn platform_tag(&self, platform: &str) -> String {
+        match platform.split_once('/') {
+            Some(("linux", "amd64")) | None => self.tag.clone(),
+            Some((_, arch)) => format!("{}-{}", self.tag, arch.replace('/', "-")),
+        }
+    }
+}
+
+/// Makes a path that the OCI distribution spec allows. Where that changes more than nothing, the last
+/// part carries a hash of the original, so that two repositories never share a path.
+fn repository_path(original: &str) -> String {
+    let path: Vec<String> = original.split('/').map(path_component).collect();
+    let path = path.join("/");
+    // 255 is the limit for name and host together; a long path keeps its end, which tells most.
+    let kept = if path.len() > 160 {
+        let cut = path.len() - 120;
+        path[cut..].trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
+    } else {
+        path.as_str()
+    };
+    if kept == original && !has_hash_ending(original) {
+        path
+    } else {
+        format!("{kept}-{}", &sha256_hex(original)[..8])
+    }
+}
+
+fn path_component(part: &str) -> String {
+    let mut kept = String::with_capacity(part.len());
+    for c in part.to_ascii_lowercase().chars() {
+        match c {
+            'a'..='z' | '0'..='9' => kept.push(c),
+            // Separators are allowed one at a time and between letters only.
+            _ if kept.is_empty() || kept.ends_with(['.', '_', '-']) => {}
+            '.' | '-' => kept.push(c),
+            _ => kept.push('_'),
+        }
+    }
+    let kept = kept.trim_end_matches(['.', '_', '-']);
+    if kept.is_empty() {
+        "x".to_owned()
+    } else {
+        kept.to_owned()
+    }
+}
+
+fn is_path_component(part: &str) -> bool {
+    !part.is_empty() && path_component(part) == part
+}
+
+fn tag_part(name: &str) -> String {
+    let room = MAX_TAG - BASE_TAG.len() - 1 - MAX_ARCH_SUFFIX - MAX_KIND_SUFFIX;
+    let clean: String = name
+        .chars()
+        .map(|c| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '.' | '-' => c,
+            _ => '_',
+        })
+        .collect();
+    if clean == name && clean.len() <= room && !is_ambiguous(name) {
+        return clean;
+    }
+    let hash = &sha256_hex(name)[..8];
+    format!("{}-{hash}", &clean[..clean.len().min(room - 9)])
+}
+
+/// Whether a configuration's name ends like something that hearth itself appends to a tag.
+fn is_ambiguous(name: &str) -> bool {
+    const ARCHITECTURES: [&str; 14] = [
+        "amd64", "386", "arm", "arm64", "v5", "v6", "v7", "v8", "ppc64le", "s390x", "riscv64",
+        "loong64", "mips64le", "mips64",
+    ];
+    let last = name.rsplit('-').next().unwrap_or(name);
+    let is_key = last.len() == 17
+        && last.starts_with('k')
+        && last[1..].bytes().all(|b| b.is_ascii_hexdigit());
+    last == BUILD_CACHE || is_key || ARCHITECTURES.contains(&last) || has_hash_ending(name)
+}
+
+fn has_hash_ending(name: &str) -> bool {
+    name.rsplit_once('-')
+        .is_some_and(|(_, end)| end.len() == 8 && end.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+#[path = "cache_reference_tests.rs"]
+mod tests;

@@ -1,0 +1,148 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn reference(registry: &str, repository: &str, config: Option<&str>) -> CacheReference {
+    let config = config.map(|name| name.parse().unwrap());
+    CacheReference::new(
+        &registry.parse().unwrap(),
+        &repository.parse().unwrap(),
+        config.as_ref(),
+    )
+    .unwrap()
+}
+
+fn key() -> CacheKey {
+    format!("k1:{}", "0123456789abcdef".repeat(4))
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn a_github_repository_has_its_own_name_in_lower_case() {
+    let reference = reference("ghcr.io", "https://github.com/Octo/Repo.js", None);
+    assert_eq!(
+        reference.newest("linux/amd64"),
+        "ghcr.io/octo/repo.js:devcontainer-cache"
+    );
+    assert_eq!(
+        reference.entry("linux/amd64", &key()),
+        "ghcr.io/octo/repo.js:devcontainer-cache-k0123456789abcdef"
+    );
+    assert_eq!(
+        reference.build_cache("linux/arm64"),
+        "ghcr.io/octo/repo.js:devcontainer-cache-arm64-buildcache"
+    );
+    assert_eq!(reference.registry_host(), "ghcr.io");
+}
+
+#[test]
+fn other_hosts_are_part_of_the_path_and_need_another_registry() {
+    let other = reference(
+        "localhost:5000/cache",
+        "git://127.0.0.1:9500/demo/app",
+        Some("gpu"),
+    );
+    assert_eq!(
+        other.newest("linux/amd64"),
+        format!(
+            "localhost:5000/cache/127.0.0.1_9500/demo/app-{}:devcontainer-cache-gpu",
+            &sha256_hex("127.0.0.1:9500/demo/app")[..8]
+        )
+    );
+    let refused = CacheReference::new(
+        &"ghcr.io".parse().unwrap(),
+        &"https://host.example/a/b".parse().unwrap(),
+        None,
+    );
+    assert!(refused.unwrap_err().to_string().contains("host.example"));
+}
+
+#[test]
+fn letter_case_matters_outside_github() {
+    let lower = reference("localhost:5000", "https://host.example/a/b", None);
+    let upper = reference("localhost:5000", "https://host.example/A/b", None);
+    assert_ne!(lower, upper);
+}
+
+#[test]
+fn owner_and_name_never_run_together() {
+    let first = reference("localhost:5000", "https://github.com/a-b/c", None);
+    let second = reference("localhost:5000", "https://github.com/a/b-c", None);
+    assert_ne!(first, second);
+}
+
+#[test]
+fn a_config_named_like_an_ending_does_not_collide_with_it() {
+    let default = reference("localhost:5000", "https://github.com/a/b", None);
+    for (config, taken) in [
+        ("buildcache", default.build_cache("linux/amd64")),
+        ("arm64", default.newest("linux/arm64")),
+        ("k0123456789abcdef", default.entry("linux/amd64", &key())),
+    ] {
+        let named = reference("localhost:5000", "https://github.com/a/b", Some(config));
+        assert_ne!(named.newest("linux/amd64"), taken);
+    }
+}
+
+#[test]
+fn a_registry_is_a_host_with_an_optional_prefix() {
+    for good in ["ghcr.io", "localhost:5000", "registry.example/team/cache"] {
+        assert_eq!(good.parse::<CacheRegistry>().unwrap().to_string(), good);
+    }
+    for bad in [
+        "",
+        "https://ghcr.io",
+        "GHCR.io",
+        "host:port",
+        "host/",
+        "host/../x",
+        "user@host",
+    ] {
+        assert!(bad.parse::<CacheRegistry>().is_err(), "{bad}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_tag_is_valid_and_no_two_configs_share_one(
+        names in proptest::collection::hash_set("[a-zA-Z0-9_. äÖ:-]{1,140}", 2..40)
+    ) {
+        let mut seen = HashMap::new();
+        for name in names {
+            let Ok(config) = name.parse::<ConfigName>() else { continue };
+            let reference = CacheReference::new(
+                &"localhost:5000".parse().unwrap(),
+                &"https://github.com/a/b".parse().unwrap(),
+                Some(&config),
+            ).unwrap();
+            for platform in ["linux/amd64", "linux/arm64"] {
+                for full in [
+                    reference.newest(platform),
+                    reference.entry(platform, &key()),
+                    reference.build_cache(platform),
+                ] {
+                    let tag = full.rsplit_once(':').unwrap().1.to_owned();
+                    prop_assert!(tag.len() <= MAX_TAG, "{tag}");
+                    prop_assert!(tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)));
+                    prop_assert_eq!(seen.insert(tag.clone(), name.clone()), None, "{}", tag);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_repository_path_is_one_that_registries_accept(
+        path in "[a-zA-Z0-9._~]{1,30}(/[a-zA-Z0-9._~-]{1,60}){0,4}"
+    ) {
+        if let Ok(repository) = format!("https://host.example:8443/{path}").parse::<Repository>() {
+            let reference =
+                CacheReference::new(&"localhost:5000".parse().unwrap(), &repository, None).unwrap();
+            let path = reference.repository().strip_prefix("localhost:5000/").unwrap();
+            prop_assert!(path.len() <= 200);
+            prop_assert!(path.split('/').all(is_path_component), "{}", path);
+        }
+    }
+}

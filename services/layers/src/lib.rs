@@ -1,0 +1,1 @@
+//! Images in and out of a registry and an engine.

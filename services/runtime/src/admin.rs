@@ -1,0 +1,113 @@
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use prometheus_client::{encoding::text::encode, registry::Registry};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{ListenError, listen::bind};
+
+/// The metrics of a process: parts register theirs, the admin port shows them.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Mutex<Registry>>);
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Registry::with_prefix("hearth"))))
+    }
+}
+
+impl Metrics {
+    /// Registers metrics; their names get the prefix `hearth_`.
+    pub fn register(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(
+            &mut text,
+            &self.0.lock().unwrap_or_else(PoisonError::into_inner),
+        )?;
+        Ok(text)
+    }
+}
+
+/// The admin port: `/healthz` (the process lives), `/readyz` (it takes work), `/metrics` (OpenMetrics text). It
+/// tells no secrets and changes nothing, so it may listen where probes can reach it.
+pub struct Admin {
+    listener: TcpListener,
+    metrics: Metrics,
+    ready: Arc<AtomicBool>,
+}
+
+impl Admin {
+    /// Binds the port.
+    pub async fn bind(address: SocketAddr, metrics: Metrics) -> Result<Self, ListenError> {
+        Ok(Self {
+            listener: bind("admin-listen", address).await?,
+            metrics,
+            ready: Arc::default(),
+        })
+    }
+
+    /// The address, with the port that was picked if it was 0.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Set to true once the process takes work.
+    pub fn ready(&self) -> Arc<AtomicBool> {
+        self.ready.clone()
+    }
+
+    /// Serves until `stop`.
+    pub async fn serve(self, stop: CancellationToken) {
+        let (ready, metrics) = (self.ready, self.metrics);
+        let router = Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route(
+                "/readyz",
+                get(move || async move {
+                    if ready.load(Ordering::Relaxed) {
+                        (StatusCode::OK, "ready\n")
+                    } else {
+                        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+                    }
+                }),
+            )
+            .route(
+                "/metrics",
+                get(move || async move {
+                    match metrics.text() {
+                        Ok(text) => (
+                            [(
+                                CONTENT_TYPE,
+                                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                            )],
+                            text,
+                        )
+                            .into_response(),
+                        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                    }
+                }),
+            );
+        let served = axum::serve(self.listener, router)
+            .with_graceful_shutdown(async move { stop.cancelled().await })
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the admin port broke");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What every hearth process needs, whatever it does: logs, a gRPC server with health and reflection, an
+//! admin port with metrics, tasks that end, and a shutdown with a deadline.
+
+mod admin;
+mod grpc;
+mod listen;
+mod process;
+mod status;
+mod tasks;
+mod telemetry;
+
+pub use admin::{Admin, Metrics};
+pub use grpc::GrpcServer;
+pub use listen::{ListenArgs, ListenError};
+pub use process::{EXIT_CONFIG, EXIT_FAILED, run};
+pub use status::{FieldFaults, Reason, status, status_with_metadata};
+pub use tasks::Tasks;
+pub use telemetry::{LogArgs, LogFormat};

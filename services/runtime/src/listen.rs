@@ -1,0 +1,87 @@
+use std::net::SocketAddr;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+/// Where a service listens.
+#[derive(Args, Clone, Debug)]
+pub struct ListenArgs {
+    /// Serve gRPC without TLS on purpose; silences the warning about it. Only a loopback address is ever
+    /// served without TLS
+    #[arg(long, env = "HEARTH_INSECURE_LOOPBACK")]
+    pub insecure_loopback: bool,
+}
+
+/// Why a service cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Whoever reaches the port can run code on the nodes.
+    #[error("--{flag} (HEARTH_{env}): {address} is no loopback address, and hearth is served without TLS on loopback only", env = flag.to_uppercase().replace('-', "_"))]
+    NotLoopback {
+        /// The flag that names the address.
+        flag: &'static str,
+        /// What it names.
+        address: SocketAddr,
+    },
+    /// The address cannot be bound.
+    #[error("--{flag}: cannot listen on {address}: {source}")]
+    Bind {
+        /// The flag that names the address.
+        flag: &'static str,
+        /// What it names.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl ListenArgs {
+    /// Binds the gRPC address. Port 0 picks a free one; ask the listener which.
+    pub async fn bind(&self, address: SocketAddr) -> Result<TcpListener, ListenError> {
+        if !address.ip().is_loopback() {
+            return Err(ListenError::NotLoopback {
+                flag: "listen",
+                address,
+            });
+        }
+        if !self.insecure_loopback {
+            tracing::warn!(
+                %address,
+                "serving without TLS: every user of this machine can reach this port (--insecure-loopback accepts that)"
+            );
+        }
+        bind("listen", address).await
+    }
+}
+
+pub(crate) async fn bind(
+    flag: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ListenError::Bind {
+            flag,
+            address,
+            source,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_others_can_reach_is_refused_by_the_name_of_its_flag() {
+        for insecure_loopback in [true, false] {
+            let error = ListenArgs { insecure_loopback }
+                .bind(SocketAddr::from(([0, 0, 0, 0], 0)))
+                .await
+                .unwrap_err();
+            assert!(
+                error.to_string().contains("--listen (HEARTH_LISTEN)"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,212 @@
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The domain of every `google.rpc.ErrorInfo` that hearth sends.
+const DOMAIN: &str = "hearth";
+
+/// Reasons in `google.rpc.ErrorInfo`: one for every way in which a call can fail. The list only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A field of the request is malformed; `BadRequest` names it.
+    InvalidField,
+    /// There is no such workspace.
+    WorkspaceUnknown,
+    /// There is no such node.
+    NodeUnknown,
+    /// The node does not answer, or there is none that could take the work.
+    NodeUnavailable,
+    /// The request id was used with another payload.
+    RequestIdReused,
+    /// The events asked for are not kept any more.
+    HistoryTrimmed,
+    /// There is no such attempt, or it has been replaced.
+    AttemptUnknown,
+    /// A newer attempt of the workspace is known.
+    AttemptOutdated,
+    /// The attempt may not write to the cache.
+    CacheReadOnly,
+    /// The workspace is being deleted.
+    WorkspaceDeleting,
+    /// The process is shutting down.
+    ShuttingDown,
+    /// The container engine refused or did not answer.
+    EngineFailed,
+    /// A fault of hearth itself. The caller gets no detail; the log has it.
+    Internal,
+}
+
+impl Reason {
+    /// All reasons, for tests that walk them.
+    pub const ALL: [Self; 13] = [
+        Self::InvalidField,
+        Self::WorkspaceUnknown,
+        Self::NodeUnknown,
+        Self::NodeUnavailable,
+        Self::RequestIdReused,
+        Self::HistoryTrimmed,
+        Self::AttemptUnknown,
+        Self::AttemptOutdated,
+        Self::CacheReadOnly,
+        Self::WorkspaceDeleting,
+        Self::ShuttingDown,
+        Self::EngineFailed,
+        Self::Internal,
+    ];
+
+    /// The text that goes over the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidField => "INVALID_FIELD",
+            Self::WorkspaceUnknown => "WORKSPACE_UNKNOWN",
+            Self::NodeUnknown => "NODE_UNKNOWN",
+            Self::NodeUnavailable => "NODE_UNAVAILABLE",
+            Self::RequestIdReused => "REQUEST_ID_REUSED",
+            Self::HistoryTrimmed => "HISTORY_TRIMMED",
+            Self::AttemptUnknown => "ATTEMPT_UNKNOWN",
+            Self::AttemptOutdated => "ATTEMPT_OUTDATED",
+            Self::CacheReadOnly => "CACHE_READ_ONLY",
+            Self::WorkspaceDeleting => "WORKSPACE_DELETING",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::EngineFailed => "ENGINE_FAILED",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    fn code(self) -> Code {
+        match self {
+            Self::InvalidField => Code::InvalidArgument,
+            Self::WorkspaceUnknown | Self::NodeUnknown | Self::AttemptUnknown => Code::NotFound,
+            Self::NodeUnavailable | Self::ShuttingDown | Self::EngineFailed => Code::Unavailable,
+            Self::RequestIdReused => Code::AlreadyExists,
+            Self::HistoryTrimmed => Code::OutOfRange,
+            Self::AttemptOutdated | Self::WorkspaceDeleting => Code::FailedPrecondition,
+            Self::CacheReadOnly => Code::PermissionDenied,
+            Self::Internal => Code::Internal,
+        }
+    }
+
+    /// How long to wait before the same call is worth repeating; `None` when repeating does not help.
+    fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::NodeUnavailable | Self::EngineFailed => Some(Duration::from_secs(5)),
+            Self::ShuttingDown | Self::WorkspaceDeleting => Some(Duration::from_secs(1)),
+            Self::InvalidField
+            | Self::WorkspaceUnknown
+            | Self::NodeUnknown
+            | Self::RequestIdReused
+            | Self::HistoryTrimmed
+            | Self::AttemptUnknown
+            | Self::AttemptOutdated
+            | Self::CacheReadOnly
+            | Self::Internal => None,
+        }
+    }
+}
+
+/// A status with its `ErrorInfo`, and `RetryInfo` where the call is worth repeating.
+pub fn status(reason: Reason, message: impl Into<String>) -> Status {
+    status_with_metadata(reason, message, [])
+}
+
+/// Like [`status`], with metadata in the `ErrorInfo`.
+pub fn status_with_metadata<const N: usize>(
+    reason: Reason,
+    message: impl Into<String>,
+    metadata: [(&str, String); N],
+) -> Status {
+    let metadata: HashMap<String, String> = metadata
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata);
+    if let Some(delay) = reason.retry_after() {
+        details.set_retry_info(Some(delay));
+    }
+    Status::with_error_details(reason.code(), message, details)
+}
+
+/// Collects what is wrong with a request, so that one answer names all of it.
+#[derive(Debug, Default)]
+pub struct FieldFaults(Vec<(String, String)>);
+
+impl FieldFaults {
+    /// Notes a fault of a field; `why` completes the sentence "<field> …".
+    pub fn add(&mut self, field: impl Into<String>, why: impl ToString) {
+        self.0.push((field.into(), why.to_string()));
+    }
+
+    /// Takes the value out of a parse result, or notes why there is none.
+    pub fn check<T, E: ToString>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
+        parsed.map_err(|why| self.add(field, why)).ok()
+    }
+
+    /// `INVALID_ARGUMENT` with a `BadRequest` if anything was noted.
+    pub fn into_result(self) -> Result<(), Status> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let message = self
+            .0
+            .iter()
+            .map(|(field, why)| format!("{field} {why}"))
+            .collect::<Vec<_>>()
+            .join("; ");
+        let reason = Reason::InvalidField;
+        let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, HashMap::new());
+        for (field, why) in self.0 {
+            details.add_bad_request_violation(field, why);
+        }
+        Err(Status::with_error_details(reason.code(), message, details))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_names_its_domain_and_reason_and_repeatable_ones_say_when() {
+        for reason in Reason::ALL {
+            let details = status(reason, "text").get_error_details();
+            let info = details.error_info().expect("error info");
+            assert_eq!(
+                (info.domain.as_str(), info.reason.as_str()),
+                ("hearth", reason.as_str())
+            );
+            assert_eq!(
+                details.retry_info().is_some(),
+                reason.retry_after().is_some(),
+                "{reason:?}"
+            );
+            assert!(
+                reason.code() != Code::Unavailable || details.retry_info().is_some(),
+                "{reason:?} is UNAVAILABLE and says not when to come back"
+            );
+        }
+    }
+
+    #[test]
+    fn all_faults_of_a_request_come_in_one_answer() {
+        let mut faults = FieldFaults::default();
+        faults.add("spec.repository", "must not be empty");
+        assert_eq!(faults.check("node", "7".parse::<u8>()), Some(7));
+        assert_eq!(faults.check::<u8, _>("spec.ref", Err("has a space")), None);
+        let status = faults.into_result().unwrap_err();
+        assert_eq!(
+            status.message(),
+            "spec.repository must not be empty; spec.ref has a space"
+        );
+        let details = status.get_error_details();
+        let fields: Vec<_> = details
+            .bad_request()
+            .expect("bad request")
+            .field_violations
+            .iter()
+            .map(|violation| violation.field.as_str())
+            .collect();
+        assert_eq!(fields, ["spec.repository", "spec.ref"]);
+        assert!(FieldFaults::default().into_result().is_ok());
+    }
+}
