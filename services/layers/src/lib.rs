@@ -1,1 +1,7 @@
 //! Images in and out of a registry and an engine.
+
+mod registry;
+mod transfer;
+
+pub use registry::{ImageInfo, RegistryClient, RegistryError, RegistryLogin};
+pub use transfer::{Transfer, TransferError, pull, push};

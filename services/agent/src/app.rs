@@ -1,0 +1,172 @@
+//! The agent put together: `build` checks the node and binds, `run` owns the tasks.
+
+use std::{net::SocketAddr, path::Path, sync::{Arc, atomic::Ordering}, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use hearth_api::v1::{ImageStore, NodeInfo, agent_service_server::AgentServiceServer};
+use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::{
+    attempt::Attempts,
+    metrics::AgentMetrics,
+    parties::{
+        ControlPlaneClient, Devcontainer as _, DevcontainerCli, DockerEngine, Engine as _, EngineInfo,
+        GitCli, OciRegistry, Parties,
+    },
+    pipeline::NodeFacts,
+    registration::Registration,
+    service::Agent,
+    settings::Settings,
+    sweep::sweep,
+};
+
+/// How long running attempts may take to end when the agent shuts down.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// An agent that listens and does not serve yet.
+pub struct App {
+    settings: Settings,
+    listener: TcpListener,
+    admin: Admin,
+    metrics: Metrics,
+    parties: Parties,
+    node: Arc<NodeFacts>,
+    registration: Registration,
+}
+
+impl App {
+    /// Checks that the node has what an agent needs, sweeps what an earlier life left, and binds.
+    pub async fn build(settings: Settings) -> anyhow::Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "the agent needs root: it clones into Docker's volumes and hands files to the users of containers"
+        );
+        // COPY counts file modes: the same clone must have the same ones on every node.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        let engine = DockerEngine::connect(&settings.docker_host)?;
+        let info = engine.describe().await?;
+        let cli = DevcontainerCli::new(
+            settings.devcontainer_cli.clone(),
+            settings.docker_host.clone(),
+        );
+        let cli_version = cli
+            .version()
+            .await
+            .map_err(|failure| anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}"))?;
+        let listener = settings.listening.bind(settings.listen).await?;
+        let metrics = Metrics::default();
+        let admin = Admin::bind(settings.admin_listen, metrics.clone()).await?;
+
+        let control_plane = ControlPlaneClient::new(settings.control_plane.clone());
+        let parties = Parties {
+            engine: Arc::new(engine),
+            git: Arc::new(GitCli),
+            devcontainer: Arc::new(cli),
+            registry: Arc::new(OciRegistry::new(info.platform.clone())),
+            index: Arc::new(control_plane.clone()),
+        };
+        let attempts_dir = settings.state_dir.join("attempts");
+        std::fs::create_dir_all(&attempts_dir)
+            .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
+        sweep(parties.engine.as_ref(), &attempts_dir).await?;
+
+        let registration = Registration {
+            control_plane,
+            node: settings.node_name.clone(),
+            info: node_info(&info, &cli_version, listener.local_addr()?),
+            data_root: info.data_root.clone(),
+            parties: parties.clone(),
+        };
+        let node = Arc::new(NodeFacts {
+            platform: info.platform,
+            store: info.store,
+            data_root: info.data_root,
+            cli_version,
+            default_image: settings.default_image.clone(),
+            min_free_disk_bytes: settings.min_free_disk_mib << 20,
+            push_timeout: settings.push_timeout(),
+        });
+        Ok(Self {
+            settings,
+            listener,
+            admin,
+            metrics,
+            parties,
+            node,
+            registration,
+        })
+    }
+
+    /// Serves until `stop`; then ends what runs, within a deadline.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let (listen, admin) = (self.listener.local_addr()?, self.admin.address()?);
+        let tasks = Tasks::default();
+        let service = Agent {
+            attempts: Attempts::new(tasks.clone()),
+            parties: self.parties,
+            node: self.node.clone(),
+            attempts_dir: self.settings.state_dir.join("attempts"),
+            metrics: AgentMetrics::new(&self.metrics),
+            tasks: tasks.clone(),
+        };
+        let server = GrpcServer::new(Routes::new(AgentServiceServer::new(service)))?;
+        let ready = self.admin.ready();
+        // Health still answers while attempts end.
+        let closed = CancellationToken::new();
+        tasks.spawn("admin", self.admin.serve(closed.clone()));
+        tasks.spawn("registration", self.registration.run(stop.clone()));
+        ready.store(true, Ordering::Relaxed);
+        tracing::info!(
+            node = self.settings.node_name,
+            %listen,
+            %admin,
+            store = ?self.node.store,
+            devcontainer_cli = self.node.cli_version,
+            "hearth-agent {} serves",
+            env!("CARGO_PKG_VERSION")
+        );
+        if let Some(file) = &self.settings.ready_file {
+            write_ready_file(file, listen, admin)?;
+        }
+        let stopping = tasks.stopping().clone();
+        let attempts_end = async {
+            stop.cancelled().await;
+            ready.store(false, Ordering::Relaxed);
+            // Watchers hear how their attempts end before the server goes.
+            stopping.cancel();
+        };
+        let (served, ()) = tokio::join!(server.serve(self.listener, stop.clone()), attempts_end);
+        closed.cancel();
+        if !tasks.stop(DRAIN).await {
+            bail!("some attempts did not end in time");
+        }
+        served
+    }
+}
+
+fn node_info(info: &EngineInfo, cli_version: &str, listen: SocketAddr) -> NodeInfo {
+    NodeInfo {
+        endpoint: format!("http://{listen}"),
+        boot_id: uuid::Uuid::new_v4().to_string(),
+        platform: info.platform.clone(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: info.version.clone(),
+        image_store: ImageStore::into(info.store),
+        devcontainer_cli_version: cli_version.to_owned(),
+        cpus: info.cpus,
+        memory_bytes: info.memory_bytes,
+        disk_free_bytes: 0,
+    }
+}
+
+/// Written whole or not at all, so that whoever waits for it never reads half of it.
+fn write_ready_file(file: &Path, listen: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
+    let text = serde_json::json!({ "listen": listen, "admin": admin }).to_string();
+    let draft = file.with_extension("new");
+    std::fs::write(&draft, text)
+        .and_then(|()| std::fs::rename(&draft, file))
+        .with_context(|| format!("--ready-file: {}", file.display()))
+}

@@ -1,0 +1,232 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use hearth_api::v1::{Event, event::Kind};
+use tokio::sync::watch;
+
+/// Output and progress that is kept for watchers that are slow or away, in bytes. Everything else is kept whole: an
+/// attempt has some hundred state events of some hundred bytes.
+const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
+/// Events handed to a watcher at a time, so that a large log is never copied at once.
+const BATCH: usize = 128;
+
+/// The events of one attempt, numbered from 1. Output may be dropped, oldest first; states never are.
+#[derive(Debug)]
+pub struct AttemptLog {
+    attempt: u32,
+    entries: Mutex<Entries>,
+    last: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_sequence: BTreeMap<u64, Entry>,
+    last: u64,
+    output_bytes: usize,
+    output_lines: u64,
+    settled: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    event: Event,
+    /// Bytes that dropping it would free; `None` when it is not to be dropped.
+    droppable: Option<usize>,
+    /// Lines of output before it, since the attempt began.
+    lines_before: u64,
+}
+
+/// Some events in order, and whether they are the last.
+#[derive(Debug, Default, PartialEq)]
+pub struct Batch {
+    /// In order of sequence.
+    pub events: Vec<Event>,
+    /// Lines of output up to the end of these events, to hand to the next call.
+    pub lines_seen: u64,
+    /// Nothing comes after these.
+    pub complete: bool,
+}
+
+impl AttemptLog {
+    /// An empty log.
+    pub fn new(attempt: u32) -> Self {
+        Self {
+            attempt,
+            entries: Mutex::default(),
+            last: watch::Sender::new(0),
+        }
+    }
+
+    /// Appends an event. After the one that says `settled` nothing is taken any more.
+    pub fn append(&self, kind: Kind) {
+        let mut entries = self.lock();
+        if entries.settled {
+            return;
+        }
+        let (droppable, lines) = match &kind {
+            Kind::Log(chunk) => (Some(chunk.text.len()), chunk.text.lines().count() as u64),
+            Kind::Transfer(_) => (Some(64), 0),
+            _ => (None, 0),
+        };
+        entries.settled = matches!(kind, Kind::Settled(_));
+        entries.last += 1;
+        let sequence = entries.last;
+        let entry = Entry {
+            event: Event {
+                sequence,
+                attempt: self.attempt,
+                time: Some(SystemTime::now().into()),
+                kind: Some(kind),
+            },
+            droppable,
+            lines_before: entries.output_lines,
+        };
+        entries.by_sequence.insert(sequence, entry);
+        entries.output_lines += lines;
+        entries.output_bytes += droppable.unwrap_or_default();
+        entries.drop_old_output();
+        drop(entries);
+        self.last.send_replace(sequence);
+    }
+
+    /// Events after `after`. `lines_seen` is what the batch before said (0 at first): output that was dropped in
+    /// between is counted in the next piece of output.
+    pub fn after(&self, after: u64, lines_seen: u64) -> Batch {
+        let entries = self.lock();
+        let mut batch = Batch {
+            lines_seen,
+            ..Batch::default()
+        };
+        for (_, entry) in entries.by_sequence.range(after + 1..).take(BATCH) {
+            let mut event = entry.event.clone();
+            if let Some(Kind::Log(chunk)) = &mut event.kind {
+                // Zero lines seen means a reader that begins: it cannot miss what came before `after`.
+                if batch.lines_seen > 0 || after == 0 {
+                    chunk.dropped_lines = entry.lines_before.saturating_sub(batch.lines_seen);
+                }
+                batch.lines_seen = entry.lines_before + chunk.text.lines().count() as u64;
+            }
+            batch.events.push(event);
+        }
+        let reached = batch.events.last().map_or(after, |event| event.sequence);
+        batch.complete = entries.settled && reached >= entries.last;
+        batch
+    }
+
+    /// Changes whenever an event is appended.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.last.subscribe()
+    }
+
+    /// Whether the last event is there.
+    pub fn is_settled(&self) -> bool {
+        self.lock().settled
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn drop_old_output(&mut self) {
+        if self.output_bytes <= MAX_OUTPUT_BYTES {
+            return;
+        }
+        // Half of it goes at once, so that a flood does not walk the states again for every line.
+        let mut excess = self.output_bytes - MAX_OUTPUT_BYTES / 2;
+        self.by_sequence.retain(|_, entry| match entry.droppable {
+            Some(bytes) if excess > 0 => {
+                excess = excess.saturating_sub(bytes);
+                self.output_bytes -= bytes;
+                false
+            }
+            _ => true,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_api::v1::{Cloned, LogChunk, Settled};
+
+    use super::*;
+
+    fn output(log: &AttemptLog, text: &str) {
+        log.append(Kind::Log(LogChunk {
+            text: text.to_owned(),
+            ..LogChunk::default()
+        }));
+    }
+
+    fn read_all(log: &AttemptLog, mut after: u64) -> Vec<Event> {
+        let (mut events, mut lines) = (Vec::new(), 0);
+        loop {
+            let batch = log.after(after, lines);
+            lines = batch.lines_seen;
+            after = batch.events.last().map_or(after, |event| event.sequence);
+            let done = batch.events.is_empty() || batch.complete;
+            events.extend(batch.events);
+            if done {
+                return events;
+            }
+        }
+    }
+
+    #[test]
+    fn a_flood_of_output_drops_the_oldest_output_counts_it_and_keeps_every_state() {
+        let log = AttemptLog::new(1);
+        let line = "x".repeat(1023) + "\n";
+        let chunk = line.repeat(32);
+        for number in 0..1000 {
+            log.append(Kind::Cloned(Cloned { commit: number.to_string() }));
+            output(&log, &chunk);
+        }
+        log.append(Kind::Settled(Settled {}));
+        assert!(log.lock().output_bytes <= MAX_OUTPUT_BYTES);
+        let events = read_all(&log, 0);
+        let states: Vec<_> = events
+            .iter()
+            .filter_map(|event| match &event.kind {
+                Some(Kind::Cloned(cloned)) => Some(cloned.commit.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(states, (0..1000).map(|n| n.to_string()).collect::<Vec<_>>());
+        let (mut kept, mut dropped) = (0, 0);
+        for event in &events {
+            if let Some(Kind::Log(chunk)) = &event.kind {
+                kept += chunk.text.lines().count() as u64;
+                dropped += chunk.dropped_lines;
+            }
+        }
+        assert_eq!(kept + dropped, 32_000);
+        assert!(dropped > 0);
+        assert!(events.is_sorted_by_key(|event| event.sequence));
+    }
+
+    #[test]
+    fn nothing_follows_the_last_event() {
+        let log = AttemptLog::new(3);
+        output(&log, "a");
+        assert!(!log.after(0, 0).complete);
+        log.append(Kind::Settled(Settled {}));
+        output(&log, "late");
+        let batch = log.after(0, 0);
+        assert_eq!((batch.events.len(), batch.complete), (2, true));
+        assert!(log.after(2, 0).complete);
+        assert!(batch.events.iter().all(|event| event.attempt == 3));
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_looks_before_it_waits_misses_nothing() {
+        let log = AttemptLog::new(1);
+        let mut changes = log.changes();
+        output(&log, "a");
+        changes.changed().await.unwrap();
+        assert_eq!(*changes.borrow_and_update(), 1);
+    }
+}

@@ -1,0 +1,351 @@
+//! BuildKit's progress as JSON (`BUILDKIT_PROGRESS=rawjson`), read line by line out of a mixed output.
+//!
+//! Its plain text is easier to read and not true: a step that is restored from a registry's cache is printed as
+//! executed there, and only the JSON says `cached`.
+
+use std::collections::HashMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use prost_types::Timestamp;
+use serde::Deserialize;
+
+/// A document is never larger, in bytes; what claims to be is passed on as text.
+const MAX_DOCUMENT: usize = 4 * 1024 * 1024;
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It began.
+    Started,
+    /// It was executed.
+    Done,
+    /// It was taken from the cache.
+    Cached,
+    /// It failed.
+    Failed,
+    /// The build ended before it did.
+    Canceled,
+}
+
+/// A step that began or ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepChange {
+    /// Number of the step, by the order in which steps began.
+    pub number: u32,
+    /// The step, for example `[stage-0 2/5] RUN apt-get update`.
+    pub name: String,
+    /// How it stands now.
+    pub status: Status,
+    /// Seconds that it ran, when it ended.
+    pub seconds: f64,
+}
+
+/// What a line told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// A step began or ended.
+    Step(StepChange),
+    /// A line of output; a step's own begins with its number, `#7 `.
+    Output(String),
+}
+
+/// What a build did, so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Steps that ran or were reused.
+    pub total: u32,
+    /// Steps that were taken from the cache.
+    pub reused: u32,
+}
+
+/// Follows a build's progress. Base images (`FROM`) and BuildKit's own housekeeping are no steps.
+#[derive(Debug, Default)]
+pub struct Progress {
+    document: String,
+    steps: HashMap<String, Step>,
+    begun: u32,
+    counts: Counts,
+}
+
+#[derive(Debug)]
+struct Step {
+    number: u32,
+    name: String,
+    began: Option<Timestamp>,
+    ended: bool,
+    open_line: Vec<u8>,
+}
+
+/// `client.SolveStatus` of BuildKit, as far as it is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SolveStatus {
+    vertexes: Vec<Vertex>,
+    logs: Vec<VertexLog>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Vertex {
+    digest: String,
+    name: String,
+    started: Option<String>,
+    completed: Option<String>,
+    cached: bool,
+    error: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct VertexLog {
+    vertex: String,
+    data: String,
+}
+
+impl Progress {
+    /// Takes a line. A document may be one line, or be spread over many as `{` … `}`.
+    pub fn line(&mut self, line: &str) -> Vec<Told> {
+        if self.document.is_empty() && !line.starts_with('{') {
+            return vec![Told::Output(line.to_owned())];
+        }
+        self.document.push_str(line);
+        self.document.push('\n');
+        if !line.ends_with('}') || (line != "}" && line.starts_with(' ')) {
+            if self.document.len() > MAX_DOCUMENT {
+                return vec![Told::Output(std::mem::take(&mut self.document))];
+            }
+            return Vec::new();
+        }
+        let document = std::mem::take(&mut self.document);
+        match serde_json::from_str::<SolveStatus>(&document) {
+            Ok(status) => self.status(status),
+            Err(_) => vec![Told::Output(document.trim_end().to_owned())],
+        }
+    }
+
+    /// Steps so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Ends what is still open when the build itself is over.
+    pub fn close(&mut self) -> Vec<Told> {
+        let mut told = Vec::new();
+        let mut open: Vec<String> = self
+            .steps
+            .iter()
+            .filter(|(_, step)| !step.ended)
+            .map(|(digest, _)| digest.clone())
+            .collect();
+        open.sort_by_key(|digest| self.steps.get(digest).map(|step| step.number));
+        for digest in open {
+            self.end(&digest, Status::Canceled, None, &mut told);
+        }
+        told
+    }
+
+    fn status(&mut self, status: SolveStatus) -> Vec<Told> {
+        let mut told = Vec::new();
+        for log in status.logs {
+            self.log(&log, &mut told);
+        }
+        for vertex in status.vertexes {
+            self.vertex(vertex, &mut told);
+        }
+        told
+    }
+
+    fn vertex(&mut self, vertex: Vertex, told: &mut Vec<Told>) {
+        if !is_step(&vertex.name) || vertex.started.is_none() {
+            return;
+        }
+        let time = |text: Option<&String>| text.and_then(|text| text.parse::<Timestamp>().ok());
+        if !self.steps.contains_key(&vertex.digest) {
+            self.begun += 1;
+            told.push(Told::Step(StepChange {
+                number: self.begun,
+                name: vertex.name.clone(),
+                status: Status::Started,
+                seconds: 0.0,
+            }));
+            let step = Step {
+                number: self.begun,
+                name: vertex.name,
+                began: time(vertex.started.as_ref()),
+                ended: false,
+                open_line: Vec::new(),
+            };
+            self.steps.insert(vertex.digest.clone(), step);
+        }
+        // A cached step is told once more for every layer that is fetched for it; its first end is the true one.
+        let status = if vertex.cached {
+            Status::Cached
+        } else if vertex.completed.is_none() {
+            return;
+        } else if vertex.error.contains("context canceled") {
+            Status::Canceled
+        } else if !vertex.error.is_empty() {
+            Status::Failed
+        } else {
+            Status::Done
+        };
+        self.end(&vertex.digest, status, time(vertex.completed.as_ref()), told);
+    }
+
+    fn end(&mut self, digest: &str, status: Status, at: Option<Timestamp>, told: &mut Vec<Told>) {
+        let Some(step) = self.steps.get_mut(digest).filter(|step| !step.ended) else {
+            return;
+        };
+        step.ended = true;
+        if !step.open_line.is_empty() {
+            let line = std::mem::take(&mut step.open_line);
+            told.push(output(step.number, &line));
+        }
+        told.push(Told::Step(StepChange {
+            number: step.number,
+            name: step.name.clone(),
+            status,
+            seconds: match (&step.began, &at) {
+                (Some(began), Some(at)) => seconds_between(began, at),
+                _ => 0.0,
+            },
+        }));
+        match status {
+            Status::Cached => {
+                self.counts.total += 1;
+                self.counts.reused += 1;
+            }
+            Status::Done | Status::Failed => self.counts.total += 1,
+            Status::Started | Status::Canceled => {}
+        }
+    }
+
+    fn log(&mut self, log: &VertexLog, told: &mut Vec<Told>) {
+        let Ok(data) = STANDARD.decode(&log.data) else {
+            return;
+        };
+        let Some(step) = self.steps.get_mut(&log.vertex) else {
+            return;
+        };
+        step.open_line.extend_from_slice(&data);
+        while let Some(end) = step.open_line.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = step.open_line.drain(..=end).collect();
+            told.push(output(step.number, &line));
+        }
+        // A line without an end is a progress bar; it must not grow for ever.
+        if step.open_line.len() > 64 * 1024 {
+            step.open_line.clear();
+        }
+    }
+}
+
+fn output(number: u32, line: &[u8]) -> Told {
+    let text = String::from_utf8_lossy(line);
+    // Of a line that was overwritten in place, what stood there last.
+    let text = text.trim_end_matches(['\n', '\r']);
+    let text = text.rsplit('\r').next().unwrap_or(text);
+    Told::Output(format!("#{number} {text}"))
+}
+
+fn seconds_between(from: &Timestamp, to: &Timestamp) -> f64 {
+    let whole = to.seconds - from.seconds;
+    let rest = f64::from(to.nanos - from.nanos) / 1e9;
+    #[expect(clippy::cast_precision_loss, reason = "a build does not take 2^52 seconds")]
+    let whole = whole as f64;
+    (whole + rest).max(0.0)
+}
+
+/// `[name 2/5] RUN …`: the bracket ends with a position, and what follows makes a layer.
+fn is_step(text: &str) -> bool {
+    let Some((bracket, instruction)) = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+    else {
+        return false;
+    };
+    let position = bracket.rsplit(' ').next().unwrap_or(bracket);
+    let is_position = position.split_once('/').is_some_and(|(n, m)| {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        digits(n) && digits(m)
+    });
+    is_position && !instruction.starts_with("FROM ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follow(text: &str) -> (Progress, Vec<Told>) {
+        let mut progress = Progress::default();
+        let told = text.lines().flat_map(|line| progress.line(line)).collect();
+        (progress, told)
+    }
+
+    fn count(told: &[Told], status: Status) -> usize {
+        told.iter()
+            .filter(|told| matches!(told, Told::Step(change) if change.status == status))
+            .count()
+    }
+
+    #[test]
+    fn a_recorded_build_with_an_imported_cache_is_counted_as_buildkit_tells_it() {
+        let (mut progress, told) = follow(include_str!("../tests/buildkit/imported.txt"));
+        assert_eq!(progress.counts(), Counts { total: 12, reused: 4 });
+        assert_eq!(progress.close(), []);
+        assert_eq!((count(&told, Status::Started), count(&told, Status::Cached)), (12, 4));
+        assert_eq!(count(&told, Status::Done), 8);
+        let feature = told.iter().any(|told| {
+            matches!(told, Told::Output(line) if line.starts_with('#') && line.contains("Feature       : Hello"))
+        });
+        assert!(feature, "a step's output is told");
+        let pulled = Told::Output("c9afcd7dfb09: Download complete".into());
+        assert!(told.contains(&pulled), "text between the documents is told");
+    }
+
+    #[test]
+    fn a_recorded_build_of_which_everything_is_there_ran_nothing() {
+        let (progress, told) = follow(include_str!("../tests/buildkit/cached.txt"));
+        let counts = progress.counts();
+        assert_eq!(counts.total, counts.reused);
+        assert!(counts.total > 5);
+        assert_eq!(count(&told, Status::Done), 0);
+    }
+
+    #[test]
+    fn base_images_and_housekeeping_are_no_steps() {
+        for name in [
+            "[internal] load build definition from Dockerfile",
+            "[stage 1/7] FROM localhost:5000/base:1",
+            "[context x] load from client",
+            "importing cache manifest from x",
+        ] {
+            assert!(!is_step(name), "{name}");
+        }
+        assert!(is_step("[2/5] RUN true"));
+        assert!(is_step("[linux/amd64 stage-0 2/5] COPY . /x"));
+    }
+
+    #[test]
+    fn a_failed_step_is_told_with_its_time_and_what_it_took_along_is_closed() {
+        let (mut progress, told) = follow(concat!(
+            r#"{"vertexes":[{"digest":"a","name":"[1/2] RUN a","started":"2026-01-01T00:00:00Z"},"#,
+            r#"{"digest":"b","name":"[2/2] RUN b","started":"2026-01-01T00:00:00Z"}]}"#,
+            "\n",
+            r#"{"logs":[{"vertex":"a","data":"bm8gbmV3bGluZQ=="}]}"#,
+            "\n",
+            r#"{"vertexes":[{"digest":"a","name":"[1/2] RUN a","started":"2026-01-01T00:00:00Z","#,
+            r#""completed":"2026-01-01T00:00:01.5Z","error":"exit code: 1"}]}"#,
+        ));
+        let Some(Told::Step(failed)) = told.last() else { panic!("{told:?}") };
+        assert_eq!((failed.status, failed.seconds), (Status::Failed, 1.5));
+        assert!(told.contains(&Told::Output("#1 no newline".into())));
+        assert!(matches!(progress.close().as_slice(), [Told::Step(step)] if step.status == Status::Canceled));
+        assert_eq!(progress.counts(), Counts { total: 1, reused: 0 });
+    }
+
+    #[test]
+    fn what_only_looks_like_a_document_is_text() {
+        let (_, told) = follow("{broken}\ntext\n");
+        assert_eq!(told, [Told::Output("{broken}".into()), Told::Output("text".into())]);
+    }
+}

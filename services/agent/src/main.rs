@@ -1,0 +1,24 @@
+//! The hearth agent.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use hearth_agent::{app::App, settings::Settings};
+use hearth_runtime::EXIT_CONFIG;
+
+fn main() -> ExitCode {
+    let settings = match Settings::try_parse() {
+        Ok(settings) => settings,
+        Err(error) => {
+            // --help and --version come this way too, and are no mistakes.
+            let code = if error.use_stderr() { EXIT_CONFIG } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    if let Err(error) = settings.logging.init() {
+        tracing::error!("{error:#}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    hearth_runtime::run(|stop| async move { App::build(settings).await?.run(stop).await })
+}

@@ -1,0 +1,165 @@
+use std::path::Path;
+
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hearth_api::v1;
+
+use super::{ChildFailure, CloneFailure, CloneRequest, Git, OnLine, child::Child};
+
+/// A transfer slower than this many bytes a second for so many seconds is broken; git then tries no further.
+const LOW_SPEED_BYTES: &str = "1000";
+const LOW_SPEED_SECONDS: &str = "60";
+
+/// The git command.
+#[derive(Debug, Default)]
+pub struct GitCli;
+
+#[async_trait]
+impl Git for GitCli {
+    async fn clone_repository(
+        &self,
+        request: &CloneRequest<'_>,
+        on_line: OnLine<'_>,
+    ) -> Result<String, CloneFailure> {
+        let git = |dir: Option<&Path>| {
+            let child = command(request.scratch, request.credential, request.url);
+            match dir {
+                Some(dir) => child.dir(dir),
+                None => child,
+            }
+        };
+        let commit = request.git_ref.filter(|name| is_commit(name));
+        let branch = request.git_ref.filter(|name| !is_commit(name));
+        let mut clone = git(None).args(["clone", "--progress", "--filter=blob:none", "--no-checkout"]);
+        if let Some(branch) = branch {
+            clone = clone.args(["--branch", branch]);
+        }
+        clone
+            .args(["--", request.url])
+            .args([request.into])
+            .run(on_line)
+            .await
+            .map_err(classify)?;
+
+        let in_clone = || git(Some(request.into));
+        let checkout = match commit {
+            Some(commit) => {
+                // A commit that no branch reaches is not in the clone yet.
+                in_clone()
+                    .args(["fetch", "--filter=blob:none", "origin", commit])
+                    .run(on_line)
+                    .await
+                    .map_err(classify)?;
+                in_clone().args(["checkout", "--quiet", "--detach", commit, "--"])
+            }
+            None => in_clone().args(["checkout", "--quiet"]),
+        };
+        checkout.run(on_line).await.map_err(classify)?;
+        if request.into.join(".gitmodules").exists() {
+            in_clone()
+                .args(["submodule", "update", "--init", "--recursive", "--filter=blob:none"])
+                .run(on_line)
+                .await
+                .map_err(CloneFailure::Failed)?;
+        }
+        let head = in_clone()
+            .args(["rev-parse", "--verify", "HEAD"])
+            .run(on_line)
+            .await
+            .map_err(CloneFailure::Failed)?;
+        Ok(head.trim().to_owned())
+    }
+
+    async fn export(
+        &self,
+        clone: &Path,
+        commit: &str,
+        into: &Path,
+        scratch: &Path,
+    ) -> Result<(), ChildFailure> {
+        if clone.join(".gitmodules").exists() {
+            return Err(ChildFailure::new(
+                "a repository with submodules cannot be checked out a second time without its remotes",
+            ));
+        }
+        std::fs::create_dir_all(into)
+            .map_err(|error| ChildFailure::new(format!("{}: {error}", into.display())))?;
+        // An index of its own: the clone belongs to its user by now.
+        command(scratch, None, "")
+            .env("GIT_DIR", clone.join(".git"))
+            .env("GIT_WORK_TREE", into)
+            .env("GIT_INDEX_FILE", scratch.join("export-index"))
+            .args(["checkout", "--quiet", "--force", commit, "--", "."])
+            .run(&mut |_| {})
+            .await
+            .map(|_| ())
+    }
+}
+
+fn command(scratch: &Path, credential: Option<&v1::GitCredential>, url: &str) -> Child {
+    let mut settings = vec![
+        ("http.lowSpeedLimit".to_owned(), LOW_SPEED_BYTES.to_owned()),
+        ("http.lowSpeedTime".to_owned(), LOW_SPEED_SECONDS.to_owned()),
+        // The clone's files belong to the devcontainer's user, and git would refuse to look at them.
+        ("safe.directory".to_owned(), "*".to_owned()),
+        ("advice.detachedHead".to_owned(), "false".to_owned()),
+        // The warning about a server without partial clones comes for every fetch.
+        ("core.hooksPath".to_owned(), "/dev/null".to_owned()),
+    ];
+    if let Some((name, value)) = credential.and_then(|credential| login(credential, url)) {
+        settings.push((name, value));
+    }
+    let mut child = Child::new("git")
+        .env("HOME", scratch)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_ALLOW_PROTOCOL", "https:http:ssh:git")
+        .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=15")
+        .env("GIT_CONFIG_COUNT", settings.len().to_string());
+    for (number, (name, value)) in settings.into_iter().enumerate() {
+        child = child
+            .env(&format!("GIT_CONFIG_KEY_{number}"), name)
+            .env(&format!("GIT_CONFIG_VALUE_{number}"), value);
+    }
+    child
+}
+
+/// A login as a header for the URL's host alone. The environment of a process is readable by its user only, unlike
+/// its arguments; and nothing is written anywhere.
+fn login(credential: &v1::GitCredential, url: &str) -> Option<(String, String)> {
+    let scheme = ["https://", "http://"]
+        .into_iter()
+        .find(|scheme| url.starts_with(scheme))?;
+    let rest = url.strip_prefix(scheme)?;
+    if rest.split('/').next() != Some(credential.host.as_str()) {
+        return None;
+    }
+    let pair = STANDARD.encode(format!("{}:{}", credential.username, credential.password));
+    Some((
+        format!("http.{scheme}{}/.extraHeader", credential.host),
+        format!("Authorization: Basic {pair}"),
+    ))
+}
+
+fn is_commit(name: &str) -> bool {
+    matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn classify(failure: ChildFailure) -> CloneFailure {
+    let missing = [
+        "not found in upstream",
+        "not our ref",
+        "couldn't find remote ref",
+        "reference is not a tree",
+        "Server does not allow request for unadvertised object",
+    ];
+    if missing.iter().any(|text| failure.tail.contains(text)) {
+        CloneFailure::RefNotFound(failure)
+    } else {
+        CloneFailure::Failed(failure)
+    }
+}
+
+#[cfg(test)]
+#[path = "git_tests.rs"]
+mod tests;

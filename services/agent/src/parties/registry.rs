@@ -1,0 +1,41 @@
+use async_trait::async_trait;
+use hearth_domain::Digest;
+use hearth_layers::{ImageInfo, RegistryClient, RegistryError, RegistryLogin};
+
+use super::Registry;
+
+/// Registries that speak the OCI distribution protocol.
+#[derive(Debug)]
+pub struct OciRegistry {
+    platform: String,
+}
+
+impl OciRegistry {
+    /// Registries, asked for images of `platform` (`os/architecture`).
+    pub fn new(platform: String) -> Self {
+        Self { platform }
+    }
+
+    fn client(&self, login: Option<&RegistryLogin>) -> RegistryClient {
+        RegistryClient::new(login.cloned(), self.platform.clone())
+    }
+}
+
+#[async_trait]
+impl Registry for OciRegistry {
+    async fn digest(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<Digest, RegistryError> {
+        self.client(login).digest(image).await
+    }
+
+    async fn inspect(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<ImageInfo, RegistryError> {
+        self.client(login).inspect(image).await
+    }
+}

@@ -1,0 +1,167 @@
+use hearth_api::v1::{ContainerStarted, Failure, FailureReason, PipelineStep, event::Kind};
+
+use super::{
+    Clone, Context, child_failure, failure,
+    folders::override_config,
+    owner::{Owner, remote_user},
+};
+use crate::{
+    config::DevcontainerConfig,
+    parties::{ChildFailure, CliPlace, EngineFailure, Started, UpRequest, default_config_path},
+};
+
+const STEP: PipelineStep = PipelineStep::Container;
+const PASSWD: &str = "/etc/passwd";
+
+/// What the container is made from.
+#[derive(Debug)]
+pub enum Devcontainer {
+    /// An image that the engine has.
+    Image(String),
+    /// The repository's Docker Compose project.
+    Compose,
+}
+
+/// Starts the container and runs its hooks; returns when the last one has ended.
+pub async fn start(
+    cx: &Context<'_>,
+    clone: &Clone,
+    config: Option<&DevcontainerConfig>,
+    from: &Devcontainer,
+) -> Result<(), Failure> {
+    cx.recorder
+        .step(STEP, "starts the container and runs its hooks", async {
+            let engine = &cx.parties.engine;
+            // What a failed try left would be taken up again instead of made anew.
+            engine
+                .remove_containers(&cx.job.attempt.workspace_id)
+                .await
+                .map_err(engine_failure)?;
+            let started = match from {
+                Devcontainer::Image(image) => from_image(cx, clone, config, image).await?,
+                Devcontainer::Compose => from_compose(cx, clone, config).await?,
+            };
+            cx.recorder.note(Kind::Container(ContainerStarted {
+                container_id: started.container_id,
+                remote_user: started.remote_user,
+                remote_folder: started.remote_folder,
+            }));
+            Ok(())
+        })
+        .await
+}
+
+async fn from_image(
+    cx: &Context<'_>,
+    clone: &Clone,
+    config: Option<&DevcontainerConfig>,
+    image: &str,
+) -> Result<Started, Failure> {
+    let engine = &cx.parties.engine;
+    let local = engine.image(image).await.map_err(engine_failure)?.unwrap_or_default();
+    let user = remote_user(config, &local);
+    if !is_root(&user) {
+        let passwd = engine.file_of_image(image, PASSWD).await.map_err(engine_failure)?;
+        give_clone(cx, clone, &user, passwd).await?;
+    }
+    let file = cx.scratch.path().join("override.json");
+    let text = override_config(clone, &cx.job.attempt.workspace_id, config, image).to_string();
+    tokio::fs::write(&file, text)
+        .await
+        .map_err(|error| failure(FailureReason::Internal, STEP, error))?;
+    let config_path = config_path(clone, config);
+    let request = UpRequest {
+        place: place(cx, clone, &config_path),
+        override_config: Some(&file),
+        skip_hooks: false,
+    };
+    let mut output = cx.recorder.output(STEP);
+    cx.parties
+        .devcontainer
+        .up(&request, &mut |line| output.take(line))
+        .await
+        .map_err(up_failure)
+}
+
+/// The files of a Compose project are used as they are: they mount the clone from the volume's place on the node. Whom
+/// the clone must belong to is known only when the container is there, so its hooks run in a second go.
+async fn from_compose(
+    cx: &Context<'_>,
+    clone: &Clone,
+    config: Option<&DevcontainerConfig>,
+) -> Result<Started, Failure> {
+    let config_path = config_path(clone, config);
+    let request = UpRequest {
+        place: place(cx, clone, &config_path),
+        override_config: None,
+        skip_hooks: true,
+    };
+    let mut output = cx.recorder.output(STEP);
+    let cli = &cx.parties.devcontainer;
+    let started = cli
+        .up(&request, &mut |line| output.take(line))
+        .await
+        .map_err(up_failure)?;
+    if !is_root(&started.remote_user) {
+        let passwd = cx
+            .parties
+            .engine
+            .file_of_container(&started.container_id, PASSWD)
+            .await
+            .map_err(engine_failure)?;
+        give_clone(cx, clone, &started.remote_user, passwd).await?;
+    }
+    cli.run_hooks(&request, &started.container_id, &mut |line| output.take(line))
+        .await
+        .map_err(up_failure)?;
+    Ok(started)
+}
+
+async fn give_clone(
+    cx: &Context<'_>,
+    clone: &Clone,
+    user: &str,
+    passwd: Option<Vec<u8>>,
+) -> Result<(), Failure> {
+    let passwd = String::from_utf8_lossy(&passwd.unwrap_or_default()).into_owned();
+    let owner = Owner::find(user, &passwd).unwrap_or_else(|| {
+        cx.recorder.warn(format!(
+            "the image has no user {user:?}: the clone belongs to root, and hooks may not be able to write"
+        ));
+        Owner::ROOT
+    });
+    let volume = clone.volume.clone();
+    tokio::task::spawn_blocking(move || owner.take(&volume))
+        .await
+        .map_err(|error| failure(FailureReason::Internal, STEP, error))?
+        .map_err(|error| failure(FailureReason::Internal, STEP, format!("the clone cannot be given to {user}: {error}")))
+}
+
+fn place<'a>(cx: &'a Context<'_>, clone: &'a Clone, config: &'a std::path::Path) -> CliPlace<'a> {
+    CliPlace {
+        folder: &clone.folder,
+        config,
+        scratch: cx.scratch.path(),
+        workspace_id: &cx.job.attempt.workspace_id,
+    }
+}
+
+fn config_path(clone: &Clone, config: Option<&DevcontainerConfig>) -> std::path::PathBuf {
+    match config {
+        Some(config) => clone.folder.join(&config.path),
+        None => default_config_path(&clone.folder),
+    }
+}
+
+fn is_root(user: &str) -> bool {
+    matches!(user.split(':').next(), Some("root" | "0" | ""))
+}
+
+fn engine_failure(error: EngineFailure) -> Failure {
+    failure(FailureReason::EngineFailed, STEP, error)
+}
+
+fn up_failure(child: ChildFailure) -> Failure {
+    let message = format!("the container cannot be started: {}", child.message);
+    child_failure(FailureReason::ContainerFailed, STEP, message, child.tail)
+}

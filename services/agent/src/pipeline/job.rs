@@ -1,0 +1,183 @@
+use std::{path::PathBuf, time::Duration};
+
+use hearth_api::v1;
+use hearth_domain::{CacheReference, ConfigName, Repository, validate_git_ref};
+use hearth_layers::RegistryLogin;
+use hearth_runtime::FieldFaults;
+use tonic::Status;
+
+/// What an attempt is asked to do, checked.
+#[derive(Debug)]
+pub struct Job {
+    /// Which attempt.
+    pub attempt: v1::AttemptRef,
+    /// The request as it was sent.
+    pub spec: v1::WorkspaceSpec,
+    /// The repository of the spec.
+    pub repository: Repository,
+    /// The configuration of the spec; `None` for the default one.
+    pub config: Option<ConfigName>,
+    /// Where the cache is and what may be done with it, or why it is left alone.
+    pub cache: Result<CacheUse, v1::CacheSkipReason>,
+    /// Login for the cache's registry.
+    pub registry_login: Option<RegistryLogin>,
+    /// Login for the git host.
+    pub git_credential: Option<v1::GitCredential>,
+    /// How long it may take until it is ready.
+    pub time_limit: Duration,
+}
+
+/// The cache of an attempt.
+#[derive(Clone, Debug)]
+pub struct CacheUse {
+    /// Where it is.
+    pub reference: CacheReference,
+    /// Whether it may be written.
+    pub writable: bool,
+}
+
+/// What the steps need to know of the node.
+#[derive(Clone, Debug)]
+pub struct NodeFacts {
+    /// `os/architecture`.
+    pub platform: String,
+    /// How the engine keeps images.
+    pub store: v1::ImageStore,
+    /// Where the engine keeps its data.
+    pub data_root: PathBuf,
+    /// Version of the devcontainer CLI.
+    pub cli_version: String,
+    /// Image for repositories without a devcontainer.
+    pub default_image: String,
+    /// An attempt is not begun with less, in bytes.
+    pub min_free_disk_bytes: u64,
+    /// How long the background work of an attempt may take.
+    pub push_timeout: Duration,
+}
+
+const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(1800);
+
+impl NodeFacts {
+    /// Free bytes where the engine keeps its data.
+    pub fn free_disk_bytes(&self) -> std::io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.data_root)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+impl Job {
+    /// Checks a request; the control plane did so too, but an agent believes nobody.
+    pub fn from_request(request: v1::StartAttemptRequest) -> Result<Self, Status> {
+        let cache_skip_reason = request.cache_skip_reason();
+        let v1::StartAttemptRequest {
+            attempt,
+            spec,
+            cache,
+            registry_credential,
+            git_credential,
+            cache_skip_reason: _,
+        } = request;
+        let attempt = attempt.unwrap_or_default();
+        let spec = spec.unwrap_or_default();
+        let mut faults = FieldFaults::default();
+        if !is_workspace_id(&attempt.workspace_id) {
+            faults.add("attempt.workspace_id", "must be 1 to 63 lower-case letters, digits and dashes");
+        }
+        if attempt.attempt == 0 {
+            faults.add("attempt.attempt", "counts from 1");
+        }
+        let repository = faults.check("spec.repository", spec.repository.parse::<Repository>());
+        if !spec.r#ref.is_empty() {
+            faults.check("spec.ref", validate_git_ref(&spec.r#ref));
+        }
+        let config = match spec.config.as_str() {
+            "" => None,
+            name => faults.check("spec.config", name.parse::<ConfigName>()),
+        };
+        faults.into_result()?;
+        let Some(repository) = repository else {
+            // A repository that did not parse has been a fault above.
+            return Err(Status::invalid_argument("spec.repository"));
+        };
+        let time_limit = match spec.timeout_seconds {
+            0 => DEFAULT_TIME_LIMIT,
+            seconds => Duration::from_secs(seconds.into()),
+        };
+        Ok(Self {
+            attempt,
+            repository,
+            config,
+            cache: cache
+                .map(|target| CacheUse {
+                    writable: target.access() == v1::CacheAccess::ReadWrite,
+                    reference: CacheReference::from_parts(target.repository, target.tag),
+                })
+                .ok_or(cache_skip_reason),
+            registry_login: registry_credential.map(|credential| RegistryLogin {
+                registry: credential.registry,
+                username: credential.username,
+                password: credential.password.into(),
+            }),
+            git_credential,
+            time_limit,
+            spec,
+        })
+    }
+}
+
+/// The id becomes part of volume, container and folder names.
+pub(crate) fn is_workspace_id(id: &str) -> bool {
+    (1..=63).contains(&id.len())
+        && id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !id.starts_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    #[test]
+    fn every_fault_is_named_by_its_field() {
+        let request = v1::StartAttemptRequest {
+            attempt: Some(v1::AttemptRef { workspace_id: "../x".into(), attempt: 0 }),
+            spec: Some(v1::WorkspaceSpec {
+                repository: "file:///etc".into(),
+                r#ref: "-x".into(),
+                config: "a/b".into(),
+                ..v1::WorkspaceSpec::default()
+            }),
+            ..v1::StartAttemptRequest::default()
+        };
+        let status = Job::from_request(request).unwrap_err();
+        let details = status.get_error_details();
+        let fields: Vec<_> = details
+            .bad_request()
+            .unwrap()
+            .field_violations
+            .iter()
+            .map(|violation| violation.field.as_str())
+            .collect();
+        assert_eq!(
+            fields,
+            ["attempt.workspace_id", "attempt.attempt", "spec.repository", "spec.ref", "spec.config"]
+        );
+    }
+
+    #[test]
+    fn a_request_without_a_cache_says_why() {
+        let request = v1::StartAttemptRequest {
+            attempt: Some(v1::AttemptRef { workspace_id: "ws-1".into(), attempt: 1 }),
+            spec: Some(v1::WorkspaceSpec {
+                repository: "https://github.com/a/b".into(),
+                ..v1::WorkspaceSpec::default()
+            }),
+            cache_skip_reason: v1::CacheSkipReason::Off.into(),
+            ..v1::StartAttemptRequest::default()
+        };
+        let job = Job::from_request(request).unwrap();
+        assert_eq!(job.cache.unwrap_err(), v1::CacheSkipReason::Off);
+        assert_eq!(job.time_limit, DEFAULT_TIME_LIMIT);
+    }
+}

@@ -1,0 +1,116 @@
+use std::{os::unix::fs::lchown, path::Path};
+
+use serde_json::Value;
+
+use crate::{config::DevcontainerConfig, parties::LocalImage};
+
+/// User and group that the clone must belong to: nobody adapts them in a volume, and hooks of a user who is not root
+/// could not write otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Owner {
+    pub const ROOT: Self = Self { uid: 0, gid: 0 };
+
+    /// Finds a user, given by name or number and perhaps with a group, in an `/etc/passwd`.
+    pub fn find(user: &str, passwd: &str) -> Option<Self> {
+        let (user, group) = match user.split_once(':') {
+            Some((user, group)) => (user, group.parse().ok()),
+            None => (user, None),
+        };
+        let known = passwd.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            (name == user || uid == user).then(|| {
+                Some(Self {
+                    uid: uid.parse().ok()?,
+                    gid: gid.parse().ok()?,
+                })
+            })?
+        });
+        let found = known.or_else(|| Some(Self { uid: user.parse().ok()?, gid: 0 }))?;
+        Some(Self {
+            gid: group.unwrap_or(found.gid),
+            ..found
+        })
+    }
+
+    /// Gives everything below `folder` to this owner; links themselves, not what they point to.
+    pub fn take(self, folder: &Path) -> std::io::Result<()> {
+        for entry in walkdir::WalkDir::new(folder) {
+            lchown(entry?.path(), Some(self.uid), Some(self.gid))?;
+        }
+        Ok(())
+    }
+}
+
+/// The user that the devcontainer's hooks and terminals run as, in the order in which the CLI looks: the last
+/// `remoteUser` of image and configuration, then the container's user, then root.
+pub fn remote_user(config: Option<&DevcontainerConfig>, image: &LocalImage) -> String {
+    let metadata: Vec<Value> = image
+        .devcontainer_metadata
+        .as_deref()
+        .and_then(|label| serde_json::from_str::<Value>(label).ok())
+        .map(|value| match value {
+            Value::Array(entries) => entries,
+            single => vec![single],
+        })
+        .unwrap_or_default();
+    let named = |property: &str| {
+        config
+            .and_then(|config| config.text(property))
+            .or_else(|| {
+                metadata
+                    .iter()
+                    .rev()
+                    .find_map(|entry| entry.get(property)?.as_str())
+            })
+            .map(str::to_owned)
+    };
+    named("remoteUser")
+        .or_else(|| named("containerUser"))
+        .or_else(|| Some(image.user.clone()).filter(|user| !user.is_empty()))
+        .unwrap_or_else(|| "root".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbroken\ndev:x:1000:1001::/home/dev:/bin/sh\n";
+
+    #[test]
+    fn a_user_is_found_by_name_or_number() {
+        let dev = Some(Owner { uid: 1000, gid: 1001 });
+        assert_eq!(Owner::find("dev", PASSWD), dev);
+        assert_eq!(Owner::find("1000", PASSWD), dev);
+        assert_eq!(Owner::find("dev:50", PASSWD), Some(Owner { uid: 1000, gid: 50 }));
+        assert_eq!(Owner::find("4711", PASSWD), Some(Owner { uid: 4711, gid: 0 }));
+        assert_eq!(Owner::find("root", ""), None);
+        assert_eq!(Owner::find("nobody", PASSWD), None);
+    }
+
+    #[test]
+    fn the_user_is_looked_for_as_the_cli_does() {
+        let config = |text: &str| DevcontainerConfig {
+            path: "x".into(),
+            properties: serde_json::from_str(text).unwrap(),
+        };
+        let image = LocalImage {
+            user: "image".into(),
+            devcontainer_metadata: Some(
+                r#"[{"remoteUser":"first"},{"containerUser":"label"},{"remoteUser":"last"}]"#.into(),
+            ),
+            ..LocalImage::default()
+        };
+        assert_eq!(remote_user(Some(&config(r#"{"remoteUser":"own"}"#)), &image), "own");
+        assert_eq!(remote_user(Some(&config("{}")), &image), "last");
+        let plain = LocalImage { user: "image".into(), ..LocalImage::default() };
+        assert_eq!(remote_user(Some(&config(r#"{"containerUser":"own"}"#)), &plain), "own");
+        assert_eq!(remote_user(None, &plain), "image");
+        assert_eq!(remote_user(None, &LocalImage::default()), "root");
+    }
+}

@@ -1,0 +1,175 @@
+use std::{path::PathBuf, sync::Arc};
+
+use futures_util::{Stream, stream::BoxStream};
+use hearth_api::v1::{
+    RemoveWorkspaceRequest, RemoveWorkspaceResponse, StartAttemptRequest, StartAttemptResponse,
+    WatchAttemptRequest, WatchAttemptResponse, agent_service_server::AgentService,
+};
+use hearth_runtime::{FieldFaults, Reason, Tasks, status};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    attempt::{AttemptError, AttemptLog, Attempts, Recorder},
+    metrics::AgentMetrics,
+    parties::Parties,
+    pipeline::{self, Job, NodeFacts},
+};
+
+/// `hearth.v1.AgentService`: the contract says what each call does.
+pub struct Agent {
+    /// All attempts of the node.
+    pub attempts: Attempts,
+    /// Who they work with.
+    pub parties: Parties,
+    /// What they need to know of the node.
+    pub node: Arc<NodeFacts>,
+    /// Where their folders are.
+    pub attempts_dir: PathBuf,
+    /// What is counted.
+    pub metrics: AgentMetrics,
+    /// The owner of all tasks.
+    pub tasks: Tasks,
+}
+
+#[tonic::async_trait]
+impl AgentService for Agent {
+    async fn start_attempt(
+        &self,
+        request: Request<StartAttemptRequest>,
+    ) -> Result<Response<StartAttemptResponse>, Status> {
+        let job = Job::from_request(request.into_inner())?;
+        let (workspace_id, attempt) = (job.attempt.workspace_id.clone(), job.attempt.attempt);
+        let (node, parties) = (self.node.clone(), self.parties.clone());
+        let (attempts_dir, metrics) = (self.attempts_dir.clone(), self.metrics.clone());
+        let shutdown = self.tasks.stopping().clone();
+        self.attempts
+            .start(&workspace_id, attempt, move |log, stop| async move {
+                tracing::info!(
+                    workspace.id = job.attempt.workspace_id,
+                    attempt = job.attempt.attempt,
+                    repository = %job.repository,
+                    "attempt begins"
+                );
+                let recorder = Recorder::new(log, metrics);
+                pipeline::run(&job, &node, &parties, &recorder, &attempts_dir, &stop, &shutdown)
+                    .await;
+            })
+            .map_err(refuse)?;
+        Ok(Response::new(StartAttemptResponse {}))
+    }
+
+    type WatchAttemptStream = BoxStream<'static, Result<WatchAttemptResponse, Status>>;
+
+    async fn watch_attempt(
+        &self,
+        request: Request<WatchAttemptRequest>,
+    ) -> Result<Response<Self::WatchAttemptStream>, Status> {
+        let request = request.into_inner();
+        let attempt = request.attempt.unwrap_or_default();
+        let log = self
+            .attempts
+            .log(&attempt.workspace_id, attempt.attempt)
+            .map_err(refuse)?;
+        Ok(Response::new(Box::pin(follow(log, request.after_sequence))))
+    }
+
+    async fn remove_workspace(
+        &self,
+        request: Request<RemoveWorkspaceRequest>,
+    ) -> Result<Response<RemoveWorkspaceResponse>, Status> {
+        let workspace_id = request.into_inner().workspace_id;
+        if !pipeline::is_workspace_id(&workspace_id) {
+            let mut faults = FieldFaults::default();
+            faults.add("workspace_id", "must be 1 to 63 lower-case letters, digits and dashes");
+            faults.into_result()?;
+        }
+        self.attempts
+            .remove(&workspace_id, self.parties.engine.remove_workspace(&workspace_id))
+            .await
+            .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
+        Ok(Response::new(RemoveWorkspaceResponse {}))
+    }
+}
+
+/// Events after `after`, as they come, until the last one.
+fn follow(
+    log: Arc<AttemptLog>,
+    after: u64,
+) -> impl Stream<Item = Result<WatchAttemptResponse, Status>> {
+    struct Reader {
+        log: Arc<AttemptLog>,
+        changes: tokio::sync::watch::Receiver<u64>,
+        after: u64,
+        lines_seen: u64,
+        complete: bool,
+    }
+    let reader = Reader {
+        changes: log.changes(),
+        log,
+        after,
+        lines_seen: 0,
+        complete: false,
+    };
+    let batches = futures_util::stream::unfold(reader, |mut reader| async move {
+        if reader.complete {
+            return None;
+        }
+        loop {
+            reader.changes.mark_unchanged();
+            let batch = reader.log.after(reader.after, reader.lines_seen);
+            reader.complete = batch.complete;
+            if let Some(last) = batch.events.last() {
+                reader.after = last.sequence;
+                reader.lines_seen = batch.lines_seen;
+                return Some((batch.events, reader));
+            }
+            // The log belongs to this reader too: the sender lives as long as it waits.
+            if reader.complete || reader.changes.changed().await.is_err() {
+                return None;
+            }
+        }
+    });
+    futures_util::StreamExt::flat_map(batches, |events| {
+        futures_util::stream::iter(
+            events
+                .into_iter()
+                .map(|event| Ok(WatchAttemptResponse { event: Some(event) })),
+        )
+    })
+}
+
+fn refuse(error: AttemptError) -> Status {
+    let reason = match error {
+        AttemptError::Outdated { .. } => Reason::AttemptOutdated,
+        AttemptError::Unknown => Reason::AttemptUnknown,
+        AttemptError::ShuttingDown => Reason::ShuttingDown,
+    };
+    status(reason, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use hearth_api::v1::{Cloned, Settled, event::Kind};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watcher_gets_what_was_and_what_comes_and_the_stream_ends_with_the_attempt() {
+        let log = Arc::new(AttemptLog::new(1));
+        log.append(Kind::Cloned(Cloned::default()));
+        let mut stream = std::pin::pin!(follow(log.clone(), 0));
+        let sequence = |item: Option<Result<WatchAttemptResponse, Status>>| {
+            item.map(|response| response.unwrap().event.unwrap().sequence)
+        };
+        assert_eq!(sequence(stream.next().await), Some(1));
+        let (next, ()) = tokio::join!(stream.next(), async {
+            tokio::task::yield_now().await;
+            log.append(Kind::Settled(Settled {}));
+        });
+        assert_eq!(sequence(next), Some(2));
+        assert_eq!(sequence(stream.next().await), None);
+        let again: Vec<_> = follow(log, 1).collect().await;
+        assert_eq!(again.len(), 1);
+    }
+}

@@ -1,0 +1,98 @@
+//! What the agent is told: every flag is an environment variable too.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+use hearth_runtime::{ListenArgs, LogArgs};
+use tonic::transport::Endpoint;
+
+/// Prepares and runs devcontainer workspaces on this node, for a hearth control plane.
+///
+/// Needs root, Docker with buildx 0.13 or newer, git, util-linux and the devcontainer CLI on PATH. Exits with 64 when
+/// it was told something wrong and with 1 when it could not start or broke.
+#[derive(Clone, Debug, Parser)]
+#[command(version, name = "hearth-agent")]
+pub struct Settings {
+    /// Address that the control plane reaches; port 0 picks a free one
+    #[arg(long, env = "HEARTH_LISTEN", default_value = "127.0.0.1:7410", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, env = "HEARTH_ADMIN_LISTEN", default_value = "127.0.0.1:7411", value_name = "ADDRESS")]
+    pub admin_listen: SocketAddr,
+    /// URL of the control plane
+    #[arg(long, env = "HEARTH_CONTROL_PLANE", default_value = "http://127.0.0.1:7400", value_name = "URL")]
+    pub control_plane: Endpoint,
+    /// Name of this node, unique in the fleet: lower-case letters, digits, dashes and dots
+    #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME")]
+    pub node_name: String,
+    /// Folder for what the agent keeps while attempts run
+    #[arg(long, env = "HEARTH_STATE_DIR", default_value = "/var/lib/hearth", value_name = "DIR")]
+    pub state_dir: PathBuf,
+    /// Docker's socket
+    #[arg(long, env = "HEARTH_DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_name = "URL", value_parser = docker_host)]
+    pub docker_host: String,
+    /// The devcontainer CLI
+    #[arg(long, env = "HEARTH_DEVCONTAINER_CLI", default_value = "devcontainer", value_name = "PROGRAM")]
+    pub devcontainer_cli: OsString,
+    /// Image for repositories that have no devcontainer, or whose devcontainer fails
+    #[arg(long, env = "HEARTH_DEFAULT_IMAGE", default_value = "mcr.microsoft.com/devcontainers/base:debian", value_name = "IMAGE")]
+    pub default_image: String,
+    /// MiB of free disk below which no attempt is begun
+    #[arg(long, env = "HEARTH_MIN_FREE_DISK_MIB", default_value = "2048", value_name = "MIB")]
+    pub min_free_disk_mib: u64,
+    /// Seconds that an attempt's background push may take
+    #[arg(long, env = "HEARTH_PUSH_TIMEOUT_SECONDS", default_value = "1800", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub push_timeout_seconds: u64,
+    /// File that is written once the agent serves: JSON with its addresses
+    #[arg(long, env = "HEARTH_READY_FILE", value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Where it may listen
+    #[command(flatten)]
+    pub listening: ListenArgs,
+    /// How it logs
+    #[command(flatten)]
+    pub logging: LogArgs,
+}
+
+impl Settings {
+    /// See `push_timeout_seconds`.
+    pub fn push_timeout(&self) -> Duration {
+        Duration::from_secs(self.push_timeout_seconds)
+    }
+}
+
+fn docker_host(text: &str) -> Result<String, String> {
+    if text.starts_with("unix:///") {
+        Ok(text.to_owned())
+    } else {
+        Err("must be unix:// and the absolute path of a socket: the agent works on its own node only".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_flag_is_a_variable() {
+        let command = Settings::command();
+        command.clone().debug_assert();
+        for argument in command.get_arguments() {
+            let Some(long) = argument.get_long() else { continue };
+            if matches!(long, "help" | "version") {
+                continue;
+            }
+            let expected = format!("HEARTH_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(argument.get_env().and_then(|env| env.to_str()), Some(expected.as_str()));
+            assert!(argument.get_help().is_some(), "--{long} has no help");
+        }
+    }
+
+    #[test]
+    fn an_engine_on_another_machine_is_refused() {
+        let parsed = Settings::try_parse_from(["x", "--node-name", "n", "--docker-host", "tcp://other:2375"]);
+        assert!(parsed.unwrap_err().to_string().contains("--docker-host"));
+    }
+}

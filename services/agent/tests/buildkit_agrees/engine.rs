@@ -1,0 +1,162 @@
+//! An engine of its own for this test, with base images that were never in a registry.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use hearth_domain::{Digest, ImageFacts};
+use serde_json::Value;
+
+/// Base images, and the instructions that `docker import` gives them. Each has a busybox.
+const IMAGES: [(&str, &[&str]); 3] = [
+    ("hearth-test/base:1", &["ENV PATH=/bin", "ENV BASE_DIR=src"]),
+    ("hearth-test/onbuild:1", &["ENV PATH=/bin", "ONBUILD COPY app /app"]),
+    ("hearth-test/other:1", &["ENV PATH=/bin", "ENV OTHER=1"]),
+];
+
+pub struct Engine {
+    folder: PathBuf,
+    tools: String,
+    images: BTreeMap<String, Value>,
+}
+
+/// One build.
+pub struct Build {
+    /// Digest of the image.
+    pub image: String,
+    /// A step of the Dockerfile was not found in the cache.
+    pub ran_anything: bool,
+    pub log: String,
+}
+
+impl Engine {
+    /// Starts the engine. There is no other way to know what BuildKit does, so the test fails where none starts.
+    pub fn start() -> Self {
+        let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local");
+        let tools = output(Command::new(local.join("tools")).args(["engine", "base-image"]));
+        let folder = PathBuf::from(format!("/dev/shm/hearth-key-test-{}", std::process::id()));
+        let started = Command::new(local.join("vm")).arg("start").arg(&folder).stdin(Stdio::null()).status();
+        assert!(
+            started.is_ok_and(|status| status.success()),
+            "this test needs a container engine of its own and could not start one with deploy/local/vm"
+        );
+        let mut engine = Self { folder, tools: tools.trim().to_owned(), images: BTreeMap::new() };
+        engine.import();
+        engine
+    }
+
+    fn docker(&self) -> Command {
+        let mut command = Command::new("docker");
+        let path = format!("{}:{}", self.tools, std::env::var("PATH").unwrap_or_default());
+        command
+            .env("PATH", path)
+            .env("DOCKER_HOST", format!("unix://{}/docker.sock", self.folder.display()))
+            .env("DOCKER_CONFIG", self.folder.join("config"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn import(&mut self) {
+        let root = tempfile::tempdir().unwrap();
+        let bin = root.path().join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let busybox = Path::new(&self.tools).join("../base-image/busybox");
+        std::fs::copy(busybox.canonicalize().unwrap(), bin.join("busybox")).unwrap();
+        for applet in ["sh", "cat", "true", "ls", "mkdir", "test", "cp", "tr"] {
+            std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
+        }
+        let archive = root.path().join("root.tar");
+        output(Command::new("tar").arg("-C").arg(root.path()).arg("-cf").arg(&archive).arg("bin"));
+        for (name, changes) in IMAGES {
+            let mut import = self.docker();
+            import.arg("import");
+            changes.iter().for_each(|change| {
+                import.args(["--change", change]);
+            });
+            output(import.arg(&archive).arg(name));
+            let inspected: Value = serde_json::from_str(&output(self.docker().args(["image", "inspect", name]))).unwrap();
+            self.images.insert(name.to_owned(), inspected[0].clone());
+        }
+    }
+
+    pub fn build(
+        &self,
+        context: &Path,
+        dockerfile: &Path,
+        target: Option<&str>,
+        args: &BTreeMap<String, String>,
+    ) -> Build {
+        let id = tempfile::NamedTempFile::new().unwrap();
+        let mut command = self.docker();
+        command
+            .args(["buildx", "build", "--progress=plain", "--provenance=false", "--network=none", "--iidfile"])
+            .arg(id.path())
+            .arg("--file")
+            .arg(dockerfile);
+        target.iter().for_each(|target| {
+            command.arg("--target").arg(target);
+        });
+        args.iter().for_each(|(name, value)| {
+            command.arg("--build-arg").arg(format!("{name}={value}"));
+        });
+        let result = command.arg(context).output().unwrap();
+        let log = String::from_utf8_lossy(&result.stderr).into_owned();
+        let text = std::fs::read_to_string(dockerfile).unwrap_or_default();
+        assert!(result.status.success(), "{text}\n{log}");
+        Build { image: std::fs::read_to_string(id.path()).unwrap(), ran_anything: ran_anything(&log), log }
+    }
+
+    pub fn image_digest(&self, reference: &str) -> Result<Digest, String> {
+        let image = self.images.get(reference).ok_or("not in this engine")?;
+        image["Id"].as_str().unwrap_or_default().parse().map_err(|error| format!("{error}"))
+    }
+
+    pub fn image_facts(&self, reference: &str) -> Result<ImageFacts, String> {
+        let config = &self.images.get(reference).ok_or("not in this engine")?["Config"];
+        let texts = |value: &Value| -> Vec<String> {
+            value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        Ok(ImageFacts {
+            environment: texts(&config["Env"])
+                .iter()
+                .filter_map(|variable| variable.split_once('='))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            onbuild: texts(&config["OnBuild"]),
+        })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let vm = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local/vm");
+        let _ = Command::new(vm).arg("stop").arg(&self.folder).status();
+    }
+}
+
+/// Steps of the Dockerfile are `#5 [stage 2/3] COPY …`; each says CACHED or DONE later. FROM and BuildKit's internal
+/// steps run every time.
+fn ran_anything(log: &str) -> bool {
+    let steps = log.lines().filter_map(|line| {
+        let (number, step) = line.split_once(' ')?;
+        let numbered = step.starts_with('[') && !step.starts_with("[internal]");
+        let is_from = step.split_once("] ").is_some_and(|(_, text)| text.starts_with("FROM "));
+        // What is downloaded is looked at every time; whether it is used anew is told by the step that uses it.
+        let is_download = step.split_once("] ").is_some_and(|(_, text)| text.starts_with("http"));
+        (numbered && !is_from && !is_download).then_some(number)
+    });
+    let mut numbers: Vec<&str> = steps.collect();
+    numbers.dedup();
+    numbers
+        .iter()
+        .any(|number| !log.lines().any(|line| line == format!("{number} CACHED")))
+}
+
+fn output(command: &mut Command) -> String {
+    let result = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let result = result.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(result.status.success(), "{command:?} failed");
+    String::from_utf8_lossy(&result.stdout).into_owned()
+}

@@ -1,0 +1,193 @@
+//! The key is never too lax: whenever BuildKit finds that something has changed, so does the key.
+//!
+//! Every case of the table is built three times by a real engine: as it is, once more, and after one change. When
+//! BuildKit runs a step again or makes another image after the change, the key must be another one as well. The
+//! reverse, a key that changes while BuildKit finds everything in its cache, costs a build and is counted.
+
+mod cases;
+mod engine;
+mod web;
+
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use cases::{Case, Change};
+use engine::{Build, Engine};
+use hearth_agent::{
+    config::DevcontainerConfig,
+    key::{KeyReading, KeySource, ResolveImage, read_key},
+};
+use hearth_domain::{Digest, ImageFacts};
+use serde_json::json;
+use web::Web;
+
+/// Builds that run at the same time; each waits for the engine most of the time.
+const WORKERS: usize = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    Agree,
+    TooCareful,
+    TooLax,
+    /// BuildKit runs a step of it every time: there is nothing to agree with.
+    NeverCached,
+}
+
+#[test]
+fn whatever_makes_buildkit_build_again_changes_the_key() {
+    let engine = Engine::start();
+    let web = Web::start();
+    let table = cases::table();
+    assert!(table.len() >= 40, "{} cases", table.len());
+    let next = AtomicUsize::new(0);
+    let verdicts = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(case) = table.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let verdict = judge(&engine, &web, case);
+                    verdicts.lock().unwrap().insert(case.name, verdict);
+                }
+            });
+        }
+    });
+    let verdicts = verdicts.into_inner().unwrap();
+    let of = |wanted: Verdict| -> Vec<&str> {
+        verdicts.iter().filter(|(_, verdict)| **verdict == wanted).map(|(name, _)| *name).collect()
+    };
+    eprintln!(
+        "{} cases: {} agree, {} too careful {:?}, {} never cached by BuildKit {:?}",
+        table.len(),
+        of(Verdict::Agree).len(),
+        of(Verdict::TooCareful).len(),
+        of(Verdict::TooCareful),
+        of(Verdict::NeverCached).len(),
+        of(Verdict::NeverCached),
+    );
+    assert_eq!(of(Verdict::TooLax), Vec::<&str>::new(), "BuildKit builds again and the key is the same");
+    let careful: Vec<_> = table.iter().filter(|case| case.careful).map(|case| case.name).collect();
+    let mut found = of(Verdict::TooCareful);
+    found.retain(|name| !careful.contains(name));
+    assert_eq!(found, Vec::<&str>::new(), "more careful than the table says");
+}
+
+fn judge(engine: &Engine, web: &Web, case: &Case) -> Verdict {
+    let folder = tempfile::tempdir().unwrap();
+    let clone = folder.path().join("clone");
+    for (path, text) in case.files {
+        write(&clone, path, &web.filled_in(text));
+    }
+    if let Some(prepare) = &case.before {
+        apply(web, &clone, prepare);
+    }
+    let before = reading(engine, web, case, &clone, &case.args());
+    let first = build(engine, case, &clone, &case.args());
+    let again = build(engine, case, &clone, &case.args());
+    let copy = folder.path().join("elsewhere");
+    let copied = std::process::Command::new("cp").arg("-a").arg(&clone).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let elsewhere = reading(engine, web, case, &copy, &case.args());
+    assert_eq!(before.manifest, elsewhere.manifest, "{}: another key in another folder", case.name);
+
+    let mut args = case.args();
+    if let Change::Arg(name, value) = &case.change {
+        args.insert((*name).to_owned(), (*value).to_owned());
+    }
+    apply(web, &clone, &case.change);
+    let after = reading(engine, web, case, &clone, &args);
+    let changed = build(engine, case, &clone, &args);
+
+    if again.ran_anything || again.image != first.image {
+        return Verdict::NeverCached;
+    }
+    let built_again = changed.ran_anything || changed.image != first.image;
+    let other_key = before.manifest.key() != after.manifest.key();
+    match (built_again, other_key) {
+        (true, false) => {
+            eprintln!("{}: too lax\n{}\n{}", case.name, after.manifest.canonical_json(), changed.log);
+            Verdict::TooLax
+        }
+        (false, true) => {
+            eprintln!("{}: too careful {:?}", case.name, after.careful);
+            Verdict::TooCareful
+        }
+        _ => Verdict::Agree,
+    }
+}
+
+fn build(engine: &Engine, case: &Case, clone: &Path, args: &BTreeMap<String, String>) -> Build {
+    engine.build(&clone.join(case.context), &clone.join(case.dockerfile), case.target, args)
+}
+
+fn reading(engine: &Engine, web: &Web, case: &Case, clone: &Path, args: &BTreeMap<String, String>) -> KeyReading {
+    let mut build = json!({"dockerfile": case.dockerfile, "context": case.context, "args": args});
+    if let Some(target) = case.target {
+        build["target"] = json!(target);
+    }
+    let config = DevcontainerConfig {
+        path: ".devcontainer.json".into(),
+        properties: json!({"build": build}).as_object().unwrap().clone(),
+    };
+    let source = KeySource { clone, config: &config, platform: "linux/amd64", cli_version: "0.89.0" };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime
+        .block_on(read_key(&source, &Resolver { engine, web }))
+        .unwrap_or_else(|error| panic!("{}: {error}", case.name))
+}
+
+struct Resolver<'a> {
+    engine: &'a Engine,
+    web: &'a Web,
+}
+
+#[async_trait]
+impl ResolveImage for Resolver<'_> {
+    async fn image_digest(&self, reference: &str) -> Result<Digest, String> {
+        self.engine.image_digest(reference)
+    }
+
+    async fn image_facts(&self, reference: &str) -> Result<Option<ImageFacts>, String> {
+        self.engine.image_facts(reference).map(Some)
+    }
+
+    async fn remote_version(&self, url: &str) -> Option<String> {
+        self.web.version(url)
+    }
+}
+
+fn write(clone: &Path, path: &str, text: &str) {
+    let path = clone.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn apply(web: &Web, clone: &Path, change: &Change) {
+    match *change {
+        Change::Write(path, text) => write(clone, path, &web.filled_in(text)),
+        Change::Mode(path, mode) => {
+            std::fs::set_permissions(clone.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        Change::Remove(path) => std::fs::remove_file(clone.join(path)).unwrap(),
+        Change::Folder(path) => std::fs::create_dir_all(clone.join(path)).unwrap(),
+        Change::Link(path, target) => {
+            let path = clone.join(path);
+            let _ = std::fs::remove_file(&path);
+            std::os::unix::fs::symlink(target, path).unwrap();
+        }
+        Change::Touch(path) => {
+            let file = std::fs::File::options().append(true).open(clone.join(path)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(86_400)).unwrap();
+        }
+        Change::Remote(name, text) => web.publish(name, text),
+        Change::Arg(..) => {}
+    }
+}

@@ -1,0 +1,7 @@
+//! The command line client of hearth.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hearth_cli::main(std::env::args_os())
+}

@@ -1,0 +1,129 @@
+use std::time::Duration;
+
+use hearth_api::v1::Event;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::{
+    progress::Progress,
+    render::view::{Key, Look, rows},
+};
+
+/// How often a spinner turns and its seconds are counted.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The live display: brings the terminal's rows into line with what the events add up to.
+#[derive(Default)]
+pub(super) struct Live {
+    screen: MultiProgress,
+    progress: Progress,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    key: Key,
+    bar: ProgressBar,
+    look: Option<Look>,
+}
+
+impl Live {
+    pub(super) fn event(&mut self, event: &Event) {
+        self.progress.apply(event);
+        let wanted = rows(&self.progress);
+        self.rows.retain(|row| {
+            let stays = wanted.iter().any(|(key, _)| *key == row.key);
+            if !stays {
+                row.bar.finish_and_clear();
+                self.screen.remove(&row.bar);
+            }
+            stays
+        });
+        for (position, (key, look)) in wanted.into_iter().enumerate() {
+            if self.rows.get(position).is_none_or(|row| row.key != key) {
+                let bar = self.screen.insert(position, ProgressBar::no_length());
+                self.rows.insert(
+                    position,
+                    Row {
+                        key,
+                        bar,
+                        look: None,
+                    },
+                );
+            }
+            if let Some(row) = self.rows.get_mut(position) {
+                row.show(look);
+            }
+        }
+    }
+
+    /// Prints lines above the rows.
+    pub(super) fn lines(&self, lines: impl IntoIterator<Item = String>) {
+        for line in lines {
+            // Nobody reading there is no reason to stop.
+            self.screen.println(line).ok();
+        }
+    }
+}
+
+impl Drop for Live {
+    /// The summary, or the reason why there is none, takes the rows' place.
+    fn drop(&mut self) {
+        for row in &self.rows {
+            row.bar.finish_and_clear();
+        }
+        self.screen.clear().ok();
+    }
+}
+
+impl Row {
+    fn show(&mut self, look: Look) {
+        if self.look.as_ref() == Some(&look) {
+            return;
+        }
+        let same_kind = self
+            .look
+            .as_ref()
+            .is_some_and(|old| std::mem::discriminant(old) == std::mem::discriminant(&look));
+        match &look {
+            Look::Running(text) => {
+                if !same_kind {
+                    self.style("{spinner} {wide_msg} {elapsed:>6}");
+                    self.bar.enable_steady_tick(TICK);
+                }
+                self.bar.set_message(text.clone());
+            }
+            Look::Ended(text) => {
+                self.style("{msg}");
+                self.bar.finish_with_message(text.clone());
+            }
+            Look::Bar { label, done, total } => {
+                let known = *total > 0;
+                let was_known = matches!(self.look, Some(Look::Bar { total: 1.., .. }));
+                if !same_kind || known != was_known {
+                    self.style(match known {
+                        true => {
+                            "  {msg:<6} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta:>5}"
+                        }
+                        false => "  {msg:<6} {spinner} {decimal_bytes} {decimal_bytes_per_sec}",
+                    });
+                    self.bar.set_message(*label);
+                }
+                if known {
+                    self.bar.set_length(*total);
+                }
+                self.bar.set_position(*done);
+                if !same_kind {
+                    // What had arrived before the first look says nothing about the rate.
+                    self.bar.reset_eta();
+                }
+            }
+        }
+        self.look = Some(look);
+    }
+
+    fn style(&self, template: &str) {
+        // The templates above are constants: a faulty one shows as the default style in the first try by hand.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+    }
+}

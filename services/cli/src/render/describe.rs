@@ -1,0 +1,210 @@
+//! An event as a line of text, without a time in front.
+
+use hearth_api::v1::{
+    BuildStep, BuildStepStatus, Failure, StateChanged, StepFinished, TransferDirection,
+    TransferProgress, event::Kind,
+};
+
+use super::{
+    clean::{block, line},
+    format::{bytes, seconds, short},
+    names, outcome,
+};
+
+/// The lines that tell an event. Output of commands has a line for each of its own.
+pub(crate) fn describe(kind: &Kind) -> Vec<String> {
+    match kind {
+        Kind::StateChanged(change) => state_changed(change),
+        Kind::StepStarted(started) => {
+            let step = names::step(started.step);
+            match line(&started.description) {
+                description if description.is_empty() => vec![step],
+                description => vec![format!("{step}: {description}")],
+            }
+        }
+        Kind::StepFinished(finished) => vec![step_finished(finished)],
+        Kind::Cloned(cloned) => vec![format!("commit {}", line(&cloned.commit))],
+        Kind::BuildStep(step) => vec![build_step(step)],
+        Kind::Log(chunk) => {
+            let step = names::step(chunk.step);
+            let mut lines = Vec::new();
+            if chunk.dropped_lines > 0 {
+                lines.push(format!("{step} | ({} lines dropped)", chunk.dropped_lines));
+            }
+            lines.extend(
+                block(&chunk.text)
+                    .lines()
+                    .map(|text| format!("{step} | {text}")),
+            );
+            lines
+        }
+        Kind::Transfer(progress) => vec![transfer(progress)],
+        Kind::Cache(report) => {
+            let mut lines = outcome::cache(report);
+            if let Some(headline) = lines.first_mut() {
+                headline.insert_str(0, "cache: ");
+            }
+            for reason in lines.iter_mut().skip(1) {
+                reason.insert_str(0, "  ");
+            }
+            lines
+        }
+        Kind::Push(report) => vec![format!("push: {}", outcome::push(report))],
+        Kind::Container(container) => vec![format!(
+            "container {} runs, user {}, folder {}",
+            short(&line(&container.container_id)),
+            line(&container.remote_user),
+            line(&container.remote_folder)
+        )],
+        Kind::Warning(warning) => vec![format!("warning: {}", line(&warning.message))],
+        Kind::Settled(_) => vec!["settled".to_owned()],
+    }
+}
+
+/// `BUILD_FAILED in image: the message`
+pub(crate) fn failure(failure: &Failure) -> String {
+    let reason = names::failure_reason(failure.reason);
+    let message = line(&failure.message);
+    match failure.step {
+        0 => format!("{reason}: {message}"),
+        step => format!("{reason} in {}: {message}", names::step(step)),
+    }
+}
+
+/// `[stage-0 3/7] RUN make (cached)`
+fn build_step(step: &BuildStep) -> String {
+    let name = line(&step.name);
+    match step.status() {
+        BuildStepStatus::Started | BuildStepStatus::Unspecified => name,
+        BuildStepStatus::Done => format!("{name} ({})", seconds(step.seconds)),
+        BuildStepStatus::Cached | BuildStepStatus::Failed | BuildStepStatus::Canceled => {
+            format!("{name} ({})", names::build_status(step.status))
+        }
+    }
+}
+
+fn state_changed(change: &StateChanged) -> Vec<String> {
+    let state = names::state(change.state);
+    let after = seconds(change.seconds);
+    let headline = match change.seconds > 0.0 {
+        true => format!("{state} after {after}"),
+        false => state,
+    };
+    let why = change.failure.as_ref().map(failure);
+    [headline].into_iter().chain(why).collect()
+}
+
+fn step_finished(finished: &StepFinished) -> String {
+    let word = match finished.succeeded {
+        true => "done",
+        false => "failed",
+    };
+    let step = names::step(finished.step);
+    format!("{step} {word} ({})", seconds(finished.seconds))
+}
+
+fn transfer(progress: &TransferProgress) -> String {
+    let verb = match progress.direction() {
+        TransferDirection::Push => "pushed",
+        TransferDirection::Fetch | TransferDirection::Unspecified => "fetched",
+    };
+    match progress.bytes_total {
+        0 => format!("{verb} {}", bytes(progress.bytes_done)),
+        total => format!("{verb} {} of {}", bytes(progress.bytes_done), bytes(total)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_api::v1::{
+        ContainerStarted, FailureReason, LogChunk, PipelineStep, StepStarted, Warning,
+        WorkspaceState,
+    };
+
+    use super::*;
+
+    #[test]
+    fn steps_states_and_failures_read_as_sentences() {
+        assert_eq!(
+            describe(&Kind::StepStarted(StepStarted {
+                step: PipelineStep::Clone.into(),
+                description: "cloning \u{1b}]0;x\u{7}a".into(),
+            })),
+            ["clone: cloning a"]
+        );
+        assert_eq!(
+            describe(&Kind::StepFinished(StepFinished {
+                step: PipelineStep::Clone.into(),
+                seconds: 1.2,
+                succeeded: true,
+            })),
+            ["clone done (1.2 s)"]
+        );
+        assert_eq!(
+            describe(&Kind::StateChanged(StateChanged {
+                state: WorkspaceState::Failed.into(),
+                failure: Some(Failure {
+                    reason: FailureReason::RefNotFound.into(),
+                    message: "no branch `x`".into(),
+                    step: PipelineStep::Clone.into(),
+                    ..Default::default()
+                }),
+                seconds: 2.0,
+            })),
+            [
+                "FAILED after 2.0 s",
+                "REF_NOT_FOUND in clone: no branch `x`"
+            ]
+        );
+    }
+
+    #[test]
+    fn output_is_told_line_by_line_with_what_was_dropped() {
+        assert_eq!(
+            describe(&Kind::Log(LogChunk {
+                step: PipelineStep::Image.into(),
+                text: "one\n\u{1b}[2Jtwo\n".into(),
+                dropped_lines: 3,
+            })),
+            ["image | (3 lines dropped)", "image | one", "image | two"]
+        );
+    }
+
+    #[test]
+    fn build_steps_say_how_they_ended() {
+        let step = |status: BuildStepStatus| {
+            describe(&Kind::BuildStep(BuildStep {
+                number: 3,
+                name: "[3/10] RUN make".into(),
+                status: status.into(),
+                seconds: 4.0,
+            }))
+        };
+        assert_eq!(step(BuildStepStatus::Started), ["[3/10] RUN make"]);
+        assert_eq!(step(BuildStepStatus::Done), ["[3/10] RUN make (4.0 s)"]);
+        assert_eq!(step(BuildStepStatus::Cached), ["[3/10] RUN make (cached)"]);
+    }
+
+    #[test]
+    fn names_from_a_repository_cannot_speak_to_the_terminal() {
+        let harm = "x\u{1b}[31m\u{9b}2J\u{7}\r\ny";
+        for kind in [
+            Kind::Warning(Warning {
+                message: harm.into(),
+            }),
+            Kind::Container(ContainerStarted {
+                container_id: harm.into(),
+                remote_user: harm.into(),
+                remote_folder: harm.into(),
+            }),
+            Kind::BuildStep(BuildStep {
+                name: harm.into(),
+                ..Default::default()
+            }),
+        ] {
+            let lines = describe(&kind);
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            assert!(!lines[0].contains(char::is_control), "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Numbers for people.
+
+use prost_types::Timestamp;
+
+/// `512 B`, `1.4 kB`, `52 MB`, `1.2 GB`: decimal units, as registries count.
+pub(crate) fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    let mut unit = "B";
+    for next in ["kB", "MB", "GB", "TB"] {
+        // What would round up to 1000 belongs to the next unit.
+        if value < 999.5 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    if unit == "B" || value >= 9.95 {
+        format!("{value:.0} {unit}")
+    } else {
+        format!("{value:.1} {unit}")
+    }
+}
+
+/// `3.1 s`, `2 min 05 s`, `1 h 02 min`.
+pub(crate) fn seconds(value: f64) -> String {
+    if value < 99.95 {
+        return format!("{:.1} s", value.max(0.0));
+    }
+    let whole = value.round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, minutes, rest) => format!("{minutes} min {rest:02} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+/// `12s`, `5m`, `3h`, `2d`: for tables.
+pub(crate) fn age(from: Option<&Timestamp>, now: &Timestamp) -> String {
+    let Some(from) = from else {
+        return "-".to_owned();
+    };
+    let whole = between(from, now).max(0.0) as u64;
+    match whole {
+        0..60 => format!("{whole}s"),
+        60..3600 => format!("{}m", whole / 60),
+        3600..86_400 => format!("{}h", whole / 3600),
+        _ => format!("{}d", whole / 86_400),
+    }
+}
+
+/// Seconds from one time to another; negative when clocks disagree.
+pub(crate) fn between(from: &Timestamp, to: &Timestamp) -> f64 {
+    (to.seconds - from.seconds) as f64 + f64::from(to.nanos - from.nanos) / 1e9
+}
+
+/// `2026-01-31T12:00:00Z`, whole seconds.
+pub(crate) fn clock(time: Option<&Timestamp>) -> String {
+    match time {
+        Some(time) => Timestamp {
+            seconds: time.seconds,
+            nanos: 0,
+        }
+        .to_string(),
+        None => "-".to_owned(),
+    }
+}
+
+/// The first 12 characters, as Docker prints ids.
+pub(crate) fn short(id: &str) -> String {
+    id.chars().take(12).collect()
+}
+
+/// A word for a POSIX shell, quoted unless it is harmless: what is printed to be copied must not run anything else.
+pub(crate) fn shell_word(word: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "_-./:@".contains(c);
+    if !word.is_empty() && word.chars().all(harmless) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_two_digits_or_three() {
+        for (count, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_400, "1.4 kB"),
+            (9_960_000, "10 MB"),
+            (52_300_000, "52 MB"),
+            (999_600_000, "1.0 GB"),
+            (u64::MAX, "18446744 TB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn seconds_turn_into_minutes_and_hours() {
+        for (value, text) in [
+            (-1.0, "0.0 s"),
+            (3.06, "3.1 s"),
+            (99.94, "99.9 s"),
+            (125.0, "2 min 05 s"),
+            (3720.0, "1 h 02 min"),
+        ] {
+            assert_eq!(seconds(value), text);
+        }
+    }
+
+    #[test]
+    fn ages_are_short_and_never_negative() {
+        let at = |seconds| Timestamp { seconds, nanos: 0 };
+        let now = at(1_000_000);
+        for (from, text) in [
+            (1_000_005, "0s"),
+            (999_950, "50s"),
+            (999_000, "16m"),
+            (990_000, "2h"),
+            (100_000, "10d"),
+        ] {
+            assert_eq!(age(Some(&at(from)), &now), text);
+        }
+        assert_eq!(age(None, &now), "-");
+        assert_eq!(clock(Some(&at(0))), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_word_to_be_copied_runs_nothing() {
+        assert_eq!(shell_word("/workspaces/a"), "/workspaces/a");
+        assert_eq!(shell_word("a b;$(c)"), "'a b;$(c)'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
+    }
+}

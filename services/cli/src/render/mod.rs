@@ -1,0 +1,11 @@
+//! Text from messages: pure functions, without a terminal and without a clock.
+
+pub(crate) mod clean;
+pub(crate) mod describe;
+pub(crate) mod format;
+pub(crate) mod names;
+pub(crate) mod outcome;
+pub(crate) mod plain;
+pub(crate) mod summary;
+pub(crate) mod table;
+pub(crate) mod view;

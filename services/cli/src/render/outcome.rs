@@ -1,0 +1,156 @@
+//! Sentences about what the cache and the push came to.
+
+use hearth_api::v1::{CacheReport, CacheResult, PushOutcome, PushReport};
+
+use super::{
+    clean::line,
+    format::{bytes, seconds},
+    names,
+};
+
+/// A headline and the reasons that it does not contain, a line each.
+pub(crate) fn cache(report: &CacheReport) -> Vec<String> {
+    let mut reasons = report.reasons.iter().map(|reason| line(reason)).peekable();
+    let (total, reused) = (report.steps_total, report.steps_reused);
+    let took = seconds(report.seconds);
+    let headline = match report.result() {
+        CacheResult::Exact if report.bytes_fetched == 0 => {
+            "exact hit: nothing had to be fetched, nothing was built".to_owned()
+        }
+        CacheResult::Exact => format!(
+            "exact hit: fetched {} in {took}, nothing was built",
+            bytes(report.bytes_fetched)
+        ),
+        CacheResult::Partial => {
+            format!("partial hit: {reused} of {total} steps reused, built in {took}")
+        }
+        CacheResult::Miss => {
+            let why = reasons
+                .next()
+                .unwrap_or_else(|| "nothing in the cache fitted".to_owned());
+            format!("miss: {why}; all {total} steps built in {took}")
+        }
+        CacheResult::Skipped => format!("skipped: {}", names::skip_reason(report.skip_reason)),
+        CacheResult::Unspecified => "not known yet".to_owned(),
+    };
+    [headline].into_iter().chain(reasons).collect()
+}
+
+/// A few characters for a table.
+pub(crate) fn cache_word(report: Option<&CacheReport>) -> String {
+    let Some(report) = report else {
+        return "-".to_owned();
+    };
+    match report.result() {
+        CacheResult::Exact => "exact".to_owned(),
+        CacheResult::Partial => format!("{}/{}", report.steps_reused, report.steps_total),
+        CacheResult::Miss => "miss".to_owned(),
+        CacheResult::Skipped => "skipped".to_owned(),
+        CacheResult::Unspecified => "-".to_owned(),
+    }
+}
+
+/// One sentence, and the report's own message after it.
+pub(crate) fn push(report: &PushReport) -> String {
+    let headline = match report.outcome() {
+        PushOutcome::Pushed => format!(
+            "pushed {} in {}",
+            bytes(report.bytes),
+            seconds(report.seconds)
+        ),
+        PushOutcome::Unspecified => "not known yet".to_owned(),
+        PushOutcome::Unchanged
+        | PushOutcome::Denied
+        | PushOutcome::LoginFailed
+        | PushOutcome::TimedOut
+        | PushOutcome::Interrupted
+        | PushOutcome::Failed
+        | PushOutcome::SkippedReadOnly
+        | PushOutcome::SkippedFallback
+        | PushOutcome::SkippedLightweight
+        | PushOutcome::SkippedNotEligible
+        | PushOutcome::SkippedOff => names::push_outcome(report.outcome),
+    };
+    match line(&report.message) {
+        message if message.is_empty() => headline,
+        message => format!("{headline}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_api::v1::CacheSkipReason;
+
+    use super::*;
+
+    fn report(result: CacheResult) -> CacheReport {
+        CacheReport {
+            result: result.into(),
+            steps_total: 10,
+            steps_reused: 7,
+            bytes_fetched: 52_000_000,
+            seconds: 3.1,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn every_cache_result_has_its_sentence() {
+        assert_eq!(
+            cache(&report(CacheResult::Exact)),
+            ["exact hit: fetched 52 MB in 3.1 s, nothing was built"]
+        );
+        assert_eq!(
+            cache(&CacheReport {
+                bytes_fetched: 0,
+                ..report(CacheResult::Exact)
+            }),
+            ["exact hit: nothing had to be fetched, nothing was built"]
+        );
+        assert_eq!(
+            cache(&CacheReport {
+                reasons: vec!["`Dockerfile` changed".into()],
+                ..report(CacheResult::Partial)
+            }),
+            [
+                "partial hit: 7 of 10 steps reused, built in 3.1 s",
+                "`Dockerfile` changed"
+            ]
+        );
+        assert_eq!(
+            cache(&CacheReport {
+                reasons: vec!["first \u{1b}[1mbuild".into(), "second".into()],
+                ..report(CacheResult::Miss)
+            }),
+            ["miss: first build; all 10 steps built in 3.1 s", "second"]
+        );
+        assert_eq!(
+            cache(&CacheReport {
+                skip_reason: CacheSkipReason::Lightweight.into(),
+                ..report(CacheResult::Skipped)
+            }),
+            ["skipped: lightweight"]
+        );
+    }
+
+    #[test]
+    fn a_push_says_what_it_came_to_and_what_to_do() {
+        assert_eq!(
+            push(&PushReport {
+                outcome: PushOutcome::Pushed.into(),
+                bytes: 1_200_000_000,
+                seconds: 61.0,
+                ..Default::default()
+            }),
+            "pushed 1.2 GB in 61.0 s"
+        );
+        assert_eq!(
+            push(&PushReport {
+                outcome: PushOutcome::Denied.into(),
+                message: "grant packages:write\n".into(),
+                ..Default::default()
+            }),
+            "denied: grant packages:write"
+        );
+    }
+}

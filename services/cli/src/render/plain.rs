@@ -1,0 +1,222 @@
+//! Lines for a pipe, in the order of events, with a time in front.
+
+use hearth_api::v1::{BuildStepStatus, Event, TransferProgress, event::Kind};
+use prost_types::Timestamp;
+
+use super::{
+    describe::describe,
+    format::{between, clock},
+};
+
+/// A transfer is told at most once in so many seconds, and at its end.
+const TRANSFER_SECONDS: f64 = 5.0;
+
+/// What stands in front of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stamp {
+    /// Seconds since the attempt's first event.
+    Elapsed,
+    /// Date and time in UTC.
+    Clock,
+}
+
+/// Renders events one after the other.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    stamp: Stamp,
+    /// Whether the output of commands is shown.
+    output: bool,
+    attempt: u32,
+    began: Option<Timestamp>,
+    /// When a transfer was last told, and whether that was its end; by direction.
+    told: [Option<(Timestamp, bool)>; 3],
+}
+
+impl Plain {
+    pub(crate) fn new(stamp: Stamp, output: bool) -> Self {
+        Self {
+            stamp,
+            output,
+            attempt: 0,
+            began: None,
+            told: [None; 3],
+        }
+    }
+
+    /// The lines for an event; none for what would only be noise.
+    pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
+        let mut lines = Vec::new();
+        if event.attempt != self.attempt {
+            // The first attempt needs no headline; a later one replaces what was told so far.
+            if event.attempt > 1 {
+                lines.push(format!("attempt {}", event.attempt));
+            }
+            self.attempt = event.attempt;
+            self.began = event.time;
+            self.told = [None; 3];
+        }
+        if let Some(kind) = &event.kind
+            && self.is_shown(kind, event.time)
+        {
+            let stamp = self.stamp(event.time);
+            lines.extend(
+                describe(kind)
+                    .into_iter()
+                    .map(|text| format!("{stamp} {text}")),
+            );
+        }
+        lines
+    }
+
+    fn is_shown(&mut self, kind: &Kind, time: Option<Timestamp>) -> bool {
+        match kind {
+            Kind::Log(_) => self.output,
+            // Its end has the name again, and says how it went.
+            Kind::BuildStep(step) => step.status() != BuildStepStatus::Started,
+            Kind::Transfer(progress) => self.is_due(progress, time),
+            Kind::StateChanged(_)
+            | Kind::StepStarted(_)
+            | Kind::StepFinished(_)
+            | Kind::Cloned(_)
+            | Kind::Cache(_)
+            | Kind::Push(_)
+            | Kind::Container(_)
+            | Kind::Warning(_)
+            | Kind::Settled(_) => true,
+        }
+    }
+
+    fn is_due(&mut self, progress: &TransferProgress, time: Option<Timestamp>) -> bool {
+        let now = time.unwrap_or_default();
+        let ended = progress.bytes_total > 0 && progress.bytes_done >= progress.bytes_total;
+        let told = &mut self.told[progress.direction() as usize];
+        let due = match told {
+            None => true,
+            Some((last, had_ended)) => {
+                (ended && !*had_ended) || between(last, &now) >= TRANSFER_SECONDS
+            }
+        };
+        if due {
+            *told = Some((now, ended));
+        }
+        due
+    }
+
+    fn stamp(&self, time: Option<Timestamp>) -> String {
+        match self.stamp {
+            Stamp::Clock => clock(time.as_ref()),
+            Stamp::Elapsed => {
+                let elapsed = match (&self.began, &time) {
+                    (Some(began), Some(time)) => between(began, time).max(0.0),
+                    _ => 0.0,
+                };
+                format!("[{elapsed:6.1}s]")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_api::v1::{
+        BuildStep, LogChunk, PipelineStep, StateChanged, StepFinished, TransferDirection,
+        WorkspaceState,
+    };
+
+    use super::*;
+
+    fn event(attempt: u32, tenths: i64, kind: Kind) -> Event {
+        Event {
+            sequence: 1,
+            attempt,
+            time: Some(Timestamp {
+                seconds: 100 + tenths / 10,
+                nanos: (tenths % 10) as i32 * 100_000_000,
+            }),
+            kind: Some(kind),
+        }
+    }
+
+    fn preparing() -> Kind {
+        Kind::StateChanged(StateChanged {
+            state: WorkspaceState::Preparing.into(),
+            ..Default::default()
+        })
+    }
+
+    #[test]
+    fn lines_carry_the_seconds_since_their_attempt_began() {
+        let mut plain = Plain::new(Stamp::Elapsed, false);
+        assert_eq!(
+            plain.lines(&event(1, 0, preparing())),
+            ["[   0.0s] PREPARING"]
+        );
+        let cloned = Kind::StepFinished(StepFinished {
+            step: PipelineStep::Clone.into(),
+            seconds: 1.2,
+            succeeded: true,
+        });
+        assert_eq!(
+            plain.lines(&event(1, 123, cloned)),
+            ["[  12.3s] clone done (1.2 s)"]
+        );
+        assert_eq!(
+            plain.lines(&event(2, 500, preparing())),
+            ["attempt 2", "[   0.0s] PREPARING"]
+        );
+    }
+
+    #[test]
+    fn output_is_shown_only_when_asked_for_and_build_steps_only_when_they_end() {
+        let log = Kind::Log(LogChunk {
+            step: PipelineStep::Image.into(),
+            text: "hello".into(),
+            dropped_lines: 0,
+        });
+        assert!(
+            Plain::new(Stamp::Elapsed, false)
+                .lines(&event(1, 0, log.clone()))
+                .is_empty()
+        );
+        let mut plain = Plain::new(Stamp::Clock, true);
+        assert_eq!(
+            plain.lines(&event(1, 0, log)),
+            ["1970-01-01T00:01:40Z image | hello"]
+        );
+        let step = |status: BuildStepStatus| {
+            Kind::BuildStep(BuildStep {
+                name: "[1/2] RUN a".into(),
+                status: status.into(),
+                ..Default::default()
+            })
+        };
+        assert!(
+            plain
+                .lines(&event(1, 1, step(BuildStepStatus::Started)))
+                .is_empty()
+        );
+        assert_eq!(
+            plain
+                .lines(&event(1, 2, step(BuildStepStatus::Cached)))
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_transfer_is_told_now_and_then_and_once_at_its_end() {
+        let mut plain = Plain::new(Stamp::Elapsed, false);
+        let mut told = Vec::new();
+        for (tenths, done) in [(0, 1), (10, 2), (49, 3), (50, 4), (60, 10), (61, 10)] {
+            let transfer = Kind::Transfer(TransferProgress {
+                direction: TransferDirection::Fetch.into(),
+                bytes_done: done,
+                bytes_total: 10,
+            });
+            if !plain.lines(&event(1, tenths, transfer)).is_empty() {
+                told.push(done);
+            }
+        }
+        assert_eq!(told, [1, 4, 10]);
+    }
+}

@@ -1,0 +1,243 @@
+//! A workspace in a few lines: the end of `up`, and `get`.
+
+use hearth_api::v1::{Failure, Workspace, WorkspaceState};
+
+use super::{
+    clean::{block, line},
+    describe,
+    format::{seconds, shell_word, short},
+    names, outcome,
+};
+
+/// Everything a person wants to know about a workspace.
+pub(crate) fn workspace(workspace: &Workspace) -> String {
+    let mut lines = vec![headline(workspace)];
+    let mut entry = |name: &str, text: String| lines.push(format!("  {name:<11}{text}"));
+    entry("repository", repository(workspace));
+    if let Some(report) = &workspace.cache {
+        let mut sentences = outcome::cache(report).into_iter();
+        entry("cache", sentences.next().unwrap_or_default());
+        for reason in sentences {
+            entry("", reason);
+        }
+    }
+    if !workspace.timings.is_empty() {
+        let steps = workspace
+            .timings
+            .iter()
+            .map(|timing| format!("{} {}", names::step(timing.step), seconds(timing.seconds)));
+        entry("steps", steps.collect::<Vec<_>>().join(", "));
+    }
+    if !workspace.container_id.is_empty() {
+        entry(
+            "container",
+            format!(
+                "{}, user {}, folder {}",
+                short(&line(&workspace.container_id)),
+                line(&workspace.remote_user),
+                line(&workspace.remote_folder)
+            ),
+        );
+        entry(
+            "enter",
+            format!("{}  (on {})", enter(workspace), line(&workspace.node)),
+        );
+    }
+    if let Some(text) = push(workspace) {
+        entry("push", text);
+    }
+    if let Some(failure) = &workspace.failure {
+        lines.extend(self::failure(failure));
+    }
+    lines.join("\n")
+}
+
+/// What went wrong, and the last lines that the command printed.
+pub(crate) fn failure(failure: &Failure) -> Vec<String> {
+    let mut lines = vec![describe::failure(failure)];
+    lines.extend(
+        block(&failure.output_tail)
+            .lines()
+            .map(|text| format!("  | {text}")),
+    );
+    lines
+}
+
+/// `READY in 34.2 s: w-1 on node-1`
+fn headline(workspace: &Workspace) -> String {
+    let state = names::state(workspace.state);
+    let took = match workspace.ready_seconds > 0.0 {
+        true => format!(" in {}", seconds(workspace.ready_seconds)),
+        false => String::new(),
+    };
+    let attempt = match workspace.attempt > 1 {
+        true => format!(", attempt {}", workspace.attempt),
+        false => String::new(),
+    };
+    let id = line(&workspace.id);
+    match line(&workspace.node) {
+        node if node.is_empty() => format!("{state}{took}: {id}{attempt}"),
+        node => format!("{state}{took}: {id} on {node}{attempt}"),
+    }
+}
+
+fn repository(workspace: &Workspace) -> String {
+    let Some(spec) = &workspace.spec else {
+        return "-".to_owned();
+    };
+    let named = [
+        ("ref", line(&spec.r#ref)),
+        ("config", line(&spec.config)),
+        ("commit", short(&line(&workspace.commit))),
+    ];
+    let mut details: Vec<String> = named
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    if spec.lightweight {
+        details.push("lightweight".to_owned());
+    }
+    match details.is_empty() {
+        true => line(&spec.repository),
+        false => format!("{} ({})", line(&spec.repository), details.join(", ")),
+    }
+}
+
+/// The command that opens a shell in the container. `sh` is there in every image that a devcontainer can have.
+fn enter(workspace: &Workspace) -> String {
+    let mut words = vec!["docker exec -it".to_owned()];
+    let options = [
+        ("-u", &workspace.remote_user),
+        ("-w", &workspace.remote_folder),
+    ];
+    for (option, value) in options {
+        if !value.is_empty() {
+            words.push(format!("{option} {}", shell_word(&line(value))));
+        }
+    }
+    words.push(shell_word(&short(&line(&workspace.container_id))));
+    words.push("sh".to_owned());
+    words.join(" ")
+}
+
+fn push(workspace: &Workspace) -> Option<String> {
+    match (&workspace.push, workspace.settled, workspace.state()) {
+        (Some(report), _, _) => Some(outcome::push(report)),
+        (None, false, WorkspaceState::Ready | WorkspaceState::Recovery) => Some(format!(
+            "goes on in the background: hearth logs {} --follow",
+            shell_word(&line(&workspace.id))
+        )),
+        (None, _, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_api::v1::{
+        CacheReport, CacheResult, FailureReason, PipelineStep, PushOutcome, PushReport, StepTiming,
+        WorkspaceSpec,
+    };
+
+    use super::*;
+
+    fn ready() -> Workspace {
+        Workspace {
+            id: "w-1".into(),
+            spec: Some(WorkspaceSpec {
+                repository: "https://git.example/a/b".into(),
+                r#ref: "main".into(),
+                ..Default::default()
+            }),
+            node: "node-1".into(),
+            state: WorkspaceState::Ready.into(),
+            attempt: 1,
+            commit: "0123456789abcdef".into(),
+            container_id: "fedcba9876543210".into(),
+            remote_user: "vscode".into(),
+            remote_folder: "/workspaces/b".into(),
+            cache: Some(CacheReport {
+                result: CacheResult::Exact.into(),
+                bytes_fetched: 52_000_000,
+                seconds: 3.1,
+                ..Default::default()
+            }),
+            timings: vec![
+                StepTiming {
+                    step: PipelineStep::Clone.into(),
+                    seconds: 1.2,
+                },
+                StepTiming {
+                    step: PipelineStep::Image.into(),
+                    seconds: 3.1,
+                },
+            ],
+            ready_seconds: 6.04,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_ready_workspace_tells_how_it_came_to_be_and_how_to_enter_it() {
+        assert_eq!(
+            workspace(&ready()),
+            "\
+READY in 6.0 s: w-1 on node-1
+  repository https://git.example/a/b (ref main, commit 0123456789ab)
+  cache      exact hit: fetched 52 MB in 3.1 s, nothing was built
+  steps      clone 1.2 s, image 3.1 s
+  container  fedcba987654, user vscode, folder /workspaces/b
+  enter      docker exec -it -u vscode -w /workspaces/b fedcba987654 sh  (on node-1)
+  push       goes on in the background: hearth logs w-1 --follow"
+        );
+        let settled = Workspace {
+            settled: true,
+            push: Some(PushReport {
+                outcome: PushOutcome::Unchanged.into(),
+                ..Default::default()
+            }),
+            ..ready()
+        };
+        assert!(workspace(&settled).ends_with("\n  push       unchanged"));
+    }
+
+    #[test]
+    fn the_command_to_enter_cannot_be_made_to_run_another() {
+        let hostile = Workspace {
+            remote_user: "x; rm -rf ~".into(),
+            remote_folder: "/a'$(id)\u{1b}[8m".into(),
+            ..ready()
+        };
+        let text = workspace(&hostile);
+        assert!(
+            text.contains(r"-u 'x; rm -rf ~' -w '/a'\''$(id)' fedcba987654 sh"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_failed_workspace_ends_with_the_tail_of_the_output() {
+        let failed = Workspace {
+            id: "w-2".into(),
+            state: WorkspaceState::Failed.into(),
+            attempt: 2,
+            settled: true,
+            failure: Some(Failure {
+                reason: FailureReason::BuildFailed.into(),
+                message: "the image could not be built".into(),
+                output_tail: "make: *** [all]\r\n\u{1b}[31mError 2\n".into(),
+                step: PipelineStep::Image.into(),
+            }),
+            ..Default::default()
+        };
+        assert_eq!(
+            workspace(&failed),
+            "\
+FAILED: w-2, attempt 2
+  repository -
+BUILD_FAILED in image: the image could not be built
+  | make: *** [all]
+  | Error 2"
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! Tables: columns as wide as their widest cell.
+
+use hearth_api::v1::{Node, NodeInfo, Workspace};
+use prost_types::Timestamp;
+
+use super::{
+    clean::line,
+    format::{age, bytes},
+    names, outcome,
+};
+
+/// `hearth ls`
+pub(crate) fn workspaces(workspaces: &[Workspace], now: &Timestamp) -> String {
+    let rows = workspaces.iter().map(|workspace| {
+        let spec = workspace.spec.clone().unwrap_or_default();
+        [
+            workspace.id.clone(),
+            names::state(workspace.state),
+            workspace.node.clone(),
+            spec.repository,
+            outcome::cache_word(workspace.cache.as_ref()),
+            age(workspace.create_time.as_ref(), now),
+        ]
+    });
+    table(["ID", "STATE", "NODE", "REPOSITORY", "CACHE", "AGE"], rows)
+}
+
+/// `hearth nodes`
+pub(crate) fn nodes(nodes: &[Node], now: &Timestamp) -> String {
+    let rows = nodes.iter().map(|node| {
+        let NodeInfo {
+            platform,
+            engine,
+            image_store,
+            disk_free_bytes,
+            ..
+        } = node.info.clone().unwrap_or_default();
+        [
+            node.name.clone(),
+            names::node_state(node.state),
+            platform,
+            engine,
+            names::image_store(image_store),
+            bytes(disk_free_bytes),
+            node.workspaces.to_string(),
+            age(node.heartbeat_time.as_ref(), now),
+        ]
+    });
+    table(
+        [
+            "NAME",
+            "STATE",
+            "PLATFORM",
+            "ENGINE",
+            "STORE",
+            "DISK FREE",
+            "WORKSPACES",
+            "SEEN",
+        ],
+        rows,
+    )
+}
+
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    // An empty cell would make the columns after it hard to count.
+    let clean = rows.map(|row| {
+        row.map(|cell| match line(&cell) {
+            cell if cell.is_empty() => "-".to_owned(),
+            cell => cell,
+        })
+    });
+    let rows: Vec<[String; N]> = [head.map(str::to_owned)].into_iter().chain(clean).collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(widths);
+        let padded: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_api::v1::{
+        CacheReport, CacheResult, ImageStore, NodeState, WorkspaceSpec, WorkspaceState,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp {
+        seconds: 1000,
+        nanos: 0,
+    };
+
+    #[test]
+    fn workspaces_are_a_table_without_escape_sequences() {
+        let workspace = |id: &str, repository: &str, cache| Workspace {
+            id: id.into(),
+            node: "node-1".into(),
+            state: WorkspaceState::Ready.into(),
+            spec: Some(WorkspaceSpec {
+                repository: repository.into(),
+                ..Default::default()
+            }),
+            cache,
+            create_time: Some(Timestamp {
+                seconds: 880,
+                nanos: 0,
+            }),
+            ..Default::default()
+        };
+        let cache = CacheReport {
+            result: CacheResult::Partial.into(),
+            steps_total: 10,
+            steps_reused: 7,
+            ..Default::default()
+        };
+        let rows = [
+            workspace(
+                "w-long-name",
+                "https://git.example/\u{1b}[31ma\nb",
+                Some(cache),
+            ),
+            workspace("w", "", None),
+        ];
+        assert_eq!(
+            workspaces(&rows, &NOW),
+            "\
+ID           STATE  NODE    REPOSITORY               CACHE  AGE
+w-long-name  READY  node-1  https://git.example/a b  7/10   2m
+w            READY  node-1  -                        -      2m
+"
+        );
+    }
+
+    #[test]
+    fn nodes_are_a_table_even_before_their_agents_said_anything() {
+        let rows = [
+            Node {
+                name: "node-1".into(),
+                state: NodeState::Online.into(),
+                info: Some(NodeInfo {
+                    platform: "linux/amd64".into(),
+                    engine: "Docker 26.1.5".into(),
+                    image_store: ImageStore::Containerd.into(),
+                    disk_free_bytes: 52_000_000_000,
+                    ..Default::default()
+                }),
+                workspaces: 2,
+                heartbeat_time: Some(NOW),
+            },
+            Node::default(),
+        ];
+        assert_eq!(
+            nodes(&rows, &NOW),
+            "\
+NAME    STATE        PLATFORM     ENGINE         STORE        DISK FREE  WORKSPACES  SEEN
+node-1  ONLINE       linux/amd64  Docker 26.1.5  containerd   52 GB      2           0s
+-       UNSPECIFIED  -            -              unspecified  0 B        0           -
+"
+        );
+    }
+}

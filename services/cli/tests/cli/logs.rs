@@ -1,0 +1,114 @@
+use hearth_api::v1::{WatchUntil, WatchWorkspaceRequest, WorkspaceState};
+use hearth_runtime::{Reason, status, status_with_metadata};
+
+use crate::{
+    story::{ID, settled, story, watched, workspace},
+    support::{Answer, Call, ControlPlane, End, run},
+};
+
+fn watch(after_sequence: u64) -> Call {
+    Call::Watch(WatchWorkspaceRequest {
+        workspace_id: ID.into(),
+        after_sequence,
+        until: WatchUntil::Settled.into(),
+    })
+}
+
+#[tokio::test]
+async fn the_log_is_printed_to_its_present_end_although_the_stream_goes_on() {
+    let preparing = WorkspaceState::Preparing;
+    let events = &story(WorkspaceState::Ready)[..5];
+    let plane = ControlPlane::start([Answer::Watch(
+        watched(workspace(preparing, 5), events),
+        End::Never,
+    )])
+    .await;
+    let ended = run(plane.hearth(&["logs", ID])).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        ended.stdout,
+        "\
+2023-11-14T22:13:21Z PREPARING
+2023-11-14T22:13:22Z clone: clones the repository
+2023-11-14T22:13:23Z clone done (1.2 s)
+2023-11-14T22:13:24Z [3/10] RUN make (cached)
+2023-11-14T22:13:25Z image | hello from the build
+"
+    );
+    assert_eq!(plane.calls(), [watch(0)]);
+}
+
+#[tokio::test]
+async fn following_resumes_a_broken_stream_and_ends_when_the_workspace_has_settled() {
+    let (preparing, ready) = (WorkspaceState::Preparing, WorkspaceState::Ready);
+    let events = story(ready);
+    let stopping = status(Reason::ShuttingDown, "shutting down");
+    let plane = ControlPlane::start([
+        Answer::Watch(
+            watched(workspace(preparing, 4), &events[3..4]),
+            End::With(stopping),
+        ),
+        Answer::Watch(
+            watched(workspace(ready, 6), &[&events[4..], &[settled()]].concat()),
+            End::Well,
+        ),
+    ])
+    .await;
+    let arguments = ["logs", ID, "--after", "3", "--follow", "--output", "json"];
+    let ended = run(plane.hearth(&arguments)).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let sequences: Vec<_> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|event| event["sequence"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(
+        sequences,
+        ["4", "5", "6", "7"].map(|text| Some(text.to_owned()))
+    );
+    assert_eq!(plane.calls(), [watch(3), watch(4)]);
+}
+
+#[tokio::test]
+async fn a_trimmed_log_is_printed_from_the_oldest_event_with_a_note() {
+    let ready = WorkspaceState::Ready;
+    let trimmed = status_with_metadata(
+        Reason::HistoryTrimmed,
+        "events up to 4 were trimmed",
+        [("oldest_sequence", "5".into())],
+    );
+    let rest = || Answer::Watch(watched(workspace(ready, 6), &story(ready)[4..]), End::Well);
+
+    let plane = ControlPlane::start([Answer::Refuse(trimmed), rest()]).await;
+    let after = run(plane.hearth(&["logs", ID, "--after", "2"])).await;
+    assert_eq!(plane.calls(), [watch(2), watch(4)]);
+    // All that is kept was asked for, so there is nothing to refuse.
+    let plane = ControlPlane::start([rest()]).await;
+    let all = run(plane.hearth(&["logs", ID])).await;
+    assert_eq!(plane.calls(), [watch(0)]);
+
+    for (ended, first) in [(after, 3), (all, 1)] {
+        assert_eq!(ended.code, Some(0));
+        assert_eq!(
+            ended.stderr,
+            format!("hearth: events {first} to 4 are not kept any more; going on with event 5\n")
+        );
+        assert_eq!(ended.stdout.lines().count(), 2, "{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_workspace_is_an_error_of_the_call() {
+    let plane = ControlPlane::start([Answer::Refuse(status(
+        Reason::WorkspaceUnknown,
+        "there is no workspace `gone`",
+    ))])
+    .await;
+    let ended = run(plane.hearth(&["logs", "gone"])).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert_eq!(
+        ended.stderr,
+        "hearth: there is no workspace `gone`\n  reason WORKSPACE_UNKNOWN (NOT_FOUND)\n"
+    );
+}

@@ -1,0 +1,9 @@
+//! The real binary against a control plane that follows a script.
+
+mod logs;
+mod resuming;
+mod simple;
+mod story;
+mod support;
+mod terminal;
+mod up;

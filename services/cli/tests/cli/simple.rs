@@ -1,0 +1,149 @@
+use hearth_api::v1::{
+    DeleteWorkspaceRequest, ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, Node,
+    NodeState, WorkspaceState,
+};
+use hearth_runtime::{Reason, status};
+
+use crate::{
+    story::{ID, workspace},
+    support::{Answer, Call, ControlPlane, hearth, run},
+};
+
+#[tokio::test]
+async fn ls_pages_through_everything() {
+    let ready = WorkspaceState::Ready;
+    let pages = || {
+        [("", "page-2"), ("page-2", "")].map(|(_, next)| {
+            Answer::List(ListWorkspacesResponse {
+                workspaces: vec![workspace(ready, 6)],
+                next_page_token: next.into(),
+            })
+        })
+    };
+    let asked = ["", "page-2"].map(|token| {
+        Call::List(ListWorkspacesRequest {
+            page_size: 1000,
+            page_token: token.into(),
+        })
+    });
+
+    let plane = ControlPlane::start(pages()).await;
+    let ended = run(plane.hearth(&["ls"])).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(
+        lines[0].starts_with("ID        STATE  NODE    REPOSITORY"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[2].starts_with("sample-1  READY  node-1  https://"),
+        "{lines:?}"
+    );
+    assert_eq!(plane.calls(), asked);
+
+    let plane = ControlPlane::start(pages()).await;
+    let ended = run(plane.hearth(&["ls", "--output", "json"])).await;
+    let ids: Vec<_> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|workspace| workspace["id"] == ID)
+        .collect();
+    assert_eq!(ids, [true, true]);
+    assert_eq!(plane.calls(), asked);
+}
+
+#[tokio::test]
+async fn get_shows_one_workspace() {
+    let answer = || Answer::Get(Box::new(workspace(WorkspaceState::Ready, 6)));
+    let plane = ControlPlane::start([answer(), answer()]).await;
+    let text = run(plane.hearth(&["get", ID])).await;
+    assert!(
+        text.stdout
+            .starts_with("READY in 9.0 s: sample-1 on node-1\n")
+    );
+    let json = run(plane.hearth(&["get", ID, "--output", "json"])).await;
+    let parsed: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(parsed["state"], "WORKSPACE_STATE_READY");
+    assert_eq!((text.code, json.code), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn nodes_are_listed() {
+    let answer = || {
+        Answer::Nodes(ListNodesResponse {
+            nodes: vec![Node {
+                name: "node-\u{1b}[7m1".into(),
+                state: NodeState::Lost.into(),
+                workspaces: 3,
+                ..Default::default()
+            }],
+        })
+    };
+    let plane = ControlPlane::start([answer(), answer()]).await;
+    let text = run(plane.hearth(&["nodes"])).await;
+    assert!(text.stdout.contains("\nnode-1  LOST "), "{}", text.stdout);
+    let json = run(plane.hearth(&["--output", "json", "nodes"])).await;
+    assert!(
+        json.stdout.contains(r#""state":"NODE_STATE_LOST""#),
+        "{}",
+        json.stdout
+    );
+    assert_eq!(plane.calls(), [Call::Nodes, Call::Nodes]);
+}
+
+#[tokio::test]
+async fn rm_removes_and_tells_when_the_node_does_not_answer() {
+    let plane = ControlPlane::start([
+        Answer::Refuse(status(Reason::NodeUnavailable, "node-1 does not answer")),
+        Answer::Deleted,
+    ])
+    .await;
+    let refused = run(plane.hearth(&["rm", ID])).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("reason NODE_UNAVAILABLE"),
+        "{}",
+        refused.stderr
+    );
+    let removed = run(plane.hearth(&["rm", ID, "--force"])).await;
+    assert_eq!(
+        (removed.code, removed.stdout.as_str()),
+        (Some(0), "removed sample-1\n")
+    );
+    let asked = [false, true].map(|force| {
+        Call::Delete(DeleteWorkspaceRequest {
+            workspace_id: ID.into(),
+            force,
+        })
+    });
+    assert_eq!(plane.calls(), asked);
+}
+
+#[tokio::test]
+async fn help_explains_the_exit_codes_and_wrong_usage_has_its_own() {
+    let help = run(hearth("", &["--help"])).await;
+    assert_eq!(help.code, Some(0));
+    assert!(help.stdout.contains("Exit codes:") && help.stdout.contains("69  the control plane"));
+    for wrong in [
+        &["up"][..],
+        &["up", "a", "--cache", "maybe"],
+        &["dance"],
+        &[],
+    ] {
+        let ended = run(hearth("http://127.0.0.1:1", wrong)).await;
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(64), ""),
+            "{wrong:?}"
+        );
+    }
+    let ended = run(hearth("https://plane.example", &["ls"])).await;
+    assert_eq!(ended.code, Some(64));
+    assert!(
+        ended.stderr.contains("HEARTH_CONTROL_PLANE"),
+        "{}",
+        ended.stderr
+    );
+}

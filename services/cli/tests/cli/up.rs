@@ -1,0 +1,269 @@
+use hearth_api::v1::{
+    CacheAccess, GetWorkspaceRequest, PrepareWorkspaceRequest, WatchUntil, WorkspaceSpec,
+    WorkspaceState,
+};
+use hearth_runtime::{FieldFaults, Reason, status};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::{
+    story::{ID, REPOSITORY, prepared, spec, story, workspace},
+    support::{Answer, Call, ControlPlane, End, LIMIT, ended, hearth, run},
+};
+
+/// A preparation that goes through in one stream and leaves the workspace in `last`.
+pub fn smooth(last: WorkspaceState) -> [Answer; 2] {
+    let messages = prepared(workspace(WorkspaceState::Pending, 0), &story(last));
+    [
+        Answer::Prepare(messages, End::Well),
+        Answer::Get(Box::new(workspace(last, 6))),
+    ]
+}
+
+#[tokio::test]
+async fn a_pipe_gets_plain_lines_and_then_the_summary() {
+    let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;
+    let ended = run(plane.hearth(&["up", REPOSITORY, "--request-id", "r-1"])).await;
+    assert_eq!(
+        ended.stderr,
+        "\
+workspace sample-1 on node-1: PENDING
+[   0.0s] PREPARING
+[   1.0s] clone: clones the repository
+[   2.0s] clone done (1.2 s)
+[   3.0s] [3/10] RUN make (cached)
+[   5.0s] READY after 5.0 s
+"
+    );
+    assert_eq!(
+        ended.stdout,
+        "\
+READY in 9.0 s: sample-1 on node-1
+  repository https://git.example/team/sample
+  cache      partial hit: 7 of 10 steps reused, built in 5.0 s
+  container  0123456789ab, user vscode, folder /workspaces/sample
+  enter      docker exec -it -u vscode -w /workspaces/sample 0123456789ab sh  (on node-1)
+  push       goes on in the background: hearth logs sample-1 --follow
+"
+    );
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(
+        plane.calls(),
+        [
+            Call::Prepare(PrepareWorkspaceRequest {
+                request_id: "r-1".into(),
+                spec: Some(spec()),
+                until: WatchUntil::Ready.into(),
+                ..Default::default()
+            }),
+            Call::Get(GetWorkspaceRequest {
+                workspace_id: ID.into()
+            }),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn every_option_reaches_the_request() {
+    let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;
+    let mut command = plane.hearth(&["up", REPOSITORY]);
+    command.args([
+        "--ref",
+        "main",
+        "--config",
+        "web",
+        "--node",
+        "node-2",
+        "--lightweight",
+    ]);
+    command.args([
+        "--cache",
+        "read-only",
+        "--timeout",
+        "60",
+        "--request-id",
+        "r-1",
+    ]);
+    assert_eq!(run(command).await.code, Some(0));
+    let expected = Call::Prepare(PrepareWorkspaceRequest {
+        request_id: "r-1".into(),
+        spec: Some(WorkspaceSpec {
+            repository: REPOSITORY.into(),
+            r#ref: "main".into(),
+            config: "web".into(),
+            lightweight: true,
+            cache_access: CacheAccess::ReadOnly.into(),
+            timeout_seconds: 60,
+        }),
+        node: "node-2".into(),
+        workspace_id: String::new(),
+        until: WatchUntil::Ready.into(),
+    });
+    assert_eq!(plane.calls()[0], expected);
+}
+
+#[tokio::test]
+async fn output_of_commands_is_shown_on_demand_and_without_escape_sequences() {
+    let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;
+    let ended = run(plane.hearth(&["up", REPOSITORY, "--verbose"])).await;
+    assert!(
+        ended
+            .stderr
+            .contains("[   4.0s] image | hello from the build\n"),
+        "{}",
+        ended.stderr
+    );
+    for text in [ended.stdout, ended.stderr] {
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n'),
+            "{text:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn json_is_one_event_a_line_and_the_workspace_last() {
+    let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;
+    let ended = run(plane.hearth(&["up", REPOSITORY, "--output", "json"])).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<serde_json::Value> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let (last, events) = lines.split_last().expect("lines");
+    let sequences: Vec<_> = events.iter().map(|event| &event["sequence"]).collect();
+    assert_eq!(sequences, ["1", "2", "3", "4", "5", "6"]);
+    assert_eq!(events[5]["stateChanged"]["state"], "WORKSPACE_STATE_READY");
+    assert_eq!(last["id"], ID);
+    assert_eq!(last["cache"]["result"], "CACHE_RESULT_PARTIAL");
+    assert_eq!(last["containerId"], "0123456789abcdef");
+}
+
+#[tokio::test]
+async fn a_failed_workspace_exits_with_2_and_shows_the_tail_of_the_output() {
+    let plane = ControlPlane::start(smooth(WorkspaceState::Failed)).await;
+    let ended = run(plane.hearth(&["up", REPOSITORY])).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    let tail = "\
+BUILD_FAILED in image: the image could not be built
+  | make: nothing to be done
+  | make: *** Error 2
+";
+    assert!(ended.stderr.ends_with(tail), "{}", ended.stderr);
+
+    let plane = ControlPlane::start(smooth(WorkspaceState::Failed)).await;
+    let ended = run(plane.hearth(&["up", REPOSITORY, "--output", "json"])).await;
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (
+            Some(2),
+            "hearth: sample-1 is FAILED: BUILD_FAILED in image: the image could not be built\n"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_workspace_in_recovery_exits_with_3_and_says_why() {
+    let plane = ControlPlane::start(smooth(WorkspaceState::Recovery)).await;
+    let ended = run(plane.hearth(&["up", REPOSITORY])).await;
+    assert_eq!(ended.code, Some(3));
+    assert!(
+        ended.stdout.starts_with("RECOVERY in 9.0 s"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stdout.contains("BUILD_FAILED in image"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[tokio::test]
+async fn a_bad_field_is_named() {
+    let mut faults = FieldFaults::default();
+    faults.add("spec.config", "must be the name of one folder");
+    let refusal = faults.into_result().expect_err("a fault");
+    let plane = ControlPlane::start([Answer::Refuse(refusal)]).await;
+    let ended =
+        run(plane.hearth(&["up", REPOSITORY, "--config", "../x", "--output", "json"])).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert_eq!(
+        ended.stderr,
+        "\
+hearth: spec.config must be the name of one folder
+  field spec.config: must be the name of one folder
+  reason INVALID_FIELD (INVALID_ARGUMENT)
+"
+    );
+}
+
+#[tokio::test]
+async fn a_fleet_without_room_is_an_answer_and_not_tried_again() {
+    let refusal = status(Reason::NodeUnavailable, "no node can take the workspace");
+    let plane = ControlPlane::start([Answer::Refuse(refusal)]).await;
+    let ended = run(plane.hearth(&["up", REPOSITORY])).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.contains("worth repeating in 5 s"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(plane.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_not_there_exits_with_69() {
+    // A port that was just freed could be given to another test; nobody listens on port 1.
+    for arguments in [["up", REPOSITORY], ["get", ID], ["logs", ID]] {
+        let ended = run(hearth("http://127.0.0.1:1", &arguments)).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(69), ""));
+        assert!(
+            ended
+                .stderr
+                .starts_with("hearth: the control plane at http://127.0.0.1:1 cannot be reached: "),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_interrupt_says_that_the_preparation_goes_on_and_how_to_watch_it() {
+    let messages = prepared(
+        workspace(WorkspaceState::Pending, 0),
+        &story(WorkspaceState::Ready)[..2],
+    );
+    let plane = ControlPlane::start([Answer::Prepare(messages, End::Never)]).await;
+    let mut child = plane
+        .hearth(&["up", REPOSITORY, "--output", "json"])
+        .spawn()
+        .expect("the client");
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+    let first = tokio::time::timeout(LIMIT, lines.next_line()).await;
+    assert!(first.expect("in time").expect("readable").is_some());
+    let id = child
+        .id()
+        .and_then(|id| Pid::from_raw(id as i32))
+        .expect("a process");
+    kill_process(id, Signal::INT).expect("a signal");
+    let ended = ended(child).await;
+    assert_eq!(ended.code, Some(130));
+    assert_eq!(
+        ended.stderr,
+        "hearth: interrupted; the preparation goes on. Watch it with: hearth logs sample-1 --follow\n"
+    );
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_ends_the_client_quietly() {
+    let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;
+    let mut child = plane
+        .hearth(&["up", REPOSITORY, "--output", "json"])
+        .spawn()
+        .expect("the client");
+    drop(child.stdout.take());
+    let ended = ended(child).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(141), ""));
+}

@@ -1,0 +1,156 @@
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use hearth_runtime::{Admin, GrpcServer, Metrics};
+use tokio::{net::TcpListener, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Credentials},
+    core::Core,
+    deletion::resume,
+    fleet::Fleet,
+    services::routes,
+    store::{Sqlite, Store},
+};
+
+/// How long tasks may take to end after open calls were drained. None of them has more to do than one transaction.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How old the numbers of workspaces and nodes may be that metrics show.
+const METRICS_PERIOD: Duration = Duration::from_secs(5);
+
+/// A control plane that has its ports and its database and does nothing yet.
+pub struct ControlPlane {
+    core: Arc<Core>,
+    listener: TcpListener,
+    admin: Admin,
+    ready: Arc<AtomicBool>,
+    addresses: Addresses,
+    ready_file: Option<PathBuf>,
+}
+
+/// Where a control plane is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Addresses {
+    /// gRPC.
+    pub listen: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
+impl ControlPlane {
+    /// Opens the database and binds the ports.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        match config.credentials {
+            Credentials::None => {}
+        }
+        let path = config.database.path();
+        let store = Sqlite::open(path, config.history_limit)
+            .await
+            .with_context(|| format!("--database (HEARTH_DATABASE): {}", path.display()))?;
+        let lease = Duration::from_secs(config.node_lease_seconds.into());
+        let fleet = Fleet::new(lease, store.nodes().await?);
+        let metrics = Metrics::default();
+        let core = Core::new(
+            Arc::new(store),
+            fleet,
+            config.cache_registry,
+            config.node_lease_seconds,
+            &metrics,
+        );
+        let listener = config.listening.bind(config.listen).await?;
+        let admin = Admin::bind(config.admin_listen, metrics).await?;
+        Ok(Self {
+            core: Arc::new(core),
+            addresses: Addresses {
+                listen: listener.local_addr()?,
+                admin: admin.address()?,
+            },
+            ready: admin.ready(),
+            listener,
+            admin,
+            ready_file: config.ready_file,
+        })
+    }
+
+    /// Where it is reached, with the ports that were picked if they were 0.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `stop`, then ends its tasks. Attempts go on at their agents; the next start takes them up.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let core = self.core;
+        let tasks = core.tasks.clone();
+        let server = GrpcServer::new(routes(&core))?;
+        let resumed = resume(&core).await?;
+        tasks.spawn("admin port", self.admin.serve(tasks.stopping().clone()));
+        tasks.spawn("metrics", show_metrics(core.clone()));
+        let Addresses { listen, admin } = self.addresses;
+        if let Some(path) = &self.ready_file {
+            // The port is bound: whoever connects from now on is served.
+            write_ready(path, self.addresses)
+                .with_context(|| format!("--ready-file (HEARTH_READY_FILE): {}", path.display()))?;
+        }
+        self.ready.store(true, Ordering::Relaxed);
+        tracing::info!(%listen, %admin, resumed, "control plane serves");
+
+        // Watchers end with the tasks, so that the server has nothing left to drain.
+        let watchers = {
+            let (stop, stopping) = (stop.clone(), tasks.stopping().clone());
+            async move {
+                stop.cancelled().await;
+                stopping.cancel();
+            }
+        };
+        let (served, ()) = tokio::join!(
+            async {
+                let served = server.serve(self.listener, stop.clone()).await;
+                // A server that broke must not leave the rest waiting for a signal.
+                stop.cancel();
+                served
+            },
+            watchers
+        );
+        self.ready.store(false, Ordering::Relaxed);
+        tasks.stop(DRAIN).await;
+        core.store.close().await;
+        tracing::info!("control plane ended");
+        served
+    }
+}
+
+/// Written under another name first, so that whoever waits for the file never reads half of it.
+fn write_ready(path: &Path, addresses: Addresses) -> anyhow::Result<()> {
+    let mut half = path.as_os_str().to_owned();
+    half.push(".new");
+    std::fs::write(&half, serde_json::to_vec(&addresses)?)?;
+    std::fs::rename(&half, path)?;
+    Ok(())
+}
+
+async fn show_metrics(core: Arc<Core>) {
+    let mut ticks = tokio::time::interval(METRICS_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = core.tasks.stopping().cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match core.store.counts().await {
+            Ok(counts) => {
+                let standings = core.fleet.all().into_iter().map(|node| node.standing);
+                core.counters.show(&counts, standings);
+            }
+            Err(error) => tracing::warn!(%error, "cannot count workspaces"),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::{
+    CommandFactory as _, Parser, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use hearth_domain::CacheRegistry;
+use hearth_runtime::{ListenArgs, ListenError, LogArgs};
+
+/// The hearth control plane: takes requests for workspaces and has the nodes' agents prepare them
+#[derive(Clone, Debug, Parser)]
+#[command(name = "hearth-control-plane", version)]
+pub struct Config {
+    /// Where clients and agents reach it
+    #[arg(
+        long,
+        env = "HEARTH_LISTEN",
+        default_value = "127.0.0.1:7400",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+    /// Where health and metrics are
+    #[arg(
+        long,
+        env = "HEARTH_ADMIN_LISTEN",
+        default_value = "127.0.0.1:7401",
+        value_name = "ADDRESS"
+    )]
+    pub admin_listen: SocketAddr,
+    /// Where state is kept; created on first start
+    #[arg(
+        long,
+        env = "HEARTH_DATABASE",
+        default_value = "sqlite://hearth.db",
+        value_name = "sqlite://PATH"
+    )]
+    pub database: Database,
+    /// Registry that caches live in, with an optional prefix for their paths
+    #[arg(
+        long,
+        env = "HEARTH_CACHE_REGISTRY",
+        default_value = "ghcr.io",
+        value_name = "HOST[:PORT][/PREFIX]"
+    )]
+    pub cache_registry: CacheRegistry,
+    /// Where logins for registry and git host come from
+    #[arg(
+        long,
+        env = "HEARTH_CREDENTIALS",
+        default_value = "none",
+        value_name = "SOURCE"
+    )]
+    pub credentials: Credentials,
+    /// Seconds without a heartbeat after which a node counts as lost; agents send three in that time
+    #[arg(
+        long,
+        env = "HEARTH_NODE_LEASE_SECONDS",
+        default_value = "30",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..=3600)
+    )]
+    pub node_lease_seconds: u32,
+    /// Events kept for each workspace; older ones are dropped
+    #[arg(
+        long,
+        env = "HEARTH_HISTORY_LIMIT",
+        default_value = "20000",
+        value_name = "EVENTS",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub history_limit: u64,
+    /// File that is written once it serves: {"listen":"127.0.0.1:PORT","admin":"127.0.0.1:PORT"}
+    #[arg(long, env = "HEARTH_READY_FILE", value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+    /// How it listens
+    #[command(flatten)]
+    pub listening: ListenArgs,
+    /// How it logs
+    #[command(flatten)]
+    pub logging: LogArgs,
+}
+
+/// Where logins come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Credentials {
+    /// There are none: public repositories and registries only.
+    None,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database(PathBuf);
+
+/// The text names no database.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must have the form sqlite://PATH")]
+pub struct DatabaseParseError;
+
+impl Database {
+    /// The SQLite file.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl FromStr for Database {
+    type Err = DatabaseParseError;
+
+    fn from_str(text: &str) -> Result<Self, DatabaseParseError> {
+        match text.strip_prefix("sqlite://") {
+            Some(path) if !path.is_empty() => Ok(Self(path.into())),
+            _ => Err(DatabaseParseError),
+        }
+    }
+}
+
+/// What is wrong with the command line, in words for the person who wrote it.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// Not an error: help or the version was asked for.
+    Asked(String),
+    /// It cannot be used.
+    Unusable(String),
+}
+
+impl Config {
+    /// Reads flags, and environment variables for flags that are not there.
+    pub fn read<I>(arguments: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: Into<std::ffi::OsString> + Clone,
+    {
+        let config = Self::try_parse_from(arguments).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                ConfigError::Asked(error.to_string())
+            }
+            _ => ConfigError::Unusable(with_variable(&error)),
+        })?;
+        if !config.listen.ip().is_loopback() {
+            let error = ListenError::NotLoopback {
+                flag: "listen",
+                address: config.listen,
+            };
+            return Err(ConfigError::Unusable(format!("error: {error}\n")));
+        }
+        Ok(config)
+    }
+}
+
+/// Clap names the flag. Whoever set the variable instead looks for its name.
+fn with_variable(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
+        return text;
+    };
+    let flag = shown.split_whitespace().next().unwrap_or_default();
+    let command = Config::command();
+    let variable = command
+        .get_arguments()
+        .find(|argument| argument.get_long() == flag.strip_prefix("--"))
+        .and_then(|argument| argument.get_env());
+    match variable {
+        Some(variable) => format!("{text}\nset by {flag} or {}\n", variable.to_string_lossy()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Config, ConfigError> {
+        Config::read(std::iter::once("hearth-control-plane").chain(arguments.iter().copied()))
+    }
+
+    #[test]
+    fn every_fault_names_its_flag_and_its_variable() {
+        for (flag, value) in [
+            ("--listen", "nowhere"),
+            ("--listen", "0.0.0.0:7400"),
+            ("--admin-listen", "7401"),
+            ("--database", "postgres://x"),
+            ("--database", "sqlite://"),
+            ("--cache-registry", "https://ghcr.io"),
+            ("--credentials", "github"),
+            ("--node-lease-seconds", "0"),
+            ("--history-limit", "0"),
+            ("--log-format", "xml"),
+        ] {
+            let Err(ConfigError::Unusable(message)) = read(&[flag, value]) else {
+                panic!("{flag} {value} was taken");
+            };
+            let variable = format!("HEARTH_{}", flag[2..].to_uppercase().replace('-', "_"));
+            assert!(message.contains(flag), "{message}");
+            assert!(message.contains(&variable), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused_and_help_is_no_error() {
+        assert!(matches!(
+            read(&["--lisen", "x"]),
+            Err(ConfigError::Unusable(_))
+        ));
+        assert!(matches!(read(&["--help"]), Err(ConfigError::Asked(_))));
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_manual() {
+        let config = read(&[]).expect("defaults");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:7400");
+        assert_eq!(config.admin_listen.to_string(), "127.0.0.1:7401");
+        assert_eq!(config.database.path().to_str(), Some("hearth.db"));
+        assert_eq!(config.cache_registry.to_string(), "ghcr.io");
+        assert_eq!(config.credentials, Credentials::None);
+    }
+}

@@ -1,0 +1,209 @@
+use std::sync::Arc;
+
+use hearth_runtime::{Reason, status, status_with_metadata};
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use crate::store::StoreError;
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// Fields of the request are malformed; made by `FieldFaults`.
+    #[error("{}", .0.message())]
+    Malformed(Box<Status>),
+    #[error("there is no workspace {0:?}")]
+    WorkspaceUnknown(String),
+    #[error("workspace {0} is being deleted")]
+    WorkspaceDeleting(String),
+    #[error("there is no node {0:?}; `hearth nodes` lists them")]
+    NodeUnknown(String),
+    #[error("node {0} does not answer")]
+    NodeLost(String),
+    #[error("no node is online; start an agent that registers with this control plane")]
+    NoNode,
+    #[error("node {node}: {why}")]
+    AgentFailed { node: String, why: String },
+    #[error("the request id was used with another payload")]
+    RequestIdReused,
+    #[error("events before {oldest} are not kept any more")]
+    Trimmed { oldest: u64 },
+    #[error("attempt {attempt} of workspace {id:?} is not known, or not the newest")]
+    AttemptUnknown { id: String, attempt: u32 },
+    #[error("the attempt may not write to the cache")]
+    CacheReadOnly,
+    #[error("the control plane is shutting down")]
+    ShuttingDown,
+    #[error(transparent)]
+    Store(StoreError),
+    /// The failure of work that several callers waited for.
+    #[error(transparent)]
+    Shared(Arc<CallError>),
+}
+
+impl From<StoreError> for CallError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::WorkspaceUnknown(id) => Self::WorkspaceUnknown(id),
+            StoreError::AttemptOutdated { id, attempt } => Self::AttemptUnknown { id, attempt },
+            StoreError::Deleting(id) => Self::WorkspaceDeleting(id),
+            StoreError::RequestIdReused => Self::RequestIdReused,
+            StoreError::Corrupt(_) | StoreError::Database(_) | StoreError::Migrate(_) => {
+                Self::Store(error)
+            }
+        }
+    }
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        Self::Malformed(Box::new(status))
+    }
+}
+
+impl From<Arc<CallError>> for CallError {
+    fn from(error: Arc<CallError>) -> Self {
+        Self::Shared(error)
+    }
+}
+
+impl From<&CallError> for Status {
+    fn from(error: &CallError) -> Self {
+        let reason = match error {
+            CallError::Malformed(malformed) => return Self::clone(malformed),
+            CallError::Shared(error) => return Self::from(&**error),
+            CallError::NodeUnknown(_) => return node_unknown(error.to_string()),
+            CallError::Trimmed { oldest } => {
+                return status_with_metadata(
+                    Reason::HistoryTrimmed,
+                    error.to_string(),
+                    [("oldest_sequence", oldest.to_string())],
+                );
+            }
+            CallError::Store(detail) => {
+                tracing::error!(error = %detail, "a call failed");
+                return status(
+                    Reason::Internal,
+                    "a fault of the control plane; its log says more",
+                );
+            }
+            CallError::WorkspaceUnknown(_) => Reason::WorkspaceUnknown,
+            CallError::WorkspaceDeleting(_) => Reason::WorkspaceDeleting,
+            CallError::NodeLost(_) | CallError::NoNode | CallError::AgentFailed { .. } => {
+                Reason::NodeUnavailable
+            }
+            CallError::RequestIdReused => Reason::RequestIdReused,
+            CallError::AttemptUnknown { .. } => Reason::AttemptUnknown,
+            CallError::CacheReadOnly => Reason::CacheReadOnly,
+            CallError::ShuttingDown => Reason::ShuttingDown,
+        };
+        status(reason, error.to_string())
+    }
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        Self::from(&error)
+    }
+}
+
+/// A name that nobody bears is a missing thing and a wrong field at once: clients may look for either.
+fn node_unknown(message: String) -> Status {
+    let plain = status(Reason::NodeUnknown, &message);
+    let mut details = plain.get_error_details();
+    details.add_bad_request_violation("node", &message);
+    Status::with_error_details(plain.code(), message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn every_failure_meets_its_status() {
+        let table = [
+            (
+                CallError::WorkspaceUnknown("w".into()),
+                Code::NotFound,
+                "WORKSPACE_UNKNOWN",
+            ),
+            (
+                CallError::WorkspaceDeleting("w".into()),
+                Code::FailedPrecondition,
+                "WORKSPACE_DELETING",
+            ),
+            (
+                CallError::NodeUnknown("n".into()),
+                Code::NotFound,
+                "NODE_UNKNOWN",
+            ),
+            (
+                CallError::NodeLost("n".into()),
+                Code::Unavailable,
+                "NODE_UNAVAILABLE",
+            ),
+            (CallError::NoNode, Code::Unavailable, "NODE_UNAVAILABLE"),
+            (
+                CallError::AgentFailed {
+                    node: "n".into(),
+                    why: "x".into(),
+                },
+                Code::Unavailable,
+                "NODE_UNAVAILABLE",
+            ),
+            (
+                CallError::RequestIdReused,
+                Code::AlreadyExists,
+                "REQUEST_ID_REUSED",
+            ),
+            (
+                CallError::Trimmed { oldest: 7 },
+                Code::OutOfRange,
+                "HISTORY_TRIMMED",
+            ),
+            (
+                CallError::AttemptUnknown {
+                    id: "w".into(),
+                    attempt: 1,
+                },
+                Code::NotFound,
+                "ATTEMPT_UNKNOWN",
+            ),
+            (
+                CallError::CacheReadOnly,
+                Code::PermissionDenied,
+                "CACHE_READ_ONLY",
+            ),
+            (CallError::ShuttingDown, Code::Unavailable, "SHUTTING_DOWN"),
+            (
+                CallError::Store(StoreError::Corrupt("planted-detail".into())),
+                Code::Internal,
+                "INTERNAL",
+            ),
+        ];
+        for (error, code, reason) in table {
+            let shown = format!("{error:?}");
+            let status = Status::from(CallError::Shared(Arc::new(error)));
+            assert_eq!(status.code(), code, "{shown}");
+            let details = status.get_error_details();
+            assert_eq!(
+                details.error_info().map(|info| info.reason.as_str()),
+                Some(reason),
+                "{shown}"
+            );
+            assert!(!status.message().contains("planted"), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_node_names_its_field_and_trimmed_history_its_oldest_event() {
+        let details = Status::from(CallError::NodeUnknown("n7".into())).get_error_details();
+        let violations = &details.bad_request().expect("bad request").field_violations;
+        assert_eq!(violations[0].field, "node");
+        let details = Status::from(CallError::Trimmed { oldest: 7 }).get_error_details();
+        let metadata = &details.error_info().expect("error info").metadata;
+        assert_eq!(metadata["oldest_sequence"], "7");
+    }
+}

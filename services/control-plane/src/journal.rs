@@ -1,0 +1,88 @@
+use std::sync::Arc;
+
+use hearth_api::v1::{Event, Workspace};
+
+use crate::{
+    clock::now,
+    feeds::Feeds,
+    log::Ending,
+    metrics::Counters,
+    record::Record,
+    store::{Change, Once, RequestId, Store, StoreError},
+};
+
+/// Every change of a workspace goes through here: it is stored, then counted, then whoever follows is woken.
+pub(crate) struct Journal {
+    store: Arc<dyn Store>,
+    feeds: Arc<Feeds>,
+    counters: Arc<Counters>,
+}
+
+impl Journal {
+    pub(crate) fn new(store: Arc<dyn Store>, feeds: Arc<Feeds>, counters: Arc<Counters>) -> Self {
+        Self {
+            store,
+            feeds,
+            counters,
+        }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        workspace: Workspace,
+        request: Option<RequestId>,
+    ) -> Result<Once, StoreError> {
+        self.store.create(workspace, request).await
+    }
+
+    pub(crate) async fn begin_attempt(
+        &self,
+        id: &str,
+        request: Option<RequestId>,
+    ) -> Result<Once, StoreError> {
+        let once = self.store.begin_attempt(id, request, now()).await?;
+        if let Once::New(change) = &once {
+            self.tell(id, change);
+        }
+        Ok(once)
+    }
+
+    pub(crate) async fn append(
+        &self,
+        id: &str,
+        attempt: u32,
+        events: Vec<Event>,
+    ) -> Result<Record, StoreError> {
+        let change = self.store.append(id, attempt, events, now()).await?;
+        self.tell(id, &change);
+        Ok(change.record)
+    }
+
+    pub(crate) async fn end(
+        &self,
+        id: &str,
+        attempt: u32,
+        ending: &Ending,
+    ) -> Result<(), StoreError> {
+        let change = self.store.end(id, attempt, ending, now()).await?;
+        self.tell(id, &change);
+        Ok(())
+    }
+
+    pub(crate) async fn begin_delete(&self, id: &str) -> Result<Record, StoreError> {
+        let change = self.store.begin_delete(id, now()).await?;
+        self.tell(id, &change);
+        Ok(change.record)
+    }
+
+    pub(crate) async fn forget(&self, id: &str) -> Result<(), StoreError> {
+        self.store.forget(id).await?;
+        self.feeds.publish(id);
+        Ok(())
+    }
+
+    fn tell(&self, id: &str, change: &Change) {
+        self.counters.appended(&change.entries);
+        self.feeds.publish(id);
+    }
+}

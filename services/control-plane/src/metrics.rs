@@ -1,0 +1,154 @@
+use hearth_api::v1::{
+    CacheReport, Failure, PushReport, StateChanged, WorkspaceState as State, event::Kind,
+};
+use hearth_runtime::Metrics;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+};
+
+use crate::{fleet::Standing, log::LogEntry, store::Count};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InState {
+    state: &'static str,
+}
+
+/// What the control plane counts. Outcomes are counted where their event enters the log, so a restart that reads the
+/// same events again counts nothing twice.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    events: Counter,
+    attempts: Family<Outcome, Counter>,
+    cache: Family<Outcome, Counter>,
+    pushes: Family<Outcome, Counter>,
+    workspaces: Family<InState, Gauge>,
+    nodes: Family<InState, Gauge>,
+}
+
+impl Counters {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        let counters = Self::default();
+        metrics.register(|registry| {
+            registry.register(
+                "events_appended",
+                "Events that entered the log of a workspace",
+                counters.events.clone(),
+            );
+            registry.register(
+                "attempts",
+                "Attempts by outcome: READY, RECOVERY or the reason of the failure",
+                counters.attempts.clone(),
+            );
+            registry.register(
+                "cache_results",
+                "Results of the cache, one for every attempt that came so far",
+                counters.cache.clone(),
+            );
+            registry.register(
+                "pushes",
+                "Background pushes by outcome",
+                counters.pushes.clone(),
+            );
+            registry.register(
+                "workspaces",
+                "Workspaces by state",
+                counters.workspaces.clone(),
+            );
+            registry.register("nodes", "Nodes by state", counters.nodes.clone());
+        });
+        counters
+    }
+
+    /// Counts what entered a log.
+    pub(crate) fn appended(&self, entries: &[LogEntry]) {
+        self.events
+            .inc_by(u64::try_from(entries.len()).unwrap_or(u64::MAX));
+        for entry in entries {
+            match &entry.event.kind {
+                Some(Kind::StateChanged(change)) => {
+                    if let Some(outcome) = attempt_outcome(change) {
+                        self.attempts.get_or_create(&Outcome { outcome }).inc();
+                    }
+                }
+                Some(Kind::Cache(report)) => {
+                    let outcome = cache_outcome(report);
+                    self.cache.get_or_create(&Outcome { outcome }).inc();
+                }
+                Some(Kind::Push(report)) => {
+                    let outcome = push_outcome(report);
+                    self.pushes.get_or_create(&Outcome { outcome }).inc();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Shows how many workspaces and nodes there are now.
+    pub(crate) fn show(&self, counts: &[Count], standings: impl Iterator<Item = Standing>) {
+        for state in STATES {
+            let workspaces: i64 = counts
+                .iter()
+                .filter(|count| count.state == state)
+                .map(|count| i64::from(count.workspaces))
+                .sum();
+            let state = trimmed(state.as_str_name(), "WORKSPACE_STATE_");
+            self.workspaces
+                .get_or_create(&InState { state })
+                .set(workspaces);
+        }
+        let (mut online, mut lost) = (0, 0);
+        for standing in standings {
+            match standing {
+                Standing::Online => online += 1,
+                Standing::Lost => lost += 1,
+            }
+        }
+        for (state, nodes) in [("ONLINE", online), ("LOST", lost)] {
+            self.nodes.get_or_create(&InState { state }).set(nodes);
+        }
+    }
+}
+
+const STATES: [State; 6] = [
+    State::Pending,
+    State::Preparing,
+    State::Ready,
+    State::Recovery,
+    State::Failed,
+    State::Deleting,
+];
+
+fn attempt_outcome(change: &StateChanged) -> Option<&'static str> {
+    match change.state() {
+        State::Ready => Some("READY"),
+        State::Recovery => Some("RECOVERY"),
+        State::Failed => {
+            let reason = change
+                .failure
+                .as_ref()
+                .map(Failure::reason)
+                .unwrap_or_default();
+            Some(trimmed(reason.as_str_name(), "FAILURE_REASON_"))
+        }
+        State::Unspecified | State::Pending | State::Preparing | State::Deleting => None,
+    }
+}
+
+fn cache_outcome(report: &CacheReport) -> &'static str {
+    trimmed(report.result().as_str_name(), "CACHE_RESULT_")
+}
+
+fn push_outcome(report: &PushReport) -> &'static str {
+    trimmed(report.outcome().as_str_name(), "PUSH_OUTCOME_")
+}
+
+/// The prefix is there because buf wants it; in a label it only repeats the metric's name.
+fn trimmed(name: &'static str, prefix: &str) -> &'static str {
+    name.strip_prefix(prefix).unwrap_or(name)
+}

@@ -1,0 +1,309 @@
+//! What every store has to do. Each test is generic over the store; a new store adds one line at the end.
+
+use std::sync::Arc;
+
+use hearth_api::v1::{LogChunk, Settled, StateChanged, WorkspaceSpec, event::Kind};
+
+use super::*;
+use crate::clock::{from_millis, now};
+
+const HISTORY: u64 = 10;
+
+fn workspace(id: &str) -> Workspace {
+    Workspace {
+        id: id.into(),
+        node: "n1".into(),
+        spec: Some(WorkspaceSpec {
+            repository: "https://github.com/acme/shop".into(),
+            ..WorkspaceSpec::default()
+        }),
+        ..Workspace::default()
+    }
+}
+
+fn request(id: &str, payload: &str) -> Option<RequestId> {
+    Some(RequestId {
+        id: id.into(),
+        payload: payload.into(),
+    })
+}
+
+fn change(state: WorkspaceState) -> Kind {
+    Kind::StateChanged(StateChanged {
+        state: state.into(),
+        ..StateChanged::default()
+    })
+}
+
+fn events(first: u64, kinds: impl IntoIterator<Item = Kind>) -> Vec<Event> {
+    (first..)
+        .zip(kinds)
+        .map(|(sequence, kind)| Event {
+            sequence,
+            attempt: 1,
+            time: Some(from_millis(1)),
+            kind: Some(kind),
+        })
+        .collect()
+}
+
+fn lines(count: usize) -> impl Iterator<Item = Kind> {
+    std::iter::repeat_n(Kind::Log(LogChunk::default()), count)
+}
+
+async fn create(store: &dyn Store, id: &str) -> Record {
+    match store.create(workspace(id), None).await {
+        Ok(Once::New(change)) => change.record,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn page(store: &dyn Store, id: &str, after: u64) -> Page {
+    let page = store.events(id, after, 1000).await.expect("a read");
+    page.expect("a workspace")
+}
+
+pub(super) async fn a_workspace_reads_back_and_is_unfinished(store: Arc<dyn Store>) {
+    let record = create(&*store, "a").await;
+    assert_eq!(record.workspace.state(), WorkspaceState::Pending);
+    assert_eq!(record.workspace.attempt, 1);
+    let read = store.workspace("a").await.expect("a read");
+    assert_eq!(read.as_ref(), Some(&record));
+    assert_eq!(store.unfinished().await.expect("a read"), [record]);
+    assert_eq!(store.workspace("b").await.expect("a read"), None);
+    assert_eq!(store.events("b", 0, 1).await.expect("a read"), None);
+}
+
+pub(super) async fn a_request_leads_to_one_workspace(store: Arc<dyn Store>) {
+    let first = store.create(workspace("a"), request("r", "p")).await;
+    assert!(matches!(first, Ok(Once::New(_))), "{first:?}");
+    match store.create(workspace("b"), request("r", "p")).await {
+        Ok(Once::Before(record)) => assert_eq!(record.workspace.id, "a"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        store.create(workspace("c"), request("r", "other")).await,
+        Err(StoreError::RequestIdReused)
+    ));
+    assert!(matches!(
+        store
+            .requested(&request("r", "other").expect("a request"))
+            .await,
+        Err(StoreError::RequestIdReused)
+    ));
+    match store.begin_attempt("a", request("r2", "p"), now()).await {
+        Ok(Once::New(change)) => assert_eq!(change.record.workspace.attempt, 2),
+        other => panic!("{other:?}"),
+    }
+    match store.begin_attempt("a", request("r2", "p"), now()).await {
+        Ok(Once::Before(record)) => assert_eq!(record.workspace.attempt, 2),
+        other => panic!("{other:?}"),
+    }
+    store.forget("a").await.expect("a deletion");
+    let again = store.create(workspace("d"), request("r", "new")).await;
+    assert!(matches!(again, Ok(Once::New(_))), "{again:?}");
+}
+
+pub(super) async fn events_and_snapshot_change_together_and_once(store: Arc<dyn Store>) {
+    create(&*store, "a").await;
+    let batch = events(
+        1,
+        [change(WorkspaceState::Preparing)]
+            .into_iter()
+            .chain(lines(2)),
+    );
+    let appended = store.append("a", 1, batch.clone(), now()).await;
+    let appended = appended.expect("an append");
+    assert_eq!(appended.entries.len(), 3);
+    let again = store.append("a", 1, batch, now()).await.expect("an append");
+    assert_eq!(again.entries, []);
+
+    let page = page(&*store, "a", 0).await;
+    assert_eq!(page.record, appended.record);
+    assert_eq!(page.record.workspace.state(), WorkspaceState::Preparing);
+    let sequences: Vec<_> = page.events.iter().map(|event| event.sequence).collect();
+    assert_eq!((sequences, page.oldest), (vec![1, 2, 3], 1));
+    let rest = store.events("a", 1, 1).await.expect("a read");
+    assert_eq!(rest.expect("a workspace").events, page.events[1..2]);
+}
+
+pub(super) async fn nothing_is_written_for_an_attempt_that_is_not_the_newest(
+    store: Arc<dyn Store>,
+) {
+    create(&*store, "a").await;
+    store
+        .begin_attempt("a", None, now())
+        .await
+        .expect("an attempt");
+    for attempt in [1, 3] {
+        let batch = events(1, [change(WorkspaceState::Preparing)]);
+        let error = store.append("a", attempt, batch, now()).await;
+        assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
+        let error = store.end("a", attempt, &Ending::NodeLost, now()).await;
+        assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
+        let error = store.accepted("a", attempt, "boot", now()).await;
+        assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
+    }
+    let record = store.accepted("a", 2, "boot", now()).await;
+    assert_eq!(record.expect("a change").progress.boot_id, "boot");
+    let read = store.workspace("a").await.expect("a read");
+    assert_eq!(read.expect("a workspace").progress.boot_id, "boot");
+}
+
+pub(super) async fn history_is_trimmed_to_its_limit(store: Arc<dyn Store>) {
+    create(&*store, "a").await;
+    create(&*store, "b").await;
+    for (id, count) in [("a", 25), ("b", 3)] {
+        let batch = events(1, lines(count));
+        store.append(id, 1, batch, now()).await.expect("an append");
+    }
+    let a = page(&*store, "a", 0).await;
+    assert_eq!((a.oldest, a.events.len() as u64), (16, HISTORY));
+    assert_eq!(a.events[0].sequence, 16);
+    assert_eq!(page(&*store, "b", 0).await.oldest, 1);
+}
+
+pub(super) async fn a_deleted_workspace_is_unfinished_until_it_is_forgotten(store: Arc<dyn Store>) {
+    create(&*store, "a").await;
+    let kinds = [
+        change(WorkspaceState::Preparing),
+        change(WorkspaceState::Ready),
+        Kind::Settled(Settled {}),
+    ];
+    let batch = events(1, kinds);
+    store.append("a", 1, batch, now()).await.expect("an append");
+    assert_eq!(store.unfinished().await.expect("a read"), []);
+    store.begin_delete("a", now()).await.expect("a change");
+    store.begin_delete("a", now()).await.expect("a change");
+    let unfinished = store.unfinished().await.expect("a read");
+    assert_eq!(unfinished[0].workspace.state(), WorkspaceState::Deleting);
+    assert!(matches!(
+        store.begin_attempt("a", None, now()).await,
+        Err(StoreError::Deleting(_))
+    ));
+    store.forget("a").await.expect("a deletion");
+    store.forget("a").await.expect("a deletion");
+    assert_eq!(store.workspace("a").await.expect("a read"), None);
+    assert!(matches!(
+        store.begin_delete("a", now()).await,
+        Err(StoreError::WorkspaceUnknown(_))
+    ));
+}
+
+pub(super) async fn lists_are_newest_first_and_counts_are_by_node_and_state(store: Arc<dyn Store>) {
+    for id in ["a", "b", "c"] {
+        create(&*store, id).await;
+    }
+    store.begin_delete("b", now()).await.expect("a change");
+    let first = store.list(None, 2).await.expect("a read");
+    let ids = |page: &[(u64, Workspace)]| -> Vec<String> {
+        page.iter().map(|(_, w)| w.id.clone()).collect()
+    };
+    assert_eq!(ids(&first), ["c", "b"]);
+    let rest = store.list(Some(first[1].0), 2).await.expect("a read");
+    assert_eq!(ids(&rest), ["a"]);
+    let mut counts = store.counts().await.expect("a read");
+    counts.sort_by_key(|count| count.workspaces);
+    assert_eq!(
+        counts,
+        [(WorkspaceState::Deleting, 1), (WorkspaceState::Pending, 2)].map(|(state, workspaces)| {
+            Count {
+                node: "n1".into(),
+                state,
+                workspaces,
+            }
+        })
+    );
+}
+
+pub(super) async fn a_node_is_known_by_what_it_said_last(store: Arc<dyn Store>) {
+    let mut node = StoredNode {
+        name: "n1".into(),
+        info: NodeInfo {
+            boot_id: "b1".into(),
+            ..NodeInfo::default()
+        },
+        heartbeat: from_millis(1_234),
+    };
+    store.put_node(&node).await.expect("a write");
+    node.info.boot_id = "b2".into();
+    node.heartbeat = from_millis(5_678);
+    store.put_node(&node).await.expect("a write");
+    assert_eq!(store.nodes().await.expect("a read"), [node]);
+}
+
+pub(super) async fn the_newest_image_of_a_key_is_the_one_that_is_found(store: Arc<dyn Store>) {
+    let entry = |key: &str, digest: &str| CacheEntry {
+        repository: "r/x".into(),
+        key: key.into(),
+        digest: digest.into(),
+        key_manifest: "{}".into(),
+        platform: "linux/amd64".into(),
+        commit: "c".into(),
+        build_seconds: 1.5,
+        bytes: 7,
+        create_time: Some(from_millis(1_000)),
+        ..CacheEntry::default()
+    };
+    let at = from_millis(1_000);
+    for (key, digest) in [("k1", "d1"), ("k2", "d2"), ("k1", "d3")] {
+        let entry = entry(key, digest);
+        store
+            .put_cache_entry(&entry, "w", at)
+            .await
+            .expect("a write");
+    }
+    let hit = store.cache_hit("r/x", "k1", at).await.expect("a read");
+    assert_eq!(hit, Some(entry("k1", "d3")));
+    assert_eq!(
+        store.cache_hit("r/y", "k1", at).await.expect("a read"),
+        None
+    );
+    let newest = store.newest_cache_entry("r/x", "", "linux/amd64").await;
+    assert_eq!(newest.expect("a read"), Some(entry("k1", "d3")));
+    for (config, platform) in [("gpu", "linux/amd64"), ("", "linux/arm64")] {
+        let newest = store.newest_cache_entry("r/x", config, platform).await;
+        assert_eq!(newest.expect("a read"), None);
+    }
+    let dropped = store.drop_cache_entry("r/x", "k1", "d1").await;
+    assert!(!dropped.expect("a write"), "another digest");
+    let dropped = store.drop_cache_entry("r/x", "k1", "d3").await;
+    assert!(dropped.expect("a write"));
+    assert_eq!(
+        store.cache_hit("r/x", "k1", at).await.expect("a read"),
+        None
+    );
+}
+
+macro_rules! suite {
+    ($store:ident, $open:path) => {
+        suite!($store, $open,
+            a_workspace_reads_back_and_is_unfinished
+            a_request_leads_to_one_workspace
+            events_and_snapshot_change_together_and_once
+            nothing_is_written_for_an_attempt_that_is_not_the_newest
+            history_is_trimmed_to_its_limit
+            a_deleted_workspace_is_unfinished_until_it_is_forgotten
+            lists_are_newest_first_and_counts_are_by_node_and_state
+            a_node_is_known_by_what_it_said_last
+            the_newest_image_of_a_key_is_the_one_that_is_found
+        );
+    };
+    ($store:ident, $open:path, $($test:ident)*) => {
+        mod $store {
+            $(#[tokio::test]
+            async fn $test() {
+                let (store, _directory) = $open().await;
+                super::$test(store).await;
+            })*
+        }
+    };
+}
+
+async fn open_sqlite() -> (Arc<dyn Store>, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Sqlite::open(&directory.path().join("h.db"), HISTORY).await;
+    (Arc::new(store.expect("a store")), directory)
+}
+
+suite!(sqlite, super::open_sqlite);

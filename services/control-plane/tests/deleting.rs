@@ -1,0 +1,140 @@
+//! What is deleted is gone, and what cannot be deleted says so.
+
+use hearth_api::v1::{PipelineStep, WorkspaceState};
+use tonic::Code;
+
+use crate::support::{
+    agent::{FakeAgent, Removal},
+    events::{preparing, ready, settled, started, words},
+    plane::{Plane, again, shop},
+    soon,
+};
+
+#[tokio::test]
+async fn deleting_a_running_workspace_ends_its_attempt_and_every_stream() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    let mut follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing(), started(PipelineStep::Image)]);
+    follower.take(2).await;
+    agent.on_removal(Removal::Hangs);
+    let ended = async {
+        assert_eq!(
+            words(&follower.rest().await),
+            ["broken off", "REPLACED", "settled"]
+        );
+        agent.asked_to_remove(&id).await;
+    };
+    tokio::select! {
+        _ = plane.delete(&id, false) => panic!("the removal hangs"),
+        () = ended => {}
+    }
+    let status = plane
+        .try_prepare(again(&id))
+        .await
+        .err()
+        .expect("a refusal");
+    assert_eq!(status.code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn a_deleted_workspace_is_not_found_and_its_request_id_is_free() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    let mut request = shop();
+    request.request_id = "once".into();
+    let follower = plane.prepare(request.clone()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing(), ready(), settled()]);
+    follower.rest().await;
+    let (one, two) = tokio::join!(plane.delete(&id, false), plane.delete(&id, false));
+    // The second waits for the first, unless it comes when that is done.
+    for result in [&one, &two] {
+        assert!(
+            result.as_ref().is_ok_and(|()| true)
+                || result.as_ref().is_err_and(|s| s.code() == Code::NotFound)
+        );
+    }
+    assert!(one.is_ok() || two.is_ok());
+    agent.asked_to_remove(&id).await;
+    let status = plane.get(&id).await.expect_err("it is gone");
+    assert_eq!(status.code(), Code::NotFound);
+    let status = plane.delete(&id, false).await.expect_err("it is gone");
+    assert_eq!(status.code(), Code::NotFound);
+    assert_ne!(plane.prepare(request).await.id(), id);
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_remove_a_workspace_keeps_it_and_a_second_deletion_tries_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    let follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.on_removal(Removal::Fails);
+    let status = plane
+        .delete(&id, false)
+        .await
+        .expect_err("the engine is down");
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("the engine does not answer"));
+    let workspace = plane.get(&id).await.expect("a workspace");
+    assert_eq!(workspace.state(), WorkspaceState::Deleting);
+    agent.on_removal(Removal::Works);
+    plane.delete(&id, false).await.expect("a deletion");
+}
+
+#[tokio::test]
+async fn a_workspace_on_a_dead_node_is_forgotten_only_by_force() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let mut agent = FakeAgent::join(&plane, "n1").await;
+    let follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.crash();
+    let status = plane.delete(&id, false).await.expect_err("nobody answers");
+    assert_eq!(status.code(), Code::Unavailable);
+    plane.delete(&id, true).await.expect("a deletion by force");
+    assert!(plane.get(&id).await.is_err());
+}
+
+#[tokio::test]
+async fn a_node_that_comes_back_is_put_in_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    let follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing(), ready(), settled()]);
+    follower.rest().await;
+    let other = plane.prepare(shop()).await;
+    let other_id = other.id().to_owned();
+    agent.started(&other_id, 1).await;
+    agent.on_removal(Removal::Fails);
+    plane
+        .delete(&id, false)
+        .await
+        .expect_err("the engine is down");
+
+    agent.on_removal(Removal::Works);
+    agent
+        .register(&plane, &[&id, &other_id, "ws-unknown"])
+        .await;
+    agent.asked_to_remove("ws-unknown").await;
+    let gone = async { while plane.get(&id).await.is_ok() {} };
+    soon("the end of the deletion", gone).await;
+    // What is known stays.
+    agent.say(&other_id, 1, [preparing(), ready(), settled()]);
+    assert_eq!(
+        words(&other.rest().await),
+        ["PREPARING", "READY", "settled"]
+    );
+}

@@ -1,0 +1,155 @@
+//! Agents are restarted and nodes vanish; every attempt gets an end.
+
+use hearth_api::v1::{NodeState, PipelineStep, WorkspaceState};
+use tonic::Code;
+
+use crate::support::{
+    agent::FakeAgent,
+    events::{preparing, ready, settled, started, words},
+    plane::{Plane, again, shop},
+};
+
+#[tokio::test]
+async fn an_agent_that_was_restarted_leaves_a_failure_with_no_open_step() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let mut agent = FakeAgent::join(&plane, "n1").await;
+    let mut follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing(), started(PipelineStep::Image)]);
+    follower.take(2).await;
+    // It answers again before it has registered: the attempt is NOT_FOUND.
+    agent.restart().await;
+    assert_eq!(
+        words(&follower.rest().await),
+        ["broken off", "AGENT_RESTARTED", "settled"]
+    );
+    let workspace = plane.get(&id).await.expect("a workspace");
+    assert_eq!(workspace.state(), WorkspaceState::Failed);
+
+    // And the next attempt succeeds.
+    agent.register(&plane, &[&id]).await;
+    let mut retry = plane.prepare(again(&id)).await;
+    agent.started(&id, 2).await;
+    agent.say(&id, 2, [preparing(), ready()]);
+    retry.until(|kind| *kind == ready()).await;
+}
+
+#[tokio::test]
+async fn another_boot_id_ends_what_the_agent_before_was_doing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let mut agent = FakeAgent::join(&plane, "n1").await;
+    let mut follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing()]);
+    follower.take(1).await;
+    // Nobody listens any more where the agent was: only its registration tells.
+    agent.restart_elsewhere().await;
+    agent.register(&plane, &[]).await;
+    assert_eq!(
+        words(&follower.rest().await),
+        ["AGENT_RESTARTED", "settled"]
+    );
+}
+
+#[tokio::test]
+async fn an_agent_that_takes_work_before_it_has_registered_anew_keeps_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let mut agent = FakeAgent::join(&plane, "n1").await;
+    agent.restart().await;
+    let mut follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing()]);
+    follower.take(1).await;
+    agent.register(&plane, &[&id]).await;
+    agent.say(&id, 1, [ready(), settled()]);
+    assert_eq!(words(&follower.rest().await), ["READY", "settled"]);
+    assert_eq!(agent.starts(), 1);
+}
+
+#[tokio::test]
+async fn a_ready_workspace_survives_the_restart_of_its_agent_without_its_push() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let mut agent = FakeAgent::join(&plane, "n1").await;
+    let mut follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing(), ready(), started(PipelineStep::Push)]);
+    follower.take(3).await;
+    agent.restart().await;
+    assert_eq!(
+        words(&follower.rest().await),
+        ["broken off", "INTERRUPTED", "settled"]
+    );
+    let workspace = plane.get(&id).await.expect("a workspace");
+    assert_eq!(workspace.state(), WorkspaceState::Ready);
+}
+
+#[tokio::test]
+async fn an_attempt_on_a_node_that_vanishes_fails_and_the_node_is_lost() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &["--node-lease-seconds=1"]).await;
+    let mut agent = FakeAgent::start("n1").await;
+    // The registration and the call below have to meet within the lease, however slow the machine is.
+    let follower = loop {
+        let registered = agent.register(&plane, &[]).await;
+        assert_eq!(
+            (registered.heartbeat_seconds, registered.lease_seconds),
+            (1, 1)
+        );
+        match plane.try_prepare(shop()).await {
+            Ok(follower) => break follower,
+            Err(status) => assert_eq!(status.code(), Code::Unavailable),
+        }
+    };
+    let id = follower.id().to_owned();
+    agent.crash();
+    assert_eq!(words(&follower.rest().await), ["NODE_LOST", "settled"]);
+    let workspace = plane.get(&id).await.expect("a workspace");
+    assert_eq!(workspace.state(), WorkspaceState::Failed);
+
+    let nodes = plane
+        .nodes()
+        .await
+        .list_nodes(hearth_api::v1::ListNodesRequest {})
+        .await;
+    let node = nodes.expect("nodes").into_inner().nodes.remove(0);
+    assert_eq!(node.state(), NodeState::Lost);
+    let status = plane
+        .try_prepare(again(&id))
+        .await
+        .err()
+        .expect("a refusal");
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn an_agent_that_refuses_an_attempt_for_good_fails_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    agent.refuse(Some(Code::InvalidArgument));
+    let follower = plane.prepare(shop()).await;
+    assert_eq!(words(&follower.rest().await), ["INTERNAL", "settled"]);
+}
+
+#[tokio::test]
+async fn an_agent_that_is_busy_for_a_moment_is_asked_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    agent.refuse(Some(Code::Unavailable));
+    let mut follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.when_started_times(2).await;
+    agent.refuse(None);
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing()]);
+    assert_eq!(words(&follower.take(1).await), ["PREPARING"]);
+}

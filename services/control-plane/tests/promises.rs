@@ -1,0 +1,13 @@
+//! What the control plane promises, against a scripted agent on a real socket. One file for each promise.
+
+mod bad_input;
+mod cache_index;
+mod deleting;
+mod following;
+mod losing_agents;
+mod new_attempts;
+mod operating;
+mod placing;
+mod preparing;
+mod restarting;
+mod support;

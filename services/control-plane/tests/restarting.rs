@@ -1,0 +1,113 @@
+//! A restart of the control plane loses nothing and repeats nothing.
+
+use hearth_api::v1::WorkspaceState;
+
+use crate::support::{
+    agent::{FakeAgent, Removal},
+    events::{line, preparing, ready, settled, words},
+    plane::{Plane, shop},
+};
+
+#[tokio::test]
+async fn a_restart_misses_no_event_and_stores_none_twice() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    let mut follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing(), line("before")]);
+    follower.take(2).await;
+    plane.stop().await;
+    let ended = follower
+        .try_next()
+        .await
+        .expect_err("the end of the process");
+    assert_eq!(ended.code(), tonic::Code::Unavailable);
+
+    agent.say(&id, 1, [line("meanwhile")]);
+    let plane = Plane::start(directory.path(), &[]).await;
+    agent.say(&id, 1, [line("after"), ready(), settled()]);
+    let events = plane.watch(&id, 0).await.rest().await;
+    assert_eq!(
+        words(&events),
+        [
+            "PREPARING",
+            "before",
+            "meanwhile",
+            "after",
+            "READY",
+            "settled"
+        ]
+    );
+    assert_eq!(events[0].sequence, 1);
+    assert_eq!(
+        agent.starts(),
+        1,
+        "the attempt goes on, it does not begin anew"
+    );
+    assert!(agent.heartbeat(&plane).await, "the node is still known");
+}
+
+#[tokio::test]
+async fn an_attempt_that_never_reached_its_agent_is_handed_over_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let mut agent = FakeAgent::join(&plane, "n1").await;
+    agent.crash();
+    let follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    plane.stop().await;
+
+    agent.restart().await;
+    let plane = Plane::start(directory.path(), &[]).await;
+    agent.register(&plane, &[]).await;
+    agent.started(&id, 1).await;
+    agent.say(&id, 1, [preparing(), ready(), settled()]);
+    let events = plane.watch(&id, 0).await.rest().await;
+    assert_eq!(words(&events), ["PREPARING", "READY", "settled"]);
+}
+
+#[tokio::test]
+async fn a_request_id_is_remembered_over_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    let mut request = shop();
+    request.request_id = "once".into();
+    let follower = plane.prepare(request.clone()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    plane.stop().await;
+    let plane = Plane::start(directory.path(), &[]).await;
+    assert_eq!(plane.prepare(request).await.id(), id);
+}
+
+#[tokio::test]
+async fn a_deletion_that_a_restart_interrupted_is_finished() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    let follower = plane.prepare(shop()).await;
+    let id = follower.id().to_owned();
+    agent.started(&id, 1).await;
+    agent.on_removal(Removal::Hangs);
+    let deletion = plane.delete(&id, false);
+    let interrupted = async {
+        agent.asked_to_remove(&id).await;
+        let workspace = plane.get(&id).await.expect("a workspace");
+        assert_eq!(workspace.state(), WorkspaceState::Deleting);
+    };
+    tokio::select! {
+        _ = deletion => panic!("the removal hangs"),
+        () = interrupted => {}
+    }
+    plane.stop().await;
+
+    agent.on_removal(Removal::Works);
+    let plane = Plane::start(directory.path(), &[]).await;
+    // Whoever asks now waits for the deletion that runs, or comes when it is done.
+    let again = plane.delete(&id, false).await;
+    assert!(again.is_ok() || again.is_err_and(|status| status.code() == tonic::Code::NotFound));
+    assert!(plane.get(&id).await.is_err());
+}

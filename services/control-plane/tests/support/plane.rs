@@ -1,0 +1,261 @@
+use std::path::Path;
+
+use hearth_api::v1::{
+    Event, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest, Workspace, WorkspaceSpec,
+    agent_registry_service_client::AgentRegistryServiceClient,
+    cache_index_service_client::CacheIndexServiceClient, event::Kind,
+    node_service_client::NodeServiceClient, prepare_workspace_response as prepared,
+    watch_workspace_response as watched, workspace_service_client::WorkspaceServiceClient,
+};
+use hearth_control_plane::{Addresses, Config, ControlPlane};
+use hearth_runtime::Tasks;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming, transport::Channel};
+
+use super::soon;
+
+/// A running control plane.
+pub struct Plane {
+    pub addresses: Addresses,
+    stop: CancellationToken,
+    ended: oneshot::Receiver<anyhow::Result<()>>,
+}
+
+impl Plane {
+    /// Starts with the database in `directory`, which may be there already.
+    pub async fn start(directory: &Path, flags: &[&str]) -> Self {
+        let database = format!("sqlite://{}", directory.join("hearth.db").display());
+        let fixed = [
+            "hearth-control-plane",
+            "--listen=127.0.0.1:0",
+            "--admin-listen=127.0.0.1:0",
+            "--insecure-loopback",
+            "--database",
+            &database,
+        ];
+        let config = Config::read(fixed.iter().chain(flags)).expect("a good command line");
+        let plane = ControlPlane::build(config).await.expect("a control plane");
+        let addresses = plane.addresses();
+        let (stop, (done, ended)) = (CancellationToken::new(), oneshot::channel());
+        let running = plane.run(stop.clone());
+        Tasks::default().spawn("control plane", async move {
+            let _ = done.send(running.await);
+        });
+        Self {
+            addresses,
+            stop,
+            ended,
+        }
+    }
+
+    /// Stops and waits until it has ended.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let ended = soon("the end", self.ended).await;
+        ended.expect("it did not panic").expect("an orderly end");
+    }
+
+    async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.addresses.listen));
+        endpoint
+            .expect("an address")
+            .connect()
+            .await
+            .expect("it listens")
+    }
+
+    pub async fn workspaces(&self) -> WorkspaceServiceClient<Channel> {
+        WorkspaceServiceClient::new(self.channel().await)
+    }
+
+    pub async fn nodes(&self) -> NodeServiceClient<Channel> {
+        NodeServiceClient::new(self.channel().await)
+    }
+
+    pub async fn registry(&self) -> AgentRegistryServiceClient<Channel> {
+        AgentRegistryServiceClient::new(self.channel().await)
+    }
+
+    pub async fn cache(&self) -> CacheIndexServiceClient<Channel> {
+        CacheIndexServiceClient::new(self.channel().await)
+    }
+
+    pub async fn try_prepare(&self, request: PrepareWorkspaceRequest) -> Result<Follower, Status> {
+        let stream = self.workspaces().await.prepare_workspace(request).await?;
+        Follower::begin(Source::Prepare(Box::new(stream.into_inner()))).await
+    }
+
+    pub async fn prepare(&self, request: PrepareWorkspaceRequest) -> Follower {
+        self.try_prepare(request).await.expect("a workspace")
+    }
+
+    pub async fn try_watch(
+        &self,
+        id: &str,
+        after_sequence: u64,
+        until: WatchUntil,
+    ) -> Result<Follower, Status> {
+        let request = WatchWorkspaceRequest {
+            workspace_id: id.to_owned(),
+            after_sequence,
+            until: until.into(),
+        };
+        let stream = self.workspaces().await.watch_workspace(request).await?;
+        Follower::begin(Source::Watch(Box::new(stream.into_inner()))).await
+    }
+
+    /// Follows a workspace until it has settled.
+    pub async fn watch(&self, id: &str, after_sequence: u64) -> Follower {
+        let follower = self
+            .try_watch(id, after_sequence, WatchUntil::Settled)
+            .await;
+        follower.expect("a stream")
+    }
+
+    pub async fn get(&self, id: &str) -> Result<Workspace, Status> {
+        let request = hearth_api::v1::GetWorkspaceRequest {
+            workspace_id: id.to_owned(),
+        };
+        let response = self.workspaces().await.get_workspace(request).await?;
+        Ok(response.into_inner().workspace.expect("a workspace"))
+    }
+
+    pub async fn delete(&self, id: &str, force: bool) -> Result<(), Status> {
+        let request = hearth_api::v1::DeleteWorkspaceRequest {
+            workspace_id: id.to_owned(),
+            force,
+        };
+        let call = async { self.workspaces().await.delete_workspace(request).await };
+        soon("a deletion", call).await.map(|_| ())
+    }
+}
+
+/// A request for a workspace of an ordinary repository.
+pub fn shop() -> PrepareWorkspaceRequest {
+    PrepareWorkspaceRequest {
+        spec: Some(WorkspaceSpec {
+            repository: "https://github.com/acme/shop".into(),
+            ..WorkspaceSpec::default()
+        }),
+        ..PrepareWorkspaceRequest::default()
+    }
+}
+
+/// A request for a new attempt.
+pub fn again(id: &str) -> PrepareWorkspaceRequest {
+    PrepareWorkspaceRequest {
+        workspace_id: id.to_owned(),
+        ..PrepareWorkspaceRequest::default()
+    }
+}
+
+enum Source {
+    Prepare(Box<Streaming<hearth_api::v1::PrepareWorkspaceResponse>>),
+    Watch(Box<Streaming<hearth_api::v1::WatchWorkspaceResponse>>),
+}
+
+enum Message {
+    Snapshot(Box<Workspace>),
+    Event(Event),
+}
+
+/// A client's stream. Holds the control plane to the contract: a snapshot first, then events without gaps.
+pub struct Follower {
+    pub snapshot: Workspace,
+    source: Source,
+    last: Option<u64>,
+}
+
+impl Follower {
+    async fn begin(mut source: Source) -> Result<Self, Status> {
+        match soon("a snapshot", source.next()).await? {
+            Some(Message::Snapshot(snapshot)) => Ok(Self {
+                snapshot: *snapshot,
+                source,
+                last: None,
+            }),
+            _ => panic!("a stream begins with a snapshot"),
+        }
+    }
+
+    pub fn id(&self) -> &str {
+        &self.snapshot.id
+    }
+
+    /// The next event, or the end of the stream.
+    pub async fn try_next(&mut self) -> Result<Option<Event>, Status> {
+        match soon("an event", self.source.next()).await? {
+            Some(Message::Event(event)) => {
+                if let Some(last) = self.last {
+                    assert_eq!(event.sequence, last + 1, "no gap, nothing twice");
+                }
+                self.last = Some(event.sequence);
+                Ok(Some(event))
+            }
+            Some(Message::Snapshot(_)) => panic!("only the first message is a snapshot"),
+            None => Ok(None),
+        }
+    }
+
+    /// The next `count` events.
+    pub async fn take(&mut self, count: usize) -> Vec<Event> {
+        let mut events = Vec::with_capacity(count);
+        for _ in 0..count {
+            let next = self.try_next().await.expect("no failure");
+            events.push(next.expect("an event and not the end"));
+        }
+        events
+    }
+
+    /// Everything up to the end of the stream.
+    pub async fn rest(mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.try_next().await.expect("no failure") {
+            events.push(event);
+        }
+        events
+    }
+
+    /// Everything up to an event of a kind.
+    pub async fn until(&mut self, found: impl Fn(&Kind) -> bool) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.take(1).await.remove(0);
+            let done = event.kind.as_ref().is_some_and(&found);
+            events.push(event);
+            if done {
+                return events;
+            }
+        }
+    }
+}
+
+impl Source {
+    async fn next(&mut self) -> Result<Option<Message>, Status> {
+        Ok(match self {
+            Self::Prepare(stream) => {
+                stream
+                    .message()
+                    .await?
+                    .map(|response| match response.message.expect("a message") {
+                        prepared::Message::Snapshot(snapshot) => {
+                            Message::Snapshot(Box::new(snapshot))
+                        }
+                        prepared::Message::Event(event) => Message::Event(event),
+                    })
+            }
+            Self::Watch(stream) => {
+                stream
+                    .message()
+                    .await?
+                    .map(|response| match response.message.expect("a message") {
+                        watched::Message::Snapshot(snapshot) => {
+                            Message::Snapshot(Box::new(snapshot))
+                        }
+                        watched::Message::Event(event) => Message::Event(event),
+                    })
+            }
+        })
+    }
+}

@@ -1,0 +1,285 @@
+//! Follows a Dockerfile from its target backwards and collects what the build depends on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    lines::{self, DockerfileError, Instruction, Lines},
+    sources::{self, ContextSource, Origin},
+    stages::{self, Stage},
+    variables::{self, Variables},
+    words::{self, Env},
+};
+
+/// How the Dockerfile is built.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildOptions<'a> {
+    /// Stage to build; `None` for the last one.
+    pub target: Option<&'a str>,
+    /// Build arguments.
+    pub args: &'a BTreeMap<String, String>,
+    /// `os/architecture[/variant]`.
+    pub platform: &'a str,
+}
+
+/// What a build takes from the configuration of its base image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Instructions that it defers to those who build upon it, as Dockerfile text.
+    pub onbuild: Vec<String>,
+}
+
+/// What a build depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildPlan {
+    /// The instructions that are carried out, and nothing else, in a form of which equal means equal.
+    pub instructions: Vec<String>,
+    /// Build arguments that have an effect.
+    pub args: BTreeMap<String, String>,
+    /// Images that are used.
+    pub images: BTreeSet<String>,
+    /// Base images whose [`ImageFacts`] were needed and not given: plan again with them.
+    pub missing_facts: BTreeSet<String>,
+    /// The frontend that a syntax directive names.
+    pub frontend: Option<String>,
+    /// Files of the context that the build can see.
+    pub context: BTreeSet<ContextSource>,
+    /// URLs that are downloaded, with what pins their content, if anything does.
+    pub remotes: BTreeMap<String, Option<String>>,
+    /// Why more is counted than may be needed, in sentences.
+    pub careful: BTreeSet<String>,
+}
+
+/// Build arguments that have an effect without being declared.
+const ALWAYS: [&str; 5] = [
+    "SOURCE_DATE_EPOCH",
+    "BUILDKIT_SYNTAX",
+    "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+    "BUILDKIT_SANDBOX_HOSTNAME",
+    "BUILDKIT_MULTI_PLATFORM",
+];
+
+/// Plans the build of a Dockerfile. `facts` holds what is known of images; `None` for one of which nothing can be
+/// known.
+pub fn plan(
+    text: &str,
+    options: &BuildOptions<'_>,
+    facts: &BTreeMap<String, Option<ImageFacts>>,
+) -> Result<BuildPlan, DockerfileError> {
+    let lines = lines::parse(text)?;
+    let malformed = DockerfileError { line: 1, why: "no FROM, or one that is not well-formed" };
+    let (globals, stages) = stages::split(&lines).ok_or(malformed)?;
+    let target = match options.target {
+        None => stages.len() - 1,
+        Some(name) => stages::named(&stages, name)
+            .ok_or(DockerfileError { line: 1, why: "the target stage is not there" })?,
+    };
+    let predefined = variables::predefined(options.platform, options.target);
+    let mut planner = Planner {
+        global: variables::global_args(globals, lines.escape, options.args, predefined),
+        lines: &lines,
+        stages,
+        options,
+        facts,
+        plan: BuildPlan {
+            frontend: options.args.get("BUILDKIT_SYNTAX").cloned().or_else(|| lines.syntax.clone()),
+            ..BuildPlan::default()
+        },
+        reached: BTreeMap::new(),
+        declared: BTreeSet::new(),
+    };
+    planner.reach(target);
+    planner.write(globals, target);
+    Ok(planner.plan)
+}
+
+/// Plans the build of a Dockerfile that is not understood: all of its text and all of its context count, and every
+/// image that a line seems to begin with.
+pub fn plan_blindly(text: &str, options: &BuildOptions<'_>, why: &str) -> BuildPlan {
+    let images = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| word.starts_with("--"));
+        words.next().filter(|word| word.eq_ignore_ascii_case("from"))?;
+        let image = words.find(|word| !word.starts_with("--"))?;
+        // A stage's name would be taken for an image.
+        (!image.contains('$') && image.contains(['/', ':', '@'])).then(|| image.to_owned())
+    });
+    BuildPlan {
+        instructions: vec![text.to_owned()],
+        args: options.args.clone(),
+        images: images.collect(),
+        context: BTreeSet::from([ContextSource::all()]),
+        careful: BTreeSet::from([format!("The whole build context counts: {why}.")]),
+        ..BuildPlan::default()
+    }
+}
+
+struct Planner<'a> {
+    lines: &'a Lines,
+    stages: Vec<Stage<'a>>,
+    global: Env,
+    options: &'a BuildOptions<'a>,
+    facts: &'a BTreeMap<String, Option<ImageFacts>>,
+    plan: BuildPlan,
+    /// Stages that the target needs, with what those see that begin with them. `None` while a stage is being followed.
+    reached: BTreeMap<usize, Option<Variables>>,
+    /// Arguments that reached stages declare.
+    declared: BTreeSet<String>,
+}
+
+impl<'a> Planner<'a> {
+    fn reach(&mut self, at: usize) -> Variables {
+        match self.reached.get(&at) {
+            Some(Some(variables)) => return variables.clone(),
+            Some(None) => {
+                // BuildKit refuses a circle.
+                self.whole_context("stages depend on each other in a circle");
+                return Variables::default();
+            }
+            None => {}
+        }
+        self.reached.insert(at, None);
+        let (mut variables, deferred) = self.base_of(at);
+        for instruction in &deferred {
+            self.follow(instruction, &mut variables);
+        }
+        for instruction in self.stages[at].body {
+            self.follow(instruction, &mut variables);
+        }
+        let variables = variables.handed_on();
+        self.reached.insert(at, Some(variables.clone()));
+        variables
+    }
+
+    /// What a stage begins with: variables, and instructions that its base defers to it.
+    fn base_of(&mut self, at: usize) -> (Variables, Vec<Instruction>) {
+        let Ok(base) = words::expand(self.stages[at].base, &self.global, self.lines.escape) else {
+            self.whole_context("the name of a base image is not understood");
+            return Default::default();
+        };
+        if base == "scratch" || base.is_empty() {
+            return Default::default();
+        }
+        if let Some(stage) = stages::before(&self.stages, at, &base) {
+            let variables = self.reach(stage);
+            let deferred = self.stages[stage]
+                .body
+                .iter()
+                .filter(|instruction| instruction.keyword == "ONBUILD")
+                .map(|instruction| instruction.deferred(self.lines.escape));
+            let deferred: Result<Vec<_>, _> = deferred.collect();
+            if deferred.is_err() {
+                self.whole_context("an ONBUILD is not understood");
+            }
+            return (variables, deferred.unwrap_or_default());
+        }
+        self.plan.images.insert(base.clone());
+        match self.facts.get(&base) {
+            None => {
+                self.plan.missing_facts.insert(base);
+                Default::default()
+            }
+            Some(None) => {
+                self.whole_context(&format!("{base} may have ONBUILD instructions that could not be read"));
+                Default::default()
+            }
+            Some(Some(facts)) => {
+                let deferred: Result<Vec<_>, _> = facts.onbuild.iter().map(|text| lines::parse(text)).collect();
+                if deferred.is_err() {
+                    self.whole_context(&format!("an ONBUILD of {base} is not understood"));
+                }
+                let deferred = deferred.unwrap_or_default().into_iter().flat_map(|lines| lines.instructions);
+                (Variables::of_image(&facts.environment), deferred.collect())
+            }
+        }
+    }
+
+    fn follow(&mut self, instruction: &Instruction, variables: &mut Variables) {
+        let escape = self.lines.escape;
+        let origins = match instruction.keyword.as_str() {
+            "ARG" => {
+                let names = variables.arg(instruction, escape, self.options.args, &self.global);
+                self.declared.extend(names);
+                return;
+            }
+            "ENV" => return variables.env(instruction, escape),
+            "COPY" | "ADD" => sources::of_copy(instruction, &variables.seen, escape),
+            "RUN" => sources::of_run(instruction, &variables.seen, escape),
+            _ => return,
+        };
+        for origin in origins {
+            match origin {
+                Origin::Context(source) => {
+                    self.plan.context.insert(source);
+                }
+                Origin::From(name) => match stages::named(&self.stages, &name) {
+                    Some(stage) => {
+                        self.reach(stage);
+                    }
+                    None if name == "scratch" => {}
+                    None => {
+                        self.plan.images.insert(name);
+                    }
+                },
+                Origin::Remote(url, pin) => {
+                    self.plan.remotes.insert(url, pin);
+                }
+                Origin::Unknown(why) => self.whole_context(why),
+            }
+        }
+    }
+
+    fn whole_context(&mut self, why: &str) {
+        self.plan.context.insert(ContextSource::all());
+        self.plan.careful.insert(format!("The whole build context counts: {why}."));
+    }
+
+    /// Writes down what is carried out: directives, the global ARGs that matter, the stages in their order.
+    fn write(&mut self, globals: &[Instruction], target: usize) {
+        let escape = self.lines.escape;
+        let mut relevant = self.declared.clone();
+        for &at in self.reached.keys() {
+            let from = self.stages[at].from;
+            let texts = from.flags.iter().chain([&from.rest]);
+            relevant.extend(texts.flat_map(|text| words::references(text)).map(str::to_owned));
+        }
+        // Backwards, so that what a default refers to is relevant before its own ARG is met.
+        let mut kept = Vec::new();
+        for instruction in globals.iter().rev() {
+            let names = variables::declared(instruction, escape);
+            if names.iter().any(|name| relevant.contains(name)) {
+                relevant.extend(words::references(&instruction.rest).map(str::to_owned));
+                kept.push(instruction);
+            }
+        }
+        relevant.extend(ALWAYS.map(str::to_owned));
+        self.plan.args = self.options.args.clone();
+        self.plan.args.retain(|name, _| relevant.contains(name));
+
+        let order: Vec<usize> = self.reached.keys().copied().collect();
+        let number = |stage: usize| order.binary_search(&stage).unwrap_or_default();
+        let mut written = Vec::new();
+        if escape != '\\' {
+            written.push(format!("escape={escape}"));
+        }
+        written.extend(kept.iter().rev().map(|instruction| canonical(instruction, None)));
+        for &at in &order {
+            let stage = &self.stages[at];
+            let base = words::expand(stage.base, &self.global, escape).unwrap_or_default();
+            let base = stages::before(&self.stages, at, &base).map(number);
+            written.push(canonical(stage.from, base));
+            written.extend(stage.body.iter().map(|instruction| {
+                let from = instruction.flag("from").and_then(|name| stages::named(&self.stages, name));
+                canonical(instruction, from.map(number))
+            }));
+        }
+        written.push(format!("target={}", number(target)));
+        self.plan.instructions = written;
+    }
+}
+
+/// One instruction as JSON, with the number of the stage that it refers to.
+fn canonical(instruction: &Instruction, stage: Option<usize>) -> String {
+    // Strings, lists of strings and numbers always serialise.
+    serde_json::to_string(&(instruction, stage)).unwrap_or_default()
+}

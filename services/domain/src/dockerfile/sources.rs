@@ -1,0 +1,161 @@
+//! Where COPY, ADD and the mounts of RUN take their files from.
+
+use super::{
+    lines::Instruction,
+    words::{self, Env, WordError},
+};
+
+/// Files of the context that a build can see.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ContextSource {
+    /// Path below the context, clean and without leading slash; `.` for all of it.
+    pub path: String,
+    /// `*`, `?`, `[…]` and `\` in it have a meaning.
+    pub pattern: bool,
+    /// The folders above it are copied as well.
+    pub parents: bool,
+}
+
+/// One origin of files.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The build context.
+    Context(ContextSource),
+    /// A stage or an image.
+    From(String),
+    /// A URL, and what pins its content, if anything does.
+    Remote(String, Option<String>),
+    /// Something in the context that this reader cannot tell.
+    Unknown(&'static str),
+}
+
+impl ContextSource {
+    /// The whole context.
+    pub fn all() -> Self {
+        Self { path: ".".to_owned(), pattern: false, parents: false }
+    }
+
+    /// A path as it stands in a Dockerfile: below the context's root, which `..` does not leave.
+    pub fn new(path: &str, pattern: bool) -> Self {
+        let mut parts: Vec<&str> = Vec::new();
+        for part in path.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    parts.pop();
+                }
+                part => parts.push(part),
+            }
+        }
+        let path = if parts.is_empty() { ".".to_owned() } else { parts.join("/") };
+        Self { path, pattern, parents: false }
+    }
+}
+
+/// Origins of a COPY or an ADD.
+pub(super) fn of_copy(instruction: &Instruction, env: &Env, escape: char) -> Vec<Origin> {
+    if let Some(from) = instruction.flag("from") {
+        return vec![Origin::From(from.to_owned())];
+    }
+    let words = instruction
+        .json()
+        .unwrap_or_else(|| instruction.rest.split_whitespace().map(str::to_owned).collect());
+    let Some((_, sources)) = words.split_last() else {
+        return Vec::new();
+    };
+    let parents = instruction.flag("parents").is_some_and(|value| value != "false");
+    let mut origins = Vec::new();
+    for source in sources {
+        let is_heredoc = source.trim_start_matches(|ch: char| ch.is_ascii_digit()).starts_with("<<");
+        if is_heredoc && !instruction.heredocs.is_empty() {
+            continue;
+        }
+        match words::expand(source, env, escape) {
+            Ok(source) if instruction.keyword == "ADD" && is_remote(&source) => {
+                origins.push(remote(&source, instruction, env, escape));
+                // user@host:path may also be a file's name.
+                if !source.contains("://") {
+                    origins.push(Origin::Context(ContextSource::new(&source, true)));
+                }
+            }
+            Ok(source) if parents && source.contains("**") => {
+                origins.push(Origin::Unknown("a `**` with --parents is not followed"));
+            }
+            Ok(source) => {
+                let mut source = ContextSource::new(&source, true);
+                source.parents = parents;
+                origins.push(Origin::Context(source));
+            }
+            Err(error) => origins.push(unknown(&error)),
+        }
+    }
+    origins
+}
+
+/// Origins of a RUN: its mounts.
+pub(super) fn of_run(instruction: &Instruction, env: &Env, escape: char) -> Vec<Origin> {
+    instruction
+        .flag_values("mount")
+        .filter_map(|mount| of_mount(mount, env, escape).unwrap_or_else(|error| Some(unknown(&error))))
+        .collect()
+}
+
+fn of_mount(mount: &str, env: &Env, escape: char) -> Result<Option<Origin>, WordError> {
+    let (mut kind, mut from, mut source) = ("bind".to_owned(), None, String::new());
+    for field in csv_fields(mount) {
+        let Some((key, value)) = field.split_once('=') else { continue };
+        let value = words::expand(value, env, escape)?;
+        match key.to_ascii_lowercase().as_str() {
+            "type" => kind = value.to_ascii_lowercase(),
+            "from" => from = Some(value),
+            "source" | "src" => source = value,
+            _ => {}
+        }
+    }
+    Ok(match (kind.as_str(), from) {
+        // BuildKit keeps the content of secrets and of agents' sockets out of its own cache, too.
+        ("tmpfs" | "secret" | "ssh", _) | ("cache", None) => None,
+        (_, Some(from)) => Some(Origin::From(from)),
+        _ => Some(Origin::Context(ContextSource::new(&source, false))),
+    })
+}
+
+fn csv_fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    for ch in line.chars() {
+        match (ch, fields.last_mut()) {
+            ('"', _) => quoted = !quoted,
+            (',', _) if !quoted => fields.push(String::new()),
+            (_, Some(field)) => field.push(ch),
+            (_, None) => {}
+        }
+    }
+    fields
+}
+
+fn unknown(error: &WordError) -> Origin {
+    Origin::Unknown(match error {
+        WordError::Syntax => "a path is not well-formed",
+        WordError::Unknown => "the value of a variable in a path is not known",
+    })
+}
+
+fn is_remote(source: &str) -> bool {
+    source.contains("://")
+        || source
+            .split_once('@')
+            .is_some_and(|(user, rest)| !user.contains('/') && rest.contains(':'))
+}
+
+fn remote(source: &str, instruction: &Instruction, env: &Env, escape: char) -> Origin {
+    let checksum = instruction
+        .flag("checksum")
+        .and_then(|checksum| words::expand(checksum, env, escape).ok())
+        .filter(|checksum| !checksum.is_empty());
+    let commit = source
+        .split_once('#')
+        .map(|(_, fragment)| fragment.split(':').next().unwrap_or_default())
+        .filter(|commit| commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit()));
+    Origin::Remote(source.to_owned(), checksum.or(commit.map(str::to_owned)))
+}

@@ -1,0 +1,153 @@
+//! Build arguments and environment variables, as far as they shape a Dockerfile's meaning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    lines::Instruction,
+    words::{self, Env, WordError},
+};
+
+/// Variables that a stage sees.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Variables {
+    /// What a word would be substituted with.
+    pub seen: Env,
+    /// Names that ENV set, here or in the base image.
+    environment: BTreeSet<String>,
+}
+
+impl Variables {
+    /// The environment of a base image.
+    pub fn of_image(environment: &BTreeMap<String, String>) -> Self {
+        Self {
+            seen: environment
+                .iter()
+                .map(|(name, value)| (name.clone(), Some(value.clone())))
+                .collect(),
+            environment: environment.keys().cloned().collect(),
+        }
+    }
+
+    /// What a stage sees that begins with this one. Old frontends do not hand on build arguments, new ones do.
+    pub fn handed_on(&self) -> Self {
+        let mut next = self.clone();
+        for (name, value) in &mut next.seen {
+            if !self.environment.contains(name) {
+                *value = None;
+            }
+        }
+        next
+    }
+
+    /// Follows ENV.
+    pub fn env(&mut self, instruction: &Instruction, escape: char) {
+        let before = self.seen.clone();
+        for (name, value) in assignments(&instruction.rest, escape) {
+            let value = value.and_then(|value| words::expand(&value, &before, escape).ok());
+            self.environment.insert(name.clone());
+            self.seen.insert(name, value);
+        }
+    }
+
+    /// Follows an ARG of a stage and returns the names that it declares.
+    pub fn arg(
+        &mut self,
+        instruction: &Instruction,
+        escape: char,
+        given: &BTreeMap<String, String>,
+        global: &Env,
+    ) -> Vec<String> {
+        let mut names = Vec::new();
+        for word in words::quoted_words(&instruction.rest, escape) {
+            let (name, default) = declaration(&word, &self.seen, escape);
+            let value = match (given.get(&name), default) {
+                (Some(value), _) => Some(Some(value.clone())),
+                (None, Some(default)) => Some(default.ok()),
+                (None, None) => global.get(&name).cloned(),
+            };
+            if let Some(value) = value {
+                // Old frontends let ENV win, new ones the last one.
+                let clash = self.environment.contains(&name) && self.seen.get(&name) != Some(&value);
+                self.seen.insert(name.clone(), value.filter(|_| !clash));
+            }
+            names.push(name);
+        }
+        names
+    }
+}
+
+/// Follows the ARGs before the first stage.
+pub(super) fn global_args(
+    instructions: &[Instruction],
+    escape: char,
+    given: &BTreeMap<String, String>,
+    predefined: Env,
+) -> Env {
+    let mut seen = predefined;
+    for (name, value) in given {
+        if let Some(slot) = seen.get_mut(name) {
+            *slot = Some(value.clone());
+        }
+    }
+    for instruction in instructions {
+        for word in words::quoted_words(&instruction.rest, escape) {
+            let (name, default) = declaration(&word, &seen, escape);
+            match (given.get(&name), default) {
+                (Some(value), _) => seen.insert(name, Some(value.clone())),
+                (None, Some(default)) => seen.insert(name, default.ok()),
+                (None, None) => continue,
+            };
+        }
+    }
+    seen
+}
+
+/// Names that an ARG declares.
+pub(super) fn declared(instruction: &Instruction, escape: char) -> Vec<String> {
+    words::quoted_words(&instruction.rest, escape)
+        .iter()
+        .map(|word| declaration(word, &Env::new(), escape).0)
+        .collect()
+}
+
+/// Arguments that BuildKit defines by itself. The builder is taken to be of the platform that it builds for.
+pub(super) fn predefined(platform: &str, target: Option<&str>) -> Env {
+    let mut parts = platform.splitn(3, '/');
+    let (os, arch, variant) = (parts.next(), parts.next(), parts.next());
+    let mut env = Env::new();
+    for prefix in ["TARGET", "BUILD"] {
+        let mut add = |name: &str, value: Option<&str>| {
+            env.insert(format!("{prefix}{name}"), Some(value.unwrap_or_default().to_owned()));
+        };
+        add("PLATFORM", Some(platform));
+        add("OS", os);
+        add("ARCH", arch);
+        add("VARIANT", variant);
+    }
+    env.insert("TARGETSTAGE".to_owned(), Some(target.unwrap_or("default").to_owned()));
+    env
+}
+
+fn declaration(word: &str, seen: &Env, escape: char) -> (String, Option<Result<String, WordError>>) {
+    match word.split_once('=') {
+        Some((name, default)) => {
+            let name = words::expand(name, seen, escape).unwrap_or_else(|_| name.to_owned());
+            (name, Some(words::expand(default, seen, escape)))
+        }
+        None => (words::expand(word, seen, escape).unwrap_or_else(|_| word.to_owned()), None),
+    }
+}
+
+fn assignments(rest: &str, escape: char) -> Vec<(String, Option<String>)> {
+    let words = words::quoted_words(rest, escape);
+    if words.first().is_some_and(|first| !first.contains('=')) {
+        // The old form: ENV name all the rest of the line.
+        let (name, value) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        return vec![(name.to_owned(), Some(value.trim_start().to_owned()))];
+    }
+    words
+        .iter()
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, value)| (name.to_owned(), Some(value.to_owned())))
+        .collect()
+}

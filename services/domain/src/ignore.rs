@@ -1,0 +1,204 @@
+//! `.dockerignore`: which files of a context a build never sees.
+//!
+//! The rules are those of moby/patternmatcher and of the walk of tonistiigi/fsutil, which BuildKit's clients use:
+//! patterns become regular expressions, the last one that matches wins, `!` takes files back, and what a folder
+//! matched holds for everything below it.
+
+use regex::Regex;
+
+/// The patterns of an ignore file.
+#[derive(Debug, Default)]
+pub struct Ignore {
+    patterns: Vec<Pattern>,
+}
+
+/// What the patterns said of a folder; goes into the question for what is below it.
+#[derive(Clone, Debug, Default)]
+pub struct FolderMatches(Vec<bool>);
+
+/// The file cannot be understood; BuildKit refuses most such files.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the pattern {0:?} of the ignore file is not understood")]
+pub struct IgnoreError(String);
+
+#[derive(Debug)]
+struct Pattern {
+    text: String,
+    takes_back: bool,
+    test: Test,
+}
+
+#[derive(Debug)]
+enum Test {
+    Exact,
+    Prefix(String),
+    Suffix(String),
+    Expression(Regex),
+}
+
+impl Ignore {
+    /// Reads the text of an ignore file.
+    pub fn parse(text: &str) -> Result<Self, IgnoreError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut patterns = Vec::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let line = line.trim();
+            let (takes_back, pattern) = match line.strip_prefix('!') {
+                Some(rest) => (true, rest.trim()),
+                None => (false, line),
+            };
+            if line.is_empty() {
+                continue;
+            }
+            let error = || IgnoreError(line.to_owned());
+            let pattern = clean(pattern);
+            let pattern = match pattern.strip_prefix('/') {
+                Some(rest) if !rest.is_empty() => rest.to_owned(),
+                _ => pattern,
+            };
+            if pattern.is_empty() {
+                return Err(error());
+            }
+            let test = Test::of(&pattern).ok_or_else(error)?;
+            patterns.push(Pattern { text: pattern, takes_back, test });
+        }
+        Ok(Self { patterns })
+    }
+
+    /// Whether `path` (below the context, `/` between its parts) is left out, asked from the top downwards: `folder`
+    /// is the answer for the folder that it is in, `None` at the top.
+    pub fn excludes(&self, path: &str, folder: Option<&FolderMatches>) -> (bool, FolderMatches) {
+        let mut excluded = false;
+        let mut matches = vec![false; self.patterns.len()];
+        for (at, pattern) in self.patterns.iter().enumerate() {
+            let inherited = folder.is_some_and(|folder| folder.0.get(at) == Some(&true));
+            // A pattern that could change nothing is not asked, and is then not inherited either.
+            if !inherited && pattern.takes_back != excluded {
+                continue;
+            }
+            if inherited || pattern.matches(path) {
+                matches[at] = true;
+                excluded = !pattern.takes_back;
+            }
+        }
+        (excluded, FolderMatches(matches))
+    }
+
+    /// Whether something below an excluded folder may be taken back.
+    pub fn may_take_back_below(&self, folder: &str) -> bool {
+        let below = format!("{folder}/");
+        self.patterns.iter().filter(|pattern| pattern.takes_back).any(|pattern| {
+            let plain = pattern.text.trim_end_matches("/**").trim_end_matches("/*");
+            plain.contains(['*', '[', ']', '?', '^', '\\']) || format!("{plain}/").starts_with(&below)
+        })
+    }
+}
+
+impl Pattern {
+    fn matches(&self, path: &str) -> bool {
+        match &self.test {
+            Test::Exact => path == self.text,
+            Test::Prefix(prefix) => path.starts_with(prefix),
+            Test::Suffix(suffix) => {
+                // `**/x` also means x at the top.
+                path.ends_with(suffix) || suffix.strip_prefix('/') == Some(path)
+            }
+            Test::Expression(expression) => expression.is_match(path),
+        }
+    }
+}
+
+impl Test {
+    fn of(pattern: &str) -> Option<Self> {
+        #[derive(PartialEq)]
+        enum Kind {
+            Exact,
+            Prefix,
+            Suffix,
+            Expression,
+        }
+        if ambiguous_class(pattern) {
+            return None;
+        }
+        let mut kind = Kind::Exact;
+        let mut expression = String::from("^");
+        let mut chars = pattern.chars().peekable();
+        let mut first = true;
+        while let Some(ch) = chars.next() {
+            match ch {
+                '*' if chars.next_if_eq(&'*').is_some() => {
+                    chars.next_if_eq(&'/');
+                    if chars.peek().is_some() {
+                        expression.push_str("(.*/)?");
+                        kind = Kind::Expression;
+                    } else if kind == Kind::Exact {
+                        kind = Kind::Prefix;
+                    } else {
+                        expression.push_str(".*");
+                        kind = Kind::Expression;
+                    }
+                    if first {
+                        kind = Kind::Suffix;
+                    }
+                }
+                '*' | '?' => {
+                    expression.push_str(if ch == '*' { "[^/]*" } else { "[^/]" });
+                    kind = Kind::Expression;
+                }
+                '.' | '+' | '(' | ')' | '|' | '{' | '}' | '$' => expression.extend(['\\', ch]),
+                '\\' => {
+                    expression.push('\\');
+                    expression.push(chars.next()?);
+                    kind = Kind::Expression;
+                }
+                '[' | ']' => {
+                    expression.push(ch);
+                    kind = Kind::Expression;
+                }
+                _ => expression.push(ch),
+            }
+            first = false;
+        }
+        Some(match kind {
+            Kind::Exact => Self::Exact,
+            Kind::Prefix => Self::Prefix(pattern.strip_suffix("**")?.to_owned()),
+            Kind::Suffix => Self::Suffix(pattern.strip_prefix("**")?.to_owned()),
+            Kind::Expression => {
+                expression.push('$');
+                Self::Expression(Regex::new(&expression).ok()?)
+            }
+        })
+    }
+}
+
+/// Inside brackets, Go and this expression engine disagree on some characters.
+fn ambiguous_class(pattern: &str) -> bool {
+    pattern.split('[').skip(1).enumerate().any(|(at, rest)| {
+        let unclosed_before = at > 0 && !pattern.split('[').nth(at).is_some_and(|before| before.contains(']'));
+        let class = rest.split(']').next().unwrap_or_default();
+        unclosed_before || class.contains("&&") || class.contains("--") || class.contains("~~") || !rest.contains(']')
+    })
+}
+
+/// Go's `filepath.Clean`.
+fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    match (rooted, path.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => String::new(),
+        (false, false) if joined.is_empty() => ".".to_owned(),
+        (false, false) => joined,
+    }
+}

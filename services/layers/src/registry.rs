@@ -1,0 +1,243 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use hearth_domain::Digest;
+use oci_client::{
+    Client, Reference, RegistryOperation,
+    client::{ClientConfig, ClientProtocol},
+    errors::{OciDistributionError, OciErrorCode},
+    manifest::{ImageIndexEntry, OciManifest},
+    secrets::RegistryAuth,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// A registry that does not answer must not hold up a workspace: beyond this a question counts as unanswered.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// User and password for one registry.
+#[derive(Clone, Debug)]
+pub struct RegistryLogin {
+    /// `host[:port]`.
+    pub registry: String,
+    /// User name.
+    pub username: String,
+    /// Password or token.
+    pub password: SecretString,
+}
+
+/// An image as a registry describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageInfo {
+    /// Digest of the manifest, or of the index when the reference names one.
+    pub digest: Digest,
+    /// Compressed bytes of each layer, by the layer's digest.
+    pub layers: BTreeMap<String, u64>,
+    /// Bytes of manifest, configuration and layers together, as stored.
+    pub bytes: u64,
+}
+
+/// Why a registry's answer is of no use, by what can be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// There is no such image.
+    #[error("the registry has no {0}")]
+    NotFound(String),
+    /// The registry does not know who asks.
+    #[error("the registry asks for a login, or does not accept the one it got")]
+    LoginFailed,
+    /// The registry knows who asks, and refuses.
+    #[error("the registry refuses: {0}")]
+    Denied(String),
+    /// No connection, no answer in time, or a server error.
+    #[error("the registry does not answer: {0}")]
+    Unreachable(String),
+    /// An answer that makes no sense.
+    #[error("the registry's answer is not understood: {0}")]
+    Protocol(String),
+    /// The text is no image reference.
+    #[error("{0:?} is no image reference")]
+    BadReference(String),
+}
+
+/// Asks registries about images. Loopback registries are asked without TLS, as Docker does.
+pub struct RegistryClient {
+    login: Option<RegistryLogin>,
+    platform: String,
+}
+
+impl RegistryClient {
+    /// A client that logs in where `login` fits, for images of `platform` (`os/architecture`).
+    pub fn new(login: Option<RegistryLogin>, platform: impl Into<String>) -> Self {
+        Self {
+            login,
+            platform: platform.into(),
+        }
+    }
+
+    /// The digest that `image` stands for now: of its index where it has one.
+    pub async fn digest(&self, image: &str) -> Result<Digest, RegistryError> {
+        let reference = parse(image)?;
+        let client = self.client(&reference);
+        let auth = self.auth(&reference);
+        let digest = bounded(image, client.fetch_manifest_digest(&reference, &auth)).await?;
+        digest
+            .parse()
+            .map_err(|error: hearth_domain::DigestError| RegistryError::Protocol(error.to_string()))
+    }
+
+    /// What the registry knows of `image`, for the client's platform.
+    pub async fn inspect(&self, image: &str) -> Result<ImageInfo, RegistryError> {
+        let reference = parse(image)?;
+        let client = self.client(&reference);
+        let auth = self.auth(&reference);
+        bounded(
+            image,
+            client.auth(&reference, &auth, RegistryOperation::Pull),
+        )
+        .await?;
+        let (mut manifest, top_digest) =
+            bounded(image, client.pull_manifest(&reference, &auth)).await?;
+        if let OciManifest::ImageIndex(index) = &manifest {
+            let entry = index
+                .manifests
+                .iter()
+                .find(|entry| self.is_ours(entry))
+                .ok_or_else(|| RegistryError::NotFound(format!("{image} for {}", self.platform)))?;
+            let image_reference = reference.clone_with_digest(entry.digest.clone());
+            manifest = bounded(image, client.pull_manifest(&image_reference, &auth))
+                .await?
+                .0;
+        }
+        let OciManifest::Image(manifest) = manifest else {
+            return Err(RegistryError::Protocol(format!(
+                "{image} is an index of indexes"
+            )));
+        };
+        let size = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
+        let layers: BTreeMap<String, u64> = manifest
+            .layers
+            .iter()
+            .map(|layer| (layer.digest.clone(), size(layer.size)))
+            .collect();
+        Ok(ImageInfo {
+            digest: top_digest
+                .parse()
+                .map_err(|error: hearth_domain::DigestError| {
+                    RegistryError::Protocol(error.to_string())
+                })?,
+            bytes: layers.values().sum::<u64>() + size(manifest.config.size),
+            layers,
+        })
+    }
+
+    fn is_ours(&self, entry: &ImageIndexEntry) -> bool {
+        entry.platform.as_ref().is_some_and(|platform| {
+            format!("{}/{}", platform.os, platform.architecture) == self.platform
+        })
+    }
+
+    fn client(&self, reference: &Reference) -> Client {
+        let registry = reference.resolve_registry();
+        Client::new(ClientConfig {
+            protocol: if is_loopback(registry) {
+                ClientProtocol::HttpsExcept(vec![registry.to_owned()])
+            } else {
+                ClientProtocol::Https
+            },
+            connect_timeout: Some(CONNECT_TIMEOUT),
+            read_timeout: Some(ANSWER_TIMEOUT),
+            platform_resolver: None,
+            ..ClientConfig::default()
+        })
+    }
+
+    fn auth(&self, reference: &Reference) -> RegistryAuth {
+        match &self.login {
+            Some(login) if login.registry == reference.registry() => RegistryAuth::Basic(
+                login.username.clone(),
+                login.password.expose_secret().to_owned(),
+            ),
+            _ => RegistryAuth::Anonymous,
+        }
+    }
+}
+
+/// Docker reaches registries on loopback without TLS (`insecure-registries` has 127.0.0.0/8 by default).
+fn is_loopback(registry: &str) -> bool {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn parse(image: &str) -> Result<Reference, RegistryError> {
+    image
+        .parse()
+        .map_err(|_| RegistryError::BadReference(image.to_owned()))
+}
+
+async fn bounded<T>(
+    image: &str,
+    answer: impl Future<Output = Result<T, OciDistributionError>>,
+) -> Result<T, RegistryError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(result) => result.map_err(|error| classify(image, error)),
+        Err(_) => Err(RegistryError::Unreachable(format!(
+            "no answer within {} s",
+            ANSWER_TIMEOUT.as_secs()
+        ))),
+    }
+}
+
+fn classify(image: &str, error: OciDistributionError) -> RegistryError {
+    use OciDistributionError as E;
+    match error {
+        E::ImageManifestNotFoundError(_) => RegistryError::NotFound(image.to_owned()),
+        E::RegistryError { envelope, .. } => {
+            let codes = || envelope.errors.iter().map(|error| &error.code);
+            let missing = |code: &OciErrorCode| {
+                matches!(
+                    code,
+                    OciErrorCode::ManifestUnknown
+                        | OciErrorCode::NameUnknown
+                        | OciErrorCode::NotFound
+                )
+            };
+            if codes().any(missing) {
+                RegistryError::NotFound(image.to_owned())
+            } else if codes().any(|code| matches!(code, OciErrorCode::Unauthorized)) {
+                RegistryError::LoginFailed
+            } else if codes().any(|code| matches!(code, OciErrorCode::Denied)) {
+                RegistryError::Denied(envelope.to_string())
+            } else if codes().any(|code| matches!(code, OciErrorCode::Toomanyrequests)) {
+                RegistryError::Unreachable("it asks for fewer requests".to_owned())
+            } else {
+                RegistryError::Protocol(envelope.to_string())
+            }
+        }
+        E::UnauthorizedError { .. } | E::AuthenticationFailure(_) => RegistryError::LoginFailed,
+        E::ServerError { code: 404, .. } => RegistryError::NotFound(image.to_owned()),
+        E::ServerError {
+            code: 403, message, ..
+        } => RegistryError::Denied(message),
+        E::ServerError { code, .. } => RegistryError::Unreachable(format!("status {code}")),
+        // reqwest's text names the URL and hides the cause; the chain below it has the cause.
+        E::RequestError(error) => RegistryError::Unreachable(innermost(&error)),
+        E::IoError(error) => RegistryError::Unreachable(error.to_string()),
+        other => RegistryError::Protocol(other.to_string()),
+    }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

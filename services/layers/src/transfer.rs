@@ -1,0 +1,257 @@
+use std::{collections::HashMap, time::Duration};
+
+use bollard::{
+    Docker,
+    auth::DockerCredentials,
+    errors::Error as EngineError,
+    query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder},
+};
+use futures_util::{Stream, StreamExt as _};
+use secrecy::ExposeSecret as _;
+
+use crate::RegistryLogin;
+
+/// An engine reports progress several times a second; a transfer that says nothing for this long is stuck.
+/// Unpacking a large layer on a slow disk is silent too, so it is not short.
+const STALL: Duration = Duration::from_secs(120);
+
+/// Bytes of an image on its way, as far as the engine has told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// Compressed bytes moved.
+    pub done: u64,
+    /// Compressed bytes to move; grows while layers become known.
+    pub total: u64,
+}
+
+/// Why an image did not arrive, by what can be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// The registry has no such image.
+    #[error("not in the registry: {0}")]
+    NotFound(String),
+    /// The registry does not know who asks.
+    #[error("the registry asks for a login, or does not accept the one it got: {0}")]
+    LoginFailed(String),
+    /// The registry knows who asks, and refuses.
+    #[error("the registry refuses: {0}")]
+    Denied(String),
+    /// Nothing moved for a while.
+    #[error("nothing moved for {} s", STALL.as_secs())]
+    Stalled,
+    /// Anything else, in the engine's words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Lets the engine pull `image` (`repository@digest` or `repository:tag`) and reports how far it is.
+pub async fn pull(
+    docker: &Docker,
+    image: &str,
+    login: Option<&RegistryLogin>,
+    progress: impl FnMut(Transfer),
+) -> Result<Transfer, TransferError> {
+    let options = CreateImageOptionsBuilder::default()
+        .from_image(image)
+        .build();
+    let steps = docker
+        .create_image(Some(options), None, login.map(credentials))
+        .map(|step| {
+            step.map(|info| Step {
+                layer: info.id.unwrap_or_default(),
+                status: info.status.unwrap_or_default(),
+                detail: info.progress_detail,
+            })
+        });
+    follow(steps, "Downloading", progress).await
+}
+
+/// Lets the engine push `repository:tag` and reports how far it is.
+pub async fn push(
+    docker: &Docker,
+    repository: &str,
+    tag: &str,
+    login: Option<&RegistryLogin>,
+    progress: impl FnMut(Transfer),
+) -> Result<Transfer, TransferError> {
+    let options = PushImageOptionsBuilder::default().tag(tag).build();
+    let steps = docker
+        .push_image(repository, Some(options), login.map(credentials))
+        .map(|step| {
+            step.map(|info| Step {
+                // The engine's type leaves the layer out; its totals tell layers apart well enough.
+                layer: info
+                    .progress_detail
+                    .as_ref()
+                    .and_then(|detail| detail.total)
+                    .unwrap_or_default()
+                    .to_string(),
+                status: info.status.unwrap_or_default(),
+                detail: info.progress_detail,
+            })
+        });
+    follow(steps, "Pushing", progress).await
+}
+
+struct Step {
+    layer: String,
+    status: String,
+    detail: Option<bollard::models::ProgressDetail>,
+}
+
+async fn follow(
+    steps: impl Stream<Item = Result<Step, EngineError>>,
+    moving: &str,
+    mut progress: impl FnMut(Transfer),
+) -> Result<Transfer, TransferError> {
+    let mut layers: HashMap<String, Transfer> = HashMap::new();
+    let mut all = Transfer::default();
+    let mut steps = std::pin::pin!(steps);
+    loop {
+        let step = match tokio::time::timeout(STALL, steps.next()).await {
+            Err(_) => return Err(TransferError::Stalled),
+            Ok(None) => return Ok(all),
+            Ok(Some(step)) => step.map_err(classify)?,
+        };
+        let Some(detail) = step.detail else { continue };
+        if step.status != moving {
+            continue;
+        }
+        let bytes =
+            |count: Option<i64>| u64::try_from(count.unwrap_or_default()).unwrap_or_default();
+        let layer = layers.entry(step.layer).or_default();
+        // Progress of a layer that is sent again starts over; what counts is how far it came.
+        layer.total = layer.total.max(bytes(detail.total));
+        layer.done = layer.done.max(bytes(detail.current)).min(layer.total);
+        all = layers
+            .values()
+            .fold(Transfer::default(), |sum, layer| Transfer {
+                done: sum.done + layer.done,
+                total: sum.total + layer.total,
+            });
+        progress(all);
+    }
+}
+
+fn credentials(login: &RegistryLogin) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(login.username.clone()),
+        password: Some(login.password.expose_secret().to_owned()),
+        serveraddress: Some(login.registry.clone()),
+        ..DockerCredentials::default()
+    }
+}
+
+/// The engine passes a registry's refusal on as text, with a status code that says nothing; these are the words
+/// that containerd's resolver and the classic store's client use.
+fn classify(error: EngineError) -> TransferError {
+    let text = match error {
+        EngineError::DockerStreamError { error } => error,
+        EngineError::DockerResponseServerError { message, .. } => message,
+        other => other.to_string(),
+    };
+    let lower = text.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&[
+        "not found",
+        "manifest unknown",
+        "name unknown",
+        "no such image",
+    ]) {
+        TransferError::NotFound(text)
+    } else if says(&[
+        "403 forbidden",
+        "denied",
+        "insufficient_scope",
+        "insufficient scope",
+    ]) {
+        TransferError::Denied(text)
+    } else if says(&[
+        "401 unauthorized",
+        "unauthorized",
+        "authentication required",
+        "no basic auth",
+    ]) {
+        TransferError::LoginFailed(text)
+    } else {
+        TransferError::Failed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    fn step(layer: &str, status: &str, current: i64, total: i64) -> Result<Step, EngineError> {
+        Ok(Step {
+            layer: layer.to_owned(),
+            status: status.to_owned(),
+            detail: Some(bollard::models::ProgressDetail {
+                current: Some(current),
+                total: Some(total),
+            }),
+        })
+    }
+
+    #[tokio::test]
+    async fn bytes_of_all_layers_add_up_and_never_go_back() {
+        let steps = stream::iter([
+            step("a", "Downloading", 10, 100),
+            step("b", "Downloading", 5, 50),
+            step("a", "Extracting", 1, 100),
+            step("a", "Downloading", 4, 100),
+            step("a", "Downloading", 100, 100),
+        ]);
+        let mut seen = Vec::new();
+        let all = follow(steps, "Downloading", |transfer| seen.push(transfer.done)).await;
+        assert_eq!(
+            all,
+            Ok(Transfer {
+                done: 105,
+                total: 150
+            })
+        );
+        assert_eq!(seen, [10, 15, 15, 105]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transfer_that_says_nothing_is_given_up() {
+        let result = follow(stream::pending(), "Pushing", |_| {}).await;
+        assert_eq!(result, Err(TransferError::Stalled));
+    }
+
+    #[test]
+    fn a_registrys_refusal_is_known_by_the_engines_words() {
+        for (text, expected) in [
+            (
+                "manifest for localhost:5000/a:b not found: manifest unknown",
+                "NotFound",
+            ),
+            (
+                "denied: installation not allowed to Create organization package",
+                "Denied",
+            ),
+            (
+                "unexpected status from HEAD request: 403 Forbidden",
+                "Denied",
+            ),
+            (
+                "server message: insufficient_scope: authorization failed",
+                "Denied",
+            ),
+            ("unauthorized: authentication required", "LoginFailed"),
+            (
+                "failed to do request: dial tcp: connection refused",
+                "Failed",
+            ),
+        ] {
+            let error = classify(EngineError::DockerStreamError { error: text.into() });
+            assert!(
+                format!("{error:?}").starts_with(expected),
+                "{text}: {error:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The cache never breaks a workspace.
+
+use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
+
+use crate::{
+    app,
+    support::{Fault, Lab, Proxy, git::free_port},
+};
+
+#[tokio::test]
+async fn a_registry_that_is_down_from_the_start_costs_the_cache_and_nothing_else() {
+    let lab = Lab::with_cache_at(1, |_| format!("localhost:{}", free_port())).await;
+    let repo = app::repo(&lab, "app");
+    let story = lab.client.prepare("node-1", &repo.url).await;
+    story.assert_whole();
+    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    assert_eq!(story.result(), CacheResult::Miss);
+    let reasons = story.cache().reasons.join("; ");
+    assert!(reasons.contains("does not answer"), "{reasons}");
+    assert_eq!(story.push(), PushOutcome::Failed);
+    let push = story.workspace.push.unwrap().message;
+    assert!(push.contains("connection refused"), "{push}");
+}
+
+#[tokio::test]
+async fn a_registry_that_is_lost_before_the_push_costs_the_push_and_nothing_else() {
+    let lab = Lab::new(1).await;
+    // The hook waits until the registry is gone: everything before it had the registry, nothing after it has.
+    let hook = r#", "postCreateCommand": "while [ ! -e /tmp/go ]; do sleep 0.1; done""#;
+    let repo = app::with_dockerfile(&lab, "app", "FROM BASE\nRUN echo x > /x\n", hook);
+    let take_away = async {
+        let vm = &lab.vms[0];
+        let mut container = String::new();
+        crate::support::process::eventually("the container runs", || {
+            container = vm.docker(&["ps", "--quiet", "--filter", "label=hearth.workspace"]);
+            !container.is_empty()
+        })
+        .await;
+        lab.registry.stop();
+        vm.docker(&["exec", &container, "touch", "/tmp/go"]);
+    };
+    let (story, ()) = tokio::join!(lab.client.prepare("node-1", &repo.url), take_away);
+    story.assert_whole();
+    assert_eq!(story.workspace.state(), WorkspaceState::Ready);
+    assert_eq!(story.push(), PushOutcome::Failed, "{:?}", story.workspace.push);
+}
+
+#[tokio::test]
+async fn a_registry_that_accepts_and_never_answers_does_not_hold_up_a_workspace() {
+    let upstream = free_port();
+    let proxy = Proxy::to(upstream).await;
+    proxy.set(Fault::Silent);
+    let lab = Lab::with_cache_at(1, |_| proxy.host()).await;
+    let repo = app::with_dockerfile(&lab, "app", "FROM BASE\nRUN echo x > /x\n", "");
+    let request = hearth_api::v1::PrepareWorkspaceRequest {
+        until: hearth_api::v1::WatchUntil::Ready.into(),
+        ..crate::support::client::request("node-1", &repo.url)
+    };
+    let story = lab.client.run(request).await;
+    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    let reasons = story.cache().reasons.join("; ");
+    assert!(reasons.contains("does not answer"), "{reasons}");
+}
+
+#[tokio::test]
+async fn a_build_cache_that_lost_its_blobs_does_not_fail_the_build() {
+    let mut lab = Lab::new(1).await;
+    let repo = app::repo(&lab, "app");
+    let cold = lab.client.prepare("node-1", &repo.url).await;
+    assert_eq!(cold.push(), PushOutcome::Pushed);
+    // The next node must not fetch its base image from the registry that is about to lose it.
+    let tar = lab.folder("base.tar");
+    let tar = tar.to_str().unwrap();
+    lab.vms[0].docker(&["pull", "--quiet", &lab.base]);
+    lab.vms[0].docker(&["save", "--output", tar, &lab.base]);
+    lab.add_node(&[]).await;
+    lab.vms[1].docker(&["load", "--quiet", "--input", tar]);
+    lab.registry.lose_blobs(500_000);
+    repo.commit(&[("app/main", "second\n")]);
+
+    let story = lab.client.prepare("node-2", &repo.url).await;
+    story.assert_whole();
+    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    let id = &story.workspace.container_id;
+    assert_eq!(lab.vms[1].docker(&["exec", id, "cat", "/opt/built"]), "second");
+}

@@ -1,0 +1,91 @@
+//! An agent as a process, on its VM.
+
+use std::{path::PathBuf, process::Command};
+
+use super::{Vm, process::{Process, binary}};
+
+/// An agent; it can be killed and come back under the same name.
+pub struct Agent {
+    /// Name of the node.
+    pub node: String,
+    process: Process,
+    setup: Setup,
+}
+
+struct Setup {
+    dir: PathBuf,
+    docker_host: String,
+    control_plane: String,
+    default_image: String,
+    extra: Vec<String>,
+}
+
+impl Agent {
+    /// A new one.
+    pub fn start(
+        node: &str,
+        dir: PathBuf,
+        vm: &Vm,
+        control_plane: &str,
+        default_image: &str,
+        extra: &[&str],
+    ) -> Self {
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let setup = Setup {
+            dir,
+            docker_host: vm.docker_host(),
+            control_plane: control_plane.to_owned(),
+            default_image: default_image.to_owned(),
+            extra: extra.iter().map(|&arg| arg.to_owned()).collect(),
+        };
+        Self {
+            node: node.to_owned(),
+            process: spawn(node, &setup),
+            setup,
+        }
+    }
+
+    /// Kills it without a warning.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        self.process = spawn(&self.node, &self.setup);
+    }
+
+    /// Where it keeps the folders of attempts.
+    pub fn attempts_dir(&self) -> PathBuf {
+        self.setup.dir.join("state/attempts")
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+fn spawn(node: &str, setup: &Setup) -> Process {
+    let ready = setup.dir.join("ready.json");
+    let _ = std::fs::remove_file(&ready);
+    let mut process = Process::start(
+        node,
+        Command::new(binary("hearth-agent"))
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--insecure-loopback"])
+            .args(["--node-name", node])
+            .args(["--control-plane", &setup.control_plane])
+            .args(["--docker-host", &setup.docker_host])
+            .args(["--default-image", &setup.default_image])
+            .args(["--min-free-disk-mib", "256"])
+            .arg("--state-dir")
+            .arg(setup.dir.join("state"))
+            .arg("--ready-file")
+            .arg(&ready)
+            .args(&setup.extra),
+        setup.dir.join("log"),
+    );
+    process.wait_ready(&ready);
+    process
+}

@@ -1,0 +1,183 @@
+//! A client of the control plane.
+
+use hearth_api::v1::{
+    self, CacheResult, Event, PrepareWorkspaceRequest, PushOutcome, WatchUntil, Workspace, WorkspaceState,
+    event::Kind, node_service_client::NodeServiceClient, prepare_workspace_response,
+    watch_workspace_response, workspace_service_client::WorkspaceServiceClient,
+};
+use tonic::{Status, Streaming, transport::Channel};
+
+use super::process::PATIENCE;
+
+/// Talks to a control plane; every answer is awaited for a bounded time.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+}
+
+/// What a stream told, and the workspace afterwards.
+#[derive(Debug)]
+pub struct Story {
+    pub events: Vec<Event>,
+    pub workspace: Workspace,
+}
+
+impl Client {
+    pub fn new(url: &str) -> Self {
+        let endpoint = tonic::transport::Endpoint::new(url.to_owned()).expect("a URL");
+        Self {
+            channel: endpoint.connect_lazy(),
+        }
+    }
+
+    pub fn workspaces(&self) -> WorkspaceServiceClient<Channel> {
+        WorkspaceServiceClient::new(self.channel.clone())
+    }
+
+    /// Prepares and follows until nothing more happens by itself.
+    pub async fn prepare(&self, node: &str, repository: &str) -> Story {
+        self.run(request(node, repository)).await
+    }
+
+    /// Carries a request out and follows it to its end.
+    pub async fn run(&self, request: PrepareWorkspaceRequest) -> Story {
+        let mut stream = self.begin(request).await.expect("the request is accepted");
+        let mut events = Vec::new();
+        let mut id = String::new();
+        while let Some(message) = next(&mut stream).await {
+            match message.message.expect("a message") {
+                prepare_workspace_response::Message::Snapshot(snapshot) => id = snapshot.id,
+                prepare_workspace_response::Message::Event(event) => events.push(event),
+            }
+        }
+        let workspace = self.get(&id).await;
+        Story { events, workspace }
+    }
+
+    /// Sends a request; the stream is the caller's to read or to drop.
+    pub async fn begin(
+        &self,
+        request: PrepareWorkspaceRequest,
+    ) -> Result<Streaming<v1::PrepareWorkspaceResponse>, Status> {
+        Ok(self.workspaces().prepare_workspace(request).await?.into_inner())
+    }
+
+    /// Follows a workspace's log to its end.
+    pub async fn watch(&self, workspace_id: &str, after_sequence: u64) -> Story {
+        let request = v1::WatchWorkspaceRequest {
+            workspace_id: workspace_id.to_owned(),
+            after_sequence,
+            until: WatchUntil::Settled.into(),
+        };
+        let mut stream = self.workspaces().watch_workspace(request).await.expect("a stream").into_inner();
+        let mut events = Vec::new();
+        while let Some(message) = next(&mut stream).await {
+            if let Some(watch_workspace_response::Message::Event(event)) = message.message {
+                events.push(event);
+            }
+        }
+        Story {
+            events,
+            workspace: self.get(workspace_id).await,
+        }
+    }
+
+    pub async fn get(&self, workspace_id: &str) -> Workspace {
+        self.try_get(workspace_id).await.expect("the workspace")
+    }
+
+    pub async fn try_get(&self, workspace_id: &str) -> Result<Workspace, Status> {
+        let request = v1::GetWorkspaceRequest {
+            workspace_id: workspace_id.to_owned(),
+        };
+        let answer = self.workspaces().get_workspace(request).await?;
+        Ok(answer.into_inner().workspace.expect("a workspace"))
+    }
+
+    pub async fn delete(&self, workspace_id: &str) {
+        let request = v1::DeleteWorkspaceRequest {
+            workspace_id: workspace_id.to_owned(),
+            force: false,
+        };
+        self.workspaces().delete_workspace(request).await.expect("the workspace is deleted");
+    }
+
+    pub async fn nodes(&self) -> Vec<v1::Node> {
+        let answer = NodeServiceClient::new(self.channel.clone())
+            .list_nodes(v1::ListNodesRequest {})
+            .await
+            .expect("the nodes");
+        answer.into_inner().nodes
+    }
+}
+
+/// A request for a workspace on a node.
+pub fn request(node: &str, repository: &str) -> PrepareWorkspaceRequest {
+    PrepareWorkspaceRequest {
+        spec: Some(v1::WorkspaceSpec {
+            repository: repository.to_owned(),
+            ..v1::WorkspaceSpec::default()
+        }),
+        node: node.to_owned(),
+        until: WatchUntil::Settled.into(),
+        ..PrepareWorkspaceRequest::default()
+    }
+}
+
+/// The next message, or the end; a broken stream is a failure.
+pub async fn next<T>(stream: &mut Streaming<T>) -> Option<T> {
+    tokio::time::timeout(PATIENCE, stream.message())
+        .await
+        .expect("the stream goes on")
+        .expect("the stream does not break")
+}
+
+impl Story {
+    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.events.iter().filter_map(|event| event.kind.as_ref())
+    }
+
+    /// States in their order.
+    pub fn states(&self) -> Vec<WorkspaceState> {
+        self.kinds()
+            .filter_map(|kind| match kind {
+                Kind::StateChanged(changed) => Some(changed.state()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Position of the first event that is so.
+    pub fn position(&self, is_so: impl Fn(&Kind) -> bool) -> Option<usize> {
+        self.kinds().position(is_so)
+    }
+
+    pub fn cache(&self) -> v1::CacheReport {
+        self.workspace.cache.clone().expect("a cache report")
+    }
+
+    pub fn result(&self) -> CacheResult {
+        self.cache().result()
+    }
+
+    pub fn push(&self) -> PushOutcome {
+        self.workspace.push.as_ref().expect("a push report").outcome()
+    }
+
+    /// Panics unless the log is whole: numbered without gaps, every step closed, the end last.
+    pub fn assert_whole(&self) {
+        for (event, expected) in self.events.iter().zip(self.events[0].sequence..) {
+            assert_eq!(event.sequence, expected, "{event:?}");
+        }
+        let mut open = std::collections::BTreeSet::new();
+        for kind in self.kinds() {
+            match kind {
+                Kind::StepStarted(step) => assert!(open.insert(step.step), "{step:?} began twice"),
+                Kind::StepFinished(step) => assert!(open.remove(&step.step), "{step:?} ended unbegun"),
+                _ => {}
+            }
+        }
+        assert!(open.is_empty(), "steps left open: {open:?}");
+        assert!(matches!(self.kinds().last(), Some(Kind::Settled(_))), "{:?}", self.events.last());
+    }
+}

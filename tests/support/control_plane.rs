@@ -1,0 +1,62 @@
+//! The control plane as a process.
+
+use std::{net::SocketAddr, path::PathBuf, process::Command};
+
+use super::process::{Process, binary};
+
+/// A control plane; it can be killed and come back at the same address with the same database.
+pub struct ControlPlane {
+    process: Process,
+    dir: PathBuf,
+    registry: String,
+    address: SocketAddr,
+}
+
+impl ControlPlane {
+    /// A new one with an empty database in `dir` that caches in `registry`.
+    pub fn start(dir: PathBuf, registry: &str) -> Self {
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (process, address) = spawn(&dir, registry, any);
+        Self {
+            process,
+            dir,
+            registry: registry.to_owned(),
+            address,
+        }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Kills it without a warning.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        (self.process, self.address) = spawn(&self.dir, &self.registry, self.address);
+    }
+}
+
+fn spawn(dir: &PathBuf, registry: &str, listen: SocketAddr) -> (Process, SocketAddr) {
+    let ready = dir.join("ready.json");
+    let _ = std::fs::remove_file(&ready);
+    let mut process = Process::start(
+        "control plane",
+        Command::new(binary("hearth-control-plane"))
+            .args(["--listen", &listen.to_string(), "--admin-listen", "127.0.0.1:0"])
+            .args(["--insecure-loopback", "--node-lease-seconds", "6"])
+            .args(["--cache-registry", registry, "--credentials", "none"])
+            .args(["--database", &format!("sqlite://{}/hearth.db", dir.display())])
+            .arg("--ready-file")
+            .arg(&ready),
+        dir.join("log"),
+    );
+    let address = process.wait_ready(&ready);
+    (process, address)
+}

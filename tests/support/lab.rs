@@ -1,0 +1,111 @@
+//! A whole hearth: registry, git server, control plane, and as many nodes as a test wants.
+
+use std::path::{Path, PathBuf};
+
+use super::{Agent, Client, ControlPlane, GitServer, Registry, Vm, process::eventually};
+
+/// One test's world; everything in it ends with it.
+pub struct Lab {
+    // Fields are dropped in this order: first who uses, then what is used.
+    pub client: Client,
+    pub agents: Vec<Agent>,
+    pub control_plane: ControlPlane,
+    pub vms: Vec<Vm>,
+    pub registry: Registry,
+    pub git: GitServer,
+    pub base: String,
+    dir: tempfile::TempDir,
+}
+
+impl Lab {
+    /// A world with `nodes` nodes that caches in its registry.
+    pub async fn new(nodes: usize) -> Self {
+        Self::with_cache_at(nodes, |registry| registry.host()).await
+    }
+
+    /// A world that caches where `cache` says.
+    pub async fn with_cache_at(nodes: usize, cache: impl FnOnce(&Registry) -> String) -> Self {
+        // Engines on tmpfs keep the noise and the wear of the disk out.
+        let shm = Path::new("/dev/shm");
+        let parent = if shm.is_dir() { shm.to_path_buf() } else { std::env::temp_dir() };
+        let dir = tempfile::Builder::new().prefix("hearth-").tempdir_in(parent).expect("a folder");
+        let registry = Registry::start(dir.path().join("registry"));
+        let control_plane = ControlPlane::start(dir.path().join("control-plane"), &cache(&registry));
+        let mut lab = Self {
+            client: Client::new(&control_plane.url()),
+            agents: Vec::new(),
+            control_plane,
+            vms: Vec::new(),
+            git: GitServer::start(dir.path().join("git")),
+            base: format!("{}/base/tiny:1", registry.host()),
+            registry,
+            dir,
+        };
+        for _ in 0..nodes {
+            lab.add_node(&[]).await;
+        }
+        lab
+    }
+
+    /// The same world, caching at another registry; before any node is added.
+    pub fn caching_at(mut self, registry: &str) -> Self {
+        assert!(self.agents.is_empty());
+        self.control_plane = ControlPlane::start(self.folder("control-plane-2"), registry);
+        self.client = Client::new(&self.control_plane.url());
+        self
+    }
+
+    /// Adds a node with an empty engine; its agent gets `extra` flags.
+    pub async fn add_node(&mut self, extra: &[&str]) -> usize {
+        let number = self.vms.len() + 1;
+        let vm = Vm::start(self.folder(&format!("vm{number}")));
+        self.add_node_on(vm, extra).await
+    }
+
+    /// Adds a node on this engine.
+    pub async fn add_node_on(&mut self, vm: Vm, extra: &[&str]) -> usize {
+        let number = self.vms.len() + 1;
+        if self.vms.is_empty() {
+            self.registry.tiny_base(&vm);
+            // An empty engine again: the base image is fetched by whoever needs it.
+            vm.docker(&["image", "rm", "--force", &self.base]);
+        }
+        let node = format!("node-{number}");
+        let agent = Agent::start(&node, self.folder(&node), &vm, &self.control_plane.url(), &self.base, extra);
+        self.vms.push(vm);
+        self.agents.push(agent);
+        let client = self.client.clone();
+        let mut online = false;
+        for _ in 0..200 {
+            online = client.nodes().await.iter().any(|known| known.name == node);
+            if online {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        assert!(online, "{node} never registered: {}", self.agents[number - 1].process().log());
+        number
+    }
+
+    /// A folder for something of this world.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The cache's path in the registry for a repository of the git server.
+    pub fn cache_path(&self, url: &str) -> String {
+        let registry = self.registry.host().parse().expect("a registry");
+        let repository = url.parse().expect("a repository");
+        let reference = hearth_domain::CacheReference::new(&registry, &repository, None).expect("a place");
+        reference.repository().split_once('/').expect("a path").1.to_owned()
+    }
+
+    /// Waits until an engine has no container and no volume of a workspace.
+    pub async fn assert_nothing_left(&self, node: usize) {
+        let vm = &self.vms[node - 1];
+        eventually("nothing of a workspace is left on the node", || {
+            vm.docker(&["ps", "--all", "--quiet"]).is_empty() && vm.docker(&["volume", "ls", "--quiet"]).is_empty()
+        })
+        .await;
+    }
+}

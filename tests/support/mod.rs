@@ -1,0 +1,21 @@
+//! Real parts for whole-system tests: engines, a registry, git, control plane and agents as processes, all on
+//! loopback and all gone when a test ends.
+
+pub mod agent;
+pub mod client;
+pub mod control_plane;
+pub mod git;
+pub mod lab;
+pub mod process;
+pub mod proxy;
+pub mod registry;
+pub mod vm;
+
+pub use agent::Agent;
+pub use client::Client;
+pub use control_plane::ControlPlane;
+pub use git::{GitServer, Repo};
+pub use lab::Lab;
+pub use proxy::{Fault, Proxy};
+pub use registry::Registry;
+pub use vm::Vm;

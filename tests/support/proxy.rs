@@ -1,0 +1,154 @@
+//! A proxy in front of a registry that breaks the network, not only the answer.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+/// What is wrong with the way to the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Connections are accepted and never answered.
+    Silent,
+    /// Uploads are answered by 403, as a registry does that knows who asks and refuses.
+    DenyPush,
+    /// Uploads crawl: so many bytes a second on each connection.
+    SlowPush(u64),
+}
+
+/// The proxy; gone when dropped.
+pub struct Proxy {
+    port: u16,
+    fault: Arc<Mutex<Fault>>,
+    uploads: Arc<AtomicU64>,
+    _server: JoinSet<()>,
+}
+
+impl Proxy {
+    /// A proxy to a port of this machine.
+    pub async fn to(upstream: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let fault = Arc::new(Mutex::new(Fault::None));
+        let uploads = Arc::new(AtomicU64::new(0));
+        let mut server = JoinSet::new();
+        server.spawn({
+            let (fault, uploads) = (fault.clone(), uploads.clone());
+            async move {
+                let mut connections = JoinSet::new();
+                while let Ok((client, _)) = listener.accept().await {
+                    let (fault, uploads) = (fault.clone(), uploads.clone());
+                    connections.spawn(async move {
+                        // A broken connection is this stand-in's business.
+                        let _ = connection(client, upstream, &fault, &uploads).await;
+                    });
+                }
+            }
+        });
+        Self {
+            port,
+            fault,
+            uploads,
+            _server: server,
+        }
+    }
+
+    /// `localhost:port`.
+    pub fn host(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    /// From now on, for requests that begin.
+    pub fn set(&self, fault: Fault) {
+        *self.fault.lock().expect("no panic") = fault;
+    }
+
+    /// Requests so far that would write.
+    pub fn uploads(&self) -> u64 {
+        self.uploads.load(Ordering::SeqCst)
+    }
+}
+
+/// One request for each connection: both sides are told to close, so that every request is seen.
+async fn connection(
+    mut client: TcpStream,
+    upstream: u16,
+    fault: &Mutex<Fault>,
+    uploads: &AtomicU64,
+) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() > 64 * 1024 || client.read_buf(&mut head).await? == 0 {
+            return Ok(());
+        }
+        if let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n")
+            && end + 4 < head.len()
+        {
+            break;
+        }
+    }
+    let end = head.windows(4).position(|window| window == b"\r\n\r\n").map_or(head.len(), |at| at + 4);
+    let writes = [&b"POST"[..], b"PUT", b"PATCH", b"DELETE"].iter().any(|method| head.starts_with(method));
+    if writes {
+        uploads.fetch_add(1, Ordering::SeqCst);
+    }
+    let now = *fault.lock().expect("no panic");
+    match now {
+        Fault::Silent => std::future::pending().await,
+        Fault::DenyPush if writes => {
+            let body = r#"{"errors":[{"code":"DENIED","message":"installation not allowed to Write organization package"}]}"#;
+            let answer = format!(
+                "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            client.write_all(answer.as_bytes()).await?;
+            return client.shutdown().await;
+        }
+        _ => {}
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", upstream)).await?;
+    let head_text = String::from_utf8_lossy(&head[..end]).into_owned();
+    let mut lines: Vec<&str> = head_text
+        .trim_end()
+        .split("\r\n")
+        .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"))
+        .collect();
+    lines.push("Connection: close");
+    server.write_all((lines.join("\r\n") + "\r\n\r\n").as_bytes()).await?;
+    server.write_all(&head[end..]).await?;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let upload = async {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let read = from_client.read(&mut buffer).await?;
+            if read == 0 {
+                return to_server.shutdown().await;
+            }
+            if let Fault::SlowPush(rate) = now
+                && writes
+            {
+                tokio::time::sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
+            }
+            to_server.write_all(&buffer[..read]).await?;
+        }
+    };
+    let download = async {
+        tokio::io::copy(&mut from_server, &mut to_client).await?;
+        to_client.shutdown().await
+    };
+    tokio::select! {
+        // The answer may come before the body was read to its end.
+        answered = download => answered,
+        _ = async { let _ = upload.await; std::future::pending::<()>().await } => Ok(()),
+    }
+}

@@ -1,0 +1,64 @@
+//! Engines, each standing for one disposable VM.
+
+use std::{path::PathBuf, process::Command};
+
+use super::process::{path, script};
+
+/// An engine with everything of its own; gone when dropped.
+pub struct Vm {
+    dir: PathBuf,
+}
+
+impl Vm {
+    /// An empty engine with the containerd image store.
+    pub fn start(dir: PathBuf) -> Self {
+        script("vm", ["start".as_ref(), dir.as_os_str()]);
+        Self { dir }
+    }
+
+    /// An empty engine with the classic image store.
+    pub fn start_classic(dir: PathBuf) -> Self {
+        script("vm", ["start".as_ref(), "--classic".as_ref(), dir.as_os_str()]);
+        Self { dir }
+    }
+
+    /// Its API socket as a URL.
+    pub fn docker_host(&self) -> String {
+        format!("unix://{}/docker.sock", self.dir.display())
+    }
+
+    /// Its API socket as a path.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("docker.sock")
+    }
+
+    /// Runs a docker command on it and returns what it prints.
+    pub fn docker(&self, args: &[&str]) -> String {
+        let output = Command::new("docker")
+            .args(args)
+            .env("PATH", path())
+            .env("DOCKER_HOST", self.docker_host())
+            .output()
+            .expect("docker");
+        assert!(
+            output.status.success(),
+            "docker {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A second panic would hide the first.
+            let _ = Command::new(super::process::checkout().join("deploy/local/vm"))
+                .arg("stop")
+                .arg(&self.dir)
+                .status();
+        } else {
+            script("vm", ["stop".as_ref(), self.dir.as_os_str()]);
+        }
+    }
+}

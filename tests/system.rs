@@ -1,0 +1,31 @@
+//! Whole-system tests: real engines, a real registry, real git, the real devcontainer CLI, and hearth's own
+//! binaries as processes. One module for each promise.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "tests"
+)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+#[path = "scenarios/app.rs"]
+mod app;
+
+#[path = "scenarios/cache.rs"]
+mod cache;
+#[path = "scenarios/configurations.rs"]
+mod configurations;
+#[path = "scenarios/push.rs"]
+mod push;
+#[path = "scenarios/registry_faults.rs"]
+mod registry_faults;
+#[path = "scenarios/requests.rs"]
+mod requests;
+#[path = "scenarios/restarts.rs"]
+mod restarts;
+#[path = "scenarios/tools.rs"]
+mod tools;
