@@ -30,7 +30,7 @@ impl Drivers {
             // Also when the task panics or is dropped: whoever waits for its end must not wait for ever.
             let ended = handle.ended.clone().drop_guard();
             if let Some(before) = before {
-                before.stop.cancel(); if true { before.ended.cancel(); }
+                before.stop.cancel();
                 before.ended.cancelled().await;
             }
             drive(&core, &id, &handle.stop).await;

@@ -67,6 +67,7 @@ async fn a_stream_that_breaks_between_agent_and_control_plane_shows_nowhere() {
     agent.break_streams();
     agent.say(&id, 1, [ready(), settled()]);
     assert_eq!(words(&follower.rest().await), ["READY", "settled"]);
+    assert_eq!(agent.asked_after(), [0, 2, 3]);
     assert_eq!(
         agent.starts(),
         1,

@@ -364,6 +364,8 @@ impl<'a> BuildProgress<'a> {
 
 #[cfg(test)]
 mod tests {
+    use hearth_api::v1::event::Kind;
+
     use super::*;
 
     fn config(text: &str) -> DevcontainerConfig {

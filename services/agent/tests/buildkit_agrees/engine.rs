@@ -1,7 +1,7 @@
 //! An engine of its own for this test, with base images that were never in a registry.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -26,8 +26,8 @@ pub struct Engine {
 pub struct Build {
     /// Digest of the image.
     pub image: String,
-    /// A step of the Dockerfile was not found in the cache.
-    pub ran_anything: bool,
+    /// Steps that were not found in the cache.
+    pub ran: BTreeSet<String>,
     pub log: String,
 }
 
@@ -105,7 +105,7 @@ impl Engine {
         let log = String::from_utf8_lossy(&result.stderr).into_owned();
         let text = std::fs::read_to_string(dockerfile).unwrap_or_default();
         assert!(result.status.success(), "{text}\n{log}");
-        Build { image: std::fs::read_to_string(id.path()).unwrap(), ran_anything: ran_anything(&log), log }
+        Build { image: std::fs::read_to_string(id.path()).unwrap(), ran: steps_that_ran(&log), log }
     }
 
     pub fn image_digest(&self, reference: &str) -> Result<Digest, String> {
@@ -136,22 +136,21 @@ impl Drop for Engine {
     }
 }
 
-/// Steps of the Dockerfile are `#5 [stage 2/3] COPY …`; each says CACHED or DONE later. FROM and BuildKit's internal
-/// steps run every time.
-fn ran_anything(log: &str) -> bool {
-    let steps = log.lines().filter_map(|line| {
-        let (number, step) = line.split_once(' ')?;
-        let numbered = step.starts_with('[') && !step.starts_with("[internal]");
+/// Steps that ran. A step of the Dockerfile is `#5 [stage 2/3] COPY …`, and `#5 CACHED` where it did not run. FROM and
+/// BuildKit's internal steps are not looked at. An ADD of a URL shows as two steps of one text: the download, which is
+/// looked at every time, and the copying, which may be cached.
+fn steps_that_ran(log: &str) -> BTreeSet<String> {
+    let mut texts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in log.lines() {
+        let Some((number, step)) = line.split_once(' ') else { continue };
         let is_from = step.split_once("] ").is_some_and(|(_, text)| text.starts_with("FROM "));
-        // What is downloaded is looked at every time; whether it is used anew is told by the step that uses it.
-        let is_download = step.split_once("] ").is_some_and(|(_, text)| text.starts_with("http"));
-        (numbered && !is_from && !is_download).then_some(number)
-    });
-    let mut numbers: Vec<&str> = steps.collect();
-    numbers.dedup();
-    numbers
-        .iter()
-        .any(|number| !log.lines().any(|line| line == format!("{number} CACHED")))
+        if step.starts_with('[') && !step.starts_with("[internal]") && !is_from {
+            texts.entry(step).or_default().push(number);
+        }
+    }
+    let cached = |number: &&str| log.lines().any(|line| line == format!("{number} CACHED"));
+    texts.retain(|_, numbers| !numbers.iter().any(cached));
+    texts.into_keys().map(str::to_owned).collect()
 }
 
 fn output(command: &mut Command) -> String {

@@ -38,7 +38,7 @@ enum Verdict {
     Agree,
     TooCareful,
     TooLax,
-    /// BuildKit runs a step of it every time: there is nothing to agree with.
+    /// BuildKit makes another image of it every time: there is nothing to agree with.
     NeverCached,
 }
 
@@ -106,10 +106,11 @@ fn judge(engine: &Engine, web: &Web, case: &Case) -> Verdict {
     let after = reading(engine, web, case, &clone, &args);
     let changed = build(engine, case, &clone, &args);
 
-    if again.ran_anything || again.image != first.image {
+    if again.image != first.image {
         return Verdict::NeverCached;
     }
-    let built_again = changed.ran_anything || changed.image != first.image;
+    // A WORKDIR of an empty image runs every time and makes the same every time.
+    let built_again = !changed.ran.is_subset(&again.ran) || changed.image != first.image;
     let other_key = before.manifest.key() != after.manifest.key();
     match (built_again, other_key) {
         (true, false) => {

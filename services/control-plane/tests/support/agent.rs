@@ -42,6 +42,8 @@ struct State {
     refusal: Option<Code>,
     removal: Removal,
     asked_to_remove: BTreeSet<String>,
+    /// After which sequences streams were asked for.
+    asked_after: Vec<u64>,
     /// Streams that began under a smaller number break.
     line: u32,
     /// What the control plane did against the contract.
@@ -227,6 +229,13 @@ impl FakeAgent {
         self.shared.lock().starts
     }
 
+    /// After which sequences streams were asked for, in order and each once.
+    pub fn asked_after(&self) -> Vec<u64> {
+        let mut asked = self.shared.lock().asked_after.clone();
+        asked.dedup();
+        asked
+    }
+
     pub async fn when_started_times(&self, times: u32) {
         self.when("starts", |state| (state.starts >= times).then_some(()))
             .await;
@@ -269,6 +278,7 @@ fn shared() -> Arc<Shared> {
             refusal: None,
             removal: Removal::Works,
             asked_to_remove: BTreeSet::new(),
+            asked_after: Vec::new(),
             line: 0,
             faults: Vec::new(),
         }),
@@ -336,6 +346,7 @@ impl AgentService for Service {
         let line = {
             let mut state = self.0.lock();
             let line = state.line;
+            state.asked_after.push(request.after_sequence);
             let known = state.attempts.get(&key).map(|known| known.events.len());
             match known {
                 None => return Err(Status::not_found("no such attempt")),

@@ -37,7 +37,7 @@ fn sources() -> Vec<Case> {
         case("a question mark", &[("Dockerfile", "FROM scratch\nCOPY a? /x/\n"), ("ab", "1")], Write("ac", "2")),
         case("a class", &[("Dockerfile", "FROM scratch\nCOPY a[b-d] /x/\n"), ("ab", "1")], Write("ac", "2")),
         case("outside a class", &[("Dockerfile", "FROM scratch\nCOPY a[b-d] /x/\n"), ("ab", "1")], Write("ae", "2")),
-        case("an escaped star", &[("Dockerfile", "FROM scratch\nCOPY a[*] /x/\n"), ("a*", "1"), ("ab", "1")], Write("a*", "2")),
+        case("an escaped star", &[("Dockerfile", "FROM scratch\nCOPY a[*] /x/\n"), ("a*", "1"), ("ab", "1")], Write("a*", "2")).careful(),
         case("ADD of a file", &[("Dockerfile", "FROM scratch\nADD a /x/\n"), ("a", "1")], Write("a", "2")),
         case("ADD of a folder", &[("Dockerfile", "FROM scratch\nADD src /x/\n"), ("src/a", "1")], Write("src/b", "2")),
         case("COPY --chown --chmod", &[("Dockerfile", "FROM scratch\nCOPY --chown=1:1 a /x/\n"), ("a", "1")], Write("a", "2")),
@@ -62,7 +62,8 @@ fn metadata() -> Vec<Case> {
         case("the executable bit", &[("Dockerfile", "FROM scratch\nCOPY a /x/\n"), ("a", "1")], Mode("a", 0o755)),
         case("the group's write bit", &[("Dockerfile", "FROM scratch\nCOPY a /x/\n"), ("a", "1")], Mode("a", 0o664)),
         case("the others' read bit", &[("Dockerfile", "FROM scratch\nCOPY src /x/\n"), ("src/a", "1")], Mode("src/a", 0o640)),
-        case("the sticky bit of a folder", &[("Dockerfile", "FROM scratch\nCOPY . /x/\n"), ("src/a", "1")], Mode("src", 0o1755)),
+        // BuildKit 0.12 overlooks some changes of folders and of escaped names: its client does not send them again.
+        case("the sticky bit of a folder", &[("Dockerfile", "FROM scratch\nCOPY . /x/\n"), ("src/a", "1")], Mode("src", 0o1755)).careful(),
         case("the mode of a folder in a copied folder", &[("Dockerfile", "FROM scratch\nCOPY src /x/\n"), ("src/d/a", "1")], Mode("src/d", 0o700)),
         case("the mode of a copied folder", &[("Dockerfile", "FROM scratch\nCOPY src /x/\n"), ("src/d/a", "1")], Mode("src", 0o700)).careful(),
         case("the mode of a folder above a copied one", &[("Dockerfile", "FROM scratch\nCOPY a/b /x/\n"), ("a/b/c", "1")], Mode("a", 0o700)),
