@@ -15,44 +15,95 @@ async fn what_one_node_built_another_fetches_by_digest_without_any_build() {
 
     let cold = lab.client.prepare("node-1", &repo.url).await;
     cold.assert_whole();
-    assert_eq!(cold.states().last(), Some(&WorkspaceState::Ready), "{:#?}", cold.workspace);
+    assert_eq!(
+        cold.states().last(),
+        Some(&WorkspaceState::Ready),
+        "{:#?}",
+        cold.workspace
+    );
     assert_eq!(cold.result(), CacheResult::Miss, "{:?}", cold.cache());
-    assert_eq!((cold.cache().steps_reused, cold.cache().steps_total > 5), (0, true));
-    assert_eq!(cold.push(), PushOutcome::Pushed, "{:?}", cold.workspace.push);
-    let ready = cold.position(|kind| matches!(kind, Kind::StateChanged(c) if c.state() == WorkspaceState::Ready));
-    let push = cold.position(|kind| matches!(kind, Kind::StepStarted(s) if s.step() == PipelineStep::Push));
-    assert!(ready.unwrap() < push.unwrap(), "READY comes before the push begins");
+    assert_eq!(
+        (cold.cache().steps_reused, cold.cache().steps_total > 5),
+        (0, true)
+    );
+    assert_eq!(
+        cold.push(),
+        PushOutcome::Pushed,
+        "{:?}",
+        cold.workspace.push
+    );
+    let ready = cold.position(
+        |kind| matches!(kind, Kind::StateChanged(c) if c.state() == WorkspaceState::Ready),
+    );
+    let push = cold
+        .position(|kind| matches!(kind, Kind::StepStarted(s) if s.step() == PipelineStep::Push));
+    assert!(
+        ready.unwrap() < push.unwrap(),
+        "READY comes before the push begins"
+    );
 
     let warm = lab.client.prepare("node-2", &repo.url).await;
     warm.assert_whole();
     let cache = warm.cache();
     assert_eq!(warm.result(), CacheResult::Exact, "{cache:?}");
     assert_eq!((cache.steps_total, cache.steps_reused), (0, 0));
-    assert!(!warm.kinds().any(|kind| matches!(kind, Kind::BuildStep(_))), "nothing is built");
+    assert!(
+        !warm.kinds().any(|kind| matches!(kind, Kind::BuildStep(_))),
+        "nothing is built"
+    );
     assert!(cache.bytes_fetched > 1_000_000, "{cache:?}");
     assert_eq!(cache.key, cold.cache().key);
-    assert_eq!(cache.image_digest, cold.workspace.push.as_ref().unwrap().digest);
+    assert_eq!(
+        cache.image_digest,
+        cold.workspace.push.as_ref().unwrap().digest
+    );
     assert_eq!(warm.push(), PushOutcome::Unchanged);
 
     for (node, story) in [(1, &cold), (2, &warm)] {
         let workspace = &story.workspace;
         assert_eq!(workspace.remote_user, "dev");
         assert_eq!(workspace.remote_folder, "/workspaces/app");
-        assert_eq!(hook_runs(&lab, node, &workspace.container_id), "dev", "the hook ran once, as the user");
-        let greeting = lab.vms[node - 1].docker(&["exec", &workspace.container_id, "cat", "/opt/greeting"]);
+        assert_eq!(
+            hook_runs(&lab, node, &workspace.container_id),
+            "dev",
+            "the hook ran once, as the user"
+        );
+        let greeting =
+            lab.vms[node - 1].docker(&["exec", &workspace.container_id, "cat", "/opt/greeting"]);
         assert_eq!(greeting, "moin");
         // Nothing but the hook's own file changed in the clone.
-        let status = ["exec", "-u", "dev", "-w", "/workspaces/app", &workspace.container_id, "ls", "-A"];
+        let status = [
+            "exec",
+            "-u",
+            "dev",
+            "-w",
+            "/workspaces/app",
+            &workspace.container_id,
+            "ls",
+            "-A",
+        ];
         assert_eq!(
-            lab.vms[node - 1].docker(&status).split_whitespace().collect::<Vec<_>>(),
-            [".devcontainer", ".git", ".hook-runs", "app", "requirements.txt"]
+            lab.vms[node - 1]
+                .docker(&status)
+                .split_whitespace()
+                .collect::<Vec<_>>(),
+            [
+                ".devcontainer",
+                ".git",
+                ".hook-runs",
+                "app",
+                "requirements.txt"
+            ]
         );
     }
 
     // Any other tool finds the newest image under a tag that everybody knows.
     let tags = lab.registry.tags(&lab.cache_path(&repo.url)).await;
     assert!(tags.contains(&"devcontainer-cache".to_owned()), "{tags:?}");
-    assert!(tags.contains(&"devcontainer-cache-buildcache".to_owned()), "{tags:?}");
+    assert!(
+        tags.contains(&"devcontainer-cache-buildcache".to_owned()),
+        "{tags:?}"
+    );
 }
 
 #[tokio::test]
@@ -60,17 +111,28 @@ async fn after_an_edit_only_the_steps_behind_it_are_built() {
     let lab = Lab::new(2).await;
     let repo = app::repo(&lab, "app");
     let cold = lab.client.prepare("node-1", &repo.url).await;
-    assert_eq!(cold.push(), PushOutcome::Pushed, "{:?}", cold.workspace.push);
+    assert_eq!(
+        cold.push(),
+        PushOutcome::Pushed,
+        "{:?}",
+        cold.workspace.push
+    );
 
     repo.commit(&[("app/main", "second\n")]);
     let partial = lab.client.prepare("node-2", &repo.url).await;
     partial.assert_whole();
     let cache = partial.cache();
     assert_eq!(partial.result(), CacheResult::Partial, "{cache:?}");
-    assert!(0 < cache.steps_reused && cache.steps_reused < cache.steps_total, "{cache:?}");
+    assert!(
+        0 < cache.steps_reused && cache.steps_reused < cache.steps_total,
+        "{cache:?}"
+    );
     assert_ne!(cache.key, cold.cache().key);
     let container = &partial.workspace.container_id;
-    assert_eq!(lab.vms[1].docker(&["exec", container, "cat", "/opt/built"]), "second");
+    assert_eq!(
+        lab.vms[1].docker(&["exec", container, "cat", "/opt/built"]),
+        "second"
+    );
     assert_eq!(hook_runs(&lab, 2, container), "dev");
     // The reused step brought the first node's bytes along.
     let sum = |node: usize, id: &str| lab.vms[node].docker(&["exec", id, "sha256sum", "/opt/data"]);
@@ -83,7 +145,8 @@ async fn a_changed_hook_runs_once_on_an_image_that_is_still_an_exact_hit() {
     let repo = app::repo(&lab, "app");
     lab.client.prepare("node-1", &repo.url).await;
 
-    let changed = app::config(&lab.base).replace("id -un >> .hook-runs", "echo changed >> .hook-runs");
+    let changed =
+        app::config(&lab.base).replace("id -un >> .hook-runs", "echo changed >> .hook-runs");
     repo.commit(&[(".devcontainer/devcontainer.json", &changed)]);
     let warm = lab.client.prepare("node-2", &repo.url).await;
     assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
@@ -96,7 +159,9 @@ async fn an_image_that_the_registry_lost_is_built_again_and_entered_anew() {
     let repo = app::repo(&lab, "app");
     let cold = lab.client.prepare("node-1", &repo.url).await;
     let digest = cold.workspace.push.as_ref().unwrap().digest.clone();
-    lab.registry.delete(&lab.cache_path(&repo.url), &digest).await;
+    lab.registry
+        .delete(&lab.cache_path(&repo.url), &digest)
+        .await;
 
     let again = lab.client.prepare("node-2", &repo.url).await;
     again.assert_whole();
@@ -122,7 +187,12 @@ async fn two_repositories_at_once_on_one_node_do_not_meet() {
     );
     for (story, built) in [(&first, "first"), (&second, "two")] {
         story.assert_whole();
-        assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+        assert_eq!(
+            story.workspace.state(),
+            WorkspaceState::Ready,
+            "{:#?}",
+            story.workspace
+        );
         let id = &story.workspace.container_id;
         assert_eq!(lab.vms[0].docker(&["exec", id, "cat", "/opt/built"]), built);
         assert_eq!(hook_runs(&lab, 1, id), "dev");
@@ -132,7 +202,11 @@ async fn two_repositories_at_once_on_one_node_do_not_meet() {
     lab.client.delete(&first.workspace.id).await;
     assert!(lab.client.try_get(&first.workspace.id).await.is_err());
     let id = &second.workspace.container_id;
-    assert_eq!(lab.vms[0].docker(&["exec", id, "cat", "/opt/built"]), "two", "the other one still runs");
+    assert_eq!(
+        lab.vms[0].docker(&["exec", id, "cat", "/opt/built"]),
+        "two",
+        "the other one still runs"
+    );
     lab.client.delete(&second.workspace.id).await;
     lab.assert_nothing_left(1).await;
 }

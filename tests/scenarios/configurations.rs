@@ -15,11 +15,19 @@ async fn a_repository_without_a_devcontainer_gets_the_default_image() {
     let repo = lab.git.repo("plain", &[("README", "hello\n")]);
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    assert_eq!(
+        story.workspace.state(),
+        WorkspaceState::Ready,
+        "{:#?}",
+        story.workspace
+    );
     assert_eq!(story.cache().skip_reason(), CacheSkipReason::NoDevcontainer);
     assert_eq!(story.push(), PushOutcome::SkippedNotEligible);
     let id = &story.workspace.container_id;
-    assert_eq!(lab.vms[0].docker(&["exec", id, "cat", "/workspaces/plain/README"]), "hello");
+    assert_eq!(
+        lab.vms[0].docker(&["exec", id, "cat", "/workspaces/plain/README"]),
+        "hello"
+    );
 }
 
 #[tokio::test]
@@ -29,7 +37,12 @@ async fn lightweight_mode_leaves_the_projects_devcontainer_aside() {
     let mut request = request("node-1", &repo.url);
     request.spec.as_mut().unwrap().lightweight = true;
     let story = lab.client.run(request).await;
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    assert_eq!(
+        story.workspace.state(),
+        WorkspaceState::Ready,
+        "{:#?}",
+        story.workspace
+    );
     assert_eq!(story.cache().skip_reason(), CacheSkipReason::Lightweight);
     assert_eq!(story.push(), PushOutcome::SkippedLightweight);
     assert_eq!(story.workspace.remote_user, "root");
@@ -39,9 +52,27 @@ async fn lightweight_mode_leaves_the_projects_devcontainer_aside() {
 async fn a_configuration_that_fails_leaves_a_workspace_to_mend_it_in() {
     let lab = Lab::new(1).await;
     for (name, dockerfile, properties, reason, says) in [
-        ("build", "FROM BASE\nRUN echo oh no && exit 7\n", "", FailureReason::BuildFailed, "oh no"),
-        ("hook", "FROM BASE\n", r#", "postCreateCommand": "echo so sad; exit 9""#, FailureReason::ContainerFailed, "so sad"),
-        ("outside", "FROM BASE\n", r#", "image": 7, "context": "../..""#, FailureReason::ConfigInvalid, ""),
+        (
+            "build",
+            "FROM BASE\nRUN echo oh no && exit 7\n",
+            "",
+            FailureReason::BuildFailed,
+            "oh no",
+        ),
+        (
+            "hook",
+            "FROM BASE\n",
+            r#", "postCreateCommand": "echo so sad; exit 9""#,
+            FailureReason::ContainerFailed,
+            "so sad",
+        ),
+        (
+            "outside",
+            "FROM BASE\n",
+            r#", "image": 7, "context": "../..""#,
+            FailureReason::ConfigInvalid,
+            "",
+        ),
     ] {
         let properties = properties.replace(r#", "image": 7, "context": "../..""#, "");
         let repo = app::with_dockerfile(&lab, name, dockerfile, &properties);
@@ -53,7 +84,12 @@ async fn a_configuration_that_fails_leaves_a_workspace_to_mend_it_in() {
         }
         let story = lab.client.prepare("node-1", &repo.url).await;
         story.assert_whole();
-        assert_eq!(story.workspace.state(), WorkspaceState::Recovery, "{name}: {:#?}", story.workspace);
+        assert_eq!(
+            story.workspace.state(),
+            WorkspaceState::Recovery,
+            "{name}: {:#?}",
+            story.workspace
+        );
         let failure = story.workspace.failure.clone().unwrap();
         assert_eq!(failure.reason(), reason, "{failure:?}");
         assert!(failure.output_tail.contains(says), "{failure:?}");
@@ -70,17 +106,26 @@ async fn a_named_configuration_is_used_and_has_a_cache_of_its_own() {
     let repo = app::repo(&lab, "app");
     let dockerfile = format!("FROM {}\nRUN echo gpu > /opt/kind\n", lab.base);
     repo.commit(&[
-        (".devcontainer/gpu/devcontainer.json", r#"{ "build": { "dockerfile": "Dockerfile" } }"#),
+        (
+            ".devcontainer/gpu/devcontainer.json",
+            r#"{ "build": { "dockerfile": "Dockerfile" } }"#,
+        ),
         (".devcontainer/gpu/Dockerfile", &dockerfile),
     ]);
-    for (node, result) in [("node-1", CacheResult::Miss), ("node-2", CacheResult::Exact)] {
+    for (node, result) in [
+        ("node-1", CacheResult::Miss),
+        ("node-2", CacheResult::Exact),
+    ] {
         let mut request = request(node, &repo.url);
         request.spec.as_mut().unwrap().config = "gpu".to_owned();
         let story = lab.client.run(request).await;
         assert_eq!(story.result(), result, "{:?}", story.cache());
     }
     let tags = lab.registry.tags(&lab.cache_path(&repo.url)).await;
-    assert!(tags.contains(&"devcontainer-cache-gpu".to_owned()), "{tags:?}");
+    assert!(
+        tags.contains(&"devcontainer-cache-gpu".to_owned()),
+        "{tags:?}"
+    );
     assert!(!tags.contains(&"devcontainer-cache".to_owned()), "{tags:?}");
 }
 
@@ -104,10 +149,18 @@ async fn a_compose_project_runs_with_the_clone_in_it() {
     );
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    assert_eq!(
+        story.workspace.state(),
+        WorkspaceState::Ready,
+        "{:#?}",
+        story.workspace
+    );
     assert_eq!(story.cache().skip_reason(), CacheSkipReason::Compose);
     let id = &story.workspace.container_id;
-    assert_eq!(lab.vms[0].docker(&["exec", id, "cat", "/work/.hook-runs"]), "dev");
+    assert_eq!(
+        lab.vms[0].docker(&["exec", id, "cat", "/work/.hook-runs"]),
+        "dev"
+    );
     lab.client.delete(&story.workspace.id).await;
     lab.assert_nothing_left(1).await;
 }
@@ -129,10 +182,20 @@ async fn the_classic_image_store_caches_too() {
     assert_eq!(stores, [ImageStore::Classic; 3]);
     let repo = app::repo(&lab, "app");
     let cold = lab.client.prepare("node-1", &repo.url).await;
-    assert_eq!((cold.result(), cold.push()), (CacheResult::Miss, PushOutcome::Pushed), "{:#?}", cold.workspace);
+    assert_eq!(
+        (cold.result(), cold.push()),
+        (CacheResult::Miss, PushOutcome::Pushed),
+        "{:#?}",
+        cold.workspace
+    );
     let warm = lab.client.prepare("node-2", &repo.url).await;
     assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
     repo.commit(&[("app/main", "second\n")]);
     let partial = lab.client.prepare("node-3", &repo.url).await;
-    assert_eq!(partial.result(), CacheResult::Partial, "{:?}", partial.cache());
+    assert_eq!(
+        partial.result(),
+        CacheResult::Partial,
+        "{:?}",
+        partial.cache()
+    );
 }

@@ -39,11 +39,19 @@ async fn a_push_that_crawls_leaves_the_workspace_alone_and_ends_with_its_deletio
         ..request("node-1", &repo.url)
     };
     let story = lab.client.run(until_ready).await;
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    assert_eq!(
+        story.workspace.state(),
+        WorkspaceState::Ready,
+        "{:#?}",
+        story.workspace
+    );
     assert!(!story.workspace.settled);
     crate::support::process::eventually("the push is under way", || proxy.uploads() > 0).await;
     let id = &story.workspace.container_id;
-    assert_eq!(lab.vms[0].docker(&["exec", id, "cat", "/opt/built"]), "first");
+    assert_eq!(
+        lab.vms[0].docker(&["exec", id, "cat", "/opt/built"]),
+        "first"
+    );
     lab.client.delete(&story.workspace.id).await;
     lab.assert_nothing_left(1).await;
 }
@@ -56,7 +64,12 @@ async fn a_push_that_is_refused_is_an_outcome_that_says_what_to_do() {
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
     assert_eq!(story.workspace.state(), WorkspaceState::Ready);
-    assert_eq!(story.push(), PushOutcome::Denied, "{:?}", story.workspace.push);
+    assert_eq!(
+        story.push(),
+        PushOutcome::Denied,
+        "{:?}",
+        story.workspace.push
+    );
     let message = story.workspace.push.unwrap().message;
     assert!(message.contains("right to push"), "{message}");
 }
@@ -70,7 +83,12 @@ async fn a_push_that_takes_too_long_is_given_up() {
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
     assert_eq!(story.workspace.state(), WorkspaceState::Ready);
-    assert_eq!(story.push(), PushOutcome::TimedOut, "{:?}", story.workspace.push);
+    assert_eq!(
+        story.push(),
+        PushOutcome::TimedOut,
+        "{:?}",
+        story.workspace.push
+    );
 }
 
 #[tokio::test]
@@ -83,12 +101,20 @@ async fn access_to_the_cache_is_what_the_request_says() {
         lab.client.run(request)
     };
     let off = with(CacheAccess::Off).await;
-    assert_eq!((off.result(), off.push()), (CacheResult::Skipped, PushOutcome::SkippedOff));
+    assert_eq!(
+        (off.result(), off.push()),
+        (CacheResult::Skipped, PushOutcome::SkippedOff)
+    );
     let read_only = with(CacheAccess::ReadOnly).await;
     assert_eq!(read_only.push(), PushOutcome::SkippedReadOnly);
     assert_eq!(proxy.uploads(), 0, "nobody was allowed to write so far");
     let both = with(CacheAccess::ReadWrite).await;
-    assert_eq!(both.push(), PushOutcome::Pushed, "{:?}", both.workspace.push);
+    assert_eq!(
+        both.push(),
+        PushOutcome::Pushed,
+        "{:?}",
+        both.workspace.push
+    );
     let hit = with(CacheAccess::ReadOnly).await;
     assert_eq!(hit.result(), CacheResult::Exact, "{:?}", hit.cache());
 }

@@ -13,7 +13,12 @@ async fn a_registry_that_is_down_from_the_start_costs_the_cache_and_nothing_else
     let repo = app::repo(&lab, "app");
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    assert_eq!(
+        story.workspace.state(),
+        WorkspaceState::Ready,
+        "{:#?}",
+        story.workspace
+    );
     assert_eq!(story.result(), CacheResult::Miss);
     let reasons = story.cache().reasons.join("; ");
     assert!(reasons.contains("does not answer"), "{reasons}");
@@ -42,7 +47,12 @@ async fn a_registry_that_is_lost_before_the_push_costs_the_push_and_nothing_else
     let (story, ()) = tokio::join!(lab.client.prepare("node-1", &repo.url), take_away);
     story.assert_whole();
     assert_eq!(story.workspace.state(), WorkspaceState::Ready);
-    assert_eq!(story.push(), PushOutcome::Failed, "{:?}", story.workspace.push);
+    assert_eq!(
+        story.push(),
+        PushOutcome::Failed,
+        "{:?}",
+        story.workspace.push
+    );
 }
 
 #[tokio::test]
@@ -57,7 +67,12 @@ async fn a_registry_that_accepts_and_never_answers_does_not_hold_up_a_workspace(
         ..crate::support::client::request("node-1", &repo.url)
     };
     let story = lab.client.run(request).await;
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    assert_eq!(
+        story.workspace.state(),
+        WorkspaceState::Ready,
+        "{:#?}",
+        story.workspace
+    );
     let reasons = story.cache().reasons.join("; ");
     assert!(reasons.contains("does not answer"), "{reasons}");
 }
@@ -80,7 +95,15 @@ async fn a_build_cache_that_lost_its_blobs_does_not_fail_the_build() {
 
     let story = lab.client.prepare("node-2", &repo.url).await;
     story.assert_whole();
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready, "{:#?}", story.workspace);
+    assert_eq!(
+        story.workspace.state(),
+        WorkspaceState::Ready,
+        "{:#?}",
+        story.workspace
+    );
     let id = &story.workspace.container_id;
-    assert_eq!(lab.vms[1].docker(&["exec", id, "cat", "/opt/built"]), "second");
+    assert_eq!(
+        lab.vms[1].docker(&["exec", id, "cat", "/opt/built"]),
+        "second"
+    );
 }

@@ -17,7 +17,8 @@ async fn the_same_request_twice_is_one_workspace_and_another_payload_is_refused(
         request_id: "r-1".to_owned(),
         ..request("node-1", &repo.url)
     };
-    let (first, second) = tokio::join!(lab.client.run(twice.clone()), lab.client.run(twice.clone()));
+    let (first, second) =
+        tokio::join!(lab.client.run(twice.clone()), lab.client.run(twice.clone()));
     assert_eq!(first.workspace.id, second.workspace.id);
     assert_eq!(first.workspace.attempt, 1);
     let containers = lab.vms[0].docker(&["ps", "--quiet"]);
@@ -27,7 +28,10 @@ async fn the_same_request_twice_is_one_workspace_and_another_payload_is_refused(
     other.spec.as_mut().unwrap().r#ref = "other".to_owned();
     let status = lab.client.begin(other).await.unwrap_err();
     assert_eq!(status.code(), Code::AlreadyExists);
-    assert_eq!(status.get_error_details().error_info().unwrap().reason, "REQUEST_ID_REUSED");
+    assert_eq!(
+        status.get_error_details().error_info().unwrap().reason,
+        "REQUEST_ID_REUSED"
+    );
 }
 
 #[tokio::test]
@@ -42,18 +46,45 @@ async fn a_wrong_request_is_refused_by_the_name_of_its_field() {
     };
     let cases: [(fn(&mut PrepareWorkspaceRequest), Code, &str); 7] = [
         (|r| r.node = "nowhere".into(), Code::NotFound, "node"),
-        (|r| r.spec.as_mut().unwrap().repository = "no url".into(), Code::InvalidArgument, "spec.repository"),
-        (|r| r.spec.as_mut().unwrap().repository = "file:///etc".into(), Code::InvalidArgument, "spec.repository"),
-        (|r| r.spec.as_mut().unwrap().config = "../x".into(), Code::InvalidArgument, "spec.config"),
-        (|r| r.spec.as_mut().unwrap().config = "a/b".into(), Code::InvalidArgument, "spec.config"),
-        (|r| r.spec.as_mut().unwrap().r#ref = "--upload-pack=x".into(), Code::InvalidArgument, "spec.ref"),
-        (|r| r.spec.as_mut().unwrap().timeout_seconds = 1_000_000, Code::InvalidArgument, "spec.timeout_seconds"),
+        (
+            |r| r.spec.as_mut().unwrap().repository = "no url".into(),
+            Code::InvalidArgument,
+            "spec.repository",
+        ),
+        (
+            |r| r.spec.as_mut().unwrap().repository = "file:///etc".into(),
+            Code::InvalidArgument,
+            "spec.repository",
+        ),
+        (
+            |r| r.spec.as_mut().unwrap().config = "../x".into(),
+            Code::InvalidArgument,
+            "spec.config",
+        ),
+        (
+            |r| r.spec.as_mut().unwrap().config = "a/b".into(),
+            Code::InvalidArgument,
+            "spec.config",
+        ),
+        (
+            |r| r.spec.as_mut().unwrap().r#ref = "--upload-pack=x".into(),
+            Code::InvalidArgument,
+            "spec.ref",
+        ),
+        (
+            |r| r.spec.as_mut().unwrap().timeout_seconds = 1_000_000,
+            Code::InvalidArgument,
+            "spec.timeout_seconds",
+        ),
     ];
     for (change, code, field) in cases {
         let status = refused(change).await;
         assert_eq!(status.code(), code, "{field}: {status:?}");
         let details = status.get_error_details();
-        let violations = &details.bad_request().expect("field violations").field_violations;
+        let violations = &details
+            .bad_request()
+            .expect("field violations")
+            .field_violations;
         assert_eq!(violations[0].field, field);
         assert!(status.message().contains(field), "{}", status.message());
         assert_eq!(details.error_info().unwrap().domain, "hearth");
@@ -73,8 +104,16 @@ async fn what_only_the_node_can_find_out_is_a_failed_workspace_with_the_commands
     let missing = request("node-1", &lab.git.missing());
     for (request, reason, says) in [
         (no_ref, FailureReason::RefNotFound, "nowhere"),
-        (no_config, FailureReason::ConfigNotFound, ".devcontainer/gpu/devcontainer.json"),
-        (unreachable, FailureReason::CloneFailed, "Connection refused"),
+        (
+            no_config,
+            FailureReason::ConfigNotFound,
+            ".devcontainer/gpu/devcontainer.json",
+        ),
+        (
+            unreachable,
+            FailureReason::CloneFailed,
+            "Connection refused",
+        ),
         (missing, FailureReason::CloneFailed, "missing"),
     ] {
         let story = lab.client.run(request).await;
@@ -82,7 +121,10 @@ async fn what_only_the_node_can_find_out_is_a_failed_workspace_with_the_commands
         assert_eq!(story.workspace.state(), WorkspaceState::Failed);
         let failure = story.workspace.failure.clone().unwrap();
         assert_eq!(failure.reason(), reason, "{failure:?}");
-        assert!(format!("{} {}", failure.message, failure.output_tail).contains(says), "{failure:?}");
+        assert!(
+            format!("{} {}", failure.message, failure.output_tail).contains(says),
+            "{failure:?}"
+        );
     }
     lab.assert_nothing_left(1).await;
 }
@@ -91,14 +133,22 @@ async fn what_only_the_node_can_find_out_is_a_failed_workspace_with_the_commands
 async fn a_branch_a_tag_or_a_commit_is_what_is_checked_out() {
     let lab = Lab::new(1).await;
     let repo = lab.git.repo("plain", &[("README", "one")]);
-    let first = lab.client.prepare("node-1", &repo.url).await.workspace.commit;
+    let first = lab
+        .client
+        .prepare("node-1", &repo.url)
+        .await
+        .workspace
+        .commit;
     repo.commit(&[("README", "two")]);
     let mut old = request("node-1", &repo.url);
     old.spec.as_mut().unwrap().r#ref = first.clone();
     let story = lab.client.run(old).await;
     assert_eq!(story.workspace.commit, first);
     let id = &story.workspace.container_id;
-    assert_eq!(lab.vms[0].docker(&["exec", id, "cat", "/workspaces/plain/README"]), "one");
+    assert_eq!(
+        lab.vms[0].docker(&["exec", id, "cat", "/workspaces/plain/README"]),
+        "one"
+    );
 }
 
 #[tokio::test]
@@ -109,6 +159,9 @@ async fn an_attempt_that_is_not_ready_in_time_is_stopped_and_told() {
     short.spec.as_mut().unwrap().timeout_seconds = 3;
     let story = lab.client.run(short).await;
     story.assert_whole();
-    assert_eq!(story.workspace.failure.unwrap().reason(), FailureReason::TimedOut);
+    assert_eq!(
+        story.workspace.failure.unwrap().reason(),
+        FailureReason::TimedOut
+    );
     lab.assert_nothing_left(1).await;
 }

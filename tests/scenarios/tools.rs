@@ -11,7 +11,11 @@ use crate::{
 };
 
 fn run(program: &str, lab: &Lab, args: &[&str]) -> Output {
-    let program = if program == "hearth" { binary("hearth") } else { program.into() };
+    let program = if program == "hearth" {
+        binary("hearth")
+    } else {
+        program.into()
+    };
     Command::new(program)
         .args(args)
         .env("PATH", path())
@@ -28,7 +32,11 @@ fn text(bytes: &[u8]) -> String {
 async fn the_command_line_prepares_lists_shows_and_removes() {
     let lab = Lab::new(1).await;
     let repo = app::repo(&lab, "app");
-    let up = run("hearth", &lab, &["up", &repo.url, "--until", "settled", "--output", "json"]);
+    let up = run(
+        "hearth",
+        &lab,
+        &["up", &repo.url, "--until", "settled", "--output", "json"],
+    );
     assert!(up.status.success(), "{}", text(&up.stderr));
     let lines: Vec<serde_json::Value> = text(&up.stdout)
         .lines()
@@ -49,8 +57,16 @@ async fn the_command_line_prepares_lists_shows_and_removes() {
         (vec!["logs", id], "COPY app/"),
     ] {
         let output = run("hearth", &lab, &args);
-        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-        assert!(text(&output.stdout).contains(says), "{args:?}: {}", text(&output.stdout));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+        assert!(
+            text(&output.stdout).contains(says),
+            "{args:?}: {}",
+            text(&output.stdout)
+        );
     }
     assert!(run("hearth", &lab, &["rm", id]).status.success());
     assert!(!run("hearth", &lab, &["get", id]).status.success());
@@ -62,19 +78,72 @@ async fn a_foreign_client_lists_services_and_prepares_by_reflection_alone() {
     let lab = Lab::new(1).await;
     let repo = lab.git.repo("plain", &[("README", "x")]);
     let url = lab.control_plane.url();
-    let services = run("buf", &lab, &["curl", "--http2-prior-knowledge", "--list-services", &url]);
+    let services = run(
+        "buf",
+        &lab,
+        &[
+            "curl",
+            "--protocol",
+            "grpc",
+            "--http2-prior-knowledge",
+            "--list-services",
+            &url,
+        ],
+    );
     let listed = text(&services.stdout);
-    for service in ["hearth.v1.WorkspaceService", "hearth.v1.NodeService", "grpc.health.v1.Health"] {
-        assert!(listed.contains(service), "{listed} {}", text(&services.stderr));
+    for service in [
+        "hearth.v1.WorkspaceService",
+        "hearth.v1.NodeService",
+        "grpc.health.v1.Health",
+    ] {
+        assert!(
+            listed.contains(service),
+            "{listed} {}",
+            text(&services.stderr)
+        );
     }
-    let data = format!(r#"{{"spec": {{"repository": "{}"}}, "until": "WATCH_UNTIL_SETTLED"}}"#, repo.url);
+    let data = format!(
+        r#"{{"spec": {{"repository": "{}"}}, "until": "WATCH_UNTIL_SETTLED"}}"#,
+        repo.url
+    );
     let method = format!("{url}/hearth.v1.WorkspaceService/PrepareWorkspace");
-    let prepared = run("buf", &lab, &["curl", "--http2-prior-knowledge", "--data", &data, &method]);
+    let prepared = run(
+        "buf",
+        &lab,
+        &[
+            "curl",
+            "--protocol",
+            "grpc",
+            "--http2-prior-knowledge",
+            "--data",
+            &data,
+            &method,
+        ],
+    );
     let printed = text(&prepared.stdout);
     assert!(prepared.status.success(), "{}", text(&prepared.stderr));
-    assert!(printed.contains("WORKSPACE_STATE_READY") && printed.contains("settled"), "{printed}");
+    assert!(
+        printed.contains("WORKSPACE_STATE_READY") && printed.contains("settled"),
+        "{printed}"
+    );
 
-    let bad = run("buf", &lab, &["curl", "--http2-prior-knowledge", "--data", "{}", &method]);
+    let bad = run(
+        "buf",
+        &lab,
+        &[
+            "curl",
+            "--protocol",
+            "grpc",
+            "--http2-prior-knowledge",
+            "--data",
+            "{}",
+            &method,
+        ],
+    );
     assert!(!bad.status.success());
-    assert!(text(&bad.stderr).contains("spec.repository"), "{}", text(&bad.stderr));
+    assert!(
+        text(&bad.stderr).contains("spec.repository"),
+        "{}",
+        text(&bad.stderr)
+    );
 }

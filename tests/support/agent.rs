@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, process::Command};
 
-use super::{Vm, process::{Process, binary}};
+use super::{
+    Vm,
+    process::{Process, binary},
+};
 
 /// An agent; it can be killed and come back under the same name.
 pub struct Agent {
@@ -73,7 +76,13 @@ fn spawn(node: &str, setup: &Setup) -> Process {
     let mut process = Process::start(
         node,
         Command::new(binary("hearth-agent"))
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--insecure-loopback"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--insecure-loopback",
+            ])
             .args(["--node-name", node])
             .args(["--control-plane", &setup.control_plane])
             .args(["--docker-host", &setup.docker_host])

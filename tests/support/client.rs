@@ -1,9 +1,10 @@
 //! A client of the control plane.
 
 use hearth_api::v1::{
-    self, CacheResult, Event, PrepareWorkspaceRequest, PushOutcome, WatchUntil, Workspace, WorkspaceState,
-    event::Kind, node_service_client::NodeServiceClient, prepare_workspace_response,
-    watch_workspace_response, workspace_service_client::WorkspaceServiceClient,
+    self, CacheResult, Event, PrepareWorkspaceRequest, PushOutcome, WatchUntil, Workspace,
+    WorkspaceState, event::Kind, node_service_client::NodeServiceClient,
+    prepare_workspace_response, watch_workspace_response,
+    workspace_service_client::WorkspaceServiceClient,
 };
 use tonic::{Status, Streaming, transport::Channel};
 
@@ -59,7 +60,11 @@ impl Client {
         &self,
         request: PrepareWorkspaceRequest,
     ) -> Result<Streaming<v1::PrepareWorkspaceResponse>, Status> {
-        Ok(self.workspaces().prepare_workspace(request).await?.into_inner())
+        Ok(self
+            .workspaces()
+            .prepare_workspace(request)
+            .await?
+            .into_inner())
     }
 
     /// Follows a workspace's log to its end.
@@ -69,7 +74,12 @@ impl Client {
             after_sequence,
             until: WatchUntil::Settled.into(),
         };
-        let mut stream = self.workspaces().watch_workspace(request).await.expect("a stream").into_inner();
+        let mut stream = self
+            .workspaces()
+            .watch_workspace(request)
+            .await
+            .expect("a stream")
+            .into_inner();
         let mut events = Vec::new();
         while let Some(message) = next(&mut stream).await {
             if let Some(watch_workspace_response::Message::Event(event)) = message.message {
@@ -99,7 +109,10 @@ impl Client {
             workspace_id: workspace_id.to_owned(),
             force: false,
         };
-        self.workspaces().delete_workspace(request).await.expect("the workspace is deleted");
+        self.workspaces()
+            .delete_workspace(request)
+            .await
+            .expect("the workspace is deleted");
     }
 
     pub async fn nodes(&self) -> Vec<v1::Node> {
@@ -161,7 +174,11 @@ impl Story {
     }
 
     pub fn push(&self) -> PushOutcome {
-        self.workspace.push.as_ref().expect("a push report").outcome()
+        self.workspace
+            .push
+            .as_ref()
+            .expect("a push report")
+            .outcome()
     }
 
     /// Panics unless the log is whole: numbered without gaps, every step closed, the end last.
@@ -173,11 +190,17 @@ impl Story {
         for kind in self.kinds() {
             match kind {
                 Kind::StepStarted(step) => assert!(open.insert(step.step), "{step:?} began twice"),
-                Kind::StepFinished(step) => assert!(open.remove(&step.step), "{step:?} ended unbegun"),
+                Kind::StepFinished(step) => {
+                    assert!(open.remove(&step.step), "{step:?} ended unbegun")
+                }
                 _ => {}
             }
         }
         assert!(open.is_empty(), "steps left open: {open:?}");
-        assert!(matches!(self.kinds().last(), Some(Kind::Settled(_))), "{:?}", self.events.last());
+        assert!(
+            matches!(self.kinds().last(), Some(Kind::Settled(_))),
+            "{:?}",
+            self.events.last()
+        );
     }
 }

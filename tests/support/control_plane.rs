@@ -49,10 +49,18 @@ fn spawn(dir: &PathBuf, registry: &str, listen: SocketAddr) -> (Process, SocketA
     let mut process = Process::start(
         "control plane",
         Command::new(binary("hearth-control-plane"))
-            .args(["--listen", &listen.to_string(), "--admin-listen", "127.0.0.1:0"])
+            .args([
+                "--listen",
+                &listen.to_string(),
+                "--admin-listen",
+                "127.0.0.1:0",
+            ])
             .args(["--insecure-loopback", "--node-lease-seconds", "6"])
             .args(["--cache-registry", registry, "--credentials", "none"])
-            .args(["--database", &format!("sqlite://{}/hearth.db", dir.display())])
+            .args([
+                "--database",
+                &format!("sqlite://{}/hearth.db", dir.display()),
+            ])
             .arg("--ready-file")
             .arg(&ready),
         dir.join("log"),

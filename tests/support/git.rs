@@ -18,7 +18,10 @@ impl GitServer {
         std::fs::create_dir_all(&base).expect("a folder");
         let port = free_port();
         // The daemon itself, not by way of `git`, so that ending the process ends the server.
-        let exec_path = Command::new("git").arg("--exec-path").output().expect("git");
+        let exec_path = Command::new("git")
+            .arg("--exec-path")
+            .output()
+            .expect("git");
         let exec_path = String::from_utf8_lossy(&exec_path.stdout).trim().to_owned();
         let daemon = Command::new(Path::new(&exec_path).join("git-daemon"))
             .args(["--listen=127.0.0.1", "--export-all", "--reuseaddr"])
@@ -90,11 +93,12 @@ impl Repo {
             .args(args)
             .current_dir(&self.dir)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .envs(
-                ["AUTHOR", "COMMITTER"]
-                    .into_iter()
-                    .flat_map(|who| [(format!("GIT_{who}_NAME"), "t"), (format!("GIT_{who}_EMAIL"), "t@example.org")]),
-            )
+            .envs(["AUTHOR", "COMMITTER"].into_iter().flat_map(|who| {
+                [
+                    (format!("GIT_{who}_NAME"), "t"),
+                    (format!("GIT_{who}_EMAIL"), "t@example.org"),
+                ]
+            }))
             .status()
             .expect("git");
         assert!(status.success(), "git {args:?}");

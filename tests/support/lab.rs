@@ -27,10 +27,18 @@ impl Lab {
     pub async fn with_cache_at(nodes: usize, cache: impl FnOnce(&Registry) -> String) -> Self {
         // Engines on tmpfs keep the noise and the wear of the disk out.
         let shm = Path::new("/dev/shm");
-        let parent = if shm.is_dir() { shm.to_path_buf() } else { std::env::temp_dir() };
-        let dir = tempfile::Builder::new().prefix("hearth-").tempdir_in(parent).expect("a folder");
+        let parent = if shm.is_dir() {
+            shm.to_path_buf()
+        } else {
+            std::env::temp_dir()
+        };
+        let dir = tempfile::Builder::new()
+            .prefix("hearth-")
+            .tempdir_in(parent)
+            .expect("a folder");
         let registry = Registry::start(dir.path().join("registry"));
-        let control_plane = ControlPlane::start(dir.path().join("control-plane"), &cache(&registry));
+        let control_plane =
+            ControlPlane::start(dir.path().join("control-plane"), &cache(&registry));
         let mut lab = Self {
             client: Client::new(&control_plane.url()),
             agents: Vec::new(),
@@ -71,7 +79,14 @@ impl Lab {
             vm.docker(&["image", "rm", "--force", &self.base]);
         }
         let node = format!("node-{number}");
-        let agent = Agent::start(&node, self.folder(&node), &vm, &self.control_plane.url(), &self.base, extra);
+        let agent = Agent::start(
+            &node,
+            self.folder(&node),
+            &vm,
+            &self.control_plane.url(),
+            &self.base,
+            extra,
+        );
         self.vms.push(vm);
         self.agents.push(agent);
         let client = self.client.clone();
@@ -83,7 +98,11 @@ impl Lab {
             }
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
         }
-        assert!(online, "{node} never registered: {}", self.agents[number - 1].process().log());
+        assert!(
+            online,
+            "{node} never registered: {}",
+            self.agents[number - 1].process().log()
+        );
         number
     }
 
@@ -96,15 +115,22 @@ impl Lab {
     pub fn cache_path(&self, url: &str) -> String {
         let registry = self.registry.host().parse().expect("a registry");
         let repository = url.parse().expect("a repository");
-        let reference = hearth_domain::CacheReference::new(&registry, &repository, None).expect("a place");
-        reference.repository().split_once('/').expect("a path").1.to_owned()
+        let reference =
+            hearth_domain::CacheReference::new(&registry, &repository, None).expect("a place");
+        reference
+            .repository()
+            .split_once('/')
+            .expect("a path")
+            .1
+            .to_owned()
     }
 
     /// Waits until an engine has no container and no volume of a workspace.
     pub async fn assert_nothing_left(&self, node: usize) {
         let vm = &self.vms[node - 1];
         eventually("nothing of a workspace is left on the node", || {
-            vm.docker(&["ps", "--all", "--quiet"]).is_empty() && vm.docker(&["volume", "ls", "--quiet"]).is_empty()
+            vm.docker(&["ps", "--all", "--quiet"]).is_empty()
+                && vm.docker(&["volume", "ls", "--quiet"]).is_empty()
         })
         .await;
     }

@@ -21,7 +21,10 @@ pub fn checkout() -> &'static Path {
 pub fn path() -> String {
     static PATH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     PATH.get_or_init(|| {
-        let tools = script("tools", ["engine", "registry", "devcontainer", "base-image", "buf"]);
+        let tools = script(
+            "tools",
+            ["engine", "registry", "devcontainer", "base-image", "buf"],
+        );
         format!("{tools}:{}", std::env::var("PATH").unwrap_or_default())
     })
     .clone()
@@ -49,9 +52,16 @@ where
 /// A binary of this workspace: it lies beside the directory of the test's own executable.
 pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the test's own path");
-    let target = own.parent().and_then(Path::parent).expect("the target directory");
+    let target = own
+        .parent()
+        .and_then(Path::parent)
+        .expect("the target directory");
     let binary = target.join(name);
-    assert!(binary.exists(), "{} is not built: run tests/run", binary.display());
+    assert!(
+        binary.exists(),
+        "{} is not built: run tests/run",
+        binary.display()
+    );
     binary
 }
 
@@ -65,7 +75,11 @@ pub struct Process {
 impl Process {
     /// Starts it with its output in `log`.
     pub fn start(name: &str, command: &mut Command, log: PathBuf) -> Self {
-        let file = File::options().create(true).append(true).open(&log).expect("a log file");
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("a log file");
         let child = command
             .env("PATH", path())
             .stdin(Stdio::null())
@@ -94,7 +108,12 @@ impl Process {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("{} ended with {status}: {}", self.name, self.log());
             }
-            assert!(began.elapsed() < PATIENCE, "{} is not ready: {}", self.name, self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{} is not ready: {}",
+                self.name,
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -112,13 +131,20 @@ impl Process {
 
     /// SIGTERM, and waits for its end.
     pub fn terminate(&mut self) -> std::process::ExitStatus {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         let began = Instant::now();
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return status;
             }
-            assert!(began.elapsed() < PATIENCE, "{} does not end: {}", self.name, self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{} does not end: {}",
+                self.name,
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }

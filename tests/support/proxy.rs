@@ -12,6 +12,9 @@ use tokio::{
     task::JoinSet,
 };
 
+/// First byte of a TLS record that begins a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// What is wrong with the way to the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -85,25 +88,34 @@ async fn connection(
     fault: &Mutex<Fault>,
     uploads: &AtomicU64,
 ) -> std::io::Result<()> {
+    let now = *fault.lock().expect("no panic");
+    if now == Fault::Silent {
+        return std::future::pending().await;
+    }
     let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
+    if client.read_buf(&mut head).await? == 0 {
+        return Ok(());
+    }
+    if head[0] == TLS_HANDSHAKE {
+        // What a server without TLS says; an engine then tries without.
+        return client.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await;
+    }
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         if head.len() > 64 * 1024 || client.read_buf(&mut head).await? == 0 {
             return Ok(());
         }
-        if let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n")
-            && end + 4 < head.len()
-        {
-            break;
-        }
     }
-    let end = head.windows(4).position(|window| window == b"\r\n\r\n").map_or(head.len(), |at| at + 4);
-    let writes = [&b"POST"[..], b"PUT", b"PATCH", b"DELETE"].iter().any(|method| head.starts_with(method));
+    let end = head
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map_or(head.len(), |at| at + 4);
+    let writes = [&b"POST"[..], b"PUT", b"PATCH", b"DELETE"]
+        .iter()
+        .any(|method| head.starts_with(method));
     if writes {
         uploads.fetch_add(1, Ordering::SeqCst);
     }
-    let now = *fault.lock().expect("no panic");
     match now {
-        Fault::Silent => std::future::pending().await,
         Fault::DenyPush if writes => {
             let body = r#"{"errors":[{"code":"DENIED","message":"installation not allowed to Write organization package"}]}"#;
             let answer = format!(
@@ -123,7 +135,9 @@ async fn connection(
         .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"))
         .collect();
     lines.push("Connection: close");
-    server.write_all((lines.join("\r\n") + "\r\n\r\n").as_bytes()).await?;
+    server
+        .write_all((lines.join("\r\n") + "\r\n\r\n").as_bytes())
+        .await?;
     server.write_all(&head[end..]).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, process::Command};
 
-use super::{Vm, process::{checkout, script}};
+use super::{
+    Vm,
+    process::{checkout, script},
+};
 
 /// A registry that can be stopped and come back with its data; gone when dropped.
 pub struct Registry {
@@ -36,12 +39,22 @@ impl Registry {
     /// Starts it again at the same port.
     pub fn resume(&mut self) {
         let address = script("registry", ["start".as_ref(), self.dir.as_os_str()]);
-        self.port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+        self.port = address
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .expect("a port");
     }
 
     /// Pushes the tiny base image through an engine, and returns its reference.
     pub fn tiny_base(&self, vm: &Vm) -> String {
-        script("base-image", ["tiny".as_ref(), self.host().as_ref(), vm.socket().as_os_str()])
+        script(
+            "base-image",
+            [
+                "tiny".as_ref(),
+                self.host().as_ref(),
+                vm.socket().as_os_str(),
+            ],
+        )
     }
 
     /// Tags of a repository.
@@ -79,7 +92,13 @@ impl Registry {
     pub fn lose_blobs(&self, bytes: u64) {
         let status = Command::new("find")
             .arg(self.dir.join("data"))
-            .args(["-path", "*/blobs/*/data", "-size", &format!("+{bytes}c"), "-delete"])
+            .args([
+                "-path",
+                "*/blobs/*/data",
+                "-size",
+                &format!("+{bytes}c"),
+                "-delete",
+            ])
             .status()
             .expect("find");
         assert!(status.success());

@@ -18,7 +18,10 @@ impl Vm {
 
     /// An empty engine with the classic image store.
     pub fn start_classic(dir: PathBuf) -> Self {
-        script("vm", ["start".as_ref(), "--classic".as_ref(), dir.as_os_str()]);
+        script(
+            "vm",
+            ["start".as_ref(), "--classic".as_ref(), dir.as_os_str()],
+        );
         Self { dir }
     }
 

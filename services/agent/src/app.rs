@@ -1,6 +1,11 @@
 //! The agent put together: `build` checks the node and binds, `run` owns the tasks.
 
-use std::{net::SocketAddr, path::Path, sync::{Arc, atomic::Ordering}, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use hearth_api::v1::{ImageStore, NodeInfo, agent_service_server::AgentServiceServer};
@@ -13,8 +18,8 @@ use crate::{
     attempt::Attempts,
     metrics::AgentMetrics,
     parties::{
-        ControlPlaneClient, Devcontainer as _, DevcontainerCli, DockerEngine, Engine as _, EngineInfo,
-        GitCli, OciRegistry, Parties,
+        ControlPlaneClient, Devcontainer as _, DevcontainerCli, DockerEngine, Engine as _,
+        EngineInfo, GitCli, OciRegistry, Parties,
     },
     pipeline::NodeFacts,
     registration::Registration,
@@ -52,10 +57,9 @@ impl App {
             settings.devcontainer_cli.clone(),
             settings.docker_host.clone(),
         );
-        let cli_version = cli
-            .version()
-            .await
-            .map_err(|failure| anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}"))?;
+        let cli_version = cli.version().await.map_err(|failure| {
+            anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}")
+        })?;
         let listener = settings.listening.bind(settings.listen).await?;
         let metrics = Metrics::default();
         let admin = Admin::bind(settings.admin_listen, metrics.clone()).await?;

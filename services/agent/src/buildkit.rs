@@ -189,7 +189,12 @@ impl Progress {
         } else {
             Status::Done
         };
-        self.end(&vertex.digest, status, time(vertex.completed.as_ref()), told);
+        self.end(
+            &vertex.digest,
+            status,
+            time(vertex.completed.as_ref()),
+            told,
+        );
     }
 
     fn end(&mut self, digest: &str, status: Status, at: Option<Timestamp>, told: &mut Vec<Told>) {
@@ -250,7 +255,10 @@ fn output(number: u32, line: &[u8]) -> Told {
 fn seconds_between(from: &Timestamp, to: &Timestamp) -> f64 {
     let whole = to.seconds - from.seconds;
     let rest = f64::from(to.nanos - from.nanos) / 1e9;
-    #[expect(clippy::cast_precision_loss, reason = "a build does not take 2^52 seconds")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a build does not take 2^52 seconds"
+    )]
     let whole = whole as f64;
     (whole + rest).max(0.0)
 }
@@ -290,9 +298,18 @@ mod tests {
     #[test]
     fn a_recorded_build_with_an_imported_cache_is_counted_as_buildkit_tells_it() {
         let (mut progress, told) = follow(include_str!("../tests/buildkit/imported.txt"));
-        assert_eq!(progress.counts(), Counts { total: 12, reused: 4 });
+        assert_eq!(
+            progress.counts(),
+            Counts {
+                total: 12,
+                reused: 4
+            }
+        );
         assert_eq!(progress.close(), []);
-        assert_eq!((count(&told, Status::Started), count(&told, Status::Cached)), (12, 4));
+        assert_eq!(
+            (count(&told, Status::Started), count(&told, Status::Cached)),
+            (12, 4)
+        );
         assert_eq!(count(&told, Status::Done), 8);
         let feature = told.iter().any(|told| {
             matches!(told, Told::Output(line) if line.starts_with('#') && line.contains("Feature       : Hello"))
@@ -336,16 +353,29 @@ mod tests {
             r#"{"vertexes":[{"digest":"a","name":"[1/2] RUN a","started":"2026-01-01T00:00:00Z","#,
             r#""completed":"2026-01-01T00:00:01.5Z","error":"exit code: 1"}]}"#,
         ));
-        let Some(Told::Step(failed)) = told.last() else { panic!("{told:?}") };
+        let Some(Told::Step(failed)) = told.last() else {
+            panic!("{told:?}")
+        };
         assert_eq!((failed.status, failed.seconds), (Status::Failed, 1.5));
         assert!(told.contains(&Told::Output("#1 no newline".into())));
-        assert!(matches!(progress.close().as_slice(), [Told::Step(step)] if step.status == Status::Canceled));
-        assert_eq!(progress.counts(), Counts { total: 1, reused: 0 });
+        assert!(
+            matches!(progress.close().as_slice(), [Told::Step(step)] if step.status == Status::Canceled)
+        );
+        assert_eq!(
+            progress.counts(),
+            Counts {
+                total: 1,
+                reused: 0
+            }
+        );
     }
 
     #[test]
     fn what_only_looks_like_a_document_is_text() {
         let (_, told) = follow("{broken}\ntext\n");
-        assert_eq!(told, [Told::Output("{broken}".into()), Told::Output("text".into())]);
+        assert_eq!(
+            told,
+            [Told::Output("{broken}".into()), Told::Output("text".into())]
+        );
     }
 }

@@ -81,7 +81,9 @@ impl DevcontainerConfig {
         }
         let size = real.metadata().map_err(|e| invalid(e.to_string()))?.len();
         if size > MAX_BYTES {
-            return Err(invalid(format!("has {size} bytes; at most {MAX_BYTES} are read")));
+            return Err(invalid(format!(
+                "has {size} bytes; at most {MAX_BYTES} are read"
+            )));
         }
         let text = std::fs::read_to_string(&real).map_err(|e| invalid(e.to_string()))?;
         let value: Value =
@@ -138,7 +140,9 @@ mod tests {
             ".devcontainer/devcontainer.json",
             "{ // why\n \"build\": {\"dockerfile\": \"Dockerfile\",}, /* x */ \"remoteUser\": \"dev\",\n}",
         )]);
-        let config = DevcontainerConfig::find(clone.path(), None).unwrap().unwrap();
+        let config = DevcontainerConfig::find(clone.path(), None)
+            .unwrap()
+            .unwrap();
         assert_eq!(config.image_source(), Some(ImageSource::Dockerfile));
         assert_eq!(config.text("remoteUser"), Some("dev"));
     }
@@ -147,12 +151,22 @@ mod tests {
     fn a_named_config_is_a_folder_and_must_exist() {
         let clone = clone_with(&[(".devcontainer/gpu/devcontainer.json", "{\"image\": \"x\"}")]);
         let name = "gpu".parse().unwrap();
-        let config = DevcontainerConfig::find(clone.path(), Some(&name)).unwrap().unwrap();
+        let config = DevcontainerConfig::find(clone.path(), Some(&name))
+            .unwrap()
+            .unwrap();
         assert_eq!(config.image_source(), Some(ImageSource::Image));
-        assert!(DevcontainerConfig::find(clone.path(), None).unwrap().is_none());
+        assert!(
+            DevcontainerConfig::find(clone.path(), None)
+                .unwrap()
+                .is_none()
+        );
         let missing = "cpu".parse().unwrap();
         let error = DevcontainerConfig::find(clone.path(), Some(&missing)).unwrap_err();
-        assert!(error.to_string().contains(".devcontainer/cpu/devcontainer.json"));
+        assert!(
+            error
+                .to_string()
+                .contains(".devcontainer/cpu/devcontainer.json")
+        );
     }
 
     #[test]
@@ -160,7 +174,10 @@ mod tests {
         for text in ["", "[]", "{\"image\": }"] {
             let clone = clone_with(&[(".devcontainer.json", text)]);
             let error = DevcontainerConfig::find(clone.path(), None).unwrap_err();
-            assert!(error.to_string().starts_with(".devcontainer.json: "), "{error}");
+            assert!(
+                error.to_string().starts_with(".devcontainer.json: "),
+                "{error}"
+            );
         }
     }
 

@@ -36,9 +36,21 @@ impl AgentMetrics {
             ready_seconds: Histogram::new(exponential_buckets(0.25, 2.0, 14)),
         };
         metrics.register(|registry| {
-            registry.register("agent_attempts", "Attempts by how they ended", this.attempts.clone());
-            registry.register("agent_cache_results", "Cache results of attempts", this.cache.clone());
-            registry.register("agent_pushes", "Background pushes by outcome", this.pushes.clone());
+            registry.register(
+                "agent_attempts",
+                "Attempts by how they ended",
+                this.attempts.clone(),
+            );
+            registry.register(
+                "agent_cache_results",
+                "Cache results of attempts",
+                this.cache.clone(),
+            );
+            registry.register(
+                "agent_pushes",
+                "Background pushes by outcome",
+                this.pushes.clone(),
+            );
             registry.register(
                 "agent_ready_seconds",
                 "Seconds from the start of an attempt until its workspace was ready",
@@ -61,12 +73,16 @@ impl AgentMetrics {
             },
             Kind::Cache(report) => {
                 self.cache
-                    .get_or_create(&Label { outcome: result_name(report.result()) })
+                    .get_or_create(&Label {
+                        outcome: result_name(report.result()),
+                    })
                     .inc();
             }
             Kind::Push(report) => {
                 self.pushes
-                    .get_or_create(&Label { outcome: outcome_name(report.outcome()) })
+                    .get_or_create(&Label {
+                        outcome: outcome_name(report.outcome()),
+                    })
                     .inc();
             }
             _ => {}

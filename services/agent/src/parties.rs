@@ -8,7 +8,11 @@ mod docker;
 mod git;
 mod registry;
 
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use hearth_api::v1;
@@ -98,15 +102,34 @@ pub trait Engine: Send + Sync {
     /// An image, if the engine has it.
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure>;
     /// A file out of an image, without running anything. `None` when it is not there.
-    async fn file_of_image(&self, image: &str, path: &str) -> Result<Option<Vec<u8>>, EngineFailure>;
+    async fn file_of_image(
+        &self,
+        image: &str,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, EngineFailure>;
     /// A file out of a container. `None` when it is not there.
-    async fn file_of_container(&self, container: &str, path: &str) -> Result<Option<Vec<u8>>, EngineFailure>;
+    async fn file_of_container(
+        &self,
+        container: &str,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, EngineFailure>;
     /// Gives an image another name.
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure>;
     /// Fetches an image.
-    async fn pull(&self, image: &str, login: Option<&RegistryLogin>, progress: OnTransfer<'_>) -> Result<Transfer, TransferError>;
+    async fn pull(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+        progress: OnTransfer<'_>,
+    ) -> Result<Transfer, TransferError>;
     /// Pushes an image.
-    async fn push(&self, repository: &str, tag: &str, login: Option<&RegistryLogin>, progress: OnTransfer<'_>) -> Result<Transfer, TransferError>;
+    async fn push(
+        &self,
+        repository: &str,
+        tag: &str,
+        login: Option<&RegistryLogin>,
+        progress: OnTransfer<'_>,
+    ) -> Result<Transfer, TransferError>;
 }
 
 /// What is to be cloned, and where to.
@@ -136,9 +159,19 @@ pub enum CloneFailure {
 #[async_trait]
 pub trait Git: Send + Sync {
     /// Clones and returns the full hash of the commit that was checked out.
-    async fn clone_repository(&self, request: &CloneRequest<'_>, on_line: OnLine<'_>) -> Result<String, CloneFailure>;
+    async fn clone_repository(
+        &self,
+        request: &CloneRequest<'_>,
+        on_line: OnLine<'_>,
+    ) -> Result<String, CloneFailure>;
     /// Checks `commit` of the clone out again, into another folder, whatever happened to the clone's files since.
-    async fn export(&self, clone: &Path, commit: &str, into: &Path, scratch: &Path) -> Result<(), ChildFailure>;
+    async fn export(
+        &self,
+        clone: &Path,
+        commit: &str,
+        into: &Path,
+        scratch: &Path,
+    ) -> Result<(), ChildFailure>;
 }
 
 /// Where the devcontainer CLI runs.
@@ -170,6 +203,7 @@ pub struct BuildRequest<'a> {
 }
 
 /// What to start.
+#[derive(Clone, Copy)]
 pub struct UpRequest<'a> {
     /// Where.
     pub place: CliPlace<'a>,
@@ -196,20 +230,53 @@ pub trait Devcontainer: Send + Sync {
     /// Its version.
     async fn version(&self) -> Result<String, ChildFailure>;
     /// Builds an image.
-    async fn build(&self, request: &BuildRequest<'_>, on_line: OnLine<'_>) -> Result<(), ChildFailure>;
+    async fn build(
+        &self,
+        request: &BuildRequest<'_>,
+        on_line: OnLine<'_>,
+    ) -> Result<(), ChildFailure>;
     /// Starts a container and runs its hooks.
-    async fn up(&self, request: &UpRequest<'_>, on_line: OnLine<'_>) -> Result<Started, ChildFailure>;
-    /// Runs the hooks of a container that was started without them.
-    async fn run_hooks(&self, request: &UpRequest<'_>, container_id: &str, on_line: OnLine<'_>) -> Result<(), ChildFailure>;
+    async fn up(
+        &self,
+        request: &UpRequest<'_>,
+        on_line: OnLine<'_>,
+    ) -> Result<Started, ChildFailure>;
+    /// Runs the hooks of a container that was started without them; they are in its image's metadata.
+    async fn run_hooks(
+        &self,
+        request: &UpRequest<'_>,
+        container_id: &str,
+        on_line: OnLine<'_>,
+    ) -> Result<(), ChildFailure>;
 }
 
 /// Container registries.
 #[async_trait]
 pub trait Registry: Send + Sync {
     /// The digest that a reference stands for now.
-    async fn digest(&self, image: &str, login: Option<&RegistryLogin>) -> Result<Digest, RegistryError>;
+    async fn digest(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<Digest, RegistryError>;
+    /// An image's configuration as JSON.
+    async fn config(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<String, RegistryError>;
+    /// The annotations of a manifest.
+    async fn annotations(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<BTreeMap<String, String>, RegistryError>;
     /// What the registry knows of an image.
-    async fn inspect(&self, image: &str, login: Option<&RegistryLogin>) -> Result<ImageInfo, RegistryError>;
+    async fn inspect(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<ImageInfo, RegistryError>;
 }
 
 /// What the index has for a key.
@@ -230,9 +297,22 @@ pub struct IndexFailure(pub String);
 #[async_trait]
 pub trait CacheIndex: Send + Sync {
     /// Asks what there is for a key.
-    async fn resolve(&self, attempt: &v1::AttemptRef, repository: &str, manifest: &KeyManifest) -> Result<Resolution, IndexFailure>;
+    async fn resolve(
+        &self,
+        attempt: &v1::AttemptRef,
+        repository: &str,
+        manifest: &KeyManifest,
+    ) -> Result<Resolution, IndexFailure>;
     /// Enters a pushed image.
-    async fn commit(&self, attempt: &v1::AttemptRef, entry: v1::CacheEntry) -> Result<(), IndexFailure>;
+    async fn commit(
+        &self,
+        attempt: &v1::AttemptRef,
+        entry: v1::CacheEntry,
+    ) -> Result<(), IndexFailure>;
     /// Reports that an entry's image is gone.
-    async fn drop_entry(&self, attempt: &v1::AttemptRef, entry: &v1::CacheEntry) -> Result<(), IndexFailure>;
+    async fn drop_entry(
+        &self,
+        attempt: &v1::AttemptRef,
+        entry: &v1::CacheEntry,
+    ) -> Result<(), IndexFailure>;
 }

@@ -18,7 +18,9 @@ mod owner;
 mod push;
 mod run;
 
-use hearth_api::v1::{CacheSkipReason, Failure, FailureReason, PipelineStep, WorkspaceState, event::Kind};
+use hearth_api::v1::{
+    CacheSkipReason, Failure, FailureReason, PipelineStep, WorkspaceState, event::Kind,
+};
 
 use crate::{
     attempt::{Recorder, without_escapes},
@@ -81,7 +83,11 @@ pub async fn prepare(cx: &Context<'_>) -> Result<Ready, Failure> {
         Ok(Some(config)) => config,
         Ok(None) => return default_image(cx, &clone, CacheSkipReason::NoDevcontainer).await,
         Err(error @ ConfigError::NotFound(_)) => {
-            return Err(failure(FailureReason::ConfigNotFound, PipelineStep::Key, error));
+            return Err(failure(
+                FailureReason::ConfigNotFound,
+                PipelineStep::Key,
+                error,
+            ));
         }
         Err(error @ ConfigError::Invalid { .. }) => {
             let failure = failure(FailureReason::ConfigInvalid, PipelineStep::Key, error);
@@ -104,13 +110,18 @@ async fn own_devcontainer(
 ) -> Result<Ready, Failure> {
     let (devcontainer, push) = match config.image_source() {
         Some(ImageSource::Compose) => {
-            cx.recorder.note(Kind::Cache(image::skipped(CacheSkipReason::Compose)));
-            (Devcontainer::Compose, PushPlan::not_eligible("Docker Compose projects are not cached"))
+            cx.recorder
+                .note(Kind::Cache(image::skipped(CacheSkipReason::Compose)));
+            (
+                Devcontainer::Compose,
+                PushPlan::not_eligible("Docker Compose projects are not cached"),
+            )
         }
         _ => {
             let key = key::compute(cx, clone, config).await;
             let lookup = key::resolve(cx, &key).await;
-            let Image { name, report, push } = image::obtain(cx, clone, config, key, lookup).await?;
+            let Image { name, report, push } =
+                image::obtain(cx, clone, config, key, lookup).await?;
             cx.recorder.note(Kind::Cache(report));
             (Devcontainer::Image(name), push)
         }
@@ -154,7 +165,8 @@ async fn recover(cx: &Context<'_>, clone: &Clone, failure: Failure) -> Result<Re
         }),
         // What was wrong first is what helps.
         Err(second) => {
-            cx.recorder.warn(format!("the default image failed too: {}", second.message));
+            cx.recorder
+                .warn(format!("the default image failed too: {}", second.message));
             Err(failure)
         }
     }
@@ -165,7 +177,11 @@ async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
     cx.recorder
         .step(step, "checks the node", async {
             let free = cx.node.free_disk_bytes().map_err(|error| {
-                failure(FailureReason::EngineFailed, step, format!("the engine's data folder cannot be looked at: {error}"))
+                failure(
+                    FailureReason::EngineFailed,
+                    step,
+                    format!("the engine's data folder cannot be looked at: {error}"),
+                )
             })?;
             if free < cx.node.min_free_disk_bytes {
                 let message = format!(
@@ -207,7 +223,8 @@ async fn clone(cx: &Context<'_>) -> Result<Clone, Failure> {
                 .await
                 .map_err(|why| match why {
                     CloneFailure::RefNotFound(child) => {
-                        let message = format!("{url} has no branch, tag or commit {:?}", cx.job.spec.r#ref);
+                        let message =
+                            format!("{url} has no branch, tag or commit {:?}", cx.job.spec.r#ref);
                         child_failure(FailureReason::RefNotFound, step, message, child.tail)
                     }
                     CloneFailure::Failed(child) => {
@@ -215,8 +232,14 @@ async fn clone(cx: &Context<'_>) -> Result<Clone, Failure> {
                         child_failure(FailureReason::CloneFailed, step, message, child.tail)
                     }
                 })?;
-            cx.recorder.note(Kind::Cloned(hearth_api::v1::Cloned { commit: commit.clone() }));
-            Ok(Clone { volume, folder, commit })
+            cx.recorder.note(Kind::Cloned(hearth_api::v1::Cloned {
+                commit: commit.clone(),
+            }));
+            Ok(Clone {
+                volume,
+                folder,
+                commit,
+            })
         })
         .await
 }

@@ -51,8 +51,16 @@ impl AgentService for Agent {
                     "attempt begins"
                 );
                 let recorder = Recorder::new(log, metrics);
-                pipeline::run(&job, &node, &parties, &recorder, &attempts_dir, &stop, &shutdown)
-                    .await;
+                pipeline::run(
+                    &job,
+                    &node,
+                    &parties,
+                    &recorder,
+                    &attempts_dir,
+                    &stop,
+                    &shutdown,
+                )
+                .await;
             })
             .map_err(refuse)?;
         Ok(Response::new(StartAttemptResponse {}))
@@ -80,11 +88,17 @@ impl AgentService for Agent {
         let workspace_id = request.into_inner().workspace_id;
         if !pipeline::is_workspace_id(&workspace_id) {
             let mut faults = FieldFaults::default();
-            faults.add("workspace_id", "must be 1 to 63 lower-case letters, digits and dashes");
+            faults.add(
+                "workspace_id",
+                "must be 1 to 63 lower-case letters, digits and dashes",
+            );
             faults.into_result()?;
         }
         self.attempts
-            .remove(&workspace_id, self.parties.engine.remove_workspace(&workspace_id))
+            .remove(
+                &workspace_id,
+                self.parties.engine.remove_workspace(&workspace_id),
+            )
             .await
             .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
         Ok(Response::new(RemoveWorkspaceResponse {}))

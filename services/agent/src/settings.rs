@@ -14,31 +14,66 @@ use tonic::transport::Endpoint;
 #[command(version, name = "hearth-agent")]
 pub struct Settings {
     /// Address that the control plane reaches; port 0 picks a free one
-    #[arg(long, env = "HEARTH_LISTEN", default_value = "127.0.0.1:7410", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "HEARTH_LISTEN",
+        default_value = "127.0.0.1:7410",
+        value_name = "ADDRESS"
+    )]
     pub listen: SocketAddr,
     /// Address of /healthz, /readyz and /metrics
-    #[arg(long, env = "HEARTH_ADMIN_LISTEN", default_value = "127.0.0.1:7411", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "HEARTH_ADMIN_LISTEN",
+        default_value = "127.0.0.1:7411",
+        value_name = "ADDRESS"
+    )]
     pub admin_listen: SocketAddr,
     /// URL of the control plane
-    #[arg(long, env = "HEARTH_CONTROL_PLANE", default_value = "http://127.0.0.1:7400", value_name = "URL")]
+    #[arg(
+        long,
+        env = "HEARTH_CONTROL_PLANE",
+        default_value = "http://127.0.0.1:7400",
+        value_name = "URL"
+    )]
     pub control_plane: Endpoint,
     /// Name of this node, unique in the fleet: lower-case letters, digits, dashes and dots
     #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME")]
     pub node_name: String,
     /// Folder for what the agent keeps while attempts run
-    #[arg(long, env = "HEARTH_STATE_DIR", default_value = "/var/lib/hearth", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "HEARTH_STATE_DIR",
+        default_value = "/var/lib/hearth",
+        value_name = "DIR"
+    )]
     pub state_dir: PathBuf,
     /// Docker's socket
     #[arg(long, env = "HEARTH_DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_name = "URL", value_parser = docker_host)]
     pub docker_host: String,
     /// The devcontainer CLI
-    #[arg(long, env = "HEARTH_DEVCONTAINER_CLI", default_value = "devcontainer", value_name = "PROGRAM")]
+    #[arg(
+        long,
+        env = "HEARTH_DEVCONTAINER_CLI",
+        default_value = "devcontainer",
+        value_name = "PROGRAM"
+    )]
     pub devcontainer_cli: OsString,
     /// Image for repositories that have no devcontainer, or whose devcontainer fails
-    #[arg(long, env = "HEARTH_DEFAULT_IMAGE", default_value = "mcr.microsoft.com/devcontainers/base:debian", value_name = "IMAGE")]
+    #[arg(
+        long,
+        env = "HEARTH_DEFAULT_IMAGE",
+        default_value = "mcr.microsoft.com/devcontainers/base:debian",
+        value_name = "IMAGE"
+    )]
     pub default_image: String,
     /// MiB of free disk below which no attempt is begun
-    #[arg(long, env = "HEARTH_MIN_FREE_DISK_MIB", default_value = "2048", value_name = "MIB")]
+    #[arg(
+        long,
+        env = "HEARTH_MIN_FREE_DISK_MIB",
+        default_value = "2048",
+        value_name = "MIB"
+    )]
     pub min_free_disk_mib: u64,
     /// Seconds that an attempt's background push may take
     #[arg(long, env = "HEARTH_PUSH_TIMEOUT_SECONDS", default_value = "1800", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -80,19 +115,30 @@ mod tests {
         let command = Settings::command();
         command.clone().debug_assert();
         for argument in command.get_arguments() {
-            let Some(long) = argument.get_long() else { continue };
+            let Some(long) = argument.get_long() else {
+                continue;
+            };
             if matches!(long, "help" | "version") {
                 continue;
             }
             let expected = format!("HEARTH_{}", long.to_uppercase().replace('-', "_"));
-            assert_eq!(argument.get_env().and_then(|env| env.to_str()), Some(expected.as_str()));
+            assert_eq!(
+                argument.get_env().and_then(|env| env.to_str()),
+                Some(expected.as_str())
+            );
             assert!(argument.get_help().is_some(), "--{long} has no help");
         }
     }
 
     #[test]
     fn an_engine_on_another_machine_is_refused() {
-        let parsed = Settings::try_parse_from(["x", "--node-name", "n", "--docker-host", "tcp://other:2375"]);
+        let parsed = Settings::try_parse_from([
+            "x",
+            "--node-name",
+            "n",
+            "--docker-host",
+            "tcp://other:2375",
+        ]);
         assert!(parsed.unwrap_err().to_string().contains("--docker-host"));
     }
 }

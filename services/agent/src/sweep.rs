@@ -20,11 +20,19 @@ pub async fn sweep(engine: &dyn Engine, attempts_dir: &Path) -> anyhow::Result<(
     };
     for entry in entries {
         let folder = entry?.path();
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if let Some((workspace_id, attempt)) = name.rsplit_once('-')
             && !folder.join(READY_MARK).exists()
         {
-            tracing::info!(workspace.id = workspace_id, attempt, "removes what an interrupted attempt left");
+            tracing::info!(
+                workspace.id = workspace_id,
+                attempt,
+                "removes what an interrupted attempt left"
+            );
             engine.remove_workspace(workspace_id).await?;
         }
         fs::remove_dir_all(&folder)?;

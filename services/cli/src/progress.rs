@@ -77,6 +77,7 @@ impl Progress {
                 | Kind::Push(_)
                 | Kind::Container(_)
                 | Kind::Warning(_)
+                | Kind::Waiting(_)
                 | Kind::Settled(_),
             )
             | None => {}

@@ -45,6 +45,7 @@ pub(crate) fn cache_target(
         repository: reference.repository().to_owned(),
         tag: reference.tag().to_owned(),
         access: access.into(),
+        newest_digest: String::new(),
     })
 }
 

@@ -214,7 +214,13 @@ impl Record {
                 self.progress.settled_sequence = event.sequence;
             }
             // Output and progress are for whoever watches; a kind of a newer contract has nothing for this snapshot.
-            Some(Kind::Log(_) | Kind::BuildStep(_) | Kind::Transfer(_) | Kind::Warning(_))
+            Some(
+                Kind::Log(_)
+                | Kind::BuildStep(_)
+                | Kind::Transfer(_)
+                | Kind::Waiting(_)
+                | Kind::Warning(_),
+            )
             | None => {}
         }
         Ok(())

@@ -50,11 +50,9 @@ async fn resolve(plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
         key_manifest: manifest.canonical_json(),
     };
     let response = plane.cache().await.resolve_cache(request).await;
-    response
-        .expect("an answer")
-        .into_inner()
-        .decision
-        .expect("a decision")
+    let mut decisions = response.expect("an answer").into_inner();
+    let message = decisions.message().await.expect("no failure");
+    message.expect("a message").decision.expect("a decision")
 }
 
 async fn commit(plane: &Plane, id: &str, number: u32, entry: CacheEntry) -> Result<(), Status> {
@@ -83,7 +81,7 @@ async fn drop_entry(plane: &Plane, id: &str, entry: &CacheEntry) {
 fn reasons(decision: Decision) -> Vec<String> {
     match decision {
         Decision::Build(build) => build.reasons,
-        Decision::Hit(entry) => panic!("{entry:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -108,10 +106,11 @@ async fn what_one_node_commits_another_finds() {
         .expect("a commit");
     match resolve(&plane, &two, &old).await {
         Decision::Hit(mut hit) => {
-            assert!(hit.create_time.take().is_some());
+            assert!(hit.create_time.take().is_some() && hit.last_use_time.take().is_some());
+            assert_eq!(std::mem::take(&mut hit.writer), one);
             assert_eq!(hit, committed);
         }
-        Decision::Build(build) => panic!("{build:?}"),
+        other => panic!("{other:?}"),
     }
     let changed = reasons(resolve(&plane, &two, &new).await);
     assert_eq!(

@@ -54,32 +54,34 @@ impl fmt::Display for CacheKey {
     }
 }
 
-/// Kinds of inputs of an image.
+/// Kinds of inputs of an image, in the order of their names, which is the order that they are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Input {
+    /// A base image; the value is the digest that its name resolved to.
+    BaseImage,
+    /// A build argument.
+    BuildArg,
     /// A property of the configuration that shapes the image.
     Config,
     /// A Dockerfile.
     Dockerfile,
-    /// A file that a build can see.
-    File,
-    /// A build argument.
-    BuildArg,
-    /// A base image; the value is the digest that its name resolved to.
-    BaseImage,
     /// A feature, local or from a registry.
     Feature,
+    /// A file that a build can see.
+    File,
     /// `os/architecture`.
     Platform,
-    /// A tool whose version changes the image.
-    Tool,
     /// Something outside the repository that cannot be pinned down.
     Remote,
+    /// A tool whose version changes the image.
+    Tool,
 }
 
-/// Every input of an image with its own digest or value. Its canonical form is JSON without white space and
-/// with sorted keys; the SHA-256 of those bytes is the key:
+/// Every input of an image with its own digest or value. Its canonical form is JSON without white space: the version,
+/// then the inputs, kinds and names in the order of their UTF-8 bytes, kinds without inputs left out. In strings, `"`,
+/// `\` and control characters are escaped (`\b \t \n \f \r`, else `\u00xx` in lower case), nothing else. The SHA-256 of
+/// those bytes is the key:
 ///
 /// ```text
 /// {"version":"k1","inputs":{"<kind>":{"<name>":"<digest or value>"}}}
@@ -144,8 +146,26 @@ mod tests {
         );
         assert_eq!(
             manifest.key().as_str(),
-            format!("k1:{}", sha256_hex(manifest.canonical_json()))
+            "k1:df5a403c24b11391d0a50abed56bc43bdc80584af2c7450c381480a3ac9e9cfa"
         );
+    }
+
+    #[test]
+    fn kinds_are_written_in_the_order_of_their_names() {
+        let kinds = [
+            Input::BaseImage,
+            Input::BuildArg,
+            Input::Config,
+            Input::Dockerfile,
+            Input::Feature,
+            Input::File,
+            Input::Platform,
+            Input::Remote,
+            Input::Tool,
+        ];
+        let name = |kind: &Input| serde_json::to_string(kind).unwrap();
+        assert!(kinds.is_sorted());
+        assert!(kinds.is_sorted_by_key(name));
     }
 
     #[test]

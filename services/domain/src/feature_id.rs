@@ -41,7 +41,11 @@ impl FeatureId {
         let lower = id.to_lowercase();
         let last = lower.rsplit('/').next().unwrap_or_default();
         let pinned = last.contains([':', '@']);
-        Self::Oci(if pinned { lower } else { format!("{lower}:latest") })
+        Self::Oci(if pinned {
+            lower
+        } else {
+            format!("{lower}:latest")
+        })
     }
 }
 
@@ -62,7 +66,10 @@ mod tests {
         for (id, expected) in [
             ("./here", FeatureId::Local("./here".to_owned())),
             ("../there", FeatureId::Local("../there".to_owned())),
-            ("https://x/devcontainer-feature-a.tgz", FeatureId::Tarball("https://x/devcontainer-feature-a.tgz".to_owned())),
+            (
+                "https://x/devcontainer-feature-a.tgz",
+                FeatureId::Tarball("https://x/devcontainer-feature-a.tgz".to_owned()),
+            ),
             ("ghcr.io/Owner/repo/Go:1", oci("ghcr.io/owner/repo/go:1")),
             ("localhost:5000/a/b", oci("localhost:5000/a/b:latest")),
             ("ghcr.io/a/b@sha256:00", oci("ghcr.io/a/b@sha256:00")),

@@ -60,7 +60,11 @@ impl Ignore {
                 return Err(error());
             }
             let test = Test::of(&pattern).ok_or_else(error)?;
-            patterns.push(Pattern { text: pattern, takes_back, test });
+            patterns.push(Pattern {
+                text: pattern,
+                takes_back,
+                test,
+            });
         }
         Ok(Self { patterns })
     }
@@ -87,10 +91,14 @@ impl Ignore {
     /// Whether something below an excluded folder may be taken back.
     pub fn may_take_back_below(&self, folder: &str) -> bool {
         let below = format!("{folder}/");
-        self.patterns.iter().filter(|pattern| pattern.takes_back).any(|pattern| {
-            let plain = pattern.text.trim_end_matches("/**").trim_end_matches("/*");
-            plain.contains(['*', '[', ']', '?', '^', '\\']) || format!("{plain}/").starts_with(&below)
-        })
+        self.patterns
+            .iter()
+            .filter(|pattern| pattern.takes_back)
+            .any(|pattern| {
+                let plain = pattern.text.trim_end_matches("/**").trim_end_matches("/*");
+                plain.contains(['*', '[', ']', '?', '^', '\\'])
+                    || format!("{plain}/").starts_with(&below)
+            })
     }
 }
 
@@ -174,9 +182,17 @@ impl Test {
 /// Inside brackets, Go and this expression engine disagree on some characters.
 fn ambiguous_class(pattern: &str) -> bool {
     pattern.split('[').skip(1).enumerate().any(|(at, rest)| {
-        let unclosed_before = at > 0 && !pattern.split('[').nth(at).is_some_and(|before| before.contains(']'));
+        let unclosed_before = at > 0
+            && !pattern
+                .split('[')
+                .nth(at)
+                .is_some_and(|before| before.contains(']'));
         let class = rest.split(']').next().unwrap_or_default();
-        unclosed_before || class.contains("&&") || class.contains("--") || class.contains("~~") || !rest.contains(']')
+        unclosed_before
+            || class.contains("&&")
+            || class.contains("--")
+            || class.contains("~~")
+            || !rest.contains(']')
     })
 }
 
@@ -200,5 +216,96 @@ fn clean(path: &str) -> String {
         (false, true) => String::new(),
         (false, false) if joined.is_empty() => ".".to_owned(),
         (false, false) => joined,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks as a walk does, from the top downwards.
+    fn excluded(ignore: &Ignore, path: &str) -> bool {
+        let ends = path
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .chain([path.len()]);
+        let mut folder = None;
+        let mut excluded = false;
+        for end in ends {
+            let (out, matches) = ignore.excludes(&path[..end], folder.as_ref());
+            excluded = out;
+            folder = Some(matches);
+        }
+        excluded
+    }
+
+    #[test]
+    fn patterns_match_as_docker_s_do() {
+        for (patterns, path, expected) in [
+            ("**", "file", true),
+            ("**", "dir/file", true),
+            ("**/", "dir/file", true),
+            ("dir/**", "dir/file", true),
+            ("dir/**", "dir/dir2/file", true),
+            ("dir/**", "other/dir/file", false),
+            ("**/dir2/*", "dir/dir2/file", true),
+            ("**/dir2/**", "dir/dir2/dir2/file", true),
+            ("**/file", "file", true),
+            ("**/file", "a/b/file", true),
+            ("**file", "a/xfile", true),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b", true),
+            ("*.txt", "dir/file.txt", false),
+            ("**/*.txt", "dir/file.txt", true),
+            ("dir", "dir/a/b", true),
+            ("/dir/", "dir/a", true),
+            ("./dir/../dir", "dir", true),
+            ("dir", "dirx", false),
+            ("a?c", "abc", true),
+            ("a?c", "a/c", false),
+            ("a[b-d]e", "ace", true),
+            ("a[^b]e", "abe", false),
+            ("a.b", "axb", false),
+            ("a$b(c|d)+{e}", "a$b(c|d)+{e}", true),
+            ("a\\*b", "a*b", true),
+            ("a\\*b", "axb", false),
+            ("# a", "a", false),
+            ("  a  ", "a", true),
+            ("a\n!a", "a", false),
+            ("!a\na", "a", true),
+            ("*\n!a", "a", false),
+            ("*\n!a/b", "a/b", false),
+            ("*\n!a/b", "a/c", true),
+            ("a\n! a/b", "a/b", false),
+            ("a\n!a/b\na/b/c", "a/b/c", true),
+            ("a\n!a/b\na/b/c", "a/b/d", false),
+            // A pattern that takes a folder back before anything left it out is not asked again below it.
+            ("a/b\n!a", "a/b", true),
+        ] {
+            let ignore = Ignore::parse(patterns).unwrap();
+            assert_eq!(excluded(&ignore, path), expected, "{patterns:?} {path}");
+        }
+    }
+
+    #[test]
+    fn what_go_and_this_engine_may_read_differently_is_refused() {
+        for patterns in ["!", "a[", "a[b", "[a&&b]", "[[a]]", "a\\"] {
+            assert!(Ignore::parse(patterns).is_err(), "{patterns}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_entered_when_something_in_it_may_be_taken_back() {
+        let ignore = Ignore::parse("*\n!a/b/c\n!d/**").unwrap();
+        for (folder, expected) in [
+            ("a", true),
+            ("a/b", true),
+            ("a/x", false),
+            ("d", true),
+            ("e", false),
+        ] {
+            assert_eq!(ignore.may_take_back_below(folder), expected, "{folder}");
+        }
+        assert!(Ignore::parse("*\n!**/x").unwrap().may_take_back_below("e"));
     }
 }

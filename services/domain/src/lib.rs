@@ -16,7 +16,9 @@ pub use cache_key::{CacheKey, Input, KeyManifest, KeyParseError};
 pub use cache_reference::{CacheReference, CacheRegistry, NotCacheable, RegistryParseError};
 pub use config_name::{ConfigName, ConfigNameError};
 pub use digest::{Digest, DigestError, sha256_hex};
-pub use dockerfile::{BuildOptions, BuildPlan, ContextSource, DockerfileError, ImageFacts, plan, plan_blindly};
+pub use dockerfile::{
+    BuildOptions, BuildPlan, ContextSource, DockerfileError, ImageFacts, plan, plan_blindly,
+};
 pub use feature_id::FeatureId;
 pub use glob::matches as glob_matches;
 pub use ignore::{FolderMatches, Ignore, IgnoreError};

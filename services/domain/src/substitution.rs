@@ -12,7 +12,10 @@ use serde_json::Value;
 pub fn substitute_local_env(value: &Value, environment: &BTreeMap<String, String>) -> Value {
     match value {
         Value::String(text) => Value::String(in_text(text, environment)),
-        Value::Array(items) => items.iter().map(|item| substitute_local_env(item, environment)).collect(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| substitute_local_env(item, environment))
+            .collect(),
         Value::Object(properties) => properties
             .iter()
             .map(|(name, value)| (name.clone(), substitute_local_env(value, environment)))
@@ -25,7 +28,9 @@ fn in_text(text: &str, environment: &BTreeMap<String, String>) -> String {
     let mut result = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
-        let Some(length) = rest[start..].find('}') else { break };
+        let Some(length) = rest[start..].find('}') else {
+            break;
+        };
         let (before, from) = rest.split_at(start);
         let (variable, after) = from.split_at(length + 1);
         result.push_str(before);
@@ -46,7 +51,12 @@ fn local_env(variable: &str, environment: &BTreeMap<String, String>) -> Option<S
     let name = parts.next()?;
     // The CLI takes the text up to the next colon for the default and drops what follows.
     let default = parts.next().unwrap_or_default();
-    Some(environment.get(name).map_or(default, String::as_str).to_owned())
+    Some(
+        environment
+            .get(name)
+            .map_or(default, String::as_str)
+            .to_owned(),
+    )
 }
 
 /// JSON without white space and with sorted keys: equal values have equal texts.
@@ -54,8 +64,14 @@ pub fn canonical_json(value: &Value) -> String {
     fn sorted(value: &Value) -> Value {
         match value {
             Value::Object(properties) => {
-                let properties: BTreeMap<_, _> = properties.iter().map(|(name, value)| (name, sorted(value))).collect();
-                properties.into_iter().map(|(name, value)| (name.clone(), value)).collect()
+                let properties: BTreeMap<_, _> = properties
+                    .iter()
+                    .map(|(name, value)| (name, sorted(value)))
+                    .collect();
+                properties
+                    .into_iter()
+                    .map(|(name, value)| (name.clone(), value))
+                    .collect()
             }
             Value::Array(items) => items.iter().map(sorted).collect(),
             other => other.clone(),
@@ -83,12 +99,18 @@ mod tests {
             ("${containerEnv:PATH}", "${containerEnv:PATH}"),
             ("$HOME ${", "$HOME ${"),
         ] {
-            assert_eq!(substitute_local_env(&json!([text]), &environment), json!([expected]));
+            assert_eq!(
+                substitute_local_env(&json!([text]), &environment),
+                json!([expected])
+            );
         }
     }
 
     #[test]
     fn the_order_of_properties_does_not_matter() {
-        assert_eq!(canonical_json(&json!({"b": {"d": 1, "c": [2, 1]}, "a": null})), r#"{"a":null,"b":{"c":[2,1],"d":1}}"#);
+        assert_eq!(
+            canonical_json(&json!({"b": {"d": 1, "c": [2, 1]}, "a": null})),
+            r#"{"a":null,"b":{"c":[2,1],"d":1}}"#
+        );
     }
 }

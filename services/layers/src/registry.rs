@@ -1,18 +1,20 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use hearth_domain::Digest;
+use hearth_domain::{Digest, DigestError};
 use oci_client::{
-    Client, Reference, RegistryOperation,
+    Client, Reference,
     client::{ClientConfig, ClientProtocol},
     errors::{OciDistributionError, OciErrorCode},
-    manifest::{ImageIndexEntry, OciManifest},
+    manifest::{ImageIndexEntry, OciImageManifest, OciManifest},
     secrets::RegistryAuth,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// A registry that does not answer must not hold up a workspace: beyond this a question counts as unanswered.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Configurations have some KiB.
+const MAX_CONFIG: i64 = 4 * 1024 * 1024;
 
 /// User and password for one registry.
 #[derive(Clone, Debug)]
@@ -30,9 +32,7 @@ pub struct RegistryLogin {
 pub struct ImageInfo {
     /// Digest of the manifest, or of the index when the reference names one.
     pub digest: Digest,
-    /// Compressed bytes of each layer, by the layer's digest.
-    pub layers: BTreeMap<String, u64>,
-    /// Bytes of manifest, configuration and layers together, as stored.
+    /// Compressed bytes of configuration and layers together, as stored.
     pub bytes: u64,
 }
 
@@ -82,52 +82,73 @@ impl RegistryClient {
         let digest = bounded(image, client.fetch_manifest_digest(&reference, &auth)).await?;
         digest
             .parse()
-            .map_err(|error: hearth_domain::DigestError| RegistryError::Protocol(error.to_string()))
+            .map_err(|error: DigestError| RegistryError::Protocol(error.to_string()))
     }
 
     /// What the registry knows of `image`, for the client's platform.
     pub async fn inspect(&self, image: &str) -> Result<ImageInfo, RegistryError> {
+        let (manifest, digest) = self.manifest(image).await?;
+        let size = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
+        let layers: u64 = manifest.layers.iter().map(|layer| size(layer.size)).sum();
+        Ok(ImageInfo {
+            digest: digest
+                .parse()
+                .map_err(|error: DigestError| RegistryError::Protocol(error.to_string()))?,
+            bytes: layers + size(manifest.config.size),
+        })
+    }
+
+    /// The configuration of `image` as JSON (OCI image spec, "OCI Image Configuration"), for the client's platform.
+    pub async fn config(&self, image: &str) -> Result<String, RegistryError> {
+        let (manifest, _) = self.manifest(image).await?;
+        if manifest.config.size > MAX_CONFIG {
+            return Err(RegistryError::Protocol(format!(
+                "the configuration of {image} has {} bytes",
+                manifest.config.size
+            )));
+        }
+        let reference = parse(image)?;
+        let mut config = Vec::new();
+        let client = self.client(&reference);
+        bounded(
+            image,
+            client.pull_blob(&reference, &manifest.config, &mut config),
+        )
+        .await?;
+        String::from_utf8(config).map_err(|error| RegistryError::Protocol(error.to_string()))
+    }
+
+    /// The annotations of the manifest of `image`.
+    pub async fn annotations(
+        &self,
+        image: &str,
+    ) -> Result<BTreeMap<String, String>, RegistryError> {
+        let (manifest, _) = self.manifest(image).await?;
+        Ok(manifest.annotations.unwrap_or_default())
+    }
+
+    /// The manifest of `image` for the client's platform, and the digest of what its name stands for.
+    async fn manifest(&self, image: &str) -> Result<(OciImageManifest, String), RegistryError> {
         let reference = parse(image)?;
         let client = self.client(&reference);
         let auth = self.auth(&reference);
-        bounded(
-            image,
-            client.auth(&reference, &auth, RegistryOperation::Pull),
-        )
-        .await?;
-        let (mut manifest, top_digest) =
-            bounded(image, client.pull_manifest(&reference, &auth)).await?;
-        if let OciManifest::ImageIndex(index) = &manifest {
-            let entry = index
-                .manifests
-                .iter()
-                .find(|entry| self.is_ours(entry))
-                .ok_or_else(|| RegistryError::NotFound(format!("{image} for {}", self.platform)))?;
-            let image_reference = reference.clone_with_digest(entry.digest.clone());
-            manifest = bounded(image, client.pull_manifest(&image_reference, &auth))
-                .await?
-                .0;
-        }
-        let OciManifest::Image(manifest) = manifest else {
-            return Err(RegistryError::Protocol(format!(
-                "{image} is an index of indexes"
-            )));
+        let (manifest, digest) = bounded(image, client.pull_manifest(&reference, &auth)).await?;
+        let index = match manifest {
+            OciManifest::Image(manifest) => return Ok((manifest, digest)),
+            OciManifest::ImageIndex(index) => index,
         };
-        let size = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
-        let layers: BTreeMap<String, u64> = manifest
-            .layers
+        let entry = index
+            .manifests
             .iter()
-            .map(|layer| (layer.digest.clone(), size(layer.size)))
-            .collect();
-        Ok(ImageInfo {
-            digest: top_digest
-                .parse()
-                .map_err(|error: hearth_domain::DigestError| {
-                    RegistryError::Protocol(error.to_string())
-                })?,
-            bytes: layers.values().sum::<u64>() + size(manifest.config.size),
-            layers,
-        })
+            .find(|entry| self.is_ours(entry))
+            .ok_or_else(|| RegistryError::NotFound(format!("{image} for {}", self.platform)))?;
+        let reference = reference.clone_with_digest(entry.digest.clone());
+        match bounded(image, client.pull_manifest(&reference, &auth)).await? {
+            (OciManifest::Image(manifest), _) => Ok((manifest, digest)),
+            (OciManifest::ImageIndex(_), _) => Err(RegistryError::Protocol(format!(
+                "{image} is an index of indexes"
+            ))),
+        }
     }
 
     fn is_ours(&self, entry: &ImageIndexEntry) -> bool {

@@ -182,7 +182,9 @@ mod tests {
         let line = "x".repeat(1023) + "\n";
         let chunk = line.repeat(32);
         for number in 0..1000 {
-            log.append(Kind::Cloned(Cloned { commit: number.to_string() }));
+            log.append(Kind::Cloned(Cloned {
+                commit: number.to_string(),
+            }));
             output(&log, &chunk);
         }
         log.append(Kind::Settled(Settled {}));

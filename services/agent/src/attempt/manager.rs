@@ -165,7 +165,10 @@ mod tests {
             tokio::task::yield_now().await;
         }
         attempts.remove("ws", async {}).await;
-        assert_eq!((most.load(Ordering::SeqCst), running.load(Ordering::SeqCst)), (1, 0));
+        assert_eq!(
+            (most.load(Ordering::SeqCst), running.load(Ordering::SeqCst)),
+            (1, 0)
+        );
     }
 
     #[tokio::test]
@@ -190,7 +193,12 @@ mod tests {
         let attempts = attempts();
         attempts.start("ws", 1, until_stopped).unwrap();
         let log = attempts.log("ws", 1).unwrap();
-        assert!(attempts.tasks.stop(std::time::Duration::from_secs(10)).await);
+        assert!(
+            attempts
+                .tasks
+                .stop(std::time::Duration::from_secs(10))
+                .await
+        );
         assert!(log.is_settled());
         assert_eq!(
             attempts.start("other", 1, until_stopped),

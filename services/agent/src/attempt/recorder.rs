@@ -269,7 +269,10 @@ mod tests {
 
     #[test]
     fn escapes_do_not_reach_the_log() {
-        assert_eq!(without_escapes("\u{1b}[1m\u{1b}[31mred\u{1b}[0m\tx\u{7}\r"), "red\tx");
+        assert_eq!(
+            without_escapes("\u{1b}[1m\u{1b}[31mred\u{1b}[0m\tx\u{7}\r"),
+            "red\tx"
+        );
         assert_eq!(without_escapes("\u{1b}]0;title\u{7}"), "0;title");
     }
 
@@ -284,8 +287,18 @@ mod tests {
         );
         assert!(futures_util::FutureExt::now_or_never(step).is_none());
         recorder.settle();
-        let kinds: Vec<_> = log.after(0, 0).events.into_iter().filter_map(|e| e.kind).collect();
-        let [Kind::StepStarted(_), Kind::StepFinished(end), Kind::Settled(_)] = kinds.as_slice() else {
+        let kinds: Vec<_> = log
+            .after(0, 0)
+            .events
+            .into_iter()
+            .filter_map(|e| e.kind)
+            .collect();
+        let [
+            Kind::StepStarted(_),
+            Kind::StepFinished(end),
+            Kind::Settled(_),
+        ] = kinds.as_slice()
+        else {
             panic!("{kinds:?}")
         };
         assert!(!end.succeeded);

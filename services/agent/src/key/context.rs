@@ -1,15 +1,12 @@
 //! The files of a build context that a build can see.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use hearth_domain::{ContextSource, FolderMatches, Ignore, glob_matches};
 
 use super::{
     error::KeyError,
-    git,
+    git, ignores,
     place::Place,
     tree::{self, Found, Kind, Limits},
 };
@@ -29,52 +26,37 @@ pub(super) fn see(
     limits: Limits,
 ) -> Result<Seen, KeyError> {
     let mut careful = Vec::new();
-    let ignores = ignore_files(&context.full, dockerfile, &mut careful)?;
-    let mut walk = Walk { clone, context, ignores: &ignores, sources, limits, found: Vec::new(), link: None, git: false };
+    let ignores = ignores::read(&context.full, dockerfile, &mut careful)?;
+    let mut walk = Walk {
+        clone,
+        context,
+        ignores: &ignores,
+        sources,
+        limits,
+        found: Vec::new(),
+        link: None,
+        git: false,
+    };
     walk.root()?;
     if let Some(link) = walk.link.take() {
         careful.push(format!(
             "The whole build context counts: the Dockerfile copies through the link {link}."
         ));
         let all = BTreeSet::from([ContextSource::all()]);
-        let mut walk = Walk { clone, context, ignores: &ignores, sources: &all, limits, found: Vec::new(), link: None, git: false };
+        let mut walk = Walk {
+            clone,
+            context,
+            ignores: &ignores,
+            sources: &all,
+            limits,
+            found: Vec::new(),
+            link: None,
+            git: false,
+        };
         walk.root()?;
         return Ok(walk.seen(careful));
     }
     Ok(walk.seen(careful))
-}
-
-/// The ignore files that may hold. A file is left out when all of them leave it out.
-///
-/// BuildKit takes `<Dockerfile>.dockerignore` instead of the context's `.dockerignore`. But the devcontainer CLI builds
-/// from a copy of the Dockerfile in a folder of its own, where the former is not found; whether it holds therefore
-/// depends on the CLI's version.
-fn ignore_files(context: &Path, dockerfile: &Path, careful: &mut Vec<String>) -> Result<Vec<Ignore>, KeyError> {
-    let mut special = dockerfile.as_os_str().to_owned();
-    special.push(".dockerignore");
-    let special = PathBuf::from(special);
-    let mut paths = vec![context.join(".dockerignore")];
-    if special.is_file() && special != paths[0] {
-        careful.push(format!(
-            "Only files that both {} and .dockerignore leave out are left out: which of the two holds depends on the \
-             version of the devcontainer CLI.",
-            special.file_name().unwrap_or_default().to_string_lossy()
-        ));
-        paths.push(special);
-    }
-    let mut ignores = Vec::new();
-    for path in paths {
-        let ignore = match std::fs::read(&path) {
-            Ok(text) => Ignore::parse(&String::from_utf8_lossy(&text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Ignore::default()),
-            Err(error) => return Err(tree::unreadable(&path, error)),
-        };
-        ignores.push(ignore.unwrap_or_else(|error| {
-            careful.push(format!("No file is left out of the build context: {error}."));
-            Ignore::default()
-        }));
-    }
-    Ok(ignores)
 }
 
 struct Walk<'a> {
@@ -109,7 +91,10 @@ impl Walk<'_> {
                     .to_owned(),
             );
         }
-        Seen { found: self.found, careful }
+        Seen {
+            found: self.found,
+            careful,
+        }
     }
 
     fn root(&mut self) -> Result<(), KeyError> {
@@ -118,11 +103,17 @@ impl Walk<'_> {
         }
         // The first line of defence is the caller's: the context is a folder inside the clone.
         let none = vec![None; self.ignores.len()];
-        self.folder(&self.context.full.clone(), "", &none).map(|_| ())
+        self.folder(&self.context.full.clone(), "", &none)
+            .map(|_| ())
     }
 
     /// Walks one folder and tells whether something in it is sent.
-    fn folder(&mut self, folder: &Path, name: &str, above: &[Option<FolderMatches>]) -> Result<bool, KeyError> {
+    fn folder(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        above: &[Option<FolderMatches>],
+    ) -> Result<bool, KeyError> {
         let mut sent = false;
         let mut entries: Vec<_> = std::fs::read_dir(folder)
             .and_then(Iterator::collect::<Result<_, _>>)
@@ -130,13 +121,22 @@ impl Walk<'_> {
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let part = entry.file_name().to_string_lossy().into_owned();
-            let path = if name.is_empty() { part } else { format!("{name}/{part}") };
+            let path = if name.is_empty() {
+                part
+            } else {
+                format!("{name}/{part}")
+            };
             sent |= self.entry(&entry.path(), &path, above)?;
         }
         Ok(sent)
     }
 
-    fn entry(&mut self, full: &Path, path: &str, above: &[Option<FolderMatches>]) -> Result<bool, KeyError> {
+    fn entry(
+        &mut self,
+        full: &Path,
+        path: &str,
+        above: &[Option<FolderMatches>],
+    ) -> Result<bool, KeyError> {
         let relation = self.relation(path);
         if !relation.seen && !relation.leads_on {
             return Ok(false);
@@ -147,13 +147,21 @@ impl Walk<'_> {
             excluded &= out;
             matches.push(Some(folder));
         }
-        let metadata = full.symlink_metadata().map_err(|error| tree::unreadable(full, error))?;
-        let Some(kind) = Kind::of(full, &metadata).map_err(|error| tree::unreadable(full, error))? else {
+        let metadata = full
+            .symlink_metadata()
+            .map_err(|error| tree::unreadable(full, error))?;
+        let Some(kind) =
+            Kind::of(full, &metadata).map_err(|error| tree::unreadable(full, error))?
+        else {
             return Ok(false);
         };
         match kind {
             Kind::Folder { .. } => {
-                let hopeless = excluded && !self.ignores.iter().any(|ignore| ignore.may_take_back_below(path));
+                let hopeless = excluded
+                    && !self
+                        .ignores
+                        .iter()
+                        .any(|ignore| ignore.may_take_back_below(path));
                 if hopeless {
                     return Ok(false);
                 }
@@ -195,14 +203,20 @@ impl Walk<'_> {
         let found = self.entry_of(full, kind);
         self.found.push(found);
         if self.found.len() > self.limits.entries {
-            return Err(KeyError::TooMuch { limit: format!("{} files", self.limits.entries) });
+            return Err(KeyError::TooMuch {
+                limit: format!("{} files", self.limits.entries),
+            });
         }
         Ok(())
     }
 
     fn entry_of(&self, full: &Path, kind: Kind) -> Found {
         let name = full.strip_prefix(self.clone).unwrap_or(full);
-        Found { name: tree::readable(name.as_os_str()), path: full.to_owned(), kind }
+        Found {
+            name: tree::readable(name.as_os_str()),
+            path: full.to_owned(),
+            kind,
+        }
     }
 
     fn relation(&self, path: &str) -> Relation {
@@ -230,7 +244,11 @@ impl Walk<'_> {
                     None => break,
                 }
             }
-            let head = source.path.match_indices('/').nth(depth - 1).map(|(at, _)| &source.path[..at]);
+            let head = source
+                .path
+                .match_indices('/')
+                .nth(depth - 1)
+                .map(|(at, _)| &source.path[..at]);
             if any_depth || head.is_some_and(|head| test(head, path)) {
                 relation.leads_on = true;
                 relation.seen |= source.parents;

@@ -5,9 +5,7 @@ use std::{
     path::Path,
 };
 
-use hearth_domain::{
-    BuildOptions, BuildPlan, Digest, ImageFacts, Input, plan, plan_blindly,
-};
+use hearth_domain::{BuildOptions, BuildPlan, Digest, ImageFacts, Input, plan, plan_blindly};
 
 use super::{
     KeyReading, KeySource, ResolveImage, blocking, context,
@@ -37,10 +35,18 @@ pub(super) async fn read(
         manifest.insert(Input::Config, "build.target", target);
     }
     if !build.options.is_empty() {
-        manifest.insert(Input::Config, "build.options", serde_json::json!(build.options).to_string());
+        manifest.insert(
+            Input::Config,
+            "build.options",
+            serde_json::json!(build.options).to_string(),
+        );
     }
     let instructions = serde_json::json!(plan.instructions).to_string();
-    manifest.insert(Input::Dockerfile, &build.dockerfile.name, Digest::of(instructions).as_str());
+    manifest.insert(
+        Input::Dockerfile,
+        &build.dockerfile.name,
+        Digest::of(instructions).as_str(),
+    );
     for (name, value) in &plan.args {
         manifest.insert(Input::BuildArg, name, value);
     }
@@ -54,11 +60,19 @@ pub(super) async fn read(
 
 fn text_of(build: &Build) -> Result<String, KeyError> {
     let name = Path::new(&build.dockerfile.name);
-    let size = build.dockerfile.full.metadata().map_err(|error| tree::unreadable(name, error))?.len();
+    let size = build
+        .dockerfile
+        .full
+        .metadata()
+        .map_err(|error| tree::unreadable(name, error))?
+        .len();
     if size > MAX_BYTES {
-        return Err(KeyError::TooMuch { limit: format!("a Dockerfile of {MAX_BYTES} bytes") });
+        return Err(KeyError::TooMuch {
+            limit: format!("a Dockerfile of {MAX_BYTES} bytes"),
+        });
     }
-    let bytes = std::fs::read(&build.dockerfile.full).map_err(|error| tree::unreadable(name, error))?;
+    let bytes =
+        std::fs::read(&build.dockerfile.full).map_err(|error| tree::unreadable(name, error))?;
     String::from_utf8(bytes).map_err(|error| tree::unreadable(name, error))
 }
 
@@ -69,14 +83,27 @@ async fn planned(
     build: &Build,
     resolver: &dyn ResolveImage,
 ) -> Result<BuildPlan, KeyError> {
-    let options = BuildOptions { target: build.target.as_deref(), args: &build.args, platform: source.platform };
+    let options = BuildOptions {
+        target: build.target.as_deref(),
+        args: &build.args,
+        platform: source.platform,
+    };
     let mut facts: BTreeMap<String, Option<ImageFacts>> = BTreeMap::new();
     loop {
         let plan = match plan(text, &options, &facts) {
             Ok(plan) => plan,
-            Err(error) => return Ok(plan_blindly(text, &options, &format!("the Dockerfile is not understood ({error})"))),
+            Err(error) => {
+                return Ok(plan_blindly(
+                    text,
+                    &options,
+                    &format!("the Dockerfile is not understood ({error})"),
+                ));
+            }
         };
-        let foreign = plan.frontend.as_deref().filter(|frontend| !is_dockers_own(frontend));
+        let foreign = plan
+            .frontend
+            .as_deref()
+            .filter(|frontend| !is_dockers_own(frontend));
         if let Some(frontend) = foreign {
             let why = format!("the frontend {frontend} may see all of it");
             let mut blind = plan_blindly(text, &options, &why);
@@ -88,10 +115,14 @@ async fn planned(
             return Ok(plan);
         }
         for reference in &plan.missing_facts {
-            let known = resolver.image_facts(reference).await.map_err(|why| KeyError::Unresolved {
-                reference: reference.clone(),
-                why,
-            })?;
+            let known =
+                resolver
+                    .image_facts(reference)
+                    .await
+                    .map_err(|why| KeyError::Unresolved {
+                        reference: reference.clone(),
+                        why,
+                    })?;
             facts.insert(reference.clone(), known);
         }
     }
@@ -99,14 +130,16 @@ async fn planned(
 
 /// Frontends that read Dockerfiles as this reader does.
 fn is_dockers_own(frontend: &str) -> bool {
-    let name = frontend
-        .strip_prefix("docker.io/")
-        .unwrap_or(frontend);
+    let name = frontend.strip_prefix("docker.io/").unwrap_or(frontend);
     let name = name.split([':', '@']).next().unwrap_or_default();
     matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream")
 }
 
-async fn images(plan: &BuildPlan, resolver: &dyn ResolveImage, reading: &mut KeyReading) -> Result<(), KeyError> {
+async fn images(
+    plan: &BuildPlan,
+    resolver: &dyn ResolveImage,
+    reading: &mut KeyReading,
+) -> Result<(), KeyError> {
     for reference in &plan.images {
         let digest = super::image(reference, resolver).await?;
         reading.manifest.insert(Input::BaseImage, reference, digest);
@@ -129,7 +162,10 @@ async fn files(
     sources: BTreeSet<hearth_domain::ContextSource>,
     reading: &mut KeyReading,
 ) -> Result<(), KeyError> {
-    let clone = source.clone.canonicalize().map_err(|error| tree::unreadable(Path::new("."), error))?;
+    let clone = source
+        .clone
+        .canonicalize()
+        .map_err(|error| tree::unreadable(Path::new("."), error))?;
     let (context, dockerfile) = (build.context.clone(), build.dockerfile.full.clone());
     let (values, careful) = blocking(move || {
         let limits = Limits::default();
@@ -153,13 +189,24 @@ fn folded(values: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut groups: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for (name, value) in &values {
         let group = name.split_once('/').map_or(name.as_str(), |(top, _)| top);
-        groups.entry(group.to_owned()).or_default().insert(name.clone(), value.clone());
+        groups
+            .entry(group.to_owned())
+            .or_default()
+            .insert(name.clone(), value.clone());
     }
     if groups.len() > MAX_NAMED_FILES {
-        return BTreeMap::from([(".".to_owned(), format!("{} entries {}", values.len(), tree::digest(&values)))]);
+        return BTreeMap::from([(
+            ".".to_owned(),
+            format!("{} entries {}", values.len(), tree::digest(&values)),
+        )]);
     }
     groups
         .into_iter()
-        .map(|(group, values)| (group, format!("{} entries {}", values.len(), tree::digest(&values))))
+        .map(|(group, values)| {
+            (
+                group,
+                format!("{} entries {}", values.len(), tree::digest(&values)),
+            )
+        })
         .collect()
 }

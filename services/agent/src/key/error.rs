@@ -9,7 +9,9 @@ pub enum KeyError {
     #[error("the configuration names no image and no Dockerfile; give it one")]
     NoImage,
     /// Docker Compose is not keyed.
-    #[error("configurations with dockerComposeFile have no cache key yet; an image or a Dockerfile has")]
+    #[error(
+        "configurations with dockerComposeFile have no cache key yet; an image or a Dockerfile has"
+    )]
     UnsupportedCompose,
     /// A property or option that says nothing a key could hold.
     #[error("{what} cannot be part of a cache key ({why}); without it, the image can be cached")]
@@ -20,7 +22,9 @@ pub enum KeyError {
         why: String,
     },
     /// An image or a feature whose digest could not be found out.
-    #[error("{reference} could not be resolved ({why}); check its name, the registry, and the login for it")]
+    #[error(
+        "{reference} could not be resolved ({why}); check its name, the registry, and the login for it"
+    )]
     Unresolved {
         /// The reference.
         reference: String,
@@ -39,7 +43,9 @@ pub enum KeyError {
     #[error("{} leads out of the repository; only what is in the repository can be cached", .0.display())]
     LeadsOut(PathBuf),
     /// More than a key is made of.
-    #[error("the build can see more than {limit}; leave files out by a .dockerignore, or copy less")]
+    #[error(
+        "the build can see more than {limit}; leave files out by a .dockerignore, or copy less"
+    )]
     TooMuch {
         /// Which limit was met, with its unit.
         limit: String,

@@ -20,10 +20,18 @@ use super::{
 /// `dev.containers.metadata` of its manifest).
 pub fn dependencies_of(metadata: &str) -> Option<Vec<String>> {
     let value: Option<Value> =
-        jsonc_parser::parse_to_serde_value(metadata, &jsonc_parser::ParseOptions::default()).ok()?;
+        jsonc_parser::parse_to_serde_value(metadata, &jsonc_parser::ParseOptions::default())
+            .ok()?;
     let metadata = value?;
-    let depends_on = metadata.as_object()?.get("dependsOn").and_then(Value::as_object);
-    Some(depends_on.map(|ids| ids.keys().cloned().collect()).unwrap_or_default())
+    let depends_on = metadata
+        .as_object()?
+        .get("dependsOn")
+        .and_then(Value::as_object);
+    Some(
+        depends_on
+            .map(|ids| ids.keys().cloned().collect())
+            .unwrap_or_default(),
+    )
 }
 
 /// Enters the features of a configuration.
@@ -44,18 +52,34 @@ pub(super) async fn read(
         match (FeatureId::new(&id), locked) {
             (FeatureId::Local(path), _) => queue.extend(local(source, &id, &path, reading).await?),
             (FeatureId::Tarball(_) | FeatureId::Oci(_), Some(locked)) => {
-                reading.manifest.insert(Input::Feature, id, locked.integrity.clone());
+                reading
+                    .manifest
+                    .insert(Input::Feature, id, locked.integrity.clone());
                 queue.extend(locked.depends_on.iter().cloned());
             }
             (FeatureId::Tarball(url), None) => super::remote(&url, None, resolver, reading).await,
             (FeatureId::Oci(reference), None) => {
-                let unresolved = |why| KeyError::Unresolved { reference: format!("feature {reference}"), why };
-                let digest = resolver.image_digest(&reference).await.map_err(unresolved)?;
-                match resolver.feature_dependencies(&reference).await.map_err(unresolved)? {
+                let unresolved = |why| KeyError::Unresolved {
+                    reference: format!("feature {reference}"),
+                    why,
+                };
+                let digest = resolver
+                    .image_digest(&reference)
+                    .await
+                    .map_err(unresolved)?;
+                match resolver
+                    .feature_dependencies(&reference)
+                    .await
+                    .map_err(unresolved)?
+                {
                     Some(ids) => queue.extend(ids),
-                    None => reading.unpinned.push(format!("features that {reference} depends on")),
+                    None => reading
+                        .unpinned
+                        .push(format!("features that {reference} depends on")),
                 }
-                reading.manifest.insert(Input::Feature, reference, digest.as_str());
+                reading
+                    .manifest
+                    .insert(Input::Feature, reference, digest.as_str());
             }
         }
     }
@@ -70,11 +94,21 @@ async fn local(
 ) -> Result<Vec<String>, KeyError> {
     let place = Place::new(source.clone, inputs::config_folder(source), path)?;
     let metadata_path = place.full.join("devcontainer-feature.json");
-    let metadata = std::fs::read_to_string(&metadata_path)
-        .map_err(|error| tree::unreadable(&Path::new(&place.name).join("devcontainer-feature.json"), error))?;
+    let metadata = std::fs::read_to_string(&metadata_path).map_err(|error| {
+        tree::unreadable(
+            &Path::new(&place.name).join("devcontainer-feature.json"),
+            error,
+        )
+    })?;
     let folder = place.full.clone();
-    let values = blocking(move || tree::values(tree::walk(&folder, Limits::default())?, Limits::default())).await?;
-    reading.manifest.insert(Input::Feature, id, format!("sha256:{}", tree::digest(&values)));
+    let values =
+        blocking(move || tree::values(tree::walk(&folder, Limits::default())?, Limits::default()))
+            .await?;
+    reading.manifest.insert(
+        Input::Feature,
+        id,
+        format!("sha256:{}", tree::digest(&values)),
+    );
     dependencies_of(&metadata).ok_or_else(|| KeyError::File {
         path: Path::new(&place.name).join("devcontainer-feature.json"),
         why: "is no JSON object".to_owned(),
@@ -95,26 +129,52 @@ impl Lockfile {
     /// (<https://containers.dev/implementors/spec/#lockfiles>).
     fn read(source: &KeySource<'_>) -> Result<Self, KeyError> {
         let config = &source.config.path;
-        let hidden = config.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let name = if hidden { ".devcontainer-lock.json" } else { "devcontainer-lock.json" };
+        let hidden = config
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let name = if hidden {
+            ".devcontainer-lock.json"
+        } else {
+            "devcontainer-lock.json"
+        };
         let place = match Place::new(source.clone, inputs::config_folder(source), name) {
             Ok(place) => place,
             Err(KeyError::File { .. }) => return Ok(Self::default()),
             Err(error) => return Err(error),
         };
-        let text = std::fs::read_to_string(&place.full).map_err(|error| tree::unreadable(Path::new(&place.name), error))?;
+        let text = std::fs::read_to_string(&place.full)
+            .map_err(|error| tree::unreadable(Path::new(&place.name), error))?;
         // An empty lockfile asks the CLI to write one.
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let lockfile: Value = serde_json::from_str(&text).map_err(|error| tree::unreadable(Path::new(&place.name), error))?;
-        let features = lockfile.get("features").and_then(Value::as_object).cloned().unwrap_or_default();
+        let lockfile: Value = serde_json::from_str(&text)
+            .map_err(|error| tree::unreadable(Path::new(&place.name), error))?;
+        let features = lockfile
+            .get("features")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         let pinned = features.into_iter().filter_map(|(id, entry)| {
             // An entry without integrity pins nothing.
             let integrity = entry.get("integrity")?.as_str()?.to_owned();
-            let depends_on = entry.get("dependsOn").and_then(Value::as_array).cloned().unwrap_or_default();
-            let depends_on = depends_on.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-            Some((id, Locked { integrity, depends_on }))
+            let depends_on = entry
+                .get("dependsOn")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            let depends_on = depends_on
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
+            Some((
+                id,
+                Locked {
+                    integrity,
+                    depends_on,
+                },
+            ))
         });
         Ok(Self(pinned.collect()))
     }

@@ -23,7 +23,11 @@ pub(super) fn commit(git: &Path) -> Result<String, KeyError> {
             let packed = packed
                 .lines()
                 .find_map(|line| line.strip_suffix(name)?.strip_suffix(' '));
-            if loose.is_empty() { packed.unwrap_or_default().to_owned() } else { loose.trim().to_owned() }
+            if loose.is_empty() {
+                packed.unwrap_or_default().to_owned()
+            } else {
+                loose.trim().to_owned()
+            }
         }
     };
     let valid = matches!(commit.len(), 40 | 64) && commit.bytes().all(|b| b.is_ascii_hexdigit());

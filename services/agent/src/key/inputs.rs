@@ -38,38 +38,73 @@ pub(super) fn property(properties: &Map<String, Value>, name: &str) -> Option<St
 }
 
 /// Reads how the Dockerfile is built. `None` when no Dockerfile is named.
-pub(super) fn build(source: &KeySource<'_>, properties: &Map<String, Value>) -> Result<Option<Build>, KeyError> {
+pub(super) fn build(
+    source: &KeySource<'_>,
+    properties: &Map<String, Value>,
+) -> Result<Option<Build>, KeyError> {
     let empty = Map::new();
-    let build = properties.get("build").and_then(Value::as_object).unwrap_or(&empty);
-    let text = |map: &Map<String, Value>, name: &str| map.get(name).and_then(Value::as_str).map(str::to_owned);
+    let build = properties
+        .get("build")
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
+    let text = |map: &Map<String, Value>, name: &str| {
+        map.get(name).and_then(Value::as_str).map(str::to_owned)
+    };
     let old = text(properties, "dockerFile");
     let Some(dockerfile) = old.clone().or_else(|| text(build, "dockerfile")) else {
         return Ok(None);
     };
-    let context = if old.is_some() { text(properties, "context") } else { text(build, "context") };
+    let context = if old.is_some() {
+        text(properties, "context")
+    } else {
+        text(build, "context")
+    };
     let folder = config_folder(source);
     let dockerfile_place = Place::new(source.clone, folder, &dockerfile)?;
     let context = match context.filter(|context| !context.is_empty()) {
         Some(context) => Place::new(source.clone, folder, &context)?,
         // Without a context, the CLI takes the Dockerfile's folder.
         None => {
-            let beside = Path::new(&dockerfile).parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+            let beside = Path::new(&dockerfile)
+                .parent()
+                .unwrap_or(Path::new(""))
+                .to_string_lossy()
+                .into_owned();
             Place::new(source.clone, folder, &beside)?
         }
     };
     let mut args = BTreeMap::new();
-    for (name, value) in build.get("args").and_then(Value::as_object).unwrap_or(&empty) {
-        let value = value.as_str().map_or_else(|| canonical_json(value), str::to_owned);
+    for (name, value) in build
+        .get("args")
+        .and_then(Value::as_object)
+        .unwrap_or(&empty)
+    {
+        let value = value
+            .as_str()
+            .map_or_else(|| canonical_json(value), str::to_owned);
         args.insert(name.clone(), value);
     }
     let options = options(build, &mut args)?;
-    Ok(Some(Build { dockerfile: dockerfile_place, context, target: text(build, "target"), args, options }))
+    Ok(Some(Build {
+        dockerfile: dockerfile_place,
+        context,
+        target: text(build, "target"),
+        args,
+        options,
+    }))
 }
 
 /// Sorts `build.options`: build arguments join the others, options that change nothing are dropped, options that bring
 /// in what a key cannot see are refused.
-fn options(build: &Map<String, Value>, args: &mut BTreeMap<String, String>) -> Result<Vec<String>, KeyError> {
-    let given = build.get("options").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+fn options(
+    build: &Map<String, Value>,
+    args: &mut BTreeMap<String, String>,
+) -> Result<Vec<String>, KeyError> {
+    let given = build
+        .get("options")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let mut words = given.iter().filter_map(Value::as_str);
     let mut kept = Vec::new();
     while let Some(word) = words.next() {
@@ -77,7 +112,12 @@ fn options(build: &Map<String, Value>, args: &mut BTreeMap<String, String>) -> R
             Some((name, value)) if name.starts_with('-') => (name, Some(value.to_owned())),
             _ => (word, None),
         };
-        let mut value = || inline.clone().or_else(|| words.next().map(str::to_owned)).unwrap_or_default();
+        let mut value = || {
+            inline
+                .clone()
+                .or_else(|| words.next().map(str::to_owned))
+                .unwrap_or_default()
+        };
         match name {
             "--build-arg" => {
                 if let Some((name, value)) = value().split_once('=') {

@@ -23,9 +23,13 @@ mod dockerfile;
 mod error;
 mod features;
 mod git;
+mod ignores;
 mod inputs;
 mod place;
 mod tree;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -88,16 +92,24 @@ pub struct KeyReading {
 }
 
 /// Reads the key of a clone's configuration.
-pub async fn read_key(source: &KeySource<'_>, resolver: &dyn ResolveImage) -> Result<KeyReading, KeyError> {
+pub async fn read_key(
+    source: &KeySource<'_>,
+    resolver: &dyn ResolveImage,
+) -> Result<KeyReading, KeyError> {
     let mut reading = KeyReading::default();
-    reading.manifest.insert(Input::Platform, "platform", source.platform);
+    reading
+        .manifest
+        .insert(Input::Platform, "platform", source.platform);
     let properties = inputs::substituted(source);
     let mut cli_adds = false;
     match source.config.image_source() {
         None => return Err(KeyError::NoImage),
         Some(ImageSource::Compose) => return Err(KeyError::UnsupportedCompose),
         Some(ImageSource::Image) => {
-            let reference = properties.get("image").and_then(Value::as_str).ok_or(KeyError::NoImage)?;
+            let reference = properties
+                .get("image")
+                .and_then(Value::as_str)
+                .ok_or(KeyError::NoImage)?;
             let digest = image(reference, resolver).await?;
             reading.manifest.insert(Input::BaseImage, reference, digest);
             cli_adds = true;
@@ -107,7 +119,10 @@ pub async fn read_key(source: &KeySource<'_>, resolver: &dyn ResolveImage) -> Re
             dockerfile::read(source, &build, resolver, &mut reading).await?;
         }
     }
-    let features = properties.get("features").and_then(Value::as_object).filter(|features| !features.is_empty());
+    let features = properties
+        .get("features")
+        .and_then(Value::as_object)
+        .filter(|features| !features.is_empty());
     if let Some(features) = features {
         shaped_by_features(&properties, features, &mut reading.manifest);
         features::read(source, features, resolver, &mut reading).await?;
@@ -116,21 +131,36 @@ pub async fn read_key(source: &KeySource<'_>, resolver: &dyn ResolveImage) -> Re
     if cli_adds {
         let mut parts = source.cli_version.splitn(3, '.');
         let version: Vec<&str> = parts.by_ref().take(2).collect();
-        reading.manifest.insert(Input::Tool, "devcontainer", version.join("."));
+        reading
+            .manifest
+            .insert(Input::Tool, "devcontainer", version.join("."));
     }
     Ok(reading)
 }
 
 /// Properties that matter only where there are features: install scripts see the users, and containerEnv is set before
 /// they run.
-fn shaped_by_features(properties: &Map<String, Value>, features: &Map<String, Value>, manifest: &mut KeyManifest) {
-    for name in ["overrideFeatureInstallOrder", "remoteUser", "containerUser", "containerEnv"] {
+fn shaped_by_features(
+    properties: &Map<String, Value>,
+    features: &Map<String, Value>,
+    manifest: &mut KeyManifest,
+) {
+    for name in [
+        "overrideFeatureInstallOrder",
+        "remoteUser",
+        "containerUser",
+        "containerEnv",
+    ] {
         if let Some(value) = inputs::property(properties, name) {
             manifest.insert(Input::Config, name, value);
         }
     }
     for (id, options) in features {
-        manifest.insert(Input::Config, format!("features.{id}"), hearth_domain::canonical_json(options));
+        manifest.insert(
+            Input::Config,
+            format!("features.{id}"),
+            hearth_domain::canonical_json(options),
+        );
     }
 }
 
@@ -142,11 +172,19 @@ async fn image(reference: &str, resolver: &dyn ResolveImage) -> Result<String, K
     let digest = resolver.image_digest(reference).await;
     digest
         .map(|digest| digest.as_str().to_owned())
-        .map_err(|why| KeyError::Unresolved { reference: reference.to_owned(), why })
+        .map_err(|why| KeyError::Unresolved {
+            reference: reference.to_owned(),
+            why,
+        })
 }
 
 /// Enters something that is downloaded.
-async fn remote(url: &str, pin: Option<&str>, resolver: &dyn ResolveImage, reading: &mut KeyReading) {
+async fn remote(
+    url: &str,
+    pin: Option<&str>,
+    resolver: &dyn ResolveImage,
+    reading: &mut KeyReading,
+) {
     let version = match pin {
         Some(pin) => Some(pin.to_owned()),
         None => resolver.remote_version(url).await,
@@ -154,7 +192,9 @@ async fn remote(url: &str, pin: Option<&str>, resolver: &dyn ResolveImage, readi
     if version.is_none() {
         reading.unpinned.push(url.to_owned());
     }
-    reading.manifest.insert(Input::Remote, url, version.as_deref().unwrap_or("unpinned"));
+    reading
+        .manifest
+        .insert(Input::Remote, url, version.as_deref().unwrap_or("unpinned"));
 }
 
 /// Runs what waits for the disk on a thread that may wait.

@@ -25,13 +25,20 @@ impl Place {
                 _ => return Err(KeyError::LeadsOut(PathBuf::from(path))),
             }
         }
-        let missing = |error: std::io::Error| KeyError::File { path: name.clone(), why: error.to_string() };
+        let missing = |error: std::io::Error| KeyError::File {
+            path: name.clone(),
+            why: error.to_string(),
+        };
         let root = clone.canonicalize().map_err(missing)?;
         let full = clone.join(&name).canonicalize().map_err(missing)?;
         if !full.starts_with(&root) {
             return Err(KeyError::LeadsOut(name));
         }
-        let name = if name.as_os_str().is_empty() { ".".to_owned() } else { super::tree::readable(name.as_os_str()) };
+        let name = if name.as_os_str().is_empty() {
+            ".".to_owned()
+        } else {
+            super::tree::readable(name.as_os_str())
+        };
         Ok(Self { name, full })
     }
 }

@@ -31,7 +31,10 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 200_000, bytes: 8 << 30 }
+        Self {
+            entries: 200_000,
+            bytes: 8 << 30,
+        }
     }
 }
 
@@ -46,9 +49,16 @@ pub(super) struct Found {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    File { mode: u32, bytes: u64 },
-    Folder { mode: u32 },
-    Link { target: String },
+    File {
+        mode: u32,
+        bytes: u64,
+    },
+    Folder {
+        mode: u32,
+    },
+    Link {
+        target: String,
+    },
     /// Its value is known already.
     Known(String),
 }
@@ -58,11 +68,16 @@ impl Kind {
         let mode = metadata.mode() & 0o7777;
         let kind = metadata.file_type();
         Ok(if kind.is_symlink() {
-            Some(Self::Link { target: readable(std::fs::read_link(path)?.as_os_str()) })
+            Some(Self::Link {
+                target: readable(std::fs::read_link(path)?.as_os_str()),
+            })
         } else if kind.is_dir() {
             Some(Self::Folder { mode })
         } else if kind.is_file() {
-            Some(Self::File { mode, bytes: metadata.len() })
+            Some(Self::File {
+                mode,
+                bytes: metadata.len(),
+            })
         } else {
             // Sockets and devices: no clone has them, and BuildKit's client does not send sockets.
             None
@@ -87,32 +102,54 @@ pub(super) fn walk(folder: &Path, limits: Limits) -> Result<Vec<Found>, KeyError
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(folder).follow_links(false) {
         let entry = entry.map_err(|error| unreadable(folder, error))?;
-        let metadata = entry.metadata().map_err(|error| unreadable(entry.path(), error))?;
+        let metadata = entry
+            .metadata()
+            .map_err(|error| unreadable(entry.path(), error))?;
         let path = entry.path().to_owned();
-        let Some(kind) = Kind::of(&path, &metadata).map_err(|error| unreadable(&path, error))? else {
+        let Some(kind) = Kind::of(&path, &metadata).map_err(|error| unreadable(&path, error))?
+        else {
             continue;
         };
         let name = path.strip_prefix(folder).unwrap_or(&path).as_os_str();
-        let name = if name.is_empty() { ".".to_owned() } else { readable(name) };
+        let name = if name.is_empty() {
+            ".".to_owned()
+        } else {
+            readable(name)
+        };
         found.push(Found { name, path, kind });
         if found.len() > limits.entries {
-            return Err(KeyError::TooMuch { limit: format!("{} files", limits.entries) });
+            return Err(KeyError::TooMuch {
+                limit: format!("{} files", limits.entries),
+            });
         }
     }
     Ok(found)
 }
 
 /// Reads the files and gives every entry its value.
-pub(super) fn values(found: Vec<Found>, limits: Limits) -> Result<BTreeMap<String, String>, KeyError> {
+pub(super) fn values(
+    found: Vec<Found>,
+    limits: Limits,
+) -> Result<BTreeMap<String, String>, KeyError> {
     let total: u64 = found
         .iter()
-        .map(|entry| if let Kind::File { bytes, .. } = entry.kind { bytes } else { 0 })
+        .map(|entry| {
+            if let Kind::File { bytes, .. } = entry.kind {
+                bytes
+            } else {
+                0
+            }
+        })
         .sum();
     if found.len() > limits.entries {
-        return Err(KeyError::TooMuch { limit: format!("{} files", limits.entries) });
+        return Err(KeyError::TooMuch {
+            limit: format!("{} files", limits.entries),
+        });
     }
     if total > limits.bytes {
-        return Err(KeyError::TooMuch { limit: format!("{} bytes", limits.bytes) });
+        return Err(KeyError::TooMuch {
+            limit: format!("{} bytes", limits.bytes),
+        });
     }
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
     let next = AtomicUsize::new(0);
@@ -161,12 +198,19 @@ fn hash(path: &Path) -> std::io::Result<String> {
     loop {
         let count = file.read(&mut buffer)?;
         if count == 0 {
-            return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+            return Ok(hasher
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect());
         }
         hasher.update(&buffer[..count]);
     }
 }
 
 pub(super) fn unreadable(path: &Path, error: impl std::fmt::Display) -> KeyError {
-    KeyError::File { path: path.to_owned(), why: error.to_string() }
+    KeyError::File {
+        path: path.to_owned(),
+        why: error.to_string(),
+    }
 }

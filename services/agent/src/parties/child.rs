@@ -79,7 +79,11 @@ impl Child {
             .args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--"])
             .arg(program)
             .env_clear()
-            .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(
+                PASSED_ON
+                    .iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -226,7 +230,9 @@ impl Tail {
         self.bytes += end + 1;
         self.lines.push_back(line[..end].to_owned());
         while self.bytes > MAX_TAIL {
-            let Some(first) = self.lines.pop_front() else { break };
+            let Some(first) = self.lines.pop_front() else {
+                break;
+            };
             self.bytes -= first.len() + 1;
         }
     }
@@ -297,11 +303,15 @@ mod tests {
             () = started => {}
         }
         // The kernel kills asynchronously: the file stops growing soon, and never grows again.
-        let size = || std::fs::metadata(&beat).map(|m| m.len()).unwrap_or_default();
+        let size = || {
+            std::fs::metadata(&beat)
+                .map(|m| m.len())
+                .unwrap_or_default()
+        };
         let mut last = size();
         let mut quiet = 0;
         for _ in 0..200 {
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
             quiet = if size() == last { quiet + 1 } else { 0 };
             last = size();
             if quiet == 10 {

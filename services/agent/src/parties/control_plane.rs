@@ -3,7 +3,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hearth_api::v1::{
     AttemptRef, CacheEntry, CommitCacheRequest, DropCacheRequest, RegisterRequest,
-    RegisterResponse, ResolveCacheRequest, agent_registry_service_client::AgentRegistryServiceClient,
+    RegisterResponse, ResolveCacheRequest,
+    agent_registry_service_client::AgentRegistryServiceClient,
     cache_index_service_client::CacheIndexServiceClient, resolve_cache_response::Decision,
 };
 use hearth_api::v1::{HeartbeatRequest, HeartbeatResponse};
@@ -68,11 +69,15 @@ impl CacheIndex for ControlPlaneClient {
             key_manifest: manifest.canonical_json(),
         };
         let answer = self.index().resolve_cache(request).await.map_err(failure)?;
-        match answer.into_inner().decision {
-            Some(Decision::Hit(entry)) => Ok(Resolution::Hit(entry)),
-            Some(Decision::Build(build)) => Ok(Resolution::Build(build.reasons)),
-            None => Err(IndexFailure("its decision is of an unknown kind".to_owned())),
+        let mut decisions = answer.into_inner();
+        while let Some(message) = decisions.message().await.map_err(failure)? {
+            match message.decision {
+                Some(Decision::Hit(entry)) => return Ok(Resolution::Hit(entry)),
+                Some(Decision::Build(build)) => return Ok(Resolution::Build(build.reasons)),
+                Some(Decision::Wait(_)) | None => {}
+            }
         }
+        Err(IndexFailure("it decided nothing".to_owned()))
     }
 
     async fn commit(&self, attempt: &AttemptRef, entry: CacheEntry) -> Result<(), IndexFailure> {

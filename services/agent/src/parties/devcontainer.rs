@@ -145,7 +145,7 @@ impl Devcontainer for DevcontainerCli {
         on_line: OnLine<'_>,
     ) -> Result<(), ChildFailure> {
         let command = self
-            .command("run-user-commands", &request.place)
+            .up_command("run-user-commands", request)
             .args(["--container-id", container_id]);
         run(command, on_line).await.map(|_| ())
     }
@@ -275,7 +275,15 @@ mod tests {
         )
         .await;
         assert_eq!(result.unwrap().container_id, "c1");
-        assert_eq!(lines, ["#1 [1/2] RUN x", "#1 DONE 1s", "hello", "    at crash (file.js)"]);
+        assert_eq!(
+            lines,
+            [
+                "#1 [1/2] RUN x",
+                "#1 DONE 1s",
+                "hello",
+                "    at crash (file.js)"
+            ]
+        );
     }
 
     #[tokio::test]
@@ -287,13 +295,30 @@ mod tests {
         )
         .await;
         let failure = result.unwrap_err();
-        assert_eq!(failure.message, "postCreateCommand failed.: Command failed: x");
+        assert_eq!(
+            failure.message,
+            "postCreateCommand failed.: Command failed: x"
+        );
         assert_eq!(failure.tail, "no such file");
     }
 
     #[tokio::test]
     async fn an_end_without_a_result_is_a_failure() {
-        assert!(lines_of("true").await.0.unwrap_err().message.contains("without a result"));
-        assert!(lines_of("exit 2").await.0.unwrap_err().message.contains("exit status: 2"));
+        assert!(
+            lines_of("true")
+                .await
+                .0
+                .unwrap_err()
+                .message
+                .contains("without a result")
+        );
+        assert!(
+            lines_of("exit 2")
+                .await
+                .0
+                .unwrap_err()
+                .message
+                .contains("exit status: 2")
+        );
     }
 }

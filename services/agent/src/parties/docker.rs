@@ -50,7 +50,10 @@ impl DockerEngine {
             .filters(&filters)
             .build();
         let containers = self.docker.list_containers(Some(options)).await?;
-        Ok(containers.into_iter().filter_map(|container| container.id).collect())
+        Ok(containers
+            .into_iter()
+            .filter_map(|container| container.id)
+            .collect())
     }
 
     async fn remove_container(&self, container: &str) -> Result<(), Error> {
@@ -62,9 +65,14 @@ impl DockerEngine {
     }
 
     async fn file(&self, container: &str, path: &str) -> Result<Option<Vec<u8>>, Error> {
-        let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+        let options = DownloadFromContainerOptionsBuilder::default()
+            .path(path)
+            .build();
         let mut archive = Vec::new();
-        let mut stream = std::pin::pin!(self.docker.download_from_container(container, Some(options)));
+        let mut stream = std::pin::pin!(
+            self.docker
+                .download_from_container(container, Some(options))
+        );
         while let Some(chunk) = stream.next().await {
             match chunk {
                 Ok(chunk) => archive.extend_from_slice(&chunk),
@@ -82,8 +90,16 @@ impl DockerEngine {
 #[async_trait]
 impl Engine for DockerEngine {
     async fn describe(&self) -> Result<EngineInfo, EngineFailure> {
-        let info = self.docker.info().await.map_err(failed("describe itself"))?;
-        let version = self.docker.version().await.map_err(failed("describe itself"))?;
+        let info = self
+            .docker
+            .info()
+            .await
+            .map_err(failed("describe itself"))?;
+        let version = self
+            .docker
+            .version()
+            .await
+            .map_err(failed("describe itself"))?;
         let containerd = info
             .driver_status
             .iter()
@@ -101,8 +117,14 @@ impl Engine for DockerEngine {
                 ImageStore::Classic
             },
             data_root: info.docker_root_dir.unwrap_or_default().into(),
-            cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
-            memory_bytes: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
+            cpus: info
+                .ncpu
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or_default(),
+            memory_bytes: info
+                .mem_total
+                .and_then(|n| u64::try_from(n).ok())
+                .unwrap_or_default(),
         })
     }
 
@@ -156,7 +178,9 @@ impl Engine for DockerEngine {
 
     async fn workspaces(&self) -> Result<Vec<String>, EngineFailure> {
         let filters = HashMap::from([("label".to_owned(), vec![WORKSPACE_LABEL.to_owned()])]);
-        let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let options = ListVolumesOptionsBuilder::default()
+            .filters(&filters)
+            .build();
         let volumes = self
             .docker
             .list_volumes(Some(options))
@@ -187,7 +211,11 @@ impl Engine for DockerEngine {
         }))
     }
 
-    async fn file_of_image(&self, image: &str, path: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+    async fn file_of_image(
+        &self,
+        image: &str,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, EngineFailure> {
         let body = ContainerCreateBody {
             image: Some(image.to_owned()),
             // It is never started; an image without a command of its own needs one all the same.
@@ -253,7 +281,13 @@ pub fn volume_name(workspace_id: &str) -> String {
 }
 
 fn is_absent(error: &Error) -> bool {
-    matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
+    matches!(
+        error,
+        Error::DockerResponseServerError {
+            status_code: 404,
+            ..
+        }
+    )
 }
 
 /// Somebody else may have removed it, or removes it right now (409).

@@ -30,7 +30,8 @@ impl Git for GitCli {
         };
         let commit = request.git_ref.filter(|name| is_commit(name));
         let branch = request.git_ref.filter(|name| !is_commit(name));
-        let mut clone = git(None).args(["clone", "--progress", "--filter=blob:none", "--no-checkout"]);
+        let mut clone =
+            git(None).args(["clone", "--progress", "--filter=blob:none", "--no-checkout"]);
         if let Some(branch) = branch {
             clone = clone.args(["--branch", branch]);
         }
@@ -57,7 +58,13 @@ impl Git for GitCli {
         checkout.run(on_line).await.map_err(classify)?;
         if request.into.join(".gitmodules").exists() {
             in_clone()
-                .args(["submodule", "update", "--init", "--recursive", "--filter=blob:none"])
+                .args([
+                    "submodule",
+                    "update",
+                    "--init",
+                    "--recursive",
+                    "--filter=blob:none",
+                ])
                 .run(on_line)
                 .await
                 .map_err(CloneFailure::Failed)?;

@@ -48,7 +48,12 @@ impl Remote {
             .unwrap()
             .port();
         let daemon = Command::new("git")
-            .args(["daemon", "--listen=127.0.0.1", "--export-all", "--reuseaddr"])
+            .args([
+                "daemon",
+                "--listen=127.0.0.1",
+                "--export-all",
+                "--reuseaddr",
+            ])
             .arg(format!("--port={port}"))
             .arg(format!("--base-path={}", dir.path().display()))
             .spawn()
@@ -67,7 +72,10 @@ impl Remote {
         self.dir.path().join("repo")
     }
 
-    async fn clone(&self, git_ref: Option<&str>) -> Result<(tempfile::TempDir, String), CloneFailure> {
+    async fn clone(
+        &self,
+        git_ref: Option<&str>,
+    ) -> Result<(tempfile::TempDir, String), CloneFailure> {
         let scratch = tempfile::tempdir().unwrap();
         let commit = GitCli
             .clone_repository(
@@ -88,7 +96,9 @@ impl Remote {
 impl Drop for Remote {
     fn drop(&mut self) {
         // `git daemon` is the child of `git`: ask it, so that both end.
-        let _ = Command::new("pkill").args(["-P", &self.daemon.id().to_string()]).status();
+        let _ = Command::new("pkill")
+            .args(["-P", &self.daemon.id().to_string()])
+            .status();
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
     }
@@ -116,7 +126,10 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
     let remote = Remote::start();
     for git_ref in ["nowhere", "0123456789012345678901234567890123456789"] {
         let failure = remote.clone(Some(git_ref)).await.unwrap_err();
-        assert!(matches!(&failure, CloneFailure::RefNotFound(f) if f.tail.contains(git_ref)), "{failure:?}");
+        assert!(
+            matches!(&failure, CloneFailure::RefNotFound(f) if f.tail.contains(git_ref)),
+            "{failure:?}"
+        );
     }
     let scratch = tempfile::tempdir().unwrap();
     let request = CloneRequest {
@@ -126,8 +139,14 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
         scratch: scratch.path(),
         credential: None,
     };
-    let failure = GitCli.clone_repository(&request, &mut |_| {}).await.unwrap_err();
-    assert!(matches!(&failure, CloneFailure::Failed(f) if f.tail.contains("Connection refused")), "{failure:?}");
+    let failure = GitCli
+        .clone_repository(&request, &mut |_| {})
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&failure, CloneFailure::Failed(f) if f.tail.contains("Connection refused")),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]
@@ -138,10 +157,16 @@ async fn an_export_has_the_commits_files_whatever_the_clone_looks_like_now() {
     std::fs::write(clone.join("file"), "edited").unwrap();
     std::fs::write(clone.join("new"), "new").unwrap();
     let into = scratch.path().join("export");
-    GitCli.export(&clone, &commit, &into, scratch.path()).await.unwrap();
+    GitCli
+        .export(&clone, &commit, &into, scratch.path())
+        .await
+        .unwrap();
     assert_eq!(std::fs::read_to_string(into.join("file")).unwrap(), "one\n");
     assert!(!into.join("new").exists());
-    assert_eq!(std::fs::read_to_string(clone.join("file")).unwrap(), "edited");
+    assert_eq!(
+        std::fs::read_to_string(clone.join("file")).unwrap(),
+        "edited"
+    );
 }
 
 #[test]
@@ -154,7 +179,11 @@ fn a_login_goes_to_its_own_host_only_and_never_into_arguments() {
     let (name, value) = login(&credential, "https://git.example/a/b").unwrap();
     assert_eq!(name, "http.https://git.example/.extraHeader");
     assert!(value.starts_with("Authorization: Basic "));
-    for other in ["https://git.example.evil.org/a", "ssh://git@git.example/a", "git://git.example/a"] {
+    for other in [
+        "https://git.example.evil.org/a",
+        "ssh://git@git.example/a",
+        "git://git.example/a",
+    ] {
         assert_eq!(login(&credential, other), None, "{other}");
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use hearth_domain::Digest;
 use hearth_layers::{ImageInfo, RegistryClient, RegistryError, RegistryLogin};
@@ -29,6 +31,22 @@ impl Registry for OciRegistry {
         login: Option<&RegistryLogin>,
     ) -> Result<Digest, RegistryError> {
         self.client(login).digest(image).await
+    }
+
+    async fn config(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<String, RegistryError> {
+        self.client(login).config(image).await
+    }
+
+    async fn annotations(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<BTreeMap<String, String>, RegistryError> {
+        self.client(login).annotations(image).await
     }
 
     async fn inspect(

@@ -1,8 +1,11 @@
+use std::path::{Path, PathBuf};
+
 use hearth_api::v1::{ContainerStarted, Failure, FailureReason, PipelineStep, event::Kind};
+use serde_json::Value;
 
 use super::{
     Clone, Context, child_failure, failure,
-    folders::override_config,
+    folders::{hookless_config, override_config},
     owner::{Owner, remote_user},
 };
 use crate::{
@@ -58,17 +61,25 @@ async fn from_image(
     image: &str,
 ) -> Result<Started, Failure> {
     let engine = &cx.parties.engine;
-    let local = engine.image(image).await.map_err(engine_failure)?.unwrap_or_default();
+    let local = engine
+        .image(image)
+        .await
+        .map_err(engine_failure)?
+        .unwrap_or_default();
     let user = remote_user(config, &local);
     if !is_root(&user) {
-        let passwd = engine.file_of_image(image, PASSWD).await.map_err(engine_failure)?;
+        let passwd = engine
+            .file_of_image(image, PASSWD)
+            .await
+            .map_err(engine_failure)?;
         give_clone(cx, clone, &user, passwd).await?;
     }
     let file = cx.scratch.path().join("override.json");
-    let text = override_config(clone, &cx.job.attempt.workspace_id, config, image).to_string();
-    tokio::fs::write(&file, text)
-        .await
-        .map_err(|error| failure(FailureReason::Internal, STEP, error))?;
+    write(
+        &file,
+        &override_config(clone, &cx.job.attempt.workspace_id, config, image),
+    )
+    .await?;
     let config_path = config_path(clone, config);
     let request = UpRequest {
         place: place(cx, clone, &config_path),
@@ -111,10 +122,25 @@ async fn from_compose(
             .map_err(engine_failure)?;
         give_clone(cx, clone, &started.remote_user, passwd).await?;
     }
-    cli.run_hooks(&request, &started.container_id, &mut |line| output.take(line))
-        .await
-        .map_err(up_failure)?;
+    // The container's own metadata has the hooks; named by the configuration as well they would run twice.
+    let file = cx.scratch.path().join("override.json");
+    write(&file, &hookless_config(config)).await?;
+    let request = UpRequest {
+        override_config: Some(&file),
+        ..request
+    };
+    cli.run_hooks(&request, &started.container_id, &mut |line| {
+        output.take(line)
+    })
+    .await
+    .map_err(up_failure)?;
     Ok(started)
+}
+
+async fn write(file: &Path, config: &Value) -> Result<(), Failure> {
+    tokio::fs::write(file, config.to_string())
+        .await
+        .map_err(|error| failure(FailureReason::Internal, STEP, error))
 }
 
 async fn give_clone(
@@ -134,10 +160,16 @@ async fn give_clone(
     tokio::task::spawn_blocking(move || owner.take(&volume))
         .await
         .map_err(|error| failure(FailureReason::Internal, STEP, error))?
-        .map_err(|error| failure(FailureReason::Internal, STEP, format!("the clone cannot be given to {user}: {error}")))
+        .map_err(|error| {
+            failure(
+                FailureReason::Internal,
+                STEP,
+                format!("the clone cannot be given to {user}: {error}"),
+            )
+        })
 }
 
-fn place<'a>(cx: &'a Context<'_>, clone: &'a Clone, config: &'a std::path::Path) -> CliPlace<'a> {
+fn place<'a>(cx: &'a Context<'_>, clone: &'a Clone, config: &'a Path) -> CliPlace<'a> {
     CliPlace {
         folder: &clone.folder,
         config,
@@ -146,7 +178,7 @@ fn place<'a>(cx: &'a Context<'_>, clone: &'a Clone, config: &'a std::path::Path)
     }
 }
 
-fn config_path(clone: &Clone, config: Option<&DevcontainerConfig>) -> std::path::PathBuf {
+fn config_path(clone: &Clone, config: Option<&DevcontainerConfig>) -> PathBuf {
     match config {
         Some(config) => clone.folder.join(&config.path),
         None => default_config_path(&clone.folder),

@@ -24,6 +24,14 @@ const IMAGE_PROPERTIES: [&str; 6] = [
 ];
 /// Properties that features' install scripts see, and that reach layers only through them.
 const FEATURE_PROPERTIES: [&str; 3] = ["remoteUser", "containerUser", "containerEnv"];
+const HOOKS: [&str; 6] = [
+    "initializeCommand",
+    "onCreateCommand",
+    "updateContentCommand",
+    "postCreateCommand",
+    "postStartCommand",
+    "postAttachCommand",
+];
 const COMPOSE_PROPERTIES: [&str; 3] = ["dockerComposeFile", "service", "runServices"];
 
 /// Private folder of an attempt (0700): the home, temporary files and Docker configuration of its commands. It is
@@ -124,7 +132,8 @@ pub fn build_folder(
         .is_some_and(|features| !features.is_empty());
     for (name, value) in &config.properties {
         let name = name.as_str();
-        if IMAGE_PROPERTIES.contains(&name) || (has_features && FEATURE_PROPERTIES.contains(&name)) {
+        if IMAGE_PROPERTIES.contains(&name) || (has_features && FEATURE_PROPERTIES.contains(&name))
+        {
             properties.insert(name.to_owned(), value.clone());
         }
     }
@@ -143,9 +152,16 @@ pub fn build_folder(
         }
     }
     let mut properties = Value::Object(properties);
-    replace_text(&mut properties, "${localWorkspaceFolder}", &clone.to_string_lossy());
+    replace_text(
+        &mut properties,
+        "${localWorkspaceFolder}",
+        &clone.to_string_lossy(),
+    );
     fs::write(&file, properties.to_string()).map_err(told(&file))?;
-    Ok(BuildFolder { folder, config: file })
+    Ok(BuildFolder {
+        folder,
+        config: file,
+    })
 }
 
 struct Places<'a> {
@@ -156,7 +172,11 @@ struct Places<'a> {
 impl Places<'_> {
     /// Makes the Dockerfile's path and its context absolute. They must stay in the clone: a build could read any file
     /// of the node otherwise.
-    fn make_absolute(&self, object: &mut Map<String, Value>, dockerfile: &str) -> Result<(), String> {
+    fn make_absolute(
+        &self,
+        object: &mut Map<String, Value>,
+        dockerfile: &str,
+    ) -> Result<(), String> {
         let Some(file) = object.get(dockerfile).and_then(Value::as_str) else {
             return Ok(());
         };
@@ -190,19 +210,42 @@ pub fn override_config(
     config: Option<&DevcontainerConfig>,
     image: &str,
 ) -> Value {
-    let mut properties = config.map(|config| config.properties.clone()).unwrap_or_default();
+    let mut properties = config
+        .map(|config| config.properties.clone())
+        .unwrap_or_default();
     for name in IMAGE_PROPERTIES.iter().chain(&COMPOSE_PROPERTIES) {
         properties.remove(*name);
     }
     properties.insert("image".to_owned(), json!(image));
     if !properties.contains_key("workspaceMount") {
-        let mount = format!("source={},target=/workspaces,type=volume", volume_name(workspace_id));
+        let mount = format!(
+            "source={},target=/workspaces,type=volume",
+            volume_name(workspace_id)
+        );
         properties.insert("workspaceMount".to_owned(), json!(mount));
     }
     // The CLI ignores a workspaceMount without a workspaceFolder.
     if !properties.contains_key("workspaceFolder") {
-        let name = clone.folder.file_name().unwrap_or_default().to_string_lossy();
-        properties.insert("workspaceFolder".to_owned(), json!(format!("/workspaces/{name}")));
+        let name = clone
+            .folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        properties.insert(
+            "workspaceFolder".to_owned(),
+            json!(format!("/workspaces/{name}")),
+        );
+    }
+    Value::Object(properties)
+}
+
+/// The repository's configuration without its hooks, for a container whose metadata has them.
+pub fn hookless_config(config: Option<&DevcontainerConfig>) -> Value {
+    let mut properties = config
+        .map(|config| config.properties.clone())
+        .unwrap_or_default();
+    for hook in HOOKS {
+        properties.remove(hook);
     }
     Value::Object(properties)
 }
@@ -219,7 +262,9 @@ pub fn leave_note(clone: &Clone, failure: &Failure) {
 fn replace_text(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) => *text = text.replace(from, to),
-        Value::Array(values) => values.iter_mut().for_each(|value| replace_text(value, from, to)),
+        Value::Array(values) => values
+            .iter_mut()
+            .for_each(|value| replace_text(value, from, to)),
         Value::Object(object) => object
             .values_mut()
             .for_each(|value| replace_text(value, from, to)),

@@ -27,7 +27,10 @@ fn a_build_sees_what_makes_the_image_and_nothing_else() {
     );
     let made = build_folder(&dir.path().join("build"), &clone, &config).unwrap();
     assert!(made.folder.ends_with("build/app"));
-    assert!(made.config.ends_with("build/app/.devcontainer/devcontainer.json"));
+    assert!(
+        made.config
+            .ends_with("build/app/.devcontainer/devcontainer.json")
+    );
     let clone = clone.to_string_lossy();
     assert_eq!(
         read(&made.config),
@@ -61,8 +64,14 @@ fn local_features_and_the_lockfile_come_along_and_see_the_users() {
 #[test]
 fn a_dockerfile_or_context_outside_the_repository_is_refused_by_its_property() {
     for (text, property) in [
-        (r#"{ "build": { "dockerfile": "/etc/passwd" } }"#, "dockerfile"),
-        (r#"{ "build": { "dockerfile": "Dockerfile", "context": "../.." } }"#, "context"),
+        (
+            r#"{ "build": { "dockerfile": "/etc/passwd" } }"#,
+            "dockerfile",
+        ),
+        (
+            r#"{ "build": { "dockerfile": "Dockerfile", "context": "../.." } }"#,
+            "context",
+        ),
         (r#"{ "dockerFile": "../../x" }"#, "dockerFile"),
     ] {
         let (dir, clone, config) = config(".devcontainer.json", text);
@@ -107,13 +116,19 @@ fn a_mount_of_the_repositorys_own_is_kept() {
     };
     let made = override_config(&clone, "ws-1", Some(&config), "y");
     assert_eq!(made["workspaceFolder"], "/app");
-    assert_eq!(made["workspaceMount"], "source=${localWorkspaceFolder},target=/app,type=bind");
+    assert_eq!(
+        made["workspaceMount"],
+        "source=${localWorkspaceFolder},target=/app,type=bind"
+    );
 }
 
 #[test]
 fn an_attempts_folder_is_private_and_ends_with_it() {
     let dir = tempfile::tempdir().unwrap();
-    let attempt = AttemptRef { workspace_id: "ws-1".into(), attempt: 2 };
+    let attempt = AttemptRef {
+        workspace_id: "ws-1".into(),
+        attempt: 2,
+    };
     let login = RegistryLogin {
         registry: "localhost:5000".into(),
         username: "u".into(),
@@ -125,7 +140,10 @@ fn an_attempts_folder_is_private_and_ends_with_it() {
     assert_eq!(mode(&path), 0o700);
     assert_eq!(mode(&path.join("docker/config.json")), 0o600);
     let docker = read(&path.join("docker/config.json"));
-    assert_eq!(docker["auths"]["localhost:5000"]["auth"], STANDARD.encode("u:planted"));
+    assert_eq!(
+        docker["auths"]["localhost:5000"]["auth"],
+        STANDARD.encode("u:planted")
+    );
     drop(scratch);
     assert!(!path.exists());
 }

@@ -65,7 +65,11 @@ pub async fn obtain(
     let description = "builds the image".to_owned();
     let built = cx
         .recorder
-        .step(STEP, description, build(cx, clone, config, &name, &mut reasons))
+        .step(
+            STEP,
+            description,
+            build(cx, clone, config, &name, &mut reasons),
+        )
         .await?;
     let report = CacheReport {
         result: match (&cx.job.cache, built.counts.reused) {
@@ -74,12 +78,23 @@ pub async fn obtain(
             (Ok(_), _) => CacheResult::Partial,
         }
         .into(),
-        skip_reason: cx.job.cache.as_ref().err().copied().unwrap_or_default().into(),
+        skip_reason: cx
+            .job
+            .cache
+            .as_ref()
+            .err()
+            .copied()
+            .unwrap_or_default()
+            .into(),
         reasons,
         steps_total: built.counts.total,
         steps_reused: built.counts.reused,
         seconds: built.seconds,
-        key: key.manifest.as_ref().map(|manifest| manifest.key().to_string()).unwrap_or_default(),
+        key: key
+            .manifest
+            .as_ref()
+            .map(|manifest| manifest.key().to_string())
+            .unwrap_or_default(),
         image_digest: if cx.node.store == ImageStore::Containerd {
             built.image_id.clone()
         } else {
@@ -103,14 +118,21 @@ pub async fn obtain(
 pub async fn fetch_default(cx: &Context<'_>) -> Result<String, Failure> {
     let image = cx.node.default_image.clone();
     cx.recorder
-        .step(STEP, format!("fetches the default image {image}"), ensure(cx, &image))
+        .step(
+            STEP,
+            format!("fetches the default image {image}"),
+            ensure(cx, &image),
+        )
         .await
         .map(|_| image)
 }
 
 /// A configuration that names an image and adds nothing to it has nothing of its own to cache.
 fn as_it_is(config: &DevcontainerConfig) -> Option<&str> {
-    let features = config.properties.get("features").and_then(|value| value.as_object());
+    let features = config
+        .properties
+        .get("features")
+        .and_then(|value| value.as_object());
     let adds_nothing = features.is_none_or(|features| features.is_empty());
     (config.image_source() == Some(ImageSource::Image) && adds_nothing)
         .then(|| config.text("image"))
@@ -152,10 +174,18 @@ async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
     let transfer = cx
         .parties
         .engine
-        .pull(image, login_for(cx, image), &cx.recorder.transfer(TransferDirection::Fetch))
+        .pull(
+            image,
+            login_for(cx, image),
+            &cx.recorder.transfer(TransferDirection::Fetch),
+        )
         .await
         .map_err(|error| {
-            failure(FailureReason::BuildFailed, STEP, format!("{image} cannot be fetched: {error}"))
+            failure(
+                FailureReason::BuildFailed,
+                STEP,
+                format!("{image} cannot be fetched: {error}"),
+            )
         })?;
     Ok(transfer.done)
 }
@@ -176,7 +206,10 @@ async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
         .recorder
         .step(STEP, format!("fetches {name}"), async {
             let progress = cx.recorder.transfer(TransferDirection::Fetch);
-            cx.parties.engine.pull(&name, login_for(cx, &name), &progress).await
+            cx.parties
+                .engine
+                .pull(&name, login_for(cx, &name), &progress)
+                .await
         })
         .await;
     let transfer = match fetched {
@@ -185,10 +218,14 @@ async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
             if matches!(error, TransferError::NotFound(_)) {
                 let dropped = cx.parties.index.drop_entry(&cx.job.attempt, entry).await;
                 if let Err(error) = dropped {
-                    cx.recorder.warn(format!("the entry of a missing image could not be dropped: {error}"));
+                    cx.recorder.warn(format!(
+                        "the entry of a missing image could not be dropped: {error}"
+                    ));
                 }
             }
-            return Err(format!("the image for this key could not be fetched: {error}"));
+            return Err(format!(
+                "the image for this key could not be fetched: {error}"
+            ));
         }
     };
     Ok(Image {
@@ -210,7 +247,11 @@ async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
 fn image_name(cx: &Context<'_>, manifest: Option<&KeyManifest>) -> String {
     match (&cx.job.cache, manifest) {
         (Ok(cache), Some(manifest)) => cache.reference.entry(&cx.node.platform, &manifest.key()),
-        _ => format!("{}:{}", volume_name(&cx.job.attempt.workspace_id), cx.job.attempt.attempt),
+        _ => format!(
+            "{}:{}",
+            volume_name(&cx.job.attempt.workspace_id),
+            cx.job.attempt.attempt
+        ),
     }
 }
 
@@ -247,8 +288,17 @@ async fn build(
     let mut result = run_build(cx, &request).await;
     if let (Err(child), true) = (&result, cache_from.is_some()) {
         // A cache that lost a blob fails the build that reads it. What was built so far is in the engine's own cache.
-        reasons.insert(0, format!("the build failed and was repeated without the registry's cache: {}", child.message));
-        let request = BuildRequest { cache_from: None, ..request };
+        reasons.insert(
+            0,
+            format!(
+                "the build failed and was repeated without the registry's cache: {}",
+                child.message
+            ),
+        );
+        let request = BuildRequest {
+            cache_from: None,
+            ..request
+        };
         result = run_build(cx, &request).await;
     }
     let counts = result.map_err(|child| {
@@ -261,7 +311,13 @@ async fn build(
         .image(name)
         .await
         .map_err(|error| failure(FailureReason::EngineFailed, STEP, error))?
-        .ok_or_else(|| failure(FailureReason::EngineFailed, STEP, "the image that was built is not there"))?;
+        .ok_or_else(|| {
+            failure(
+                FailureReason::EngineFailed,
+                STEP,
+                "the image that was built is not there",
+            )
+        })?;
     Ok(Built {
         counts,
         seconds: began.elapsed().as_secs_f64(),
@@ -278,7 +334,9 @@ async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Count
         .await;
     let (counts, tail) = progress.finish();
     // The CLI's own tail is BuildKit's JSON.
-    result.map(|()| counts).map_err(|child| ChildFailure { tail, ..child })
+    result
+        .map(|()| counts)
+        .map_err(|child| ChildFailure { tail, ..child })
 }
 
 /// How the image is written. The containerd store compresses layers while it builds: zstd takes a fifth of gzip's time
@@ -297,7 +355,12 @@ async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> Option<Stri
         // The classic store exports no cache of its own; the image carries an inline one.
         ImageStore::Classic | ImageStore::Unspecified => cache.reference.newest(&cx.node.platform),
     };
-    match cx.parties.registry.digest(&reference, cx.job.registry_login.as_ref()).await {
+    match cx
+        .parties
+        .registry
+        .digest(&reference, cx.job.registry_login.as_ref())
+        .await
+    {
         Ok(_) => Some(format!("type=registry,ref={reference}")),
         Err(RegistryError::NotFound(_)) => {
             reasons.push("the registry has no build cache for this repository yet".to_owned());
@@ -377,8 +440,14 @@ mod tests {
 
     #[test]
     fn an_image_that_nothing_is_added_to_is_used_as_it_is() {
-        assert_eq!(as_it_is(&config(r#"{"image": "a:1", "features": {}}"#)), Some("a:1"));
-        assert_eq!(as_it_is(&config(r#"{"image": "a:1", "features": {"./f": {}}}"#)), None);
+        assert_eq!(
+            as_it_is(&config(r#"{"image": "a:1", "features": {}}"#)),
+            Some("a:1")
+        );
+        assert_eq!(
+            as_it_is(&config(r#"{"image": "a:1", "features": {"./f": {}}}"#)),
+            None
+        );
         assert_eq!(as_it_is(&config(r#"{"build": {"dockerfile": "D"}}"#)), None);
         assert_eq!(as_it_is(&config(r#"{"image": "${localEnv:IMAGE}"}"#)), None);
     }
@@ -386,17 +455,30 @@ mod tests {
     #[test]
     fn a_step_is_told_between_the_output_before_and_after_it() {
         let log = std::sync::Arc::new(crate::attempt::AttemptLog::new(1));
-        let recorder = Recorder::new(log.clone(), crate::metrics::AgentMetrics::new(&hearth_runtime::Metrics::default()));
+        let recorder = Recorder::new(
+            log.clone(),
+            crate::metrics::AgentMetrics::new(&hearth_runtime::Metrics::default()),
+        );
         let mut progress = BuildProgress::new(&recorder);
         let vertex = |rest: &str| {
-            format!(r#"{{"vertexes":[{{"digest":"a","name":"[1/1] RUN x","started":"2026-01-01T00:00:00Z"{rest}}}]}}"#)
+            format!(
+                r#"{{"vertexes":[{{"digest":"a","name":"[1/1] RUN x","started":"2026-01-01T00:00:00Z"{rest}}}]}}"#
+            )
         };
         progress.take(Line::Text("before"));
         progress.take(Line::Text(&vertex("")));
-        progress.take(Line::Text(r#"{"logs":[{"vertex":"a","data":"aW5zaWRlCg=="}]}"#));
+        progress.take(Line::Text(
+            r#"{"logs":[{"vertex":"a","data":"aW5zaWRlCg=="}]}"#,
+        ));
         progress.take(Line::Text(&vertex(r#","cached":true"#)));
         progress.take(Line::Text("after"));
-        assert_eq!(progress.finish().0, Counts { total: 1, reused: 1 });
+        assert_eq!(
+            progress.finish().0,
+            Counts {
+                total: 1,
+                reused: 1
+            }
+        );
         let kinds: Vec<_> = log
             .after(0, 0)
             .events
@@ -408,6 +490,9 @@ mod tests {
                 other => format!("{other:?}"),
             })
             .collect();
-        assert_eq!(kinds, ["before", "<Started>", "#1 inside", "<Cached>", "after"]);
+        assert_eq!(
+            kinds,
+            ["before", "<Started>", "#1 inside", "<Cached>", "after"]
+        );
     }
 }

@@ -81,7 +81,10 @@ impl Job {
         let spec = spec.unwrap_or_default();
         let mut faults = FieldFaults::default();
         if !is_workspace_id(&attempt.workspace_id) {
-            faults.add("attempt.workspace_id", "must be 1 to 63 lower-case letters, digits and dashes");
+            faults.add(
+                "attempt.workspace_id",
+                "must be 1 to 63 lower-case letters, digits and dashes",
+            );
         }
         if attempt.attempt == 0 {
             faults.add("attempt.attempt", "counts from 1");
@@ -128,7 +131,9 @@ impl Job {
 /// The id becomes part of volume, container and folder names.
 pub(crate) fn is_workspace_id(id: &str) -> bool {
     (1..=63).contains(&id.len())
-        && id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && id
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
         && !id.starts_with('-')
 }
 
@@ -141,7 +146,10 @@ mod tests {
     #[test]
     fn every_fault_is_named_by_its_field() {
         let request = v1::StartAttemptRequest {
-            attempt: Some(v1::AttemptRef { workspace_id: "../x".into(), attempt: 0 }),
+            attempt: Some(v1::AttemptRef {
+                workspace_id: "../x".into(),
+                attempt: 0,
+            }),
             spec: Some(v1::WorkspaceSpec {
                 repository: "file:///etc".into(),
                 r#ref: "-x".into(),
@@ -161,14 +169,23 @@ mod tests {
             .collect();
         assert_eq!(
             fields,
-            ["attempt.workspace_id", "attempt.attempt", "spec.repository", "spec.ref", "spec.config"]
+            [
+                "attempt.workspace_id",
+                "attempt.attempt",
+                "spec.repository",
+                "spec.ref",
+                "spec.config"
+            ]
         );
     }
 
     #[test]
     fn a_request_without_a_cache_says_why() {
         let request = v1::StartAttemptRequest {
-            attempt: Some(v1::AttemptRef { workspace_id: "ws-1".into(), attempt: 1 }),
+            attempt: Some(v1::AttemptRef {
+                workspace_id: "ws-1".into(),
+                attempt: 1,
+            }),
             spec: Some(v1::WorkspaceSpec {
                 repository: "https://github.com/a/b".into(),
                 ..v1::WorkspaceSpec::default()

@@ -1,12 +1,13 @@
 use async_trait::async_trait;
 use hearth_api::v1::{CacheEntry, PipelineStep};
-use hearth_domain::{Digest, KeyManifest};
+use hearth_domain::{Digest, ImageFacts, KeyManifest};
 use hearth_layers::RegistryLogin;
+use serde::Deserialize;
 
 use super::{Clone, Context};
 use crate::{
     config::DevcontainerConfig,
-    key::{KeySource, ResolveImage, read_key},
+    key::{KeySource, ResolveImage, dependencies_of, read_key},
     parties::{Registry, Resolution},
 };
 
@@ -17,6 +18,8 @@ pub struct Key {
     pub manifest: Option<KeyManifest>,
     /// Sentences for people.
     pub reasons: Vec<String>,
+    /// What the key cannot see and BuildKit looks at: such an image is built, never fetched by its key.
+    pub unpinned: Vec<String>,
 }
 
 /// What the index knows for the key.
@@ -55,10 +58,12 @@ pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfi
         Ok(reading) => Key {
             manifest: Some(reading.manifest),
             reasons: reading.careful,
+            unpinned: reading.unpinned,
         },
         Err(error) => Key {
             manifest: None,
             reasons: vec![format!("there is no cache key: {error}")],
+            unpinned: Vec::new(),
         },
     }
 }
@@ -68,6 +73,12 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
     let (Ok(cache), Some(manifest)) = (&cx.job.cache, &key.manifest) else {
         return Lookup::default();
     };
+    if !key.unpinned.is_empty() {
+        return Lookup {
+            hit: None,
+            reasons: key.unpinned.clone(),
+        };
+    }
     let repository = cache.reference.repository();
     let answer = cx
         .recorder
@@ -108,12 +119,63 @@ struct Resolver<'a> {
     login: Option<&'a RegistryLogin>,
 }
 
+impl Resolver<'_> {
+    /// The login of the cache's registry is for nobody else.
+    fn login(&self, image: &str) -> Option<&RegistryLogin> {
+        self.login
+            .filter(|login| image.split('/').next() == Some(login.registry.as_str()))
+    }
+}
+
+/// The part of an image's configuration that builds upon it inherit (OCI image spec, and Docker's `OnBuild`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ImageConfig {
+    config: Inherited,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Inherited {
+    env: Option<Vec<String>>,
+    on_build: Option<Vec<String>>,
+}
+
 #[async_trait]
 impl ResolveImage for Resolver<'_> {
     async fn image_digest(&self, reference: &str) -> Result<Digest, String> {
         self.registry
-            .digest(reference, self.login)
+            .digest(reference, self.login(reference))
             .await
             .map_err(|error| error.to_string())
+    }
+
+    async fn image_facts(&self, reference: &str) -> Result<Option<ImageFacts>, String> {
+        let text = self
+            .registry
+            .config(reference, self.login(reference))
+            .await
+            .map_err(|error| error.to_string())?;
+        let config: ImageConfig = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let environment = config.config.env.unwrap_or_default();
+        Ok(Some(ImageFacts {
+            environment: environment
+                .iter()
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            onbuild: config.config.on_build.unwrap_or_default(),
+        }))
+    }
+
+    async fn feature_dependencies(&self, reference: &str) -> Result<Option<Vec<String>>, String> {
+        let annotations = self
+            .registry
+            .annotations(reference, self.login(reference))
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(annotations
+            .get("dev.containers.metadata")
+            .and_then(|metadata| dependencies_of(metadata)))
     }
 }

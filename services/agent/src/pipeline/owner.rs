@@ -23,7 +23,12 @@ impl Owner {
         };
         let known = passwd.lines().find_map(|line| {
             let mut fields = line.split(':');
-            let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            let (name, _, uid, gid) = (
+                fields.next()?,
+                fields.next()?,
+                fields.next()?,
+                fields.next()?,
+            );
             (name == user || uid == user).then(|| {
                 Some(Self {
                     uid: uid.parse().ok()?,
@@ -31,7 +36,12 @@ impl Owner {
                 })
             })?
         });
-        let found = known.or_else(|| Some(Self { uid: user.parse().ok()?, gid: 0 }))?;
+        let found = known.or_else(|| {
+            Some(Self {
+                uid: user.parse().ok()?,
+                gid: 0,
+            })
+        })?;
         Some(Self {
             gid: group.unwrap_or(found.gid),
             ..found
@@ -80,15 +90,25 @@ pub fn remote_user(config: Option<&DevcontainerConfig>, image: &LocalImage) -> S
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbroken\ndev:x:1000:1001::/home/dev:/bin/sh\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nbroken\ndev:x:1000:1001::/home/dev:/bin/sh\n";
 
     #[test]
     fn a_user_is_found_by_name_or_number() {
-        let dev = Some(Owner { uid: 1000, gid: 1001 });
+        let dev = Some(Owner {
+            uid: 1000,
+            gid: 1001,
+        });
         assert_eq!(Owner::find("dev", PASSWD), dev);
         assert_eq!(Owner::find("1000", PASSWD), dev);
-        assert_eq!(Owner::find("dev:50", PASSWD), Some(Owner { uid: 1000, gid: 50 }));
-        assert_eq!(Owner::find("4711", PASSWD), Some(Owner { uid: 4711, gid: 0 }));
+        assert_eq!(
+            Owner::find("dev:50", PASSWD),
+            Some(Owner { uid: 1000, gid: 50 })
+        );
+        assert_eq!(
+            Owner::find("4711", PASSWD),
+            Some(Owner { uid: 4711, gid: 0 })
+        );
         assert_eq!(Owner::find("root", ""), None);
         assert_eq!(Owner::find("nobody", PASSWD), None);
     }
@@ -102,14 +122,24 @@ mod tests {
         let image = LocalImage {
             user: "image".into(),
             devcontainer_metadata: Some(
-                r#"[{"remoteUser":"first"},{"containerUser":"label"},{"remoteUser":"last"}]"#.into(),
+                r#"[{"remoteUser":"first"},{"containerUser":"label"},{"remoteUser":"last"}]"#
+                    .into(),
             ),
             ..LocalImage::default()
         };
-        assert_eq!(remote_user(Some(&config(r#"{"remoteUser":"own"}"#)), &image), "own");
+        assert_eq!(
+            remote_user(Some(&config(r#"{"remoteUser":"own"}"#)), &image),
+            "own"
+        );
         assert_eq!(remote_user(Some(&config("{}")), &image), "last");
-        let plain = LocalImage { user: "image".into(), ..LocalImage::default() };
-        assert_eq!(remote_user(Some(&config(r#"{"containerUser":"own"}"#)), &plain), "own");
+        let plain = LocalImage {
+            user: "image".into(),
+            ..LocalImage::default()
+        };
+        assert_eq!(
+            remote_user(Some(&config(r#"{"containerUser":"own"}"#)), &plain),
+            "own"
+        );
         assert_eq!(remote_user(None, &plain), "image");
         assert_eq!(remote_user(None, &LocalImage::default()), "root");
     }

@@ -7,11 +7,7 @@ use hearth_api::v1::{
 use hearth_domain::KeyManifest;
 use hearth_layers::{RegistryError, TransferError};
 
-use super::{
-    Context,
-    folders::build_folder,
-    job::CacheUse,
-};
+use super::{Context, folders::build_folder, job::CacheUse};
 use crate::{
     config::DevcontainerConfig,
     parties::{BuildRequest, CliPlace},
@@ -63,7 +59,10 @@ impl PushPlan {
             ),
             (Ok(cache), Some(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
             (Ok(_), None) => {
-                let why = report.reasons.iter().find(|reason| reason.contains("no cache key"));
+                let why = report
+                    .reasons
+                    .iter()
+                    .find(|reason| reason.contains("no cache key"));
                 Self::nothing(
                     PushOutcome::Failed,
                     why.map_or("there is no cache key", String::as_str),
@@ -103,7 +102,12 @@ impl PushPlan {
             CacheSkipReason::NoDevcontainer => {
                 Self::not_eligible("the repository has no devcontainer of its own")
             }
-            CacheSkipReason::Compose => Self::not_eligible("Docker Compose projects are not cached"),
+            CacheSkipReason::Compose => {
+                Self::not_eligible("Docker Compose projects are not cached")
+            }
+            CacheSkipReason::Slower => {
+                Self::not_eligible("fetching the image takes longer than building it")
+            }
             CacheSkipReason::NotEligible => {
                 Self::not_eligible("the configured registry does not cache for this repository")
             }
@@ -170,7 +174,12 @@ async fn push(
     let engine = &cx.parties.engine;
     let login = cx.job.registry_login.as_ref();
     let repository = cache.reference.repository();
-    let tag = |image: &str| image.rsplit_once(':').map(|(_, tag)| tag.to_owned()).unwrap_or_default();
+    let tag = |image: &str| {
+        image
+            .rsplit_once(':')
+            .map(|(_, tag)| tag.to_owned())
+            .unwrap_or_default()
+    };
     let progress = cx.recorder.transfer(TransferDirection::Push);
     engine
         .push(repository, &tag(&upload.image), login, &progress)
@@ -202,13 +211,18 @@ async fn push(
         commit: upload.commit.clone(),
         build_seconds: upload.build_seconds,
         bytes: pushed.bytes,
-        create_time: None,
+        ..CacheEntry::default()
     };
     cx.parties
         .index
         .commit(&cx.job.attempt, entry)
         .await
-        .map_err(|error| report(PushOutcome::Failed, format!("the image is in the registry, and could not be entered: {error}")))?;
+        .map_err(|error| {
+            report(
+                PushOutcome::Failed,
+                format!("the image is in the registry, and could not be entered: {error}"),
+            )
+        })?;
     let newest = tag(&cache.reference.newest(&cx.node.platform));
     let named = engine.tag(&upload.image, repository, &newest).await;
     let newest_pushed = match named {
@@ -220,12 +234,17 @@ async fn push(
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = newest_pushed {
-        cx.recorder.warn(format!("the tag {newest} still names an older image: {error}"));
+        cx.recorder.warn(format!(
+            "the tag {newest} still names an older image: {error}"
+        ));
     }
     Ok(PushReport {
         digest: pushed.digest.to_string(),
         bytes: pushed.bytes,
-        ..report(PushOutcome::Pushed, format!("{} is in the registry", upload.image))
+        ..report(
+            PushOutcome::Pushed,
+            format!("{} is in the registry", upload.image),
+        )
     })
 }
 
@@ -234,13 +253,21 @@ async fn push(
 async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
     let reference = cache.reference.build_cache(&cx.node.platform);
     let work = async {
-        let checkout = cx.scratch.path().join("export").join(cx.job.repository.name());
+        let checkout = cx
+            .scratch
+            .path()
+            .join("export")
+            .join(cx.job.repository.name());
         cx.parties
             .git
             .export(&upload.clone, &upload.commit, &checkout, cx.scratch.path())
             .await
             .map_err(|child| child.message)?;
-        let folder = build_folder(&cx.scratch.path().join("export-build"), &checkout, &upload.config)?;
+        let folder = build_folder(
+            &cx.scratch.path().join("export-build"),
+            &checkout,
+            &upload.config,
+        )?;
         let request = BuildRequest {
             place: CliPlace {
                 folder: &folder.folder,
@@ -265,7 +292,9 @@ async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache: &CacheUse)
         .await
         .unwrap_or_else(|_| Err("it did not end in time".to_owned()));
     if let Err(why) = exported {
-        cx.recorder.warn(format!("the build cache was not exported to {reference}: {why}"));
+        cx.recorder.warn(format!(
+            "the build cache was not exported to {reference}: {why}"
+        ));
     }
 }
 
@@ -306,21 +335,52 @@ mod tests {
             PushPlan::Upload(..) => panic!("nothing is to be uploaded"),
         };
         assert_eq!(outcome(CacheSkipReason::Off), PushOutcome::SkippedOff);
-        assert_eq!(outcome(CacheSkipReason::Lightweight), PushOutcome::SkippedLightweight);
-        assert_eq!(outcome(CacheSkipReason::Fallback), PushOutcome::SkippedFallback);
-        assert_eq!(outcome(CacheSkipReason::NoDevcontainer), PushOutcome::SkippedNotEligible);
-        assert_eq!(outcome(CacheSkipReason::Compose), PushOutcome::SkippedNotEligible);
-        assert_eq!(outcome(CacheSkipReason::NotEligible), PushOutcome::SkippedNotEligible);
+        assert_eq!(
+            outcome(CacheSkipReason::Lightweight),
+            PushOutcome::SkippedLightweight
+        );
+        assert_eq!(
+            outcome(CacheSkipReason::Fallback),
+            PushOutcome::SkippedFallback
+        );
+        assert_eq!(
+            outcome(CacheSkipReason::NoDevcontainer),
+            PushOutcome::SkippedNotEligible
+        );
+        assert_eq!(
+            outcome(CacheSkipReason::Compose),
+            PushOutcome::SkippedNotEligible
+        );
+        assert_eq!(
+            outcome(CacheSkipReason::NotEligible),
+            PushOutcome::SkippedNotEligible
+        );
     }
 
     #[test]
     fn a_refused_push_says_by_whom_and_what_to_do() {
         let text = || "text".to_owned();
         for (error, outcome, hint) in [
-            (TransferError::Denied(text()), PushOutcome::Denied, "right to push"),
-            (TransferError::LoginFailed(text()), PushOutcome::LoginFailed, "configure credentials"),
-            (TransferError::Stalled, PushOutcome::TimedOut, "nothing moved"),
-            (TransferError::Failed(text()), PushOutcome::Failed, "tries again"),
+            (
+                TransferError::Denied(text()),
+                PushOutcome::Denied,
+                "right to push",
+            ),
+            (
+                TransferError::LoginFailed(text()),
+                PushOutcome::LoginFailed,
+                "configure credentials",
+            ),
+            (
+                TransferError::Stalled,
+                PushOutcome::TimedOut,
+                "nothing moved",
+            ),
+            (
+                TransferError::Failed(text()),
+                PushOutcome::Failed,
+                "tries again",
+            ),
         ] {
             let report = refused(error);
             assert_eq!(report.outcome(), outcome);

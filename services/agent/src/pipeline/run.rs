@@ -1,6 +1,8 @@
 use std::path::Path;
 
-use hearth_api::v1::{Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind};
+use hearth_api::v1::{
+    Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Job, NodeFacts, Ready, Scratch, failure, prepare, push};
@@ -48,9 +50,15 @@ async fn run_in(cx: &Context<'_>, stop: &CancellationToken, shutdown: &Cancellat
         }
     };
     match prepared {
-        Ok(Ready { state, failure, push: plan }) => {
+        Ok(Ready {
+            state,
+            failure,
+            push: plan,
+        }) => {
             if let Err(error) = sweep::mark_ready(cx.scratch.path()) {
-                cx.recorder.warn(format!("the workspace would not survive a crash of the agent: {error}"));
+                cx.recorder.warn(format!(
+                    "the workspace would not survive a crash of the agent: {error}"
+                ));
             }
             cx.recorder.state(state, failure);
             tokio::select! {
@@ -66,7 +74,11 @@ async fn run_in(cx: &Context<'_>, stop: &CancellationToken, shutdown: &Cancellat
         }
         Err(failure) => {
             // A workspace that failed leaves nothing on the node; its log stays.
-            let removed = cx.parties.engine.remove_workspace(&cx.job.attempt.workspace_id).await;
+            let removed = cx
+                .parties
+                .engine
+                .remove_workspace(&cx.job.attempt.workspace_id)
+                .await;
             if let Err(error) = removed {
                 cx.recorder.warn(error.to_string());
             }
@@ -86,7 +98,10 @@ fn stopped(shutdown: &CancellationToken) -> Failure {
     let (reason, message) = if shutdown.is_cancelled() {
         (FailureReason::AgentRestarted, "the agent was stopped")
     } else {
-        (FailureReason::Replaced, "a newer attempt or a deletion took its place")
+        (
+            FailureReason::Replaced,
+            "a newer attempt or a deletion took its place",
+        )
     };
     failure(reason, PipelineStep::Unspecified, message)
 }

@@ -33,7 +33,10 @@ pub struct Case {
 
 impl Case {
     pub fn args(&self) -> BTreeMap<String, String> {
-        self.args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        self.args
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     fn careful(mut self) -> Self {
@@ -63,7 +66,11 @@ impl Case {
     }
 }
 
-fn case(name: &'static str, files: &'static [(&'static str, &'static str)], change: Change) -> Case {
+fn case(
+    name: &'static str,
+    files: &'static [(&'static str, &'static str)],
+    change: Change,
+) -> Case {
     Case {
         name,
         files,

@@ -12,7 +12,10 @@ use serde_json::Value;
 /// Base images, and the instructions that `docker import` gives them. Each has a busybox.
 const IMAGES: [(&str, &[&str]); 3] = [
     ("hearth-test/base:1", &["ENV PATH=/bin", "ENV BASE_DIR=src"]),
-    ("hearth-test/onbuild:1", &["ENV PATH=/bin", "ONBUILD COPY app /app"]),
+    (
+        "hearth-test/onbuild:1",
+        &["ENV PATH=/bin", "ONBUILD COPY app /app"],
+    ),
     ("hearth-test/other:1", &["ENV PATH=/bin", "ENV OTHER=1"]),
 ];
 
@@ -37,22 +40,37 @@ impl Engine {
         let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local");
         let tools = output(Command::new(local.join("tools")).args(["engine", "base-image"]));
         let folder = PathBuf::from(format!("/dev/shm/hearth-key-test-{}", std::process::id()));
-        let started = Command::new(local.join("vm")).arg("start").arg(&folder).stdin(Stdio::null()).status();
+        let started = Command::new(local.join("vm"))
+            .arg("start")
+            .arg(&folder)
+            .stdin(Stdio::null())
+            .status();
         assert!(
             started.is_ok_and(|status| status.success()),
             "this test needs a container engine of its own and could not start one with deploy/local/vm"
         );
-        let mut engine = Self { folder, tools: tools.trim().to_owned(), images: BTreeMap::new() };
+        let mut engine = Self {
+            folder,
+            tools: tools.trim().to_owned(),
+            images: BTreeMap::new(),
+        };
         engine.import();
         engine
     }
 
     fn docker(&self) -> Command {
         let mut command = Command::new("docker");
-        let path = format!("{}:{}", self.tools, std::env::var("PATH").unwrap_or_default());
+        let path = format!(
+            "{}:{}",
+            self.tools,
+            std::env::var("PATH").unwrap_or_default()
+        );
         command
             .env("PATH", path)
-            .env("DOCKER_HOST", format!("unix://{}/docker.sock", self.folder.display()))
+            .env(
+                "DOCKER_HOST",
+                format!("unix://{}/docker.sock", self.folder.display()),
+            )
             .env("DOCKER_CONFIG", self.folder.join("config"))
             .stdin(Stdio::null());
         command
@@ -68,7 +86,14 @@ impl Engine {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
         }
         let archive = root.path().join("root.tar");
-        output(Command::new("tar").arg("-C").arg(root.path()).arg("-cf").arg(&archive).arg("bin"));
+        output(
+            Command::new("tar")
+                .arg("-C")
+                .arg(root.path())
+                .arg("-cf")
+                .arg(&archive)
+                .arg("bin"),
+        );
         for (name, changes) in IMAGES {
             let mut import = self.docker();
             import.arg("import");
@@ -76,7 +101,9 @@ impl Engine {
                 import.args(["--change", change]);
             });
             output(import.arg(&archive).arg(name));
-            let inspected: Value = serde_json::from_str(&output(self.docker().args(["image", "inspect", name]))).unwrap();
+            let inspected: Value =
+                serde_json::from_str(&output(self.docker().args(["image", "inspect", name])))
+                    .unwrap();
             self.images.insert(name.to_owned(), inspected[0].clone());
         }
     }
@@ -91,7 +118,14 @@ impl Engine {
         let id = tempfile::NamedTempFile::new().unwrap();
         let mut command = self.docker();
         command
-            .args(["buildx", "build", "--progress=plain", "--provenance=false", "--network=none", "--iidfile"])
+            .args([
+                "buildx",
+                "build",
+                "--progress=plain",
+                "--provenance=false",
+                "--network=none",
+                "--iidfile",
+            ])
             .arg(id.path())
             .arg("--file")
             .arg(dockerfile);
@@ -105,18 +139,32 @@ impl Engine {
         let log = String::from_utf8_lossy(&result.stderr).into_owned();
         let text = std::fs::read_to_string(dockerfile).unwrap_or_default();
         assert!(result.status.success(), "{text}\n{log}");
-        Build { image: std::fs::read_to_string(id.path()).unwrap(), ran: steps_that_ran(&log), log }
+        Build {
+            image: std::fs::read_to_string(id.path()).unwrap(),
+            ran: steps_that_ran(&log),
+            log,
+        }
     }
 
     pub fn image_digest(&self, reference: &str) -> Result<Digest, String> {
         let image = self.images.get(reference).ok_or("not in this engine")?;
-        image["Id"].as_str().unwrap_or_default().parse().map_err(|error| format!("{error}"))
+        image["Id"]
+            .as_str()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|error| format!("{error}"))
     }
 
     pub fn image_facts(&self, reference: &str) -> Result<ImageFacts, String> {
         let config = &self.images.get(reference).ok_or("not in this engine")?["Config"];
         let texts = |value: &Value| -> Vec<String> {
-            value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+            value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect()
         };
         Ok(ImageFacts {
             environment: texts(&config["Env"])
@@ -142,8 +190,12 @@ impl Drop for Engine {
 fn steps_that_ran(log: &str) -> BTreeSet<String> {
     let mut texts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in log.lines() {
-        let Some((number, step)) = line.split_once(' ') else { continue };
-        let is_from = step.split_once("] ").is_some_and(|(_, text)| text.starts_with("FROM "));
+        let Some((number, step)) = line.split_once(' ') else {
+            continue;
+        };
+        let is_from = step
+            .split_once("] ")
+            .is_some_and(|(_, text)| text.starts_with("FROM "));
         if step.starts_with('[') && !step.starts_with("[internal]") && !is_from {
             texts.entry(step).or_default().push(number);
         }
@@ -154,7 +206,10 @@ fn steps_that_ran(log: &str) -> BTreeSet<String> {
 }
 
 fn output(command: &mut Command) -> String {
-    let result = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let result = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output();
     let result = result.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(result.status.success(), "{command:?} failed");
     String::from_utf8_lossy(&result.stdout).into_owned()

@@ -4,6 +4,11 @@
 //! BuildKit runs a step again or makes another image after the change, the key must be another one as well. The
 //! reverse, a key that changes while BuildKit finds everything in its cache, costs a build and is counted.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and its helpers do so, too"
+)]
+
 mod cases;
 mod engine;
 mod web;
@@ -62,7 +67,11 @@ fn whatever_makes_buildkit_build_again_changes_the_key() {
     });
     let verdicts = verdicts.into_inner().unwrap();
     let of = |wanted: Verdict| -> Vec<&str> {
-        verdicts.iter().filter(|(_, verdict)| **verdict == wanted).map(|(name, _)| *name).collect()
+        verdicts
+            .iter()
+            .filter(|(_, verdict)| **verdict == wanted)
+            .map(|(name, _)| *name)
+            .collect()
     };
     eprintln!(
         "{} cases: {} agree, {} too careful {:?}, {} never cached by BuildKit {:?}",
@@ -73,11 +82,23 @@ fn whatever_makes_buildkit_build_again_changes_the_key() {
         of(Verdict::NeverCached).len(),
         of(Verdict::NeverCached),
     );
-    assert_eq!(of(Verdict::TooLax), Vec::<&str>::new(), "BuildKit builds again and the key is the same");
-    let careful: Vec<_> = table.iter().filter(|case| case.careful).map(|case| case.name).collect();
+    assert_eq!(
+        of(Verdict::TooLax),
+        Vec::<&str>::new(),
+        "BuildKit builds again and the key is the same"
+    );
+    let careful: Vec<_> = table
+        .iter()
+        .filter(|case| case.careful)
+        .map(|case| case.name)
+        .collect();
     let mut found = of(Verdict::TooCareful);
     found.retain(|name| !careful.contains(name));
-    assert_eq!(found, Vec::<&str>::new(), "more careful than the table says");
+    assert_eq!(
+        found,
+        Vec::<&str>::new(),
+        "more careful than the table says"
+    );
 }
 
 fn judge(engine: &Engine, web: &Web, case: &Case) -> Verdict {
@@ -93,10 +114,19 @@ fn judge(engine: &Engine, web: &Web, case: &Case) -> Verdict {
     let first = build(engine, case, &clone, &case.args());
     let again = build(engine, case, &clone, &case.args());
     let copy = folder.path().join("elsewhere");
-    let copied = std::process::Command::new("cp").arg("-a").arg(&clone).arg(&copy).status().unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(&clone)
+        .arg(&copy)
+        .status()
+        .unwrap();
     assert!(copied.success());
     let elsewhere = reading(engine, web, case, &copy, &case.args());
-    assert_eq!(before.manifest, elsewhere.manifest, "{}: another key in another folder", case.name);
+    assert_eq!(
+        before.manifest, elsewhere.manifest,
+        "{}: another key in another folder",
+        case.name
+    );
 
     let mut args = case.args();
     if let Change::Arg(name, value) = &case.change {
@@ -114,7 +144,12 @@ fn judge(engine: &Engine, web: &Web, case: &Case) -> Verdict {
     let other_key = before.manifest.key() != after.manifest.key();
     match (built_again, other_key) {
         (true, false) => {
-            eprintln!("{}: too lax\n{}\n{}", case.name, after.manifest.canonical_json(), changed.log);
+            eprintln!(
+                "{}: too lax\n{}\n{}",
+                case.name,
+                after.manifest.canonical_json(),
+                changed.log
+            );
             Verdict::TooLax
         }
         (false, true) => {
@@ -126,10 +161,21 @@ fn judge(engine: &Engine, web: &Web, case: &Case) -> Verdict {
 }
 
 fn build(engine: &Engine, case: &Case, clone: &Path, args: &BTreeMap<String, String>) -> Build {
-    engine.build(&clone.join(case.context), &clone.join(case.dockerfile), case.target, args)
+    engine.build(
+        &clone.join(case.context),
+        &clone.join(case.dockerfile),
+        case.target,
+        args,
+    )
 }
 
-fn reading(engine: &Engine, web: &Web, case: &Case, clone: &Path, args: &BTreeMap<String, String>) -> KeyReading {
+fn reading(
+    engine: &Engine,
+    web: &Web,
+    case: &Case,
+    clone: &Path,
+    args: &BTreeMap<String, String>,
+) -> KeyReading {
     let mut build = json!({"dockerfile": case.dockerfile, "context": case.context, "args": args});
     if let Some(target) = case.target {
         build["target"] = json!(target);
@@ -138,8 +184,15 @@ fn reading(engine: &Engine, web: &Web, case: &Case, clone: &Path, args: &BTreeMa
         path: ".devcontainer.json".into(),
         properties: json!({"build": build}).as_object().unwrap().clone(),
     };
-    let source = KeySource { clone, config: &config, platform: "linux/amd64", cli_version: "0.89.0" };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let source = KeySource {
+        clone,
+        config: &config,
+        platform: "linux/amd64",
+        cli_version: "0.89.0",
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime
         .block_on(read_key(&source, &Resolver { engine, web }))
         .unwrap_or_else(|error| panic!("{}: {error}", case.name))
@@ -175,7 +228,8 @@ fn apply(web: &Web, clone: &Path, change: &Change) {
     match *change {
         Change::Write(path, text) => write(clone, path, &web.filled_in(text)),
         Change::Mode(path, mode) => {
-            std::fs::set_permissions(clone.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+            std::fs::set_permissions(clone.join(path), std::fs::Permissions::from_mode(mode))
+                .unwrap();
         }
         Change::Remove(path) => std::fs::remove_file(clone.join(path)).unwrap(),
         Change::Folder(path) => std::fs::create_dir_all(clone.join(path)).unwrap(),
@@ -185,8 +239,12 @@ fn apply(web: &Web, clone: &Path, change: &Change) {
             std::os::unix::fs::symlink(target, path).unwrap();
         }
         Change::Touch(path) => {
-            let file = std::fs::File::options().append(true).open(clone.join(path)).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(86_400)).unwrap();
+            let file = std::fs::File::options()
+                .append(true)
+                .open(clone.join(path))
+                .unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(86_400))
+                .unwrap();
         }
         Change::Remote(name, text) => web.publish(name, text),
         Change::Arg(..) => {}

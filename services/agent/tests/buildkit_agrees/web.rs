@@ -37,13 +37,20 @@ impl Web {
     }
 
     pub fn publish(&self, name: &str, text: &str) {
-        self.pages.lock().unwrap().insert(format!("/{name}"), text.to_owned());
+        self.pages
+            .lock()
+            .unwrap()
+            .insert(format!("/{name}"), text.to_owned());
     }
 
     /// What a HEAD request would tell: the content's digest stands for an ETag.
     pub fn version(&self, url: &str) -> Option<String> {
         let path = url.splitn(4, '/').nth(3)?;
-        self.pages.lock().unwrap().get(&format!("/{path}")).map(sha256_hex)
+        self.pages
+            .lock()
+            .unwrap()
+            .get(&format!("/{path}"))
+            .map(sha256_hex)
     }
 }
 
@@ -56,9 +63,14 @@ fn answer(mut stream: TcpStream, pages: &Pages) -> std::io::Result<()> {
         header.clear();
     }
     let mut words = request.split(' ');
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (method, path) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
     let Some(page) = pages.lock().unwrap().get(path).cloned() else {
-        return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        return stream.write_all(
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        );
     };
     let body = if method == "HEAD" { "" } else { &page };
     write!(

@@ -57,6 +57,11 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
             line(&container.remote_folder)
         )],
         Kind::Warning(warning) => vec![format!("warning: {}", line(&warning.message))],
+        Kind::Waiting(waiting) => vec![format!(
+            "waits for {}, which builds the same image: about {:.0} s",
+            line(&waiting.node),
+            waiting.seconds
+        )],
         Kind::Settled(_) => vec!["settled".to_owned()],
     }
 }

@@ -82,6 +82,7 @@ impl Plain {
             | Kind::Push(_)
             | Kind::Container(_)
             | Kind::Warning(_)
+            | Kind::Waiting(_)
             | Kind::Settled(_) => true,
         }
     }

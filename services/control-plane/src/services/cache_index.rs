@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use futures_util::stream::{self, BoxStream};
 use hearth_api::v1::{
     AttemptRef, BuildDecision, CacheAccess, CacheEntry, CacheTarget, CommitCacheRequest,
     CommitCacheResponse, DropCacheRequest, DropCacheResponse, ResolveCacheRequest,
@@ -22,14 +23,17 @@ pub(super) struct CacheIndex(pub(super) Arc<Core>);
 
 #[tonic::async_trait]
 impl CacheIndexService for CacheIndex {
+    type ResolveCacheStream = BoxStream<'static, Result<ResolveCacheResponse, Status>>;
+
     async fn resolve_cache(
         &self,
         request: Request<ResolveCacheRequest>,
-    ) -> Result<Response<ResolveCacheResponse>, Status> {
+    ) -> Result<Response<Self::ResolveCacheStream>, Status> {
         let decision = self.resolve(request.into_inner()).await?;
-        Ok(Response::new(ResolveCacheResponse {
+        let response = ResolveCacheResponse {
             decision: Some(decision),
-        }))
+        };
+        Ok(Response::new(Box::pin(stream::iter([Ok(response)]))))
     }
 
     async fn commit_cache(
@@ -86,6 +90,7 @@ impl CacheIndex {
             .await?;
         Ok(Decision::Build(BuildDecision {
             reasons: explain::reasons(newest.as_ref(), &request.key_manifest),
+            fetch_is_slower: false,
         }))
     }
 

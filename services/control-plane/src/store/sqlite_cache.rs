@@ -106,5 +106,8 @@ fn entry(row: &SqliteRow) -> Result<CacheEntry, StoreError> {
         build_seconds: row.try_get("build_seconds")?,
         bytes: to_u64(row.try_get("bytes")?),
         create_time: Some(from_millis(row.try_get("created_ms")?)),
+        last_use_time: Some(from_millis(row.try_get("last_used_ms")?)),
+        r#ref: String::new(),
+        writer: row.try_get("workspace_id")?,
     })
 }

@@ -7,7 +7,10 @@
 
 use serde::Serialize;
 
-use super::words;
+use super::{
+    directives::{Directives, foreign_syntax},
+    words,
+};
 
 /// Why a Dockerfile is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,8 +57,24 @@ pub(super) struct Lines {
 }
 
 const KEYWORDS: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
-    "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 impl Instruction {
@@ -91,7 +110,10 @@ impl Instruction {
             .unwrap_or((line, ""));
         let keyword = keyword.to_ascii_uppercase();
         if !KEYWORDS.contains(&keyword.as_str()) {
-            return Err(DockerfileError { line: number, why: "an unknown instruction" });
+            return Err(DockerfileError {
+                line: number,
+                why: "an unknown instruction",
+            });
         }
         let (flags, rest) = split_flags(rest, escape);
         Ok(Self {
@@ -122,7 +144,9 @@ pub(super) fn parse(text: &str) -> Result<Lines, DockerfileError> {
     while let Some((number, raw)) = lines.next() {
         let number = number + 1;
         let line = raw.trim_end_matches(['\r', '\n']).trim_start();
-        directives.read(line).map_err(|why| DockerfileError { line: number, why })?;
+        directives
+            .read(line)
+            .map_err(|why| DockerfileError { line: number, why })?;
         if line.starts_with('#') {
             continue;
         }
@@ -147,11 +171,16 @@ pub(super) fn parse(text: &str) -> Result<Lines, DockerfileError> {
         if joined.contains("<<") && instruction.may_have_heredocs(escape) {
             for mut heredoc in heredocs_of(&joined) {
                 loop {
-                    let (_, raw) = lines
-                        .next()
-                        .ok_or(DockerfileError { line: number, why: "a here-document that does not end" })?;
+                    let (_, raw) = lines.next().ok_or(DockerfileError {
+                        line: number,
+                        why: "a here-document that does not end",
+                    })?;
                     let end = raw.trim_end_matches(['\r', '\n']);
-                    let end = if heredoc.chomp { end.trim_start_matches('\t') } else { end };
+                    let end = if heredoc.chomp {
+                        end.trim_start_matches('\t')
+                    } else {
+                        end
+                    };
                     if end == heredoc.name {
                         break;
                     }
@@ -167,77 +196,6 @@ pub(super) fn parse(text: &str) -> Result<Lines, DockerfileError> {
         escape: directives.escape,
         instructions,
     })
-}
-
-/// Directives are comments of a certain form, before anything else.
-struct Directives {
-    open: bool,
-    seen: Vec<String>,
-    syntax: Option<String>,
-    escape: char,
-}
-
-impl Directives {
-    fn new() -> Self {
-        Self { open: true, seen: Vec::new(), syntax: None, escape: '\\' }
-    }
-
-    fn read(&mut self, line: &str) -> Result<(), &'static str> {
-        if !self.open {
-            return Ok(());
-        }
-        let Some((name, value)) = directive(line, "#") else {
-            self.open = false;
-            return Ok(());
-        };
-        if self.seen.contains(&name) {
-            return Err("a directive that stands twice");
-        }
-        match name.as_str() {
-            "syntax" => self.syntax = value.split(' ').next().map(str::to_owned),
-            "escape" => {
-                self.escape = match value {
-                    "\\" => '\\',
-                    "`" => '`',
-                    _ => return Err("an escape that is neither \\ nor `"),
-                }
-            }
-            "check" => {}
-            _ => self.open = false,
-        }
-        self.seen.push(name);
-        Ok(())
-    }
-}
-
-fn directive<'a>(line: &'a str, comment: &str) -> Option<(String, &'a str)> {
-    let (name, value) = line.strip_prefix(comment)?.split_once('=')?;
-    let (name, value) = (name.trim(), value.trim());
-    let valid = name.starts_with(|ch: char| ch.is_ascii_alphabetic())
-        && name.chars().all(|ch| ch.is_ascii_alphanumeric())
-        && !value.is_empty();
-    valid.then(|| (name.to_ascii_lowercase(), value))
-}
-
-/// Other ways to choose a frontend: below a `#!` line, as a `//` comment, as JSON. The text is then no Dockerfile that
-/// this reader could know.
-fn foreign_syntax(text: &str) -> Option<String> {
-    if text.trim_start().starts_with('{') {
-        return serde_json::from_str::<serde_json::Value>(text)
-            .ok()?
-            .get("syntax")?
-            .as_str()
-            .map(str::to_owned);
-    }
-    let shebang = text.starts_with("#!");
-    let mut lines = text.lines().skip(usize::from(shebang));
-    let first = lines.clone().next()?;
-    let comment = if first.starts_with("//") { "//" } else { "#" };
-    lines
-        .by_ref()
-        .map_while(|line| directive(line.trim_start(), comment))
-        .find(|(name, _)| name == "syntax")
-        .and_then(|(_, value)| value.split(' ').next().map(str::to_owned))
 }
 
 /// A line without the escape character that joins it to the next one, and whether it had one. An escaped escape
@@ -297,7 +255,9 @@ fn heredocs_of(line: &str) -> Vec<Heredoc> {
         .unwrap_or_default()
         .iter()
         .filter_map(|word| {
-            let rest = word.trim_start_matches(|ch: char| ch.is_ascii_digit()).strip_prefix("<<")?;
+            let rest = word
+                .trim_start_matches(|ch: char| ch.is_ascii_digit())
+                .strip_prefix("<<")?;
             let (chomp, rest) = match rest.strip_prefix('-') {
                 Some(rest) => (true, rest),
                 None => (false, rest),
@@ -307,7 +267,12 @@ fn heredocs_of(line: &str) -> Vec<Heredoc> {
                 return None;
             }
             let (name, quoted) = words::unquote(rest).ok()?;
-            Some(Heredoc { name, chomp, expand: !quoted, content: String::new() })
+            Some(Heredoc {
+                name,
+                chomp,
+                expand: !quoted,
+                content: String::new(),
+            })
         })
         .collect()
 }

@@ -68,12 +68,17 @@ pub fn plan(
     facts: &BTreeMap<String, Option<ImageFacts>>,
 ) -> Result<BuildPlan, DockerfileError> {
     let lines = lines::parse(text)?;
-    let malformed = DockerfileError { line: 1, why: "no FROM, or one that is not well-formed" };
+    let malformed = DockerfileError {
+        line: 1,
+        why: "no FROM, or one that is not well-formed",
+    };
     let (globals, stages) = stages::split(&lines).ok_or(malformed)?;
     let target = match options.target {
         None => stages.len() - 1,
-        Some(name) => stages::named(&stages, name)
-            .ok_or(DockerfileError { line: 1, why: "the target stage is not there" })?,
+        Some(name) => stages::named(&stages, name).ok_or(DockerfileError {
+            line: 1,
+            why: "the target stage is not there",
+        })?,
     };
     let predefined = variables::predefined(options.platform, options.target);
     let mut planner = Planner {
@@ -83,7 +88,11 @@ pub fn plan(
         options,
         facts,
         plan: BuildPlan {
-            frontend: options.args.get("BUILDKIT_SYNTAX").cloned().or_else(|| lines.syntax.clone()),
+            frontend: options
+                .args
+                .get("BUILDKIT_SYNTAX")
+                .cloned()
+                .or_else(|| lines.syntax.clone()),
             ..BuildPlan::default()
         },
         reached: BTreeMap::new(),
@@ -92,26 +101,6 @@ pub fn plan(
     planner.reach(target);
     planner.write(globals, target);
     Ok(planner.plan)
-}
-
-/// Plans the build of a Dockerfile that is not understood: all of its text and all of its context count, and every
-/// image that a line seems to begin with.
-pub fn plan_blindly(text: &str, options: &BuildOptions<'_>, why: &str) -> BuildPlan {
-    let images = text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace().skip_while(|word| word.starts_with("--"));
-        words.next().filter(|word| word.eq_ignore_ascii_case("from"))?;
-        let image = words.find(|word| !word.starts_with("--"))?;
-        // A stage's name would be taken for an image.
-        (!image.contains('$') && image.contains(['/', ':', '@'])).then(|| image.to_owned())
-    });
-    BuildPlan {
-        instructions: vec![text.to_owned()],
-        args: options.args.clone(),
-        images: images.collect(),
-        context: BTreeSet::from([ContextSource::all()]),
-        careful: BTreeSet::from([format!("The whole build context counts: {why}.")]),
-        ..BuildPlan::default()
-    }
 }
 
 struct Planner<'a> {
@@ -180,15 +169,24 @@ impl<'a> Planner<'a> {
                 Default::default()
             }
             Some(None) => {
-                self.whole_context(&format!("{base} may have ONBUILD instructions that could not be read"));
+                self.whole_context(&format!(
+                    "{base} may have ONBUILD instructions that could not be read"
+                ));
                 Default::default()
             }
             Some(Some(facts)) => {
-                let deferred: Result<Vec<_>, _> = facts.onbuild.iter().map(|text| lines::parse(text)).collect();
+                let deferred: Result<Vec<_>, _> = facts
+                    .onbuild
+                    .iter()
+                    .map(|text| lines::parse(text))
+                    .collect();
                 if deferred.is_err() {
                     self.whole_context(&format!("an ONBUILD of {base} is not understood"));
                 }
-                let deferred = deferred.unwrap_or_default().into_iter().flat_map(|lines| lines.instructions);
+                let deferred = deferred
+                    .unwrap_or_default()
+                    .into_iter()
+                    .flat_map(|lines| lines.instructions);
                 (Variables::of_image(&facts.environment), deferred.collect())
             }
         }
@@ -231,7 +229,9 @@ impl<'a> Planner<'a> {
 
     fn whole_context(&mut self, why: &str) {
         self.plan.context.insert(ContextSource::all());
-        self.plan.careful.insert(format!("The whole build context counts: {why}."));
+        self.plan
+            .careful
+            .insert(format!("The whole build context counts: {why}."));
     }
 
     /// Writes down what is carried out: directives, the global ARGs that matter, the stages in their order.
@@ -241,7 +241,11 @@ impl<'a> Planner<'a> {
         for &at in self.reached.keys() {
             let from = self.stages[at].from;
             let texts = from.flags.iter().chain([&from.rest]);
-            relevant.extend(texts.flat_map(|text| words::references(text)).map(str::to_owned));
+            relevant.extend(
+                texts
+                    .flat_map(|text| words::references(text))
+                    .map(str::to_owned),
+            );
         }
         // Backwards, so that what a default refers to is relevant before its own ARG is met.
         let mut kept = Vec::new();
@@ -262,14 +266,20 @@ impl<'a> Planner<'a> {
         if escape != '\\' {
             written.push(format!("escape={escape}"));
         }
-        written.extend(kept.iter().rev().map(|instruction| canonical(instruction, None)));
+        written.extend(
+            kept.iter()
+                .rev()
+                .map(|instruction| canonical(instruction, None)),
+        );
         for &at in &order {
             let stage = &self.stages[at];
             let base = words::expand(stage.base, &self.global, escape).unwrap_or_default();
             let base = stages::before(&self.stages, at, &base).map(number);
             written.push(canonical(stage.from, base));
             written.extend(stage.body.iter().map(|instruction| {
-                let from = instruction.flag("from").and_then(|name| stages::named(&self.stages, name));
+                let from = instruction
+                    .flag("from")
+                    .and_then(|name| stages::named(&self.stages, name));
                 canonical(instruction, from.map(number))
             }));
         }

@@ -32,7 +32,11 @@ pub(super) enum Origin {
 impl ContextSource {
     /// The whole context.
     pub fn all() -> Self {
-        Self { path: ".".to_owned(), pattern: false, parents: false }
+        Self {
+            path: ".".to_owned(),
+            pattern: false,
+            parents: false,
+        }
     }
 
     /// A path as it stands in a Dockerfile: below the context's root, which `..` does not leave.
@@ -47,8 +51,14 @@ impl ContextSource {
                 part => parts.push(part),
             }
         }
-        let path = if parts.is_empty() { ".".to_owned() } else { parts.join("/") };
-        Self { path, pattern, parents: false }
+        if parts.is_empty() {
+            return Self::all();
+        }
+        Self {
+            path: parts.join("/"),
+            pattern,
+            parents: false,
+        }
     }
 }
 
@@ -57,16 +67,24 @@ pub(super) fn of_copy(instruction: &Instruction, env: &Env, escape: char) -> Vec
     if let Some(from) = instruction.flag("from") {
         return vec![Origin::From(from.to_owned())];
     }
-    let words = instruction
-        .json()
-        .unwrap_or_else(|| instruction.rest.split_whitespace().map(str::to_owned).collect());
+    let words = instruction.json().unwrap_or_else(|| {
+        instruction
+            .rest
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect()
+    });
     let Some((_, sources)) = words.split_last() else {
         return Vec::new();
     };
-    let parents = instruction.flag("parents").is_some_and(|value| value != "false");
+    let parents = instruction
+        .flag("parents")
+        .is_some_and(|value| value != "false");
     let mut origins = Vec::new();
     for source in sources {
-        let is_heredoc = source.trim_start_matches(|ch: char| ch.is_ascii_digit()).starts_with("<<");
+        let is_heredoc = source
+            .trim_start_matches(|ch: char| ch.is_ascii_digit())
+            .starts_with("<<");
         if is_heredoc && !instruction.heredocs.is_empty() {
             continue;
         }
@@ -83,7 +101,7 @@ pub(super) fn of_copy(instruction: &Instruction, env: &Env, escape: char) -> Vec
             }
             Ok(source) => {
                 let mut source = ContextSource::new(&source, true);
-                source.parents = parents;
+                source.parents = parents && source.path != ".";
                 origins.push(Origin::Context(source));
             }
             Err(error) => origins.push(unknown(&error)),
@@ -96,14 +114,18 @@ pub(super) fn of_copy(instruction: &Instruction, env: &Env, escape: char) -> Vec
 pub(super) fn of_run(instruction: &Instruction, env: &Env, escape: char) -> Vec<Origin> {
     instruction
         .flag_values("mount")
-        .filter_map(|mount| of_mount(mount, env, escape).unwrap_or_else(|error| Some(unknown(&error))))
+        .filter_map(|mount| {
+            of_mount(mount, env, escape).unwrap_or_else(|error| Some(unknown(&error)))
+        })
         .collect()
 }
 
 fn of_mount(mount: &str, env: &Env, escape: char) -> Result<Option<Origin>, WordError> {
     let (mut kind, mut from, mut source) = ("bind".to_owned(), None, String::new());
     for field in csv_fields(mount) {
-        let Some((key, value)) = field.split_once('=') else { continue };
+        let Some((key, value)) = field.split_once('=') else {
+            continue;
+        };
         let value = words::expand(value, env, escape)?;
         match key.to_ascii_lowercase().as_str() {
             "type" => kind = value.to_ascii_lowercase(),

@@ -20,13 +20,19 @@ pub(super) struct Stage<'a> {
 /// Global ARGs and stages. `None` when a FROM is malformed or there is none.
 pub(super) fn split(lines: &Lines) -> Option<(&[Instruction], Vec<Stage<'_>>)> {
     let all = &lines.instructions;
-    let starts: Vec<usize> = (0..all.len()).filter(|&at| all[at].keyword == "FROM").collect();
+    let starts: Vec<usize> = (0..all.len())
+        .filter(|&at| all[at].keyword == "FROM")
+        .collect();
     let first = *starts.first()?;
     if all[..first].iter().any(|before| before.keyword != "ARG") {
         return None;
     }
     let ends = starts.iter().skip(1).copied().chain([all.len()]);
-    let stages = starts.iter().copied().zip(ends).map(|(start, end)| stage(all, start..end));
+    let stages = starts
+        .iter()
+        .copied()
+        .zip(ends)
+        .map(|(start, end)| stage(all, start..end));
     Some((&all[..first], stages.collect::<Option<_>>()?))
 }
 
@@ -38,7 +44,12 @@ fn stage(all: &[Instruction], range: Range<usize>) -> Option<Stage<'_>> {
         [base, r#as, name] if r#as.eq_ignore_ascii_case("as") => (base, Some(name.to_lowercase())),
         _ => return None,
     };
-    Some(Stage { from, base, name, body: &all[range.start + 1..range.end] })
+    Some(Stage {
+        from,
+        base,
+        name,
+        body: &all[range.start + 1..range.end],
+    })
 }
 
 /// The stage that FROM means by `name`: one that stands before it.

@@ -67,7 +67,8 @@ impl Variables {
             };
             if let Some(value) = value {
                 // Old frontends let ENV win, new ones the last one.
-                let clash = self.environment.contains(&name) && self.seen.get(&name) != Some(&value);
+                let clash =
+                    self.environment.contains(&name) && self.seen.get(&name) != Some(&value);
                 self.seen.insert(name.clone(), value.filter(|_| !clash));
             }
             names.push(name);
@@ -117,24 +118,37 @@ pub(super) fn predefined(platform: &str, target: Option<&str>) -> Env {
     let mut env = Env::new();
     for prefix in ["TARGET", "BUILD"] {
         let mut add = |name: &str, value: Option<&str>| {
-            env.insert(format!("{prefix}{name}"), Some(value.unwrap_or_default().to_owned()));
+            env.insert(
+                format!("{prefix}{name}"),
+                Some(value.unwrap_or_default().to_owned()),
+            );
         };
         add("PLATFORM", Some(platform));
         add("OS", os);
         add("ARCH", arch);
         add("VARIANT", variant);
     }
-    env.insert("TARGETSTAGE".to_owned(), Some(target.unwrap_or("default").to_owned()));
+    env.insert(
+        "TARGETSTAGE".to_owned(),
+        Some(target.unwrap_or("default").to_owned()),
+    );
     env
 }
 
-fn declaration(word: &str, seen: &Env, escape: char) -> (String, Option<Result<String, WordError>>) {
+fn declaration(
+    word: &str,
+    seen: &Env,
+    escape: char,
+) -> (String, Option<Result<String, WordError>>) {
     match word.split_once('=') {
         Some((name, default)) => {
             let name = words::expand(name, seen, escape).unwrap_or_else(|_| name.to_owned());
             (name, Some(words::expand(default, seen, escape)))
         }
-        None => (words::expand(word, seen, escape).unwrap_or_else(|_| word.to_owned()), None),
+        None => (
+            words::expand(word, seen, escape).unwrap_or_else(|_| word.to_owned()),
+            None,
+        ),
     }
 }
 

@@ -18,7 +18,9 @@ pub(super) enum WordError {
 
 /// Substitutes variables and removes quotes and escapes.
 pub(super) fn expand(word: &str, env: &Env, escape: char) -> Result<String, WordError> {
-    Lexer::new(word, env, escape).until(None).map(|(text, _)| text)
+    Lexer::new(word, env, escape)
+        .until(None)
+        .map(|(text, _)| text)
 }
 
 /// Splits a line into words and leaves quotes, escapes and variables as they are.
@@ -260,7 +262,11 @@ impl<'a> Lexer<'a> {
     }
 
     fn unset(&self, kept: impl FnOnce() -> String) -> String {
-        if self.raw || self.keep_unset { kept() } else { String::new() }
+        if self.raw || self.keep_unset {
+            kept()
+        } else {
+            String::new()
+        }
     }
 
     fn name(&mut self) -> String {

@@ -13,6 +13,7 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
+#[rustfmt::skip] // A case is a line.
 fn text() -> Vec<Case> {
     vec![
         case("a comment", &[("Dockerfile", "FROM hearth-test/base:1\nRUN true\n")], Write("Dockerfile", "# why\nFROM hearth-test/base:1\n\n  # how\nRUN true\n")),
@@ -38,6 +39,7 @@ fn text() -> Vec<Case> {
     ]
 }
 
+#[rustfmt::skip] // A case is a line.
 fn stages() -> Vec<Case> {
     const THREE: &str = "FROM hearth-test/base:1 AS one\nCOPY a /a\nFROM hearth-test/base:1 AS unused\nCOPY b /b\nFROM hearth-test/base:1\nCOPY --from=one /a /\n";
     vec![
@@ -54,6 +56,7 @@ fn stages() -> Vec<Case> {
     ]
 }
 
+#[rustfmt::skip] // A case is a line.
 fn arguments() -> Vec<Case> {
     vec![
         case("an argument in COPY", &[("Dockerfile", "FROM scratch\nARG D=src\nCOPY ${D} /x\n"), ("src/a", "1"), ("lib/a", "1")], Write("src/a", "2")),

@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
+#[rustfmt::skip] // A case is a line.
 fn sources() -> Vec<Case> {
     vec![
         case("a copied file", &[("Dockerfile", "FROM scratch\nCOPY a /a\n"), ("a", "1")], Write("a", "2")),
@@ -42,10 +43,8 @@ fn sources() -> Vec<Case> {
         case("ADD of a folder", &[("Dockerfile", "FROM scratch\nADD src /x/\n"), ("src/a", "1")], Write("src/b", "2")),
         case("COPY --chown --chmod", &[("Dockerfile", "FROM scratch\nCOPY --chown=1:1 a /x/\n"), ("a", "1")], Write("a", "2")),
         case("COPY --link", &[("Dockerfile", "FROM scratch\nCOPY --link a /x/\n"), ("a", "1")], Write("a", "2")),
-        case("a context below the clone", &[("sub/Dockerfile", "FROM scratch\nCOPY . /x\n"), ("sub/a", "1"), ("b", "1")], Write("b", "2"))
-            .in_sub(),
-        case("in a context below the clone", &[("sub/Dockerfile", "FROM scratch\nCOPY . /x\n"), ("sub/a", "1")], Write("sub/a", "2"))
-            .in_sub(),
+        case("a context below the clone", &[("sub/Dockerfile", "FROM scratch\nCOPY . /x\n"), ("sub/a", "1"), ("b", "1")], Write("b", "2")).in_sub(),
+        case("in a context below the clone", &[("sub/Dockerfile", "FROM scratch\nCOPY . /x\n"), ("sub/a", "1")], Write("sub/a", "2")).in_sub(),
         case("a bind mount of a folder", &[("Dockerfile", "FROM hearth-test/base:1\nRUN --mount=type=bind,source=src,target=/m cat /m/a >/o\n"), ("src/a", "1")], Write("src/a", "2")),
         case("a bind mount is the default", &[("Dockerfile", "FROM hearth-test/base:1\nRUN --mount=target=/m cat /m/a >/o\n"), ("a", "1")], Write("b", "2")),
         case("beside a bind mount", &[("Dockerfile", "FROM hearth-test/base:1\nRUN --mount=type=bind,source=src,target=/m cat /m/a >/o\n"), ("src/a", "1")], Write("b", "2")),
@@ -56,17 +55,19 @@ fn sources() -> Vec<Case> {
     ]
 }
 
+#[rustfmt::skip] // A case is a line.
 fn metadata() -> Vec<Case> {
     vec![
         case("the time of a file", &[("Dockerfile", "FROM scratch\nCOPY . /x\n"), ("a", "1")], Touch("a")),
         case("the executable bit", &[("Dockerfile", "FROM scratch\nCOPY a /x/\n"), ("a", "1")], Mode("a", 0o755)),
         case("the group's write bit", &[("Dockerfile", "FROM scratch\nCOPY a /x/\n"), ("a", "1")], Mode("a", 0o664)),
         case("the others' read bit", &[("Dockerfile", "FROM scratch\nCOPY src /x/\n"), ("src/a", "1")], Mode("src/a", 0o640)),
-        // BuildKit 0.12 overlooks some changes of folders and of escaped names: its client does not send them again.
+        // The engine keeps what a client sent and has only changes sent again. It sometimes overlooks changes of folders
+        // then, and always a file with an escaped name: the image is stale.
         case("the sticky bit of a folder", &[("Dockerfile", "FROM scratch\nCOPY . /x/\n"), ("src/a", "1")], Mode("src", 0o1755)).careful(),
-        case("the mode of a folder in a copied folder", &[("Dockerfile", "FROM scratch\nCOPY src /x/\n"), ("src/d/a", "1")], Mode("src/d", 0o700)),
+        case("the mode of a folder in a copied folder", &[("Dockerfile", "FROM scratch\nCOPY src /x/\n"), ("src/d/a", "1")], Mode("src/d", 0o700)).careful(),
         case("the mode of a copied folder", &[("Dockerfile", "FROM scratch\nCOPY src /x/\n"), ("src/d/a", "1")], Mode("src", 0o700)).careful(),
-        case("the mode of a folder above a copied one", &[("Dockerfile", "FROM scratch\nCOPY a/b /x/\n"), ("a/b/c", "1")], Mode("a", 0o700)),
+        case("the mode of a folder above a copied one", &[("Dockerfile", "FROM scratch\nCOPY a/b /x/\n"), ("a/b/c", "1")], Mode("a", 0o700)).careful(),
         case("an empty folder", &[("Dockerfile", "FROM scratch\nCOPY . /x\n"), ("a", "1")], Folder("d")),
         case("another name", &[("Dockerfile", "FROM scratch\nCOPY src /x/\n"), ("src/a", "1")], Remove("src/a")).after(Write("src/b", "1")),
         case("the target of a link", &[("Dockerfile", "FROM scratch\nCOPY src /x/\n"), ("src/a", "1")], Link("src/l", "b")).after(Link("src/l", "a")),
@@ -79,6 +80,7 @@ fn metadata() -> Vec<Case> {
     ]
 }
 
+#[rustfmt::skip] // A case is a line.
 fn ignored() -> Vec<Case> {
     const ALL: &str = "FROM scratch\nCOPY . /x\n";
     vec![
@@ -104,6 +106,7 @@ fn ignored() -> Vec<Case> {
     ]
 }
 
+#[rustfmt::skip] // A case is a line.
 fn elsewhere() -> Vec<Case> {
     vec![
         case("ADD of a URL", &[("Dockerfile", "FROM scratch\nADD {web}/one /x/\n")], Remote("one", "2")).after(Remote("one", "1")),

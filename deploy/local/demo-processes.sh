@@ -1,0 +1,81 @@
+# shellcheck shell=bash disable=SC2154
+# Sourced by demo: how its processes start, how all of them end, and what is said when something fails.
+
+# What is being done, and the log that tells more.
+doing='' log=''
+begin() { doing=$1 log=${2:-}; }
+
+say() { printf '%s\n' "$*"; }
+die() { doing=''; printf 'demo: %s\n' "$*" >&2; exit 1; }
+misused() { doing=''; printf 'demo: %s\nSee deploy/local/demo --help\n' "$*" >&2; exit 64; }
+
+# Starts a program that Ctrl-C does not reach. The variable marks it and its children as the demo's, so that they are
+# found whatever becomes of this script. Descriptor 8 is the lock, which no process may keep.
+launch() { # launch NAME COMMAND...: sets pid and log
+  log=$logs/$1.log
+  shift
+  setsid env HEARTH_DEMO_PROCESS=1 "$@" </dev/null >"$log" 2>&1 8>&- &
+  pid=$!
+  disown
+}
+
+await() { # await COMMAND...: until it succeeds, for 30 seconds and as long as the process lives that was launched last
+  local try
+  for ((try = 0; try < 600; try++)); do
+    if "$@" >/dev/null 2>&1; then return; fi
+    kill -0 "$pid" 2>/dev/null || return 1
+    sleep 0.05
+  done
+  return 1
+}
+
+# Engines have their own way to end.
+vm() { env -u HEARTH_DEMO_PROCESS "$here/vm" "$@" 8>&-; }
+
+# Ends what a demo started, this one or an earlier one, as one would pull the plug.
+clean() {
+  local data name pids
+  data=$(cat "$run/data" 2>/dev/null) || return 0
+  mapfile -t pids < <(grep -lzxF HEARTH_DEMO_PROCESS=1 /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3)
+  ((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2>/dev/null || true
+  for name in workshop node-1 node-2 node-3; do
+    cp "$data/engines/$name/dockerd.log" "$logs/$name-engine.log" 2>/dev/null || true
+    vm stop "$data/engines/$name"
+  done
+  cp "$data/registry/registry.log" "$logs/registry.log" 2>/dev/null || true
+  rm -rf --one-file-system "$data"
+  rm -f "$run/data" "$run/kept"
+}
+
+# Nothing that the demo started outlives it, however it ends. Signals lead here too.
+finish() {
+  local status=$?
+  trap - EXIT
+  trap '' INT TERM HUP PIPE
+  set +e
+  if [[ -n $interrupted ]]; then
+    printf '\ndemo: interrupted, stopping everything\n' >&2
+  elif ((status)) && [[ -n $doing ]]; then
+    printf '\ndemo: failed: %s\n' "$doing" >&2
+    [[ ! -s $log ]] || tail -n 20 "$log" | sed 's/^/  | /' >&2
+    printf 'demo: all logs are in target/demo/logs\n' >&2
+    status=1
+  fi
+  if [[ -n $keep && -n $up && -z $interrupted ]]; then
+    touch "$run/kept"
+    how_to_use
+  else
+    clean
+  fi
+  exit "$status"
+}
+
+finish_always() {
+  local signal
+  interrupted=''
+  trap finish EXIT
+  for signal in INT TERM HUP PIPE; do
+    # shellcheck disable=SC2064
+    trap "interrupted=1; exit $((128 + $(kill -l "$signal")))" "$signal"
+  done
+}

@@ -1,0 +1,481 @@
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _};
+
+use proptest::prelude::*;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A registry where every image has the digest of its name and the version that the test gives it.
+#[derive(Default)]
+struct Registry {
+    moved: BTreeMap<&'static str, &'static str>,
+    depends_on: BTreeMap<&'static str, Vec<&'static str>>,
+    onbuild: Vec<String>,
+}
+
+#[async_trait]
+impl ResolveImage for Registry {
+    async fn image_digest(&self, reference: &str) -> Result<Digest, String> {
+        if reference.contains("missing") {
+            return Err("no such image".to_owned());
+        }
+        let version = self.moved.get(reference).unwrap_or(&"1");
+        Ok(Digest::of(format!("{reference} {version}")))
+    }
+
+    async fn image_facts(&self, _reference: &str) -> Result<Option<ImageFacts>, String> {
+        Ok(Some(ImageFacts {
+            environment: BTreeMap::new(),
+            onbuild: self.onbuild.clone(),
+        }))
+    }
+
+    async fn feature_dependencies(&self, reference: &str) -> Result<Option<Vec<String>>, String> {
+        let ids = self.depends_on.get(reference).into_iter().flatten();
+        Ok(Some(ids.map(|id| (*id).to_owned()).collect()))
+    }
+}
+
+type Files<'a> = &'a [(&'a str, &'a str)];
+
+fn write(clone: &Path, files: Files<'_>) {
+    for (path, text) in files {
+        let path = clone.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+fn clone_of(files: Files<'_>) -> TempDir {
+    let clone = tempfile::tempdir().unwrap();
+    write(clone.path(), files);
+    clone
+}
+
+fn read_with(
+    clone: &Path,
+    properties: &Value,
+    registry: &Registry,
+) -> Result<KeyReading, KeyError> {
+    let config = DevcontainerConfig {
+        path: ".devcontainer/devcontainer.json".into(),
+        properties: properties.as_object().unwrap().clone(),
+    };
+    let source = KeySource {
+        clone,
+        config: &config,
+        platform: "linux/amd64",
+        cli_version: "0.89.0",
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(read_key(&source, registry))
+}
+
+fn read(clone: &Path, properties: &Value) -> KeyReading {
+    read_with(clone, properties, &Registry::default()).unwrap()
+}
+
+const FILES: Files<'static> = &[
+    (
+        ".devcontainer/Dockerfile",
+        "FROM a:1\nARG V\nCOPY src *.toml /x/\nRUN echo $V\n",
+    ),
+    (
+        ".devcontainer/tool/devcontainer-feature.json",
+        "{\"id\": \"tool\"}",
+    ),
+    (".devcontainer/tool/install.sh", "true"),
+    (".dockerignore", "**/*.log\n"),
+    ("src/main.rs", "fn main() {}"),
+    ("src/deep/mod.rs", ""),
+    ("Cargo.toml", "[package]"),
+    ("README.md", "# x"),
+];
+
+fn properties() -> Value {
+    json!({
+        "name": "x",
+        "build": {"dockerfile": "Dockerfile", "context": "..", "args": {"V": "${localEnv:V:1}", "UNUSED": "1"}},
+        "features": {"./tool": {"version": "1"}, "ghcr.io/x/y:1": {}},
+        "remoteUser": "dev",
+        "containerEnv": {"A": "1"},
+        "postCreateCommand": "true",
+    })
+}
+
+/// The manifest is a promise to entries that are in registries already: a change of it is a new version of the rules.
+#[test]
+fn the_manifest_of_a_known_clone_never_changes() {
+    let clone = clone_of(FILES);
+    for (path, mode) in [
+        ("src", 0o755),
+        ("src/deep", 0o755),
+        ("src/main.rs", 0o644),
+        ("src/deep/mod.rs", 0o600),
+        ("Cargo.toml", 0o755),
+    ] {
+        std::fs::set_permissions(
+            clone.path().join(path),
+            std::fs::Permissions::from_mode(mode),
+        )
+        .unwrap();
+    }
+    for (path, mode) in [
+        ("", 0o755),
+        ("install.sh", 0o755),
+        ("devcontainer-feature.json", 0o644),
+    ] {
+        let path = clone.path().join(".devcontainer/tool").join(path);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let reading = read(clone.path(), &properties());
+    assert_eq!(
+        reading.manifest.canonical_json(),
+        include_str!("golden.json").trim_end()
+    );
+    assert_eq!(reading.manifest.key().as_str(), "k1:ee7c01210fe1510a067c88392b712856cc02e0fb87445044b7d67c1c76e7e9fe");
+    assert_eq!((reading.careful, reading.unpinned), (vec![], vec![]));
+}
+
+#[test]
+fn where_when_and_in_which_order_a_tree_was_made_does_not_matter() {
+    let (one, two) = (clone_of(FILES), tempfile::tempdir().unwrap());
+    for file in FILES.iter().rev() {
+        write(two.path(), &[*file]);
+        let file = std::fs::File::options()
+            .append(true)
+            .open(two.path().join(file.0))
+            .unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap();
+    }
+    assert_eq!(
+        read(one.path(), &properties()),
+        read(two.path(), &properties())
+    );
+}
+
+#[test]
+fn every_single_input_counts() {
+    let clone = clone_of(FILES);
+    let before = read(clone.path(), &properties()).manifest;
+    let files: Files<'_> = &[
+        (
+            ".devcontainer/Dockerfile",
+            "FROM a:1\nARG V\nCOPY src *.toml /x/\nRUN echo $V $V\n",
+        ),
+        (".devcontainer/tool/install.sh", "false"),
+        (".devcontainer/tool/other", ""),
+        (".dockerignore", "**/*.rs\n"),
+        ("src/main.rs", "fn main() { }"),
+        ("src/deep/new.rs", ""),
+        ("rustfmt.toml", ""),
+    ];
+    for change in files {
+        let clone = clone_of(FILES);
+        write(clone.path(), &[*change]);
+        assert_ne!(
+            read(clone.path(), &properties()).manifest.key(),
+            before.key(),
+            "{}",
+            change.0
+        );
+    }
+    let values = [
+        ("/build/args/V", json!("2")),
+        (
+            "/build/dockerfile",
+            json!("../.devcontainer/./Dockerfile.other"),
+        ),
+        ("/build/options", json!(["--add-host=x:1"])),
+        ("/features/.~1tool/version", json!("2")),
+        ("/features/ghcr.io~1x~1y:1", json!("2")),
+        ("/remoteUser", json!("root")),
+        ("/containerUser", json!("root")),
+        ("/containerEnv/A", json!("2")),
+        ("/overrideFeatureInstallOrder", json!(["ghcr.io/x/y"])),
+    ];
+    write(
+        clone.path(),
+        &[(".devcontainer/Dockerfile.other", FILES[0].1)],
+    );
+    for (pointer, value) in values {
+        let mut properties = properties();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        properties.pointer_mut(parent).unwrap()[name.replace("~1", "/")] = value;
+        assert_ne!(
+            read(clone.path(), &properties).manifest.key(),
+            before.key(),
+            "{pointer}"
+        );
+    }
+    for image in ["a:1", "ghcr.io/x/y:1"] {
+        let registry = Registry {
+            moved: BTreeMap::from([(image, "2")]),
+            ..Registry::default()
+        };
+        let after = read_with(clone.path(), &properties(), &registry)
+            .unwrap()
+            .manifest;
+        assert_ne!(after.key(), before.key(), "{image}");
+    }
+}
+
+#[test]
+fn what_cannot_reach_the_image_does_not_count() {
+    let clone = clone_of(FILES);
+    let before = read(clone.path(), &properties());
+    write(
+        clone.path(),
+        &[
+            ("README.md", "# y"),
+            ("src/x.log", ""),
+            ("docs/new", ""),
+            (".devcontainer/other/x", ""),
+        ],
+    );
+    write(
+        clone.path(),
+        &[(
+            ".devcontainer/Dockerfile",
+            "# new\nfrom a:1\nARG V\n\nCOPY src *.toml /x/\nRUN echo $V\n",
+        )],
+    );
+    let mut properties = properties();
+    for name in [
+        "name",
+        "postCreateCommand",
+        "customizations",
+        "mounts",
+        "runArgs",
+        "forwardPorts",
+    ] {
+        properties[name] = json!("changed");
+    }
+    properties["build"]["args"]["UNUSED"] = json!("2");
+    properties["build"]["cacheFrom"] = json!("x");
+    assert_eq!(read(clone.path(), &properties), before);
+}
+
+#[test]
+fn without_features_users_and_environment_do_not_count() {
+    let clone = clone_of(&[]);
+    let one = read(
+        clone.path(),
+        &json!({"image": "a:1", "remoteUser": "a", "containerEnv": {"A": "1"}}),
+    );
+    let two = read(clone.path(), &json!({"image": "a:1", "remoteUser": "b"}));
+    assert_eq!(one, two);
+    assert_eq!(
+        one.manifest.canonical_json(),
+        format!(
+            r#"{{"version":"k1","inputs":{{"base-image":{{"a:1":"{}"}},"platform":{{"platform":"linux/amd64"}},"tool":{{"devcontainer":"0.89"}}}}}}"#,
+            Digest::of("a:1 1")
+        )
+    );
+}
+
+#[test]
+fn features_are_followed_to_those_that_they_depend_on() {
+    let clone = clone_of(&[
+        (
+            ".devcontainer/one/devcontainer-feature.json",
+            "{// x\n\"dependsOn\": {\"./two\": {}, \"ghcr.io/a/b\": {}}}",
+        ),
+        (
+            ".devcontainer/two/devcontainer-feature.json",
+            "{\"dependsOn\": {\"./one\": {}}}",
+        ),
+    ]);
+    let registry = Registry {
+        depends_on: BTreeMap::from([("ghcr.io/a/b:latest", vec!["ghcr.io/a/c:1"])]),
+        ..Registry::default()
+    };
+    let reading = read_with(
+        clone.path(),
+        &json!({"image": "a:1", "features": {"./one": {}}}),
+        &registry,
+    )
+    .unwrap();
+    let names: Vec<_> = reading
+        .manifest
+        .inputs(Input::Feature)
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        names,
+        ["./one", "./two", "ghcr.io/a/b:latest", "ghcr.io/a/c:1"]
+    );
+}
+
+#[test]
+fn a_lockfile_comes_before_the_registry() {
+    let clone = clone_of(&[(
+        ".devcontainer/devcontainer-lock.json",
+        r#"{"features": {"ghcr.io/a/missing:1": {"version": "1", "resolved": "x", "integrity": "sha256:1", "dependsOn": ["https://x/f.tgz"]}}}"#,
+    )]);
+    let properties = json!({"image": "a:1", "features": {"ghcr.io/a/missing:1": {}}});
+    let reading = read(clone.path(), &properties);
+    assert_eq!(
+        reading.manifest.inputs(Input::Feature).collect::<Vec<_>>(),
+        [("ghcr.io/a/missing:1", "sha256:1")]
+    );
+    assert_eq!(
+        reading.manifest.inputs(Input::Remote).collect::<Vec<_>>(),
+        [("https://x/f.tgz", "unpinned")]
+    );
+    assert_eq!(reading.unpinned, ["https://x/f.tgz"]);
+}
+
+#[test]
+fn without_an_answer_there_is_no_key_and_the_reason_says_what_to_do() {
+    let clone = clone_of(FILES);
+    std::os::unix::fs::symlink("/etc", clone.path().join("out")).unwrap();
+    for (properties, expected) in [
+        (
+            json!({"image": "missing:1"}),
+            "missing:1 could not be resolved (no such image); check",
+        ),
+        (json!({"dockerComposeFile": "x"}), "no cache key yet"),
+        (json!({}), "names no image"),
+        (
+            json!({"build": {"dockerfile": "Nothing"}}),
+            "Nothing: No such file",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "context": "../.."}}),
+            "leads out of the repository",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "context": "../out"}}),
+            "leads out of the repository",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "options": ["--build-context", "a=b"]}}),
+            "--build-context cannot be part",
+        ),
+        (
+            json!({"image": "a:1", "features": {"./none": {}}}),
+            "No such file",
+        ),
+    ] {
+        let error = read_with(clone.path(), &properties, &Registry::default()).unwrap_err();
+        assert!(
+            error.to_string().contains(expected),
+            "{properties}: {error}"
+        );
+    }
+}
+
+#[test]
+fn the_commit_stands_for_git_s_own_folder() {
+    let commit = "0123456789012345678901234567890123456789";
+    let clone = clone_of(&[
+        ("Dockerfile", "FROM scratch\nCOPY . /x\n"),
+        (".git/HEAD", "ref: refs/heads/main\n"),
+        (
+            ".git/packed-refs",
+            &format!("# pack-refs\n{commit} refs/heads/main\n"),
+        ),
+        (".git/index", "1"),
+    ]);
+    let properties = json!({"build": {"dockerfile": "../Dockerfile", "context": ".."}});
+    std::fs::create_dir(clone.path().join(".devcontainer")).unwrap();
+    let before = read(clone.path(), &properties);
+    let git: Vec<_> = before
+        .manifest
+        .inputs(Input::File)
+        .filter(|(name, _)| name.starts_with(".git"))
+        .collect();
+    assert_eq!(git[1], (".git/HEAD", format!("commit {commit}").as_str()));
+    assert!(before.careful[0].contains(".git"), "{:?}", before.careful);
+    write(clone.path(), &[(".git/index", "2")]);
+    assert_eq!(read(clone.path(), &properties), before);
+    write(
+        clone.path(),
+        &[(".git/refs/heads/main", &commit.replace('0', "1"))],
+    );
+    assert_ne!(read(clone.path(), &properties).manifest, before.manifest);
+}
+
+#[test]
+fn what_is_not_understood_counts_as_a_whole_and_says_so() {
+    for dockerfile in [
+        "FROM a:1\nINCLUDE x\n",
+        "# syntax=someone/else:1\nFROM a:1\n",
+    ] {
+        let clone = clone_of(&[
+            (".devcontainer/Dockerfile", dockerfile),
+            (".devcontainer/a", "1"),
+        ]);
+        let properties = json!({"build": {"dockerfile": "Dockerfile"}});
+        let before = read(clone.path(), &properties);
+        assert!(
+            before.careful[0].starts_with("The whole build context counts: "),
+            "{:?}",
+            before.careful
+        );
+        write(clone.path(), &[(".devcontainer/a", "2")]);
+        assert_ne!(read(clone.path(), &properties).manifest, before.manifest);
+        let registry = Registry {
+            moved: BTreeMap::from([("a:1", "2")]),
+            ..Registry::default()
+        };
+        assert_ne!(
+            read_with(clone.path(), &properties, &registry)
+                .unwrap()
+                .manifest,
+            before.manifest
+        );
+    }
+}
+
+#[test]
+fn many_files_are_folded_and_still_count() {
+    let clone = clone_of(&[(".devcontainer/Dockerfile", "FROM scratch\nCOPY . /x\n")]);
+    for number in 0..1100 {
+        write(clone.path(), &[(&format!("d{}/{number}", number % 3), "")]);
+    }
+    let properties = json!({"build": {"dockerfile": "Dockerfile", "context": ".."}});
+    let before = read(clone.path(), &properties).manifest;
+    assert_eq!(
+        before
+            .inputs(Input::File)
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>(),
+        [".devcontainer", "d0", "d1", "d2"]
+    );
+    write(clone.path(), &[("d1/1", "x")]);
+    let after = read(clone.path(), &properties).manifest;
+    let changed: Vec<_> = before
+        .inputs(Input::File)
+        .zip(after.inputs(Input::File))
+        .filter(|(a, b)| a != b)
+        .collect();
+    assert_eq!(changed.len(), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A file counts exactly when it is copied and not ignored, whatever its name.
+    #[test]
+    fn a_file_counts_when_it_is_seen(name in "[a-c]{1,2}(/[a-c]{1,2}){0,2}(\\.log)?", text in "[a-z]{1,3}") {
+        let files = [(".devcontainer/Dockerfile", "FROM scratch\nCOPY a* b/c /x/\n"), (".dockerignore", "**/*.log\nab\n!ab/c\n")];
+        let clone = clone_of(&files);
+        let properties = json!({"build": {"dockerfile": "Dockerfile", "context": ".."}});
+        let before = read(clone.path(), &properties).manifest;
+        write(clone.path(), &[(&name, &text)]);
+        let after = read(clone.path(), &properties).manifest;
+        let copied = name.starts_with('a') || name == "b/c" || name.starts_with("b/c/");
+        let kept = !name.ends_with(".log") && (!name.starts_with("ab/") || name == "ab/c" || name.starts_with("ab/c/"));
+        let kept = kept && name != "ab";
+        // An ignored file still leaves the folders that it is in, if those are copied and kept.
+        let file = after.inputs(Input::File).any(|(entry, value)| entry == name && value.starts_with("file "));
+        prop_assert_eq!(file, copied && kept);
+        prop_assert!(!(file && before == after));
+    }
+}

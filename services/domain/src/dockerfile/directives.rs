@@ -1,0 +1,77 @@
+//! Directives: comments at the top of a Dockerfile that tell how to read it.
+
+/// Directives are comments of a certain form, before anything else.
+pub(super) struct Directives {
+    open: bool,
+    seen: Vec<String>,
+    pub syntax: Option<String>,
+    pub escape: char,
+}
+
+impl Directives {
+    pub fn new() -> Self {
+        Self {
+            open: true,
+            seen: Vec::new(),
+            syntax: None,
+            escape: '\\',
+        }
+    }
+
+    pub fn read(&mut self, line: &str) -> Result<(), &'static str> {
+        if !self.open {
+            return Ok(());
+        }
+        let Some((name, value)) = directive(line, "#") else {
+            self.open = false;
+            return Ok(());
+        };
+        if self.seen.contains(&name) {
+            return Err("a directive that stands twice");
+        }
+        match name.as_str() {
+            "syntax" => self.syntax = value.split(' ').next().map(str::to_owned),
+            "escape" => {
+                self.escape = match value {
+                    "\\" => '\\',
+                    "`" => '`',
+                    _ => return Err("an escape that is neither \\ nor `"),
+                }
+            }
+            "check" => {}
+            _ => self.open = false,
+        }
+        self.seen.push(name);
+        Ok(())
+    }
+}
+
+fn directive<'a>(line: &'a str, comment: &str) -> Option<(String, &'a str)> {
+    let (name, value) = line.strip_prefix(comment)?.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let valid = name.starts_with(|ch: char| ch.is_ascii_alphabetic())
+        && name.chars().all(|ch| ch.is_ascii_alphanumeric())
+        && !value.is_empty();
+    valid.then(|| (name.to_ascii_lowercase(), value))
+}
+
+/// Other ways to choose a frontend: below a `#!` line, as a `//` comment, as JSON. The text is then no Dockerfile that
+/// this reader could know.
+pub(super) fn foreign_syntax(text: &str) -> Option<String> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str::<serde_json::Value>(text)
+            .ok()?
+            .get("syntax")?
+            .as_str()
+            .map(str::to_owned);
+    }
+    let shebang = text.starts_with("#!");
+    let mut lines = text.lines().skip(usize::from(shebang));
+    let first = lines.clone().next()?;
+    let comment = if first.starts_with("//") { "//" } else { "#" };
+    lines
+        .by_ref()
+        .map_while(|line| directive(line.trim_start(), comment))
+        .find(|(name, _)| name == "syntax")
+        .and_then(|(_, value)| value.split(' ').next().map(str::to_owned))
+}
