@@ -3,10 +3,11 @@
 
 #![allow(
     missing_docs,
+    dead_code,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::cast_precision_loss,
-    reason = "tests"
+    reason = "tests; benchmarks use the same support"
 )]
 
 #[path = "support/mod.rs"]

@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # Sourced by demo: how its processes start, how all of them end, and what is said when something fails.
 
-# What is being done, and the log that tells more.
-doing='' log=''
+# What is being done, the log that tells more, the CLI while it shows a run, and whether a signal came.
+doing='' log='' cli='' interrupted=''
 begin() { doing=$1 log=${2:-}; }
 
 say() { printf '%s\n' "$*"; }
@@ -53,6 +53,7 @@ finish() {
   trap - EXIT
   trap '' INT TERM HUP PIPE
   set +e
+  [[ -z $cli ]] || { kill -KILL "$cli" && wait "$cli"; } 2>/dev/null # ends its display
   if [[ -n $interrupted ]]; then
     printf '\ndemo: interrupted, stopping everything\n' >&2
   elif ((status)) && [[ -n $doing ]]; then
@@ -72,7 +73,6 @@ finish() {
 
 finish_always() {
   local signal
-  interrupted=''
   trap finish EXIT
   for signal in INT TERM HUP PIPE; do
     # shellcheck disable=SC2064

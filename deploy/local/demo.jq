@@ -44,7 +44,7 @@ def table:
     "\(.ready_seconds | tenths) s",
     (if .push.outcome == "PUSHED" then "pushed in \(.push.seconds | tenths) s"
       elif .push.outcome == "UNCHANGED" then "not needed"
-      else .push.outcome | words end)
+      else .push.outcome | words | sub("^skipped "; "none: ") end)
   ]);
 
 # Sentences.
@@ -53,7 +53,8 @@ def meaning:
   (if $cold.cache.result == "MISS" and $warm.cache.result == "EXACT" then
     "The warm start was \($cold.ready_seconds / $warm.ready_seconds | tenths) times as fast as the cold one: \($warm.ready_seconds | tenths) s"
     + " instead of \($cold.ready_seconds | tenths) s, on a node that had never seen the repository."
-  else "The first start took \($cold.ready_seconds | tenths) s, the second \($warm.ready_seconds | tenths) s." end),
+  else ($warm.cache | if .result == "SKIPPED" then "The cache was left aside: \(.skip_reason | words)." else empty end),
+    "The first start took \($cold.ready_seconds | tenths) s, the second \($warm.ready_seconds | tenths) s." end),
   (if $edit then
     "After the edit \($edit.cache.steps_reused) of \($edit.cache.steps_total) steps came from the cache: \($edit.ready_seconds | tenths) s.",
     ([.runs[].hook_runs] | if all(. == 1) then "postCreateCommand ran exactly once in each workspace."

@@ -6,7 +6,11 @@ use hearth_api::v1::{
 
 use crate::{
     app,
-    support::{Fault, Lab, Proxy, client::request},
+    support::{
+        Lab,
+        client::request,
+        proxy::{Fault, Proxy},
+    },
 };
 
 async fn lab_behind_a_proxy() -> (Lab, Proxy) {

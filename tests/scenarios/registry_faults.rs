@@ -4,7 +4,11 @@ use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
 
 use crate::{
     app,
-    support::{Fault, Lab, Proxy, git::free_port},
+    support::{
+        Lab,
+        git::free_port,
+        proxy::{Fault, Proxy},
+    },
 };
 
 #[tokio::test]

@@ -34,17 +34,19 @@ async fn the_same_request_twice_is_one_workspace_and_another_payload_is_refused(
     );
 }
 
+type Change = fn(&mut PrepareWorkspaceRequest);
+
 #[tokio::test]
 async fn a_wrong_request_is_refused_by_the_name_of_its_field() {
     let lab = Lab::new(1).await;
     let repo = lab.git.repo("plain", &[("README", "x")]);
-    let refused = |change: fn(&mut PrepareWorkspaceRequest)| {
+    let refused = |change: Change| {
         let mut request = request("node-1", &repo.url);
         change(&mut request);
         let client = lab.client.clone();
         async move { client.begin(request).await.unwrap_err() }
     };
-    let cases: [(fn(&mut PrepareWorkspaceRequest), Code, &str); 7] = [
+    let cases: [(Change, Code, &str); 7] = [
         (|r| r.node = "nowhere".into(), Code::NotFound, "node"),
         (
             |r| r.spec.as_mut().unwrap().repository = "no url".into(),

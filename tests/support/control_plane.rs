@@ -1,6 +1,10 @@
 //! The control plane as a process.
 
-use std::{net::SocketAddr, path::PathBuf, process::Command};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use super::process::{Process, binary};
 
@@ -41,9 +45,14 @@ impl ControlPlane {
         self.process.kill();
         (self.process, self.address) = spawn(&self.dir, &self.registry, self.address);
     }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
 }
 
-fn spawn(dir: &PathBuf, registry: &str, listen: SocketAddr) -> (Process, SocketAddr) {
+fn spawn(dir: &Path, registry: &str, listen: SocketAddr) -> (Process, SocketAddr) {
     let ready = dir.join("ready.json");
     let _ = std::fs::remove_file(&ready);
     let mut process = Process::start(

@@ -16,6 +16,5 @@ pub use client::Client;
 pub use control_plane::ControlPlane;
 pub use git::{GitServer, Repo};
 pub use lab::Lab;
-pub use proxy::{Fault, Proxy};
 pub use registry::Registry;
 pub use vm::Vm;

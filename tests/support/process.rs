@@ -123,6 +123,11 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: it gets no chance to clean up.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

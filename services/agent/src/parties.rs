@@ -283,7 +283,7 @@ pub trait Registry: Send + Sync {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolution {
     /// An image.
-    Hit(v1::CacheEntry),
+    Hit(Box<v1::CacheEntry>),
     /// Nothing, and why.
     Build(Vec<String>),
 }

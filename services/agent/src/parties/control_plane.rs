@@ -72,7 +72,7 @@ impl CacheIndex for ControlPlaneClient {
         let mut decisions = answer.into_inner();
         while let Some(message) = decisions.message().await.map_err(failure)? {
             match message.decision {
-                Some(Decision::Hit(entry)) => return Ok(Resolution::Hit(entry)),
+                Some(Decision::Hit(entry)) => return Ok(Resolution::Hit(Box::new(entry))),
                 Some(Decision::Build(build)) => return Ok(Resolution::Build(build.reasons)),
                 Some(Decision::Wait(_)) | None => {}
             }

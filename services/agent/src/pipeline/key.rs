@@ -98,7 +98,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
                 && entry.digest.parse::<Digest>().is_ok() =>
         {
             Lookup {
-                hit: Some(entry),
+                hit: Some(*entry),
                 reasons: Vec::new(),
             }
         }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use hearth_domain::{Digest, ImageFacts};
@@ -23,6 +24,7 @@ pub struct Engine {
     folder: PathBuf,
     tools: String,
     images: BTreeMap<String, Value>,
+    builds: AtomicUsize,
 }
 
 /// One build.
@@ -53,6 +55,7 @@ impl Engine {
             folder,
             tools: tools.trim().to_owned(),
             images: BTreeMap::new(),
+            builds: AtomicUsize::new(0),
         };
         engine.import();
         engine
@@ -124,8 +127,14 @@ impl Engine {
                 "--progress=plain",
                 "--provenance=false",
                 "--network=none",
-                "--iidfile",
+                "--tag",
             ])
+            // Two builds of one image at once trip over each other when the image has no name.
+            .arg(format!(
+                "hearth-test/build:{}",
+                self.builds.fetch_add(1, Ordering::Relaxed)
+            ))
+            .arg("--iidfile")
             .arg(id.path())
             .arg("--file")
             .arg(dockerfile);

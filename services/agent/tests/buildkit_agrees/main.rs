@@ -36,7 +36,7 @@ use serde_json::json;
 use web::Web;
 
 /// Builds that run at the same time; each waits for the engine most of the time.
-const WORKERS: usize = 3;
+const WORKERS: usize = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verdict {

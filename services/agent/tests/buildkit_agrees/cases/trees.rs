@@ -95,6 +95,7 @@ fn ignored() -> Vec<Case> {
         case("the last pattern wins", &[("Dockerfile", ALL), (".dockerignore", "!a\n*\n"), ("a", "1")], Write("a", "2")),
         case("taken back by a pattern", &[("Dockerfile", ALL), (".dockerignore", "**\n!**/*.md\n"), ("d/e/a.md", "1"), ("d/b", "1")], Write("d/e/b.md", "2")),
         case("a folder taken back in vain", &[("Dockerfile", ALL), (".dockerignore", "a/b\n!a\n"), ("a/b/c", "1")], Write("a/b/c", "2")),
+        case("a folder taken back with all that is in it", &[("Dockerfile", ALL), (".dockerignore", "**/*.log\na\n!a/b\n"), ("a/b/c", "1")], Write("a/b/d.log", "2")),
         case("comments and blank lines", &[("Dockerfile", ALL), (".dockerignore", "# *\n\n  b  \n"), ("a", "1"), ("b", "1")], Write("b", "2")),
         case("a class in a pattern", &[("Dockerfile", ALL), (".dockerignore", "[ab].txt\n"), ("a.txt", "1"), ("c.txt", "1")], Write("a.txt", "2")),
         case("a dot is a dot", &[("Dockerfile", ALL), (".dockerignore", "a.b\n"), ("acb", "1")], Write("acb", "2")),
