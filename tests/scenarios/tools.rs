@@ -136,7 +136,7 @@ async fn a_foreign_client_lists_services_and_prepares_by_reflection_alone() {
             "grpc",
             "--http2-prior-knowledge",
             "--data",
-            "{}",
+            r#"{"spec": {}}"#,
             &method,
         ],
     );

@@ -17,7 +17,7 @@ use std::{
 use async_trait::async_trait;
 use hearth_api::v1;
 use hearth_domain::{Digest, KeyManifest};
-use hearth_layers::{ImageInfo, RegistryError, RegistryLogin, Transfer, TransferError};
+use hearth_layers::{ImageInfo, Pulled, RegistryError, RegistryLogin, Transfer, TransferError};
 
 pub(crate) use child::Tail;
 pub use child::{ChildFailure, Line};
@@ -121,7 +121,7 @@ pub trait Engine: Send + Sync {
         image: &str,
         login: Option<&RegistryLogin>,
         progress: OnTransfer<'_>,
-    ) -> Result<Transfer, TransferError>;
+    ) -> Result<Pulled, TransferError>;
     /// Pushes an image.
     async fn push(
         &self,

@@ -114,14 +114,14 @@ fn follow(
         log: Arc<AttemptLog>,
         changes: tokio::sync::watch::Receiver<u64>,
         after: u64,
-        lines_seen: u64,
+        lines_seen: Option<u64>,
         complete: bool,
     }
     let reader = Reader {
         changes: log.changes(),
         log,
         after,
-        lines_seen: 0,
+        lines_seen: None,
         complete: false,
     };
     let batches = futures_util::stream::unfold(reader, |mut reader| async move {

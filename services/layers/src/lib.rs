@@ -4,4 +4,4 @@ mod registry;
 mod transfer;
 
 pub use registry::{ImageInfo, RegistryClient, RegistryError, RegistryLogin};
-pub use transfer::{Transfer, TransferError, pull, push};
+pub use transfer::{Pulled, Transfer, TransferError, pull, push};

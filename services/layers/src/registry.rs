@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use hearth_domain::{Digest, DigestError};
 use oci_client::{
@@ -34,6 +37,25 @@ pub struct ImageInfo {
     pub digest: Digest,
     /// Compressed bytes of configuration and layers together, as stored.
     pub bytes: u64,
+    /// Compressed bytes of each layer, by its digest.
+    pub layers: BTreeMap<String, u64>,
+}
+
+impl ImageInfo {
+    /// Bytes of the layers that are not `present` (beginnings of their digests' hex).
+    pub fn bytes_without(&self, present: &BTreeSet<String>) -> u64 {
+        let is_present = |digest: &str| {
+            let hex = digest.trim_start_matches("sha256:");
+            present
+                .iter()
+                .any(|beginning| !beginning.is_empty() && hex.starts_with(beginning))
+        };
+        self.layers
+            .iter()
+            .filter(|(digest, _)| !is_present(digest))
+            .map(|(_, bytes)| bytes)
+            .sum()
+    }
 }
 
 /// Why a registry's answer is of no use, by what can be done about it.
@@ -89,12 +111,17 @@ impl RegistryClient {
     pub async fn inspect(&self, image: &str) -> Result<ImageInfo, RegistryError> {
         let (manifest, digest) = self.manifest(image).await?;
         let size = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
-        let layers: u64 = manifest.layers.iter().map(|layer| size(layer.size)).sum();
+        let layers: BTreeMap<String, u64> = manifest
+            .layers
+            .iter()
+            .map(|layer| (layer.digest.clone(), size(layer.size)))
+            .collect();
         Ok(ImageInfo {
             digest: digest
                 .parse()
                 .map_err(|error: DigestError| RegistryError::Protocol(error.to_string()))?,
-            bytes: layers + size(manifest.config.size),
+            bytes: layers.values().sum::<u64>() + size(manifest.config.size),
+            layers,
         })
     }
 

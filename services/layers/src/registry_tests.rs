@@ -28,11 +28,8 @@ async fn registry_answering(response: ResponseTemplate) -> MockServer {
 
 #[tokio::test]
 async fn each_refusal_has_its_own_name() {
-    let envelope = |code: &str| {
-        serde_json_text(&format!(
-            r#"{{"errors":[{{"code":"{code}","message":"why","detail":null}}]}}"#
-        ))
-    };
+    let envelope =
+        |code: &str| format!(r#"{{"errors":[{{"code":"{code}","message":"why","detail":null}}]}}"#);
     for (response, expected) in [
         (
             ResponseTemplate::new(404)
@@ -57,10 +54,6 @@ async fn each_refusal_has_its_own_name() {
             "{expected}: {error:?}"
         );
     }
-}
-
-fn serde_json_text(text: &str) -> Vec<u8> {
-    text.as_bytes().to_vec()
 }
 
 #[tokio::test]
@@ -92,4 +85,16 @@ fn only_loopback_is_asked_without_tls() {
     for no in ["ghcr.io", "localhost.example:5000", "10.0.0.1:5000"] {
         assert!(!is_loopback(no), "{no}");
     }
+}
+
+#[test]
+fn layers_that_the_engine_has_do_not_count_as_fetched() {
+    let layer = |letter: &str| format!("sha256:{}", letter.repeat(64));
+    let info = ImageInfo {
+        digest: layer("f").parse().unwrap(),
+        bytes: 111,
+        layers: BTreeMap::from([(layer("a"), 1), (layer("b"), 10), (layer("c"), 100)]),
+    };
+    let present = BTreeSet::from(["b".repeat(12), String::new()]);
+    assert_eq!(info.bytes_without(&present), 101);
 }

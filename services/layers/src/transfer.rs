@@ -1,4 +1,7 @@
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use bollard::{
     Docker,
@@ -22,6 +25,15 @@ pub struct Transfer {
     pub done: u64,
     /// Compressed bytes to move; grows while layers become known.
     pub total: u64,
+}
+
+/// An image that was fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// What the engine told of its way. A small layer arrives between two reports and is not told at all.
+    pub transfer: Transfer,
+    /// Layers that the engine had already, by the beginning of their digest's hex.
+    pub present: BTreeSet<String>,
 }
 
 /// Why an image did not arrive, by what can be done about it.
@@ -50,7 +62,7 @@ pub async fn pull(
     image: &str,
     login: Option<&RegistryLogin>,
     progress: impl FnMut(Transfer),
-) -> Result<Transfer, TransferError> {
+) -> Result<Pulled, TransferError> {
     let options = CreateImageOptionsBuilder::default()
         .from_image(image)
         .build();
@@ -63,7 +75,16 @@ pub async fn pull(
                 detail: info.progress_detail,
             })
         });
-    follow(steps, "Downloading", progress).await
+    let mut present = BTreeSet::new();
+    let steps = steps.inspect(|step| {
+        if let Ok(step) = step
+            && step.status == "Already exists"
+        {
+            present.insert(step.layer.clone());
+        }
+    });
+    let transfer = follow(steps, "Downloading", progress).await?;
+    Ok(Pulled { transfer, present })
 }
 
 /// Lets the engine push `repository:tag` and reports how far it is.

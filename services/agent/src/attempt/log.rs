@@ -45,7 +45,7 @@ pub struct Batch {
     /// In order of sequence.
     pub events: Vec<Event>,
     /// Lines of output up to the end of these events, to hand to the next call.
-    pub lines_seen: u64,
+    pub lines_seen: Option<u64>,
     /// Nothing comes after these.
     pub complete: bool,
 }
@@ -92,22 +92,23 @@ impl AttemptLog {
         self.last.send_replace(sequence);
     }
 
-    /// Events after `after`. `lines_seen` is what the batch before said (0 at first): output that was dropped in
-    /// between is counted in the next piece of output.
-    pub fn after(&self, after: u64, lines_seen: u64) -> Batch {
+    /// Events after `after`. `lines_seen` is what the batch before said, and `None` for the first: output that was
+    /// dropped in between is counted in the next piece of output.
+    pub fn after(&self, after: u64, lines_seen: Option<u64>) -> Batch {
         let entries = self.lock();
         let mut batch = Batch {
-            lines_seen,
+            // Who begins in the middle does not miss what came before.
+            lines_seen: lines_seen.or((after == 0).then_some(0)),
             ..Batch::default()
         };
         for (_, entry) in entries.by_sequence.range(after + 1..).take(BATCH) {
             let mut event = entry.event.clone();
             if let Some(Kind::Log(chunk)) = &mut event.kind {
-                // Zero lines seen means a reader that begins: it cannot miss what came before `after`.
-                if batch.lines_seen > 0 || after == 0 {
-                    chunk.dropped_lines = entry.lines_before.saturating_sub(batch.lines_seen);
+                if let Some(seen) = batch.lines_seen {
+                    chunk.dropped_lines = entry.lines_before.saturating_sub(seen);
                 }
-                batch.lines_seen = entry.lines_before + chunk.text.lines().count() as u64;
+                let own = chunk.text.lines().count() as u64;
+                batch.lines_seen = Some(entry.lines_before + own);
             }
             batch.events.push(event);
         }
@@ -163,7 +164,7 @@ mod tests {
     }
 
     fn read_all(log: &AttemptLog, mut after: u64) -> Vec<Event> {
-        let (mut events, mut lines) = (Vec::new(), 0);
+        let (mut events, mut lines) = (Vec::new(), None);
         loop {
             let batch = log.after(after, lines);
             lines = batch.lines_seen;
@@ -214,12 +215,12 @@ mod tests {
     fn nothing_follows_the_last_event() {
         let log = AttemptLog::new(3);
         output(&log, "a");
-        assert!(!log.after(0, 0).complete);
+        assert!(!log.after(0, None).complete);
         log.append(Kind::Settled(Settled {}));
         output(&log, "late");
-        let batch = log.after(0, 0);
+        let batch = log.after(0, None);
         assert_eq!((batch.events.len(), batch.complete), (2, true));
-        assert!(log.after(2, 0).complete);
+        assert!(log.after(2, None).complete);
         assert!(batch.events.iter().all(|event| event.attempt == 3));
     }
 

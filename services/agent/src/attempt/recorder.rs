@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn texts(log: &AttemptLog) -> Vec<String> {
-        log.after(0, 0)
+        log.after(0, None)
             .events
             .into_iter()
             .filter_map(|event| match event.kind {
@@ -288,7 +288,7 @@ mod tests {
         assert!(futures_util::FutureExt::now_or_never(step).is_none());
         recorder.settle();
         let kinds: Vec<_> = log
-            .after(0, 0)
+            .after(0, None)
             .events
             .into_iter()
             .filter_map(|e| e.kind)

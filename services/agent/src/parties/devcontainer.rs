@@ -262,13 +262,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pieces_of_output_become_lines_again_and_escapes_are_gone() {
+    async fn pieces_of_output_become_lines_again() {
         let (result, lines) = lines_of(
-            r##"echo '{"type":"raw","level":3,"text":"#1 [1/2] R"}' >&2
-                echo '{"type":"raw","level":3,"text":"UN x\n#1 DO"}' >&2
-                echo '{"type":"raw","level":3,"text":"NE 1s\n"}' >&2
-                echo '{"type":"start","level":2,"text":"Run: docker"}' >&2
-                echo '{"type":"text","level":1,"text":"about itself"}' >&2
+            r##"printf '%s\n' '{"type":"raw","level":3,"text":"#1 [1/2] R"}' >&2
+                printf '%s\n' '{"type":"raw","level":3,"text":"UN x\n#1 DO"}' >&2
+                printf '%s\n' '{"type":"raw","level":3,"text":"NE 1s\n"}' >&2
+                printf '%s\n' '{"type":"start","level":2,"text":"Run: docker"}' >&2
+                printf '%s\n' '{"type":"text","level":1,"text":"about itself"}' >&2
                 printf '%s\n' '{"type":"text","level":3,"text":"\u001b[1mhello\u001b[22m\r\n"}' >&2
                 echo '    at crash (file.js)' >&2
                 echo '{"outcome":"success","containerId":"c1"}'"##,
@@ -289,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn a_failure_tells_what_the_cli_says_and_the_last_lines() {
         let (result, _) = lines_of(
-            r#"echo '{"type":"raw","level":3,"text":"no such file\n"}' >&2
+            r#"printf '%s\n' '{"type":"raw","level":3,"text":"no such file\n"}' >&2
                echo '{"outcome":"error","message":"Command failed: x","description":"postCreateCommand failed."}'
                exit 1"#,
         )

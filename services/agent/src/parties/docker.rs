@@ -13,7 +13,7 @@ use bollard::{
 };
 use futures_util::StreamExt as _;
 use hearth_api::v1::ImageStore;
-use hearth_layers::{RegistryLogin, Transfer, TransferError};
+use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
 
 use super::{Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer};
 
@@ -260,7 +260,7 @@ impl Engine for DockerEngine {
         image: &str,
         login: Option<&RegistryLogin>,
         progress: OnTransfer<'_>,
-    ) -> Result<Transfer, TransferError> {
+    ) -> Result<Pulled, TransferError> {
         hearth_layers::pull(&self.docker, image, login, progress).await
     }
 

@@ -171,23 +171,28 @@ async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
     if present.is_some() {
         return Ok(0);
     }
-    let transfer = cx
-        .parties
-        .engine
-        .pull(
-            image,
-            login_for(cx, image),
-            &cx.recorder.transfer(TransferDirection::Fetch),
+    pull(cx, image).await.map_err(|error| {
+        failure(
+            FailureReason::BuildFailed,
+            STEP,
+            format!("{image} cannot be fetched: {error}"),
         )
-        .await
-        .map_err(|error| {
-            failure(
-                FailureReason::BuildFailed,
-                STEP,
-                format!("{image} cannot be fetched: {error}"),
-            )
-        })?;
-    Ok(transfer.done)
+    })
+}
+
+/// Fetches an image and returns its compressed bytes, without the layers that the engine had already. The registry
+/// is asked for their sizes meanwhile: the engine does not tell of a layer that arrives quickly.
+async fn pull(cx: &Context<'_>, image: &str) -> Result<u64, TransferError> {
+    let login = login_for(cx, image);
+    let progress = cx.recorder.transfer(TransferDirection::Fetch);
+    let (pulled, info) = tokio::join!(
+        cx.parties.engine.pull(image, login, &progress),
+        cx.parties.registry.inspect(image, login)
+    );
+    let pulled = pulled?;
+    Ok(info.map_or(pulled.transfer.done, |info| {
+        info.bytes_without(&pulled.present)
+    }))
 }
 
 /// The login of the cache's registry is for nobody else.
@@ -204,16 +209,10 @@ async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
     let began = Instant::now();
     let fetched = cx
         .recorder
-        .step(STEP, format!("fetches {name}"), async {
-            let progress = cx.recorder.transfer(TransferDirection::Fetch);
-            cx.parties
-                .engine
-                .pull(&name, login_for(cx, &name), &progress)
-                .await
-        })
+        .step(STEP, format!("fetches {name}"), pull(cx, &name))
         .await;
-    let transfer = match fetched {
-        Ok(transfer) => transfer,
+    let bytes_fetched = match fetched {
+        Ok(bytes) => bytes,
         Err(error) => {
             if matches!(error, TransferError::NotFound(_)) {
                 let dropped = cx.parties.index.drop_entry(&cx.job.attempt, entry).await;
@@ -233,7 +232,7 @@ async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
         report: CacheReport {
             result: CacheResult::Exact.into(),
             reasons: vec!["an image built from the same inputs is in the registry".to_owned()],
-            bytes_fetched: transfer.done,
+            bytes_fetched,
             seconds: began.elapsed().as_secs_f64(),
             key: entry.key.clone(),
             image_digest: entry.digest.clone(),
@@ -480,7 +479,7 @@ mod tests {
             }
         );
         let kinds: Vec<_> = log
-            .after(0, 0)
+            .after(0, None)
             .events
             .into_iter()
             .filter_map(|event| event.kind)
