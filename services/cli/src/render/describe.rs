@@ -77,14 +77,24 @@ pub(crate) fn failure(failure: &Failure) -> String {
 }
 
 /// `[stage-0 3/7] RUN make (cached)`
+/// A `RUN` can be a script of many lines; its beginning tells which one it is.
+const MAX_STEP_NAME: usize = 120;
+
 fn build_step(step: &BuildStep) -> String {
-    let name = line(&step.name);
+    let name = shortened(&line(&step.name), MAX_STEP_NAME);
     match step.status() {
         BuildStepStatus::Started | BuildStepStatus::Unspecified => name,
         BuildStepStatus::Done => format!("{name} ({})", seconds(step.seconds)),
         BuildStepStatus::Cached | BuildStepStatus::Failed | BuildStepStatus::Canceled => {
             format!("{name} ({})", names::build_status(step.status))
         }
+    }
+}
+
+fn shortened(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -188,6 +198,16 @@ mod tests {
         assert_eq!(step(BuildStepStatus::Started), ["[3/10] RUN make"]);
         assert_eq!(step(BuildStepStatus::Done), ["[3/10] RUN make (4.0 s)"]);
         assert_eq!(step(BuildStepStatus::Cached), ["[3/10] RUN make (cached)"]);
+    }
+
+    #[test]
+    fn a_script_as_long_as_a_page_is_told_by_its_beginning() {
+        let lines = describe(&Kind::BuildStep(BuildStep {
+            name: format!("[3/10] RUN {}", "ä".repeat(500)),
+            ..BuildStep::default()
+        }));
+        assert_eq!(lines[0].chars().count(), MAX_STEP_NAME + 1);
+        assert!(lines[0].ends_with('…'));
     }
 
     #[test]

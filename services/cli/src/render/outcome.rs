@@ -10,7 +10,7 @@ use super::{
 
 /// A headline and the reasons that it does not contain, a line each.
 pub(crate) fn cache(report: &CacheReport) -> Vec<String> {
-    let mut reasons = report.reasons.iter().map(|reason| line(reason)).peekable();
+    let reasons = report.reasons.iter().map(|reason| line(reason));
     let (total, reused) = (report.steps_total, report.steps_reused);
     let took = seconds(report.seconds);
     let headline = match report.result() {
@@ -24,12 +24,7 @@ pub(crate) fn cache(report: &CacheReport) -> Vec<String> {
         CacheResult::Partial => {
             format!("partial hit: {reused} of {total} steps reused, built in {took}")
         }
-        CacheResult::Miss => {
-            let why = reasons
-                .next()
-                .unwrap_or_else(|| "nothing in the cache fitted".to_owned());
-            format!("miss: {why}; all {total} steps built in {took}")
-        }
+        CacheResult::Miss => format!("miss: all {total} steps built in {took}"),
         CacheResult::Skipped => format!("skipped: {}", names::skip_reason(report.skip_reason)),
         CacheResult::Unspecified => "not known yet".to_owned(),
     };
@@ -54,9 +49,9 @@ pub(crate) fn cache_word(report: Option<&CacheReport>) -> String {
 pub(crate) fn push(report: &PushReport) -> String {
     let headline = match report.outcome() {
         PushOutcome::Pushed => format!(
-            "pushed {} in {}",
-            bytes(report.bytes),
-            seconds(report.seconds)
+            "pushed in {}, {} in the registry",
+            seconds(report.seconds),
+            bytes(report.bytes)
         ),
         PushOutcome::Unspecified => "not known yet".to_owned(),
         PushOutcome::Unchanged
@@ -122,7 +117,7 @@ mod tests {
                 reasons: vec!["first \u{1b}[1mbuild".into(), "second".into()],
                 ..report(CacheResult::Miss)
             }),
-            ["miss: first build; all 10 steps built in 3.1 s", "second"]
+            ["miss: all 10 steps built in 3.1 s", "first build", "second"]
         );
         assert_eq!(
             cache(&CacheReport {
@@ -142,7 +137,7 @@ mod tests {
                 seconds: 61.0,
                 ..Default::default()
             }),
-            "pushed 1.2 GB in 61.0 s"
+            "pushed in 61.0 s, 1.2 GB in the registry"
         );
         assert_eq!(
             push(&PushReport {
