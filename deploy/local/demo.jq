@@ -40,7 +40,7 @@ def table:
     ({MISS: "miss, all built", PARTIAL: "partial hit, the rest built", EXACT: "exact hit, finished image fetched"}
       [.cache.result] // ("\(.cache.result): \(.cache.skip_reason)" | words)),
     (if .cache.steps_total > 0 then "\(.cache.steps_reused) of \(.cache.steps_total)" else "nothing built" end),
-    (if .cache.result == "EXACT" then "\(.cache.bytes_fetched / 1e6 | round) MB" else "-" end),
+    (if .cache.result == "EXACT" then "\(.cache.bytes_fetched / 1e6 | if . < 10 then tenths else round end) MB" else "-" end),
     "\(.ready_seconds | tenths) s",
     (if .push.outcome == "PUSHED" then "pushed in \(.push.seconds | tenths) s"
       elif .push.outcome == "UNCHANGED" then "not needed"

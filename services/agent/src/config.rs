@@ -1,14 +1,18 @@
 //! The devcontainer configuration of a clone: found by name, read as JSONC.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use hearth_domain::ConfigName;
+use hearth_domain::{ConfigName, substitute_local_env};
 use serde_json::{Map, Value};
 
 /// Largest configuration that is read, in bytes. Real ones have a few KiB.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// A devcontainer configuration, as it is written in the repository: nothing substituted, nothing merged.
+/// A devcontainer configuration, as it is written in the repository, but for `${localEnv:…}`: a node is nobody's local
+/// machine, so such a variable is its default, or empty, on all of them.
 #[derive(Clone, Debug)]
 pub struct DevcontainerConfig {
     /// Where it is, relative to the clone, for example `.devcontainer/devcontainer.json`.
@@ -89,9 +93,14 @@ impl DevcontainerConfig {
         let value: Value =
             jsonc_parser::parse_to_serde_value(&text, &jsonc_parser::ParseOptions::default())
                 .map_err(|error| invalid(error.to_string()))?;
-        match value {
-            Value::Object(properties) => Ok(Self { path, properties }),
-            _ => Err(invalid("is no JSON object".to_owned())),
+        Self::new(path.clone(), &value).ok_or_else(|| invalid("is no JSON object".to_owned()))
+    }
+
+    /// A configuration with these properties; `None` when they are no JSON object.
+    pub fn new(path: PathBuf, properties: &Value) -> Option<Self> {
+        match substitute_local_env(properties, &BTreeMap::new()) {
+            Value::Object(properties) => Some(Self { path, properties }),
+            _ => None,
         }
     }
 
@@ -145,6 +154,19 @@ mod tests {
             .unwrap();
         assert_eq!(config.image_source(), Some(ImageSource::Dockerfile));
         assert_eq!(config.text("remoteUser"), Some("dev"));
+    }
+
+    #[test]
+    fn the_environment_of_a_node_is_nobodys_local_one() {
+        let clone = clone_with(&[(
+            ".devcontainer.json",
+            r#"{"image": "x", "containerEnv": {"A": "${localEnv:PATH}", "B": "${localEnv:HOME:none}"}}"#,
+        )]);
+        let config = DevcontainerConfig::find(clone.path(), None)
+            .unwrap()
+            .unwrap();
+        let expected = serde_json::json!({"A": "", "B": "none"});
+        assert_eq!(config.properties["containerEnv"], expected);
     }
 
     #[test]

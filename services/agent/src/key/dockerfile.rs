@@ -55,6 +55,10 @@ pub(super) async fn read(
     for (url, pin) in &plan.remotes {
         super::remote(url, pin.as_deref(), resolver, reading).await;
     }
+    for what in plan.unpinned {
+        reading.manifest.insert(Input::Remote, &what, "unpinned");
+        reading.unpinned.push(what);
+    }
     files(source, build, plan.context, reading).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use hearth_domain::{canonical_json, substitute_local_env};
+use hearth_domain::canonical_json;
 use serde_json::{Map, Value};
 
 use super::{KeySource, error::KeyError, place::Place};
@@ -15,16 +15,6 @@ pub(super) struct Build {
     pub args: BTreeMap<String, String>,
     /// Options of `docker build` that go into the key as they are.
     pub options: Vec<String>,
-}
-
-/// The properties with local variables substituted. The CLI runs without the agent's environment, so a local variable
-/// is its default, or empty, on every machine.
-pub(super) fn substituted(source: &KeySource<'_>) -> Map<String, Value> {
-    let all = Value::Object(source.config.properties.clone());
-    match substitute_local_env(&all, &BTreeMap::new()) {
-        Value::Object(properties) => properties,
-        _ => Map::new(),
-    }
 }
 
 /// Folder of the configuration, relative to the clone.

@@ -7,7 +7,7 @@
 //! | `platform` | `platform` | `os/architecture` |
 //! | `tool` | `devcontainer` | major and minor version of the CLI, where the CLI adds to the image |
 //! | `tool` | `frontend` | a Dockerfile frontend of Docker's own whose digest could not be found out |
-//! | `config` | the property | its canonical JSON, local variables substituted; `build.…` as plain text |
+//! | `config` | the property | its canonical JSON; `build.…` as plain text |
 //! | `dockerfile` | its path | digest of the instructions that are carried out, as a JSON list |
 //! | `build-arg` | its name | its value; only arguments that the Dockerfile declares |
 //! | `base-image` | the reference | the digest that it stands for now |
@@ -100,7 +100,7 @@ pub async fn read_key(
     reading
         .manifest
         .insert(Input::Platform, "platform", source.platform);
-    let properties = inputs::substituted(source);
+    let properties = &source.config.properties;
     let mut cli_adds = false;
     match source.config.image_source() {
         None => return Err(KeyError::NoImage),
@@ -115,7 +115,7 @@ pub async fn read_key(
             cli_adds = true;
         }
         Some(ImageSource::Dockerfile) => {
-            let build = inputs::build(source, &properties)?.ok_or(KeyError::NoImage)?;
+            let build = inputs::build(source, properties)?.ok_or(KeyError::NoImage)?;
             dockerfile::read(source, &build, resolver, &mut reading).await?;
         }
     }
@@ -124,7 +124,7 @@ pub async fn read_key(
         .and_then(Value::as_object)
         .filter(|features| !features.is_empty());
     if let Some(features) = features {
-        shaped_by_features(&properties, features, &mut reading.manifest);
+        shaped_by_features(properties, features, &mut reading.manifest);
         features::read(source, features, resolver, &mut reading).await?;
         cli_adds = true;
     }

@@ -280,7 +280,7 @@ mod tests {
             [
                 "#1 [1/2] RUN x",
                 "#1 DONE 1s",
-                "hello",
+                "\u{1b}[1mhello\u{1b}[22m",
                 "    at crash (file.js)"
             ]
         );

@@ -181,8 +181,11 @@ impl Places<'_> {
             return Ok(());
         };
         let file = self.inside(file, dockerfile)?;
-        let context = object.get("context").and_then(Value::as_str).unwrap_or(".");
-        let context = self.inside(context, "context")?;
+        // As the CLI does: without a context it is the Dockerfile's folder.
+        let context = match object.get("context").and_then(Value::as_str) {
+            Some(context) => self.inside(context, "context")?,
+            None => file.parent().map(Path::to_path_buf).unwrap_or_default(),
+        };
         object.insert(dockerfile.to_owned(), json!(file));
         object.insert("context".to_owned(), json!(context));
         Ok(())

@@ -43,6 +43,16 @@ fn a_build_sees_what_makes_the_image_and_nothing_else() {
 }
 
 #[test]
+fn without_a_context_it_is_the_dockerfiles_folder() {
+    let (dir, clone, config) = config(
+        ".devcontainer/devcontainer.json",
+        r#"{ "build": { "dockerfile": "../Dockerfile" } }"#,
+    );
+    let made = build_folder(&dir.path().join("build"), &clone, &config).unwrap();
+    assert_eq!(read(&made.config)["build"]["context"], json!(clone));
+}
+
+#[test]
 fn local_features_and_the_lockfile_come_along_and_see_the_users() {
     let (dir, clone, config) = config(
         ".devcontainer/devcontainer.json",

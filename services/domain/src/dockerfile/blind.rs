@@ -5,24 +5,31 @@ use std::collections::BTreeSet;
 use super::{BuildOptions, BuildPlan, ContextSource};
 
 /// Plans the build of a Dockerfile that is not understood: all of its text and all of its context count, and every
-/// image that a line seems to begin with.
+/// image that a line seems to begin with. There may be others, so the plan says that it does not pin everything.
 pub fn plan_blindly(text: &str, options: &BuildOptions<'_>, why: &str) -> BuildPlan {
-    let images = text.lines().filter_map(|line| {
+    let mut stages = BTreeSet::from(["scratch".to_owned()]);
+    let mut images = BTreeSet::new();
+    for line in text.lines() {
         let mut words = line
             .split_whitespace()
-            .skip_while(|word| word.starts_with("--"));
-        words
+            .filter(|word| !word.starts_with("--"));
+        let is_from = words
             .next()
-            .filter(|word| word.eq_ignore_ascii_case("from"))?;
-        let image = words.find(|word| !word.starts_with("--"))?;
-        // A stage's name would be taken for an image.
-        (!image.contains('$') && image.contains(['/', ':', '@'])).then(|| image.to_owned())
-    });
+            .is_some_and(|word| word.eq_ignore_ascii_case("from"));
+        let Some(base) = words.next().filter(|_| is_from) else {
+            continue;
+        };
+        if !stages.contains(&base.to_lowercase()) && !base.contains('$') {
+            images.insert(base.to_owned());
+        }
+        stages.extend(words.next_back().map(str::to_lowercase));
+    }
     BuildPlan {
         instructions: vec![text.to_owned()],
         args: options.args.clone(),
-        images: images.collect(),
+        images,
         context: BTreeSet::from([ContextSource::all()]),
+        unpinned: BTreeSet::from([format!("images that are not seen: {why}")]),
         careful: BTreeSet::from([format!("The whole build context counts: {why}.")]),
         ..BuildPlan::default()
     }

@@ -47,6 +47,8 @@ pub struct BuildPlan {
     pub context: BTreeSet<ContextSource>,
     /// URLs that are downloaded, with what pins their content, if anything does.
     pub remotes: BTreeMap<String, Option<String>>,
+    /// What may be used and cannot be seen, in words.
+    pub unpinned: BTreeSet<String>,
     /// Why more is counted than may be needed, in sentences.
     pub careful: BTreeSet<String>,
 }

@@ -113,13 +113,13 @@ fn what_is_not_understood_means_the_whole_context() {
         platform: "linux/amd64",
     };
     let blind = plan_blindly(
-        "FROM a/b:1\nINCLUDE x\nFROM --platform=x c:2 AS d\nFROM d\n",
+        "FROM debian\nINCLUDE x\nfrom --platform=x c:2 AS d\nFROM D\nFROM $X\nFROM scratch\n",
         &options,
         "why",
     );
     assert_eq!(
         blind.images.iter().map(String::as_str).collect::<Vec<_>>(),
-        ["a/b:1", "c:2"]
+        ["c:2", "debian"]
     );
     assert_eq!(sources(&blind), ["."]);
 }

@@ -1,0 +1,184 @@
+//! What a key does with features, with git, and where it cannot follow.
+
+use super::*;
+
+#[test]
+fn features_are_followed_to_those_that_they_depend_on() {
+    let clone = clone_of(&[
+        (
+            ".devcontainer/one/devcontainer-feature.json",
+            "{// x\n\"dependsOn\": {\"./two\": {}, \"ghcr.io/a/b\": {}}}",
+        ),
+        (
+            ".devcontainer/two/devcontainer-feature.json",
+            "{\"dependsOn\": {\"./one\": {}}}",
+        ),
+    ]);
+    let registry = Registry {
+        depends_on: BTreeMap::from([("ghcr.io/a/b:latest", vec!["ghcr.io/a/c:1"])]),
+        ..Registry::default()
+    };
+    let reading = read_with(
+        clone.path(),
+        &json!({"image": "a:1", "features": {"./one": {}}}),
+        &registry,
+    )
+    .unwrap();
+    let names: Vec<_> = reading
+        .manifest
+        .inputs(Input::Feature)
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        names,
+        ["./one", "./two", "ghcr.io/a/b:latest", "ghcr.io/a/c:1"]
+    );
+}
+
+#[test]
+fn a_lockfile_comes_before_the_registry() {
+    let clone = clone_of(&[(
+        ".devcontainer/devcontainer-lock.json",
+        r#"{"features": {"ghcr.io/a/missing:1": {"version": "1", "resolved": "x", "integrity": "sha256:1", "dependsOn": ["https://x/f.tgz"]}}}"#,
+    )]);
+    let properties = json!({"image": "a:1", "features": {"ghcr.io/a/missing:1": {}}});
+    let reading = read(clone.path(), &properties);
+    assert_eq!(
+        reading.manifest.inputs(Input::Feature).collect::<Vec<_>>(),
+        [("ghcr.io/a/missing:1", "sha256:1")]
+    );
+    assert_eq!(
+        reading.manifest.inputs(Input::Remote).collect::<Vec<_>>(),
+        [("https://x/f.tgz", "unpinned")]
+    );
+    assert_eq!(reading.unpinned, ["https://x/f.tgz"]);
+}
+
+#[test]
+fn without_an_answer_there_is_no_key_and_the_reason_says_what_to_do() {
+    let clone = clone_of(FILES);
+    std::os::unix::fs::symlink("/etc", clone.path().join("out")).unwrap();
+    for (properties, expected) in [
+        (
+            json!({"image": "missing:1"}),
+            "missing:1 could not be resolved (no such image); check",
+        ),
+        (json!({"dockerComposeFile": "x"}), "no cache key yet"),
+        (json!({}), "names no image"),
+        (
+            json!({"build": {"dockerfile": "Nothing"}}),
+            "Nothing: No such file",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "context": "../.."}}),
+            "leads out of the repository",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "context": "../out"}}),
+            "leads out of the repository",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "options": ["--build-context", "a=b"]}}),
+            "--build-context cannot be part",
+        ),
+        (
+            json!({"image": "a:1", "features": {"./none": {}}}),
+            "No such file",
+        ),
+    ] {
+        let error = read_with(clone.path(), &properties, &Registry::default()).unwrap_err();
+        assert!(
+            error.to_string().contains(expected),
+            "{properties}: {error}"
+        );
+    }
+}
+
+#[test]
+fn the_commit_stands_for_git_s_own_folder() {
+    let commit = "0123456789012345678901234567890123456789";
+    let clone = clone_of(&[
+        ("Dockerfile", "FROM scratch\nCOPY . /x\n"),
+        (".git/HEAD", "ref: refs/heads/main\n"),
+        (
+            ".git/packed-refs",
+            &format!("# pack-refs\n{commit} refs/heads/main\n"),
+        ),
+        (".git/index", "1"),
+    ]);
+    let properties = json!({"build": {"dockerfile": "../Dockerfile", "context": ".."}});
+    std::fs::create_dir(clone.path().join(".devcontainer")).unwrap();
+    let before = read(clone.path(), &properties);
+    let git: Vec<_> = before
+        .manifest
+        .inputs(Input::File)
+        .filter(|(name, _)| name.starts_with(".git"))
+        .collect();
+    assert_eq!(git[1], (".git/HEAD", format!("commit {commit}").as_str()));
+    assert!(before.careful[0].contains(".git"), "{:?}", before.careful);
+    write(clone.path(), &[(".git/index", "2")]);
+    assert_eq!(read(clone.path(), &properties), before);
+    write(
+        clone.path(),
+        &[(".git/refs/heads/main", &commit.replace('0', "1"))],
+    );
+    assert_ne!(read(clone.path(), &properties).manifest, before.manifest);
+}
+
+#[test]
+fn what_is_not_understood_counts_as_a_whole_and_says_so() {
+    for dockerfile in [
+        "FROM a:1\nINCLUDE x\n",
+        "# syntax=someone/else:1\nFROM a:1\n",
+    ] {
+        let clone = clone_of(&[
+            (".devcontainer/Dockerfile", dockerfile),
+            (".devcontainer/a", "1"),
+        ]);
+        let properties = json!({"build": {"dockerfile": "Dockerfile"}});
+        let before = read(clone.path(), &properties);
+        assert_eq!(before.unpinned.len(), 1);
+        assert!(
+            before.careful[0].starts_with("The whole build context counts: "),
+            "{:?}",
+            before.careful
+        );
+        write(clone.path(), &[(".devcontainer/a", "2")]);
+        assert_ne!(read(clone.path(), &properties).manifest, before.manifest);
+        let registry = Registry {
+            moved: BTreeMap::from([("a:1", "2")]),
+            ..Registry::default()
+        };
+        assert_ne!(
+            read_with(clone.path(), &properties, &registry)
+                .unwrap()
+                .manifest,
+            before.manifest
+        );
+    }
+}
+
+#[test]
+fn many_files_are_folded_and_still_count() {
+    let clone = clone_of(&[(".devcontainer/Dockerfile", "FROM scratch\nCOPY . /x\n")]);
+    for number in 0..1100 {
+        write(clone.path(), &[(&format!("d{}/{number}", number % 3), "")]);
+    }
+    let properties = json!({"build": {"dockerfile": "Dockerfile", "context": ".."}});
+    let before = read(clone.path(), &properties).manifest;
+    assert_eq!(
+        before
+            .inputs(Input::File)
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>(),
+        [".devcontainer", "d0", "d1", "d2"]
+    );
+    write(clone.path(), &[("d1/1", "x")]);
+    let after = read(clone.path(), &properties).manifest;
+    let changed: Vec<_> = before
+        .inputs(Input::File)
+        .zip(after.inputs(Input::File))
+        .filter(|(a, b)| a != b)
+        .collect();
+    assert_eq!(changed.len(), 1);
+}
