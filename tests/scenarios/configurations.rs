@@ -133,7 +133,7 @@ async fn a_named_configuration_is_used_and_has_a_cache_of_its_own() {
 async fn a_compose_project_runs_with_the_clone_in_it() {
     let lab = Lab::new(1).await;
     let compose = format!(
-        "services:\n  app:\n    image: {}\n    command: sleep infinity\n    volumes: ['..:/work']\n",
+        "services:\n  app:\n    image: {}\n    command: sleep infinity\n    volumes: ['..:/project']\n",
         lab.base
     );
     let repo = lab.git.repo(
@@ -141,7 +141,7 @@ async fn a_compose_project_runs_with_the_clone_in_it() {
         &[
             (
                 ".devcontainer/devcontainer.json",
-                r#"{ "dockerComposeFile": "compose.yml", "service": "app", "workspaceFolder": "/work",
+                r#"{ "dockerComposeFile": "compose.yml", "service": "app", "workspaceFolder": "/project",
                      "remoteUser": "dev", "postCreateCommand": "id -un >> .hook-runs" }"#,
             ),
             (".devcontainer/compose.yml", &compose),
@@ -158,7 +158,7 @@ async fn a_compose_project_runs_with_the_clone_in_it() {
     assert_eq!(story.cache().skip_reason(), CacheSkipReason::Compose);
     let id = &story.workspace.container_id;
     assert_eq!(
-        lab.vms[0].docker(&["exec", id, "cat", "/work/.hook-runs"]),
+        lab.vms[0].docker(&["exec", id, "cat", "/project/.hook-runs"]),
         "dev"
     );
     lab.client.delete(&story.workspace.id).await;

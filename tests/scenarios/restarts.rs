@@ -129,10 +129,7 @@ async fn an_agent_that_is_killed_in_a_build_leaves_nothing_and_the_next_attempt_
         .replace("BASE", &lab.base)
         .replace("sleep 5", "sleep 0");
     repo.commit(&[(".devcontainer/Dockerfile", &dockerfile)]);
-    let mut retry = request("", "");
-    retry.spec = None;
-    retry.workspace_id = id.clone();
-    let story = lab.client.run(retry).await;
+    let story = lab.client.prepare_anew(&id).await;
     assert_eq!(
         story.workspace.state(),
         WorkspaceState::Ready,
@@ -208,10 +205,7 @@ async fn a_retry_replaces_work_and_never_doubles_it() {
         .replace("BASE", &lab.base)
         .replace("sleep 5", "sleep 0");
     repo.commit(&[(".devcontainer/Dockerfile", &dockerfile)]);
-    let mut retry = request("", "");
-    retry.spec = None;
-    retry.workspace_id = id.clone();
-    let story = lab.client.run(retry).await;
+    let story = lab.client.prepare_anew(&id).await;
     assert_eq!(
         story.workspace.state(),
         WorkspaceState::Ready,

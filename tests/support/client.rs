@@ -40,6 +40,16 @@ impl Client {
         self.run(request(node, repository)).await
     }
 
+    /// Prepares a workspace anew and follows until nothing more happens by itself.
+    pub async fn prepare_anew(&self, workspace_id: &str) -> Story {
+        self.run(PrepareWorkspaceRequest {
+            workspace_id: workspace_id.to_owned(),
+            until: WatchUntil::Settled.into(),
+            ..PrepareWorkspaceRequest::default()
+        })
+        .await
+    }
+
     /// Carries a request out and follows it to its end.
     pub async fn run(&self, request: PrepareWorkspaceRequest) -> Story {
         let mut stream = self.begin(request).await.expect("the request is accepted");
