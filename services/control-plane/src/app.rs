@@ -64,6 +64,7 @@ impl ControlPlane {
             fleet,
             config.cache_registry,
             config.node_lease_seconds,
+            Duration::from_secs(config.cache_lease_seconds.into()),
             &metrics,
         );
         let listener = config.listening.bind(config.listen).await?;

@@ -60,6 +60,15 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=3600)
     )]
     pub node_lease_seconds: u32,
+    /// Seconds that an attempt may build a key while others wait for its image, at most
+    #[arg(
+        long,
+        env = "HEARTH_CACHE_LEASE_SECONDS",
+        default_value = "1800",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..=14_400)
+    )]
+    pub cache_lease_seconds: u32,
     /// Events kept for each workspace; older ones are dropped
     #[arg(
         long,
@@ -185,6 +194,7 @@ mod tests {
             ("--credentials", "github"),
             ("--node-lease-seconds", "0"),
             ("--history-limit", "0"),
+            ("--cache-lease-seconds", "0"),
             ("--log-format", "xml"),
         ] {
             let Err(ConfigError::Unusable(message)) = read(&[flag, value]) else {

@@ -1,12 +1,13 @@
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use hearth_domain::CacheRegistry;
 use hearth_runtime::{Metrics, Tasks};
 use tokio::sync::oneshot;
 
 use crate::{
-    agents::Agents, deletion::Deletions, drivers::Drivers, error::CallError, feeds::Feeds,
-    fleet::Fleet, journal::Journal, metrics::Counters, store::Store,
+    agents::Agents, cache::waiting::Waiting, deletion::Deletions, drivers::Drivers,
+    error::CallError, feeds::Feeds, fleet::Fleet, journal::Journal, metrics::Counters,
+    store::Store,
 };
 
 /// What the services of the control plane share.
@@ -20,6 +21,7 @@ pub(crate) struct Core {
     pub(crate) deletions: Deletions,
     pub(crate) counters: Arc<Counters>,
     pub(crate) cache_registry: CacheRegistry,
+    pub(crate) waiting: Arc<Waiting>,
     pub(crate) lease_seconds: u32,
     pub(crate) tasks: Tasks,
 }
@@ -30,12 +32,20 @@ impl Core {
         fleet: Fleet,
         cache_registry: CacheRegistry,
         lease_seconds: u32,
+        cache_lease: Duration,
         metrics: &Metrics,
     ) -> Self {
         let feeds = Arc::new(Feeds::default());
         let counters = Arc::new(Counters::register(metrics));
+        let waiting = Arc::new(Waiting::new(cache_lease));
         Self {
-            journal: Journal::new(store.clone(), feeds.clone(), counters.clone()),
+            journal: Journal::new(
+                store.clone(),
+                feeds.clone(),
+                counters.clone(),
+                waiting.clone(),
+            ),
+            waiting,
             store,
             feeds,
             fleet,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use hearth_api::v1::{Event, Workspace};
 
 use crate::{
+    cache::waiting::Waiting,
     clock::now,
     feeds::Feeds,
     log::Ending,
@@ -11,19 +12,27 @@ use crate::{
     store::{Change, Once, RequestId, Store, StoreError},
 };
 
-/// Every change of a workspace goes through here: it is stored, then counted, then whoever follows is woken.
+/// Every change of a workspace goes through here: it is stored, then counted, then whoever follows it or
+/// waits for its image is woken.
 pub(crate) struct Journal {
     store: Arc<dyn Store>,
     feeds: Arc<Feeds>,
     counters: Arc<Counters>,
+    waiting: Arc<Waiting>,
 }
 
 impl Journal {
-    pub(crate) fn new(store: Arc<dyn Store>, feeds: Arc<Feeds>, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        feeds: Arc<Feeds>,
+        counters: Arc<Counters>,
+        waiting: Arc<Waiting>,
+    ) -> Self {
         Self {
             store,
             feeds,
             counters,
+            waiting,
         }
     }
 
@@ -77,12 +86,14 @@ impl Journal {
 
     pub(crate) async fn forget(&self, id: &str) -> Result<(), StoreError> {
         self.store.forget(id).await?;
+        self.waiting.forgotten(id);
         self.feeds.publish(id);
         Ok(())
     }
 
     fn tell(&self, id: &str, change: &Change) {
         self.counters.appended(&change.entries);
+        self.waiting.changed(&change.record.workspace);
         self.feeds.publish(id);
     }
 }

@@ -7,6 +7,7 @@
 
 mod agents;
 mod app;
+mod cache;
 mod cache_target;
 mod clock;
 mod config;

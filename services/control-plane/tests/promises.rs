@@ -11,3 +11,4 @@ mod placing;
 mod preparing;
 mod restarting;
 mod support;
+mod waiting;

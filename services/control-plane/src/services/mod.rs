@@ -4,6 +4,7 @@ mod cache_index;
 mod explain;
 mod nodes;
 mod registry;
+mod resolve;
 mod validate;
 mod watch;
 mod workspaces;

@@ -243,6 +243,8 @@ pub(super) async fn the_newest_image_of_a_key_is_the_one_that_is_found(store: Ar
         build_seconds: 1.5,
         bytes: 7,
         create_time: Some(from_millis(1_000)),
+        last_use_time: Some(from_millis(1_000)),
+        writer: "w".into(),
         ..CacheEntry::default()
     };
     let at = from_millis(1_000);

@@ -1,0 +1,216 @@
+//! The way of one question to the index: hit, build, or wait until it is one of them.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, future, stream, stream::BoxStream};
+use hearth_api::v1::{
+    BuildDecision, CacheAccess, CacheEntry, CacheTarget, ResolveCacheResponse, WaitDecision,
+    Workspace, resolve_cache_response::Decision,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::explain;
+use crate::{
+    cache::{
+        leases::{Asker, Outcome, Place, Wait},
+        waiting::{Claim, may_commit},
+    },
+    clock::now,
+    core::Core,
+    error::CallError,
+};
+
+/// What a push takes beyond its bytes, and how fast they go when nothing better is known.
+const PUSH: Duration = Duration::from_secs(10);
+const PUSH_BYTES_PER_SECOND: f64 = 25e6;
+
+/// A checked question.
+pub(super) struct Question {
+    core: Arc<Core>,
+    place: Place,
+    manifest: String,
+    config: String,
+    platform: String,
+    asker: Asker,
+}
+
+/// The answer so far.
+enum Answer {
+    Last(Decision),
+    Wait(Claim, Wait),
+}
+
+type Decisions = BoxStream<'static, Result<ResolveCacheResponse, Status>>;
+
+impl Question {
+    pub(super) fn new(
+        core: Arc<Core>,
+        workspace: &Workspace,
+        target: &CacheTarget,
+        key: String,
+        manifest: String,
+    ) -> Self {
+        let spec = workspace.spec.clone().unwrap_or_default();
+        let node = core.fleet.get(&workspace.node);
+        Self {
+            place: Place {
+                repository: target.repository.clone(),
+                key,
+            },
+            manifest,
+            config: spec.config,
+            platform: node.map(|node| node.info.platform).unwrap_or_default(),
+            asker: Asker {
+                workspace_id: workspace.id.clone(),
+                attempt: workspace.attempt,
+                node: workspace.node.clone(),
+                may_write: target.access() == CacheAccess::ReadWrite && may_commit(workspace),
+            },
+            core,
+        }
+    }
+
+    /// Answers: at once, or after others.
+    pub(super) async fn answer(self) -> Result<Decisions, CallError> {
+        let (claim, wait) = match self.ask().await? {
+            Answer::Last(decision) => {
+                let last = Ok(response(decision));
+                return Ok(stream::once(future::ready(last)).boxed());
+            }
+            Answer::Wait(claim, wait) => (claim, wait),
+        };
+        let (sender, receiver) = mpsc::channel(1);
+        let core = self.core.clone();
+        core.tasks.spawn("wait for an image", async move {
+            let stopping = self.core.tasks.stopping().clone();
+            let last = tokio::select! {
+                // The caller went away: its claim goes with this task.
+                () = sender.closed() => return,
+                () = stopping.cancelled() => Err(CallError::ShuttingDown),
+                last = self.wait(claim, wait, &sender) => last,
+            };
+            let last = last.map(response).map_err(Status::from);
+            // Nobody may be there any more to hear it.
+            let _ = sender.send(last).await;
+        });
+        Ok(ReceiverStream::new(receiver).boxed())
+    }
+
+    async fn ask(&self) -> Result<Answer, CallError> {
+        if let Some(hit) = self.hit().await? {
+            return Ok(Answer::Last(Decision::Hit(hit)));
+        }
+        let newest = self.newest().await?;
+        let estimate = newest.as_ref().and_then(estimate);
+        let (claim, wait) = self
+            .core
+            .waiting
+            .ask(self.place.clone(), self.asker.clone(), estimate);
+        // Between the first look and the question an image may have been committed, or the attempt have ended: whoever
+        // committed or ended it did not see this claim.
+        if let Some(hit) = self.hit().await? {
+            self.core.waiting.committed(&self.place);
+            return Ok(Answer::Last(Decision::Hit(hit)));
+        }
+        let record = self.core.store.workspace(&self.asker.workspace_id).await?;
+        match &record {
+            Some(record) => self.core.waiting.changed(&record.workspace),
+            None => self.core.waiting.forgotten(&self.asker.workspace_id),
+        }
+        if let Some(wait) = wait {
+            return Ok(Answer::Wait(claim, wait));
+        }
+        claim.keep();
+        Ok(Answer::Last(self.build(newest.as_ref())))
+    }
+
+    async fn wait(
+        &self,
+        mut claim: Claim,
+        wait: Wait,
+        sender: &mpsc::Sender<Result<ResolveCacheResponse, Status>>,
+    ) -> Result<Decision, CallError> {
+        tracing::info!(
+            workspace.id = self.asker.workspace_id,
+            cache.key = self.place.key,
+            node = wait.node,
+            seconds = wait.remaining.as_secs(),
+            "waits for the image that another attempt builds"
+        );
+        let mut wait = Some(wait);
+        loop {
+            if let Some(wait) = wait.take() {
+                // The caller that does not listen is dropped together with this future.
+                let _ = sender
+                    .send(Ok(response(Decision::Wait(decision(wait)))))
+                    .await;
+            }
+            match claim.outcome().await {
+                Outcome::Wait(next) => wait = Some(next),
+                Outcome::Build => {
+                    let newest = self.newest().await?;
+                    claim.keep();
+                    return Ok(self.build(newest.as_ref()));
+                }
+                Outcome::Ended => {
+                    return Err(CallError::AttemptUnknown {
+                        id: self.asker.workspace_id.clone(),
+                        attempt: self.asker.attempt,
+                    });
+                }
+                Outcome::Committed => match self.ask().await? {
+                    Answer::Last(decision) => return Ok(decision),
+                    // It was dropped again at once, and somebody was quicker to ask.
+                    Answer::Wait(next, told) => {
+                        claim = next;
+                        wait = Some(told);
+                    }
+                },
+            }
+        }
+    }
+
+    async fn hit(&self) -> Result<Option<CacheEntry>, CallError> {
+        let Place { repository, key } = &self.place;
+        Ok(self.core.store.cache_hit(repository, key, now()).await?)
+    }
+
+    async fn newest(&self) -> Result<Option<CacheEntry>, CallError> {
+        let store = &self.core.store;
+        let repository = &self.place.repository;
+        let newest = store.newest_cache_entry(repository, &self.config, &self.platform);
+        Ok(newest.await?)
+    }
+
+    fn build(&self, newest: Option<&CacheEntry>) -> Decision {
+        Decision::Build(BuildDecision {
+            reasons: explain::reasons(newest, &self.manifest),
+            fetch_is_slower: false,
+        })
+    }
+}
+
+/// How long until another image like this one would be in the registry.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "an estimate; and sizes of images are exact in a double"
+)]
+fn estimate(newest: &CacheEntry) -> Option<Duration> {
+    let push = PUSH.as_secs_f64() + newest.bytes as f64 / PUSH_BYTES_PER_SECOND;
+    Duration::try_from_secs_f64(newest.build_seconds + push).ok()
+}
+
+fn response(decision: Decision) -> ResolveCacheResponse {
+    ResolveCacheResponse {
+        decision: Some(decision),
+    }
+}
+
+fn decision(wait: Wait) -> WaitDecision {
+    WaitDecision {
+        node: wait.node,
+        seconds: wait.remaining.as_secs_f64(),
+    }
+}
