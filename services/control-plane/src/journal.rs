@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
-use hearth_api::v1::{Event, Workspace};
+use hearth_api::v1::{Event, Workspace, event::Kind};
 
 use crate::{
-    cache::waiting::Waiting,
+    cache::{reports, waiting::Waiting},
+    cache_target::CacheRules,
     clock::now,
     feeds::Feeds,
     log::Ending,
@@ -19,6 +20,7 @@ pub(crate) struct Journal {
     feeds: Arc<Feeds>,
     counters: Arc<Counters>,
     waiting: Arc<Waiting>,
+    rules: Arc<CacheRules>,
 }
 
 impl Journal {
@@ -27,12 +29,14 @@ impl Journal {
         feeds: Arc<Feeds>,
         counters: Arc<Counters>,
         waiting: Arc<Waiting>,
+        rules: Arc<CacheRules>,
     ) -> Self {
         Self {
             store,
             feeds,
             counters,
             waiting,
+            rules,
         }
     }
 
@@ -64,6 +68,15 @@ impl Journal {
     ) -> Result<Record, StoreError> {
         let change = self.store.append(id, attempt, events, now()).await?;
         self.tell(id, &change);
+        for entry in &change.entries {
+            if let Some(Kind::Cache(report)) = &entry.event.kind {
+                let learnt = reports::learn(&*self.store, &self.rules, &change.record, report);
+                // The log has it; that a number is missing somewhere is not worth an attempt.
+                if let Err(error) = learnt.await {
+                    tracing::error!(workspace.id = id, %error, "cannot count what the cache did");
+                }
+            }
+        }
         Ok(change.record)
     }
 

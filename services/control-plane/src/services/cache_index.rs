@@ -88,12 +88,14 @@ impl CacheIndex {
         {
             return Err(CallError::CacheReadOnly);
         }
-        let entry = request.entry.unwrap_or_default();
-        let config = workspace.spec.map(|spec| spec.config).unwrap_or_default();
-        check_entry(&entry, &config, target.as_ref())?;
-        core.store
-            .put_cache_entry(&entry, &workspace.id, now())
-            .await?;
+        let spec = workspace.spec.unwrap_or_default();
+        let entry = CacheEntry {
+            r#ref: spec.r#ref,
+            writer: workspace.id.clone(),
+            ..request.entry.unwrap_or_default()
+        };
+        check_entry(&entry, &spec.config, target.as_ref())?;
+        core.store.put_cache_entry(&entry, now()).await?;
         // Only now: whoever is woken looks into the index.
         core.waiting.committed(&Place {
             repository: entry.repository.clone(),
@@ -153,7 +155,7 @@ impl CacheIndex {
 
     fn target(&self, workspace: &Workspace) -> Option<CacheTarget> {
         let spec = workspace.spec.as_ref()?;
-        cache_target(spec, &self.0.cache_registry).ok()
+        cache_target(spec, &self.0.cache_rules).ok()
     }
 }
 

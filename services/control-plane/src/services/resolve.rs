@@ -16,10 +16,12 @@ use crate::{
     cache::{
         leases::{Asker, Outcome, Place, Wait},
         waiting::{Claim, may_commit},
+        worth::{as_f64, too_slow},
     },
     clock::now,
     core::Core,
     error::CallError,
+    store::{Decided, Lookup},
 };
 
 /// What a push takes beyond its bytes, and how fast they go when nothing better is known.
@@ -32,6 +34,7 @@ pub(super) struct Question {
     place: Place,
     manifest: String,
     config: String,
+    git_ref: String,
     platform: String,
     asker: Asker,
 }
@@ -61,6 +64,7 @@ impl Question {
             },
             manifest,
             config: spec.config,
+            git_ref: spec.r#ref,
             platform: node.map(|node| node.info.platform).unwrap_or_default(),
             asker: Asker {
                 workspace_id: workspace.id.clone(),
@@ -100,7 +104,7 @@ impl Question {
 
     async fn ask(&self) -> Result<Answer, CallError> {
         if let Some(hit) = self.hit().await? {
-            return Ok(Answer::Last(Decision::Hit(hit)));
+            return Ok(Answer::Last(self.fetch(hit).await?));
         }
         let newest = self.newest().await?;
         let estimate = newest.as_ref().and_then(estimate);
@@ -112,7 +116,7 @@ impl Question {
         // committed or ended it did not see this claim.
         if let Some(hit) = self.hit().await? {
             self.core.waiting.committed(&self.place);
-            return Ok(Answer::Last(Decision::Hit(hit)));
+            return Ok(Answer::Last(self.fetch(hit).await?));
         }
         let record = self.core.store.workspace(&self.asker.workspace_id).await?;
         match &record {
@@ -122,8 +126,9 @@ impl Question {
         if let Some(wait) = wait {
             return Ok(Answer::Wait(claim, wait));
         }
+        let build = self.build(newest).await?;
         claim.keep();
-        Ok(Answer::Last(self.build(newest.as_ref())))
+        Ok(Answer::Last(build))
     }
 
     async fn wait(
@@ -150,9 +155,9 @@ impl Question {
             match claim.outcome().await {
                 Outcome::Wait(next) => wait = Some(next),
                 Outcome::Build => {
-                    let newest = self.newest().await?;
+                    let build = self.build(self.newest().await?).await?;
                     claim.keep();
-                    return Ok(self.build(newest.as_ref()));
+                    return Ok(build);
                 }
                 Outcome::Ended => {
                     return Err(CallError::AttemptUnknown {
@@ -184,21 +189,56 @@ impl Question {
         Ok(newest.await?)
     }
 
-    fn build(&self, newest: Option<&CacheEntry>) -> Decision {
-        Decision::Build(BuildDecision {
-            reasons: explain::reasons(newest, &self.manifest),
+    /// There is an image: it is fetched unless that is expected to take longer than building it.
+    async fn fetch(&self, entry: CacheEntry) -> Result<Decision, CallError> {
+        let rate = self.core.store.fetch_rate(&self.asker.node).await?;
+        if too_slow(&entry, rate).is_none() {
+            self.note(Decided::Hit, Some(entry.clone()), rate).await?;
+            return Ok(Decision::Hit(entry));
+        }
+        let lookup = self.note(Decided::Slower, Some(entry), rate).await?;
+        Ok(Decision::Build(BuildDecision {
+            reasons: explain::reasons(&lookup),
+            fetch_is_slower: true,
+        }))
+    }
+
+    async fn build(&self, newest: Option<CacheEntry>) -> Result<Decision, CallError> {
+        let lookup = self.note(Decided::Build, newest, None).await?;
+        Ok(Decision::Build(BuildDecision {
+            reasons: explain::reasons(&lookup),
             fetch_is_slower: false,
-        })
+        }))
+    }
+
+    /// Keeps what is needed to explain the answer later.
+    async fn note(
+        &self,
+        decided: Decided,
+        entry: Option<CacheEntry>,
+        rate: Option<f64>,
+    ) -> Result<Lookup, CallError> {
+        let lookup = Lookup {
+            workspace_id: self.asker.workspace_id.clone(),
+            attempt: self.asker.attempt,
+            repository: self.place.repository.clone(),
+            git_ref: self.git_ref.clone(),
+            config: self.config.clone(),
+            platform: self.platform.clone(),
+            key: self.place.key.clone(),
+            manifest: self.manifest.clone(),
+            decided,
+            entry,
+            rate,
+        };
+        self.core.store.put_lookup(&lookup, now()).await?;
+        Ok(lookup)
     }
 }
 
 /// How long until another image like this one would be in the registry.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "an estimate; and sizes of images are exact in a double"
-)]
 fn estimate(newest: &CacheEntry) -> Option<Duration> {
-    let push = PUSH.as_secs_f64() + newest.bytes as f64 / PUSH_BYTES_PER_SECOND;
+    let push = PUSH.as_secs_f64() + as_f64(newest.bytes) / PUSH_BYTES_PER_SECOND;
     Duration::try_from_secs_f64(newest.build_seconds + push).ok()
 }
 
