@@ -57,6 +57,12 @@ pub enum Command {
     Ls,
     /// List the nodes
     Nodes,
+    /// Show, explain and prune the cache of images
+    Cache {
+        /// What to do
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
     /// Remove a workspace: its container, its volume, and its log
     Rm {
         /// The workspace
@@ -66,6 +72,61 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
+}
+
+/// What to do with the cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// List the images, newest first
+    Ls {
+        /// Only those of this repository
+        #[arg(value_name = "REPO", default_value = "", hide_default_value = true)]
+        repository: String,
+    },
+    /// Tell in plain words why a workspace's image was found or built, or what there is for a repository
+    Explain {
+        /// A workspace, or the URL of a repository
+        #[arg(value_name = "WORKSPACE|REPO")]
+        what: String,
+        /// Of a repository: branch, tag or commit [default: the repository's default branch]
+        #[arg(
+            long = "ref",
+            value_name = "REF",
+            default_value = "",
+            hide_default_value = true
+        )]
+        git_ref: String,
+        /// Of a repository: name of the configuration [default: the one without a name]
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        config: String,
+    },
+    /// Drop images, so that the next workspace builds anew
+    Rm {
+        /// URL of the repository
+        #[arg(value_name = "REPO")]
+        repository: String,
+        /// Only those of this configuration [default: the one without a name]
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        config: String,
+        /// Those of all configurations
+        #[arg(long, conflicts_with = "config")]
+        all_configs: bool,
+        /// Only the one with this key, or with a key that begins so: at least 8 digits
+        #[arg(long, default_value = "", hide_default_value = true)]
+        key: String,
+    },
+    /// Show how often the cache helped, and how much it holds
+    Stats,
 }
 
 /// Arguments of `hearth up`.

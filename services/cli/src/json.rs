@@ -22,6 +22,18 @@ impl Named for v1::Node {
 impl Named for v1::DeleteWorkspaceResponse {
     const NAME: &'static str = "hearth.v1.DeleteWorkspaceResponse";
 }
+impl Named for v1::CacheEntry {
+    const NAME: &'static str = "hearth.v1.CacheEntry";
+}
+impl Named for v1::Explanation {
+    const NAME: &'static str = "hearth.v1.Explanation";
+}
+impl Named for v1::InvalidateEntryResponse {
+    const NAME: &'static str = "hearth.v1.InvalidateEntryResponse";
+}
+impl Named for v1::GetStatsResponse {
+    const NAME: &'static str = "hearth.v1.GetStatsResponse";
+}
 
 /// Turns messages into proto3 JSON, one line each: lowerCamelCase names, enums by name, 64-bit numbers as strings,
 /// fields with their default value left out.

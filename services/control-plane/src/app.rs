@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cache_target::CacheRules,
     config::{Config, Credentials},
     core::Core,
     deletion::resume,
@@ -62,8 +63,12 @@ impl ControlPlane {
         let core = Core::new(
             Arc::new(store),
             fleet,
-            config.cache_registry,
+            CacheRules {
+                registry: config.cache_registry,
+                writers: config.cache_writers,
+            },
             config.node_lease_seconds,
+            Duration::from_secs(config.cache_lease_seconds.into()),
             &metrics,
         );
         let listener = config.listening.bind(config.listen).await?;

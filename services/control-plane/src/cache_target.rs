@@ -4,13 +4,22 @@ use hearth_api::v1::{
 };
 use hearth_domain::{CacheReference, CacheRegistry, ConfigName, Repository};
 
+use crate::cache::policy::CacheWriters;
+
+/// Where caches are and who may write to them.
+#[derive(Debug)]
+pub(crate) struct CacheRules {
+    pub(crate) registry: CacheRegistry,
+    pub(crate) writers: CacheWriters,
+}
+
 /// What the agent is told so that it can prepare the workspace.
 pub(crate) fn start_request(
     workspace: &Workspace,
-    registry: &CacheRegistry,
+    cache: Result<CacheTarget, CacheSkipReason>,
 ) -> StartAttemptRequest {
     let spec = workspace.spec.clone().unwrap_or_default();
-    let (cache, skip) = match cache_target(&spec, registry) {
+    let (cache, skip) = match cache {
         Ok(target) => (Some(target), CacheSkipReason::Unspecified),
         Err(skip) => (None, skip),
     };
@@ -30,17 +39,23 @@ pub(crate) fn start_request(
 /// Where the cache of a workspace is and what its attempts may do with it, or why they leave it alone.
 pub(crate) fn cache_target(
     spec: &WorkspaceSpec,
-    registry: &CacheRegistry,
+    rules: &CacheRules,
 ) -> Result<CacheTarget, CacheSkipReason> {
     if spec.lightweight {
         return Err(CacheSkipReason::Lightweight);
     }
     let access = match spec.cache_access() {
-        CacheAccess::Unspecified | CacheAccess::ReadWrite => CacheAccess::ReadWrite,
-        CacheAccess::ReadOnly => CacheAccess::ReadOnly,
+        CacheAccess::Unspecified | CacheAccess::ReadWrite if rules.writers.allow(&spec.r#ref) => {
+            CacheAccess::ReadWrite
+        }
+        CacheAccess::Unspecified | CacheAccess::ReadWrite | CacheAccess::ReadOnly => {
+            CacheAccess::ReadOnly
+        }
         CacheAccess::Off => return Err(CacheSkipReason::Off),
     };
-    let reference = reference(spec, registry).ok_or(CacheSkipReason::NotEligible)?;
+    let reference = rules
+        .reference(&spec.repository, &spec.config)
+        .ok_or(CacheSkipReason::NotEligible)?;
     Ok(CacheTarget {
         repository: reference.repository().to_owned(),
         tag: reference.tag().to_owned(),
@@ -49,19 +64,29 @@ pub(crate) fn cache_target(
     })
 }
 
-/// `None` where the registry does not cache for the repository's host. The spec was checked before it was stored.
-fn reference(spec: &WorkspaceSpec, registry: &CacheRegistry) -> Option<CacheReference> {
-    let repository: Repository = spec.repository.parse().ok()?;
-    let config = match spec.config.as_str() {
-        "" => None,
-        name => Some(name.parse::<ConfigName>().ok()?),
-    };
-    CacheReference::new(registry, &repository, config.as_ref()).ok()
+impl CacheRules {
+    /// `None` where the registry does not cache for the repository's host, or the names are no names: those of a
+    /// workspace were checked before it was stored.
+    pub(crate) fn reference(&self, repository: &str, config: &str) -> Option<CacheReference> {
+        let repository: Repository = repository.parse().ok()?;
+        let config = match config {
+            "" => None,
+            name => Some(name.parse::<ConfigName>().ok()?),
+        };
+        CacheReference::new(&self.registry, &repository, config.as_ref()).ok()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn rules() -> CacheRules {
+        CacheRules {
+            registry: "ghcr.io".parse().expect("a registry"),
+            writers: "*".parse().expect("patterns"),
+        }
+    }
 
     fn spec(repository: &str) -> WorkspaceSpec {
         WorkspaceSpec {
@@ -72,21 +97,21 @@ mod tests {
 
     #[test]
     fn an_ordinary_workspace_reads_and_writes_its_own_repository() {
-        let registry = "ghcr.io".parse().expect("registry");
+        let rules = rules();
         let mut spec = spec("https://github.com/Acme/Shop");
         spec.config = "gpu".into();
-        let target = cache_target(&spec, &registry).expect("a target");
+        let target = cache_target(&spec, &rules).expect("a target");
         assert_eq!(target.repository, "ghcr.io/acme/shop");
         assert_eq!(target.tag, "devcontainer-cache-gpu");
         assert_eq!(target.access(), CacheAccess::ReadWrite);
         spec.cache_access = CacheAccess::ReadOnly.into();
-        let target = cache_target(&spec, &registry).expect("a target");
+        let target = cache_target(&spec, &rules).expect("a target");
         assert_eq!(target.access(), CacheAccess::ReadOnly);
     }
 
     #[test]
     fn whoever_leaves_the_cache_alone_is_told_why() {
-        let registry = "ghcr.io".parse().expect("registry");
+        let rules = rules();
         let mut lightweight = spec("https://github.com/acme/shop");
         lightweight.lightweight = true;
         let mut off = spec("https://github.com/acme/shop");
@@ -99,13 +124,18 @@ mod tests {
                 CacheSkipReason::NotEligible,
             ),
         ] {
-            let workspace = Workspace {
-                spec: Some(spec),
-                ..Workspace::default()
-            };
-            let request = start_request(&workspace, &registry);
+            let request = start_request(&Workspace::default(), cache_target(&spec, &rules));
             assert_eq!(request.cache, None);
             assert_eq!(request.cache_skip_reason(), reason);
         }
+    }
+
+    #[test]
+    fn what_comes_from_a_fork_is_only_read_whatever_was_asked_for() {
+        let mut spec = spec("https://github.com/acme/shop");
+        spec.cache_access = CacheAccess::ReadWrite.into();
+        spec.r#ref = "refs/pull/7/head".into();
+        let target = cache_target(&spec, &rules()).expect("a target");
+        assert_eq!(target.access(), CacheAccess::ReadOnly);
     }
 }

@@ -7,6 +7,8 @@ use clap::{
 use hearth_domain::CacheRegistry;
 use hearth_runtime::{ListenArgs, ListenError, LogArgs};
 
+use crate::cache::policy::CacheWriters;
+
 /// The hearth control plane: takes requests for workspaces and has the nodes' agents prepare them
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hearth-control-plane", version)]
@@ -60,6 +62,24 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=3600)
     )]
     pub node_lease_seconds: u32,
+    /// Refs that may write to their repository's cache, as patterns; HEAD stands for the default branch. Forks and
+    /// single commits never may
+    #[arg(
+        long,
+        env = "HEARTH_CACHE_WRITERS",
+        default_value = "*",
+        value_name = "PATTERN[,PATTERN…]"
+    )]
+    pub cache_writers: CacheWriters,
+    /// Seconds that an attempt may build a key while others wait for its image, at most
+    #[arg(
+        long,
+        env = "HEARTH_CACHE_LEASE_SECONDS",
+        default_value = "1800",
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..=14_400)
+    )]
+    pub cache_lease_seconds: u32,
     /// Events kept for each workspace; older ones are dropped
     #[arg(
         long,
@@ -185,6 +205,8 @@ mod tests {
             ("--credentials", "github"),
             ("--node-lease-seconds", "0"),
             ("--history-limit", "0"),
+            ("--cache-lease-seconds", "0"),
+            ("--cache-writers", "main,"),
             ("--log-format", "xml"),
         ] {
             let Err(ConfigError::Unusable(message)) = read(&[flag, value]) else {

@@ -1,12 +1,12 @@
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use hearth_domain::CacheRegistry;
 use hearth_runtime::{Metrics, Tasks};
 use tokio::sync::oneshot;
 
 use crate::{
-    agents::Agents, deletion::Deletions, drivers::Drivers, error::CallError, feeds::Feeds,
-    fleet::Fleet, journal::Journal, metrics::Counters, store::Store,
+    agents::Agents, cache::waiting::Waiting, cache_target::CacheRules, deletion::Deletions,
+    drivers::Drivers, error::CallError, feeds::Feeds, fleet::Fleet, journal::Journal,
+    metrics::Counters, store::Store,
 };
 
 /// What the services of the control plane share.
@@ -19,7 +19,8 @@ pub(crate) struct Core {
     pub(crate) drivers: Drivers,
     pub(crate) deletions: Deletions,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) cache_registry: CacheRegistry,
+    pub(crate) cache_rules: Arc<CacheRules>,
+    pub(crate) waiting: Arc<Waiting>,
     pub(crate) lease_seconds: u32,
     pub(crate) tasks: Tasks,
 }
@@ -28,14 +29,24 @@ impl Core {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         fleet: Fleet,
-        cache_registry: CacheRegistry,
+        cache_rules: CacheRules,
         lease_seconds: u32,
+        cache_lease: Duration,
         metrics: &Metrics,
     ) -> Self {
         let feeds = Arc::new(Feeds::default());
         let counters = Arc::new(Counters::register(metrics));
+        let cache_rules = Arc::new(cache_rules);
+        let waiting = Arc::new(Waiting::new(cache_lease));
         Self {
-            journal: Journal::new(store.clone(), feeds.clone(), counters.clone()),
+            journal: Journal::new(
+                store.clone(),
+                feeds.clone(),
+                counters.clone(),
+                waiting.clone(),
+                cache_rules.clone(),
+            ),
+            waiting,
             store,
             feeds,
             fleet,
@@ -43,7 +54,7 @@ impl Core {
             drivers: Drivers::default(),
             deletions: Deletions::default(),
             counters,
-            cache_registry,
+            cache_rules,
             lease_seconds,
             tasks: Tasks::default(),
         }

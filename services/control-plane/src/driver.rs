@@ -8,7 +8,8 @@ use std::{future::Future, pin::pin, time::Duration};
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt as _;
 use hearth_api::v1::{
-    AttemptRef, Event, WatchAttemptRequest, WatchAttemptResponse, WorkspaceState,
+    AttemptRef, CacheSkipReason, CacheTarget, Event, WatchAttemptRequest, WatchAttemptResponse,
+    Workspace, WorkspaceState,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +17,11 @@ use tonic::{Code, Status};
 
 use crate::{
     agents::{Verdict, verdict, within},
-    cache_target::start_request,
+    cache::worth::too_slow,
+    cache_target::{cache_target, start_request},
     clock::now,
     core::Core,
-    fleet::Gone,
+    fleet::{Gone, NodeView},
     log::Ending,
     record::Record,
     store::StoreError,
@@ -162,7 +164,7 @@ impl Driver<'_> {
         } else {
             START_AND_REPLACE
         };
-        let request = start_request(workspace, &self.core.cache_registry);
+        let request = start_request(workspace, self.cache(workspace, &node).await?);
         let call = async {
             let mut client = self.core.agents.client(&node.name, &node.info.endpoint)?;
             within(limit, client.start_attempt(request)).await
@@ -178,6 +180,31 @@ impl Driver<'_> {
             .accepted(self.id, workspace.attempt, &node.info.boot_id, now())
             .await?;
         Ok(record)
+    }
+
+    /// Where the cache is, with the image that is worth fetching before the key is known.
+    async fn cache(
+        &self,
+        workspace: &Workspace,
+        node: &NodeView,
+    ) -> Result<Result<CacheTarget, CacheSkipReason>, StoreError> {
+        let spec = workspace.spec.clone().unwrap_or_default();
+        let mut target = match cache_target(&spec, &self.core.cache_rules) {
+            Ok(target) => target,
+            Err(skip) => return Ok(Err(skip)),
+        };
+        let store = &self.core.store;
+        let (repository, platform) = (&target.repository, &node.info.platform);
+        let newest = store
+            .newest_cache_entry(repository, &spec.config, platform)
+            .await?;
+        if let Some(newest) = newest {
+            let rate = store.fetch_rate(&node.name).await?;
+            if too_slow(&newest, rate).is_none() {
+                target.newest_digest = newest.digest;
+            }
+        }
+        Ok(Ok(target))
     }
 
     /// Stores what the agent says until it has said everything.

@@ -32,6 +32,12 @@ pub(crate) enum CallError {
     AttemptUnknown { id: String, attempt: u32 },
     #[error("the attempt may not write to the cache")]
     CacheReadOnly,
+    #[error("the cache key of workspace {0:?} is not known yet")]
+    CacheKeyUnknown(String),
+    #[error("the cache has no such entry; `hearth cache ls` lists them")]
+    CacheEntryUnknown,
+    #[error("no workspace was prepared from this ref and configuration of the repository yet")]
+    RefUnknown,
     #[error("the control plane is shutting down")]
     ShuttingDown,
     #[error(transparent)]
@@ -95,6 +101,9 @@ impl From<&CallError> for Status {
             CallError::RequestIdReused => Reason::RequestIdReused,
             CallError::AttemptUnknown { .. } => Reason::AttemptUnknown,
             CallError::CacheReadOnly => Reason::CacheReadOnly,
+            CallError::CacheKeyUnknown(_) => Reason::CacheKeyUnknown,
+            CallError::CacheEntryUnknown => Reason::CacheEntryUnknown,
+            CallError::RefUnknown => Reason::RefUnknown,
             CallError::ShuttingDown => Reason::ShuttingDown,
         };
         status(reason, error.to_string())
@@ -176,6 +185,17 @@ mod tests {
                 Code::PermissionDenied,
                 "CACHE_READ_ONLY",
             ),
+            (
+                CallError::CacheKeyUnknown("w".into()),
+                Code::FailedPrecondition,
+                "CACHE_KEY_UNKNOWN",
+            ),
+            (
+                CallError::CacheEntryUnknown,
+                Code::NotFound,
+                "CACHE_ENTRY_UNKNOWN",
+            ),
+            (CallError::RefUnknown, Code::NotFound, "REF_UNKNOWN"),
             (CallError::ShuttingDown, Code::Unavailable, "SHUTTING_DOWN"),
             (
                 CallError::Store(StoreError::Corrupt("planted-detail".into())),

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
-use hearth_api::v1::{Event, Workspace};
+use hearth_api::v1::{Event, Workspace, event::Kind};
 
 use crate::{
+    cache::{reports, waiting::Waiting},
+    cache_target::CacheRules,
     clock::now,
     feeds::Feeds,
     log::Ending,
@@ -11,19 +13,30 @@ use crate::{
     store::{Change, Once, RequestId, Store, StoreError},
 };
 
-/// Every change of a workspace goes through here: it is stored, then counted, then whoever follows is woken.
+/// Every change of a workspace goes through here: it is stored, then counted, then whoever follows it or
+/// waits for its image is woken.
 pub(crate) struct Journal {
     store: Arc<dyn Store>,
     feeds: Arc<Feeds>,
     counters: Arc<Counters>,
+    waiting: Arc<Waiting>,
+    rules: Arc<CacheRules>,
 }
 
 impl Journal {
-    pub(crate) fn new(store: Arc<dyn Store>, feeds: Arc<Feeds>, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        feeds: Arc<Feeds>,
+        counters: Arc<Counters>,
+        waiting: Arc<Waiting>,
+        rules: Arc<CacheRules>,
+    ) -> Self {
         Self {
             store,
             feeds,
             counters,
+            waiting,
+            rules,
         }
     }
 
@@ -55,6 +68,15 @@ impl Journal {
     ) -> Result<Record, StoreError> {
         let change = self.store.append(id, attempt, events, now()).await?;
         self.tell(id, &change);
+        for entry in &change.entries {
+            if let Some(Kind::Cache(report)) = &entry.event.kind {
+                let learnt = reports::learn(&*self.store, &self.rules, &change.record, report);
+                // The log has it; that a number is missing somewhere is not worth an attempt.
+                if let Err(error) = learnt.await {
+                    tracing::error!(workspace.id = id, %error, "cannot count what the cache did");
+                }
+            }
+        }
         Ok(change.record)
     }
 
@@ -77,12 +99,14 @@ impl Journal {
 
     pub(crate) async fn forget(&self, id: &str) -> Result<(), StoreError> {
         self.store.forget(id).await?;
+        self.waiting.forgotten(id);
         self.feeds.publish(id);
         Ok(())
     }
 
     fn tell(&self, id: &str, change: &Change) {
         self.counters.appended(&change.entries);
+        self.waiting.changed(&change.record.workspace);
         self.feeds.publish(id);
     }
 }

@@ -7,6 +7,7 @@
 
 mod agents;
 mod app;
+mod cache;
 mod cache_target;
 mod clock;
 mod config;
@@ -25,4 +26,5 @@ mod services;
 mod store;
 
 pub use app::{Addresses, ControlPlane};
+pub use cache::policy::{CacheWriters, WritersParseError};
 pub use config::{Config, ConfigError, Credentials, Database, DatabaseParseError};

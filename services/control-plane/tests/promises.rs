@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cache_index;
+mod cache_service;
 mod deleting;
 mod following;
 mod losing_agents;
@@ -11,3 +12,4 @@ mod placing;
 mod preparing;
 mod restarting;
 mod support;
+mod waiting;

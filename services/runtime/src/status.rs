@@ -27,6 +27,12 @@ pub enum Reason {
     AttemptOutdated,
     /// The attempt may not write to the cache.
     CacheReadOnly,
+    /// The attempt has not come so far that its cache key is known.
+    CacheKeyUnknown,
+    /// The cache has no such entry.
+    CacheEntryUnknown,
+    /// No workspace was prepared from this ref and configuration of the repository.
+    RefUnknown,
     /// The workspace is being deleted.
     WorkspaceDeleting,
     /// The process is shutting down.
@@ -39,7 +45,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -49,6 +55,9 @@ impl Reason {
         Self::AttemptUnknown,
         Self::AttemptOutdated,
         Self::CacheReadOnly,
+        Self::CacheKeyUnknown,
+        Self::CacheEntryUnknown,
+        Self::RefUnknown,
         Self::WorkspaceDeleting,
         Self::ShuttingDown,
         Self::EngineFailed,
@@ -67,6 +76,9 @@ impl Reason {
             Self::AttemptUnknown => "ATTEMPT_UNKNOWN",
             Self::AttemptOutdated => "ATTEMPT_OUTDATED",
             Self::CacheReadOnly => "CACHE_READ_ONLY",
+            Self::CacheKeyUnknown => "CACHE_KEY_UNKNOWN",
+            Self::CacheEntryUnknown => "CACHE_ENTRY_UNKNOWN",
+            Self::RefUnknown => "REF_UNKNOWN",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::EngineFailed => "ENGINE_FAILED",
@@ -77,11 +89,17 @@ impl Reason {
     fn code(self) -> Code {
         match self {
             Self::InvalidField => Code::InvalidArgument,
-            Self::WorkspaceUnknown | Self::NodeUnknown | Self::AttemptUnknown => Code::NotFound,
+            Self::WorkspaceUnknown
+            | Self::NodeUnknown
+            | Self::AttemptUnknown
+            | Self::CacheEntryUnknown
+            | Self::RefUnknown => Code::NotFound,
             Self::NodeUnavailable | Self::ShuttingDown | Self::EngineFailed => Code::Unavailable,
             Self::RequestIdReused => Code::AlreadyExists,
             Self::HistoryTrimmed => Code::OutOfRange,
-            Self::AttemptOutdated | Self::WorkspaceDeleting => Code::FailedPrecondition,
+            Self::AttemptOutdated | Self::WorkspaceDeleting | Self::CacheKeyUnknown => {
+                Code::FailedPrecondition
+            }
             Self::CacheReadOnly => Code::PermissionDenied,
             Self::Internal => Code::Internal,
         }
@@ -100,6 +118,9 @@ impl Reason {
             | Self::AttemptUnknown
             | Self::AttemptOutdated
             | Self::CacheReadOnly
+            | Self::CacheKeyUnknown
+            | Self::CacheEntryUnknown
+            | Self::RefUnknown
             | Self::Internal => None,
         }
     }

@@ -1,3 +1,4 @@
+mod cache;
 mod display;
 mod live;
 mod logs;
@@ -30,6 +31,7 @@ pub(crate) async fn dispatch(context: &Context<'_>) -> Result<Exit, CliError> {
         Command::Get { workspace } => simple::get(context, workspace).await,
         Command::Ls => simple::ls(context).await,
         Command::Nodes => simple::nodes(context).await,
+        Command::Cache { command } => cache::cache(context, command).await,
         Command::Rm { workspace, force } => simple::rm(context, workspace, *force).await,
     }
 }

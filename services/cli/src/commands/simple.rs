@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The most that the contract allows, so that a large fleet takes few calls.
-const PAGE: u32 = 1000;
+pub(super) const PAGE: u32 = 1000;
 
 pub(super) async fn get(context: &Context<'_>, workspace_id: &str) -> Result<Exit, CliError> {
     let json = context.json()?;
@@ -109,13 +109,16 @@ async fn workspaces(context: &Context<'_>) -> Result<WorkspaceServiceClient<Chan
 }
 
 impl Context<'_> {
-    fn answer<T>(&self, response: Result<tonic::Response<T>, Status>) -> Result<T, CliError> {
+    pub(super) fn answer<T>(
+        &self,
+        response: Result<tonic::Response<T>, Status>,
+    ) -> Result<T, CliError> {
         response
             .map(tonic::Response::into_inner)
             .map_err(|status| CliError::call(&self.cli.control_plane, status))
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     SystemTime::now().into()
 }

@@ -1,5 +1,6 @@
 //! Text from messages: pure functions, without a terminal and without a clock.
 
+pub(crate) mod cache;
 pub(crate) mod clean;
 pub(crate) mod describe;
 pub(crate) mod format;

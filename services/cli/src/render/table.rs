@@ -61,7 +61,10 @@ pub(crate) fn nodes(nodes: &[Node], now: &Timestamp) -> String {
     )
 }
 
-fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(
+    head: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
     // An empty cell would make the columns after it hard to count.
     let clean = rows.map(|row| {
         row.map(|cell| match line(&cell) {

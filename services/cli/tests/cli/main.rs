@@ -1,5 +1,6 @@
 //! The real binary against a control plane that follows a script.
 
+mod cache;
 mod logs;
 mod resuming;
 mod simple;

@@ -10,10 +10,13 @@ use std::{
 
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, DeleteWorkspaceResponse, GetWorkspaceRequest, GetWorkspaceResponse,
-    ListNodesRequest, ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse,
-    PrepareWorkspaceRequest, PrepareWorkspaceResponse, WatchWorkspaceRequest,
-    WatchWorkspaceResponse, Workspace,
+    DeleteWorkspaceRequest, DeleteWorkspaceResponse, ExplainRefRequest, ExplainRefResponse,
+    ExplainWorkspaceRequest, ExplainWorkspaceResponse, Explanation, GetStatsRequest,
+    GetStatsResponse, GetWorkspaceRequest, GetWorkspaceResponse, InvalidateEntryRequest,
+    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ListNodesRequest,
+    ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
+    PrepareWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse, Workspace,
+    cache_service_server::{CacheService, CacheServiceServer},
     node_service_server::{NodeService, NodeServiceServer},
     prepare_workspace_response as prepared, watch_workspace_response as watched,
     workspace_service_server::{WorkspaceService, WorkspaceServiceServer},
@@ -41,6 +44,11 @@ pub enum Call {
     List(ListWorkspacesRequest),
     Delete(DeleteWorkspaceRequest),
     Nodes,
+    Entries(ListEntriesRequest),
+    ExplainWorkspace(ExplainWorkspaceRequest),
+    ExplainRef(ExplainRefRequest),
+    Invalidate(InvalidateEntryRequest),
+    Stats,
 }
 
 /// What to answer to the next call. A call of another kind than the script has is a fault.
@@ -54,6 +62,11 @@ pub enum Answer {
     List(ListWorkspacesResponse),
     Deleted,
     Nodes(ListNodesResponse),
+    Entries(ListEntriesResponse),
+    /// To both kinds of explanation.
+    Explained(Box<Explanation>),
+    Invalidated(InvalidateEntryResponse),
+    Stats(Box<GetStatsResponse>),
     /// To any call.
     Refuse(Status),
 }
@@ -95,6 +108,7 @@ impl ControlPlane {
         let server = Server::builder()
             .add_service(WorkspaceServiceServer::new(script.clone()))
             .add_service(NodeServiceServer::new(script.clone()))
+            .add_service(CacheServiceServer::new(script.clone()))
             .serve_with_incoming(TcpIncoming::from(back));
         tasks.spawn("server", async move { server.await.expect("the server") });
         let (cut, _) = broadcast::channel(1);
@@ -319,5 +333,72 @@ impl NodeService for Served {
             _ => None,
         })
         .map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl CacheService for Served {
+    async fn list_entries(
+        &self,
+        request: Request<ListEntriesRequest>,
+    ) -> Result<Response<ListEntriesResponse>, Status> {
+        let call = Call::Entries(request.into_inner());
+        self.answer(call, |answer| match answer {
+            Answer::Entries(page) => Some(page),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn explain_workspace(
+        &self,
+        request: Request<ExplainWorkspaceRequest>,
+    ) -> Result<Response<ExplainWorkspaceResponse>, Status> {
+        let explanation = self.explained(Call::ExplainWorkspace(request.into_inner()))?;
+        Ok(Response::new(ExplainWorkspaceResponse {
+            explanation: Some(explanation),
+        }))
+    }
+
+    async fn explain_ref(
+        &self,
+        request: Request<ExplainRefRequest>,
+    ) -> Result<Response<ExplainRefResponse>, Status> {
+        let explanation = self.explained(Call::ExplainRef(request.into_inner()))?;
+        Ok(Response::new(ExplainRefResponse {
+            explanation: Some(explanation),
+        }))
+    }
+
+    async fn invalidate_entry(
+        &self,
+        request: Request<InvalidateEntryRequest>,
+    ) -> Result<Response<InvalidateEntryResponse>, Status> {
+        let call = Call::Invalidate(request.into_inner());
+        self.answer(call, |answer| match answer {
+            Answer::Invalidated(response) => Some(response),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn get_stats(
+        &self,
+        _: Request<GetStatsRequest>,
+    ) -> Result<Response<GetStatsResponse>, Status> {
+        self.answer(Call::Stats, |answer| match answer {
+            Answer::Stats(stats) => Some(*stats),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+}
+
+impl Served {
+    fn explained(&self, call: Call) -> Result<Explanation, Status> {
+        self.answer(call, |answer| match answer {
+            Answer::Explained(explanation) => Some(*explanation),
+            _ => None,
+        })
     }
 }

@@ -1,18 +1,19 @@
 use std::sync::Arc;
 
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::BoxStream;
 use hearth_api::v1::{
-    AttemptRef, BuildDecision, CacheAccess, CacheEntry, CacheTarget, CommitCacheRequest,
-    CommitCacheResponse, DropCacheRequest, DropCacheResponse, ResolveCacheRequest,
-    ResolveCacheResponse, Workspace, cache_index_service_server::CacheIndexService,
-    resolve_cache_response::Decision,
+    AttemptRef, CacheAccess, CacheEntry, CacheTarget, CommitCacheRequest, CommitCacheResponse,
+    DropCacheRequest, DropCacheResponse, ResolveCacheRequest, ResolveCacheResponse, Workspace,
+    cache_index_service_server::CacheIndexService,
 };
 use hearth_domain::{CacheKey, Digest, sha256_hex};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
-use super::explain;
-use crate::{cache_target::cache_target, clock::now, core::Core, error::CallError};
+use super::resolve::Question;
+use crate::{
+    cache::leases::Place, cache_target::cache_target, clock::now, core::Core, error::CallError,
+};
 
 /// A hit carries the manifest back, in a message of at most 4 MiB.
 const MAX_MANIFEST_BYTES: usize = 2 * 1024 * 1024;
@@ -29,11 +30,8 @@ impl CacheIndexService for CacheIndex {
         &self,
         request: Request<ResolveCacheRequest>,
     ) -> Result<Response<Self::ResolveCacheStream>, Status> {
-        let decision = self.resolve(request.into_inner()).await?;
-        let response = ResolveCacheResponse {
-            decision: Some(decision),
-        };
-        Ok(Response::new(Box::pin(stream::iter([Ok(response)]))))
+        let question = self.question(request.into_inner()).await?;
+        Ok(Response::new(question.answer().await?))
     }
 
     async fn commit_cache(
@@ -54,8 +52,7 @@ impl CacheIndexService for CacheIndex {
 }
 
 impl CacheIndex {
-    async fn resolve(&self, request: ResolveCacheRequest) -> Result<Decision, CallError> {
-        let core = &self.0;
+    async fn question(&self, request: ResolveCacheRequest) -> Result<Question, CallError> {
         let workspace = self.workspace(request.attempt).await?;
         let mut faults = FieldFaults::default();
         faults.check("key", request.key.parse::<CacheKey>());
@@ -70,28 +67,15 @@ impl CacheIndex {
             &mut faults,
         );
         faults.into_result()?;
-
-        let hit = core
-            .store
-            .cache_hit(&request.repository, &request.key, now())
-            .await?;
-        if let Some(entry) = hit {
-            return Ok(Decision::Hit(entry));
-        }
-        let spec = workspace.spec.unwrap_or_default();
-        let platform = core
-            .fleet
-            .get(&workspace.node)
-            .map(|node| node.info.platform)
-            .unwrap_or_default();
-        let newest = core
-            .store
-            .newest_cache_entry(&request.repository, &spec.config, &platform)
-            .await?;
-        Ok(Decision::Build(BuildDecision {
-            reasons: explain::reasons(newest.as_ref(), &request.key_manifest),
-            fetch_is_slower: false,
-        }))
+        let target = target.unwrap_or_default();
+        let (key, manifest) = (request.key, request.key_manifest);
+        Ok(Question::new(
+            self.0.clone(),
+            &workspace,
+            &target,
+            key,
+            manifest,
+        ))
     }
 
     async fn commit(&self, request: CommitCacheRequest) -> Result<(), CallError> {
@@ -104,12 +88,19 @@ impl CacheIndex {
         {
             return Err(CallError::CacheReadOnly);
         }
-        let entry = request.entry.unwrap_or_default();
-        let config = workspace.spec.map(|spec| spec.config).unwrap_or_default();
-        check_entry(&entry, &config, target.as_ref())?;
-        core.store
-            .put_cache_entry(&entry, &workspace.id, now())
-            .await?;
+        let spec = workspace.spec.unwrap_or_default();
+        let entry = CacheEntry {
+            r#ref: spec.r#ref,
+            writer: workspace.id.clone(),
+            ..request.entry.unwrap_or_default()
+        };
+        check_entry(&entry, &spec.config, target.as_ref())?;
+        core.store.put_cache_entry(&entry, now()).await?;
+        // Only now: whoever is woken looks into the index.
+        core.waiting.committed(&Place {
+            repository: entry.repository.clone(),
+            key: entry.key.clone(),
+        });
         tracing::info!(
             workspace.id = workspace.id,
             cache.repository = entry.repository,
@@ -164,7 +155,7 @@ impl CacheIndex {
 
     fn target(&self, workspace: &Workspace) -> Option<CacheTarget> {
         let spec = workspace.spec.as_ref()?;
-        cache_target(spec, &self.0.cache_registry).ok()
+        cache_target(spec, &self.0.cache_rules).ok()
     }
 }
 

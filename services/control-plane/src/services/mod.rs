@@ -1,9 +1,11 @@
 //! The services of the contract. Handlers check, ask the store or queue work; the work itself is owned by tasks.
 
+mod cache;
 mod cache_index;
 mod explain;
 mod nodes;
 mod registry;
+mod resolve;
 mod validate;
 mod watch;
 mod workspaces;
@@ -12,8 +14,8 @@ use std::sync::Arc;
 
 use hearth_api::v1::{
     agent_registry_service_server::AgentRegistryServiceServer,
-    cache_index_service_server::CacheIndexServiceServer, node_service_server::NodeServiceServer,
-    workspace_service_server::WorkspaceServiceServer,
+    cache_index_service_server::CacheIndexServiceServer, cache_service_server::CacheServiceServer,
+    node_service_server::NodeServiceServer, workspace_service_server::WorkspaceServiceServer,
 };
 use tonic::service::Routes;
 
@@ -29,4 +31,5 @@ pub(crate) fn routes(core: &Arc<Core>) -> Routes {
             core.clone(),
         )))
         .add_service(CacheIndexServiceServer::new(cache))
+        .add_service(CacheServiceServer::new(cache::Cache(core.clone())))
 }

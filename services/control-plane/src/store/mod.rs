@@ -2,7 +2,7 @@
 //! [`crate::record`] and [`crate::log`]; a store runs them inside its transactions.
 
 use async_trait::async_trait;
-use hearth_api::v1::{CacheEntry, Event, NodeInfo, Workspace, WorkspaceState};
+use hearth_api::v1::{Event, NodeInfo, Workspace, WorkspaceState};
 use prost_types::Timestamp;
 
 use crate::{
@@ -10,11 +10,13 @@ use crate::{
     record::Record,
 };
 
+mod cache;
 mod sqlite;
 mod sqlite_cache;
 mod sqlite_nodes;
 mod sqlite_rows;
 
+pub use cache::{CacheStore, Decided, Lookup, Selection};
 pub use sqlite::Sqlite;
 
 /// Why the store did not do it.
@@ -110,7 +112,7 @@ pub struct Count {
 
 /// What the control plane remembers. Every method is one transaction.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: CacheStore {
     /// Enters a new workspace.
     async fn create(
         &self,
@@ -186,38 +188,6 @@ pub trait Store: Send + Sync {
 
     /// All nodes, by name.
     async fn nodes(&self) -> Result<Vec<StoredNode>, StoreError>;
-
-    /// The image for a key, and notes that it was asked for.
-    async fn cache_hit(
-        &self,
-        repository: &str,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<CacheEntry>, StoreError>;
-
-    /// The newest entry of a repository, configuration and platform.
-    async fn newest_cache_entry(
-        &self,
-        repository: &str,
-        config: &str,
-        platform: &str,
-    ) -> Result<Option<CacheEntry>, StoreError>;
-
-    /// Enters an image; the newest for a key replaces the one before.
-    async fn put_cache_entry(
-        &self,
-        entry: &CacheEntry,
-        workspace_id: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError>;
-
-    /// Drops the entry of a key if it still has this digest; whether it did.
-    async fn drop_cache_entry(
-        &self,
-        repository: &str,
-        key: &str,
-        digest: &str,
-    ) -> Result<bool, StoreError>;
 
     /// Puts everything into its place on disk. Nothing may be asked of the store afterwards.
     async fn close(&self);

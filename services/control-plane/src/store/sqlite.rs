@@ -1,7 +1,7 @@
 use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
-use hearth_api::v1::{CacheEntry, Event, Workspace, WorkspaceState};
+use hearth_api::v1::{Event, Workspace, WorkspaceState};
 use prost::Message as _;
 use prost_types::Timestamp;
 use sqlx::{
@@ -324,42 +324,6 @@ impl Store for Sqlite {
 
     async fn nodes(&self) -> Result<Vec<StoredNode>, StoreError> {
         self.read_nodes().await
-    }
-
-    async fn cache_hit(
-        &self,
-        repository: &str,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<CacheEntry>, StoreError> {
-        self.use_entry(repository, key, now).await
-    }
-
-    async fn newest_cache_entry(
-        &self,
-        repository: &str,
-        config: &str,
-        platform: &str,
-    ) -> Result<Option<CacheEntry>, StoreError> {
-        self.newest_entry(repository, config, platform).await
-    }
-
-    async fn put_cache_entry(
-        &self,
-        entry: &CacheEntry,
-        workspace_id: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.write_entry(entry, workspace_id, now).await
-    }
-
-    async fn drop_cache_entry(
-        &self,
-        repository: &str,
-        key: &str,
-        digest: &str,
-    ) -> Result<bool, StoreError> {
-        self.delete_entry(repository, key, digest).await
     }
 
     async fn close(&self) {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use hearth_api::v1::{LogChunk, Settled, StateChanged, WorkspaceSpec, event::Kind};
+use hearth_api::v1::{
+    CacheEntry, CacheResult, LogChunk, Settled, StateChanged, WorkspaceSpec, event::Kind,
+};
 
 use super::*;
 use crate::clock::{from_millis, now};
@@ -244,16 +246,14 @@ pub(super) async fn the_newest_image_of_a_key_is_the_one_that_is_found(store: Ar
         bytes: 7,
         create_time: Some(from_millis(1_000)),
         last_use_time: Some(from_millis(1_000)),
+        r#ref: "main".into(),
         writer: "w".into(),
         ..CacheEntry::default()
     };
     let at = from_millis(1_000);
     for (key, digest) in [("k1", "d1"), ("k2", "d2"), ("k1", "d3")] {
         let entry = entry(key, digest);
-        store
-            .put_cache_entry(&entry, "w", at)
-            .await
-            .expect("a write");
+        store.put_cache_entry(&entry, at).await.expect("a write");
     }
     let hit = store.cache_hit("r/x", "k1", at).await.expect("a read");
     assert_eq!(hit, Some(entry("k1", "d3")));
@@ -277,6 +277,126 @@ pub(super) async fn the_newest_image_of_a_key_is_the_one_that_is_found(store: Ar
     );
 }
 
+fn cached(key: &str, digest: &str, config: &str) -> CacheEntry {
+    CacheEntry {
+        repository: "r/x".into(),
+        key: key.into(),
+        digest: digest.into(),
+        config: config.into(),
+        key_manifest: "{}".into(),
+        bytes: 10,
+        ..CacheEntry::default()
+    }
+}
+
+fn keys(entries: &[CacheEntry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.key.as_str()).collect()
+}
+
+pub(super) async fn entries_are_listed_newest_first_and_dropped_by_config_and_key(
+    store: Arc<dyn Store>,
+) {
+    for (key, config) in [("k1:aa1", ""), ("k1:ab2", ""), ("k1:aa3", "gpu")] {
+        let entry = cached(key, "d", config);
+        let put = store.put_cache_entry(&entry, from_millis(1_000)).await;
+        put.expect("a write");
+    }
+    let page = store.cache_entries("", None, 2).await.expect("a read");
+    assert_eq!(page[0].1.key, "k1:aa3");
+    assert_eq!(page[1].1.key_manifest, "", "lists are short");
+    let rest = store.cache_entries("r/x", Some(page[1].0), 2).await;
+    let rest = rest.expect("a read");
+    assert_eq!((rest.len(), rest[0].1.key.as_str()), (1, "k1:aa1"));
+    let other = store.cache_entries("r/y", None, 2).await;
+    assert_eq!(other.expect("a read"), []);
+
+    let mut selection = Selection {
+        repository: "r/x",
+        config: Some(""),
+        key: "k1:aa",
+    };
+    let dropped = store.drop_cache_entries(selection).await.expect("a write");
+    assert_eq!(keys(&dropped), ["k1:aa1"]);
+    assert!(store.is_cached("r/x", "d").await.expect("a read"));
+    selection.config = None;
+    selection.key = "";
+    let dropped = store.drop_cache_entries(selection).await.expect("a write");
+    assert_eq!(dropped.len(), 2);
+    assert!(!store.is_cached("r/x", "d").await.expect("a read"));
+}
+
+pub(super) async fn what_is_old_or_too_much_is_retired(store: Arc<dyn Store>) {
+    for (key, config, at) in [
+        ("k1:1", "", 1_000),
+        ("k1:2", "", 2_000),
+        ("k1:3", "", 3_000),
+        ("k1:4", "", 4_000),
+        ("k1:5", "gpu", 1_500),
+    ] {
+        let put = store
+            .put_cache_entry(&cached(key, "d", config), from_millis(at))
+            .await;
+        put.expect("a write");
+    }
+    // The oldest was used again, and is still one too many.
+    let used = store.cache_hit("r/x", "k1:1", from_millis(9_000)).await;
+    assert!(used.expect("a write").is_some());
+    let retired = store.retire_cache_entries(2, from_millis(1_600)).await;
+    let retired = retired.expect("a write");
+    let mut keys = keys(&retired);
+    keys.sort_unstable();
+    assert_eq!(keys, ["k1:1", "k1:2", "k1:5"]);
+    let again = store.retire_cache_entries(2, from_millis(1_600)).await;
+    assert_eq!(again.expect("a write"), []);
+}
+
+pub(super) async fn lookups_rates_and_results_are_remembered(store: Arc<dyn Store>) {
+    let mut lookup = Lookup {
+        workspace_id: "w".into(),
+        attempt: 1,
+        repository: "r/x".into(),
+        git_ref: "main".into(),
+        config: String::new(),
+        platform: "linux/amd64".into(),
+        key: "k1:1".into(),
+        manifest: "{}".into(),
+        decided: Decided::Build,
+        entry: Some(cached("k1:0", "d", "")),
+        rate: Some(2.5),
+    };
+    let at = from_millis(1_000);
+    store.put_lookup(&lookup, at).await.expect("a write");
+    lookup.decided = Decided::Slower;
+    store.put_lookup(&lookup, at).await.expect("a write");
+    let read = store.lookup("w", 1).await.expect("a read");
+    assert_eq!(read.as_ref(), Some(&lookup), "the last answer counts");
+    assert_eq!(store.lookup("w", 2).await.expect("a read"), None);
+    let newest = store.newest_lookup("r/x", "main", "").await;
+    assert_eq!(newest.expect("a read"), Some(lookup));
+
+    assert_eq!(store.fetch_rate("n").await.expect("a read"), None);
+    store.note_fetch("n", 100.0).await.expect("a write");
+    store.note_fetch("n", 200.0).await.expect("a write");
+    let rate = store.fetch_rate("n").await.expect("a read");
+    assert_eq!(rate, Some(130.0));
+
+    let put = store.put_cache_entry(&cached("k1:1", "d", ""), at).await;
+    put.expect("a write");
+    for (repository, result, saved) in [
+        ("r/x", CacheResult::Exact, 7.5),
+        ("r/x", CacheResult::Miss, 0.0),
+        ("", CacheResult::Skipped, 0.0),
+    ] {
+        let counted = store.count_cache_result(repository, result, saved).await;
+        counted.expect("a write");
+    }
+    let stats = store.cache_stats().await.expect("a read");
+    let x = &stats[0];
+    assert_eq!((x.repository.as_str(), x.exact, x.misses), ("r/x", 1, 1));
+    assert_eq!((x.entries, x.bytes, x.saved_seconds), (1, 10, 7.5));
+    assert_eq!((stats[1].repository.as_str(), stats[1].skipped), ("", 1));
+}
+
 macro_rules! suite {
     ($store:ident, $open:path) => {
         suite!($store, $open,
@@ -289,6 +409,9 @@ macro_rules! suite {
             lists_are_newest_first_and_counts_are_by_node_and_state
             a_node_is_known_by_what_it_said_last
             the_newest_image_of_a_key_is_the_one_that_is_found
+            entries_are_listed_newest_first_and_dropped_by_config_and_key
+            what_is_old_or_too_much_is_retired
+            lookups_rates_and_results_are_remembered
         );
     };
     ($store:ident, $open:path, $($test:ident)*) => {

@@ -3,8 +3,8 @@ use std::path::Path;
 use hearth_api::v1::{
     Event, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest, Workspace, WorkspaceSpec,
     agent_registry_service_client::AgentRegistryServiceClient,
-    cache_index_service_client::CacheIndexServiceClient, event::Kind,
-    node_service_client::NodeServiceClient, prepare_workspace_response as prepared,
+    cache_index_service_client::CacheIndexServiceClient, cache_service_client::CacheServiceClient,
+    event::Kind, node_service_client::NodeServiceClient, prepare_workspace_response as prepared,
     watch_workspace_response as watched, workspace_service_client::WorkspaceServiceClient,
 };
 use hearth_control_plane::{Addresses, Config, ControlPlane};
@@ -79,6 +79,10 @@ impl Plane {
 
     pub async fn cache(&self) -> CacheIndexServiceClient<Channel> {
         CacheIndexServiceClient::new(self.channel().await)
+    }
+
+    pub async fn cache_service(&self) -> CacheServiceClient<Channel> {
+        CacheServiceClient::new(self.channel().await)
     }
 
     pub async fn try_prepare(&self, request: PrepareWorkspaceRequest) -> Result<Follower, Status> {

@@ -1,0 +1,184 @@
+use hearth_api::v1::{
+    CacheEntry, CacheStats, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
+    GetStatsResponse, InvalidateEntryRequest, InvalidateEntryResponse, ListEntriesRequest,
+    ListEntriesResponse,
+};
+
+use crate::support::{Answer, Call, ControlPlane, hearth, run};
+
+const REPOSITORY: &str = "https://github.com/acme/shop";
+
+fn entry() -> CacheEntry {
+    CacheEntry {
+        repository: "ghcr.io/acme/shop".into(),
+        key: "k1:0123456789abcdef0123456789abcdef".into(),
+        digest: "sha256:abc".into(),
+        platform: "linux/amd64".into(),
+        r#ref: "ma\u{1b}[7min".into(),
+        commit: "0123456789abcdef".into(),
+        bytes: 52_000_000,
+        build_seconds: 12.5,
+        ..CacheEntry::default()
+    }
+}
+
+#[tokio::test]
+async fn ls_lists_all_pages_as_a_table_or_as_json() {
+    let pages = || {
+        ["next", ""].map(|token| {
+            Answer::Entries(ListEntriesResponse {
+                entries: vec![entry()],
+                next_page_token: token.into(),
+            })
+        })
+    };
+    let asked = ["", "next"].map(|token| {
+        Call::Entries(ListEntriesRequest {
+            repository: REPOSITORY.into(),
+            page_size: 1000,
+            page_token: token.into(),
+        })
+    });
+    let plane = ControlPlane::start(pages()).await;
+    let text = run(plane.hearth(&["cache", "ls", REPOSITORY])).await;
+    assert_eq!(text.code, Some(0));
+    let lines: Vec<_> = text.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[0].starts_with("REPOSITORY "), "{lines:?}");
+    assert_eq!(
+        lines[1],
+        "ghcr.io/acme/shop  -       0123456789abcdef  linux/amd64  main  0123456789ab  52 MB  12.5 s  -    -"
+    );
+    assert_eq!(plane.calls(), asked);
+
+    let plane = ControlPlane::start(pages()).await;
+    let json = run(plane.hearth(&["cache", "ls", REPOSITORY, "--output", "json"])).await;
+    for line in json.stdout.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(entry["digest"], "sha256:abc");
+    }
+    assert_eq!(plane.calls(), asked);
+}
+
+#[tokio::test]
+async fn explain_asks_about_a_workspace_or_about_a_repository() {
+    let answer = || {
+        Answer::Explained(Box::new(Explanation {
+            text: "The file a changed.".into(),
+            key: "k1:12".into(),
+            entry: Some(entry()),
+            ..Explanation::default()
+        }))
+    };
+    let plane = ControlPlane::start([answer(), answer()]).await;
+    let text = run(plane.hearth(&["cache", "explain", "shop-1"])).await;
+    assert_eq!(
+        text.stdout,
+        "The file a changed.\nkey: k1:12\nimage: sha256:abc\n"
+    );
+    let arguments = [
+        "cache", "explain", REPOSITORY, "--ref", "main", "--config", "gpu", "--output", "json",
+    ];
+    let json = run(plane.hearth(&arguments)).await;
+    assert!(
+        json.stdout.contains(r#""text":"The file a changed.""#),
+        "{}",
+        json.stdout
+    );
+    assert_eq!(
+        plane.calls(),
+        [
+            Call::ExplainWorkspace(ExplainWorkspaceRequest {
+                workspace_id: "shop-1".into(),
+            }),
+            Call::ExplainRef(ExplainRefRequest {
+                repository: REPOSITORY.into(),
+                r#ref: "main".into(),
+                config: "gpu".into(),
+            }),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn rm_tells_what_went_and_what_stays_in_the_registry() {
+    let answer = || {
+        Answer::Invalidated(InvalidateEntryResponse {
+            entries: vec![entry()],
+            warnings: vec!["It stays in the registry.".into()],
+        })
+    };
+    let plane = ControlPlane::start([answer(), answer()]).await;
+    let text = run(plane.hearth(&["cache", "rm", REPOSITORY, "--all-configs"])).await;
+    assert_eq!(text.code, Some(0));
+    assert!(text.stdout.contains("0123456789abcdef"), "{}", text.stdout);
+    assert!(
+        text.stderr.contains("It stays in the registry."),
+        "{}",
+        text.stderr
+    );
+    let arguments = [
+        "cache", "rm", REPOSITORY, "--config", "gpu", "--key", "01234567", "--output", "json",
+    ];
+    run(plane.hearth(&arguments)).await;
+    let asked = [("*", ""), ("gpu", "01234567")].map(|(config, key)| {
+        Call::Invalidate(InvalidateEntryRequest {
+            repository: REPOSITORY.into(),
+            config: config.into(),
+            key: key.into(),
+        })
+    });
+    assert_eq!(plane.calls(), asked);
+}
+
+#[tokio::test]
+async fn stats_show_each_repository_and_all_of_them() {
+    let stats = CacheStats {
+        repository: "ghcr.io/acme/shop".into(),
+        exact: 7,
+        partial: 2,
+        misses: 1,
+        entries: 3,
+        bytes: 52_000_000,
+        saved_seconds: 125.0,
+        ..CacheStats::default()
+    };
+    let answer = || {
+        Answer::Stats(Box::new(GetStatsResponse {
+            total: Some(CacheStats {
+                repository: String::new(),
+                skipped: 4,
+                ..stats.clone()
+            }),
+            repositories: vec![stats.clone()],
+        }))
+    };
+    let plane = ControlPlane::start([answer(), answer()]).await;
+    let text = run(plane.hearth(&["cache", "stats"])).await;
+    assert_eq!(
+        text.stdout,
+        "\
+REPOSITORY         FETCHED  PARTLY BUILT  BUILT  SKIPPED  IMAGES  SIZE   SAVED
+ghcr.io/acme/shop  7        2             1      0        3       52 MB  2 min 05 s
+all                7        2             1      4        3       52 MB  2 min 05 s
+"
+    );
+    let json = run(plane.hearth(&["cache", "stats", "--output", "json"])).await;
+    assert!(json.stdout.starts_with(r#"{"total":{"#), "{}", json.stdout);
+    assert_eq!(plane.calls(), [Call::Stats, Call::Stats]);
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_repository_is_refused_for_a_workspace() {
+    for wrong in [
+        &["cache", "explain", "shop-1", "--ref", "main"][..],
+        &["cache", "rm"],
+        &["cache", "rm", REPOSITORY, "--config", "a", "--all-configs"],
+        &["cache"],
+    ] {
+        let plane = ControlPlane::start([]).await;
+        let ended = run(plane.hearth(wrong)).await;
+        assert_eq!(ended.code, Some(64), "{wrong:?}: {}", ended.stderr);
+        assert_eq!(run(hearth("http://127.0.0.1:1", wrong)).await.stdout, "");
+    }
+}

@@ -1,0 +1,303 @@
+//! Who builds a key, and who waits for it: once, not fifty times. Pure: no clock, no I/O; callers pass the time in and
+//! deliver the outcomes.
+//!
+//! - A key has at most one builder. Whoever may write and asks first becomes it.
+//! - Others queue. They are answered when an image is committed, or become the builder, first come first served, when
+//!   the builder gives up or is overdue. Nobody waits longer than a whole lease.
+//! - Whoever may only read queues too, but never becomes the builder: what it builds is not committed, so it would let
+//!   others wait for nothing.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Assumed when the repository was never built before.
+const UNKNOWN_BUILD: Duration = Duration::from_secs(300);
+/// A builder may take half as long again as expected, and this, before the next in line begins.
+const SLACK: Duration = Duration::from_secs(30);
+
+/// What a lease is on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// `<registry>/<path>` without tag.
+    pub(crate) repository: String,
+    /// The cache key.
+    pub(crate) key: String,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Asker {
+    pub(crate) workspace_id: String,
+    pub(crate) attempt: u32,
+    /// Where it runs; told to those who wait for it.
+    pub(crate) node: String,
+    /// Whether what it builds may be committed.
+    pub(crate) may_write: bool,
+}
+
+impl Asker {
+    fn is(&self, other: &Self) -> bool {
+        self.workspace_id == other.workspace_id && self.attempt == other.attempt
+    }
+}
+
+/// Names one who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Ticket(u64);
+
+/// Another attempt builds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// The node that builds.
+    pub(crate) node: String,
+    /// Until its image is expected.
+    pub(crate) remaining: Duration,
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Build. With the lease, unless the asker may only read.
+    Build,
+    /// Wait for an outcome for this ticket.
+    Wait(Ticket, Wait),
+}
+
+/// What becomes of one who waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The image is there. It waits no more.
+    Committed,
+    /// It is to build. It waits no more.
+    Build,
+    /// Its own attempt has ended. It waits no more.
+    Ended,
+    /// It waits for somebody else now.
+    Wait(Wait),
+}
+
+/// Whom an outcome is for.
+pub(crate) type Outcomes = Vec<(Ticket, Outcome)>;
+
+#[derive(Debug)]
+struct Lease {
+    builder: Asker,
+    /// When its image is expected.
+    expected: Instant,
+    /// When the next in line begins.
+    end: Instant,
+    /// How long a build with its push takes, if anything is known.
+    estimate: Option<Duration>,
+    waiters: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: Ticket,
+    asker: Asker,
+    /// When it waits no more, whatever happens.
+    end: Instant,
+}
+
+/// All leases.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    longest: Duration,
+    last_ticket: u64,
+    by_place: HashMap<Place, Lease>,
+}
+
+impl Leases {
+    /// No lease and no wait is longer than `longest`.
+    pub(crate) fn new(longest: Duration) -> Self {
+        Self {
+            longest,
+            last_ticket: 0,
+            by_place: HashMap::new(),
+        }
+    }
+
+    /// Asks for a key that has no image. `estimate`: how long a build with its push takes, if anything is known.
+    pub(crate) fn ask(
+        &mut self,
+        place: &Place,
+        asker: Asker,
+        estimate: Option<Duration>,
+        now: Instant,
+    ) -> (Asked, Outcomes) {
+        let mut outcomes = self.expire(place, now);
+        let longest = self.longest;
+        let Some(lease) = self.by_place.get_mut(place) else {
+            if asker.may_write {
+                let lease = Lease::new(asker, estimate, longest, now, VecDeque::new());
+                self.by_place.insert(place.clone(), lease);
+            }
+            return (Asked::Build, outcomes);
+        };
+        if lease.builder.is(&asker) {
+            // Its stream broke and it asks again.
+            return (Asked::Build, outcomes);
+        }
+        // Whoever asks again has lost the stream of its question before.
+        lease.waiters.retain(|waiter| {
+            let again = waiter.asker.is(&asker);
+            if again {
+                outcomes.push((waiter.ticket, Outcome::Ended));
+            }
+            !again
+        });
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        lease.waiters.push_back(Waiter {
+            ticket,
+            asker,
+            end: now + longest,
+        });
+        (Asked::Wait(ticket, lease.wait(now)), outcomes)
+    }
+
+    /// An image for the key is there.
+    pub(crate) fn committed(&mut self, place: &Place) -> Outcomes {
+        let waiters = self.by_place.remove(place).map(|lease| lease.waiters);
+        let waiters = waiters.into_iter().flatten();
+        waiters
+            .map(|waiter| (waiter.ticket, Outcome::Committed))
+            .collect()
+    }
+
+    /// Nothing comes of the attempts of a workspace any more, except of `alive`.
+    pub(crate) fn ended(
+        &mut self,
+        workspace_id: &str,
+        alive: Option<u32>,
+        now: Instant,
+    ) -> Outcomes {
+        let is_over =
+            |asker: &Asker| asker.workspace_id == workspace_id && Some(asker.attempt) != alive;
+        let mut outcomes = Outcomes::new();
+        let mut vacant = Vec::new();
+        for (place, lease) in &mut self.by_place {
+            lease.waiters.retain(|waiter| {
+                let over = is_over(&waiter.asker);
+                if over {
+                    outcomes.push((waiter.ticket, Outcome::Ended));
+                }
+                !over
+            });
+            if is_over(&lease.builder) {
+                vacant.push(place.clone());
+            }
+        }
+        for place in vacant {
+            outcomes.extend(self.pass_on(&place, now));
+        }
+        outcomes
+    }
+
+    /// The builder was told to build and went away before it heard it.
+    pub(crate) fn give_back(&mut self, place: &Place, asker: &Asker, now: Instant) -> Outcomes {
+        match self.by_place.get(place) {
+            Some(lease) if lease.builder.is(asker) => self.pass_on(place, now),
+            _ => Outcomes::new(),
+        }
+    }
+
+    /// Somebody waits no more.
+    pub(crate) fn leave(&mut self, place: &Place, ticket: Ticket) {
+        if let Some(lease) = self.by_place.get_mut(place) {
+            lease.waiters.retain(|waiter| waiter.ticket != ticket);
+        }
+    }
+
+    /// Ends what has lasted too long.
+    pub(crate) fn expire(&mut self, place: &Place, now: Instant) -> Outcomes {
+        let Some(lease) = self.by_place.get_mut(place) else {
+            return Outcomes::new();
+        };
+        let mut outcomes = Outcomes::new();
+        lease.waiters.retain(|waiter| {
+            let over = waiter.end <= now;
+            if over {
+                outcomes.push((waiter.ticket, Outcome::Build));
+            }
+            !over
+        });
+        if lease.end <= now {
+            outcomes.extend(self.pass_on(place, now));
+        }
+        outcomes
+    }
+
+    /// When `expire` is to be called next; `None` when nobody holds the key.
+    pub(crate) fn next_end(&self, place: &Place) -> Option<Instant> {
+        let lease = self.by_place.get(place)?;
+        let waiters = lease.waiters.iter().map(|waiter| waiter.end);
+        waiters.chain([lease.end]).min()
+    }
+
+    /// The first in line who may write becomes the builder. Without one, nobody is left to wait for.
+    fn pass_on(&mut self, place: &Place, now: Instant) -> Outcomes {
+        let Some(mut lease) = self.by_place.remove(place) else {
+            return Outcomes::new();
+        };
+        let next = lease
+            .waiters
+            .iter()
+            .position(|waiter| waiter.asker.may_write)
+            .and_then(|position| lease.waiters.remove(position));
+        let Some(next) = next else {
+            let waiters = lease.waiters.into_iter();
+            return waiters
+                .map(|waiter| (waiter.ticket, Outcome::Build))
+                .collect();
+        };
+        let mut outcomes = vec![(next.ticket, Outcome::Build)];
+        let lease = Lease::new(next.asker, lease.estimate, self.longest, now, lease.waiters);
+        let told = lease.waiters.iter();
+        outcomes.extend(told.map(|waiter| (waiter.ticket, Outcome::Wait(lease.wait(now)))));
+        self.by_place.insert(place.clone(), lease);
+        outcomes
+    }
+}
+
+impl Lease {
+    fn new(
+        builder: Asker,
+        estimate: Option<Duration>,
+        longest: Duration,
+        now: Instant,
+        waiters: VecDeque<Waiter>,
+    ) -> Self {
+        let patience = match estimate {
+            Some(estimate) => longest.min(estimate + estimate / 2 + SLACK),
+            None => longest,
+        };
+        Self {
+            builder,
+            expected: now + estimate.unwrap_or(UNKNOWN_BUILD).min(patience),
+            end: now + patience,
+            estimate,
+            waiters,
+        }
+    }
+
+    fn wait(&self, now: Instant) -> Wait {
+        let until = if now < self.expected {
+            self.expected
+        } else {
+            self.end
+        };
+        Wait {
+            node: self.builder.node.clone(),
+            remaining: until.saturating_duration_since(now),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "leases_tests.rs"]
+mod tests;

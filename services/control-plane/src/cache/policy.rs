@@ -1,0 +1,126 @@
+use std::str::FromStr;
+
+/// Where the content of forks appears in the repository that they were made from: GitHub's and GitLab's own refs.
+const FORKS: [&str; 4] = [
+    "refs/pull/",
+    "pull/",
+    "refs/merge-requests/",
+    "merge-requests/",
+];
+/// What a request without a ref stands for in patterns.
+const DEFAULT_BRANCH: &str = "HEAD";
+
+/// Which refs of a repository may write to its cache: patterns in which `*` stands for any text, `/` included, and `?`
+/// for one character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheWriters(Vec<String>);
+
+/// The text names no refs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be patterns of refs, separated by commas, none of them empty")]
+pub struct WritersParseError;
+
+impl FromStr for CacheWriters {
+    type Err = WritersParseError;
+
+    fn from_str(text: &str) -> Result<Self, WritersParseError> {
+        let patterns: Vec<String> = text.split(',').map(|one| one.trim().to_owned()).collect();
+        if patterns.iter().any(String::is_empty) {
+            return Err(WritersParseError);
+        }
+        Ok(Self(patterns))
+    }
+}
+
+impl CacheWriters {
+    /// Whether an attempt at this ref, as the request has it, may write.
+    ///
+    /// A commit by its hash never may: a git host serves the commits of forks under the repository that they were made
+    /// from, so a hash does not tell whose content it is.
+    pub(crate) fn allow(&self, git_ref: &str) -> bool {
+        if FORKS.iter().any(|prefix| git_ref.starts_with(prefix)) || is_hash(git_ref) {
+            return false;
+        }
+        let name = match git_ref {
+            "" => DEFAULT_BRANCH,
+            other => other,
+        };
+        let short = ["refs/heads/", "refs/tags/"]
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix));
+        self.0.iter().any(|pattern| {
+            fits(pattern.as_bytes(), name.as_bytes())
+                || short.is_some_and(|short| fits(pattern.as_bytes(), short.as_bytes()))
+        })
+    }
+}
+
+fn is_hash(git_ref: &str) -> bool {
+    matches!(git_ref.len(), 40 | 64) && git_ref.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&one) if one == b'?' || one == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                // The star takes one byte more.
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    p = at + 1;
+                    t = taken + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|one| *one == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_choose_who_writes_and_forks_never_do() {
+        for (patterns, git_ref, allowed) in [
+            ("*", "", true),
+            ("*", "main", true),
+            ("*", "feature/a/b", true),
+            ("*", "v1.0", true),
+            ("*", "refs/heads/main", true),
+            ("*", "refs/pull/7/head", false),
+            ("*", "pull/7/merge", false),
+            ("*", "refs/merge-requests/7/head", false),
+            ("*", "merge-requests/7/head", false),
+            ("*", "pulled", true),
+            ("*", "0123456789abcdef0123456789abcdef01234567", false),
+            ("main,release/*", "main", true),
+            ("main, release/*", "release/1/2", true),
+            ("main,release/*", "refs/heads/release/1", true),
+            ("main,release/*", "", false),
+            ("HEAD", "", true),
+            ("HEAD,v?.*", "v1.2", true),
+            ("HEAD,v?.*", "v10.2", false),
+            ("main", "mainly", false),
+            ("pull/*", "pull/7/head", false),
+            ("*n", "main", true),
+            ("m*x", "main", false),
+        ] {
+            let writers: CacheWriters = patterns.parse().expect("patterns");
+            assert_eq!(writers.allow(git_ref), allowed, "{patterns} {git_ref}");
+        }
+        for bad in ["", "main,", ","] {
+            assert_eq!(bad.parse::<CacheWriters>(), Err(WritersParseError));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hearth_api::v1::{Workspace, WorkspaceState};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::leases::{Asked, Asker, Leases, Outcome, Outcomes, Place, Ticket, Wait};
+
+/// Brings the outcomes of [`Leases`] to those who wait. Leases live here only: after a restart of the control plane the
+/// streams are broken too, and whoever asks first builds.
+#[derive(Debug)]
+pub(crate) struct Waiting(Mutex<Table>);
+
+#[derive(Debug)]
+struct Table {
+    leases: Leases,
+    waiters: HashMap<Ticket, mpsc::UnboundedSender<Outcome>>,
+}
+
+/// One question's place in line, or its lease. Dropped, it leaves the line, and gives back a lease that was not kept.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    waiting: Arc<Waiting>,
+    place: Place,
+    asker: Asker,
+    line: Option<(Ticket, mpsc::UnboundedReceiver<Outcome>)>,
+    kept: bool,
+}
+
+impl Waiting {
+    pub(crate) fn new(longest: Duration) -> Self {
+        Self(Mutex::new(Table {
+            leases: Leases::new(longest),
+            waiters: HashMap::new(),
+        }))
+    }
+
+    /// Asks for a key that has no image; what to wait for, or nothing when it is to be built. Whoever is told to build
+    /// looks once more whether there is an image now.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        place: Place,
+        asker: Asker,
+        estimate: Option<Duration>,
+    ) -> (Claim, Option<Wait>) {
+        let mut table = self.lock();
+        let (asked, outcomes) = table
+            .leases
+            .ask(&place, asker.clone(), estimate, Instant::now());
+        table.deliver(outcomes);
+        let (line, wait) = match asked {
+            Asked::Build => (None, None),
+            Asked::Wait(ticket, wait) => {
+                let (sender, receiver) = mpsc::unbounded_channel();
+                table.waiters.insert(ticket, sender);
+                (Some((ticket, receiver)), Some(wait))
+            }
+        };
+        drop(table);
+        let claim = Claim {
+            waiting: self.clone(),
+            place,
+            asker,
+            line,
+            kept: false,
+        };
+        (claim, wait)
+    }
+
+    /// An image for the key is in the index.
+    pub(crate) fn committed(&self, place: &Place) {
+        let mut table = self.lock();
+        let outcomes = table.leases.committed(place);
+        table.deliver(outcomes);
+    }
+
+    /// A workspace changed: what its attempts held is free unless the newest may still commit an image.
+    pub(crate) fn changed(&self, workspace: &Workspace) {
+        let alive = may_commit(workspace).then_some(workspace.attempt);
+        self.ended(&workspace.id, alive);
+    }
+
+    /// A workspace is gone.
+    pub(crate) fn forgotten(&self, workspace_id: &str) {
+        self.ended(workspace_id, None);
+    }
+
+    fn ended(&self, workspace_id: &str, alive: Option<u32>) {
+        let mut table = self.lock();
+        let outcomes = table.leases.ended(workspace_id, alive, Instant::now());
+        table.deliver(outcomes);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an image may still come of the newest attempt. A workspace that is READY still pushes.
+pub(crate) fn may_commit(workspace: &Workspace) -> bool {
+    let works = matches!(
+        workspace.state(),
+        WorkspaceState::Pending | WorkspaceState::Preparing | WorkspaceState::Ready
+    );
+    works && !workspace.settled && workspace.push.is_none()
+}
+
+impl Table {
+    fn deliver(&mut self, outcomes: Outcomes) {
+        for (ticket, outcome) in outcomes {
+            // Whoever does not listen any more is about to drop its claim, which gives back what it was given.
+            if let Outcome::Wait(_) = outcome {
+                if let Some(waiter) = self.waiters.get(&ticket) {
+                    let _ = waiter.send(outcome);
+                }
+            } else if let Some(waiter) = self.waiters.remove(&ticket) {
+                let _ = waiter.send(outcome);
+            }
+        }
+    }
+}
+
+impl Claim {
+    /// What it waited for, or what it waits for now.
+    pub(crate) async fn outcome(&mut self) -> Outcome {
+        loop {
+            let end = self.waiting.lock().leases.next_end(&self.place);
+            let Some((_, line)) = &mut self.line else {
+                return Outcome::Build;
+            };
+            tokio::select! {
+                // In this order: what was delivered counts, even in the moment when the time is up.
+                biased;
+                outcome = line.recv() => return outcome.unwrap_or(Outcome::Ended),
+                () = until(end) => {}
+            }
+            let mut table = self.waiting.lock();
+            let outcomes = table.leases.expire(&self.place, Instant::now());
+            table.deliver(outcomes);
+        }
+    }
+
+    /// The builder was told to build: the lease stays until something comes of the attempt.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        // Nobody holds the key, so the outcome is on its way already.
+        None => std::future::pending().await,
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut table = self.waiting.lock();
+        if let Some((ticket, _)) = &self.line {
+            table.waiters.remove(ticket);
+            table.leases.leave(&self.place, *ticket);
+        }
+        if !self.kept {
+            let outcomes = table
+                .leases
+                .give_back(&self.place, &self.asker, Instant::now());
+            table.deliver(outcomes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(100);
+
+    fn place() -> Place {
+        Place {
+            repository: "r/x".into(),
+            key: "k1:0".into(),
+        }
+    }
+
+    fn asker(name: &str) -> Asker {
+        Asker {
+            workspace_id: name.into(),
+            attempt: 1,
+            node: format!("node of {name}"),
+            may_write: true,
+        }
+    }
+
+    fn waiting() -> Arc<Waiting> {
+        Arc::new(Waiting::new(LONGEST))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_lease_wakes_the_next_in_line() {
+        let (waiting, began) = (waiting(), Instant::now());
+        let (builder, none) = waiting.ask(place(), asker("a"), None);
+        assert_eq!(none, None);
+        builder.keep();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let (mut next, told) = waiting.ask(place(), asker("b"), None);
+        assert_eq!(told.expect("a wait").remaining, Duration::from_secs(90));
+        assert_eq!(next.outcome().await, Outcome::Build);
+        assert_eq!(began.elapsed(), LONGEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_nobody_heard_of_goes_to_the_next() {
+        let waiting = waiting();
+        let (builder, _) = waiting.ask(place(), asker("a"), None);
+        let (next, _) = waiting.ask(place(), asker("b"), None);
+        let (mut last, _) = waiting.ask(place(), asker("c"), None);
+        drop(builder);
+        // It was told to build and went away without listening.
+        drop(next);
+        let told = last.outcome().await;
+        assert!(matches!(told, Outcome::Wait(_)), "{told:?}");
+        assert_eq!(last.outcome().await, Outcome::Build);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_hears_of_the_image_and_of_its_own_end() {
+        let waiting = waiting();
+        waiting.ask(place(), asker("a"), None).0.keep();
+        let (mut one, _) = waiting.ask(place(), asker("b"), None);
+        let (mut two, _) = waiting.ask(place(), asker("c"), None);
+        waiting.forgotten("b");
+        assert_eq!(one.outcome().await, Outcome::Ended);
+        waiting.committed(&place());
+        assert_eq!(two.outcome().await, Outcome::Committed);
+    }
+
+    #[test]
+    fn a_push_that_goes_on_may_still_bring_an_image() {
+        let mut workspace = Workspace::default();
+        workspace.set_state(WorkspaceState::Ready);
+        assert!(may_commit(&workspace));
+        workspace.push = Some(hearth_api::v1::PushReport::default());
+        assert!(!may_commit(&workspace));
+        for state in [
+            WorkspaceState::Recovery,
+            WorkspaceState::Failed,
+            WorkspaceState::Deleting,
+        ] {
+            let mut workspace = Workspace::default();
+            workspace.set_state(state);
+            assert!(!may_commit(&workspace), "{state:?}");
+        }
+    }
+}
