@@ -136,7 +136,10 @@ fn the_manifest_of_a_known_clone_never_changes() {
         reading.manifest.canonical_json(),
         include_str!("golden.json").trim_end()
     );
-    assert_eq!(reading.manifest.key().as_str(), "k1:ee7c01210fe1510a067c88392b712856cc02e0fb87445044b7d67c1c76e7e9fe");
+    assert_eq!(
+        reading.manifest.key().as_str(),
+        "k1:ee7c01210fe1510a067c88392b712856cc02e0fb87445044b7d67c1c76e7e9fe"
+    );
     assert_eq!((reading.careful, reading.unpinned), (vec![], vec![]));
 }
 

@@ -8,10 +8,8 @@ use hearth_domain::KeyManifest;
 use hearth_layers::{RegistryError, TransferError};
 
 use super::{
-    Clone, Context, PushPlan, child_failure, failure,
-    folders::build_folder,
-    key::{Key, Lookup},
-    push::Upload,
+    Clone, Context, PushPlan, child_failure, failure, folders::build_folder, key::Key,
+    push::Upload, resolve::Lookup,
 };
 use crate::{
     attempt::Recorder,
@@ -56,7 +54,10 @@ pub async fn obtain(
     let mut reasons = lookup.reasons;
     if let Some(entry) = lookup.hit {
         match fetch(cx, &entry).await {
-            Ok(image) => return Ok(image),
+            Ok(mut image) => {
+                image.report.reasons.extend(reasons);
+                return Ok(image);
+            }
             Err(reason) => reasons.insert(0, reason),
         }
     }
@@ -71,21 +72,18 @@ pub async fn obtain(
             build(cx, clone, config, &name, &mut reasons),
         )
         .await?;
+    let skip_reason = match &cx.job.cache {
+        Err(reason) => Some(*reason),
+        Ok(_) => lookup.fetch_is_slower.then_some(CacheSkipReason::Slower),
+    };
     let report = CacheReport {
-        result: match (&cx.job.cache, built.counts.reused) {
-            (Err(_), _) => CacheResult::Skipped,
-            (Ok(_), 0) => CacheResult::Miss,
-            (Ok(_), _) => CacheResult::Partial,
+        result: match (skip_reason, built.counts.reused) {
+            (Some(_), _) => CacheResult::Skipped,
+            (None, 0) => CacheResult::Miss,
+            (None, _) => CacheResult::Partial,
         }
         .into(),
-        skip_reason: cx
-            .job
-            .cache
-            .as_ref()
-            .err()
-            .copied()
-            .unwrap_or_default()
-            .into(),
+        skip_reason: skip_reason.unwrap_or_default().into(),
         reasons,
         steps_total: built.counts.total,
         steps_reused: built.counts.reused,
