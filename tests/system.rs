@@ -30,3 +30,5 @@ mod requests;
 mod restarts;
 #[path = "scenarios/tools.rs"]
 mod tools;
+#[path = "scenarios/trust.rs"]
+mod trust;

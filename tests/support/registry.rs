@@ -77,6 +77,22 @@ impl Registry {
             .unwrap_or_default()
     }
 
+    /// A manifest as it is stored.
+    pub async fn manifest(&self, repository: &str, reference: &str) -> String {
+        let url = format!(
+            "http://{}/v2/{repository}/manifests/{reference}",
+            self.host()
+        );
+        let accept = "Accept: application/vnd.oci.image.manifest.v1+json";
+        let output = tokio::process::Command::new("curl")
+            .args(["--silent", "--fail", "--header", accept, &url])
+            .output()
+            .await
+            .expect("curl");
+        assert!(output.status.success(), "{url} is not there");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// Deletes a manifest by its digest.
     pub async fn delete(&self, repository: &str, digest: &str) {
         let url = format!("http://{}/v2/{repository}/manifests/{digest}", self.host());

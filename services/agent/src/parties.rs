@@ -284,9 +284,12 @@ pub trait Registry: Send + Sync {
 pub enum Resolution {
     /// An image.
     Hit(Box<v1::CacheEntry>),
-    /// Nothing, and why.
-    Build(Vec<String>),
+    /// Nothing that is worth fetching, and why.
+    Build(v1::BuildDecision),
 }
+
+/// Hears who builds the key, while the index makes the caller wait for it.
+pub type OnWait<'a> = &'a mut (dyn FnMut(v1::WaitDecision) + Send);
 
 /// The index could not be asked, in words.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -296,12 +299,13 @@ pub struct IndexFailure(pub String);
 /// The control plane's index of the cache.
 #[async_trait]
 pub trait CacheIndex: Send + Sync {
-    /// Asks what there is for a key.
+    /// Asks what there is for a key. May take as long as another node builds it; whoever drops the future waits no more.
     async fn resolve(
         &self,
         attempt: &v1::AttemptRef,
         repository: &str,
         manifest: &KeyManifest,
+        on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure>;
     /// Enters a pushed image.
     async fn commit(

@@ -16,6 +16,7 @@ mod job;
 mod key;
 mod owner;
 mod push;
+mod resolve;
 mod run;
 
 use hearth_api::v1::{
@@ -119,7 +120,7 @@ async fn own_devcontainer(
         }
         _ => {
             let key = key::compute(cx, clone, config).await;
-            let lookup = key::resolve(cx, &key).await;
+            let lookup = resolve::resolve(cx, &key).await;
             let Image { name, report, push } =
                 image::obtain(cx, clone, config, key, lookup).await?;
             cx.recorder.note(Kind::Cache(report));

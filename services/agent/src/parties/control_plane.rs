@@ -14,11 +14,13 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{CacheIndex, IndexFailure, Resolution};
+use super::{CacheIndex, IndexFailure, OnWait, Resolution};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A workspace does not wait longer for an answer about the cache.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A control plane that vanished while an attempt waits for another node's build is noticed after so long.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The control plane, as the agent sees it. Connects when it is needed, and again after a loss.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ impl ControlPlaneClient {
             channel: endpoint
                 .connect_timeout(CONNECT_TIMEOUT)
                 .timeout(CALL_TIMEOUT)
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE)
                 .connect_lazy(),
         }
     }
@@ -61,6 +65,7 @@ impl CacheIndex for ControlPlaneClient {
         attempt: &AttemptRef,
         repository: &str,
         manifest: &KeyManifest,
+        on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure> {
         let request = ResolveCacheRequest {
             attempt: Some(attempt.clone()),
@@ -70,12 +75,19 @@ impl CacheIndex for ControlPlaneClient {
         };
         let answer = self.index().resolve_cache(request).await.map_err(failure)?;
         let mut decisions = answer.into_inner();
-        while let Some(message) = decisions.message().await.map_err(failure)? {
-            match message.decision {
+        // The channel's limit ends with the headers; what follows the first message may take as long as a build.
+        let mut message = tokio::time::timeout(CALL_TIMEOUT, decisions.message())
+            .await
+            .map_err(|_| IndexFailure("it did not answer".to_owned()))?
+            .map_err(failure)?;
+        while let Some(response) = message {
+            match response.decision {
                 Some(Decision::Hit(entry)) => return Ok(Resolution::Hit(Box::new(entry))),
-                Some(Decision::Build(build)) => return Ok(Resolution::Build(build.reasons)),
-                Some(Decision::Wait(_)) | None => {}
+                Some(Decision::Build(build)) => return Ok(Resolution::Build(build)),
+                Some(Decision::Wait(wait)) => on_wait(wait),
+                None => {}
             }
+            message = decisions.message().await.map_err(failure)?;
         }
         Err(IndexFailure("it decided nothing".to_owned()))
     }

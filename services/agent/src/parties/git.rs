@@ -28,8 +28,12 @@ impl Git for GitCli {
                 None => child,
             }
         };
-        let commit = request.git_ref.filter(|name| is_commit(name));
-        let branch = request.git_ref.filter(|name| !is_commit(name));
+        // `git clone --branch` knows branches and tags only; a commit or a full ref, such as a pull request's, is fetched
+        // by name.
+        let fetched = request
+            .git_ref
+            .filter(|name| is_commit(name) || is_full(name));
+        let branch = request.git_ref.filter(|_| fetched.is_none());
         let mut clone =
             git(None).args(["clone", "--progress", "--filter=blob:none", "--no-checkout"]);
         if let Some(branch) = branch {
@@ -43,15 +47,28 @@ impl Git for GitCli {
             .map_err(classify)?;
 
         let in_clone = || git(Some(request.into));
-        let checkout = match commit {
-            Some(commit) => {
-                // A commit that no branch reaches is not in the clone yet.
+        let checkout = match fetched {
+            Some(name) => {
+                // What no branch reaches is not in the clone yet.
                 in_clone()
-                    .args(["fetch", "--filter=blob:none", "origin", commit])
+                    .args(["fetch", "--filter=blob:none", "origin", name])
                     .run(on_line)
                     .await
                     .map_err(classify)?;
-                in_clone().args(["checkout", "--quiet", "--detach", commit, "--"])
+                let commit = if is_commit(name) { name } else { "FETCH_HEAD" };
+                match name.strip_prefix("refs/heads/") {
+                    // As `git clone --branch` does, so that whoever works in it is on the branch.
+                    Some(branch) => in_clone().args([
+                        "checkout",
+                        "--quiet",
+                        "-B",
+                        branch,
+                        "--track",
+                        &format!("origin/{branch}"),
+                        "--",
+                    ]),
+                    None => in_clone().args(["checkout", "--quiet", "--detach", commit, "--"]),
+                }
             }
             None => in_clone().args(["checkout", "--quiet"]),
         };
@@ -150,6 +167,10 @@ fn login(credential: &v1::GitCredential, url: &str) -> Option<(String, String)> 
 
 fn is_commit(name: &str) -> bool {
     matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn is_full(name: &str) -> bool {
+    name.starts_with("refs/")
 }
 
 fn classify(failure: ChildFailure) -> CloneFailure {

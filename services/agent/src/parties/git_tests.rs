@@ -40,7 +40,8 @@ impl Remote {
             &dir.path().join("repo"),
             "git init -q -b main; git config uploadpack.allowFilter true; git config uploadpack.allowAnySHA1InWant true
              echo one > file; git add .; git commit -qm one; git tag v1; git checkout -q -b side
-             echo two > file; git commit -qam two; git checkout -q main",
+             echo two > file; git commit -qam two; git checkout -q --detach
+             echo three > file; git commit -qam three; git update-ref refs/pull/12/head HEAD; git checkout -q main",
         );
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -122,9 +123,39 @@ async fn a_branch_a_tag_and_a_commit_lead_to_their_commit() {
 }
 
 #[tokio::test]
+async fn a_full_ref_leads_to_its_commit_and_a_branch_stays_a_branch() {
+    let remote = Remote::start();
+    for (git_ref, text, symbolic) in [
+        ("refs/pull/12/head", "three\n", "HEAD"),
+        ("refs/tags/v1", "one\n", "HEAD"),
+        ("refs/heads/side", "two\n", "side"),
+        ("refs/heads/main", "one\n", "main"),
+    ] {
+        let (scratch, commit) = remote.clone(Some(git_ref)).await.unwrap();
+        let clone = scratch.path().join("clone");
+        assert_eq!(
+            std::fs::read_to_string(clone.join("file")).unwrap(),
+            text,
+            "{git_ref}"
+        );
+        assert_eq!(commit, head(&clone), "{git_ref}");
+        let output = Command::new("git")
+            .args(["rev-parse", "--abbrev-ref", "HEAD"])
+            .current_dir(&clone)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), symbolic);
+    }
+}
+
+#[tokio::test]
 async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_be_reached() {
     let remote = Remote::start();
-    for git_ref in ["nowhere", "0123456789012345678901234567890123456789"] {
+    for git_ref in [
+        "nowhere",
+        "refs/pull/13/head",
+        "0123456789012345678901234567890123456789",
+    ] {
         let failure = remote.clone(Some(git_ref)).await.unwrap_err();
         assert!(
             matches!(&failure, CloneFailure::RefNotFound(f) if f.tail.contains(git_ref)),

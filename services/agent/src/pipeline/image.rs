@@ -4,14 +4,12 @@ use hearth_api::v1::{
     CacheEntry, CacheReport, CacheResult, CacheSkipReason, Failure, FailureReason, ImageStore,
     PipelineStep, TransferDirection,
 };
-use hearth_domain::KeyManifest;
+use hearth_domain::{CacheKey, KeyManifest, Repository};
 use hearth_layers::{RegistryError, TransferError};
 
 use super::{
-    Clone, Context, PushPlan, child_failure, failure,
-    folders::build_folder,
-    key::{Key, Lookup},
-    push::Upload,
+    Clone, Context, PushPlan, child_failure, failure, folders::build_folder, key::Key,
+    push::Upload, resolve::Lookup,
 };
 use crate::{
     attempt::Recorder,
@@ -56,7 +54,10 @@ pub async fn obtain(
     let mut reasons = lookup.reasons;
     if let Some(entry) = lookup.hit {
         match fetch(cx, &entry).await {
-            Ok(image) => return Ok(image),
+            Ok(mut image) => {
+                image.report.reasons.extend(reasons);
+                return Ok(image);
+            }
             Err(reason) => reasons.insert(0, reason),
         }
     }
@@ -68,24 +69,28 @@ pub async fn obtain(
         .step(
             STEP,
             description,
-            build(cx, clone, config, &name, &mut reasons),
+            build(
+                cx,
+                clone,
+                config,
+                &name,
+                key.manifest.as_ref(),
+                &mut reasons,
+            ),
         )
         .await?;
+    let skip_reason = match &cx.job.cache {
+        Err(reason) => Some(*reason),
+        Ok(_) => lookup.fetch_is_slower.then_some(CacheSkipReason::Slower),
+    };
     let report = CacheReport {
-        result: match (&cx.job.cache, built.counts.reused) {
-            (Err(_), _) => CacheResult::Skipped,
-            (Ok(_), 0) => CacheResult::Miss,
-            (Ok(_), _) => CacheResult::Partial,
+        result: match (skip_reason, built.counts.reused) {
+            (Some(_), _) => CacheResult::Skipped,
+            (None, 0) => CacheResult::Miss,
+            (None, _) => CacheResult::Partial,
         }
         .into(),
-        skip_reason: cx
-            .job
-            .cache
-            .as_ref()
-            .err()
-            .copied()
-            .unwrap_or_default()
-            .into(),
+        skip_reason: skip_reason.unwrap_or_default().into(),
         reasons,
         steps_total: built.counts.total,
         steps_reused: built.counts.reused,
@@ -265,13 +270,15 @@ async fn build(
     clone: &Clone,
     config: &DevcontainerConfig,
     name: &str,
+    manifest: Option<&KeyManifest>,
     reasons: &mut Vec<String>,
 ) -> Result<Built, Failure> {
     let began = Instant::now();
     let folder = build_folder(&cx.scratch.path().join("build"), &clone.folder, config)
         .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
     let cache_from = build_cache(cx, reasons).await;
-    let output = image_output(cx.node.store, name);
+    let annotations = manifest.map(|manifest| annotations(&cx.job.repository, &manifest.key()));
+    let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
     let request = BuildRequest {
         place: CliPlace {
             folder: &folder.folder,
@@ -340,9 +347,40 @@ async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Count
 
 /// How the image is written. The containerd store compresses layers while it builds: zstd takes a fifth of gzip's time
 /// there and unpacks faster on the next node; it needs OCI media types. The classic store compresses when it pushes.
-fn image_output(store: ImageStore, name: &str) -> Option<String> {
-    (store == ImageStore::Containerd)
-        .then(|| format!("type=image,name={name},compression=zstd,oci-mediatypes=true"))
+fn image_output(
+    store: ImageStore,
+    name: &str,
+    annotations: &[(&'static str, String)],
+) -> Option<String> {
+    if store != ImageStore::Containerd {
+        return None;
+    }
+    let mut output = format!("type=image,name={name},compression=zstd,oci-mediatypes=true");
+    for (key, value) in annotations {
+        // The list is separated by commas and quoted like CSV; nothing that is said here needs either.
+        if !value.contains([',', '"', '\n', '\r']) {
+            output.push_str(&format!(",annotation-manifest.{key}={value}"));
+        }
+    }
+    Some(output)
+}
+
+/// What an image says of itself in its manifest, so that it can be verified when only the registry remembers it. All of
+/// it follows from the key: the commit (`org.opencontainers.image.revision`) is left out, because it would give the same
+/// image another digest with every commit.
+fn annotations(repository: &Repository, key: &CacheKey) -> Vec<(&'static str, String)> {
+    let mut annotations = vec![("dev.hearth.key", key.to_string())];
+    if let Some((_, hex)) = key.as_str().split_once(':') {
+        annotations.push(("dev.hearth.manifest-digest", format!("sha256:{hex}")));
+    }
+    if repository.is_github() {
+        // GHCR links a package to the repository that this names.
+        annotations.push((
+            "org.opencontainers.image.source",
+            format!("https://github.com/{}", repository.path()),
+        ));
+    }
+    annotations
 }
 
 /// The BuildKit cache to read, as `--cache-from` takes it. It is looked for first: a registry that does not answer
@@ -435,6 +473,24 @@ mod tests {
             path: ".devcontainer.json".into(),
             properties: serde_json::from_str(text).unwrap(),
         }
+    }
+
+    #[test]
+    fn an_image_names_its_key_and_its_repository_on_github_in_annotations() {
+        let key: CacheKey = format!("k1:{}", "a".repeat(64)).parse().unwrap();
+        let on = |url: &str| annotations(&url.parse().unwrap(), &key);
+        let github = on("https://github.com/owner/repo");
+        let output = image_output(ImageStore::Containerd, "r/i:t", &github).unwrap();
+        let expected = format!(
+            "type=image,name=r/i:t,compression=zstd,oci-mediatypes=true\
+             ,annotation-manifest.dev.hearth.key={key}\
+             ,annotation-manifest.dev.hearth.manifest-digest=sha256:{}\
+             ,annotation-manifest.org.opencontainers.image.source=https://github.com/owner/repo",
+            "a".repeat(64)
+        );
+        assert_eq!(output, expected);
+        assert_eq!(on("https://git.example/owner/repo").len(), 2);
+        assert_eq!(image_output(ImageStore::Classic, "r/i:t", &github), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use hearth_api::v1::{CacheEntry, PipelineStep};
+use hearth_api::v1::PipelineStep;
 use hearth_domain::{Digest, ImageFacts, KeyManifest};
 use hearth_layers::RegistryLogin;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use super::{Clone, Context};
 use crate::{
     config::DevcontainerConfig,
     key::{KeySource, ResolveImage, dependencies_of, read_key},
-    parties::{Registry, Resolution},
+    parties::Registry,
 };
 
 /// The inputs of the image, as far as they can be known, and what there is to say about them.
@@ -20,15 +20,6 @@ pub struct Key {
     pub reasons: Vec<String>,
     /// What the key cannot see and BuildKit looks at: such an image is built, never fetched by its key.
     pub unpinned: Vec<String>,
-}
-
-/// What the index knows for the key.
-#[derive(Debug, Default)]
-pub struct Lookup {
-    /// An image that was built from the same inputs.
-    pub hit: Option<CacheEntry>,
-    /// Why there is none.
-    pub reasons: Vec<String>,
 }
 
 /// Computes the key of the clone's image. Not fatal: without a key the image is built.
@@ -64,52 +55,6 @@ pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfi
             manifest: None,
             reasons: vec![format!("there is no cache key: {error}")],
             unpinned: Vec::new(),
-        },
-    }
-}
-
-/// Asks the index. Not fatal: without an answer the image is built.
-pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
-    let (Ok(cache), Some(manifest)) = (&cx.job.cache, &key.manifest) else {
-        return Lookup::default();
-    };
-    if !key.unpinned.is_empty() {
-        return Lookup {
-            hit: None,
-            reasons: key.unpinned.clone(),
-        };
-    }
-    let repository = cache.reference.repository();
-    let answer = cx
-        .recorder
-        .step(
-            PipelineStep::Resolve,
-            format!("asks for {}", manifest.key()),
-            cx.parties
-                .index
-                .resolve(&cx.job.attempt, repository, manifest),
-        )
-        .await;
-    match answer {
-        // The index is trusted, and yet: an entry of another place or key is none.
-        Ok(Resolution::Hit(entry))
-            if entry.repository == repository
-                && entry.key == manifest.key().as_str()
-                && entry.digest.parse::<Digest>().is_ok() =>
-        {
-            Lookup {
-                hit: Some(*entry),
-                reasons: Vec::new(),
-            }
-        }
-        Ok(Resolution::Hit(_)) => Lookup {
-            hit: None,
-            reasons: vec!["the index answered with an entry of another key".to_owned()],
-        },
-        Ok(Resolution::Build(reasons)) => Lookup { hit: None, reasons },
-        Err(error) => Lookup {
-            hit: None,
-            reasons: vec![format!("the cache could not be asked: {error}")],
         },
     }
 }

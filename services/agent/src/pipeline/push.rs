@@ -57,6 +57,11 @@ impl PushPlan {
                 PushOutcome::SkippedReadOnly,
                 "this attempt may only read the cache",
             ),
+            // What runs is this node's own build of the same inputs; the entry stays what it is.
+            (Ok(_), _) if report.skip_reason() == CacheSkipReason::Slower => Self::nothing(
+                PushOutcome::Unchanged,
+                "the registry has an image for this key already",
+            ),
             (Ok(cache), Some(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
             (Ok(_), None) => {
                 let why = report

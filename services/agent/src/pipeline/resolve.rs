@@ -1,0 +1,201 @@
+use std::time::Duration;
+
+use hearth_api::v1::{BuildDecision, CacheEntry, PipelineStep, WaitDecision, Waiting, event::Kind};
+use hearth_domain::{Digest, KeyManifest};
+use tokio::time::Instant;
+
+use super::{Context, key::Key};
+use crate::parties::{IndexFailure, Resolution};
+
+/// Pauses before an index that was lost while it made the attempt wait is asked again: together half a minute, which a
+/// restart of the control plane does not need, and which costs less than most builds.
+const ASK_AGAIN: [Duration; 6] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(14),
+];
+/// An estimate that moved by less, in seconds, is no news.
+const NOTABLE_SECONDS: f64 = 5.0;
+/// Nor is one that moved by less than this part of what was left.
+const NOTABLE_PART: f64 = 0.25;
+
+/// What the index knows for the key.
+#[derive(Debug, Default)]
+pub struct Lookup {
+    /// An image that was built from the same inputs.
+    pub hit: Option<CacheEntry>,
+    /// There is one, and it is expected to be built sooner than fetched.
+    pub fetch_is_slower: bool,
+    /// Why there is none; on a hit, what else there is to say.
+    pub reasons: Vec<String>,
+}
+
+impl Lookup {
+    fn miss(reason: String) -> Self {
+        Self {
+            reasons: vec![reason],
+            ..Self::default()
+        }
+    }
+}
+
+/// Asks the index, and waits for another node's build where the index says so. Not fatal: without an answer the image
+/// is built.
+pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
+    let (Ok(cache), Some(manifest)) = (&cx.job.cache, &key.manifest) else {
+        return Lookup::default();
+    };
+    if !key.unpinned.is_empty() {
+        return Lookup {
+            reasons: key.unpinned.clone(),
+            ..Lookup::default()
+        };
+    }
+    let repository = cache.reference.repository();
+    let mut wait = Wait::default();
+    let answer = cx
+        .recorder
+        .step(
+            PipelineStep::Resolve,
+            format!("asks for {}", manifest.key()),
+            ask(cx, repository, manifest, &mut wait),
+        )
+        .await;
+    let mut lookup = match answer {
+        // The index is trusted, and yet: an entry of another place or key is none.
+        Ok(Resolution::Hit(entry))
+            if entry.repository == repository
+                && entry.key == manifest.key().as_str()
+                && entry.digest.parse::<Digest>().is_ok() =>
+        {
+            Lookup {
+                hit: Some(*entry),
+                ..Lookup::default()
+            }
+        }
+        Ok(Resolution::Hit(_)) => {
+            Lookup::miss("the index answered with an entry of another key".to_owned())
+        }
+        Ok(Resolution::Build(BuildDecision {
+            reasons,
+            fetch_is_slower,
+        })) => Lookup {
+            hit: None,
+            fetch_is_slower,
+            reasons,
+        },
+        Err(error) => Lookup::miss(format!("the cache could not be asked: {error}")),
+    };
+    if let Some(waited) = wait.told(lookup.hit.is_some(), Instant::now()) {
+        lookup.reasons.insert(0, waited);
+    }
+    lookup
+}
+
+/// Asks once; and again when an index that made the attempt wait breaks off, because the build that it waits for goes
+/// on without the control plane.
+async fn ask(
+    cx: &Context<'_>,
+    repository: &str,
+    manifest: &KeyManifest,
+    wait: &mut Wait,
+) -> Result<Resolution, IndexFailure> {
+    let mut pauses = ASK_AGAIN.iter();
+    loop {
+        let mut on_wait = |decision: WaitDecision| {
+            if let Some(waiting) = wait.hear(decision, Instant::now()) {
+                cx.recorder.note(Kind::Waiting(waiting));
+            }
+        };
+        let answer = cx
+            .parties
+            .index
+            .resolve(&cx.job.attempt, repository, manifest, &mut on_wait)
+            .await;
+        match (answer, pauses.next()) {
+            (Err(_), Some(pause)) if wait.began.is_some() => tokio::time::sleep(*pause).await,
+            (answer, _) => return answer,
+        }
+    }
+}
+
+/// A wait for another node's build, as far as it went.
+#[derive(Debug, Default)]
+struct Wait {
+    began: Option<Instant>,
+    told: Option<(Waiting, Instant)>,
+}
+
+impl Wait {
+    /// Takes what the index says; returns it when it is news. An estimate that only counts down is none.
+    fn hear(&mut self, decision: WaitDecision, now: Instant) -> Option<Waiting> {
+        self.began.get_or_insert(now);
+        let WaitDecision { node, seconds } = decision;
+        if let Some((told, at)) = &self.told {
+            let left = (told.seconds - (now - *at).as_secs_f64()).max(0.0);
+            let notable = (left * NOTABLE_PART).max(NOTABLE_SECONDS);
+            if told.node == node && (seconds - left).abs() < notable {
+                return None;
+            }
+        }
+        let waiting = Waiting { node, seconds };
+        self.told = Some((waiting.clone(), now));
+        Some(waiting)
+    }
+
+    /// The wait in a sentence, if there was one.
+    fn told(&self, hit: bool, now: Instant) -> Option<String> {
+        let seconds = (now - self.began?).as_secs();
+        let (Waiting { node, .. }, _) = self.told.as_ref()?;
+        Some(if hit {
+            format!("waited {seconds} s for {node}, which built the same image")
+        } else {
+            format!("waited {seconds} s for {node} to build the same image, in vain")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decision(node: &str, seconds: f64) -> WaitDecision {
+        WaitDecision {
+            node: node.to_owned(),
+            seconds,
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_when_it_begins_and_when_builder_or_estimate_change_notably() {
+        let mut wait = Wait::default();
+        let start = Instant::now();
+        let mut hear = |node, seconds, at| {
+            wait.hear(decision(node, seconds), start + Duration::from_secs(at))
+                .is_some()
+        };
+        assert!(hear("node-1", 60.0, 0), "the first one");
+        assert!(!hear("node-1", 50.0, 10), "it only counts down");
+        assert!(!hear("node-1", 47.0, 11), "a little is no news");
+        assert!(hear("node-1", 90.0, 12), "it takes longer");
+        assert!(hear("node-2", 90.0, 12), "somebody else builds");
+        assert!(!hear("node-2", 0.0, 200), "it is overdue, as expected");
+    }
+
+    #[test]
+    fn a_wait_is_part_of_the_reasons_whichever_way_it_ended() {
+        let start = Instant::now();
+        let end = start + Duration::from_secs(42);
+        assert_eq!(Wait::default().told(true, end), None, "there was none");
+        let mut wait = Wait::default();
+        wait.hear(decision("node-1", 60.0), start);
+        assert_eq!(
+            wait.told(true, end).unwrap(),
+            "waited 42 s for node-1, which built the same image"
+        );
+        assert!(wait.told(false, end).unwrap().ends_with("in vain"));
+    }
+}
