@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cache::retention::{Retention, retire_hourly},
     cache_target::CacheRules,
     config::{Config, Credentials},
     core::Core,
@@ -69,6 +70,10 @@ impl ControlPlane {
             },
             config.node_lease_seconds,
             Duration::from_secs(config.cache_lease_seconds.into()),
+            Retention {
+                entries: config.cache_keep_entries,
+                days: config.cache_keep_days,
+            },
             &metrics,
         );
         let listener = config.listening.bind(config.listen).await?;
@@ -98,6 +103,7 @@ impl ControlPlane {
         let server = GrpcServer::new(routes(&core))?;
         let resumed = resume(&core).await?;
         tasks.spawn("admin port", self.admin.serve(tasks.stopping().clone()));
+        tasks.spawn("retention", retire_hourly(core.clone()));
         tasks.spawn("metrics", show_metrics(core.clone()));
         let Addresses { listen, admin } = self.addresses;
         if let Some(path) = &self.ready_file {

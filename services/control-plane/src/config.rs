@@ -80,6 +80,24 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=14_400)
     )]
     pub cache_lease_seconds: u32,
+    /// Images kept in the cache for each repository, configuration and platform
+    #[arg(
+        long,
+        env = "HEARTH_CACHE_KEEP_ENTRIES",
+        default_value = "10",
+        value_name = "IMAGES",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub cache_keep_entries: u32,
+    /// Days after which an image that was not used is dropped from the cache
+    #[arg(
+        long,
+        env = "HEARTH_CACHE_KEEP_DAYS",
+        default_value = "30",
+        value_name = "DAYS",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub cache_keep_days: u32,
     /// Events kept for each workspace; older ones are dropped
     #[arg(
         long,
@@ -207,6 +225,8 @@ mod tests {
             ("--history-limit", "0"),
             ("--cache-lease-seconds", "0"),
             ("--cache-writers", "main,"),
+            ("--cache-keep-entries", "0"),
+            ("--cache-keep-days", "0"),
             ("--log-format", "xml"),
         ] {
             let Err(ConfigError::Unusable(message)) = read(&[flag, value]) else {

@@ -4,9 +4,17 @@ use hearth_runtime::{Metrics, Tasks};
 use tokio::sync::oneshot;
 
 use crate::{
-    agents::Agents, cache::waiting::Waiting, cache_target::CacheRules, deletion::Deletions,
-    drivers::Drivers, error::CallError, feeds::Feeds, fleet::Fleet, journal::Journal,
-    metrics::Counters, store::Store,
+    agents::Agents,
+    cache::{images::Images, retention::Retention, waiting::Waiting},
+    cache_target::CacheRules,
+    deletion::Deletions,
+    drivers::Drivers,
+    error::CallError,
+    feeds::Feeds,
+    fleet::Fleet,
+    journal::Journal,
+    metrics::Counters,
+    store::Store,
 };
 
 /// What the services of the control plane share.
@@ -21,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) counters: Arc<Counters>,
     pub(crate) cache_rules: Arc<CacheRules>,
     pub(crate) waiting: Arc<Waiting>,
+    pub(crate) images: Images,
+    pub(crate) retention: Retention,
     pub(crate) lease_seconds: u32,
     pub(crate) tasks: Tasks,
 }
@@ -32,6 +42,7 @@ impl Core {
         cache_rules: CacheRules,
         lease_seconds: u32,
         cache_lease: Duration,
+        retention: Retention,
         metrics: &Metrics,
     ) -> Self {
         let feeds = Arc::new(Feeds::default());
@@ -47,6 +58,8 @@ impl Core {
                 cache_rules.clone(),
             ),
             waiting,
+            images: Images::default(),
+            retention,
             store,
             feeds,
             fleet,

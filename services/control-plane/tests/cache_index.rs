@@ -13,7 +13,7 @@ use crate::support::{
     plane::{Plane, again, shop},
 };
 
-const REPOSITORY: &str = "ghcr.io/acme/shop";
+const REPOSITORY: &str = "localhost:1/acme/shop";
 
 fn manifest(dockerfile: &str) -> KeyManifest {
     let mut manifest = KeyManifest::default();
@@ -181,7 +181,7 @@ async fn an_entry_that_does_not_fit_together_is_refused() {
     type Spoil = fn(&mut CacheEntry);
     let table: [(&str, Spoil); 7] = [
         ("entry.repository", |entry| {
-            entry.repository = "ghcr.io/acme/other".into();
+            entry.repository = "localhost:1/acme/other".into();
         }),
         ("entry.config", |entry| entry.config = "gpu".into()),
         ("entry.digest", |entry| entry.digest = "sha256:abc".into()),

@@ -16,7 +16,7 @@ use crate::support::{
     plane::{Plane, shop},
 };
 
-const REPOSITORY: &str = "ghcr.io/acme/shop";
+const REPOSITORY: &str = "localhost:1/acme/shop";
 const URL: &str = "https://github.com/acme/shop";
 
 fn manifest(dockerfile: &str) -> KeyManifest {

@@ -25,7 +25,7 @@ async fn a_preparation_is_told_from_its_acceptance_to_its_last_event() {
 
     let request = agent.started(&id, 1).await;
     let cache = request.cache.expect("a cache");
-    assert_eq!(cache.repository, "ghcr.io/acme/shop");
+    assert_eq!(cache.repository, "localhost:1/acme/shop");
     assert_eq!(cache.tag, "devcontainer-cache");
     assert_eq!(cache.access(), CacheAccess::ReadWrite);
 
@@ -146,7 +146,7 @@ async fn two_calls_at_once_with_one_request_id_lead_to_one_workspace() {
 #[tokio::test]
 async fn an_agent_is_told_why_it_leaves_the_cache_alone() {
     let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::start(directory.path(), &["--cache-registry=ghcr.io"]).await;
     let agent = FakeAgent::join(&plane, "n1").await;
     let mut lightweight = shop();
     lightweight.spec.as_mut().expect("a spec").lightweight = true;

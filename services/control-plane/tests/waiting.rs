@@ -15,7 +15,7 @@ use crate::support::{
     soon,
 };
 
-const REPOSITORY: &str = "ghcr.io/acme/shop";
+const REPOSITORY: &str = "localhost:1/acme/shop";
 
 fn manifest() -> KeyManifest {
     let mut manifest = KeyManifest::default();

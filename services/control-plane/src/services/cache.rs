@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    CacheEntry, CacheStats, ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest,
+    CacheStats, ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest,
     ExplainWorkspaceResponse, GetStatsRequest, GetStatsResponse, InvalidateEntryRequest,
     InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse,
     cache_service_server::CacheService,
@@ -181,8 +181,8 @@ impl Cache {
         let key = check_key(&request.key, &mut faults);
         faults.into_result()?;
         let reference = reference.ok_or(CallError::CacheEntryUnknown)?;
-        let mut entries = self
-            .0
+        let core = &self.0;
+        let mut entries = core
             .store
             .drop_cache_entries(Selection {
                 repository: reference.repository(),
@@ -202,16 +202,9 @@ impl Cache {
             entry.key_manifest.clear();
         }
         Ok(InvalidateEntryResponse {
-            warnings: self.delete_images(&entries).await,
+            warnings: core.images.delete(&*core.store, &entries).await?,
             entries,
         })
-    }
-
-    async fn delete_images(&self, entries: &[CacheEntry]) -> Vec<String> {
-        vec![format!(
-            "The images of {} entries stay in the registry until it removes them itself.",
-            entries.len()
-        )]
     }
 
     async fn stats(&self) -> Result<GetStatsResponse, CallError> {

@@ -12,7 +12,11 @@ use tonic::{Request, Response, Status};
 
 use super::resolve::Question;
 use crate::{
-    cache::leases::Place, cache_target::cache_target, clock::now, core::Core, error::CallError,
+    cache::{leases::Place, retention::retire},
+    cache_target::cache_target,
+    clock::now,
+    core::Core,
+    error::CallError,
 };
 
 /// A hit carries the manifest back, in a message of at most 4 MiB.
@@ -108,6 +112,7 @@ impl CacheIndex {
             cache.digest = entry.digest,
             "cache entry committed"
         );
+        retire(core).await;
         Ok(())
     }
 

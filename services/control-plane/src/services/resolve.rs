@@ -7,6 +7,7 @@ use hearth_api::v1::{
     BuildDecision, CacheAccess, CacheEntry, CacheTarget, ResolveCacheResponse, WaitDecision,
     Workspace, resolve_cache_response::Decision,
 };
+use hearth_domain::CacheReference;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -14,6 +15,7 @@ use tonic::Status;
 use super::explain;
 use crate::{
     cache::{
+        images::adopt,
         leases::{Asker, Outcome, Place, Wait},
         waiting::{Claim, may_commit},
         worth::{as_f64, too_slow},
@@ -32,6 +34,7 @@ const PUSH_BYTES_PER_SECOND: f64 = 25e6;
 pub(super) struct Question {
     core: Arc<Core>,
     place: Place,
+    reference: CacheReference,
     manifest: String,
     config: String,
     git_ref: String,
@@ -62,6 +65,7 @@ impl Question {
                 repository: target.repository.clone(),
                 key,
             },
+            reference: CacheReference::from_parts(target.repository.clone(), target.tag.clone()),
             manifest,
             config: spec.config,
             git_ref: spec.r#ref,
@@ -126,9 +130,29 @@ impl Question {
         if let Some(wait) = wait {
             return Ok(Answer::Wait(claim, wait));
         }
+        if let Some(found) = self.adopt().await {
+            self.core.store.put_cache_entry(&found, now()).await?;
+            self.core.waiting.committed(&self.place);
+            return Ok(Answer::Last(self.fetch(found).await?));
+        }
         let build = self.build(newest).await?;
         claim.keep();
         Ok(Answer::Last(build))
+    }
+
+    /// An image that only the registry knows of, for example because the index was lost.
+    async fn adopt(&self) -> Option<CacheEntry> {
+        let key = self.place.key.parse().ok()?;
+        let mut entry = adopt(&self.reference, &self.platform, &key).await?;
+        tracing::info!(
+            cache.repository = entry.repository,
+            cache.key = entry.key,
+            cache.digest = entry.digest,
+            "an image that only the registry knew of is entered into the index"
+        );
+        entry.config.clone_from(&self.config);
+        entry.key_manifest.clone_from(&self.manifest);
+        Some(entry)
     }
 
     async fn wait(

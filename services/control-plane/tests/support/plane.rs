@@ -15,6 +15,9 @@ use tonic::{Status, Streaming, transport::Channel};
 
 use super::soon;
 
+/// The registry of caches unless a test says otherwise.
+const NO_REGISTRY: &str = "localhost:1";
+
 /// A running control plane.
 pub struct Plane {
     pub addresses: Addresses,
@@ -34,7 +37,14 @@ impl Plane {
             "--database",
             &database,
         ];
-        let config = Config::read(fixed.iter().chain(flags)).expect("a good command line");
+        // Nobody listens there, so that no test asks a real registry.
+        let registry = format!("--cache-registry={NO_REGISTRY}");
+        let own = flags
+            .iter()
+            .any(|flag| flag.starts_with("--cache-registry"));
+        let registry = (!own).then_some(registry.as_str());
+        let fixed = fixed.into_iter().chain(registry);
+        let config = Config::read(fixed.chain(flags.iter().copied())).expect("a good command line");
         let plane = ControlPlane::build(config).await.expect("a control plane");
         let addresses = plane.addresses();
         let (stop, (done, ended)) = (CancellationToken::new(), oneshot::channel());

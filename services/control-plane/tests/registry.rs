@@ -1,0 +1,241 @@
+//! What the registry holds is believed only when it proves itself, and deleted when nothing names it any more.
+
+use hearth_api::v1::{
+    AttemptRef, CacheEntry, CommitCacheRequest, InvalidateEntryRequest, ListEntriesRequest,
+    ResolveCacheRequest, resolve_cache_response::Decision,
+};
+use hearth_domain::{Digest, Input, KeyManifest};
+use wiremock::{
+    Mock, MockServer, ResponseTemplate,
+    matchers::{method, path},
+};
+
+use crate::support::{
+    agent::FakeAgent,
+    plane::{Plane, shop},
+    soon,
+};
+
+fn manifest(dockerfile: &str) -> KeyManifest {
+    let mut manifest = KeyManifest::default();
+    manifest.insert(Input::Dockerfile, "Dockerfile", dockerfile);
+    manifest
+}
+
+fn attempt(id: &str) -> Option<AttemptRef> {
+    Some(AttemptRef {
+        workspace_id: id.to_owned(),
+        attempt: 1,
+    })
+}
+
+/// An image manifest whose annotations name a key.
+fn image(annotations: &str) -> String {
+    let config = Digest::of("config");
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":5}},"layers":[],"annotations":{{{annotations}}}}}"#
+    )
+}
+
+struct Registry(MockServer);
+
+impl Registry {
+    async fn start() -> Self {
+        let server = MockServer::start().await;
+        Mock::given(path("/v2/"))
+            .respond_with(ResponseTemplate::new(200))
+            .mount(&server)
+            .await;
+        Self(server)
+    }
+
+    fn repository(&self) -> String {
+        format!("{}/acme/shop", self.0.address())
+    }
+
+    async fn plane(&self, directory: &std::path::Path, flags: &[&str]) -> Plane {
+        let registry = format!("--cache-registry={}", self.0.address());
+        let flags: Vec<&str> = [registry.as_str()]
+            .into_iter()
+            .chain(flags.iter().copied())
+            .collect();
+        Plane::start(directory, &flags).await
+    }
+
+    /// Has an image under the tag of a key.
+    async fn holds(&self, key: &KeyManifest, image: &str) -> Digest {
+        let digest = Digest::of(image);
+        let tag = format!("devcontainer-cache-k{}", key.key().short());
+        let answer = ResponseTemplate::new(200)
+            .insert_header("docker-content-digest", digest.to_string())
+            .set_body_raw(image, "application/vnd.oci.image.manifest.v1+json");
+        for name in [tag, digest.to_string()] {
+            Mock::given(method("GET"))
+                .and(path(format!("/v2/acme/shop/manifests/{name}")))
+                .respond_with(answer.clone())
+                .mount(&self.0)
+                .await;
+        }
+        digest
+    }
+
+    async fn answers_deletions(&self, code: u16) {
+        Mock::given(method("DELETE"))
+            .respond_with(ResponseTemplate::new(code))
+            .mount(&self.0)
+            .await;
+    }
+
+    /// The digests that were asked to be deleted.
+    async fn deletions(&self) -> Vec<String> {
+        let requests = self.0.received_requests().await.expect("a record");
+        let deletions = requests
+            .iter()
+            .filter(|request| request.method.as_str() == "DELETE");
+        let digest = |request: &wiremock::Request| {
+            let path = request.url.path();
+            path.rsplit('/').next().unwrap_or_default().to_owned()
+        };
+        deletions.map(digest).collect()
+    }
+
+    async fn resolve(&self, plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
+        let request = ResolveCacheRequest {
+            attempt: attempt(id),
+            repository: self.repository(),
+            key: manifest.key().to_string(),
+            key_manifest: manifest.canonical_json(),
+        };
+        let response = plane.cache().await.resolve_cache(request).await;
+        let message = response.expect("an answer").into_inner().message().await;
+        let message = message.expect("no failure").expect("a message");
+        message.decision.expect("a decision")
+    }
+
+    async fn commit(&self, plane: &Plane, id: &str, manifest: &KeyManifest, image: &str) {
+        let request = CommitCacheRequest {
+            attempt: attempt(id),
+            entry: Some(CacheEntry {
+                repository: self.repository(),
+                key: manifest.key().to_string(),
+                digest: Digest::of(image).to_string(),
+                key_manifest: manifest.canonical_json(),
+                platform: "linux/amd64".into(),
+                ..CacheEntry::default()
+            }),
+        };
+        let committed = plane.cache().await.commit_cache(request).await;
+        committed.expect("a commit");
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_only_the_registry_knows_is_used_if_it_says_that_it_is_for_the_key() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = Registry::start().await;
+    let plane = registry.plane(directory.path(), &[]).await;
+    let _agent = FakeAgent::join(&plane, "n1").await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    let (ours, forged) = (manifest("a"), manifest("b"));
+    let key = ours.key().to_string();
+    let says = |key: &str| {
+        let hex = key.replacen("k1:", "sha256:", 1);
+        format!(r#""dev.hearth.key":"{key}","dev.hearth.manifest-digest":"{hex}""#)
+    };
+    let digest = registry.holds(&ours, &image(&says(&key))).await;
+    // Under another key's tag: whoever put it there cannot have it taken for that.
+    registry.holds(&forged, &image(&says(&key))).await;
+    let decision = registry.resolve(&plane, &id, &forged).await;
+    assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
+    let Decision::Hit(hit) = registry.resolve(&plane, &id, &ours).await else {
+        panic!("the image was not adopted");
+    };
+    assert_eq!(hit.digest, digest.to_string());
+    assert_eq!((hit.writer.as_str(), hit.bytes), ("registry", 5));
+    let mut service = plane.cache_service().await;
+    let listed = service
+        .list_entries(ListEntriesRequest::default())
+        .await
+        .expect("a page")
+        .into_inner();
+    assert_eq!(listed.entries.len(), 1);
+}
+
+#[tokio::test]
+async fn dropped_images_are_deleted_unless_another_entry_names_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = Registry::start().await;
+    registry.answers_deletions(202).await;
+    let plane = registry.plane(directory.path(), &[]).await;
+    let _agent = FakeAgent::join(&plane, "n1").await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    for (key, image) in [("a", "shared"), ("b", "shared"), ("c", "alone")] {
+        registry.commit(&plane, &id, &manifest(key), image).await;
+    }
+    let mut service = plane.cache_service().await;
+    for (key, deleted) in [("a", vec![]), ("c", vec![Digest::of("alone").to_string()])] {
+        let request = InvalidateEntryRequest {
+            repository: "https://github.com/acme/shop".into(),
+            config: String::new(),
+            key: manifest(key).key().to_string(),
+        };
+        let dropped = service.invalidate_entry(request).await.expect("an answer");
+        assert_eq!(dropped.into_inner().warnings, Vec::<String>::new());
+        assert_eq!(registry.deletions().await, deleted);
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_lets_nobody_delete_is_named_in_a_warning() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = Registry::start().await;
+    registry.answers_deletions(405).await;
+    let plane = registry.plane(directory.path(), &[]).await;
+    let _agent = FakeAgent::join(&plane, "n1").await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    for key in ["a", "b"] {
+        registry.commit(&plane, &id, &manifest(key), key).await;
+    }
+    let request = InvalidateEntryRequest {
+        repository: "https://github.com/acme/shop".into(),
+        ..InvalidateEntryRequest::default()
+    };
+    let dropped = plane.cache_service().await.invalidate_entry(request).await;
+    let dropped = dropped.expect("an answer").into_inner();
+    assert_eq!((dropped.entries.len(), dropped.warnings.len()), (2, 1));
+    assert!(dropped.warnings[0].contains("does not let images be deleted"));
+}
+
+#[tokio::test]
+async fn the_oldest_entry_goes_when_there_are_too_many() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = Registry::start().await;
+    registry.answers_deletions(202).await;
+    let plane = registry
+        .plane(directory.path(), &["--cache-keep-entries=1"])
+        .await;
+    let _agent = FakeAgent::join(&plane, "n1").await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    for key in ["a", "b"] {
+        registry.commit(&plane, &id, &manifest(key), key).await;
+    }
+    let mut service = plane.cache_service().await;
+    let listed = service.list_entries(ListEntriesRequest::default()).await;
+    let listed = listed.expect("a page").into_inner().entries;
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].key, manifest("b").key().to_string());
+    // Its image goes in the background.
+    let deleted = async {
+        loop {
+            let deletions = registry.deletions().await;
+            if !deletions.is_empty() {
+                return deletions;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(
+        soon("a deletion", deleted).await,
+        [Digest::of("a").to_string()]
+    );
+}
