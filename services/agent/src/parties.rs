@@ -115,7 +115,10 @@ pub trait Engine: Send + Sync {
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
     /// Gives an image another name.
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure>;
-    /// Fetches an image.
+    /// Removes a name of an image, and the image when it was the last one and no container needs it. What is not there
+    /// is no error.
+    async fn remove_image(&self, image: &str) -> Result<(), EngineFailure>;
+    /// Fetches an image. Dropping the future ends the fetch.
     async fn pull(
         &self,
         image: &str,
@@ -283,7 +286,7 @@ pub trait Registry: Send + Sync {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolution {
     /// An image.
-    Hit(v1::CacheEntry),
+    Hit(Box<v1::CacheEntry>),
     /// Nothing that is worth fetching, and why.
     Build(v1::BuildDecision),
 }

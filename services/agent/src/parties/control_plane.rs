@@ -82,7 +82,7 @@ impl CacheIndex for ControlPlaneClient {
             .map_err(failure)?;
         while let Some(response) = message {
             match response.decision {
-                Some(Decision::Hit(entry)) => return Ok(Resolution::Hit(entry)),
+                Some(Decision::Hit(entry)) => return Ok(Resolution::Hit(Box::new(entry))),
                 Some(Decision::Build(build)) => return Ok(Resolution::Build(build)),
                 Some(Decision::Wait(wait)) => on_wait(wait),
                 None => {}

@@ -8,8 +8,8 @@ use hearth_domain::{CacheKey, KeyManifest, Repository};
 use hearth_layers::{RegistryError, TransferError};
 
 use super::{
-    Clone, Context, PushPlan, child_failure, failure, folders::build_folder, key::Key,
-    push::Upload, resolve::Lookup,
+    Bet, Clone, Context, ImageUse, PushPlan, child_failure, failure, folders::build_folder,
+    key::Key, push::Upload, resolve::Lookup,
 };
 use crate::{
     attempt::Recorder,
@@ -29,6 +29,8 @@ pub struct Image {
     pub report: CacheReport,
     /// The background work.
     pub push: PushPlan,
+    /// Keeps it from being removed until its container is there.
+    pub in_use: ImageUse,
 }
 
 /// A report of a cache that was left alone.
@@ -47,13 +49,15 @@ pub async fn obtain(
     config: &DevcontainerConfig,
     key: Key,
     lookup: Lookup,
+    bet: &mut Bet<'_>,
 ) -> Result<Image, Failure> {
     if let Some(image) = as_it_is(config) {
+        bet.call_off(cx).await;
         return fetch_as_it_is(cx, image).await;
     }
     let mut reasons = lookup.reasons;
     if let Some(entry) = lookup.hit {
-        match fetch(cx, &entry).await {
+        match fetch(cx, &entry, bet).await {
             Ok(mut image) => {
                 image.report.reasons.extend(reasons);
                 return Ok(image);
@@ -61,6 +65,8 @@ pub async fn obtain(
             Err(reason) => reasons.insert(0, reason),
         }
     }
+    // Before the build: it needs what the fetch would take of network and disk.
+    bet.call_off(cx).await;
     reasons.extend(key.reasons);
     let name = image_name(cx, key.manifest.as_ref());
     let description = "builds the image".to_owned();
@@ -116,7 +122,12 @@ pub async fn obtain(
         commit: clone.commit.clone(),
         config: config.clone(),
     });
-    Ok(Image { name, report, push })
+    Ok(Image {
+        in_use: cx.node.images.enter(&name),
+        name,
+        report,
+        push,
+    })
 }
 
 /// The image for repositories without a devcontainer of their own.
@@ -154,6 +165,7 @@ async fn fetch_as_it_is(cx: &Context<'_>, image: &str) -> Result<Image, Failure>
         .await?;
     let why = format!("the configuration uses {image} as it is");
     Ok(Image {
+        in_use: cx.node.images.enter(image),
         name: image.to_owned(),
         report: CacheReport {
             reasons: vec![why.clone()],
@@ -196,7 +208,7 @@ async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
 }
 
 /// The login of the cache's registry is for nobody else.
-fn login_for<'a>(cx: &'a Context<'_>, image: &str) -> Option<&'a hearth_layers::RegistryLogin> {
+pub fn login_for<'a>(cx: &'a Context<'_>, image: &str) -> Option<&'a hearth_layers::RegistryLogin> {
     cx.job
         .registry_login
         .as_ref()
@@ -204,12 +216,22 @@ fn login_for<'a>(cx: &'a Context<'_>, image: &str) -> Option<&'a hearth_layers::
 }
 
 /// Fetches the image of an entry by its digest; the reason when that does not work.
-async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
+async fn fetch(cx: &Context<'_>, entry: &CacheEntry, bet: &mut Bet<'_>) -> Result<Image, String> {
     let name = format!("{}@{}", entry.repository, entry.digest);
+    let in_use = cx.node.images.enter(&name);
     let began = Instant::now();
+    let mut reasons = vec!["an image built from the same inputs is in the registry".to_owned()];
     let fetched = cx
         .recorder
         .step(STEP, format!("fetches {name}"), async {
+            if bet.is_on(&name)
+                && let Some(fetched) = bet.won().await
+            {
+                reasons.push("its fetch began while the clone was made".to_owned());
+                return fetched;
+            }
+            // Another image than the one that the bet is on, or one that the engine may have.
+            bet.call_off(cx).await;
             let progress = cx.recorder.transfer(TransferDirection::Fetch);
             cx.parties
                 .engine
@@ -237,7 +259,7 @@ async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
         name,
         report: CacheReport {
             result: CacheResult::Exact.into(),
-            reasons: vec!["an image built from the same inputs is in the registry".to_owned()],
+            reasons,
             bytes_fetched: transfer.done,
             seconds: began.elapsed().as_secs_f64(),
             key: entry.key.clone(),
@@ -245,6 +267,7 @@ async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
             ..CacheReport::default()
         },
         push: PushPlan::unchanged(&entry.digest),
+        in_use,
     })
 }
 

@@ -72,7 +72,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
                 && entry.digest.parse::<Digest>().is_ok() =>
         {
             Lookup {
-                hit: Some(entry),
+                hit: Some(*entry),
                 ..Lookup::default()
             }
         }
