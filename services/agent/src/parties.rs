@@ -74,6 +74,8 @@ pub struct LocalImage {
     pub user: String,
     /// The `devcontainer.metadata` label, if it has one.
     pub devcontainer_metadata: Option<String>,
+    /// Digests of its uncompressed layers, lowest first.
+    pub layers: Vec<String>,
 }
 
 /// The engine did not do what it was asked, in its own words.

@@ -208,6 +208,7 @@ impl Engine for DockerEngine {
                 .labels
                 .unwrap_or_default()
                 .remove("devcontainer.metadata"),
+            layers: found.root_fs.and_then(|fs| fs.layers).unwrap_or_default(),
         }))
     }
 
