@@ -21,7 +21,7 @@ use crate::{
         ControlPlaneClient, Devcontainer as _, DevcontainerCli, DockerEngine, Engine as _,
         EngineInfo, GitCli, OciRegistry, Parties,
     },
-    pipeline::NodeFacts,
+    pipeline::{ImagesInUse, NodeFacts},
     registration::Registration,
     service::Agent,
     settings::Settings,
@@ -92,6 +92,7 @@ impl App {
             default_image: settings.default_image.clone(),
             min_free_disk_bytes: settings.min_free_disk_mib << 20,
             push_timeout: settings.push_timeout(),
+            images: ImagesInUse::default(),
         });
         Ok(Self {
             settings,

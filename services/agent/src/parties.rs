@@ -74,6 +74,8 @@ pub struct LocalImage {
     pub user: String,
     /// The `devcontainer.metadata` label, if it has one.
     pub devcontainer_metadata: Option<String>,
+    /// Digests of its uncompressed layers, lowest first.
+    pub layers: Vec<String>,
 }
 
 /// The engine did not do what it was asked, in its own words.
@@ -115,7 +117,10 @@ pub trait Engine: Send + Sync {
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
     /// Gives an image another name.
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure>;
-    /// Fetches an image.
+    /// Removes a name of an image, and the image when it was the last one and no container needs it. What is not there
+    /// is no error.
+    async fn remove_image(&self, image: &str) -> Result<(), EngineFailure>;
+    /// Fetches an image. Dropping the future ends the fetch.
     async fn pull(
         &self,
         image: &str,

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  validate ── clone ── key ── resolve ── image ── container ── READY ── push
-//!                                │          ▲
-//!                                └── hit ── fetch, or build where that fails
+//!           │                    │          ▲
+//!           │                    └── hit ── fetch, or build where that fails
+//!           └── bet: the newest image is fetched meanwhile
 //! ```
 //!
 //! Whatever returns `Result<_, Failure>` is fatal for the attempt. The cache's own steps cannot fail it: their types
 //! have no error.
 
+mod bet;
 mod container;
 mod folders;
 mod image;
@@ -31,6 +33,8 @@ use crate::{
 use container::Devcontainer;
 use image::Image;
 
+use bet::Bet;
+pub use bet::{ImageUse, ImagesInUse};
 pub use folders::Scratch;
 pub(crate) use job::is_workspace_id;
 pub use job::{CacheUse, Job, NodeFacts};
@@ -76,11 +80,22 @@ pub struct Ready {
 /// Prepares the workspace.
 pub async fn prepare(cx: &Context<'_>) -> Result<Ready, Failure> {
     validate(cx).await?;
-    let clone = clone(cx).await?;
+    let mut bet = Bet::place(cx);
+    let ready = prepare_beside(cx, &mut bet).await;
+    bet.call_off(cx).await;
+    ready
+}
+
+async fn prepare_beside(cx: &Context<'_>, bet: &mut Bet<'_>) -> Result<Ready, Failure> {
+    let clone = bet.beside(clone(cx)).await?;
     if cx.job.spec.lightweight {
         return default_image(cx, &clone, CacheSkipReason::Lightweight).await;
     }
-    let config = match DevcontainerConfig::find(&clone.folder, cx.job.config.as_ref()) {
+    let found = DevcontainerConfig::find(&clone.folder, cx.job.config.as_ref());
+    if !matches!(found, Ok(Some(_))) {
+        bet.call_off(cx).await;
+    }
+    let config = match found {
         Ok(Some(config)) => config,
         Ok(None) => return default_image(cx, &clone, CacheSkipReason::NoDevcontainer).await,
         Err(error @ ConfigError::NotFound(_)) => {
@@ -95,7 +110,7 @@ pub async fn prepare(cx: &Context<'_>) -> Result<Ready, Failure> {
             return recover(cx, &clone, failure).await;
         }
     };
-    match own_devcontainer(cx, &clone, &config).await {
+    match own_devcontainer(cx, &clone, &config, bet).await {
         Err(failure) if is_the_repositorys_own(failure.reason()) => {
             recover(cx, &clone, failure).await
         }
@@ -108,23 +123,35 @@ async fn own_devcontainer(
     cx: &Context<'_>,
     clone: &Clone,
     config: &DevcontainerConfig,
+    bet: &mut Bet<'_>,
 ) -> Result<Ready, Failure> {
-    let (devcontainer, push) = match config.image_source() {
+    let (devcontainer, push, _in_use) = match config.image_source() {
         Some(ImageSource::Compose) => {
+            bet.call_off(cx).await;
             cx.recorder
                 .note(Kind::Cache(image::skipped(CacheSkipReason::Compose)));
             (
                 Devcontainer::Compose,
                 PushPlan::not_eligible("Docker Compose projects are not cached"),
+                None,
             )
         }
         _ => {
-            let key = key::compute(cx, clone, config).await;
-            let lookup = resolve::resolve(cx, &key).await;
-            let Image { name, report, push } =
-                image::obtain(cx, clone, config, key, lookup).await?;
+            let (key, lookup) = bet
+                .beside(async {
+                    let key = key::compute(cx, clone, config).await;
+                    let lookup = resolve::resolve(cx, &key).await;
+                    (key, lookup)
+                })
+                .await;
+            let Image {
+                name,
+                report,
+                push,
+                in_use,
+            } = image::obtain(cx, clone, config, key, lookup, bet).await?;
             cx.recorder.note(Kind::Cache(report));
-            (Devcontainer::Image(name), push)
+            (Devcontainer::Image(name), push, Some(in_use))
         }
     };
     container::start(cx, clone, Some(config), &devcontainer).await?;

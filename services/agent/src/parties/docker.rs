@@ -7,8 +7,8 @@ use bollard::{
     models::{ContainerCreateBody, VolumeCreateRequest},
     query_parameters::{
         CreateContainerOptions, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
-        ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
-        TagImageOptionsBuilder,
+        ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
+        RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
     },
 };
 use futures_util::StreamExt as _;
@@ -208,6 +208,7 @@ impl Engine for DockerEngine {
                 .labels
                 .unwrap_or_default()
                 .remove("devcontainer.metadata"),
+            layers: found.root_fs.and_then(|fs| fs.layers).unwrap_or_default(),
         }))
     }
 
@@ -253,6 +254,14 @@ impl Engine for DockerEngine {
             .tag_image(image, Some(options))
             .await
             .map_err(failed("name the image"))
+    }
+
+    async fn remove_image(&self, image: &str) -> Result<(), EngineFailure> {
+        let removed = self
+            .docker
+            .remove_image(image, None::<RemoveImageOptions>, None)
+            .await;
+        absent_is_fine(removed.map(|_| ())).map_err(failed("remove the image"))
     }
 
     async fn pull(

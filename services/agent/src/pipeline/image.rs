@@ -8,14 +8,14 @@ use hearth_domain::{CacheKey, KeyManifest, Repository};
 use hearth_layers::{RegistryError, TransferError};
 
 use super::{
-    Clone, Context, PushPlan, child_failure, failure, folders::build_folder, key::Key,
-    push::Upload, resolve::Lookup,
+    Bet, Clone, Context, ImageUse, PushPlan, child_failure, failure, folders::build_folder,
+    key::Key, push::Upload, resolve::Lookup,
 };
 use crate::{
     attempt::Recorder,
     buildkit::{Counts, Progress, Told},
     config::{DevcontainerConfig, ImageSource},
-    parties::{BuildRequest, ChildFailure, CliPlace, Line, Tail, volume_name},
+    parties::{BuildRequest, ChildFailure, CliPlace, Line, OnTransfer, Tail, volume_name},
 };
 
 const STEP: PipelineStep = PipelineStep::Image;
@@ -29,6 +29,8 @@ pub struct Image {
     pub report: CacheReport,
     /// The background work.
     pub push: PushPlan,
+    /// Keeps it from being removed until its container is there.
+    pub in_use: ImageUse,
 }
 
 /// A report of a cache that was left alone.
@@ -47,13 +49,15 @@ pub async fn obtain(
     config: &DevcontainerConfig,
     key: Key,
     lookup: Lookup,
+    bet: &mut Bet<'_>,
 ) -> Result<Image, Failure> {
     if let Some(image) = as_it_is(config) {
+        bet.call_off(cx).await;
         return fetch_as_it_is(cx, image).await;
     }
     let mut reasons = lookup.reasons;
     if let Some(entry) = lookup.hit {
-        match fetch(cx, &entry).await {
+        match fetch(cx, &entry, bet).await {
             Ok(mut image) => {
                 image.report.reasons.extend(reasons);
                 return Ok(image);
@@ -61,6 +65,8 @@ pub async fn obtain(
             Err(reason) => reasons.insert(0, reason),
         }
     }
+    // Before the build: it needs what the fetch would take of network and disk.
+    bet.call_off(cx).await;
     reasons.extend(key.reasons);
     let name = image_name(cx, key.manifest.as_ref());
     let description = "builds the image".to_owned();
@@ -116,7 +122,12 @@ pub async fn obtain(
         commit: clone.commit.clone(),
         config: config.clone(),
     });
-    Ok(Image { name, report, push })
+    Ok(Image {
+        in_use: cx.node.images.enter(&name),
+        name,
+        report,
+        push,
+    })
 }
 
 /// The image for repositories without a devcontainer of their own.
@@ -154,6 +165,7 @@ async fn fetch_as_it_is(cx: &Context<'_>, image: &str) -> Result<Image, Failure>
         .await?;
     let why = format!("the configuration uses {image} as it is");
     Ok(Image {
+        in_use: cx.node.images.enter(image),
         name: image.to_owned(),
         report: CacheReport {
             reasons: vec![why.clone()],
@@ -167,16 +179,8 @@ async fn fetch_as_it_is(cx: &Context<'_>, image: &str) -> Result<Image, Failure>
 
 /// Makes sure that the engine has an image; returns the bytes that had to be fetched for it.
 async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
-    let present = cx
-        .parties
-        .engine
-        .image(image)
-        .await
-        .map_err(|error| failure(FailureReason::EngineFailed, STEP, error))?;
-    if present.is_some() {
-        return Ok(0);
-    }
-    pull(cx, image).await.map_err(|error| {
+    let progress = cx.recorder.transfer(TransferDirection::Fetch);
+    pull(cx, image, &progress).await.map_err(|error| {
         failure(
             FailureReason::BuildFailed,
             STEP,
@@ -185,13 +189,19 @@ async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
     })
 }
 
-/// Fetches an image and returns its compressed bytes, without the layers that the engine had already. The registry
-/// is asked for their sizes meanwhile: the engine does not tell of a layer that arrives quickly.
-async fn pull(cx: &Context<'_>, image: &str) -> Result<u64, TransferError> {
+/// Fetches an image, unless the engine has it, and returns the compressed bytes of the layers that were not there. The
+/// registry is asked for their sizes meanwhile: the engine does not tell of a layer that arrives quickly.
+pub async fn pull(
+    cx: &Context<'_>,
+    image: &str,
+    progress: OnTransfer<'_>,
+) -> Result<u64, TransferError> {
+    if matches!(cx.parties.engine.image(image).await, Ok(Some(_))) {
+        return Ok(0);
+    }
     let login = login_for(cx, image);
-    let progress = cx.recorder.transfer(TransferDirection::Fetch);
     let (pulled, info) = tokio::join!(
-        cx.parties.engine.pull(image, login, &progress),
+        cx.parties.engine.pull(image, login, progress),
         cx.parties.registry.inspect(image, login)
     );
     let pulled = pulled?;
@@ -201,7 +211,7 @@ async fn pull(cx: &Context<'_>, image: &str) -> Result<u64, TransferError> {
 }
 
 /// The login of the cache's registry is for nobody else.
-fn login_for<'a>(cx: &'a Context<'_>, image: &str) -> Option<&'a hearth_layers::RegistryLogin> {
+pub fn login_for<'a>(cx: &'a Context<'_>, image: &str) -> Option<&'a hearth_layers::RegistryLogin> {
     cx.job
         .registry_login
         .as_ref()
@@ -209,12 +219,25 @@ fn login_for<'a>(cx: &'a Context<'_>, image: &str) -> Option<&'a hearth_layers::
 }
 
 /// Fetches the image of an entry by its digest; the reason when that does not work.
-async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
+async fn fetch(cx: &Context<'_>, entry: &CacheEntry, bet: &mut Bet<'_>) -> Result<Image, String> {
     let name = format!("{}@{}", entry.repository, entry.digest);
+    let in_use = cx.node.images.enter(&name);
     let began = Instant::now();
+    let mut reasons = vec!["an image built from the same inputs is in the registry".to_owned()];
     let fetched = cx
         .recorder
-        .step(STEP, format!("fetches {name}"), pull(cx, &name))
+        .step(STEP, format!("fetches {name}"), async {
+            if bet.is_on(&name)
+                && let Some(fetched) = bet.won().await
+            {
+                reasons.push("its fetch began while the clone was made".to_owned());
+                return fetched;
+            }
+            // Another image than the one that the bet is on, or one that the engine may have.
+            bet.call_off(cx).await;
+            let progress = cx.recorder.transfer(TransferDirection::Fetch);
+            pull(cx, &name, &progress).await
+        })
         .await;
     let bytes_fetched = match fetched {
         Ok(bytes) => bytes,
@@ -236,7 +259,7 @@ async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
         name,
         report: CacheReport {
             result: CacheResult::Exact.into(),
-            reasons: vec!["an image built from the same inputs is in the registry".to_owned()],
+            reasons,
             bytes_fetched,
             seconds: began.elapsed().as_secs_f64(),
             key: entry.key.clone(),
@@ -244,6 +267,7 @@ async fn fetch(cx: &Context<'_>, entry: &CacheEntry) -> Result<Image, String> {
             ..CacheReport::default()
         },
         push: PushPlan::unchanged(&entry.digest),
+        in_use,
     })
 }
 

@@ -1,10 +1,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use hearth_api::v1;
-use hearth_domain::{CacheReference, ConfigName, Repository, validate_git_ref};
+use hearth_domain::{CacheReference, ConfigName, Digest, Repository, validate_git_ref};
 use hearth_layers::RegistryLogin;
 use hearth_runtime::FieldFaults;
 use tonic::Status;
+
+use super::ImagesInUse;
 
 /// What an attempt is asked to do, checked.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct CacheUse {
     pub reference: CacheReference,
     /// Whether it may be written.
     pub writable: bool,
+    /// Digest of the newest image, where fetching it ahead is worth it.
+    pub newest_digest: Option<Digest>,
 }
 
 /// What the steps need to know of the node.
@@ -53,6 +57,8 @@ pub struct NodeFacts {
     pub min_free_disk_bytes: u64,
     /// How long the background work of an attempt may take.
     pub push_timeout: Duration,
+    /// Images that its attempts need right now.
+    pub images: ImagesInUse,
 }
 
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(1800);
@@ -113,6 +119,7 @@ impl Job {
             cache: cache
                 .map(|target| CacheUse {
                     writable: target.access() == v1::CacheAccess::ReadWrite,
+                    newest_digest: target.newest_digest.parse().ok(),
                     reference: CacheReference::from_parts(target.repository, target.tag),
                 })
                 .ok_or(cache_skip_reason),

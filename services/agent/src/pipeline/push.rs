@@ -4,7 +4,7 @@ use hearth_api::v1::{
     CacheEntry, CacheReport, CacheSkipReason, ImageStore, PipelineStep, PushOutcome, PushReport,
     TransferDirection, event::Kind,
 };
-use hearth_domain::KeyManifest;
+use hearth_domain::{Digest, KeyManifest};
 use hearth_layers::{RegistryError, TransferError};
 
 use super::{Context, folders::build_folder, job::CacheUse};
@@ -196,16 +196,13 @@ async fn push(
         .inspect(&upload.image, login)
         .await
         .map_err(not_found_again)?;
-    // On the containerd store the image's id is the digest of its manifest: what is in the registry is what was built.
-    if cx.node.store == ImageStore::Containerd && pushed.digest.as_str() != upload.image_id {
-        return Err(report(
-            PushOutcome::Failed,
-            format!(
-                "the registry has {} under this key, not the {} that was pushed: somebody else writes there",
-                pushed.digest, upload.image_id
-            ),
-        ));
-    }
+    verify(
+        cx,
+        upload,
+        &format!("{repository}@{}", pushed.digest),
+        &pushed.digest,
+    )
+    .await?;
     let entry = CacheEntry {
         repository: repository.to_owned(),
         key: upload.manifest.key().to_string(),
@@ -251,6 +248,59 @@ async fn push(
             format!("{} is in the registry", upload.image),
         )
     })
+}
+
+/// Makes sure that what is in the registry is what was built.
+async fn verify(
+    cx: &Context<'_>,
+    upload: &Upload,
+    image: &str,
+    digest: &Digest,
+) -> Result<(), PushReport> {
+    if cx.node.store == ImageStore::Containerd {
+        // There the image's id is the digest of its manifest.
+        return if digest.as_str() == upload.image_id {
+            Ok(())
+        } else {
+            Err(somebody_elses(digest.as_str(), &upload.image_id))
+        };
+    }
+    // The classic store makes the manifest when it pushes: the layers have to be the same.
+    let config = cx
+        .parties
+        .registry
+        .config(image, cx.job.registry_login.as_ref())
+        .await
+        .map_err(not_found_again)?;
+    let built = cx
+        .parties
+        .engine
+        .image(&upload.image_id)
+        .await
+        .map_err(|error| report(PushOutcome::Failed, error.to_string()))?
+        .unwrap_or_default();
+    let there = layers_of(&config);
+    if there.is_empty() || there != built.layers {
+        return Err(somebody_elses(digest.as_str(), &upload.image_id));
+    }
+    Ok(())
+}
+
+fn somebody_elses(there: &str, pushed: &str) -> PushReport {
+    report(
+        PushOutcome::Failed,
+        format!(
+            "the registry has {there} under this key, not the {pushed} that was pushed: somebody else writes there"
+        ),
+    )
+}
+
+/// Digests of the uncompressed layers that an image's configuration lists (`rootfs.diff_ids`, OCI image spec).
+fn layers_of(config: &str) -> Vec<String> {
+    serde_json::from_str::<serde_json::Value>(config)
+        .ok()
+        .and_then(|config| serde_json::from_value(config.pointer("/rootfs/diff_ids")?.clone()).ok())
+        .unwrap_or_default()
 }
 
 /// Exports BuildKit's cache of every stage by building once more, from a fresh checkout: the workspace's own files
@@ -360,6 +410,15 @@ mod tests {
             outcome(CacheSkipReason::NotEligible),
             PushOutcome::SkippedNotEligible
         );
+    }
+
+    #[test]
+    fn the_layers_of_a_configuration_are_read_and_nonsense_has_none() {
+        let config = r#"{"rootfs":{"type":"layers","diff_ids":["sha256:a","sha256:b"]}}"#;
+        assert_eq!(layers_of(config), ["sha256:a", "sha256:b"]);
+        for nonsense in ["", "{}", r#"{"rootfs":{"diff_ids":[1]}}"#] {
+            assert!(layers_of(nonsense).is_empty(), "{nonsense}");
+        }
     }
 
     #[test]

@@ -1,0 +1,245 @@
+use async_trait::async_trait;
+use hearth_api::v1;
+use hearth_layers::{Pulled, RegistryLogin};
+use tokio::sync::Notify;
+
+use super::*;
+use crate::{
+    attempt::{AttemptLog, Recorder},
+    metrics::AgentMetrics,
+    parties::{
+        ControlPlaneClient, DevcontainerCli, Engine, EngineFailure, EngineInfo, GitCli, LocalImage,
+        OciRegistry, OnTransfer, Parties,
+    },
+    pipeline::{Job, NodeFacts, Scratch},
+};
+
+const IMAGE: &str =
+    "localhost:1/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const FETCHED: Transfer = Transfer { done: 7, total: 7 };
+
+/// An engine that fetches one image, once it is let; every other call is a mistake.
+#[derive(Default)]
+struct OneImage {
+    present: AtomicBool,
+    pulls: AtomicBool,
+    began: Notify,
+    let_go: Notify,
+    removed: AtomicBool,
+}
+
+#[async_trait]
+impl Engine for OneImage {
+    async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure> {
+        assert_eq!(image, IMAGE);
+        let present = self.present.load(Ordering::Relaxed);
+        Ok(present.then(LocalImage::default))
+    }
+    async fn pull(
+        &self,
+        image: &str,
+        _: Option<&RegistryLogin>,
+        progress: OnTransfer<'_>,
+    ) -> Result<Pulled, TransferError> {
+        assert_eq!(image, IMAGE);
+        assert!(!self.pulls.swap(true, Ordering::Relaxed), "a second pull");
+        self.began.notify_one();
+        self.let_go.notified().await;
+        progress(FETCHED);
+        Ok(Pulled {
+            transfer: FETCHED,
+            ..Pulled::default()
+        })
+    }
+    async fn remove_image(&self, image: &str) -> Result<(), EngineFailure> {
+        assert_eq!(image, IMAGE);
+        self.removed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+    async fn describe(&self) -> Result<EngineInfo, EngineFailure> {
+        unreachable!()
+    }
+    async fn create_volume(&self, _: &str) -> Result<std::path::PathBuf, EngineFailure> {
+        unreachable!()
+    }
+    async fn remove_workspace(&self, _: &str) -> Result<(), EngineFailure> {
+        unreachable!()
+    }
+    async fn remove_containers(&self, _: &str) -> Result<(), EngineFailure> {
+        unreachable!()
+    }
+    async fn workspaces(&self) -> Result<Vec<String>, EngineFailure> {
+        unreachable!()
+    }
+    async fn file_of_image(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+        unreachable!()
+    }
+    async fn file_of_container(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+        unreachable!()
+    }
+    async fn tag(&self, _: &str, _: &str, _: &str) -> Result<(), EngineFailure> {
+        unreachable!()
+    }
+    async fn push(
+        &self,
+        _: &str,
+        _: &str,
+        _: Option<&RegistryLogin>,
+        _: OnTransfer<'_>,
+    ) -> Result<Transfer, TransferError> {
+        unreachable!()
+    }
+}
+
+/// What a context borrows from.
+struct World {
+    engine: Arc<OneImage>,
+    job: Job,
+    node: NodeFacts,
+    parties: Parties,
+    log: Arc<AttemptLog>,
+    recorder: Recorder,
+    scratch: Scratch,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let attempt = v1::AttemptRef {
+            workspace_id: "ws-1".into(),
+            attempt: 1,
+        };
+        let (repository, digest) = IMAGE.split_once('@').unwrap();
+        let job = Job::from_request(v1::StartAttemptRequest {
+            attempt: Some(attempt.clone()),
+            spec: Some(v1::WorkspaceSpec {
+                repository: "https://github.com/a/b".into(),
+                ..v1::WorkspaceSpec::default()
+            }),
+            cache: Some(v1::CacheTarget {
+                repository: repository.into(),
+                tag: "t".into(),
+                newest_digest: digest.into(),
+                ..v1::CacheTarget::default()
+            }),
+            ..v1::StartAttemptRequest::default()
+        })
+        .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Arc::new(OneImage::default());
+        let log = Arc::new(AttemptLog::new(1));
+        let nowhere = tonic::transport::Endpoint::from_static("http://127.0.0.1:1");
+        Self {
+            parties: Parties {
+                engine: engine.clone(),
+                git: Arc::new(GitCli),
+                devcontainer: Arc::new(DevcontainerCli::new("false".into(), String::new())),
+                registry: Arc::new(OciRegistry::new("linux/amd64".into())),
+                index: Arc::new(ControlPlaneClient::new(nowhere)),
+            },
+            engine,
+            node: NodeFacts {
+                platform: "linux/amd64".into(),
+                store: v1::ImageStore::Containerd,
+                data_root: dir.path().into(),
+                cli_version: String::new(),
+                default_image: String::new(),
+                min_free_disk_bytes: 0,
+                push_timeout: std::time::Duration::ZERO,
+                images: ImagesInUse::default(),
+            },
+            recorder: Recorder::new(
+                log.clone(),
+                AgentMetrics::new(&hearth_runtime::Metrics::default()),
+            ),
+            log,
+            scratch: Scratch::create(dir.path(), &attempt, None).unwrap(),
+            job,
+            _dir: dir,
+        }
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            job: &self.job,
+            node: &self.node,
+            parties: &self.parties,
+            recorder: &self.recorder,
+            scratch: &self.scratch,
+        }
+    }
+
+    fn removed(&self) -> bool {
+        self.engine.removed.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn a_bet_that_is_won_is_one_pull_that_ran_beside_the_clone() {
+    let world = World::new();
+    let cx = world.context();
+    let mut bet = Bet::place(&cx);
+    bet.beside(world.engine.began.notified()).await;
+    assert!(bet.is_on(IMAGE) && !bet.is_on("another"));
+    world.engine.let_go.notify_one();
+    assert_eq!(bet.won().await, Some(Ok(FETCHED.done)));
+    bet.call_off(&cx).await;
+    assert!(!world.removed(), "what is used stays");
+    assert_eq!(
+        world.log.after(0, None).events.len(),
+        1,
+        "its progress is told"
+    );
+}
+
+#[tokio::test]
+async fn a_bet_that_is_lost_leaves_no_image_and_no_event() {
+    for complete in [false, true] {
+        let world = World::new();
+        let cx = world.context();
+        let mut bet = Bet::place(&cx);
+        bet.beside(world.engine.began.notified()).await;
+        if complete {
+            world.engine.let_go.notify_one();
+            bet.beside(tokio::task::yield_now()).await;
+            assert!(bet.arrival.is_some(), "it is there already");
+        }
+        bet.call_off(&cx).await;
+        assert!(!bet.is_on(IMAGE));
+        assert!(world.removed(), "complete: {complete}");
+        assert_eq!(world.log.after(0, None).events.len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_bet_spares_an_image_that_was_there_or_that_another_attempt_needs() {
+    let world = World::new();
+    world.engine.present.store(true, Ordering::Relaxed);
+    let cx = world.context();
+    let mut bet = Bet::place(&cx);
+    bet.beside(tokio::task::yield_now()).await;
+    bet.call_off(&cx).await;
+    assert!(!world.removed());
+
+    let world = World::new();
+    let cx = world.context();
+    let other = world.node.images.enter(IMAGE);
+    let mut bet = Bet::place(&cx);
+    bet.beside(world.engine.began.notified()).await;
+    bet.call_off(&cx).await;
+    assert!(!world.removed());
+    drop(other);
+}
+
+#[test]
+fn an_image_that_two_attempts_need_belongs_to_neither_alone() {
+    let images = ImagesInUse::default();
+    let one = images.enter("r@d");
+    assert!(one.is_the_only_one());
+    let two = images.enter("r@d");
+    assert!(!one.is_the_only_one() && !two.is_the_only_one());
+    drop(one);
+    assert!(two.is_the_only_one());
+    drop(two);
+    assert!(images.lock().is_empty());
+}
