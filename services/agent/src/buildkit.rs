@@ -65,6 +65,7 @@ pub struct Progress {
     steps: HashMap<String, Step>,
     begun: u32,
     counts: Counts,
+    failed: Option<String>,
 }
 
 #[derive(Debug)]
@@ -128,6 +129,11 @@ impl Progress {
         self.counts
     }
 
+    /// The first step that failed, and why.
+    pub fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
     /// Ends what is still open when the build itself is over.
     pub fn close(&mut self) -> Vec<Told> {
         let mut told = Vec::new();
@@ -189,6 +195,10 @@ impl Progress {
         } else {
             Status::Done
         };
+        if status == Status::Failed && self.failed.is_none() {
+            let name = self.steps.get(&vertex.digest).map(|step| &step.name);
+            self.failed = name.map(|name| format!("{name}: {}", vertex.error));
+        }
         self.end(
             &vertex.digest,
             status,
@@ -357,6 +367,7 @@ mod tests {
             panic!("{told:?}")
         };
         assert_eq!((failed.status, failed.seconds), (Status::Failed, 1.5));
+        assert_eq!(progress.failed(), Some("[1/2] RUN a: exit code: 1"));
         assert!(told.contains(&Told::Output("#1 no newline".into())));
         assert!(
             matches!(progress.close().as_slice(), [Told::Step(step)] if step.status == Status::Canceled)

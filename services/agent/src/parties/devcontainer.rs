@@ -205,7 +205,8 @@ impl Output<'_> {
                 self.end_line();
             }
             Ok(_) => {}
-            // A crash of the CLI itself is printed as it is.
+            // A crash of the CLI itself is printed as it is; where in its code it was helps nobody here.
+            Err(_) if line.trim_start().starts_with("at ") => {}
             Err(_) => {
                 self.piece(line);
                 self.end_line();
@@ -270,6 +271,7 @@ mod tests {
                 printf '%s\n' '{"type":"start","level":2,"text":"Run: docker"}' >&2
                 printf '%s\n' '{"type":"text","level":1,"text":"about itself"}' >&2
                 printf '%s\n' '{"type":"text","level":3,"text":"\u001b[1mhello\u001b[22m\r\n"}' >&2
+                echo 'Error: crash' >&2
                 echo '    at crash (file.js)' >&2
                 echo '{"outcome":"success","containerId":"c1"}'"##,
         )
@@ -281,7 +283,7 @@ mod tests {
                 "#1 [1/2] RUN x",
                 "#1 DONE 1s",
                 "\u{1b}[1mhello\u{1b}[22m",
-                "    at crash (file.js)"
+                "Error: crash"
             ]
         );
     }

@@ -243,10 +243,7 @@ async fn push(
     Ok(PushReport {
         digest: pushed.digest.to_string(),
         bytes: pushed.bytes,
-        ..report(
-            PushOutcome::Pushed,
-            format!("{} is in the registry", upload.image),
-        )
+        ..report(PushOutcome::Pushed, upload.image.clone())
     })
 }
 

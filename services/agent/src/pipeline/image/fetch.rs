@@ -1,0 +1,185 @@
+use std::time::Instant;
+
+use hearth_api::v1::{
+    CacheEntry, CacheReport, CacheResult, CacheSkipReason, Failure, FailureReason,
+    TransferDirection,
+};
+use hearth_layers::TransferError;
+
+use super::{Image, STEP, skipped};
+use crate::{
+    config::{DevcontainerConfig, ImageSource},
+    parties::OnTransfer,
+    pipeline::{Bet, Context, PushPlan, failure},
+};
+
+/// The image for repositories without a devcontainer of their own.
+pub async fn fetch_default(cx: &Context<'_>) -> Result<String, Failure> {
+    let image = cx.node.default_image.clone();
+    cx.recorder
+        .step(
+            STEP,
+            format!("fetches the default image {image}"),
+            ensure(cx, &image),
+        )
+        .await
+        .map(|_| image)
+}
+
+/// A configuration that names an image and adds nothing to it has nothing of its own to cache.
+pub(super) fn as_it_is(config: &DevcontainerConfig) -> Option<&str> {
+    let features = config
+        .properties
+        .get("features")
+        .and_then(|value| value.as_object());
+    let adds_nothing = features.is_none_or(|features| features.is_empty());
+    (config.image_source() == Some(ImageSource::Image) && adds_nothing)
+        .then(|| config.text("image"))
+        .flatten()
+        // The CLI substitutes variables; it then fetches the image by itself.
+        .filter(|image| !image.contains("${"))
+}
+
+pub(super) async fn fetch_as_it_is(cx: &Context<'_>, image: &str) -> Result<Image, Failure> {
+    let began = Instant::now();
+    let bytes_fetched = cx
+        .recorder
+        .step(STEP, format!("fetches {image}"), ensure(cx, image))
+        .await?;
+    let why = format!("the configuration uses {image} as it is");
+    Ok(Image {
+        in_use: cx.node.images.enter(image),
+        name: image.to_owned(),
+        report: CacheReport {
+            reasons: vec![why.clone()],
+            bytes_fetched,
+            seconds: began.elapsed().as_secs_f64(),
+            ..skipped(CacheSkipReason::NotEligible)
+        },
+        push: PushPlan::not_eligible(&why),
+    })
+}
+
+/// Makes sure that the engine has an image; returns the bytes that had to be fetched for it.
+async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
+    let progress = cx.recorder.transfer(TransferDirection::Fetch);
+    pull(cx, image, &progress).await.map_err(|error| {
+        failure(
+            FailureReason::BuildFailed,
+            STEP,
+            format!("{image} cannot be fetched: {error}"),
+        )
+    })
+}
+
+/// Fetches an image, unless the engine has it, and returns the compressed bytes of the layers that were not there. The
+/// registry is asked for their sizes meanwhile: the engine does not tell of a layer that arrives quickly.
+pub async fn pull(
+    cx: &Context<'_>,
+    image: &str,
+    progress: OnTransfer<'_>,
+) -> Result<u64, TransferError> {
+    if matches!(cx.parties.engine.image(image).await, Ok(Some(_))) {
+        return Ok(0);
+    }
+    let login = login_for(cx, image);
+    let (pulled, info) = tokio::join!(
+        cx.parties.engine.pull(image, login, progress),
+        cx.parties.registry.inspect(image, login)
+    );
+    let pulled = pulled?;
+    Ok(info.map_or(pulled.transfer.done, |info| {
+        info.bytes_without(&pulled.present)
+    }))
+}
+
+/// The login of the cache's registry is for nobody else.
+fn login_for<'a>(cx: &'a Context<'_>, image: &str) -> Option<&'a hearth_layers::RegistryLogin> {
+    cx.job
+        .registry_login
+        .as_ref()
+        .filter(|login| image.split('/').next() == Some(login.registry.as_str()))
+}
+
+/// Fetches the image of an entry by its digest; the reason when that does not work.
+pub(super) async fn fetch(
+    cx: &Context<'_>,
+    entry: &CacheEntry,
+    bet: &mut Bet<'_>,
+) -> Result<Image, String> {
+    let name = format!("{}@{}", entry.repository, entry.digest);
+    let in_use = cx.node.images.enter(&name);
+    let began = Instant::now();
+    let mut reasons = vec!["an image built from the same inputs is in the registry".to_owned()];
+    let fetched = cx
+        .recorder
+        .step(STEP, format!("fetches {name}"), async {
+            if bet.is_on(&name)
+                && let Some(fetched) = bet.won().await
+            {
+                reasons.push("its fetch began while the clone was made".to_owned());
+                return fetched;
+            }
+            // Another image than the one that the bet is on, or one that the engine may have.
+            bet.call_off(cx).await;
+            let progress = cx.recorder.transfer(TransferDirection::Fetch);
+            pull(cx, &name, &progress).await
+        })
+        .await;
+    let bytes_fetched = match fetched {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            if matches!(error, TransferError::NotFound(_)) {
+                let dropped = cx.parties.index.drop_entry(&cx.job.attempt, entry).await;
+                if let Err(error) = dropped {
+                    cx.recorder.warn(format!(
+                        "the entry of a missing image could not be dropped: {error}"
+                    ));
+                }
+            }
+            return Err(format!(
+                "the image for this key could not be fetched: {error}"
+            ));
+        }
+    };
+    Ok(Image {
+        name,
+        report: CacheReport {
+            result: CacheResult::Exact.into(),
+            reasons,
+            bytes_fetched,
+            seconds: began.elapsed().as_secs_f64(),
+            key: entry.key.clone(),
+            image_digest: entry.digest.clone(),
+            ..CacheReport::default()
+        },
+        push: PushPlan::unchanged(&entry.digest),
+        in_use,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> DevcontainerConfig {
+        DevcontainerConfig {
+            path: ".devcontainer.json".into(),
+            properties: serde_json::from_str(text).unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_image_that_nothing_is_added_to_is_used_as_it_is() {
+        assert_eq!(
+            as_it_is(&config(r#"{"image": "a:1", "features": {}}"#)),
+            Some("a:1")
+        );
+        assert_eq!(
+            as_it_is(&config(r#"{"image": "a:1", "features": {"./f": {}}}"#)),
+            None
+        );
+        assert_eq!(as_it_is(&config(r#"{"build": {"dockerfile": "D"}}"#)), None);
+        assert_eq!(as_it_is(&config(r#"{"image": "${localEnv:IMAGE}"}"#)), None);
+    }
+}
