@@ -210,3 +210,61 @@ async fn two_repositories_at_once_on_one_node_do_not_meet() {
     lab.client.delete(&second.workspace.id).await;
     lab.assert_nothing_left(1).await;
 }
+
+#[tokio::test]
+async fn an_image_that_two_nodes_need_at_once_is_built_once() {
+    let lab = Lab::new(2).await;
+    let dockerfile = "FROM BASE\nRUN sleep 4\nRUN head -c 100000 /dev/urandom > /opt/once\n";
+    let repo = app::with_dockerfile(&lab, "app", dockerfile, "");
+    let (one, two) = tokio::join!(
+        lab.client.prepare("node-1", &repo.url),
+        lab.client.prepare("node-2", &repo.url)
+    );
+    let waited = |story: &crate::support::client::Story| {
+        story.kinds().any(|kind| matches!(kind, Kind::Waiting(_)))
+    };
+    let (builder, waiter) = if waited(&one) {
+        (&two, &one)
+    } else {
+        (&one, &two)
+    };
+    assert!(waited(waiter) && !waited(builder));
+    assert_eq!(builder.result(), CacheResult::Miss, "{:?}", builder.cache());
+    assert_eq!(waiter.result(), CacheResult::Exact, "{:?}", waiter.cache());
+    let sum = |node: usize, story: &crate::support::client::Story| {
+        lab.vms[node].docker(&[
+            "exec",
+            &story.workspace.container_id,
+            "sha256sum",
+            "/opt/once",
+        ])
+    };
+    assert_eq!(sum(0, &one), sum(1, &two));
+}
+
+#[tokio::test]
+async fn early_stages_are_reused_after_an_edit_of_the_last_one() {
+    let lab = Lab::new(2).await;
+    let dockerfile = |last: &str| {
+        format!(
+            "FROM BASE AS tools\nRUN head -c 100000 /dev/urandom > /tool\n\
+             FROM BASE\nCOPY --from=tools /tool /opt/tool\nRUN echo {last} > /opt/last\n"
+        )
+    };
+    let repo = app::with_dockerfile(&lab, "app", &dockerfile("one"), "");
+    let cold = lab.client.prepare("node-1", &repo.url).await;
+    let edited = dockerfile("two").replace("BASE", &lab.base);
+    repo.commit(&[(".devcontainer/Dockerfile", &edited)]);
+    let partial = lab.client.prepare("node-2", &repo.url).await;
+    assert_eq!(
+        partial.result(),
+        CacheResult::Partial,
+        "{:?}",
+        partial.cache()
+    );
+    let sum = |node: usize, id: &str| lab.vms[node].docker(&["exec", id, "sha256sum", "/opt/tool"]);
+    assert_eq!(
+        sum(0, &cold.workspace.container_id),
+        sum(1, &partial.workspace.container_id)
+    );
+}

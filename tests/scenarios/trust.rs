@@ -67,3 +67,32 @@ async fn tags_that_a_stranger_overwrote_are_not_believed() {
         "first"
     );
 }
+
+#[tokio::test]
+async fn a_base_image_that_moved_is_a_miss_that_names_both_digests() {
+    let lab = Lab::new(2).await;
+    let repo = app::with_dockerfile(&lab, "app", "FROM BASE\nRUN echo x > /x\n", "");
+    let cold = lab.client.prepare("node-1", &repo.url).await;
+    assert_eq!(
+        cold.push(),
+        PushOutcome::Pushed,
+        "{:?}",
+        cold.workspace.push
+    );
+    // Somebody publishes another image under the tag that the Dockerfile names.
+    let vm = &lab.vms[0];
+    vm.docker(&["commit", &cold.workspace.container_id, &lab.base]);
+    vm.docker(&["push", "--quiet", &lab.base]);
+
+    let again = lab.client.prepare("node-2", &repo.url).await;
+    assert_ne!(again.result(), CacheResult::Exact, "{:?}", again.cache());
+    let explain = std::process::Command::new(crate::support::process::binary("hearth"))
+        .args(["cache", "explain", &again.workspace.id])
+        .env("HEARTH_CONTROL_PLANE", lab.control_plane.url())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&explain.stdout);
+    let paragraph = text.lines().next().unwrap();
+    assert!(paragraph.contains(&lab.base), "{text}");
+    assert_eq!(paragraph.matches("sha256:").count(), 2, "{text}");
+}
