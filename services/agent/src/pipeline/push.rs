@@ -1,137 +1,20 @@
-use std::{path::PathBuf, time::Instant};
+mod build_cache;
+mod plan;
+
+use std::time::Instant;
 
 use hearth_api::v1::{
-    CacheEntry, CacheReport, CacheSkipReason, ImageStore, PipelineStep, PushOutcome, PushReport,
-    TransferDirection, event::Kind,
+    CacheEntry, ImageStore, PipelineStep, PushOutcome, PushReport, TransferDirection, event::Kind,
 };
-use hearth_domain::{Digest, KeyManifest};
+use hearth_domain::Digest;
 use hearth_layers::{RegistryError, TransferError};
 
-use super::{Context, folders::build_folder, job::CacheUse};
-use crate::{
-    config::DevcontainerConfig,
-    parties::{BuildRequest, CliPlace},
-};
+use super::{CacheUse, Context};
+use build_cache::export_build_cache;
+
+pub use plan::{PushPlan, Upload, report};
 
 const STEP: PipelineStep = PipelineStep::Push;
-
-/// What is left to do for the cache once the workspace is ready.
-#[derive(Debug)]
-pub enum PushPlan {
-    /// Push what was built.
-    Upload(Box<Upload>, CacheUse),
-    /// Nothing; the report says why.
-    Nothing(PushReport),
-}
-
-/// An image to push.
-#[derive(Debug)]
-pub struct Upload {
-    /// `repository:tag` that the engine knows it by.
-    pub image: String,
-    /// The engine's id of it.
-    pub image_id: String,
-    /// Its inputs.
-    pub manifest: KeyManifest,
-    /// How long it took to build.
-    pub build_seconds: f64,
-    /// Where its repository is cloned to.
-    pub clone: PathBuf,
-    /// The commit that it was built from.
-    pub commit: String,
-    /// The configuration that it was built from.
-    pub config: DevcontainerConfig,
-}
-
-impl PushPlan {
-    /// The plan after a build.
-    pub fn after_build(
-        cx: &Context<'_>,
-        manifest: Option<KeyManifest>,
-        report: &CacheReport,
-        upload: impl FnOnce(KeyManifest) -> Upload,
-    ) -> Self {
-        match (&cx.job.cache, manifest) {
-            (Err(reason), _) => Self::skipped(*reason),
-            (Ok(cache), _) if !cache.writable => Self::nothing(
-                PushOutcome::SkippedReadOnly,
-                "this attempt may only read the cache",
-            ),
-            // What runs is this node's own build of the same inputs; the entry stays what it is.
-            (Ok(_), _) if report.skip_reason() == CacheSkipReason::Slower => Self::nothing(
-                PushOutcome::Unchanged,
-                "the registry has an image for this key already",
-            ),
-            (Ok(cache), Some(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
-            (Ok(_), None) => {
-                let why = report
-                    .reasons
-                    .iter()
-                    .find(|reason| reason.contains("no cache key"));
-                Self::nothing(
-                    PushOutcome::Failed,
-                    why.map_or("there is no cache key", String::as_str),
-                )
-            }
-        }
-    }
-
-    /// Nothing was made that could be cached.
-    pub fn not_eligible(why: &str) -> Self {
-        Self::nothing(PushOutcome::SkippedNotEligible, why)
-    }
-
-    /// The registry has it already.
-    pub fn unchanged(digest: &str) -> Self {
-        Self::Nothing(PushReport {
-            outcome: PushOutcome::Unchanged.into(),
-            digest: digest.to_owned(),
-            message: "the registry has this image already".to_owned(),
-            ..PushReport::default()
-        })
-    }
-
-    /// The cache was left alone.
-    pub fn skipped(reason: CacheSkipReason) -> Self {
-        match reason {
-            CacheSkipReason::Off | CacheSkipReason::Unspecified => {
-                Self::nothing(PushOutcome::SkippedOff, "the cache is off")
-            }
-            CacheSkipReason::Lightweight => {
-                Self::nothing(PushOutcome::SkippedLightweight, "lightweight mode")
-            }
-            CacheSkipReason::Fallback => Self::nothing(
-                PushOutcome::SkippedFallback,
-                "the default image runs in place of the repository's own",
-            ),
-            CacheSkipReason::NoDevcontainer => {
-                Self::not_eligible("the repository has no devcontainer of its own")
-            }
-            CacheSkipReason::Compose => {
-                Self::not_eligible("Docker Compose projects are not cached")
-            }
-            CacheSkipReason::Slower => {
-                Self::not_eligible("fetching the image takes longer than building it")
-            }
-            CacheSkipReason::NotEligible => {
-                Self::not_eligible("the configured registry does not cache for this repository")
-            }
-        }
-    }
-
-    fn nothing(outcome: PushOutcome, message: &str) -> Self {
-        Self::Nothing(report(outcome, message))
-    }
-}
-
-/// A report without numbers.
-pub fn report(outcome: PushOutcome, message: impl Into<String>) -> PushReport {
-    PushReport {
-        outcome: outcome.into(),
-        message: message.into(),
-        ..PushReport::default()
-    }
-}
 
 /// Carries the plan out and tells what became of it. Nothing here can touch the workspace.
 pub async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
@@ -300,56 +183,6 @@ fn layers_of(config: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// Exports BuildKit's cache of every stage by building once more, from a fresh checkout: the workspace's own files
-/// belong to its user by now. Every step is in the engine's cache, so nothing runs.
-async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
-    let reference = cache.reference.build_cache(&cx.node.platform);
-    let work = async {
-        let checkout = cx
-            .scratch
-            .path()
-            .join("export")
-            .join(cx.job.repository.name());
-        cx.parties
-            .git
-            .export(&upload.clone, &upload.commit, &checkout, cx.scratch.path())
-            .await
-            .map_err(|child| child.message)?;
-        let folder = build_folder(
-            &cx.scratch.path().join("export-build"),
-            &checkout,
-            &upload.config,
-        )?;
-        let request = BuildRequest {
-            place: CliPlace {
-                folder: &folder.folder,
-                config: &folder.config,
-                scratch: cx.scratch.path(),
-                workspace_id: &cx.job.attempt.workspace_id,
-            },
-            image_name: &upload.image,
-            cache_from: None,
-            cache_to: Some(&format!(
-                "type=registry,ref={reference},mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
-            )),
-            output: Some("type=cacheonly"),
-        };
-        cx.parties
-            .devcontainer
-            .build(&request, &mut |_| {})
-            .await
-            .map_err(|child| child.message)
-    };
-    let exported = tokio::time::timeout(cx.node.push_timeout, work)
-        .await
-        .unwrap_or_else(|_| Err("it did not end in time".to_owned()));
-    if let Err(why) = exported {
-        cx.recorder.warn(format!(
-            "the build cache was not exported to {reference}: {why}"
-        ));
-    }
-}
-
 fn refused(error: TransferError) -> PushReport {
     let text = error.to_string();
     match error {
@@ -379,35 +212,6 @@ fn not_found_again(error: RegistryError) -> PushReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_reason_to_leave_the_cache_alone_is_an_outcome_of_the_push() {
-        let outcome = |reason| match PushPlan::skipped(reason) {
-            PushPlan::Nothing(report) => report.outcome(),
-            PushPlan::Upload(..) => panic!("nothing is to be uploaded"),
-        };
-        assert_eq!(outcome(CacheSkipReason::Off), PushOutcome::SkippedOff);
-        assert_eq!(
-            outcome(CacheSkipReason::Lightweight),
-            PushOutcome::SkippedLightweight
-        );
-        assert_eq!(
-            outcome(CacheSkipReason::Fallback),
-            PushOutcome::SkippedFallback
-        );
-        assert_eq!(
-            outcome(CacheSkipReason::NoDevcontainer),
-            PushOutcome::SkippedNotEligible
-        );
-        assert_eq!(
-            outcome(CacheSkipReason::Compose),
-            PushOutcome::SkippedNotEligible
-        );
-        assert_eq!(
-            outcome(CacheSkipReason::NotEligible),
-            PushOutcome::SkippedNotEligible
-        );
-    }
 
     #[test]
     fn the_layers_of_a_configuration_are_read_and_nonsense_has_none() {

@@ -1,0 +1,55 @@
+use super::Upload;
+use crate::{
+    parties::{BuildRequest, CliPlace},
+    pipeline::{CacheUse, Context, folders::build_folder},
+};
+
+/// Exports BuildKit's cache of every stage by building once more, from a fresh checkout: the workspace's own files
+/// belong to its user by now. Every step is in the engine's cache, so nothing runs.
+pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
+    let reference = cache.reference.build_cache(&cx.node.platform);
+    let work = async {
+        let checkout = cx
+            .scratch
+            .path()
+            .join("export")
+            .join(cx.job.repository.name());
+        cx.parties
+            .git
+            .export(&upload.clone, &upload.commit, &checkout, cx.scratch.path())
+            .await
+            .map_err(|child| child.message)?;
+        let folder = build_folder(
+            &cx.scratch.path().join("export-build"),
+            &checkout,
+            &upload.config,
+        )?;
+        let request = BuildRequest {
+            place: CliPlace {
+                folder: &folder.folder,
+                config: &folder.config,
+                scratch: cx.scratch.path(),
+                workspace_id: &cx.job.attempt.workspace_id,
+            },
+            image_name: &upload.image,
+            cache_from: None,
+            cache_to: Some(&format!(
+                "type=registry,ref={reference},mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
+            )),
+            output: Some("type=cacheonly"),
+        };
+        cx.parties
+            .devcontainer
+            .build(&request, &mut |_| {})
+            .await
+            .map_err(|child| child.message)
+    };
+    let exported = tokio::time::timeout(cx.node.push_timeout, work)
+        .await
+        .unwrap_or_else(|_| Err("it did not end in time".to_owned()));
+    if let Err(why) = exported {
+        cx.recorder.warn(format!(
+            "the build cache was not exported to {reference}: {why}"
+        ));
+    }
+}

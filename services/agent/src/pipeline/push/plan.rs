@@ -1,0 +1,161 @@
+use std::path::PathBuf;
+
+use hearth_api::v1::{CacheReport, CacheSkipReason, PushOutcome, PushReport};
+use hearth_domain::KeyManifest;
+
+use crate::{
+    config::DevcontainerConfig,
+    pipeline::{CacheUse, Context},
+};
+
+/// What is left to do for the cache once the workspace is ready.
+#[derive(Debug)]
+pub enum PushPlan {
+    /// Push what was built.
+    Upload(Box<Upload>, CacheUse),
+    /// Nothing; the report says why.
+    Nothing(PushReport),
+}
+
+/// An image to push.
+#[derive(Debug)]
+pub struct Upload {
+    /// `repository:tag` that the engine knows it by.
+    pub image: String,
+    /// The engine's id of it.
+    pub image_id: String,
+    /// Its inputs.
+    pub manifest: KeyManifest,
+    /// How long it took to build.
+    pub build_seconds: f64,
+    /// Where its repository is cloned to.
+    pub clone: PathBuf,
+    /// The commit that it was built from.
+    pub commit: String,
+    /// The configuration that it was built from.
+    pub config: DevcontainerConfig,
+}
+
+impl PushPlan {
+    /// The plan after a build.
+    pub fn after_build(
+        cx: &Context<'_>,
+        manifest: Option<KeyManifest>,
+        report: &CacheReport,
+        upload: impl FnOnce(KeyManifest) -> Upload,
+    ) -> Self {
+        match (&cx.job.cache, manifest) {
+            (Err(reason), _) => Self::skipped(*reason),
+            (Ok(cache), _) if !cache.writable => Self::nothing(
+                PushOutcome::SkippedReadOnly,
+                "this attempt may only read the cache",
+            ),
+            // What runs is this node's own build of the same inputs; the entry stays what it is.
+            (Ok(_), _) if report.skip_reason() == CacheSkipReason::Slower => Self::nothing(
+                PushOutcome::Unchanged,
+                "the registry has an image for this key already",
+            ),
+            (Ok(cache), Some(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
+            (Ok(_), None) => {
+                let why = report
+                    .reasons
+                    .iter()
+                    .find(|reason| reason.contains("no cache key"));
+                Self::nothing(
+                    PushOutcome::Failed,
+                    why.map_or("there is no cache key", String::as_str),
+                )
+            }
+        }
+    }
+
+    /// Nothing was made that could be cached.
+    pub fn not_eligible(why: &str) -> Self {
+        Self::nothing(PushOutcome::SkippedNotEligible, why)
+    }
+
+    /// The registry has it already.
+    pub fn unchanged(digest: &str) -> Self {
+        Self::Nothing(PushReport {
+            outcome: PushOutcome::Unchanged.into(),
+            digest: digest.to_owned(),
+            message: "the registry has this image already".to_owned(),
+            ..PushReport::default()
+        })
+    }
+
+    /// The cache was left alone.
+    pub fn skipped(reason: CacheSkipReason) -> Self {
+        match reason {
+            CacheSkipReason::Off | CacheSkipReason::Unspecified => {
+                Self::nothing(PushOutcome::SkippedOff, "the cache is off")
+            }
+            CacheSkipReason::Lightweight => {
+                Self::nothing(PushOutcome::SkippedLightweight, "lightweight mode")
+            }
+            CacheSkipReason::Fallback => Self::nothing(
+                PushOutcome::SkippedFallback,
+                "the default image runs in place of the repository's own",
+            ),
+            CacheSkipReason::NoDevcontainer => {
+                Self::not_eligible("the repository has no devcontainer of its own")
+            }
+            CacheSkipReason::Compose => {
+                Self::not_eligible("Docker Compose projects are not cached")
+            }
+            CacheSkipReason::Slower => {
+                Self::not_eligible("fetching the image takes longer than building it")
+            }
+            CacheSkipReason::NotEligible => {
+                Self::not_eligible("the configured registry does not cache for this repository")
+            }
+        }
+    }
+
+    fn nothing(outcome: PushOutcome, message: &str) -> Self {
+        Self::Nothing(report(outcome, message))
+    }
+}
+
+/// A report without numbers.
+pub fn report(outcome: PushOutcome, message: impl Into<String>) -> PushReport {
+    PushReport {
+        outcome: outcome.into(),
+        message: message.into(),
+        ..PushReport::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_to_leave_the_cache_alone_is_an_outcome_of_the_push() {
+        let outcome = |reason| match PushPlan::skipped(reason) {
+            PushPlan::Nothing(report) => report.outcome(),
+            PushPlan::Upload(..) => panic!("nothing is to be uploaded"),
+        };
+        assert_eq!(outcome(CacheSkipReason::Off), PushOutcome::SkippedOff);
+        assert_eq!(
+            outcome(CacheSkipReason::Lightweight),
+            PushOutcome::SkippedLightweight
+        );
+        assert_eq!(
+            outcome(CacheSkipReason::Fallback),
+            PushOutcome::SkippedFallback
+        );
+        assert_eq!(
+            outcome(CacheSkipReason::NoDevcontainer),
+            PushOutcome::SkippedNotEligible
+        );
+        assert_eq!(
+            outcome(CacheSkipReason::Compose),
+            PushOutcome::SkippedNotEligible
+        );
+        assert_eq!(
+            outcome(CacheSkipReason::NotEligible),
+            PushOutcome::SkippedNotEligible
+        );
+    }
+}
