@@ -1,7 +1,8 @@
 //! READY is reported first, and nothing after it touches the workspace.
 
 use hearth_api::v1::{
-    CacheAccess, CacheResult, PrepareWorkspaceRequest, PushOutcome, WatchUntil, WorkspaceState,
+    CacheAccess, CacheResult, PipelineStep, PrepareWorkspaceRequest, PushOutcome, WatchUntil,
+    WorkspaceState, event::Kind,
 };
 
 use crate::{
@@ -74,6 +75,8 @@ async fn a_push_that_is_refused_is_an_outcome_that_says_what_to_do() {
         "{:?}",
         story.workspace.push
     );
+    let failed = |kind: &Kind| matches!(kind, Kind::StepFinished(step) if step.step() == PipelineStep::Push && !step.succeeded);
+    assert!(story.kinds().any(failed), "the step says that it failed");
     let message = story.workspace.push.unwrap().message;
     assert!(message.contains("right to push"), "{message}");
 }

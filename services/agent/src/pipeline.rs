@@ -36,8 +36,8 @@ use image::Image;
 use bet::Bet;
 pub use bet::{ImageUse, ImagesInUse};
 pub use folders::Scratch;
-pub(crate) use job::is_workspace_id;
 pub use job::{CacheUse, Job, NodeFacts};
+pub(crate) use job::{free_disk_bytes, is_workspace_id};
 pub use push::PushPlan;
 pub use run::run;
 

@@ -4,7 +4,10 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use hearth_api::v1::{HeartbeatRequest, NodeInfo, RegisterRequest};
 use tokio_util::sync::CancellationToken;
 
-use crate::parties::{ControlPlaneClient, Parties};
+use crate::{
+    parties::{ControlPlaneClient, Parties},
+    pipeline::free_disk_bytes,
+};
 
 /// Until the control plane has said how often it wants to hear.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
@@ -115,9 +118,7 @@ impl Registration {
     }
 
     fn free_disk(&self) -> u64 {
-        rustix::fs::statvfs(&self.data_root)
-            .map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))
-            .unwrap_or_default()
+        free_disk_bytes(&self.data_root).unwrap_or_default()
     }
 
     fn retries(&self) -> impl Iterator<Item = Duration> + use<> {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{config::DevcontainerConfig, parties::volume_name};
 use build::build;
-use fetch::{as_it_is, fetch, fetch_as_it_is};
+use fetch::{Unfetched, as_it_is, fetch, fetch_as_it_is};
 
 pub use fetch::{fetch_default, pull};
 
@@ -57,24 +57,20 @@ pub async fn obtain(
     }
     let mut lookup = lookup;
     let mut reasons = Vec::new();
-    if let Some(entry) = lookup.hit.take() {
+    while let Some(entry) = lookup.hit.take() {
         match fetch(cx, &entry, bet).await {
             Ok(mut image) => {
                 image.report.reasons.extend(lookup.reasons);
+                image.report.reasons.extend(reasons);
                 return Ok(image);
             }
-            Err(reason) => reasons.push(reason),
-        }
-        // The entry is gone by now. Whoever builds instead asks first, so that one does and the others wait.
-        lookup = resolve(cx, &key).await;
-        if let Some(entry) = lookup.hit.take() {
-            match fetch(cx, &entry, bet).await {
-                Ok(mut image) => {
-                    image.report.reasons.extend(reasons);
-                    return Ok(image);
-                }
-                Err(reason) => reasons.push(reason),
+            // Its entry is gone now. Whoever builds instead asks first, so that one does and the others wait.
+            Err(Unfetched::Gone(reason)) if reasons.is_empty() => {
+                reasons.push(reason);
+                lookup = resolve(cx, &key).await;
             }
+            // A registry that fails would fail again.
+            Err(Unfetched::Gone(reason) | Unfetched::Failed(reason)) => reasons.push(reason),
         }
     }
     reasons.extend(lookup.reasons);

@@ -1,4 +1,7 @@
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use hearth_api::v1;
 use hearth_domain::{CacheReference, ConfigName, Digest, Repository, validate_git_ref};
@@ -66,12 +69,24 @@ const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(1800);
 impl NodeFacts {
     /// Free bytes where the engine keeps its data.
     pub fn free_disk_bytes(&self) -> std::io::Result<u64> {
-        let stat = rustix::fs::statvfs(&self.data_root)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        free_disk_bytes(&self.data_root)
     }
 }
 
+/// Free bytes where `folder` is, for those who are not the file system's owner.
+pub(crate) fn free_disk_bytes(folder: &Path) -> std::io::Result<u64> {
+    let stat = rustix::fs::statvfs(folder)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 impl Job {
+    /// The login for the registry of `image`: that of the cache's registry is for nobody else.
+    pub fn login_for(&self, image: &str) -> Option<&RegistryLogin> {
+        self.registry_login
+            .as_ref()
+            .filter(|login| image.split('/').next() == Some(login.registry.as_str()))
+    }
+
     /// Checks a request; the control plane did so too, but an agent believes nobody.
     pub fn from_request(request: v1::StartAttemptRequest) -> Result<Self, Status> {
         let cache_skip_reason = request.cache_skip_reason();

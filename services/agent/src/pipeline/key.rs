@@ -1,10 +1,9 @@
 use async_trait::async_trait;
 use hearth_api::v1::PipelineStep;
 use hearth_domain::{Digest, ImageFacts, KeyManifest};
-use hearth_layers::RegistryLogin;
 use serde::Deserialize;
 
-use super::{Clone, Context};
+use super::{Clone, Context, Job};
 use crate::{
     config::DevcontainerConfig,
     key::{KeySource, ResolveImage, dependencies_of, read_key},
@@ -35,7 +34,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfi
     };
     let resolver = Resolver {
         registry: cx.parties.registry.as_ref(),
-        login: cx.job.registry_login.as_ref(),
+        job: cx.job,
     };
     let reading = cx
         .recorder
@@ -61,15 +60,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfi
 
 struct Resolver<'a> {
     registry: &'a dyn Registry,
-    login: Option<&'a RegistryLogin>,
-}
-
-impl Resolver<'_> {
-    /// The login of the cache's registry is for nobody else.
-    fn login(&self, image: &str) -> Option<&RegistryLogin> {
-        self.login
-            .filter(|login| image.split('/').next() == Some(login.registry.as_str()))
-    }
+    job: &'a Job,
 }
 
 /// The part of an image's configuration that builds upon it inherit (OCI image spec, and Docker's `OnBuild`).
@@ -90,7 +81,7 @@ struct Inherited {
 impl ResolveImage for Resolver<'_> {
     async fn image_digest(&self, reference: &str) -> Result<Digest, String> {
         self.registry
-            .digest(reference, self.login(reference))
+            .digest(reference, self.job.login_for(reference))
             .await
             .map_err(|error| error.to_string())
     }
@@ -98,7 +89,7 @@ impl ResolveImage for Resolver<'_> {
     async fn image_facts(&self, reference: &str) -> Result<Option<ImageFacts>, String> {
         let text = self
             .registry
-            .config(reference, self.login(reference))
+            .config(reference, self.job.login_for(reference))
             .await
             .map_err(|error| error.to_string())?;
         let config: ImageConfig = serde_json::from_str(&text).map_err(|error| error.to_string())?;
@@ -116,7 +107,7 @@ impl ResolveImage for Resolver<'_> {
     async fn feature_dependencies(&self, reference: &str) -> Result<Option<Vec<String>>, String> {
         let annotations = self
             .registry
-            .annotations(reference, self.login(reference))
+            .annotations(reference, self.job.login_for(reference))
             .await
             .map_err(|error| error.to_string())?;
         Ok(annotations

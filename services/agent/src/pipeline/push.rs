@@ -1,7 +1,7 @@
 mod build_cache;
 mod plan;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hearth_api::v1::{
     CacheEntry, ImageStore, PipelineStep, PushOutcome, PushReport, TransferDirection, event::Kind,
@@ -26,25 +26,16 @@ pub async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
         PushPlan::Upload(upload, cache) => (upload, cache),
     };
     let began = Instant::now();
+    let limit = cx.node.push_timeout;
     let outcome = cx
         .recorder
-        .step(
-            STEP,
-            format!("pushes {}", upload.image),
-            tokio::time::timeout(cx.node.push_timeout, push(cx, &upload, &cache)),
-        )
+        .step(STEP, format!("pushes {}", upload.image), async {
+            tokio::time::timeout(limit, push(cx, &upload, &cache))
+                .await
+                .unwrap_or_else(|_| Err(timed_out(limit)))
+        })
         .await;
-    let mut report = match outcome {
-        Ok(Ok(report)) => report,
-        Ok(Err(report)) => report,
-        Err(_) => report(
-            PushOutcome::TimedOut,
-            format!(
-                "the push did not end within {} s; the next attempt tries again",
-                cx.node.push_timeout.as_secs()
-            ),
-        ),
-    };
+    let (Ok(mut report) | Err(mut report)) = outcome;
     report.seconds = began.elapsed().as_secs_f64();
     let pushed = report.outcome() == PushOutcome::Pushed;
     cx.recorder.note(Kind::Push(report));
@@ -181,6 +172,16 @@ fn layers_of(config: &str) -> Vec<String> {
         .ok()
         .and_then(|config| serde_json::from_value(config.pointer("/rootfs/diff_ids")?.clone()).ok())
         .unwrap_or_default()
+}
+
+fn timed_out(limit: Duration) -> PushReport {
+    report(
+        PushOutcome::TimedOut,
+        format!(
+            "the push did not end within {} s; the next attempt tries again",
+            limit.as_secs()
+        ),
+    )
 }
 
 fn refused(error: TransferError) -> PushReport {

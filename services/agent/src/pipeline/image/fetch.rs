@@ -82,7 +82,7 @@ pub async fn pull(
     if matches!(cx.parties.engine.image(image).await, Ok(Some(_))) {
         return Ok(0);
     }
-    let login = login_for(cx, image);
+    let login = cx.job.login_for(image);
     let (pulled, info) = tokio::join!(
         cx.parties.engine.pull(image, login, progress),
         cx.parties.registry.inspect(image, login)
@@ -93,12 +93,12 @@ pub async fn pull(
     }))
 }
 
-/// The login of the cache's registry is for nobody else.
-fn login_for<'a>(cx: &'a Context<'_>, image: &str) -> Option<&'a hearth_layers::RegistryLogin> {
-    cx.job
-        .registry_login
-        .as_ref()
-        .filter(|login| image.split('/').next() == Some(login.registry.as_str()))
+/// Why an entry's image did not arrive, in a sentence.
+pub(super) enum Unfetched {
+    /// The registry does not have it any more.
+    Gone(String),
+    /// Anything else.
+    Failed(String),
 }
 
 /// Fetches the image of an entry by its digest; the reason when that does not work.
@@ -106,7 +106,7 @@ pub(super) async fn fetch(
     cx: &Context<'_>,
     entry: &CacheEntry,
     bet: &mut Bet<'_>,
-) -> Result<Image, String> {
+) -> Result<Image, Unfetched> {
     let name = format!("{}@{}", entry.repository, entry.digest);
     let in_use = cx.node.images.enter(&name);
     let began = Instant::now();
@@ -129,17 +129,17 @@ pub(super) async fn fetch(
     let bytes_fetched = match fetched {
         Ok(bytes) => bytes,
         Err(error) => {
-            if matches!(error, TransferError::NotFound(_)) {
-                let dropped = cx.parties.index.drop_entry(&cx.job.attempt, entry).await;
-                if let Err(error) = dropped {
-                    cx.recorder.warn(format!(
-                        "the entry of a missing image could not be dropped: {error}"
-                    ));
-                }
+            let reason = format!("the image for this key could not be fetched: {error}");
+            if !matches!(error, TransferError::NotFound(_)) {
+                return Err(Unfetched::Failed(reason));
             }
-            return Err(format!(
-                "the image for this key could not be fetched: {error}"
-            ));
+            let dropped = cx.parties.index.drop_entry(&cx.job.attempt, entry).await;
+            if let Err(error) = dropped {
+                cx.recorder.warn(format!(
+                    "the entry of a missing image could not be dropped: {error}"
+                ));
+            }
+            return Err(Unfetched::Gone(reason));
         }
     };
     Ok(Image {
