@@ -6,7 +6,11 @@ use prost::Message as _;
 
 /// Messages that carry secrets: their `Debug` is written by hand in `proto/lib.rs`, and a test there
 /// holds this list against the fields marked `debug_redact`.
-const REDACTED: [&str; 2] = ["hearth.v1.RegistryCredential", "hearth.v1.GitCredential"];
+const REDACTED: [&str; 3] = [
+    "hearth.v1.GitCredential",
+    "hearth.v1.RegisterResponse",
+    "hearth.v1.RegistryCredential",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto/hearth/v1");

@@ -32,11 +32,13 @@ impl fmt::Debug for v1::RegistryCredential {
             registry,
             username,
             password: _,
+            expire_time,
         } = self;
         f.debug_struct("RegistryCredential")
             .field("registry", registry)
             .field("username", username)
             .field("password", &REDACTED)
+            .field("expire_time", expire_time)
             .finish()
     }
 }
@@ -47,11 +49,28 @@ impl fmt::Debug for v1::GitCredential {
             host,
             username,
             password: _,
+            expire_time,
         } = self;
         f.debug_struct("GitCredential")
             .field("host", host)
             .field("username", username)
             .field("password", &REDACTED)
+            .field("expire_time", expire_time)
+            .finish()
+    }
+}
+
+impl fmt::Debug for v1::RegisterResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            heartbeat_seconds,
+            lease_seconds,
+            session_token: _,
+        } = self;
+        f.debug_struct("RegisterResponse")
+            .field("heartbeat_seconds", heartbeat_seconds)
+            .field("lease_seconds", lease_seconds)
+            .field("session_token", &REDACTED)
             .finish()
     }
 }
@@ -64,20 +83,26 @@ mod tests {
 
     #[test]
     fn messages_with_secrets_print_redacted() {
-        let request = v1::StartAttemptRequest {
-            registry_credential: Some(v1::RegistryCredential {
+        let logins = v1::RefreshCredentialsResponse {
+            registry: Some(v1::RegistryCredential {
                 registry: "registry.example".into(),
                 username: "robot".into(),
                 password: "planted-registry-secret".into(),
+                expire_time: None,
             }),
-            git_credential: Some(v1::GitCredential {
+            git: Some(v1::GitCredential {
                 host: "git.example".into(),
                 username: "x-access-token".into(),
                 password: "planted-git-secret".into(),
+                expire_time: None,
             }),
             ..Default::default()
         };
-        let printed = format!("{request:?} {request:#?}");
+        let session = v1::RegisterResponse {
+            session_token: "planted-session-secret".into(),
+            ..Default::default()
+        };
+        let printed = format!("{logins:?} {logins:#?} {session:?} {session:#?}");
         assert!(printed.contains("registry.example") && printed.contains("git.example"));
         assert!(!printed.contains("planted"), "{printed}");
     }
@@ -96,6 +121,9 @@ mod tests {
             }
         }
         redacted.sort();
-        assert_eq!(redacted, ["GitCredential", "RegistryCredential"]);
+        assert_eq!(
+            redacted,
+            ["GitCredential", "RegisterResponse", "RegistryCredential"]
+        );
     }
 }

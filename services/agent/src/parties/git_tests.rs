@@ -206,6 +206,7 @@ fn a_login_goes_to_its_own_host_only_and_never_into_arguments() {
         host: "git.example".into(),
         username: "x-access-token".into(),
         password: "planted".into(),
+        expire_time: None,
     };
     let (name, value) = login(&credential, "https://git.example/a/b").unwrap();
     assert_eq!(name, "http.https://git.example/.extraHeader");

@@ -53,6 +53,13 @@ impl CacheService for Cache {
         Ok(Response::new(self.explain_ref(request.into_inner()).await?))
     }
 
+    async fn probe_access(
+        &self,
+        _request: Request<hearth_api::v1::ProbeAccessRequest>,
+    ) -> Result<Response<hearth_api::v1::ProbeAccessResponse>, Status> {
+        Err(Status::unimplemented("probe"))
+    }
+
     async fn invalidate_entry(
         &self,
         request: Request<InvalidateEntryRequest>,

@@ -60,6 +60,7 @@ impl AgentRegistryService for Registry {
         Ok(Response::new(RegisterResponse {
             heartbeat_seconds: (core.lease_seconds / HEARTBEATS_PER_LEASE).max(1),
             lease_seconds: core.lease_seconds,
+            ..RegisterResponse::default()
         }))
     }
 
