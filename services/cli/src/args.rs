@@ -63,6 +63,22 @@ pub enum Command {
         #[command(subcommand)]
         command: CacheCommand,
     },
+    /// Find out what does not work: the control plane, its nodes, and access to a repository and its cache
+    #[command(after_help = exit::HELP)]
+    Doctor {
+        /// URL of a repository [default: only the control plane and its nodes]
+        #[arg(value_name = "REPO")]
+        repository: Option<String>,
+        /// Branch, tag or commit: it decides whether the cache may be written [default: the repository's default branch]
+        #[arg(
+            long = "ref",
+            value_name = "REF",
+            default_value = "",
+            hide_default_value = true,
+            requires = "repository"
+        )]
+        git_ref: String,
+    },
     /// Remove a workspace: its container, its volume, and its log
     Rm {
         /// The workspace
@@ -127,6 +143,21 @@ pub enum CacheCommand {
     },
     /// Show how often the cache helped, and how much it holds
     Stats,
+    /// Try what preparing a repository needs: a login, and its rights at git host and registry
+    #[command(after_help = exit::HELP)]
+    Probe {
+        /// URL of the repository
+        #[arg(value_name = "REPO")]
+        repository: String,
+        /// Branch, tag or commit: it decides whether the cache may be written [default: the repository's default branch]
+        #[arg(
+            long = "ref",
+            value_name = "REF",
+            default_value = "",
+            hide_default_value = true
+        )]
+        git_ref: String,
+    },
 }
 
 /// Arguments of `hearth up`.

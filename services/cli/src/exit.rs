@@ -13,6 +13,8 @@ pub enum Exit {
     WorkspaceFailed = 2,
     /// The workspace is in RECOVERY.
     Recovery = 3,
+    /// `doctor` and `cache probe` found something that does not work.
+    Unwell = 4,
     /// `EX_USAGE` of sysexits.h, as for hearth's services.
     Usage = 64,
     /// `EX_UNAVAILABLE` of sysexits.h.
@@ -36,6 +38,7 @@ Exit codes:
     1  the control plane answered with an error
     2  `up`: the workspace is FAILED
     3  `up`: the workspace is in RECOVERY: its own configuration failed, the default image runs instead
+    4  `doctor`, `cache probe`: something does not work
    64  wrong usage
    69  the control plane cannot be reached, or was lost and did not come back
   130  interrupted; a preparation that had begun goes on
@@ -52,6 +55,7 @@ mod tests {
             Exit::Error,
             Exit::WorkspaceFailed,
             Exit::Recovery,
+            Exit::Unwell,
             Exit::Usage,
             Exit::Unreachable,
             Exit::Interrupted,

@@ -31,6 +31,9 @@ impl Named for v1::Explanation {
 impl Named for v1::InvalidateEntryResponse {
     const NAME: &'static str = "hearth.v1.InvalidateEntryResponse";
 }
+impl Named for v1::ProbeAccessResponse {
+    const NAME: &'static str = "hearth.v1.ProbeAccessResponse";
+}
 impl Named for v1::GetStatsResponse {
     const NAME: &'static str = "hearth.v1.GetStatsResponse";
 }

@@ -5,7 +5,7 @@ use std::{
 
 use hearth_domain::{Digest, DigestError};
 use oci_client::{
-    Client, Reference, RegistryOperation,
+    Client, Reference,
     client::{ClientConfig, ClientProtocol},
     errors::{OciDistributionError, OciErrorCode},
     manifest::{ImageIndexEntry, OciImageManifest, OciManifest},
@@ -157,55 +157,6 @@ impl RegistryClient {
         Ok(manifest.annotations.unwrap_or_default())
     }
 
-    /// Deletes the manifest that `image` (`repository@digest`) names, and every tag of it with it (OCI distribution spec,
-    /// "Deleting Manifests"). `Unsupported` where the registry has that switched off.
-    pub async fn delete(&self, image: &str) -> Result<(), RegistryError> {
-        let reference = parse(image)?;
-        let Some(digest) = reference.digest() else {
-            return Err(RegistryError::BadReference(image.to_owned()));
-        };
-        let registry = reference.resolve_registry();
-        let scheme = if is_loopback(registry) {
-            "http"
-        } else {
-            "https"
-        };
-        let url = format!(
-            "{scheme}://{registry}/v2/{}/manifests/{digest}",
-            reference.repository()
-        );
-        let auth = self.auth(&reference);
-        let client = self.client(&reference);
-        let token = bounded(
-            image,
-            client.auth(&reference, &auth, RegistryOperation::Push),
-        )
-        .await?;
-        let failed = |error: reqwest::Error| RegistryError::Unreachable(innermost(&error));
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(ANSWER_TIMEOUT)
-            .build()
-            .map_err(failed)?;
-        let request = match (token, auth) {
-            (Some(token), _) => http.delete(url).bearer_auth(token),
-            (None, RegistryAuth::Basic(username, password)) => {
-                http.delete(url).basic_auth(username, Some(password))
-            }
-            (None, _) => http.delete(url),
-        };
-        let status = request.send().await.map_err(failed)?.status().as_u16();
-        match status {
-            200..=299 => Ok(()),
-            401 => Err(RegistryError::LoginFailed),
-            403 => Err(RegistryError::Denied(format!("deleting {image}"))),
-            404 => Err(RegistryError::NotFound(image.to_owned())),
-            400 | 405 | 501 => Err(RegistryError::Unsupported),
-            429 | 500.. => Err(RegistryError::Unreachable(format!("status {status}"))),
-            _ => Err(RegistryError::Protocol(format!("status {status}"))),
-        }
-    }
-
     /// The manifest of `image` for the client's platform, and the digest of what its name stands for.
     async fn manifest(&self, image: &str) -> Result<(OciImageManifest, String), RegistryError> {
         let reference = parse(image)?;
@@ -338,6 +289,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
+#[path = "registry_access.rs"]
+mod access;
 #[cfg(test)]
 #[path = "registry_tests.rs"]
 mod tests;

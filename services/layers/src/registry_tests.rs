@@ -98,34 +98,3 @@ fn layers_that_the_engine_has_do_not_count_as_fetched() {
     let present = BTreeSet::from(["b".repeat(12), String::new()]);
     assert_eq!(info.bytes_without(&present), 101);
 }
-
-#[tokio::test]
-async fn an_image_is_deleted_by_its_digest_where_the_registry_allows_it() {
-    let digest = Digest::of("image");
-    for (code, expected) in [
-        (202, Ok(())),
-        (405, Err("Unsupported")),
-        (404, Err("NotFound")),
-        (403, Err("Denied")),
-        (503, Err("Unreachable")),
-    ] {
-        let server = registry_answering(ResponseTemplate::new(200)).await;
-        Mock::given(method("DELETE"))
-            .and(path(format!("/v2/a/b/manifests/{digest}")))
-            .respond_with(ResponseTemplate::new(code))
-            .expect(1)
-            .mount(&server)
-            .await;
-        let image = format!("{}/a/b@{digest}", server.address());
-        let deleted = client().delete(&image).await;
-        match (deleted, expected) {
-            (Ok(()), Ok(())) => {}
-            (Err(error), Err(name)) => {
-                assert!(format!("{error:?}").starts_with(name), "{code}: {error:?}");
-            }
-            (deleted, _) => panic!("{code}: {deleted:?}"),
-        }
-    }
-    let tag = client().delete("localhost:1/a/b:tag").await;
-    assert!(matches!(tag, Err(RegistryError::BadReference(_))));
-}

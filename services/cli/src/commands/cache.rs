@@ -7,7 +7,7 @@ use hearth_api::v1::{
 use tonic::transport::Channel;
 
 use super::{
-    Context,
+    Context, doctor,
     simple::{PAGE, now},
 };
 use crate::{
@@ -45,6 +45,10 @@ pub(super) async fn cache(context: &Context<'_>, command: &CacheCommand) -> Resu
             rm(context, client, request).await
         }
         CacheCommand::Stats => stats(context, client).await,
+        CacheCommand::Probe {
+            repository,
+            git_ref,
+        } => doctor::probe(context, client, repository, git_ref).await,
     }
 }
 

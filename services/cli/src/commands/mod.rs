@@ -1,5 +1,6 @@
 mod cache;
 mod display;
+mod doctor;
 mod live;
 mod logs;
 mod simple;
@@ -32,6 +33,10 @@ pub(crate) async fn dispatch(context: &Context<'_>) -> Result<Exit, CliError> {
         Command::Ls => simple::ls(context).await,
         Command::Nodes => simple::nodes(context).await,
         Command::Cache { command } => cache::cache(context, command).await,
+        Command::Doctor {
+            repository,
+            git_ref,
+        } => doctor::doctor(context, repository.as_deref(), git_ref).await,
         Command::Rm { workspace, force } => simple::rm(context, workspace, *force).await,
     }
 }

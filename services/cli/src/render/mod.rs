@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod clean;
 pub(crate) mod describe;
+pub(crate) mod findings;
 pub(crate) mod format;
 pub(crate) mod names;
 pub(crate) mod outcome;

@@ -1,8 +1,8 @@
 //! Words for the contract's enums. A value that this client does not know yet is shown as its number.
 
 use hearth_api::v1::{
-    BuildStepStatus, CacheSkipReason, FailureReason, ImageStore, NodeState, PipelineStep,
-    PushOutcome, WorkspaceState,
+    AccessCheckKind, AccessCheckStatus, BuildStepStatus, CacheSkipReason, FailureReason,
+    ImageStore, NodeState, PipelineStep, PushOutcome, WorkspaceState,
 };
 use tonic::Code;
 
@@ -74,6 +74,24 @@ pub(crate) fn image_store(value: i32) -> String {
     lower(
         ImageStore::try_from(value).map(|store| store.as_str_name()),
         "IMAGE_STORE_",
+        value,
+    )
+}
+
+/// `git read`
+pub(crate) fn access_check(value: i32) -> String {
+    lower(
+        AccessCheckKind::try_from(value).map(|kind| kind.as_str_name()),
+        "ACCESS_CHECK_KIND_",
+        value,
+    )
+}
+
+/// `FAILED`
+pub(crate) fn access_status(value: i32) -> String {
+    upper(
+        AccessCheckStatus::try_from(value).map(|status| status.as_str_name()),
+        "ACCESS_CHECK_STATUS_",
         value,
     )
 }

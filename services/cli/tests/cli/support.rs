@@ -15,7 +15,8 @@ use hearth_api::v1::{
     GetStatsResponse, GetWorkspaceRequest, GetWorkspaceResponse, InvalidateEntryRequest,
     InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ListNodesRequest,
     ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
-    PrepareWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse, Workspace,
+    PrepareWorkspaceResponse, ProbeAccessRequest, ProbeAccessResponse, WatchWorkspaceRequest,
+    WatchWorkspaceResponse, Workspace,
     cache_service_server::{CacheService, CacheServiceServer},
     node_service_server::{NodeService, NodeServiceServer},
     prepare_workspace_response as prepared, watch_workspace_response as watched,
@@ -49,6 +50,7 @@ pub enum Call {
     ExplainRef(ExplainRefRequest),
     Invalidate(InvalidateEntryRequest),
     Stats,
+    Probe(ProbeAccessRequest),
 }
 
 /// What to answer to the next call. A call of another kind than the script has is a fault.
@@ -67,6 +69,7 @@ pub enum Answer {
     Explained(Box<Explanation>),
     Invalidated(InvalidateEntryResponse),
     Stats(Box<GetStatsResponse>),
+    Probed(ProbeAccessResponse),
     /// To any call.
     Refuse(Status),
 }
@@ -377,6 +380,18 @@ impl CacheService for Served {
         let call = Call::Invalidate(request.into_inner());
         self.answer(call, |answer| match answer {
             Answer::Invalidated(response) => Some(response),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn probe_access(
+        &self,
+        request: Request<ProbeAccessRequest>,
+    ) -> Result<Response<ProbeAccessResponse>, Status> {
+        let call = Call::Probe(request.into_inner());
+        self.answer(call, |answer| match answer {
+            Answer::Probed(response) => Some(response),
             _ => None,
         })
         .map(Response::new)

@@ -1,0 +1,49 @@
+//! What works and what does not, as text.
+
+use hearth_api::v1::{AccessCheck, AccessCheckStatus};
+
+use super::{clean::line, names, table::table};
+
+/// One thing that was looked at.
+pub(crate) struct Finding {
+    pub(crate) what: String,
+    /// An `AccessCheckStatus`, or the number of one that this client does not know yet.
+    pub(crate) status: i32,
+    pub(crate) message: String,
+}
+
+impl Finding {
+    pub(crate) fn ok(what: &str, message: String) -> Self {
+        Self {
+            what: what.to_owned(),
+            status: AccessCheckStatus::Ok.into(),
+            message,
+        }
+    }
+}
+
+impl From<&AccessCheck> for Finding {
+    fn from(check: &AccessCheck) -> Self {
+        Self {
+            what: names::access_check(check.kind),
+            status: check.status,
+            message: check.message.clone(),
+        }
+    }
+}
+
+/// `hearth doctor`, `hearth cache probe`
+pub(crate) fn findings(findings: &[Finding], summary: Option<&str>) -> String {
+    let rows = findings.iter().map(|finding| {
+        [
+            finding.what.clone(),
+            names::access_status(finding.status),
+            finding.message.clone(),
+        ]
+    });
+    let mut text = table(["CHECK", "STATUS", "FINDING"], rows);
+    if let Some(summary) = summary {
+        text.push_str(&format!("\n{}\n", line(summary)));
+    }
+    text
+}
