@@ -145,4 +145,27 @@ proptest! {
             prop_assert!(path.split('/').all(is_path_component), "{}", path);
         }
     }
+
+    #[test]
+    fn no_two_repositories_share_a_path(
+        urls in proptest::collection::hash_set(
+            "https://(github[.]com|Host[.]example|host[.]example:8443|host_8443[.]example)/[a-zA-B._-]{1,3}/[a-zA-B._-]{1,4}",
+            2..40
+        )
+    ) {
+        let mut seen: HashMap<String, Repository> = HashMap::new();
+        for url in urls {
+            let Ok(repository) = url.parse::<Repository>() else { continue };
+            let registry = "localhost:5000".parse().unwrap();
+            let Ok(reference) = CacheReference::new(&registry, &repository, None) else { continue };
+            let path = reference.repository().to_owned();
+            if let Some(other) = seen.insert(path.clone(), repository.clone()) {
+                // GitHub does not tell letter case apart.
+                let same = other == repository
+                    || (repository.is_github()
+                        && other.path().eq_ignore_ascii_case(repository.path()));
+                prop_assert!(same, "{other} and {repository} share {path}");
+            }
+        }
+    }
 }

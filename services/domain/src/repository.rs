@@ -45,8 +45,8 @@ pub enum RepositoryError {
     /// A secret in a URL ends up in process lists and logs. The text is not repeated.
     #[error("carries a user name or password; credentials come from the control plane")]
     UserInfo,
-    /// There is no host.
-    #[error("names no host")]
+    /// There is no host, or it is written in a way that hides which one it is.
+    #[error("names no host, or not plainly")]
     NoHost,
     /// There is a query or fragment.
     #[error("must not have a query or a fragment")]
@@ -131,13 +131,18 @@ impl FromStr for Repository {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(RepositoryError::Query);
         }
+        let written = expanded.as_deref().unwrap_or(text);
         let host = match url.host() {
-            Some(Host::Domain(domain)) if is_dns_name(domain) => domain.to_ascii_lowercase(),
-            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Domain(domain)) if is_dns_name(domain) && is_written(domain, written) => {
+                domain.to_ascii_lowercase()
+            }
+            Some(Host::Ipv4(address)) if is_written(&address.to_string(), written) => {
+                address.to_string()
+            }
             Some(Host::Ipv6(address)) => format!("[{address}]"),
             _ => return Err(RepositoryError::NoHost),
         };
-        let path = checked_path(raw_path(expanded.as_deref().unwrap_or(text)))?;
+        let path = checked_path(raw_path(written))?;
         let repository = Self {
             scheme,
             user,
@@ -208,6 +213,18 @@ fn checked_path(raw: &str) -> Result<String, RepositoryError> {
 
 fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+/// The URL parser finds hosts that nobody would read there: `https:///0/x` is at 0.0.0.0, `https://0x7f.1/x` at
+/// 127.0.0.1, and `%67ithub.com` is github.com. Only names in other scripts may change.
+fn is_written(host: &str, url: &str) -> bool {
+    let authority = url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split('/').next())
+        .unwrap_or_default();
+    let place = authority.rsplit('@').next().unwrap_or_default();
+    let name = place.split(':').next().unwrap_or_default();
+    !name.is_ascii() || name.eq_ignore_ascii_case(host)
 }
 
 /// `ssh` and `git` URLs are opaque to the URL parser, which then lets anything pass as host.

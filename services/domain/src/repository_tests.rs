@@ -74,6 +74,9 @@ fn what_names_no_repository_is_refused_with_its_reason() {
         ("ssh://git:secret@host/a/b", E::UserInfo),
         ("ssh://-oProxyCommand=id@host/a", E::UserInfo),
         ("ssh://-oProxyCommand=id/a", E::NoHost),
+        ("https:///github.com/a/b", E::NoHost),
+        ("https://0x7f.1/a/b", E::NoHost),
+        ("https://%67ithub.com/a/b", E::NoHost),
         ("https://github.com/a/b?x=1", E::Query),
         ("https://github.com/a/b#x", E::Query),
         ("https://github.com/", E::Path),
@@ -138,6 +141,34 @@ proptest! {
             prop_assert!(!repository.path().split('/').any(|part| part == ".." || part.starts_with('-')));
             prop_assert!(!repository.host_port().starts_with('-'));
             prop_assert_eq!(parse(&repository.clone_url()), Ok(repository));
+        }
+    }
+
+    #[test]
+    fn only_github_com_itself_is_github(
+        scheme in "(https|http|ssh|git)",
+        before in "([a-z0-9-]{1,8}[.])?",
+        after in "([.][a-z]{2,4}|:[1-9][0-9]{3})?",
+    ) {
+        let text = format!("{scheme}://{before}github.com{after}/a/b");
+        if let Ok(repository) = parse(&text) {
+            let host = repository.host_port();
+            let alone = host == "github.com" || host.starts_with("github.com:");
+            prop_assert_eq!(repository.is_github(), alone, "{}", text);
+        }
+    }
+
+    #[test]
+    fn the_host_is_the_one_that_git_would_ask(
+        text in "(https|http|ssh|git)://[-a-z0-9.:@/_]{1,40}"
+    ) {
+        if let Ok(repository) = parse(&text) {
+            // Git takes what stands between the scheme and the first slash, after a user.
+            let authority = text.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+            let host = authority.and_then(|text| text.rsplit('@').next()).unwrap_or_default();
+            let name = host.split(':').next().unwrap_or_default();
+            let asked = repository.host_port();
+            prop_assert_eq!(asked.split(':').next(), Some(name), "{}", text);
         }
     }
 }
