@@ -13,19 +13,27 @@ pub struct ControlPlane {
     process: Process,
     dir: PathBuf,
     registry: String,
+    extra: Vec<String>,
     address: SocketAddr,
 }
 
 impl ControlPlane {
-    /// A new one with an empty database in `dir` that caches in `registry`.
+    /// A new one with an empty database in `dir` that caches in `registry` and needs no login anywhere.
     pub fn start(dir: PathBuf, registry: &str) -> Self {
+        Self::start_with(dir, registry, &["--credentials", "none"])
+    }
+
+    /// The same with these flags, which say where logins come from.
+    pub fn start_with(dir: PathBuf, registry: &str, extra: &[&str]) -> Self {
         std::fs::create_dir_all(&dir).expect("a folder");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, address) = spawn(&dir, registry, any);
+        let extra: Vec<String> = extra.iter().map(|flag| (*flag).to_owned()).collect();
+        let (process, address) = spawn(&dir, registry, &extra, any);
         Self {
             process,
             dir,
             registry: registry.to_owned(),
+            extra,
             address,
         }
     }
@@ -43,7 +51,7 @@ impl ControlPlane {
     /// Starts it again.
     pub fn restart(&mut self) {
         self.process.kill();
-        (self.process, self.address) = spawn(&self.dir, &self.registry, self.address);
+        (self.process, self.address) = spawn(&self.dir, &self.registry, &self.extra, self.address);
     }
 
     /// Its process.
@@ -52,7 +60,12 @@ impl ControlPlane {
     }
 }
 
-fn spawn(dir: &Path, registry: &str, listen: SocketAddr) -> (Process, SocketAddr) {
+fn spawn(
+    dir: &Path,
+    registry: &str,
+    extra: &[String],
+    listen: SocketAddr,
+) -> (Process, SocketAddr) {
     let ready = dir.join("ready.json");
     let _ = std::fs::remove_file(&ready);
     let mut process = Process::start(
@@ -65,7 +78,8 @@ fn spawn(dir: &Path, registry: &str, listen: SocketAddr) -> (Process, SocketAddr
                 "127.0.0.1:0",
             ])
             .args(["--insecure-loopback", "--node-lease-seconds", "6"])
-            .args(["--cache-registry", registry, "--credentials", "none"])
+            .args(["--cache-registry", registry])
+            .args(extra)
             .args([
                 "--database",
                 &format!("sqlite://{}/hearth.db", dir.display()),
