@@ -80,6 +80,18 @@ impl Journal {
         Ok(change.record)
     }
 
+    /// Enters what the control plane itself found out about an attempt.
+    pub(crate) async fn note(
+        &self,
+        id: &str,
+        attempt: u32,
+        warning: &str,
+    ) -> Result<(), StoreError> {
+        let change = self.store.note(id, attempt, warning, now()).await?;
+        self.tell(id, &change);
+        Ok(())
+    }
+
     pub(crate) async fn end(
         &self,
         id: &str,

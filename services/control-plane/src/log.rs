@@ -3,7 +3,7 @@
 
 use hearth_api::v1::{
     Event, Failure, FailureReason, PushOutcome, PushReport, Settled, StateChanged, StepFinished,
-    WorkspaceState as State, event::Kind,
+    Warning, WorkspaceState as State, event::Kind,
 };
 use prost_types::Timestamp;
 
@@ -104,6 +104,21 @@ impl Record {
                 &mut entries,
             );
         }
+        self.touch(&entries, now);
+        entries
+    }
+
+    /// Enters what the control plane itself found out. Nothing follows the last event of an attempt, so one that has
+    /// settled hears no more.
+    pub fn note(&mut self, warning: &str, now: Timestamp) -> Vec<LogEntry> {
+        let mut entries = Vec::new();
+        if self.workspace.settled {
+            return entries;
+        }
+        let warning = Warning {
+            message: warning.to_owned(),
+        };
+        self.push(0, Some(Kind::Warning(warning)), now, &mut entries);
         self.touch(&entries, now);
         entries
     }

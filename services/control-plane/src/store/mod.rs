@@ -149,6 +149,15 @@ pub trait Store: CacheStore {
         now: Timestamp,
     ) -> Result<Change, StoreError>;
 
+    /// Appends a warning of the control plane's own; nothing when the attempt has settled.
+    async fn note(
+        &self,
+        id: &str,
+        attempt: u32,
+        warning: &str,
+        now: Timestamp,
+    ) -> Result<Change, StoreError>;
+
     /// Ends an attempt.
     async fn end(
         &self,

@@ -214,6 +214,20 @@ impl Store for Sqlite {
         .await
     }
 
+    async fn note(
+        &self,
+        id: &str,
+        attempt: u32,
+        warning: &str,
+        now: Timestamp,
+    ) -> Result<Change, StoreError> {
+        self.change(id, |record| {
+            check_newest(record, attempt)?;
+            Ok(record.note(warning, now))
+        })
+        .await
+    }
+
     async fn end(
         &self,
         id: &str,
