@@ -6,7 +6,10 @@ use std::{
     process::Command,
 };
 
-use super::process::{Process, binary};
+use super::{
+    GitHub,
+    process::{Process, binary},
+};
 
 /// A control plane; it can be killed and come back at the same address with the same database.
 pub struct ControlPlane {
@@ -36,6 +39,27 @@ impl ControlPlane {
             extra,
             address,
         }
+    }
+
+    /// The same with the key of an App at this GitHub, whose tokens the registry takes; it gets `extra` flags too.
+    pub fn start_with_app(dir: PathBuf, registry: &str, github: &GitHub, extra: &[&str]) -> Self {
+        let key = github.key_file().to_str().expect("UTF-8");
+        let hosts = format!("{},{registry}", github.host());
+        let (id, url) = (github.app_id().to_string(), github.url());
+        let mut flags = vec![
+            "--credentials",
+            "github-app",
+            "--github-app-id",
+            &id,
+            "--github-app-key-file",
+            key,
+            "--github-api-url",
+            &url,
+            "--github-hosts",
+            &hosts,
+        ];
+        flags.extend(extra);
+        Self::start_with(dir, registry, &flags)
     }
 
     /// Where it listens.

@@ -37,7 +37,11 @@ pub(crate) async fn probe(
         .logins(&Ask {
             repository,
             registry,
-            rights: if writable { Rights::Write } else { Rights::Read },
+            rights: if writable {
+                Rights::Write
+            } else {
+                Rights::Read
+            },
             refused_sha256: "",
         })
         .await;
@@ -111,7 +115,11 @@ fn clock(skew_seconds: Option<i64>) -> AccessCheck {
 }
 
 /// The finding in a sentence: the first thing that does not work decides.
-fn summary(repository: &Repository, target: Option<&CacheTarget>, checks: &[AccessCheck]) -> String {
+fn summary(
+    repository: &Repository,
+    target: Option<&CacheTarget>,
+    checks: &[AccessCheck],
+) -> String {
     let mut failed = checks
         .iter()
         .filter(|check| check.status() == Status::Failed);
@@ -163,7 +171,9 @@ mod tests {
 
     #[test]
     fn the_summary_is_the_first_failure_or_what_works() {
-        let repository: Repository = "https://github.com/acme/shop".parse().expect("a repository");
+        let repository: Repository = "https://github.com/acme/shop"
+            .parse()
+            .expect("a repository");
         let mut target = CacheTarget {
             repository: "ghcr.io/acme/shop".into(),
             access: CacheAccess::ReadWrite.into(),

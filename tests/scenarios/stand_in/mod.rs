@@ -1,7 +1,9 @@
 //! The stand-in for GitHub is as strict as the real one: tests against it mean something.
 
 mod api;
+mod faults;
 mod git;
+mod packages;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};

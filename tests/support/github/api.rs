@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     Shared, clock, mint,
-    respond::{self, Answer},
+    respond::{self, Answer, Refusal},
     routes::Call,
     world::{BadToken, Installation, Permissions, Repository, Token, Visibility, World, has},
 };
@@ -44,29 +44,29 @@ pub async fn answer(shared: &Arc<Shared>, call: &Call, request: Request<Body>) -
             Call::Repository { owner, name } => repository(world, &head.headers, owner, name),
             Call::Git { .. } | Call::RegistryToken | Call::Unknown => Ok(respond::not_found()),
         };
-        result.unwrap_or_else(|refusal| refusal)
+        result.unwrap_or_else(|refusal| *refusal)
     })
 }
 
-fn app_only(shared: &Shared, world: &mut World, headers: &HeaderMap) -> Result<(), Answer> {
+fn app_only(shared: &Shared, world: &mut World, headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(jwt) = respond::bearer(headers) else {
-        return Err(respond::error(401, "Requires authentication"));
+        return Err(respond::error(401, "Requires authentication").into());
     };
-    shared
-        .app
-        .check(jwt, world.now())
-        .map_err(|not| respond::error(not.status, not.message))?;
+    let checked = shared.app.check(jwt, world.now());
+    checked.map_err(|not| respond::error(not.status, not.message))?;
     world.records.secret(jwt);
     Ok(())
 }
 
-fn token_only<'a>(world: &'a World, headers: &HeaderMap) -> Result<&'a Token, Answer> {
+fn token_only<'a>(world: &'a World, headers: &HeaderMap) -> Result<&'a Token, Refusal> {
     let Some(secret) = respond::bearer(headers) else {
-        return Err(respond::error(401, "Requires authentication"));
+        return Err(respond::error(401, "Requires authentication").into());
     };
-    world.token(secret).map_err(|bad| match bad {
-        BadToken::Unknown => respond::error(401, "Bad credentials"),
-        BadToken::Suspended => respond::error(403, "This installation has been suspended"),
+    world.token(secret).map_err(|bad| {
+        Box::new(match bad {
+            BadToken::Unknown => respond::error(401, "Bad credentials"),
+            BadToken::Suspended => respond::error(403, "This installation has been suspended"),
+        })
     })
 }
 
@@ -122,11 +122,11 @@ fn repository(
     headers: &HeaderMap,
     owner: &str,
     name: &str,
-) -> Result<Answer, Answer> {
+) -> Result<Answer, Refusal> {
     let token = match respond::bearer(headers) {
         Some(_) => Some(token_only(world, headers)?),
         None if headers.contains_key("authorization") => {
-            return Err(respond::error(401, "Bad credentials"));
+            return Err(respond::error(401, "Bad credentials").into());
         }
         None => None,
     };
@@ -143,7 +143,7 @@ fn repository(
             200,
             &repository_json(repository, &Permissions::new()),
         )),
-        (Visibility::Private, None) => Err(respond::not_found()),
+        (Visibility::Private, None) => Err(respond::not_found().into()),
     }
 }
 

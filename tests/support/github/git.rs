@@ -6,7 +6,7 @@ use axum::{body::Body, http::Request};
 
 use super::{
     Shared, cgi,
-    respond::{self, Answer},
+    respond::{self, Answer, Refusal},
     world::{BadToken, Visibility, World, full_name},
 };
 
@@ -31,7 +31,7 @@ pub async fn answer(
     let login = respond::basic(request.headers());
     let password = login.as_ref().map(|(_, password)| password.as_str());
     if let Err(refusal) = access(&shared.world(), owner, name, password, write) {
-        return refusal;
+        return *refusal;
     }
     let repository = format!("{}.git", full_name(owner, name));
     let user = login.map_or_else(String::new, |(user, _)| user);
@@ -44,7 +44,7 @@ fn access(
     name: &str,
     password: Option<&str>,
     write: bool,
-) -> Result<(), Answer> {
+) -> Result<(), Refusal> {
     let repository = world.repository(owner, name);
     let public = repository.is_some_and(|at| at.visibility == Visibility::Public);
     let Some(password) = password else {
@@ -52,7 +52,7 @@ fn access(
         return if public && !write {
             Ok(())
         } else {
-            Err(respond::challenge("Repository not found."))
+            Err(respond::challenge("Repository not found.").into())
         };
     };
     let token = world.token(password).map_err(|bad| match bad {
@@ -61,13 +61,10 @@ fn access(
     })?;
     let reads = public || world.allows(token, owner, name, "contents", "read");
     if !reads {
-        return Err(respond::text(404, "Repository not found."));
+        return Err(respond::text(404, "Repository not found.").into());
     }
     if write && !world.allows(token, owner, name, "contents", "write") {
-        return Err(respond::text(
-            403,
-            "Write access to repository not granted.",
-        ));
+        return Err(respond::text(403, "Write access to repository not granted.").into());
     }
     Ok(())
 }

@@ -3,7 +3,12 @@
 //!
 //! It runs on a thread of its own, so that a test may wait for a process that talks to it.
 
-#![allow(dead_code, missing_docs, reason = "no test binary uses all of it")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unused_imports,
+    reason = "no test binary uses all of it"
+)]
 
 mod api;
 mod app;
@@ -13,6 +18,7 @@ mod controls;
 mod faults;
 mod git;
 mod mint;
+mod questions;
 mod records;
 mod registry;
 mod registry_tokens;

@@ -15,7 +15,7 @@ use url::form_urlencoded;
 use super::{
     Shared, clock,
     registry_tokens::{Access, SERVICE},
-    respond::{self, Answer},
+    respond::{self, Answer, Refusal},
     world::{Token, World},
 };
 
@@ -34,7 +34,7 @@ struct Asked {
 pub async fn answer(shared: &Arc<Shared>, request: Request<Body>) -> Answer {
     let asked = match asked(request).await {
         Ok(asked) => asked,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     if asked.service.as_deref() != Some(SERVICE) {
         return refused(400, "UNSUPPORTED", "this service is not known here");
@@ -42,7 +42,7 @@ pub async fn answer(shared: &Arc<Shared>, request: Request<Body>) -> Answer {
     shared.change(|world| give(shared, world, &asked))
 }
 
-async fn asked(request: Request<Body>) -> Result<Asked, Answer> {
+async fn asked(request: Request<Body>) -> Result<Asked, Refusal> {
     let (head, body) = request.into_parts();
     if head.method == Method::GET {
         let query = head.uri.query().unwrap_or_default();
@@ -54,14 +54,12 @@ async fn asked(request: Request<Body>) -> Result<Asked, Answer> {
         });
     }
     let Ok(form) = to_bytes(body, LARGEST_FORM).await else {
-        return Err(refused(413, "UNSUPPORTED", "this form is too large"));
+        return Err(refused(413, "UNSUPPORTED", "this form is too large").into());
     };
     let (mut fields, scopes) = fields(&form);
     if fields.get("grant_type").map(String::as_str) != Some("password") {
-        return Err(respond::json(
-            400,
-            &json!({"error": "unsupported_grant_type"}),
-        ));
+        let error = json!({"error": "unsupported_grant_type"});
+        return Err(respond::json(400, &error).into());
     }
     Ok(Asked {
         login: Some((

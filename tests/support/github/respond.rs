@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 pub type Answer = Response<Body>;
 
+/// An answer that ends a request early.
+pub type Refusal = Box<Answer>;
+
 /// JSON.
 pub fn json(status: u16, value: &Value) -> Answer {
     let body = Body::from(value.to_string());

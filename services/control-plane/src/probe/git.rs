@@ -25,7 +25,11 @@ pub(super) async fn read(repository: &Repository, login: Option<&Login>) -> Acce
         Err(error) => check(
             KIND,
             Status::Failed,
-            format!("{} does not answer: {}", repository.host_port(), cause(&error)),
+            format!(
+                "{} does not answer: {}",
+                repository.host_port(),
+                cause(&error)
+            ),
         ),
     }
 }

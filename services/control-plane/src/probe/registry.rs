@@ -1,8 +1,8 @@
 use hearth_api::v1::{AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status};
-use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
+use hearth_layers::{RegistryClient, RegistryError};
 
 use super::check;
-use crate::credentials::Login;
+use crate::{cache::logins::registry_login, credentials::Login};
 
 /// The platform plays no role where no image is asked for.
 const ANY_PLATFORM: &str = "linux/amd64";
@@ -13,7 +13,7 @@ pub(super) async fn rights(
     writable: bool,
     login: Option<&Login>,
 ) -> [AccessCheck; 3] {
-    let client = RegistryClient::new(login.map(RegistryLogin::from), ANY_PLATFORM);
+    let client = RegistryClient::new(login.cloned().map(registry_login), ANY_PLATFORM);
     let pull = client.try_pull(repository).await;
     if let Err(error @ RegistryError::Unreachable(_)) = &pull {
         // It would not answer the other questions either, and each of them takes its time.
@@ -23,7 +23,11 @@ pub(super) async fn rights(
     }
     let pull = match pull {
         Ok(()) => check(Kind::Pull, Status::Ok, format!("{repository} is read")),
-        Err(error) => check(Kind::Pull, Status::Failed, refused(repository, "read", &error)),
+        Err(error) => check(
+            Kind::Pull,
+            Status::Failed,
+            refused(repository, "read", &error),
+        ),
     };
     if !writable {
         let why = "this ref may only read the cache: --cache-writers of the control plane decides";

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use hearth_api::v1::{
     CacheStats, ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest,
     ExplainWorkspaceResponse, GetStatsRequest, GetStatsResponse, InvalidateEntryRequest,
-    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse,
-    cache_service_server::CacheService,
+    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest,
+    ProbeAccessResponse, WorkspaceSpec, cache_service_server::CacheService,
 };
 use hearth_domain::{CacheReference, ConfigName, Repository, validate_git_ref};
 use hearth_runtime::FieldFaults;
@@ -12,8 +12,10 @@ use tonic::{Request, Response, Status};
 
 use super::{explain::explain, validate};
 use crate::{
+    cache::logins::RegistryLogins,
     core::Core,
     error::CallError,
+    probe::probe,
     store::{Decided, Lookup, Selection},
 };
 
@@ -55,9 +57,9 @@ impl CacheService for Cache {
 
     async fn probe_access(
         &self,
-        _request: Request<hearth_api::v1::ProbeAccessRequest>,
-    ) -> Result<Response<hearth_api::v1::ProbeAccessResponse>, Status> {
-        Err(Status::unimplemented("probe"))
+        request: Request<ProbeAccessRequest>,
+    ) -> Result<Response<ProbeAccessResponse>, Status> {
+        Ok(Response::new(self.probe(request.into_inner()).await?))
     }
 
     async fn invalidate_entry(
@@ -208,10 +210,38 @@ impl Cache {
         for entry in &mut entries {
             entry.key_manifest.clear();
         }
+        let registry = RegistryLogins::new(core);
+        let deleted = core.images.delete(&*core.store, &registry, &entries);
         Ok(InvalidateEntryResponse {
-            warnings: core.images.delete(&*core.store, &entries).await?,
+            warnings: deleted.await?,
             entries,
         })
+    }
+
+    async fn probe(&self, request: ProbeAccessRequest) -> Result<ProbeAccessResponse, CallError> {
+        let mut faults = FieldFaults::default();
+        let repository = faults.check("repository", request.repository.parse::<Repository>());
+        if !request.r#ref.is_empty() {
+            faults.check("ref", validate_git_ref(&request.r#ref));
+        }
+        faults.into_result()?;
+        let spec = WorkspaceSpec {
+            repository: request.repository,
+            r#ref: request.r#ref,
+            ..WorkspaceSpec::default()
+        };
+        let core = self.0.clone();
+        match repository {
+            // Detached: what was begun in a registry is cancelled there even if the client goes away.
+            Some(repository) => {
+                self.0
+                    .detached("probe access", async move {
+                        Ok(probe(&core, &repository, &spec).await)
+                    })
+                    .await
+            }
+            None => Err(CallError::RefUnknown),
+        }
     }
 
     async fn stats(&self) -> Result<GetStatsResponse, CallError> {
