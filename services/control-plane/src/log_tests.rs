@@ -285,3 +285,23 @@ proptest! {
         prop_assert_eq!(refolded.workspace, record.workspace);
     }
 }
+
+#[test]
+fn a_warning_of_the_control_planes_own_has_its_place_and_comes_never_after_the_end() {
+    let mut record = new();
+    record.append(from_agent([change(State::Preparing)]), now());
+    let noted = record.note("something is missing", now());
+    let [entry] = &noted[..] else {
+        panic!("{noted:?}")
+    };
+    assert_eq!((entry.agent_sequence, entry.event.sequence), (0, 2));
+    let Some(K::Warning(warning)) = &entry.event.kind else {
+        panic!("{entry:?}")
+    };
+    assert_eq!(warning.message, "something is missing");
+    // What the agent says next is not taken for something known.
+    let next = from_agent([change(State::Preparing), change(State::Ready)]);
+    assert_eq!(record.append(next, now()).len(), 1);
+    record.end(&Ending::Deleted, now());
+    assert_eq!(record.note("too late", now()), []);
+}

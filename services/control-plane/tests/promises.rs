@@ -10,6 +10,7 @@ mod new_attempts;
 mod operating;
 mod placing;
 mod preparing;
+mod probing;
 mod registry;
 mod restarting;
 mod support;

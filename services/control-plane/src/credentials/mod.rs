@@ -146,9 +146,13 @@ impl Credentials {
 
     /// Seconds by which the clock of the source for a git host is ahead (+) or behind (-), as last seen in its answers.
     /// `None`: it has none, or has not answered yet.
-    #[allow(dead_code, reason = "for those who ask why a signature is refused")]
     pub(crate) fn clock_skew_seconds(&self, git_host: &str) -> Option<i64> {
         self.source_of(git_host)?.clock_skew_seconds()
+    }
+
+    /// Whether there is a source for the host.
+    pub(crate) fn serve(&self, host: &str) -> bool {
+        self.source_of(host).is_some()
     }
 
     async fn of_sources(&self, want: &Want<'_>) -> Logins {

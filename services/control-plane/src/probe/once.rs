@@ -6,7 +6,7 @@ use std::{
 use hearth_api::v1::{AccessCheckStatus, Workspace};
 use hearth_domain::Repository;
 
-use super::probe;
+use super::{probe, registry_of};
 use crate::{cache_target::cache_target, core::Core};
 
 /// More repositories than this are forgotten and probed again: a probe is cheap, a set that only grows is not.
@@ -17,8 +17,8 @@ const MAX_REMEMBERED: usize = 10_000;
 pub(crate) struct Probed(Mutex<HashSet<(String, i32)>>);
 
 impl Probed {
-    /// Probes the repository of a workspace in the background if nobody did so yet, and tells the workspace's log what
-    /// does not work: whoever reads it knows before the push has failed.
+    /// Probes the repository of a workspace in the background if there are logins for it and nobody did so yet, and tells
+    /// the workspace's log what does not work: whoever reads it knows before the push has failed.
     pub(crate) fn once(core: &Arc<Core>, workspace: &Workspace) {
         let spec = workspace.spec.clone().unwrap_or_default();
         let (Ok(repository), Ok(target)) = (
@@ -27,7 +27,10 @@ impl Probed {
         ) else {
             return;
         };
-        if !core.probed.is_new((target.repository, target.access)) {
+        let hosts = [repository.host_port(), registry_of(&target).to_owned()];
+        if !hosts.iter().any(|host| core.credentials.serve(host))
+            || !core.probed.is_new((target.repository, target.access))
+        {
             return;
         }
         let (core, id, attempt) = (core.clone(), workspace.id.clone(), workspace.attempt);

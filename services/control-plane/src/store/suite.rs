@@ -127,6 +127,13 @@ pub(super) async fn events_and_snapshot_change_together_and_once(store: Arc<dyn 
     assert_eq!((sequences, page.oldest), (vec![1, 2, 3], 1));
     let rest = store.events("a", 1, 1).await.expect("a read");
     assert_eq!(rest.expect("a workspace").events, page.events[1..2]);
+
+    let noted = store
+        .note("a", 1, "a warning", now())
+        .await
+        .expect("a note");
+    assert_eq!(noted.entries[0].event.sequence, 4);
+    assert_eq!(noted.record.workspace.last_sequence, 4);
 }
 
 pub(super) async fn nothing_is_written_for_an_attempt_that_is_not_the_newest(
@@ -142,6 +149,8 @@ pub(super) async fn nothing_is_written_for_an_attempt_that_is_not_the_newest(
         let error = store.append("a", attempt, batch, now()).await;
         assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
         let error = store.end("a", attempt, &Ending::NodeLost, now()).await;
+        assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
+        let error = store.note("a", attempt, "warning", now()).await;
         assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
         let error = store.accepted("a", attempt, "boot", now()).await;
         assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
