@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{github, mint};
 use crate::support::{
-    GitHub, Registry,
+    GitHub, Proxy, Registry,
     curl::{Answer, Request},
     github::Route,
 };
@@ -19,6 +19,8 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 struct World {
     // Dropped in this order: the registry asks GitHub.
     registry: Registry,
+    /// Where it is asked.
+    host: String,
     github: GitHub,
     _dir: tempfile::TempDir,
 }
@@ -27,6 +29,7 @@ async fn world() -> World {
     let (github, dir) = github().await;
     let registry = Registry::start_guarded(dir.path().join("registry"), &github);
     World {
+        host: registry.host(),
         registry,
         github,
         _dir: dir,
@@ -59,7 +62,7 @@ impl World {
         let url = if path.starts_with("http") {
             path.to_owned()
         } else {
-            format!("http://{}/v2/{path}", self.registry.host())
+            format!("http://{}/v2/{path}", self.host)
         };
         let challenged = request(&url).send().await;
         assert_eq!(challenged.status, 401, "{challenged:?}");
@@ -100,8 +103,7 @@ impl World {
 
     /// Pushes a manifest, and returns the status of what was refused, or of the end.
     async fn push(&self, password: &str, repository: &str) -> u16 {
-        let uploads = format!("{repository}/blobs/uploads/");
-        let begun = self.ask(Some(password), "POST", &uploads, "").await;
+        let begun = self.begin_push(password, repository).await;
         if begun.status != 202 {
             return begun.status;
         }
@@ -122,6 +124,11 @@ impl World {
         self.ask(Some(password), "PUT", &path, &manifest.to_string())
             .await
             .status
+    }
+
+    async fn begin_push(&self, password: &str, repository: &str) -> Answer {
+        let uploads = format!("{repository}/blobs/uploads/");
+        self.ask(Some(password), "POST", &uploads, "").await
     }
 
     async fn pull(&self, password: Option<&str>, repository: &str) -> Answer {
@@ -270,6 +277,35 @@ async fn an_account_may_forbid_new_packages_and_still_take_new_versions() {
     assert_eq!(world.push(&writer, &world.cache_path()).await, 401);
     world.github.heal();
     assert_eq!(world.push(&writer, &world.cache_path()).await, 201);
+}
+
+#[tokio::test]
+async fn in_front_of_a_registry_refusals_are_those_of_ghcr() {
+    let mut world = world().await;
+    let proxy = Proxy::ghcr(&world.registry).await;
+    world.host = proxy.host();
+    let writer = mint(&world.github, &json!({"packages": "write"})).await;
+    let reader = mint(&world.github, &json!({"packages": "read"})).await;
+    let reason = async |password: &str, repository: &str| {
+        let refused = world.begin_push(password, repository).await;
+        assert_eq!(refused.status, 403, "{refused:?}");
+        let error = refused.json()["errors"][0].take();
+        assert_eq!(error["code"], "DENIED");
+        error["message"].as_str().unwrap().to_owned()
+    };
+    let created = "installation not allowed to Create organization package";
+    assert_eq!(reason(&reader, "acme/shop").await, created);
+    world.github.deny_package_creation();
+    assert_eq!(reason(&writer, "acme/shop").await, created);
+    world.github.heal();
+    assert_eq!(world.push(&writer, "acme/shop").await, 201);
+    assert_eq!(
+        reason(&reader, "acme/shop").await,
+        "permission_denied: write_package"
+    );
+    assert_eq!(world.pull(Some(&reader), "acme/shop").await.status, 200);
+    assert_eq!(world.pull(Some(&writer), "acme/secret").await.status, 403);
+    assert_eq!(world.pull(Some("ghs_wrong"), "acme/shop").await.status, 401);
 }
 
 #[tokio::test]
