@@ -28,6 +28,8 @@ mod registry_faults;
 mod requests;
 #[path = "scenarios/restarts.rs"]
 mod restarts;
+#[path = "scenarios/stand_in/mod.rs"]
+mod stand_in;
 #[path = "scenarios/tools.rs"]
 mod tools;
 #[path = "scenarios/trust.rs"]

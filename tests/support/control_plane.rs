@@ -6,28 +6,60 @@ use std::{
     process::Command,
 };
 
-use super::process::{Process, binary};
+use super::{
+    GitHub,
+    process::{Process, binary},
+};
 
 /// A control plane; it can be killed and come back at the same address with the same database.
 pub struct ControlPlane {
     process: Process,
     dir: PathBuf,
     registry: String,
+    extra: Vec<String>,
     address: SocketAddr,
 }
 
 impl ControlPlane {
-    /// A new one with an empty database in `dir` that caches in `registry`.
+    /// A new one with an empty database in `dir` that caches in `registry` and needs no login anywhere.
     pub fn start(dir: PathBuf, registry: &str) -> Self {
+        Self::start_with(dir, registry, &["--credentials", "none"])
+    }
+
+    /// The same with these flags, which say where logins come from.
+    pub fn start_with(dir: PathBuf, registry: &str, extra: &[&str]) -> Self {
         std::fs::create_dir_all(&dir).expect("a folder");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, address) = spawn(&dir, registry, any);
+        let extra: Vec<String> = extra.iter().map(|flag| (*flag).to_owned()).collect();
+        let (process, address) = spawn(&dir, registry, &extra, any);
         Self {
             process,
             dir,
             registry: registry.to_owned(),
+            extra,
             address,
         }
+    }
+
+    /// The same with the key of an App at this GitHub, whose tokens the registry takes; it gets `extra` flags too.
+    pub fn start_with_app(dir: PathBuf, registry: &str, github: &GitHub, extra: &[&str]) -> Self {
+        let key = github.key_file().to_str().expect("UTF-8");
+        let hosts = format!("{},{registry}", github.host());
+        let (id, url) = (github.app_id().to_string(), github.url());
+        let mut flags = vec![
+            "--credentials",
+            "github-app",
+            "--github-app-id",
+            &id,
+            "--github-app-key-file",
+            key,
+            "--github-api-url",
+            &url,
+            "--github-hosts",
+            &hosts,
+        ];
+        flags.extend(extra);
+        Self::start_with(dir, registry, &flags)
     }
 
     /// Where it listens.
@@ -43,7 +75,7 @@ impl ControlPlane {
     /// Starts it again.
     pub fn restart(&mut self) {
         self.process.kill();
-        (self.process, self.address) = spawn(&self.dir, &self.registry, self.address);
+        (self.process, self.address) = spawn(&self.dir, &self.registry, &self.extra, self.address);
     }
 
     /// Its process.
@@ -52,7 +84,12 @@ impl ControlPlane {
     }
 }
 
-fn spawn(dir: &Path, registry: &str, listen: SocketAddr) -> (Process, SocketAddr) {
+fn spawn(
+    dir: &Path,
+    registry: &str,
+    extra: &[String],
+    listen: SocketAddr,
+) -> (Process, SocketAddr) {
     let ready = dir.join("ready.json");
     let _ = std::fs::remove_file(&ready);
     let mut process = Process::start(
@@ -65,7 +102,8 @@ fn spawn(dir: &Path, registry: &str, listen: SocketAddr) -> (Process, SocketAddr
                 "127.0.0.1:0",
             ])
             .args(["--insecure-loopback", "--node-lease-seconds", "6"])
-            .args(["--cache-registry", registry, "--credentials", "none"])
+            .args(["--cache-registry", registry])
+            .args(extra)
             .args([
                 "--database",
                 &format!("sqlite://{}/hearth.db", dir.display()),

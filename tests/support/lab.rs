@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Agent, Client, ControlPlane, GitServer, Registry, Vm, process::eventually};
+use super::{Agent, Client, ControlPlane, GitHub, GitServer, Registry, Vm, process::eventually};
 
 /// One test's world; everything in it ends with it.
 pub struct Lab {
@@ -11,10 +11,19 @@ pub struct Lab {
     pub agents: Vec<Agent>,
     pub control_plane: ControlPlane,
     pub vms: Vec<Vm>,
+    /// Has the base image; and the cache, in a world where nobody needs a login.
     pub registry: Registry,
+    /// In a world where logins are needed.
+    pub guarded: Option<Guarded>,
     pub git: GitServer,
     pub base: String,
     dir: tempfile::TempDir,
+}
+
+/// GitHub, and the registry that takes its tokens and nothing else.
+pub struct Guarded {
+    pub registry: Registry,
+    pub github: GitHub,
 }
 
 impl Lab {
@@ -25,21 +34,53 @@ impl Lab {
 
     /// A world that caches where `cache` says.
     pub async fn with_cache_at(nodes: usize, cache: impl FnOnce(&Registry) -> String) -> Self {
-        // Engines on tmpfs keep the noise and the wear of the disk out.
-        let shm = Path::new("/dev/shm");
-        let parent = if shm.is_dir() {
-            shm.to_path_buf()
-        } else {
-            std::env::temp_dir()
-        };
-        let dir = tempfile::Builder::new()
-            .prefix("hearth-")
-            .tempdir_in(parent)
-            .expect("a folder");
+        let dir = folder();
         let registry = Registry::start(dir.path().join("registry"));
         let control_plane =
             ControlPlane::start(dir.path().join("control-plane"), &cache(&registry));
-        let mut lab = Self {
+        let mut lab = Self::around(dir, registry, None, control_plane);
+        for _ in 0..nodes {
+            lab.add_node(&[]).await;
+        }
+        lab
+    }
+
+    /// A world with GitHub in it: the control plane has the key of an App, caches are in a registry that takes tokens of
+    /// the App's installations, and the base image in one that everybody may read.
+    pub async fn guarded(nodes: usize) -> Self {
+        Self::guarded_with(nodes, &[]).await
+    }
+
+    /// The same; the control plane gets `extra` flags.
+    pub async fn guarded_with(nodes: usize, extra: &[&str]) -> Self {
+        let dir = folder();
+        let registry = Registry::start(dir.path().join("registry"));
+        let github = GitHub::start(dir.path().join("github")).await;
+        let cache = Registry::start_guarded(dir.path().join("guarded-registry"), &github);
+        let control_plane = ControlPlane::start_with_app(
+            dir.path().join("control-plane"),
+            &cache.host(),
+            &github,
+            extra,
+        );
+        let guarded = Guarded {
+            registry: cache,
+            github,
+        };
+        let mut lab = Self::around(dir, registry, Some(guarded), control_plane);
+        for _ in 0..nodes {
+            lab.add_node(&[]).await;
+        }
+        lab
+    }
+
+    fn around(
+        dir: tempfile::TempDir,
+        registry: Registry,
+        guarded: Option<Guarded>,
+        control_plane: ControlPlane,
+    ) -> Self {
+        Self {
             client: Client::new(&control_plane.url()),
             agents: Vec::new(),
             control_plane,
@@ -47,12 +88,21 @@ impl Lab {
             git: GitServer::start(dir.path().join("git")),
             base: format!("{}/base/tiny:1", registry.host()),
             registry,
+            guarded,
             dir,
-        };
-        for _ in 0..nodes {
-            lab.add_node(&[]).await;
         }
-        lab
+    }
+
+    /// GitHub, in a guarded world.
+    pub fn github(&self) -> &GitHub {
+        &self.guarded.as_ref().expect("a guarded world").github
+    }
+
+    /// The registry that has the caches.
+    pub fn cache(&self) -> &Registry {
+        self.guarded
+            .as_ref()
+            .map_or(&self.registry, |guarded| &guarded.registry)
     }
 
     /// The same world, caching at another registry; before any node is added.
@@ -134,4 +184,18 @@ impl Lab {
         })
         .await;
     }
+}
+
+/// A folder for everything. Engines on tmpfs keep the noise and the wear of the disk out.
+fn folder() -> tempfile::TempDir {
+    let shm = Path::new("/dev/shm");
+    let parent = if shm.is_dir() {
+        shm.to_path_buf()
+    } else {
+        std::env::temp_dir()
+    };
+    tempfile::Builder::new()
+        .prefix("hearth-")
+        .tempdir_in(parent)
+        .expect("a folder")
 }

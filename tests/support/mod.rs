@@ -4,7 +4,9 @@
 pub mod agent;
 pub mod client;
 pub mod control_plane;
+pub mod curl;
 pub mod git;
+pub mod github;
 pub mod lab;
 pub mod process;
 pub mod proxy;
@@ -15,6 +17,7 @@ pub use agent::Agent;
 pub use client::Client;
 pub use control_plane::ControlPlane;
 pub use git::{GitServer, Repo};
+pub use github::GitHub;
 pub use lab::Lab;
 pub use registry::Registry;
 pub use vm::Vm;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command};
 
 use super::{
-    Vm,
+    GitHub, Vm, curl,
     process::{checkout, script},
 };
 
@@ -11,12 +11,46 @@ use super::{
 pub struct Registry {
     dir: PathBuf,
     port: u16,
+    guard: Option<Guard>,
+}
+
+/// How the test itself passes the guard.
+struct Guard {
+    tokens: String,
+    service: String,
+    user: String,
+    password: String,
 }
 
 impl Registry {
-    /// An empty registry.
+    /// An empty registry that lets everybody do everything.
     pub fn start(dir: PathBuf) -> Self {
-        let mut registry = Self { dir, port: 0 };
+        let mut registry = Self {
+            dir,
+            port: 0,
+            guard: None,
+        };
+        registry.resume();
+        registry
+    }
+
+    /// An empty registry that asks for tokens of this GitHub.
+    pub fn start_guarded(dir: PathBuf, github: &GitHub) -> Self {
+        std::fs::create_dir_all(&dir).expect("a folder");
+        std::fs::write(dir.join("auth.yml"), github.registry_auth_yaml()).expect("a file");
+        github.packages_are_in(&dir.join("data/docker/registry/v2/repositories"));
+        let (user, password) = github.admin();
+        let guard = Guard {
+            tokens: format!("{}/token", github.url()),
+            service: github.registry_service().to_owned(),
+            user: user.to_owned(),
+            password: password.to_owned(),
+        };
+        let mut registry = Self {
+            dir,
+            port: 0,
+            guard: Some(guard),
+        };
         registry.resume();
         registry
     }
@@ -29,6 +63,11 @@ impl Registry {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What it wrote to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("registry.log")).unwrap_or_default()
     }
 
     /// Stops it; its data stays.
@@ -57,51 +96,53 @@ impl Registry {
         )
     }
 
-    /// Tags of a repository.
+    /// Tags of a repository; none of one that is not there.
     pub async fn tags(&self, repository: &str) -> Vec<String> {
-        let url = format!("http://{}/v2/{repository}/tags/list", self.host());
-        let output = tokio::process::Command::new("curl")
-            .args(["--silent", "--fail", &url])
-            .output()
-            .await
-            .expect("curl");
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.split_once("\"tags\":[")
-            .and_then(|(_, rest)| rest.split_once(']'))
-            .map(|(tags, _)| {
-                tags.split(',')
-                    .map(|tag| tag.trim_matches('"').to_owned())
-                    .filter(|tag| !tag.is_empty())
-                    .collect()
-            })
+        let answer = self.ask("GET", repository, "tags/list", &[]).await;
+        if answer.status == 404 {
+            return Vec::new();
+        }
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let tags = answer.json()["tags"].take();
+        serde_json::from_value::<Option<Vec<String>>>(tags)
+            .expect("a list")
             .unwrap_or_default()
     }
 
     /// A manifest as it is stored.
     pub async fn manifest(&self, repository: &str, reference: &str) -> String {
-        let url = format!(
-            "http://{}/v2/{repository}/manifests/{reference}",
-            self.host()
-        );
         let accept = "Accept: application/vnd.oci.image.manifest.v1+json";
-        let output = tokio::process::Command::new("curl")
-            .args(["--silent", "--fail", "--header", accept, &url])
-            .output()
-            .await
-            .expect("curl");
-        assert!(output.status.success(), "{url} is not there");
-        String::from_utf8(output.stdout).expect("text")
+        let path = format!("manifests/{reference}");
+        let answer = self.ask("GET", repository, &path, &[accept]).await;
+        assert_eq!(answer.status, 200, "{repository} {reference}: {answer:?}");
+        answer.body
     }
 
     /// Deletes a manifest by its digest.
     pub async fn delete(&self, repository: &str, digest: &str) {
-        let url = format!("http://{}/v2/{repository}/manifests/{digest}", self.host());
-        let status = tokio::process::Command::new("curl")
-            .args(["--silent", "--fail", "--request", "DELETE", &url])
-            .status()
-            .await
-            .expect("curl");
-        assert!(status.success(), "{url} is not deleted");
+        let path = format!("manifests/{digest}");
+        let answer = self.ask("DELETE", repository, &path, &[]).await;
+        assert_eq!(answer.status, 202, "{repository} {digest}: {answer:?}");
+    }
+
+    /// Asks the registry, with all rights on the repository.
+    async fn ask(
+        &self,
+        method: &str,
+        repository: &str,
+        path: &str,
+        headers: &[&str],
+    ) -> curl::Answer {
+        let url = format!("http://{}/v2/{repository}/{path}", self.host());
+        let mut request = curl::Request::new(method, &url);
+        for header in headers {
+            request = request.header(header);
+        }
+        if let Some(guard) = &self.guard {
+            let token = guard.token(repository).await;
+            request = request.header(&format!("Authorization: Bearer {token}"));
+        }
+        request.send().await
     }
 
     /// Removes the data of every blob of at least `bytes` bytes, as a broken disk would: manifests stay.
@@ -118,6 +159,20 @@ impl Registry {
             .status()
             .expect("find");
         assert!(status.success());
+    }
+}
+
+impl Guard {
+    async fn token(&self, repository: &str) -> String {
+        let url = format!(
+            "{}?service={}&scope=repository:{repository}:pull,push,delete",
+            self.tokens, self.service
+        );
+        let request = curl::Request::new("GET", &url).login(&self.user, &self.password);
+        let answer = request.send().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let token = answer.json()["token"].take();
+        serde_json::from_value(token).expect("a token")
     }
 }
 

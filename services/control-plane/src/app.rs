@@ -9,18 +9,20 @@ use std::{
 };
 
 use anyhow::Context as _;
-use hearth_runtime::{Admin, GrpcServer, Metrics};
+use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cache::retention::{Retention, retire_hourly},
     cache_target::CacheRules,
-    config::{Config, Credentials},
-    core::Core,
+    config::Config,
+    core::{Core, Settings},
+    credentials::Credentials,
     deletion::resume,
     fleet::Fleet,
     services::routes,
+    sessions::Sessions,
     store::{Sqlite, Store},
 };
 
@@ -51,29 +53,34 @@ pub struct Addresses {
 impl ControlPlane {
     /// Opens the database and binds the ports.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        match config.credentials {
-            Credentials::None => {}
-        }
         let path = config.database.path();
         let store = Sqlite::open(path, config.history_limit)
             .await
             .with_context(|| format!("--database (HEARTH_DATABASE): {}", path.display()))?;
         let lease = Duration::from_secs(config.node_lease_seconds.into());
         let fleet = Fleet::new(lease, store.nodes().await?);
-        let metrics = Metrics::default();
+        let (metrics, tasks) = (Metrics::default(), Tasks::default());
+        let credentials = Credentials::new(config.sources, &tasks, &metrics)
+            .context("--credentials (HEARTH_CREDENTIALS)")?;
+        let store: Arc<dyn Store> = Arc::new(store);
         let core = Core::new(
-            Arc::new(store),
+            store.clone(),
             fleet,
-            CacheRules {
-                registry: config.cache_registry,
-                writers: config.cache_writers,
+            Sessions::load(store).await?,
+            credentials,
+            Settings {
+                cache_rules: CacheRules {
+                    registry: config.cache_registry,
+                    writers: config.cache_writers,
+                },
+                cache_lease: Duration::from_secs(config.cache_lease_seconds.into()),
+                retention: Retention {
+                    entries: config.cache_keep_entries,
+                    days: config.cache_keep_days,
+                },
+                lease_seconds: config.node_lease_seconds,
             },
-            config.node_lease_seconds,
-            Duration::from_secs(config.cache_lease_seconds.into()),
-            Retention {
-                entries: config.cache_keep_entries,
-                days: config.cache_keep_days,
-            },
+            tasks,
             &metrics,
         );
         let listener = config.listening.bind(config.listen).await?;

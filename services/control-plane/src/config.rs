@@ -1,13 +1,16 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{
-    CommandFactory as _, Parser, ValueEnum,
+    CommandFactory as _, Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use hearth_domain::CacheRegistry;
 use hearth_runtime::{ListenArgs, ListenError, LogArgs};
 
-use crate::cache::policy::CacheWriters;
+use crate::{
+    cache::policy::CacheWriters,
+    credentials::{CredentialArgs, SourceSettings, sources},
+};
 
 /// The hearth control plane: takes requests for workspaces and has the nodes' agents prepare them
 #[derive(Clone, Debug, Parser)]
@@ -45,14 +48,12 @@ pub struct Config {
         value_name = "HOST[:PORT][/PREFIX]"
     )]
     pub cache_registry: CacheRegistry,
-    /// Where logins for registry and git host come from
-    #[arg(
-        long,
-        env = "HEARTH_CREDENTIALS",
-        default_value = "none",
-        value_name = "SOURCE"
-    )]
-    pub credentials: Credentials,
+    /// Where logins come from
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
+    /// What `credentials` comes to once it is checked.
+    #[arg(skip)]
+    pub(crate) sources: Vec<SourceSettings>,
     /// Seconds without a heartbeat after which a node counts as lost; agents send three in that time
     #[arg(
         long,
@@ -118,13 +119,6 @@ pub struct Config {
     pub logging: LogArgs,
 }
 
-/// Where logins come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Credentials {
-    /// There are none: public repositories and registries only.
-    None,
-}
-
 /// Where state is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database(PathBuf);
@@ -168,20 +162,29 @@ impl Config {
         I: IntoIterator,
         I::Item: Into<std::ffi::OsString> + Clone,
     {
-        let config = Self::try_parse_from(arguments).map_err(|error| match error.kind() {
+        let mut config = Self::try_parse_from(arguments).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 ConfigError::Asked(error.to_string())
             }
             _ => ConfigError::Unusable(with_variable(&error)),
         })?;
+        let mut faults = Vec::new();
         if !config.listen.ip().is_loopback() {
             let error = ListenError::NotLoopback {
                 flag: "listen",
                 address: config.listen,
             };
-            return Err(ConfigError::Unusable(format!("error: {error}\n")));
+            faults.push(error.to_string());
         }
-        Ok(config)
+        match sources(&config.credentials) {
+            Ok(sources) => config.sources = sources,
+            Err(found) => faults.extend(found),
+        }
+        if faults.is_empty() {
+            return Ok(config);
+        }
+        let lines = faults.iter().map(|fault| format!("error: {fault}\n"));
+        Err(ConfigError::Unusable(lines.collect()))
     }
 }
 
@@ -206,6 +209,7 @@ fn with_variable(error: &clap::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::CredentialKind;
 
     fn read(arguments: &[&str]) -> Result<Config, ConfigError> {
         Config::read(std::iter::once("hearth-control-plane").chain(arguments.iter().copied()))
@@ -254,6 +258,6 @@ mod tests {
         assert_eq!(config.admin_listen.to_string(), "127.0.0.1:7401");
         assert_eq!(config.database.path().to_str(), Some("hearth.db"));
         assert_eq!(config.cache_registry.to_string(), "ghcr.io");
-        assert_eq!(config.credentials, Credentials::None);
+        assert_eq!(config.credentials.kind, CredentialKind::None);
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     agents::Agents,
     cache::{images::Images, retention::Retention, waiting::Waiting},
     cache_target::CacheRules,
+    credentials::Credentials,
     deletion::Deletions,
     drivers::Drivers,
     error::CallError,
@@ -14,6 +15,7 @@ use crate::{
     fleet::Fleet,
     journal::Journal,
     metrics::Counters,
+    sessions::Sessions,
     store::Store,
 };
 
@@ -23,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) journal: Journal,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) fleet: Fleet,
+    pub(crate) sessions: Sessions,
+    pub(crate) credentials: Arc<Credentials>,
     pub(crate) agents: Agents,
     pub(crate) drivers: Drivers,
     pub(crate) deletions: Deletions,
@@ -35,20 +39,29 @@ pub(crate) struct Core {
     pub(crate) tasks: Tasks,
 }
 
+/// What the control plane was told and does not have to open.
+pub(crate) struct Settings {
+    pub(crate) cache_rules: CacheRules,
+    pub(crate) cache_lease: Duration,
+    pub(crate) retention: Retention,
+    /// Seconds without a heartbeat after which a node counts as lost.
+    pub(crate) lease_seconds: u32,
+}
+
 impl Core {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         fleet: Fleet,
-        cache_rules: CacheRules,
-        lease_seconds: u32,
-        cache_lease: Duration,
-        retention: Retention,
+        sessions: Sessions,
+        credentials: Credentials,
+        settings: Settings,
+        tasks: Tasks,
         metrics: &Metrics,
     ) -> Self {
         let feeds = Arc::new(Feeds::default());
         let counters = Arc::new(Counters::register(metrics));
-        let cache_rules = Arc::new(cache_rules);
-        let waiting = Arc::new(Waiting::new(cache_lease));
+        let cache_rules = Arc::new(settings.cache_rules);
+        let waiting = Arc::new(Waiting::new(settings.cache_lease));
         Self {
             journal: Journal::new(
                 store.clone(),
@@ -59,17 +72,19 @@ impl Core {
             ),
             waiting,
             images: Images::default(),
-            retention,
+            retention: settings.retention,
             store,
             feeds,
             fleet,
+            sessions,
+            credentials: Arc::new(credentials),
             agents: Agents::default(),
             drivers: Drivers::default(),
             deletions: Deletions::default(),
             counters,
             cache_rules,
-            lease_seconds,
-            tasks: Tasks::default(),
+            lease_seconds: settings.lease_seconds,
+            tasks,
         }
     }
 

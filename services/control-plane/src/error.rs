@@ -38,6 +38,12 @@ pub(crate) enum CallError {
     CacheEntryUnknown,
     #[error("no workspace was prepared from this ref and configuration of the repository yet")]
     RefUnknown,
+    #[error(
+        "the session token is not that of the workspace's node, or there is none; the agent registers again"
+    )]
+    SessionUnknown,
+    #[error("the system has no random numbers: {0}")]
+    NoRandomness(String),
     #[error("the control plane is shutting down")]
     ShuttingDown,
     #[error(transparent)]
@@ -86,8 +92,8 @@ impl From<&CallError> for Status {
                     [("oldest_sequence", oldest.to_string())],
                 );
             }
-            CallError::Store(detail) => {
-                tracing::error!(error = %detail, "a call failed");
+            CallError::Store(_) | CallError::NoRandomness(_) => {
+                tracing::error!(%error, "a call failed");
                 return status(
                     Reason::Internal,
                     "a fault of the control plane; its log says more",
@@ -104,6 +110,7 @@ impl From<&CallError> for Status {
             CallError::CacheKeyUnknown(_) => Reason::CacheKeyUnknown,
             CallError::CacheEntryUnknown => Reason::CacheEntryUnknown,
             CallError::RefUnknown => Reason::RefUnknown,
+            CallError::SessionUnknown => Reason::SessionUnknown,
             CallError::ShuttingDown => Reason::ShuttingDown,
         };
         status(reason, error.to_string())
@@ -196,6 +203,16 @@ mod tests {
                 "CACHE_ENTRY_UNKNOWN",
             ),
             (CallError::RefUnknown, Code::NotFound, "REF_UNKNOWN"),
+            (
+                CallError::SessionUnknown,
+                Code::Unauthenticated,
+                "SESSION_UNKNOWN",
+            ),
+            (
+                CallError::NoRandomness("planted-detail".into()),
+                Code::Internal,
+                "INTERNAL",
+            ),
             (CallError::ShuttingDown, Code::Unavailable, "SHUTTING_DOWN"),
             (
                 CallError::Store(StoreError::Corrupt("planted-detail".into())),

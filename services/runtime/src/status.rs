@@ -33,6 +33,8 @@ pub enum Reason {
     CacheEntryUnknown,
     /// No workspace was prepared from this ref and configuration of the repository.
     RefUnknown,
+    /// The caller does not prove that it is the agent of the node.
+    SessionUnknown,
     /// The workspace is being deleted.
     WorkspaceDeleting,
     /// The process is shutting down.
@@ -45,7 +47,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -58,6 +60,7 @@ impl Reason {
         Self::CacheKeyUnknown,
         Self::CacheEntryUnknown,
         Self::RefUnknown,
+        Self::SessionUnknown,
         Self::WorkspaceDeleting,
         Self::ShuttingDown,
         Self::EngineFailed,
@@ -79,6 +82,7 @@ impl Reason {
             Self::CacheKeyUnknown => "CACHE_KEY_UNKNOWN",
             Self::CacheEntryUnknown => "CACHE_ENTRY_UNKNOWN",
             Self::RefUnknown => "REF_UNKNOWN",
+            Self::SessionUnknown => "SESSION_UNKNOWN",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::EngineFailed => "ENGINE_FAILED",
@@ -101,6 +105,7 @@ impl Reason {
                 Code::FailedPrecondition
             }
             Self::CacheReadOnly => Code::PermissionDenied,
+            Self::SessionUnknown => Code::Unauthenticated,
             Self::Internal => Code::Internal,
         }
     }
@@ -121,6 +126,7 @@ impl Reason {
             | Self::CacheKeyUnknown
             | Self::CacheEntryUnknown
             | Self::RefUnknown
+            | Self::SessionUnknown
             | Self::Internal => None,
         }
     }

@@ -8,7 +8,11 @@ use hearth_api::v1::CacheEntry;
 use hearth_domain::{CacheKey, CacheReference};
 use hearth_layers::{RegistryClient, RegistryError};
 
-use crate::store::{Store, StoreError};
+use super::logins::RegistryLogins;
+use crate::{
+    credentials::Rights,
+    store::{Store, StoreError},
+};
 
 /// The key that an image was pushed under, written by the agent.
 const KEY: &str = "dev.hearth.key";
@@ -32,6 +36,7 @@ impl Images {
     pub(crate) async fn delete(
         &self,
         store: &dyn Store,
+        registry: &RegistryLogins<'_>,
         dropped: &[CacheEntry],
     ) -> Result<Vec<String>, StoreError> {
         let mut warnings = Vec::new();
@@ -40,7 +45,8 @@ impl Images {
                 continue;
             }
             let image = format!("{}@{}", entry.repository, entry.digest);
-            let client = RegistryClient::new(None, &entry.platform);
+            let login = registry.of(&entry.repository, Rights::Write).await;
+            let client = RegistryClient::new(login, &entry.platform);
             match client.delete(&image).await {
                 // Two entries of the same image, or somebody was quicker.
                 Ok(()) | Err(RegistryError::NotFound(_)) => {}
@@ -76,13 +82,15 @@ impl Images {
 /// Looks for an image that only the registry knows of. A tag can be written by anybody who may push, so it is believed
 /// only if the image itself says that it is for this key.
 pub(crate) async fn adopt(
+    registry: &RegistryLogins<'_>,
     reference: &CacheReference,
     platform: &str,
     key: &CacheKey,
 ) -> Option<CacheEntry> {
     let image = reference.entry(platform, key);
-    let client = RegistryClient::new(None, platform);
     let look = async {
+        let login = registry.of(reference.repository(), Rights::Read).await;
+        let client = RegistryClient::new(login, platform);
         let info = client.inspect(&image).await?;
         // By its digest: the tag may move between the two questions.
         let pinned = format!("{}@{}", reference.repository(), info.digest);

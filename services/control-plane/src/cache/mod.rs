@@ -2,6 +2,7 @@
 
 pub(crate) mod images;
 pub(crate) mod leases;
+pub(crate) mod logins;
 pub(crate) mod policy;
 pub(crate) mod reports;
 pub(crate) mod retention;

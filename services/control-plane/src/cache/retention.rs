@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use prost_types::Timestamp;
 use tokio::time::MissedTickBehavior;
 
+use super::logins::RegistryLogins;
 use crate::{clock::now, core::Core};
 
 const HOURLY: Duration = Duration::from_secs(3600);
@@ -37,9 +38,10 @@ pub(crate) async fn retire(core: &Arc<Core>) {
     );
     let core = core.clone();
     core.clone().tasks.spawn("delete images", async move {
+        let registry = RegistryLogins::new(&core);
         tokio::select! {
             () = core.tasks.stopping().cancelled() => {}
-            deleted = core.images.delete(&*core.store, &retired) => {
+            deleted = core.images.delete(&*core.store, &registry, &retired) => {
                 if let Err(error) = deleted {
                     tracing::error!(%error, "cannot tell whether images are still in use; they stay");
                 }

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{explain::explain, validate};
 use crate::{
+    cache::logins::RegistryLogins,
     core::Core,
     error::CallError,
     store::{Decided, Lookup, Selection},
@@ -208,8 +209,10 @@ impl Cache {
         for entry in &mut entries {
             entry.key_manifest.clear();
         }
+        let registry = RegistryLogins::new(core);
+        let deleted = core.images.delete(&*core.store, &registry, &entries);
         Ok(InvalidateEntryResponse {
-            warnings: core.images.delete(&*core.store, &entries).await?,
+            warnings: deleted.await?,
             entries,
         })
     }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod cache_index;
+mod credentials;
 mod explain;
 mod nodes;
 mod registry;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use hearth_api::v1::{
     agent_registry_service_server::AgentRegistryServiceServer,
     cache_index_service_server::CacheIndexServiceServer, cache_service_server::CacheServiceServer,
-    node_service_server::NodeServiceServer, workspace_service_server::WorkspaceServiceServer,
+    credential_service_server::CredentialServiceServer, node_service_server::NodeServiceServer,
+    workspace_service_server::WorkspaceServiceServer,
 };
 use tonic::service::Routes;
 
@@ -32,4 +34,7 @@ pub(crate) fn routes(core: &Arc<Core>) -> Routes {
         )))
         .add_service(CacheIndexServiceServer::new(cache))
         .add_service(CacheServiceServer::new(cache::Cache(core.clone())))
+        .add_service(CredentialServiceServer::new(credentials::Credentials(
+            core.clone(),
+        )))
 }

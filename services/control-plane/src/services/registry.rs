@@ -5,6 +5,7 @@ use hearth_api::v1::{
     agent_registry_service_server::AgentRegistryService,
 };
 use hearth_runtime::FieldFaults;
+use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status, transport::Uri};
 
 use crate::{
@@ -47,6 +48,7 @@ impl AgentRegistryService for Registry {
         );
         let name = node.name;
         core.fleet.register(&name, node.info, node.heartbeat);
+        let session = core.sessions.open(&name).await?;
         core.tasks.spawn("tidy node", {
             let stopping = core.tasks.stopping().clone();
             let work = tidy(core.clone(), name, request.workspace_ids);
@@ -60,7 +62,7 @@ impl AgentRegistryService for Registry {
         Ok(Response::new(RegisterResponse {
             heartbeat_seconds: (core.lease_seconds / HEARTBEATS_PER_LEASE).max(1),
             lease_seconds: core.lease_seconds,
-            ..RegisterResponse::default()
+            session_token: session.expose_secret().to_owned(),
         }))
     }
 

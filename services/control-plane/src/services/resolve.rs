@@ -17,6 +17,7 @@ use crate::{
     cache::{
         images::adopt,
         leases::{Asker, Outcome, Place, Wait},
+        logins::RegistryLogins,
         waiting::{Claim, may_commit},
         worth::{as_f64, too_slow},
     },
@@ -143,7 +144,8 @@ impl Question {
     /// An image that only the registry knows of, for example because the index was lost.
     async fn adopt(&self) -> Option<CacheEntry> {
         let key = self.place.key.parse().ok()?;
-        let mut entry = adopt(&self.reference, &self.platform, &key).await?;
+        let registry = RegistryLogins::new(&self.core);
+        let mut entry = adopt(&registry, &self.reference, &self.platform, &key).await?;
         tracing::info!(
             cache.repository = entry.repository,
             cache.key = entry.key,

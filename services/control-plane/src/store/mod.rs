@@ -189,6 +189,12 @@ pub trait Store: CacheStore {
     /// All nodes, by name.
     async fn nodes(&self) -> Result<Vec<StoredNode>, StoreError>;
 
+    /// Keeps the digest of a node's newest session token, in place of the one before.
+    async fn put_session(&self, node: &str, digest: &str) -> Result<(), StoreError>;
+
+    /// Nodes and the digests of their newest session tokens.
+    async fn sessions(&self) -> Result<Vec<(String, String)>, StoreError>;
+
     /// Puts everything into its place on disk. Nothing may be asked of the store afterwards.
     async fn close(&self);
 }

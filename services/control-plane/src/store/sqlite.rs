@@ -326,6 +326,14 @@ impl Store for Sqlite {
         self.read_nodes().await
     }
 
+    async fn put_session(&self, node: &str, digest: &str) -> Result<(), StoreError> {
+        self.write_session(node, digest).await
+    }
+
+    async fn sessions(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.read_sessions().await
+    }
+
     async fn close(&self) {
         // The last connection to close moves the log of SQLite into the file; only the writer can.
         self.reader.close().await;

@@ -32,4 +32,25 @@ impl Sqlite {
             })
             .collect()
     }
+
+    pub(super) async fn write_session(&self, node: &str, digest: &str) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO sessions (node, digest) VALUES (?, ?) \
+             ON CONFLICT (node) DO UPDATE SET digest = excluded.digest",
+        )
+        .bind(node)
+        .bind(digest)
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn read_sessions(&self) -> Result<Vec<(String, String)>, StoreError> {
+        sqlx::query("SELECT node, digest FROM sessions ORDER BY node")
+            .fetch_all(&self.reader)
+            .await?
+            .iter()
+            .map(|row| Ok((row.try_get("node")?, row.try_get("digest")?)))
+            .collect()
+    }
 }

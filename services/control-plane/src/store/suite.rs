@@ -234,6 +234,15 @@ pub(super) async fn a_node_is_known_by_what_it_said_last(store: Arc<dyn Store>) 
     assert_eq!(store.nodes().await.expect("a read"), [node]);
 }
 
+pub(super) async fn the_newest_session_of_a_node_replaces_the_one_before(store: Arc<dyn Store>) {
+    for (node, digest) in [("n1", "old"), ("n2", "other"), ("n1", "new")] {
+        store.put_session(node, digest).await.expect("a write");
+    }
+    let kept = store.sessions().await.expect("a read");
+    let pair = |node: &str, digest: &str| (node.to_owned(), digest.to_owned());
+    assert_eq!(kept, [pair("n1", "new"), pair("n2", "other")]);
+}
+
 pub(super) async fn the_newest_image_of_a_key_is_the_one_that_is_found(store: Arc<dyn Store>) {
     let entry = |key: &str, digest: &str| CacheEntry {
         repository: "r/x".into(),
@@ -408,6 +417,7 @@ macro_rules! suite {
             a_deleted_workspace_is_unfinished_until_it_is_forgotten
             lists_are_newest_first_and_counts_are_by_node_and_state
             a_node_is_known_by_what_it_said_last
+            the_newest_session_of_a_node_replaces_the_one_before
             the_newest_image_of_a_key_is_the_one_that_is_found
             entries_are_listed_newest_first_and_dropped_by_config_and_key
             what_is_old_or_too_much_is_retired

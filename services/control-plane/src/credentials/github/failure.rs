@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use hearth_api::v1::CredentialProblemReason as Reason;
+
+use super::wire::Slug;
+
+/// Why GitHub gave no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Failure {
+    /// No installation has the repository.
+    #[error(
+        "the GitHub App is not installed on {0}, or there is no such repository: install it for the repository at GitHub"
+    )]
+    NotInstalled(String),
+    /// The account's owner suspended the App.
+    #[error(
+        "the GitHub App's installation for {0} is suspended: its owner can unsuspend it at GitHub"
+    )]
+    Suspended(String),
+    /// GitHub knows the App and refuses; its own words.
+    #[error("GitHub forbids it: {0}")]
+    Forbidden(String),
+    /// The id and the key do not belong together, or the App is gone.
+    #[error(
+        "GitHub does not accept the App's id {0} and its key: check both in the App's settings"
+    )]
+    KeyRefused(u64),
+    /// Signatures are of the wrong time.
+    #[error(
+        "the control plane's clock is {} seconds {} GitHub's, which refuses its signatures: set the clock",
+        .ahead_seconds.unsigned_abs(),
+        if *.ahead_seconds > 0 { "ahead of" } else { "behind" }
+    )]
+    ClockSkew { ahead_seconds: i64 },
+    /// Too many requests.
+    #[error("GitHub asks for fewer requests: it is asked again in {} seconds", seconds(.0))]
+    RateLimited(Duration),
+    /// No connection, no answer in time, or a server error.
+    #[error("GitHub does not answer: {0}")]
+    Unreachable(String),
+    /// An answer that is not one to the question.
+    #[error("GitHub answered with {0}")]
+    Unexpected(String),
+}
+
+impl Failure {
+    /// The word for it.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::NotInstalled(_) => Reason::NotInstalled,
+            Self::Suspended(_) | Self::Forbidden(_) => Reason::Forbidden,
+
+            Self::KeyRefused(_) => Reason::KeyRefused,
+            Self::ClockSkew { .. } => Reason::ClockSkew,
+            Self::RateLimited(_) => Reason::RateLimited,
+            Self::Unreachable(_) => Reason::Unreachable,
+            Self::Unexpected(_) => Reason::Unexpected,
+        }
+    }
+
+    /// Whether a token that was made before is still good: GitHub ends the tokens of an installation that it takes
+    /// away or suspends, and no others.
+    pub(super) fn leaves_tokens_alive(&self) -> bool {
+        match self {
+            Self::NotInstalled(_) | Self::Suspended(_) | Self::Forbidden(_) => false,
+            Self::KeyRefused(_)
+            | Self::ClockSkew { .. }
+            | Self::RateLimited(_)
+            | Self::Unreachable(_)
+            | Self::Unexpected(_) => true,
+        }
+    }
+}
+
+/// Why a request had no success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// 404: it is not there, or not for this App.
+    Missing,
+    /// 422: this cannot be had, in GitHub's words.
+    Impossible(String),
+    /// 403, in GitHub's words.
+    Forbidden(String),
+    /// 401, or an App that GitHub does not know.
+    KeyRefused,
+    /// 401, and the clocks differ by more than signatures allow.
+    ClockSkew { ahead_seconds: i64 },
+    /// Nobody is to ask for so long.
+    RateLimited(Duration),
+    /// No connection, no answer in time, or a server error.
+    Unreachable(String),
+    /// Anything else.
+    Unexpected(String),
+}
+
+impl Refusal {
+    /// Whether the same request may succeed a moment later.
+    pub(super) fn may_pass(&self, patience: Duration) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::RateLimited(wait) => *wait <= patience,
+            Self::Missing
+            | Self::Impossible(_)
+            | Self::Forbidden(_)
+            | Self::KeyRefused
+            | Self::ClockSkew { .. }
+            | Self::Unexpected(_) => false,
+        }
+    }
+
+    /// Whether what is remembered of an installation may be out of date.
+    pub(super) fn is_of_another_installation(&self) -> bool {
+        match self {
+            Self::Missing | Self::Impossible(_) => true,
+            Self::Forbidden(_)
+            | Self::KeyRefused
+            | Self::ClockSkew { .. }
+            | Self::RateLimited(_)
+            | Self::Unreachable(_)
+            | Self::Unexpected(_) => false,
+        }
+    }
+
+    /// What it means when there is nothing more to try.
+    pub(super) fn into_failure(self, app_id: u64, slug: &Slug) -> Failure {
+        match self {
+            Self::Missing => Failure::NotInstalled(slug.to_string()),
+            Self::Impossible(words) => Failure::Unexpected(format!("status 422: {words}")),
+            Self::Forbidden(words) if words.contains("suspended") => {
+                Failure::Suspended(slug.to_string())
+            }
+            Self::Forbidden(words) => Failure::Forbidden(words),
+            Self::KeyRefused => Failure::KeyRefused(app_id),
+            Self::ClockSkew { ahead_seconds } => Failure::ClockSkew { ahead_seconds },
+            Self::RateLimited(wait) => Failure::RateLimited(wait),
+            Self::Unreachable(why) => Failure::Unreachable(why),
+            Self::Unexpected(what) => Failure::Unexpected(what),
+        }
+    }
+}
+
+/// Whole seconds, at least one.
+fn seconds(wait: &Duration) -> u64 {
+    wait.as_millis()
+        .div_ceil(1000)
+        .max(1)
+        .try_into()
+        .unwrap_or(u64::MAX)
+}

@@ -1,0 +1,64 @@
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Until when GitHub wants to be left alone. Whoever asks in spite of it is shut out for longer.
+#[derive(Debug, Default)]
+pub(super) struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    /// Waits until GitHub may be asked, or says for how long it may not, where that is longer than `patience`.
+    pub(super) async fn turn(&self, patience: Duration) -> Result<(), Duration> {
+        loop {
+            let Some(until) = *self.lock() else {
+                return Ok(());
+            };
+            let wait = until.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                return Ok(());
+            }
+            if wait > patience {
+                return Err(wait);
+            }
+            // Somebody else may be told to wait for longer meanwhile.
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Nobody is to ask for so long.
+    pub(super) fn hold(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut held = self.lock();
+        *held = Some(held.map_or(until, |held| held.max(until)));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_limit_is_waited_for_and_a_long_one_is_told_at_once() {
+        let pace = Pace::default();
+        let began = Instant::now();
+        assert_eq!(pace.turn(PATIENCE).await, Ok(()));
+        pace.hold(Duration::from_secs(2));
+        pace.hold(Duration::from_secs(1));
+        assert_eq!(pace.turn(PATIENCE).await, Ok(()));
+        assert_eq!(began.elapsed().as_secs(), 2, "the longer of the two");
+        pace.hold(Duration::from_secs(60));
+        let wait = pace.turn(PATIENCE).await.expect_err("a long limit");
+        assert_eq!(wait.as_secs(), 60);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(pace.turn(PATIENCE).await, Ok(()));
+    }
+}

@@ -1,0 +1,148 @@
+//! What goes to GitHub and comes back. octocrab's own types ask for no permissions and know nothing of packages.
+
+use std::time::{Duration, SystemTime};
+
+use hearth_domain::{Repository, sha256_hex};
+use prost_types::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::permissions::{Granted, Permissions};
+
+/// GitHub's tokens live one hour. Whatever it says, none is used for longer.
+const LONGEST_LIFE: Duration = Duration::from_secs(3600);
+
+/// `owner/name` of a repository at GitHub, where letter case does not matter.
+#[derive(Clone, Debug)]
+pub(super) struct Slug {
+    owner: String,
+    name: String,
+}
+
+impl Slug {
+    /// `None` where the path has another shape.
+    pub(super) fn of(repository: &Repository) -> Option<Self> {
+        let (owner, name) = repository.path().split_once('/')?;
+        (!name.contains('/')).then(|| Self {
+            owner: owner.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same for all spellings.
+    pub(super) fn key(&self) -> String {
+        self.to_string().to_ascii_lowercase()
+    }
+}
+
+impl std::fmt::Display for Slug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// An App's installation in an account (`GET /repos/{owner}/{repo}/installation`).
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Installation {
+    pub(super) id: u64,
+    #[serde(default)]
+    pub(super) permissions: Granted,
+    #[serde(default)]
+    pub(super) suspended_at: Option<String>,
+}
+
+/// Asks for a token (`POST /app/installations/{id}/access_tokens`).
+#[derive(Debug, Serialize)]
+pub(super) struct TokenRequest<'a> {
+    pub(super) repositories: [&'a str; 1],
+    pub(super) permissions: Granted,
+}
+
+/// The answer. It has no `Debug`, since it holds the token.
+#[derive(Deserialize)]
+pub(super) struct TokenAnswer {
+    token: String,
+    expires_at: String,
+    permissions: Granted,
+    #[serde(default)]
+    repositories: Vec<RepositoryAnswer>,
+}
+
+#[derive(Deserialize)]
+struct RepositoryAnswer {
+    name: String,
+    full_name: Option<String>,
+}
+
+/// A token that is what was asked for.
+#[derive(Debug)]
+pub(super) struct Token {
+    pub(super) secret: SecretString,
+    pub(super) sha256: String,
+    pub(super) permissions: Permissions,
+    /// By GitHub's clock.
+    pub(super) expires: SystemTime,
+    /// How long it lives from the moment of the answer, by whoever's clock.
+    pub(super) life: Duration,
+}
+
+impl TokenAnswer {
+    /// The token, if it is for exactly this and lives at `now`, which is GitHub's own time where it told it.
+    pub(super) fn check(
+        self,
+        slug: &Slug,
+        permissions: Permissions,
+        now: SystemTime,
+    ) -> Result<Token, String> {
+        if self.permissions != permissions.listed() {
+            return Err(format!(
+                "a token with the permissions {:?} and not those that were asked for, {:?}",
+                self.permissions,
+                permissions.listed()
+            ));
+        }
+        let is_it = |repository: &RepositoryAnswer| {
+            let full = slug.to_string();
+            repository.name.eq_ignore_ascii_case(&slug.name)
+                && (repository.full_name.as_ref())
+                    .is_none_or(|name| name.eq_ignore_ascii_case(&full))
+        };
+        match &self.repositories[..] {
+            [one] if is_it(one) => {}
+            others => {
+                return Err(format!(
+                    "a token for {} repositories and not for {slug} alone",
+                    others.len()
+                ));
+            }
+        }
+        let expires: Timestamp = self
+            .expires_at
+            .parse()
+            .map_err(|_| "a token that ends at no time".to_owned())?;
+        let expires =
+            SystemTime::try_from(expires).map_err(|_| "a token that ends at no time".to_owned())?;
+        let life = expires.duration_since(now).unwrap_or_default();
+        if life.is_zero() {
+            return Err("a token that has ended already".to_owned());
+        }
+        if self.token.is_empty() || self.token.contains(|c: char| !c.is_ascii_graphic()) {
+            return Err("a token that is none".to_owned());
+        }
+        Ok(Token {
+            sha256: sha256_hex(&self.token),
+            secret: SecretString::from(self.token),
+            permissions,
+            expires,
+            life: life.min(LONGEST_LIFE),
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

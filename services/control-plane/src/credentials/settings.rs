@@ -1,0 +1,300 @@
+//! What the sources are told, checked. A fault names where the setting was made and never repeats it: what is in the
+//! wrong place may be a secret.
+
+use std::path::{Path, PathBuf};
+
+use http::Uri;
+use octocrab::{auth::create_jwt, models::AppId};
+
+use super::{args::CredentialArgs, args::CredentialKind, hosts, settings_file};
+
+const API: &str = "https://api.github.com";
+const GITHUB_HOSTS: [&str; 2] = ["github.com", "ghcr.io"];
+/// A key of 16384 bits has 13 KiB.
+const MAX_KEY_BYTES: u64 = 64 * 1024;
+
+/// The private key of a GitHub App; prints redacted.
+pub(crate) use octocrab::auth::EncodingKey as AppKey;
+
+/// One source of logins.
+#[derive(Clone, Debug)]
+pub(crate) enum SourceSettings {
+    Static(StaticSettings),
+    GitHubApp(GitHubAppSettings),
+}
+
+/// One user and password.
+#[derive(Clone, Debug)]
+pub(crate) struct StaticSettings {
+    pub(crate) hosts: Vec<String>,
+    pub(crate) username: String,
+    pub(crate) password_file: PathBuf,
+    /// Where the password file was named, for messages.
+    pub(crate) set_by: String,
+}
+
+/// A GitHub App.
+#[derive(Clone, Debug)]
+pub(crate) struct GitHubAppSettings {
+    pub(crate) hosts: Vec<String>,
+    pub(crate) app_id: u64,
+    pub(crate) key: AppKey,
+    pub(crate) api: Uri,
+}
+
+/// A setting of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setting {
+    Hosts,
+    AppId,
+    AppKeyFile,
+    ApiUrl,
+    Username,
+    PasswordFile,
+}
+
+/// The settings of one source as they were written.
+#[derive(Clone, Default)]
+pub(super) struct Written {
+    pub(super) hosts: Option<Vec<String>>,
+    pub(super) app_id: Option<String>,
+    pub(super) app_key_file: Option<PathBuf>,
+    pub(super) api_url: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+/// Checks the flags and reads what they name. The faults are sentences.
+pub(crate) fn sources(args: &CredentialArgs) -> Result<Vec<SourceSettings>, Vec<String>> {
+    let mut faults = misfits(args);
+    let github = |setting| {
+        flag(match setting {
+            Setting::AppId => "github-app-id",
+            Setting::AppKeyFile => "github-app-key-file",
+            Setting::ApiUrl => "github-api-url",
+            _ => "github-hosts",
+        })
+    };
+    let fixed = |setting| {
+        flag(match setting {
+            Setting::Username => "static-username",
+            Setting::PasswordFile => "static-password-file",
+            _ => "static-hosts",
+        })
+    };
+    let sources = match args.kind {
+        CredentialKind::None => Vec::new(),
+        CredentialKind::Static => {
+            let written = Written {
+                hosts: args.static_hosts.as_deref().map(split),
+                username: args.static_username.clone(),
+                password_file: args.static_password_file.clone(),
+                ..Written::default()
+            };
+            let source = static_login(written, &fixed, &mut faults);
+            source.into_iter().collect()
+        }
+        CredentialKind::GithubApp => {
+            let written = Written {
+                hosts: args.github_hosts.as_deref().map(split),
+                app_id: args.github_app_id.clone(),
+                app_key_file: args.github_app_key_file.clone(),
+                api_url: args.github_api_url.clone(),
+                ..Written::default()
+            };
+            let source = github_app(written, &github, &mut faults);
+            source.into_iter().collect()
+        }
+        CredentialKind::File => match &args.credentials_file {
+            Some(path) => settings_file::read(path, &flag("credentials-file"), &mut faults),
+            None => {
+                faults.push(format!("{} must be set", flag("credentials-file")));
+                Vec::new()
+            }
+        },
+    };
+    if faults.is_empty() {
+        Ok(sources)
+    } else {
+        Err(faults)
+    }
+}
+
+/// A flag is looked for by its own name or by its variable's.
+fn flag(name: &str) -> String {
+    let variable = name.to_uppercase().replace('-', "_");
+    format!("--{name} (HEARTH_{variable})")
+}
+
+/// Flags that were set and that the chosen kind of source has no use for.
+fn misfits(args: &CredentialArgs) -> Vec<String> {
+    use CredentialKind as K;
+    let set = [
+        (K::GithubApp, "github-app-id", args.github_app_id.is_some()),
+        (
+            K::GithubApp,
+            "github-app-key-file",
+            args.github_app_key_file.is_some(),
+        ),
+        (
+            K::GithubApp,
+            "github-api-url",
+            args.github_api_url.is_some(),
+        ),
+        (K::GithubApp, "github-hosts", args.github_hosts.is_some()),
+        (K::Static, "static-hosts", args.static_hosts.is_some()),
+        (K::Static, "static-username", args.static_username.is_some()),
+        (
+            K::Static,
+            "static-password-file",
+            args.static_password_file.is_some(),
+        ),
+        (K::File, "credentials-file", args.credentials_file.is_some()),
+    ];
+    let misfit = |(kind, _, is_set): &(K, &str, bool)| *is_set && *kind != args.kind;
+    set.into_iter()
+        .filter(misfit)
+        .map(|(kind, name, _)| {
+            let kind = match kind {
+                K::None => "none",
+                K::Static => "static",
+                K::GithubApp => "github-app",
+                K::File => "file",
+            };
+            format!(
+                "{} goes with --credentials {kind} (HEARTH_CREDENTIALS) only",
+                flag(name)
+            )
+        })
+        .collect()
+}
+
+fn split(list: &str) -> Vec<String> {
+    list.split(',').map(|one| one.trim().to_owned()).collect()
+}
+
+/// Checks a static login; `at` names a setting's place.
+pub(super) fn static_login(
+    written: Written,
+    at: &dyn Fn(Setting) -> String,
+    faults: &mut Vec<String>,
+) -> Option<SourceSettings> {
+    let hosts = check_hosts(written.hosts, None, at, faults);
+    let username = written.username.filter(|name| {
+        // The first colon ends the name in a basic login.
+        !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control())
+    });
+    if username.is_none() {
+        faults.push(format!(
+            "{} must be set to a name without colons",
+            at(Setting::Username)
+        ));
+    }
+    if written.password_file.is_none() {
+        faults.push(format!("{} must be set", at(Setting::PasswordFile)));
+    }
+    Some(SourceSettings::Static(StaticSettings {
+        hosts: hosts?,
+        username: username?,
+        password_file: written.password_file?,
+        set_by: at(Setting::PasswordFile),
+    }))
+}
+
+/// Checks a GitHub App and reads its key; `at` names a setting's place.
+pub(super) fn github_app(
+    written: Written,
+    at: &dyn Fn(Setting) -> String,
+    faults: &mut Vec<String>,
+) -> Option<SourceSettings> {
+    let mut note = |setting: Setting, why: &str| faults.push(format!("{} {why}", at(setting)));
+    let app_id = written.app_id.as_deref().map(str::parse::<u64>);
+    let app_id = match app_id {
+        Some(Ok(id)) if id > 0 => Some(id),
+        Some(_) => {
+            note(Setting::AppId, "must be the App's id, a whole number");
+            None
+        }
+        None => {
+            note(Setting::AppId, "must be set");
+            None
+        }
+    };
+    let key = match written.app_key_file.as_deref().map(read_key) {
+        Some(Ok(key)) => Some(key),
+        Some(Err(why)) => {
+            note(Setting::AppKeyFile, &why);
+            None
+        }
+        None => {
+            note(Setting::AppKeyFile, "must be set");
+            None
+        }
+    };
+    let api = check_api(written.api_url.as_deref().unwrap_or(API));
+    if let Err(why) = api {
+        note(Setting::ApiUrl, why);
+    }
+    let hosts = check_hosts(written.hosts, Some(&GITHUB_HOSTS), at, faults);
+    Some(SourceSettings::GitHubApp(GitHubAppSettings {
+        hosts: hosts?,
+        app_id: app_id?,
+        key: key?,
+        api: api.ok()?,
+    }))
+}
+
+fn check_hosts(
+    written: Option<Vec<String>>,
+    default: Option<&[&str]>,
+    at: &dyn Fn(Setting) -> String,
+    faults: &mut Vec<String>,
+) -> Option<Vec<String>> {
+    let default = || default.map(|hosts| hosts.iter().map(|host| (*host).to_owned()).collect());
+    let parsed = written.or_else(default).unwrap_or_default();
+    let parsed: Option<Vec<String>> = parsed.iter().map(|host| hosts::parse(host)).collect();
+    let hosts = parsed.filter(|hosts| !hosts.is_empty());
+    if hosts.is_none() {
+        faults.push(format!(
+            "{} must be one or more of host[:port]",
+            at(Setting::Hosts)
+        ));
+    }
+    hosts
+}
+
+/// GitHub's API sees the App's signatures and answers with tokens: never unencrypted beyond this machine.
+fn check_api(url: &str) -> Result<Uri, &'static str> {
+    const SHAPE: &str =
+        "must have the form https://host[:port][/path]; http is for loopback addresses only";
+    let uri: Uri = url.trim_end_matches('/').parse().map_err(|_| SHAPE)?;
+    let host = uri.authority().and_then(|host| hosts::parse(host.as_str()));
+    let encrypted = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => host.as_deref().is_some_and(hosts::is_loopback),
+        _ => false,
+    };
+    if host.is_some() && encrypted && uri.query().is_none() && !url.contains('#') {
+        Ok(uri)
+    } else {
+        Err(SHAPE)
+    }
+}
+
+/// Reads a private key and signs with it once, so that a wrong one is told now and not with the first workspace.
+fn read_key(path: &Path) -> Result<AppKey, String> {
+    use std::io::Read as _;
+    let mut pem = Vec::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(MAX_KEY_BYTES).read_to_end(&mut pem));
+    // The reason without the path: whoever put the key itself there must not find it in a log.
+    read.map_err(|error| format!("names a file that cannot be read: {}", error.kind()))?;
+    AppKey::from_rsa_pem(&pem)
+        .ok()
+        .filter(|key| create_jwt(AppId(1), key).is_ok())
+        .ok_or_else(|| "names a file that holds no RSA private key in PEM".to_owned())
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

@@ -1,0 +1,287 @@
+//! A real registry that asks for tokens of the stand-in.
+
+use serde_json::{Value, json};
+
+use super::{github, mint};
+use crate::support::{
+    GitHub, Registry,
+    curl::{Answer, Request},
+    github::Route,
+};
+
+/// An empty configuration is a blob that needs no further bytes.
+const EMPTY: &str = "{}";
+const EMPTY_DIGEST: &str =
+    "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+struct World {
+    // Dropped in this order: the registry asks GitHub.
+    registry: Registry,
+    github: GitHub,
+    _dir: tempfile::TempDir,
+}
+
+async fn world() -> World {
+    let (github, dir) = github().await;
+    let registry = Registry::start_guarded(dir.path().join("registry"), &github);
+    World {
+        registry,
+        github,
+        _dir: dir,
+    }
+}
+
+impl World {
+    /// Where hearth keeps the cache of `acme/shop`: with a hash, since the stand-in's address has a port.
+    fn cache_path(&self) -> String {
+        let registry = self.registry.host().parse().unwrap();
+        let repository = self.github.clone_url("acme/shop").parse().unwrap();
+        let reference = hearth_domain::CacheReference::new(&registry, &repository, None).unwrap();
+        let path = reference.repository().split_once('/').unwrap().1.to_owned();
+        assert!(path.contains("/acme/shop-"), "{path}");
+        path
+    }
+
+    /// Asks the registry as a client does: first without a token, then with one for what the challenge names.
+    async fn ask(&self, password: Option<&str>, method: &str, path: &str, body: &str) -> Answer {
+        let request = |url: &str| {
+            let request = Request::new(method, url)
+                .header(&format!("Content-Type: {MANIFEST}"))
+                .header(&format!("Accept: {MANIFEST}"));
+            if body.is_empty() {
+                request
+            } else {
+                request.body(body)
+            }
+        };
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("http://{}/v2/{path}", self.registry.host())
+        };
+        let challenged = request(&url).send().await;
+        assert_eq!(challenged.status, 401, "{challenged:?}");
+        let token = self.answer_challenge(&challenged, password).await;
+        match token {
+            Ok(token) => request(&url).bearer(&token).send().await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    async fn answer_challenge(
+        &self,
+        challenged: &Answer,
+        password: Option<&str>,
+    ) -> Result<String, Answer> {
+        let field = |name: &str| {
+            let header = &challenged.headers["www-authenticate"];
+            let rest = header.split_once(&format!("{name}=\"")).expect(name).1;
+            rest.split('"').next().unwrap().to_owned()
+        };
+        assert_eq!(field("realm"), format!("{}/token", self.github.url()));
+        let url = format!(
+            "{}?service={}&scope={}",
+            field("realm"),
+            field("service"),
+            field("scope")
+        );
+        let mut request = Request::new("GET", &url);
+        if let Some(password) = password {
+            request = request.login("x-access-token", password);
+        }
+        let answer = request.send().await;
+        if answer.status != 200 {
+            return Err(answer);
+        }
+        Ok(answer.json()["token"].as_str().unwrap().to_owned())
+    }
+
+    /// Pushes a manifest, and returns the status of what was refused, or of the end.
+    async fn push(&self, password: &str, repository: &str) -> u16 {
+        let uploads = format!("{repository}/blobs/uploads/");
+        let begun = self.ask(Some(password), "POST", &uploads, "").await;
+        if begun.status != 202 {
+            return begun.status;
+        }
+        let place = format!("{}&digest={EMPTY_DIGEST}", begun.headers["location"]);
+        let stored = self.ask(Some(password), "PUT", &place, EMPTY).await;
+        assert_eq!(stored.status, 201, "{stored:?}");
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {
+                "mediaType": "application/vnd.oci.empty.v1+json",
+                "digest": EMPTY_DIGEST,
+                "size": EMPTY.len(),
+            },
+            "layers": [],
+        });
+        let path = format!("{repository}/manifests/1");
+        self.ask(Some(password), "PUT", &path, &manifest.to_string())
+            .await
+            .status
+    }
+
+    async fn pull(&self, password: Option<&str>, repository: &str) -> Answer {
+        let path = format!("{repository}/manifests/1");
+        self.ask(password, "GET", &path, "").await
+    }
+}
+
+#[tokio::test]
+async fn packages_are_read_and_written_with_exactly_the_permission_for_it() {
+    let world = world().await;
+    let writer = mint(&world.github, &json!({"packages": "write"})).await;
+    let reader = mint(&world.github, &json!({"packages": "read"})).await;
+    let contents = mint(&world.github, &json!({"contents": "read"})).await;
+    for repository in ["acme/shop", &world.cache_path(), "cache/acme/shop"] {
+        assert_eq!(world.push(&reader, repository).await, 401);
+        assert_eq!(world.push(&contents, repository).await, 401);
+        assert_eq!(world.push(&writer, repository).await, 201);
+        for (password, status) in [
+            (Some(reader.as_str()), 200),
+            (Some(writer.as_str()), 200),
+            (Some(contents.as_str()), 401),
+            (Some("ghs_wrong"), 401),
+            (None, 401),
+        ] {
+            let answer = world.pull(password, repository).await;
+            assert_eq!(answer.status, status, "{repository}: {answer:?}");
+        }
+    }
+    assert!(world.github.requests_to(Route::RegistryToken) > 0);
+}
+
+#[tokio::test]
+async fn packages_of_other_repositories_are_neither_read_nor_written() {
+    let world = world().await;
+    let (_, admin) = world.github.admin();
+    let writer = mint(&world.github, &json!({"packages": "write"})).await;
+    for repository in [
+        "acme/secret",
+        "acme/nothing",
+        "acme/shop-cd68fc9",
+        "shop/acme",
+        "shop",
+    ] {
+        assert_eq!(world.push(&writer, repository).await, 401, "{repository}");
+    }
+    let url = format!(
+        "{}/token?service={}&scope=repository:acme/secret:pull,push&scope=repository:acme/shop:pull,push,fly",
+        world.github.url(),
+        world.github.registry_service()
+    );
+    let given = async |user, password| {
+        let answer = Request::new("GET", &url).login(user, password).send().await;
+        answer.json()["scope"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        given("any", &writer).await,
+        "repository:acme/shop:pull,push"
+    );
+    assert_eq!(
+        given("admin", admin).await,
+        "repository:acme/secret:pull,push repository:acme/shop:pull,push,fly"
+    );
+    let wrong = Request::new("GET", &url)
+        .login("admin", "guessed")
+        .send()
+        .await;
+    assert_eq!(wrong.status, 401);
+}
+
+#[tokio::test]
+async fn a_manifest_is_deleted_by_who_may_write() {
+    let world = world().await;
+    let writer = mint(&world.github, &json!({"packages": "write"})).await;
+    let reader = mint(&world.github, &json!({"packages": "read"})).await;
+    assert_eq!(world.push(&writer, "acme/shop").await, 201);
+    assert_eq!(world.registry.tags("acme/shop").await, ["1"]);
+    let manifest = world.pull(Some(&reader), "acme/shop").await;
+    let digest = &manifest.headers["docker-content-digest"];
+    let path = format!("acme/shop/manifests/{digest}");
+    assert_eq!(
+        world.ask(Some(&reader), "DELETE", &path, "").await.status,
+        401
+    );
+    assert_eq!(
+        world.ask(Some(&writer), "DELETE", &path, "").await.status,
+        202
+    );
+    assert!(world.registry.tags("acme/shop").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_form_gives_the_same_token_and_both_live_as_long_as_is_said() {
+    let world = world().await;
+    let github = &world.github;
+    let writer = mint(github, &json!({"packages": "write"})).await;
+    github.registry_token_lifetime(std::time::Duration::from_secs(1));
+    let url = format!("{}/token", github.url());
+    let form = format!(
+        "grant_type=password&username=x&password={writer}&service={}&client_id=test&scope={}",
+        github.registry_service(),
+        "repository%3Aacme%2Fshop%3Apull%2Cpush+repository%3Aacme%2Fsecret%3Apull"
+    );
+    let answer = Request::new("POST", &url).body(&form).send().await.json();
+    assert_eq!(answer["expires_in"], 60);
+    assert_eq!(answer["scope"], "repository:acme/shop:pull,push");
+    let token = answer["access_token"].as_str().unwrap();
+    assert!(github.secrets().iter().any(|secret| secret == token));
+    let uploads = format!(
+        "http://{}/v2/acme/shop/blobs/uploads/",
+        world.registry.host()
+    );
+    let begun = Request::new("POST", &uploads).bearer(token).send().await;
+    assert_eq!(begun.status, 202, "{begun:?}");
+
+    let other = form.replace("grant_type=password", "grant_type=refresh_token");
+    assert_eq!(
+        Request::new("POST", &url).body(&other).send().await.status,
+        400
+    );
+    let wrong = form.replace(&writer, "ghs_wrong");
+    assert_eq!(
+        Request::new("POST", &url).body(&wrong).send().await.status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn an_installation_token_that_ended_gets_no_token_for_the_registry() {
+    let world = world().await;
+    let writer = mint(&world.github, &json!({"packages": "write"})).await;
+    assert_eq!(world.push(&writer, "acme/shop").await, 201);
+    world.github.revoke(&writer);
+    let refused = world.pull(Some(&writer), "acme/shop").await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.json()["errors"][0]["code"], "UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn an_account_may_forbid_new_packages_and_still_take_new_versions() {
+    let world = world().await;
+    let writer = mint(&world.github, &json!({"packages": "write"})).await;
+    assert_eq!(world.push(&writer, "acme/shop").await, 201);
+    world.github.deny_package_creation();
+    assert_eq!(world.push(&writer, "acme/shop").await, 201);
+    assert_eq!(world.push(&writer, &world.cache_path()).await, 401);
+    world.github.heal();
+    assert_eq!(world.push(&writer, &world.cache_path()).await, 201);
+}
+
+#[tokio::test]
+async fn a_registry_comes_back_as_guarded_as_it_was() {
+    let mut world = world().await;
+    let writer = mint(&world.github, &json!({"packages": "write"})).await;
+    assert_eq!(world.push(&writer, "acme/shop").await, 201);
+    world.registry.stop();
+    world.registry.resume();
+    assert_eq!(world.pull(None, "acme/shop").await.status, 401);
+    assert_eq!(world.pull(Some(&writer), "acme/shop").await.status, 200);
+    let manifest = world.registry.manifest("acme/shop", "1").await;
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["config"]["digest"], EMPTY_DIGEST);
+}
