@@ -56,11 +56,11 @@ impl FakeCredentials {
 impl Credentials for FakeCredentials {
     async fn refresh(
         &self,
-        attempt: &AttemptRef,
+        for_whom: &AttemptRef,
         purpose: CredentialUse,
         refused_sha256: &str,
     ) -> Result<RefreshCredentialsResponse, CredentialFailure> {
-        assert_eq!(attempt, &self::attempt());
+        assert_eq!(for_whom, &attempt());
         self.asked
             .lock()
             .unwrap()

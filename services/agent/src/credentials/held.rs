@@ -1,8 +1,8 @@
 use std::time::{Duration, SystemTime};
 
+use hearth_domain::sha256_hex;
 use hearth_layers::RegistryLogin;
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::parties::GitLogin;
@@ -105,8 +105,5 @@ impl<T: Login> Held<T> {
 
 /// How a refused password is named to the control plane.
 pub(super) fn sha256(password: &SecretString) -> String {
-    Sha256::digest(password.expose_secret().as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    sha256_hex(password.expose_secret())
 }

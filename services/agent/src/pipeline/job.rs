@@ -78,7 +78,7 @@ impl Job {
     /// `host[:port]` of the cache's registry.
     pub fn registry(&self) -> Option<&str> {
         let cache = self.cache.as_ref().ok()?;
-        cache.reference.repository().split('/').next()
+        Some(cache.reference.registry_host())
     }
 
     /// Checks a request; the control plane did so too, but an agent believes nobody.
