@@ -20,6 +20,8 @@ mod app;
 mod cache;
 #[path = "scenarios/configurations.rs"]
 mod configurations;
+#[path = "scenarios/git_in_workspace.rs"]
+mod git_in_workspace;
 #[path = "scenarios/push.rs"]
 mod push;
 #[path = "scenarios/registry_faults.rs"]

@@ -64,6 +64,11 @@ impl Agent {
         self.setup.dir.join("state/attempts")
     }
 
+    /// Where it keeps the folders of workspaces.
+    pub fn workspaces_dir(&self) -> PathBuf {
+        self.setup.dir.join("state/workspaces")
+    }
+
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

@@ -91,13 +91,14 @@ impl Registry {
 
     /// Pushes the tiny base image through an engine, and returns its reference.
     pub fn tiny_base(&self, vm: &Vm) -> String {
+        self.base_image("tiny", vm)
+    }
+
+    /// Pushes a base image that `deploy/local/base-image` makes through an engine, and returns its reference.
+    pub fn base_image(&self, kind: &str, vm: &Vm) -> String {
         script(
             "base-image",
-            [
-                "tiny".as_ref(),
-                self.host().as_ref(),
-                vm.socket().as_os_str(),
-            ],
+            [kind.as_ref(), self.host().as_ref(), vm.socket().as_os_str()],
         )
     }
 

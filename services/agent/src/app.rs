@@ -16,12 +16,13 @@ use tonic::service::Routes;
 
 use crate::{
     attempt::Attempts,
+    credentials::GitAccess,
     metrics::AgentMetrics,
     parties::{
         ControlPlaneClient, Devcontainer as _, DevcontainerCli, DockerEngine, Engine as _,
         EngineInfo, GitCli, OciRegistry, Parties,
     },
-    pipeline::{ImagesInUse, NodeFacts},
+    pipeline::{ImagesInUse, NodeFacts, Places},
     registration::Registration,
     service::Agent,
     settings::Settings,
@@ -71,6 +72,7 @@ impl App {
             devcontainer: Arc::new(cli),
             registry: Arc::new(OciRegistry::new(info.platform.clone())),
             index: Arc::new(control_plane.clone()),
+            credentials: Arc::new(control_plane.clone()),
         };
         let attempts_dir = settings.state_dir.join("attempts");
         std::fs::create_dir_all(&attempts_dir)
@@ -109,11 +111,20 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (listen, admin) = (self.listener.local_addr()?, self.admin.address()?);
         let tasks = Tasks::default();
+        let git_access = GitAccess::new(
+            self.settings.state_dir.join("workspaces"),
+            self.parties.credentials.clone(),
+            tasks.clone(),
+        );
+        git_access.resume(self.parties.engine.as_ref()).await?;
         let service = Agent {
             attempts: Attempts::new(tasks.clone()),
             parties: self.parties,
             node: self.node.clone(),
-            attempts_dir: self.settings.state_dir.join("attempts"),
+            places: Places {
+                attempts: self.settings.state_dir.join("attempts"),
+                git_access,
+            },
             metrics: AgentMetrics::new(&self.metrics),
             tasks: tasks.clone(),
         };

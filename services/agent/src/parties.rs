@@ -7,17 +7,20 @@ mod devcontainer;
 mod docker;
 mod git;
 mod registry;
+mod session;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use async_trait::async_trait;
 use hearth_api::v1;
 use hearth_domain::{Digest, KeyManifest};
 use hearth_layers::{ImageInfo, Pulled, RegistryError, RegistryLogin, Transfer, TransferError};
+use secrecy::SecretString;
 
 pub(crate) use child::Tail;
 pub use child::{ChildFailure, Line};
@@ -26,6 +29,7 @@ pub use devcontainer::{DevcontainerCli, default_config_path};
 pub use docker::{DockerEngine, volume_name};
 pub use git::GitCli;
 pub use registry::OciRegistry;
+pub use session::Session;
 
 /// All parties together.
 #[derive(Clone)]
@@ -40,6 +44,8 @@ pub struct Parties {
     pub registry: Arc<dyn Registry>,
     /// The control plane's index of the cache.
     pub index: Arc<dyn CacheIndex>,
+    /// Where logins come from.
+    pub credentials: Arc<dyn Credentials>,
 }
 
 /// Takes the lines of a command as they come.
@@ -72,6 +78,8 @@ pub struct LocalImage {
     pub id: String,
     /// User that its configuration names; empty for root.
     pub user: String,
+    /// Environment of its configuration, as `NAME=value`.
+    pub environment: Vec<String>,
     /// The `devcontainer.metadata` label, if it has one.
     pub devcontainer_metadata: Option<String>,
     /// Digests of its uncompressed layers, lowest first.
@@ -147,8 +155,8 @@ pub struct CloneRequest<'a> {
     pub into: &'a Path,
     /// Private scratch folder of the attempt.
     pub scratch: &'a Path,
-    /// Login for the URL's host.
-    pub credential: Option<&'a v1::GitCredential>,
+    /// Login for this repository, and for nothing else on its host.
+    pub login: Option<&'a GitLogin>,
 }
 
 /// Why there is no clone.
@@ -156,6 +164,8 @@ pub struct CloneRequest<'a> {
 pub enum CloneFailure {
     /// The remote has no such branch, tag or commit.
     RefNotFound(ChildFailure),
+    /// The git host did not accept the login that it got.
+    LoginRefused(ChildFailure),
     /// Anything else.
     Failed(ChildFailure),
 }
@@ -324,4 +334,34 @@ pub trait CacheIndex: Send + Sync {
         attempt: &v1::AttemptRef,
         entry: &v1::CacheEntry,
     ) -> Result<(), IndexFailure>;
+}
+
+/// User and password for one git host.
+#[derive(Clone, Debug)]
+pub struct GitLogin {
+    /// `host[:port]`.
+    pub host: String,
+    /// User name.
+    pub username: String,
+    /// Password or token.
+    pub password: SecretString,
+    /// When it ends; `None` when it does not end by itself.
+    pub expires: Option<SystemTime>,
+}
+
+/// There was no answer about logins, in words.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the control plane was asked for logins: {0}")]
+pub struct CredentialFailure(pub String);
+
+/// Where logins come from: the control plane.
+#[async_trait]
+pub trait Credentials: Send + Sync {
+    /// Asks for logins. `refused_sha256` is the SHA-256, in hex, of a password that a host did not accept, or empty.
+    async fn refresh(
+        &self,
+        attempt: &v1::AttemptRef,
+        purpose: v1::CredentialUse,
+        refused_sha256: &str,
+    ) -> Result<v1::RefreshCredentialsResponse, CredentialFailure>;
 }

@@ -11,8 +11,10 @@
 //! have no error.
 
 mod bet;
+mod clone;
 mod container;
 mod folders;
+mod git_mount;
 mod image;
 mod job;
 mod key;
@@ -28,18 +30,20 @@ use hearth_api::v1::{
 use crate::{
     attempt::{Recorder, without_escapes},
     config::{ConfigError, DevcontainerConfig, ImageSource},
-    parties::{CloneFailure, CloneRequest, Parties},
+    credentials::Logins,
+    parties::Parties,
 };
+use clone::clone;
 use container::Devcontainer;
 use image::Image;
 
 use bet::Bet;
 pub use bet::{ImageUse, ImagesInUse};
-pub use folders::Scratch;
+pub use folders::{HELPERS, SOCKET, Scratch};
 pub use job::{CacheUse, Job, NodeFacts};
 pub(crate) use job::{free_disk_bytes, is_workspace_id};
 pub use push::PushPlan;
-pub use run::run;
+pub use run::{Places, run};
 
 /// Everything that a step works with.
 pub struct Context<'a> {
@@ -53,6 +57,10 @@ pub struct Context<'a> {
     pub recorder: &'a Recorder,
     /// Private folder of the attempt.
     pub scratch: &'a Scratch,
+    /// Its logins.
+    pub logins: &'a Logins,
+    /// Folder of the workspace that its container sees, so that git in it can log in. `None` where git needs no login.
+    pub git_access: Option<&'a std::path::Path>,
 }
 
 /// A clone in the workspace's volume.
@@ -220,54 +228,6 @@ async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
                 return Err(failure(FailureReason::DiskFull, step, message));
             }
             Ok(())
-        })
-        .await
-}
-
-async fn clone(cx: &Context<'_>) -> Result<Clone, Failure> {
-    let step = PipelineStep::Clone;
-    let url = cx.job.repository.clone_url();
-    cx.recorder
-        .step(step, format!("clones {url}"), async {
-            let volume = cx
-                .parties
-                .engine
-                .create_volume(&cx.job.attempt.workspace_id)
-                .await
-                .map_err(|error| failure(FailureReason::EngineFailed, step, error))?;
-            let folder = volume.join(cx.job.repository.name());
-            let request = CloneRequest {
-                url: &url,
-                git_ref: Some(cx.job.spec.r#ref.as_str()).filter(|name| !name.is_empty()),
-                into: &folder,
-                scratch: cx.scratch.path(),
-                credential: cx.job.git_credential.as_ref(),
-            };
-            let mut output = cx.recorder.output(step);
-            let commit = cx
-                .parties
-                .git
-                .clone_repository(&request, &mut |line| output.take(line))
-                .await
-                .map_err(|why| match why {
-                    CloneFailure::RefNotFound(child) => {
-                        let message =
-                            format!("{url} has no branch, tag or commit {:?}", cx.job.spec.r#ref);
-                        child_failure(FailureReason::RefNotFound, step, message, child.tail)
-                    }
-                    CloneFailure::Failed(child) => {
-                        let message = format!("{url} cannot be cloned: {}", child.message);
-                        child_failure(FailureReason::CloneFailed, step, message, child.tail)
-                    }
-                })?;
-            cx.recorder.note(Kind::Cloned(hearth_api::v1::Cloned {
-                commit: commit.clone(),
-            }));
-            Ok(Clone {
-                volume,
-                folder,
-                commit,
-            })
         })
         .await
 }

@@ -29,12 +29,16 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Registers, and again whenever the control plane does not know the node any more; heartbeats in between.
+    /// Registers, and again whenever the control plane does not know the node or its session any more; heartbeats in
+    /// between.
     pub async fn run(self, stop: CancellationToken) {
         let work = async {
             loop {
                 let interval = self.register().await;
-                self.heartbeats(interval).await;
+                tokio::select! {
+                    () = self.heartbeats(interval) => {}
+                    () = self.control_plane.session().is_refused() => {}
+                }
             }
         };
         tokio::select! {

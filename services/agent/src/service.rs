@@ -1,4 +1,4 @@
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::{Stream, stream::BoxStream};
 use hearth_api::v1::{
@@ -12,7 +12,7 @@ use crate::{
     attempt::{AttemptError, AttemptLog, Attempts, Recorder},
     metrics::AgentMetrics,
     parties::Parties,
-    pipeline::{self, Job, NodeFacts},
+    pipeline::{self, Job, NodeFacts, Places},
 };
 
 /// `hearth.v1.AgentService`: the contract says what each call does.
@@ -23,8 +23,8 @@ pub struct Agent {
     pub parties: Parties,
     /// What they need to know of the node.
     pub node: Arc<NodeFacts>,
-    /// Where their folders are.
-    pub attempts_dir: PathBuf,
+    /// Where they keep what is theirs.
+    pub places: Places,
     /// What is counted.
     pub metrics: AgentMetrics,
     /// The owner of all tasks.
@@ -40,7 +40,7 @@ impl AgentService for Agent {
         let job = Job::from_request(request.into_inner())?;
         let (workspace_id, attempt) = (job.attempt.workspace_id.clone(), job.attempt.attempt);
         let (node, parties) = (self.node.clone(), self.parties.clone());
-        let (attempts_dir, metrics) = (self.attempts_dir.clone(), self.metrics.clone());
+        let (places, metrics) = (self.places.clone(), self.metrics.clone());
         let shutdown = self.tasks.stopping().clone();
         self.attempts
             .start(&workspace_id, attempt, move |log, stop| async move {
@@ -51,16 +51,7 @@ impl AgentService for Agent {
                     "attempt begins"
                 );
                 let recorder = Recorder::new(log, metrics);
-                pipeline::run(
-                    &job,
-                    &node,
-                    &parties,
-                    &recorder,
-                    &attempts_dir,
-                    &stop,
-                    &shutdown,
-                )
-                .await;
+                pipeline::run(&job, &node, &parties, &recorder, &places, &stop, &shutdown).await;
             })
             .map_err(refuse)?;
         Ok(Response::new(StartAttemptResponse {}))
@@ -94,11 +85,15 @@ impl AgentService for Agent {
             );
             faults.into_result()?;
         }
+        let remove = async {
+            let removed = self.parties.engine.remove_workspace(&workspace_id).await;
+            if let Err(error) = self.places.git_access.close(&workspace_id) {
+                tracing::warn!(workspace.id = workspace_id, %error, "a folder of the workspace stays behind");
+            }
+            removed
+        };
         self.attempts
-            .remove(
-                &workspace_id,
-                self.parties.engine.remove_workspace(&workspace_id),
-            )
+            .remove(&workspace_id, remove)
             .await
             .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
         Ok(Response::new(RemoveWorkspaceResponse {}))

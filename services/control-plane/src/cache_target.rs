@@ -31,8 +31,6 @@ pub(crate) fn start_request(
         spec: Some(spec),
         cache,
         cache_skip_reason: skip.into(),
-        registry_credential: None,
-        git_credential: None,
     }
 }
 

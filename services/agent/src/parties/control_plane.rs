@@ -2,19 +2,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_api::v1::{
-    AttemptRef, CacheEntry, CommitCacheRequest, DropCacheRequest, RegisterRequest,
+    AttemptRef, CacheEntry, CommitCacheRequest, CredentialUse, DropCacheRequest, HeartbeatRequest,
+    HeartbeatResponse, RefreshCredentialsRequest, RefreshCredentialsResponse, RegisterRequest,
     RegisterResponse, ResolveCacheRequest,
     agent_registry_service_client::AgentRegistryServiceClient,
-    cache_index_service_client::CacheIndexServiceClient, resolve_cache_response::Decision,
+    cache_index_service_client::CacheIndexServiceClient,
+    credential_service_client::CredentialServiceClient, resolve_cache_response::Decision,
 };
-use hearth_api::v1::{HeartbeatRequest, HeartbeatResponse};
 use hearth_domain::KeyManifest;
+use secrecy::{ExposeSecret as _, SecretString};
 use tonic::{
-    Status,
+    Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 
-use super::{CacheIndex, IndexFailure, OnWait, Resolution};
+use super::{
+    CacheIndex, CredentialFailure, Credentials, IndexFailure, OnWait, Resolution, Session,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A workspace does not wait longer for an answer about the cache.
@@ -26,6 +31,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct ControlPlaneClient {
     channel: Channel,
+    session: Session,
 }
 
 impl ControlPlaneClient {
@@ -38,13 +44,22 @@ impl ControlPlaneClient {
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .keep_alive_timeout(KEEP_ALIVE)
                 .connect_lazy(),
+            session: Session::default(),
         }
     }
 
-    /// Makes this node known.
+    /// What proves to the control plane which node calls.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Makes this node known, and begins its session.
     pub async fn register(&self, request: RegisterRequest) -> Result<RegisterResponse, Status> {
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
-        Ok(client.register(request).await?.into_inner())
+        let mut answer = client.register(request).await?.into_inner();
+        self.session
+            .begin(std::mem::take(&mut answer.session_token).into());
+        Ok(answer)
     }
 
     /// Says that the agent is alive.
@@ -56,6 +71,54 @@ impl ControlPlaneClient {
     fn index(&self) -> CacheIndexServiceClient<Channel> {
         CacheIndexServiceClient::new(self.channel.clone())
     }
+}
+
+#[async_trait]
+impl Credentials for ControlPlaneClient {
+    async fn refresh(
+        &self,
+        attempt: &AttemptRef,
+        purpose: CredentialUse,
+        refused_sha256: &str,
+    ) -> Result<RefreshCredentialsResponse, CredentialFailure> {
+        let mut token = self.session.token().await;
+        let mut renewed = false;
+        loop {
+            let mut request = Request::new(RefreshCredentialsRequest {
+                attempt: Some(attempt.clone()),
+                r#use: purpose.into(),
+                refused_sha256: refused_sha256.to_owned(),
+            });
+            request
+                .metadata_mut()
+                .insert("authorization", bearer(token.secret())?);
+            let mut client = CredentialServiceClient::new(self.channel.clone());
+            match client.refresh_credentials(request).await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                // Somebody registered this node anew, or the control plane has forgotten it.
+                Err(status) if status.code() == Code::Unauthenticated && !renewed => {
+                    renewed = true;
+                    token = self.session.renewed(&token).await;
+                }
+                Err(status) => {
+                    return Err(CredentialFailure(format!(
+                        "{}: {}",
+                        status.code(),
+                        status.message()
+                    )));
+                }
+            }
+        }
+    }
+}
+
+/// The value of `authorization`; marked so that HTTP/2's compression does not remember it and nobody prints it.
+fn bearer(token: &SecretString) -> Result<MetadataValue<Ascii>, CredentialFailure> {
+    let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.expose_secret())
+        .parse()
+        .map_err(|_| CredentialFailure("its session token is no text for a header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 #[async_trait]
@@ -120,3 +183,7 @@ impl CacheIndex for ControlPlaneClient {
 fn failure(status: Status) -> IndexFailure {
     IndexFailure(format!("{}: {}", status.code(), status.message()))
 }
+
+#[cfg(test)]
+#[path = "control_plane_tests.rs"]
+mod tests;

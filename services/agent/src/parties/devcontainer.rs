@@ -1,4 +1,7 @@
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -7,6 +10,10 @@ use super::{
     BuildRequest, ChildFailure, CliPlace, Devcontainer, Line, OnLine, Started, UpRequest,
     child::{Child, Tail},
     docker::{WORKSPACE_LABEL, volume_name},
+};
+use crate::{
+    credentials::SOCKET_VARIABLE,
+    pipeline::{HELPERS, SOCKET},
 };
 
 /// Longest line of output that is kept whole.
@@ -60,6 +67,9 @@ impl DevcontainerCli {
             .env("HOME", place.scratch.join("home"))
             .env("TMPDIR", place.scratch.join("tmp"))
             .env("DOCKER_CONFIG", place.scratch.join("docker"))
+            // Docker's configuration names the credential helper, which asks the agent at the attempt's socket.
+            .env("PATH", helpers_first(place.scratch))
+            .env(SOCKET_VARIABLE, place.scratch.join(SOCKET))
             .env("DOCKER_HOST", &self.docker_host)
             .env("DOCKER_BUILDKIT", "1")
             .env("BUILDKIT_PROGRESS", "rawjson")
@@ -238,8 +248,17 @@ impl Output<'_> {
     }
 }
 
+fn helpers_first(scratch: &Path) -> OsString {
+    let mut path = scratch.join(HELPERS).into_os_string();
+    if let Some(rest) = std::env::var_os("PATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    path
+}
+
 /// Where the CLI keeps a clone's configuration when the clone has none: the file need not exist, its name counts.
-pub fn default_config_path(folder: &std::path::Path) -> PathBuf {
+pub fn default_config_path(folder: &Path) -> PathBuf {
     folder.join(".devcontainer/devcontainer.json")
 }
 

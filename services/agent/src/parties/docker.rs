@@ -204,6 +204,7 @@ impl Engine for DockerEngine {
         Ok(Some(LocalImage {
             id: found.id.unwrap_or_default(),
             user: config.user.unwrap_or_default(),
+            environment: config.env.unwrap_or_default(),
             devcontainer_metadata: config
                 .labels
                 .unwrap_or_default()

@@ -2,9 +2,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hearth_api::v1;
+use secrecy::ExposeSecret as _;
 
-use super::{ChildFailure, CloneFailure, CloneRequest, Git, OnLine, child::Child};
+use super::{ChildFailure, CloneFailure, CloneRequest, Git, GitLogin, OnLine, child::Child};
 
 /// A transfer slower than this many bytes a second for so many seconds is broken; git then tries no further.
 const LOW_SPEED_BYTES: &str = "1000";
@@ -22,7 +22,7 @@ impl Git for GitCli {
         on_line: OnLine<'_>,
     ) -> Result<String, CloneFailure> {
         let git = |dir: Option<&Path>| {
-            let child = command(request.scratch, request.credential, request.url);
+            let child = command(request.scratch, request.login, request.url);
             match dir {
                 Some(dir) => child.dir(dir),
                 None => child,
@@ -120,7 +120,7 @@ impl Git for GitCli {
     }
 }
 
-fn command(scratch: &Path, credential: Option<&v1::GitCredential>, url: &str) -> Child {
+fn command(scratch: &Path, login: Option<&GitLogin>, url: &str) -> Child {
     let mut settings = vec![
         ("http.lowSpeedLimit".to_owned(), LOW_SPEED_BYTES.to_owned()),
         ("http.lowSpeedTime".to_owned(), LOW_SPEED_SECONDS.to_owned()),
@@ -130,9 +130,7 @@ fn command(scratch: &Path, credential: Option<&v1::GitCredential>, url: &str) ->
         // The warning about a server without partial clones comes for every fetch.
         ("core.hooksPath".to_owned(), "/dev/null".to_owned()),
     ];
-    if let Some((name, value)) = credential.and_then(|credential| login(credential, url)) {
-        settings.push((name, value));
-    }
+    settings.extend(login.into_iter().flat_map(|login| headers(login, url)));
     let mut child = Child::new("git")
         .env("HOME", scratch)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -148,21 +146,22 @@ fn command(scratch: &Path, credential: Option<&v1::GitCredential>, url: &str) ->
     child
 }
 
-/// A login as a header for the URL's host alone. The environment of a process is readable by its user only, unlike
-/// its arguments; and nothing is written anywhere.
-fn login(credential: &v1::GitCredential, url: &str) -> Option<(String, String)> {
-    let scheme = ["https://", "http://"]
+/// A login as a header for this repository alone, by either of its names: other repositories on the host, such as
+/// submodules, are fetched without. The environment of a process is readable by its user only, unlike its arguments;
+/// and nothing is written anywhere.
+fn headers(login: &GitLogin, url: &str) -> Vec<(String, String)> {
+    let rest = ["https://", "http://"]
         .into_iter()
-        .find(|scheme| url.starts_with(scheme))?;
-    let rest = url.strip_prefix(scheme)?;
-    if rest.split('/').next() != Some(credential.host.as_str()) {
-        return None;
+        .find_map(|scheme| url.strip_prefix(scheme));
+    if rest.and_then(|rest| rest.split('/').next()) != Some(login.host.as_str()) {
+        return Vec::new();
     }
-    let pair = STANDARD.encode(format!("{}:{}", credential.username, credential.password));
-    Some((
-        format!("http.{scheme}{}/.extraHeader", credential.host),
-        format!("Authorization: Basic {pair}"),
-    ))
+    let pair = format!("{}:{}", login.username, login.password.expose_secret());
+    let header = format!("Authorization: Basic {}", STANDARD.encode(pair));
+    let url = url.strip_suffix(".git").unwrap_or(url);
+    ["", ".git"]
+        .map(|ending| (format!("http.{url}{ending}.extraHeader"), header.clone()))
+        .into()
 }
 
 fn is_commit(name: &str) -> bool {
@@ -181,8 +180,18 @@ fn classify(failure: ChildFailure) -> CloneFailure {
         "reference is not a tree",
         "Server does not allow request for unadvertised object",
     ];
-    if missing.iter().any(|text| failure.tail.contains(text)) {
+    let refused = [
+        "Authentication failed",
+        "returned error: 401",
+        "returned error: 403",
+        // Git would ask somebody for another login.
+        "terminal prompts disabled",
+    ];
+    let says = |texts: &[&str]| texts.iter().any(|text| failure.tail.contains(text));
+    if says(&missing) {
         CloneFailure::RefNotFound(failure)
+    } else if says(&refused) {
+        CloneFailure::LoginRefused(failure)
     } else {
         CloneFailure::Failed(failure)
     }

@@ -85,7 +85,7 @@ impl Remote {
                     git_ref,
                     into: &scratch.path().join("clone"),
                     scratch: scratch.path(),
-                    credential: None,
+                    login: None,
                 },
                 &mut |_| {},
             )
@@ -168,7 +168,7 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
         git_ref: None,
         into: &scratch.path().join("clone"),
         scratch: scratch.path(),
-        credential: None,
+        login: None,
     };
     let failure = GitCli
         .clone_repository(&request, &mut |_| {})
@@ -201,21 +201,60 @@ async fn an_export_has_the_commits_files_whatever_the_clone_looks_like_now() {
 }
 
 #[test]
-fn a_login_goes_to_its_own_host_only_and_never_into_arguments() {
-    let credential = v1::GitCredential {
+fn a_login_is_for_one_repository_and_for_no_other_on_its_host() {
+    let login = GitLogin {
         host: "git.example".into(),
         username: "x-access-token".into(),
         password: "planted".into(),
-        expire_time: None,
+        expires: None,
     };
-    let (name, value) = login(&credential, "https://git.example/a/b").unwrap();
-    assert_eq!(name, "http.https://git.example/.extraHeader");
-    assert!(value.starts_with("Authorization: Basic "));
+    let names = |url: &str| -> Vec<String> {
+        let headers = headers(&login, url);
+        assert!(
+            headers
+                .iter()
+                .all(|(_, value)| value.starts_with("Authorization: Basic "))
+        );
+        headers.into_iter().map(|(name, _)| name).collect()
+    };
+    let both = [
+        "http.https://git.example/a/b.extraHeader",
+        "http.https://git.example/a/b.git.extraHeader",
+    ];
+    assert_eq!(names("https://git.example/a/b"), both);
+    assert_eq!(names("https://git.example/a/b.git"), both);
     for other in [
         "https://git.example.evil.org/a",
+        "https://git.example:444/a",
         "ssh://git@git.example/a",
         "git://git.example/a",
+        "",
     ] {
-        assert_eq!(login(&credential, other), None, "{other}");
+        assert!(names(other).is_empty(), "{other}");
     }
+    assert!(!format!("{login:?}").contains("planted"));
+}
+
+#[test]
+fn a_refused_login_is_told_apart_from_a_missing_ref_and_from_a_broken_network() {
+    let reading = |tail: &str| {
+        classify(ChildFailure {
+            message: String::new(),
+            tail: tail.to_owned(),
+        })
+    };
+    for refused in [
+        "fatal: Authentication failed for 'https://git.example/a/b/'",
+        "fatal: unable to access 'https://git.example/a/b/': The requested URL returned error: 403",
+        "fatal: could not read Username for 'https://git.example': terminal prompts disabled",
+    ] {
+        assert!(
+            matches!(reading(refused), CloneFailure::LoginRefused(_)),
+            "{refused}"
+        );
+    }
+    let broken = "fatal: unable to access 'https://git.example/': Could not resolve host";
+    assert!(matches!(reading(broken), CloneFailure::Failed(_)));
+    let missing = "fatal: couldn't find remote ref refs/pull/1/head";
+    assert!(matches!(reading(missing), CloneFailure::RefNotFound(_)));
 }

@@ -6,10 +6,11 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     attempt::{AttemptLog, Recorder},
+    credentials::Logins,
     metrics::AgentMetrics,
     parties::{
-        ControlPlaneClient, DevcontainerCli, Engine, EngineFailure, EngineInfo, GitCli, LocalImage,
-        OciRegistry, OnTransfer, Parties,
+        ControlPlaneClient, CredentialFailure, Credentials, DevcontainerCli, Engine, EngineFailure,
+        EngineInfo, GitCli, LocalImage, OciRegistry, OnTransfer, Parties,
     },
     pipeline::{Job, NodeFacts, Scratch},
 };
@@ -91,6 +92,21 @@ impl Engine for OneImage {
     }
 }
 
+/// A control plane without credentials.
+struct NoLogins;
+
+#[async_trait]
+impl Credentials for NoLogins {
+    async fn refresh(
+        &self,
+        _: &v1::AttemptRef,
+        _: v1::CredentialUse,
+        _: &str,
+    ) -> Result<v1::RefreshCredentialsResponse, CredentialFailure> {
+        Ok(v1::RefreshCredentialsResponse::default())
+    }
+}
+
 /// What a context borrows from.
 struct World {
     engine: Arc<OneImage>,
@@ -100,6 +116,7 @@ struct World {
     log: Arc<AttemptLog>,
     recorder: Recorder,
     scratch: Scratch,
+    logins: Logins,
     _dir: tempfile::TempDir,
 }
 
@@ -136,6 +153,7 @@ impl World {
                 devcontainer: Arc::new(DevcontainerCli::new("false".into(), String::new())),
                 registry: Arc::new(OciRegistry::new("linux/amd64".into())),
                 index: Arc::new(ControlPlaneClient::new(nowhere)),
+                credentials: Arc::new(NoLogins),
             },
             engine,
             node: NodeFacts {
@@ -154,6 +172,12 @@ impl World {
             ),
             log,
             scratch: Scratch::create(dir.path(), &attempt, None).unwrap(),
+            logins: Logins::new(
+                Arc::new(NoLogins),
+                attempt,
+                v1::CredentialUse::Attempt,
+                |why| panic!("{why}"),
+            ),
             job,
             _dir: dir,
         }
@@ -166,6 +190,8 @@ impl World {
             parties: &self.parties,
             recorder: &self.recorder,
             scratch: &self.scratch,
+            logins: &self.logins,
+            git_access: None,
         }
     }
 

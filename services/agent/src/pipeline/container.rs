@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 
 use hearth_api::v1::{ContainerStarted, Failure, FailureReason, PipelineStep, event::Kind};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     Clone, Context, child_failure, failure,
     folders::{hookless_config, override_config},
+    git_mount,
     owner::{Owner, remote_user},
 };
 use crate::{
@@ -74,12 +75,12 @@ async fn from_image(
             .map_err(engine_failure)?;
         give_clone(cx, clone, &user, passwd).await?;
     }
+    let mut properties = override_config(clone, &cx.job.attempt.workspace_id, config, image);
+    if let Some(folder) = cx.git_access {
+        git_mount::into_container(&mut properties, folder, &local);
+    }
     let file = cx.scratch.path().join("override.json");
-    write(
-        &file,
-        &override_config(clone, &cx.job.attempt.workspace_id, config, image),
-    )
-    .await?;
+    write(&file, properties).await?;
     let config_path = config_path(clone, config);
     let request = UpRequest {
         place: place(cx, clone, &config_path),
@@ -102,9 +103,16 @@ async fn from_compose(
     config: Option<&DevcontainerConfig>,
 ) -> Result<Started, Failure> {
     let config_path = config_path(clone, config);
+    let file = cx.scratch.path().join("override.json");
+    let with_git = cx.git_access.zip(config);
+    if let Some((folder, config)) = with_git {
+        let mut properties = config.properties.clone();
+        git_mount::into_service(&mut properties, folder, &clone.folder, config);
+        write(&file, properties).await?;
+    }
     let request = UpRequest {
         place: place(cx, clone, &config_path),
-        override_config: None,
+        override_config: with_git.map(|_| file.as_path()),
         skip_hooks: true,
     };
     let mut output = cx.recorder.output(STEP);
@@ -123,8 +131,7 @@ async fn from_compose(
         give_clone(cx, clone, &started.remote_user, passwd).await?;
     }
     // The container's own metadata has the hooks; named by the configuration as well they would run twice.
-    let file = cx.scratch.path().join("override.json");
-    write(&file, &hookless_config(config)).await?;
+    write(&file, hookless_config(config)).await?;
     let request = UpRequest {
         override_config: Some(&file),
         ..request
@@ -137,8 +144,8 @@ async fn from_compose(
     Ok(started)
 }
 
-async fn write(file: &Path, config: &Value) -> Result<(), Failure> {
-    tokio::fs::write(file, config.to_string())
+async fn write(file: &Path, properties: Map<String, Value>) -> Result<(), Failure> {
+    tokio::fs::write(file, Value::Object(properties).to_string())
         .await
         .map_err(|error| failure(FailureReason::Internal, STEP, error))
 }

@@ -4,14 +4,16 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_api::v1::{AttemptRef, Failure};
-use hearth_layers::RegistryLogin;
-use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
+use tokio::net::UnixListener;
 
 use super::Clone;
-use crate::{config::DevcontainerConfig, parties::volume_name};
+use crate::{
+    config::DevcontainerConfig,
+    credentials::{DOCKER_HELPER, DOCKER_HELPER_NAME, bind, write_helper},
+    parties::volume_name,
+};
 
 /// Properties that make the image. All others belong to the container, and come from the clone at every start.
 const IMAGE_PROPERTIES: [&str; 6] = [
@@ -34,30 +36,37 @@ const HOOKS: [&str; 6] = [
 ];
 const COMPOSE_PROPERTIES: [&str; 3] = ["dockerComposeFile", "service", "runServices"];
 
-/// Private folder of an attempt (0700): the home, temporary files and Docker configuration of its commands. It is
-/// removed when the attempt ends.
+/// In an attempt's folder: programs that its commands find before others.
+pub const HELPERS: &str = "bin";
+/// In an attempt's folder: where the credential helper asks.
+pub const SOCKET: &str = "credentials.sock";
+
+/// Private folder of an attempt (0700): the home, temporary files, Docker configuration and credential helper of its
+/// commands. There is no secret in it, and it is removed when the attempt ends.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes the folder below `attempts`. What an earlier life of the agent left there is removed.
+    /// Makes the folder below `attempts`; docker asks the credential helper for a login to `registry`. What an earlier
+    /// life of the agent left there is removed.
     pub fn create(
         attempts: &Path,
         attempt: &AttemptRef,
-        login: Option<&RegistryLogin>,
+        registry: Option<&str>,
     ) -> io::Result<Self> {
         let path = attempts.join(format!("{}-{}", attempt.workspace_id, attempt.attempt));
         if path.exists() {
             fs::remove_dir_all(&path)?;
         }
         let scratch = Self(path);
-        for part in ["home", "tmp", "docker", "build"] {
+        for part in ["home", "tmp", "docker", "build", HELPERS] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(scratch.0.join(part))?;
         }
-        scratch.write_docker_config(login)?;
+        write_helper(&scratch.0.join(HELPERS).join(DOCKER_HELPER_NAME))?;
+        scratch.write_docker_config(registry)?;
         Ok(scratch)
     }
 
@@ -66,18 +75,21 @@ impl Scratch {
         &self.0
     }
 
+    /// Opens the socket that the credential helper asks at.
+    pub fn open_socket(&self) -> io::Result<UnixListener> {
+        bind(&self.0, SOCKET)
+    }
+
     /// Docker's plugins (buildx, compose) are found through the agent's own configuration; the login through this one.
-    fn write_docker_config(&self, login: Option<&RegistryLogin>) -> io::Result<()> {
+    fn write_docker_config(&self, registry: Option<&str>) -> io::Result<()> {
         let mut config = Map::new();
         let agents = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
         let plugins = agents.map(|dir| dir.join("cli-plugins"));
         if let Some(plugins) = plugins.filter(|dir| dir.is_dir()) {
             config.insert("cliPluginsExtraDirs".to_owned(), json!([plugins]));
         }
-        if let Some(login) = login {
-            let pair = format!("{}:{}", login.username, login.password.expose_secret());
-            let auth = json!({ "auth": STANDARD.encode(pair) });
-            config.insert("auths".to_owned(), json!({ login.registry.as_str(): auth }));
+        if let Some(registry) = registry {
+            config.insert("credHelpers".to_owned(), json!({ registry: DOCKER_HELPER }));
         }
         let mut file = fs::OpenOptions::new()
             .write(true)
@@ -212,7 +224,7 @@ pub fn override_config(
     workspace_id: &str,
     config: Option<&DevcontainerConfig>,
     image: &str,
-) -> Value {
+) -> Map<String, Value> {
     let mut properties = config
         .map(|config| config.properties.clone())
         .unwrap_or_default();
@@ -239,18 +251,18 @@ pub fn override_config(
             json!(format!("/workspaces/{name}")),
         );
     }
-    Value::Object(properties)
+    properties
 }
 
 /// The repository's configuration without its hooks, for a container whose metadata has them.
-pub fn hookless_config(config: Option<&DevcontainerConfig>) -> Value {
+pub fn hookless_config(config: Option<&DevcontainerConfig>) -> Map<String, Value> {
     let mut properties = config
         .map(|config| config.properties.clone())
         .unwrap_or_default();
     for hook in HOOKS {
         properties.remove(hook);
     }
-    Value::Object(properties)
+    properties
 }
 
 /// Leaves in the volume why the repository's own devcontainer does not run.

@@ -102,7 +102,12 @@ fn the_container_gets_the_clones_configuration_on_the_finished_image() {
         commit: String::new(),
     };
     assert_eq!(
-        override_config(&clone, "ws-1", Some(&config), "localhost:5000/a/b@sha256:0"),
+        Value::Object(override_config(
+            &clone,
+            "ws-1",
+            Some(&config),
+            "localhost:5000/a/b@sha256:0"
+        )),
         json!({
             "postCreateCommand": "make",
             "runArgs": ["--init"],
@@ -139,21 +144,14 @@ fn an_attempts_folder_is_private_and_ends_with_it() {
         workspace_id: "ws-1".into(),
         attempt: 2,
     };
-    let login = RegistryLogin {
-        registry: "localhost:5000".into(),
-        username: "u".into(),
-        password: "planted".to_owned().into(),
-    };
-    let scratch = Scratch::create(dir.path(), &attempt, Some(&login)).unwrap();
+    let scratch = Scratch::create(dir.path(), &attempt, Some("localhost:5000")).unwrap();
     let path = scratch.path().to_path_buf();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o700);
-    assert_eq!(mode(&path.join("docker/config.json")), 0o600);
+    assert_eq!(mode(&path.join("bin/docker-credential-hearth")), 0o755);
     let docker = read(&path.join("docker/config.json"));
-    assert_eq!(
-        docker["auths"]["localhost:5000"]["auth"],
-        STANDARD.encode("u:planted")
-    );
+    assert_eq!(docker["credHelpers"], json!({ "localhost:5000": "hearth" }));
+    assert_eq!(docker["auths"], Value::Null, "no login is in a file");
     drop(scratch);
     assert!(!path.exists());
 }

@@ -5,7 +5,6 @@ use std::{
 
 use hearth_api::v1;
 use hearth_domain::{CacheReference, ConfigName, Digest, Repository, validate_git_ref};
-use hearth_layers::RegistryLogin;
 use hearth_runtime::FieldFaults;
 use tonic::Status;
 
@@ -24,10 +23,6 @@ pub struct Job {
     pub config: Option<ConfigName>,
     /// Where the cache is and what may be done with it, or why it is left alone.
     pub cache: Result<CacheUse, v1::CacheSkipReason>,
-    /// Login for the cache's registry.
-    pub registry_login: Option<RegistryLogin>,
-    /// Login for the git host.
-    pub git_credential: Option<v1::GitCredential>,
     /// How long it may take until it is ready.
     pub time_limit: Duration,
 }
@@ -80,11 +75,10 @@ pub(crate) fn free_disk_bytes(folder: &Path) -> std::io::Result<u64> {
 }
 
 impl Job {
-    /// The login for the registry of `image`: that of the cache's registry is for nobody else.
-    pub fn login_for(&self, image: &str) -> Option<&RegistryLogin> {
-        self.registry_login
-            .as_ref()
-            .filter(|login| image.split('/').next() == Some(login.registry.as_str()))
+    /// `host[:port]` of the cache's registry.
+    pub fn registry(&self) -> Option<&str> {
+        let cache = self.cache.as_ref().ok()?;
+        Some(cache.reference.registry_host())
     }
 
     /// Checks a request; the control plane did so too, but an agent believes nobody.
@@ -94,8 +88,6 @@ impl Job {
             attempt,
             spec,
             cache,
-            registry_credential,
-            git_credential,
             cache_skip_reason: _,
         } = request;
         let attempt = attempt.unwrap_or_default();
@@ -138,12 +130,6 @@ impl Job {
                     reference: CacheReference::from_parts(target.repository, target.tag),
                 })
                 .ok_or(cache_skip_reason),
-            registry_login: registry_credential.map(|credential| RegistryLogin {
-                registry: credential.registry,
-                username: credential.username,
-                password: credential.password.into(),
-            }),
-            git_credential,
             time_limit,
             spec,
         })

@@ -3,9 +3,10 @@ use hearth_api::v1::PipelineStep;
 use hearth_domain::{Digest, ImageFacts, KeyManifest};
 use serde::Deserialize;
 
-use super::{Clone, Context, Job};
+use super::{Clone, Context};
 use crate::{
     config::DevcontainerConfig,
+    credentials::Logins,
     key::{KeySource, ResolveImage, dependencies_of, read_key},
     parties::Registry,
 };
@@ -34,7 +35,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfi
     };
     let resolver = Resolver {
         registry: cx.parties.registry.as_ref(),
-        job: cx.job,
+        logins: cx.logins,
     };
     let reading = cx
         .recorder
@@ -60,7 +61,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfi
 
 struct Resolver<'a> {
     registry: &'a dyn Registry,
-    job: &'a Job,
+    logins: &'a Logins,
 }
 
 /// The part of an image's configuration that builds upon it inherit (OCI image spec, and Docker's `OnBuild`).
@@ -81,7 +82,7 @@ struct Inherited {
 impl ResolveImage for Resolver<'_> {
     async fn image_digest(&self, reference: &str) -> Result<Digest, String> {
         self.registry
-            .digest(reference, self.job.login_for(reference))
+            .digest(reference, self.logins.for_image(reference).await.as_ref())
             .await
             .map_err(|error| error.to_string())
     }
@@ -89,7 +90,7 @@ impl ResolveImage for Resolver<'_> {
     async fn image_facts(&self, reference: &str) -> Result<Option<ImageFacts>, String> {
         let text = self
             .registry
-            .config(reference, self.job.login_for(reference))
+            .config(reference, self.logins.for_image(reference).await.as_ref())
             .await
             .map_err(|error| error.to_string())?;
         let config: ImageConfig = serde_json::from_str(&text).map_err(|error| error.to_string())?;
@@ -107,7 +108,7 @@ impl ResolveImage for Resolver<'_> {
     async fn feature_dependencies(&self, reference: &str) -> Result<Option<Vec<String>>, String> {
         let annotations = self
             .registry
-            .annotations(reference, self.job.login_for(reference))
+            .annotations(reference, self.logins.for_image(reference).await.as_ref())
             .await
             .map_err(|error| error.to_string())?;
         Ok(annotations

@@ -7,9 +7,10 @@ use hearth_api::v1::{
     CacheEntry, ImageStore, PipelineStep, PushOutcome, PushReport, TransferDirection, event::Kind,
 };
 use hearth_domain::Digest;
-use hearth_layers::{RegistryError, TransferError};
+use hearth_layers::{RegistryError, RegistryLogin, TransferError};
 
 use super::{CacheUse, Context};
+use crate::parties::OnTransfer;
 use build_cache::export_build_cache;
 
 pub use plan::{PushPlan, Upload, report};
@@ -51,8 +52,12 @@ async fn push(
     cache: &CacheUse,
 ) -> Result<PushReport, PushReport> {
     let engine = &cx.parties.engine;
-    let login = cx.job.registry_login.as_ref();
     let repository = cache.reference.repository();
+    let registry = cx.job.registry().unwrap_or_default();
+    let login = cx.logins.for_image(repository).await;
+    if let Some(why) = cx.logins.missing_permission(registry) {
+        return Err(report(PushOutcome::Denied, why));
+    }
     let tag = |image: &str| {
         image
             .rsplit_once(':')
@@ -60,14 +65,14 @@ async fn push(
             .unwrap_or_default()
     };
     let progress = cx.recorder.transfer(TransferDirection::Push);
-    engine
-        .push(repository, &tag(&upload.image), login, &progress)
+    push_logged_in(cx, repository, &tag(&upload.image), login, &progress)
         .await
-        .map_err(refused)?;
+        .map_err(|error| refused(error, cx.logins.problem(registry)))?;
+    let login = cx.logins.for_image(repository).await;
     let pushed = cx
         .parties
         .registry
-        .inspect(&upload.image, login)
+        .inspect(&upload.image, login.as_ref())
         .await
         .map_err(not_found_again)?;
     verify(
@@ -102,10 +107,8 @@ async fn push(
     let newest = tag(&cache.reference.newest(&cx.node.platform));
     let named = engine.tag(&upload.image, repository, &newest).await;
     let newest_pushed = match named {
-        Ok(()) => engine
-            .push(repository, &newest, login, &|_| {})
+        Ok(()) => push_logged_in(cx, repository, &newest, login, &|_| {})
             .await
-            .map(|_| ())
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
@@ -119,6 +122,37 @@ async fn push(
         bytes: pushed.bytes,
         ..report(PushOutcome::Pushed, upload.image.clone())
     })
+}
+
+/// Pushes, and once more where the registry does not accept the login and there is another one: it may have ended on the
+/// way, or have been revoked.
+async fn push_logged_in(
+    cx: &Context<'_>,
+    repository: &str,
+    tag: &str,
+    login: Option<RegistryLogin>,
+    progress: OnTransfer<'_>,
+) -> Result<(), TransferError> {
+    let engine = &cx.parties.engine;
+    let pushed = engine
+        .push(repository, tag, login.as_ref(), progress)
+        .await
+        .map(|_| ());
+    let refused = match &pushed {
+        Err(TransferError::Denied(_) | TransferError::LoginFailed(_)) => login,
+        _ => None,
+    };
+    let Some(refused) = refused else {
+        return pushed;
+    };
+    let other = cx.logins.registry_instead_of(&refused.password).await;
+    match other.filter(|login| login.registry == refused.registry) {
+        Some(login) => engine
+            .push(repository, tag, Some(&login), progress)
+            .await
+            .map(|_| ()),
+        None => pushed,
+    }
 }
 
 /// Makes sure that what is in the registry is what was built.
@@ -140,7 +174,7 @@ async fn verify(
     let config = cx
         .parties
         .registry
-        .config(image, cx.job.registry_login.as_ref())
+        .config(image, cx.logins.for_image(image).await.as_ref())
         .await
         .map_err(not_found_again)?;
     let built = cx
@@ -184,17 +218,19 @@ fn timed_out(limit: Duration) -> PushReport {
     )
 }
 
-fn refused(error: TransferError) -> PushReport {
+/// `problem` is what is known of the registry's login.
+fn refused(error: TransferError, problem: Option<String>) -> PushReport {
     let text = error.to_string();
+    let advice = |otherwise: &str| problem.unwrap_or_else(|| otherwise.to_owned());
     match error {
-        TransferError::Denied(_) => report(
-            PushOutcome::Denied,
-            format!("{text}; the credentials need the right to push to this repository"),
-        ),
-        TransferError::LoginFailed(_) => report(
-            PushOutcome::LoginFailed,
-            format!("{text}; configure credentials for the registry at the control plane"),
-        ),
+        TransferError::Denied(_) => {
+            let advice = advice("the credentials need the right to push to this repository");
+            report(PushOutcome::Denied, format!("{text}; {advice}"))
+        }
+        TransferError::LoginFailed(_) => {
+            let advice = advice("configure credentials for the registry at the control plane");
+            report(PushOutcome::LoginFailed, format!("{text}; {advice}"))
+        }
         TransferError::Stalled => report(PushOutcome::TimedOut, text),
         TransferError::NotFound(_) | TransferError::Failed(_) => report(
             PushOutcome::Failed,
@@ -248,9 +284,12 @@ mod tests {
                 "tries again",
             ),
         ] {
-            let report = refused(error);
+            let report = refused(error, None);
             assert_eq!(report.outcome(), outcome);
             assert!(report.message.contains(hint), "{}", report.message);
         }
+        let known = Some("install the App".to_owned());
+        let report = refused(TransferError::Denied(text()), known);
+        assert!(report.message.ends_with("; install the App"));
     }
 }

@@ -1,12 +1,26 @@
-use std::path::Path;
+use std::path::PathBuf;
 
 use hearth_api::v1::{
-    Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
+    CredentialUse, Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Job, NodeFacts, Ready, Scratch, failure, prepare, push};
-use crate::{attempt::Recorder, parties::Parties, sweep};
+use crate::{
+    attempt::Recorder,
+    credentials::{Asker, GitAccess, Logins, serve},
+    parties::Parties,
+    sweep,
+};
+
+/// Where attempts keep on the node what is theirs.
+#[derive(Clone)]
+pub struct Places {
+    /// Folders of attempts.
+    pub attempts: PathBuf,
+    /// Folders of workspaces.
+    pub git_access: GitAccess,
+}
 
 /// Runs an attempt to its end, whatever that is: prepares, tells, pushes, cleans up.
 ///
@@ -16,21 +30,35 @@ pub async fn run(
     node: &NodeFacts,
     parties: &Parties,
     recorder: &Recorder,
-    attempts_dir: &Path,
+    places: &Places,
     stop: &CancellationToken,
     shutdown: &CancellationToken,
 ) {
     recorder.state(WorkspaceState::Preparing, None);
-    match Scratch::create(attempts_dir, &job.attempt, job.registry_login.as_ref()) {
+    match Scratch::create(&places.attempts, &job.attempt, job.registry()) {
         Ok(scratch) => {
+            let logins = logins(job, parties, recorder);
+            let git_access = git_access(job, places, recorder);
             let cx = Context {
                 job,
                 node,
                 parties,
                 recorder,
                 scratch: &scratch,
+                logins: &logins,
+                git_access: git_access.as_deref(),
             };
-            run_in(&cx, stop, shutdown).await;
+            let work = run_in(&cx, &places.git_access, stop, shutdown);
+            match scratch.open_socket() {
+                Ok(socket) => tokio::select! {
+                    () = work => {}
+                    () = serve(socket, Asker::Docker, logins.clone()) => {}
+                },
+                Err(error) => {
+                    recorder.warn(format!("docker gets no login for the registry: {error}"));
+                    work.await;
+                }
+            }
         }
         Err(error) => {
             let message = format!("no folder can be made for the attempt: {error}");
@@ -41,7 +69,33 @@ pub async fn run(
     recorder.settle();
 }
 
-async fn run_in(cx: &Context<'_>, stop: &CancellationToken, shutdown: &CancellationToken) {
+fn logins(job: &Job, parties: &Parties, recorder: &Recorder) -> Logins {
+    let recorder = recorder.clone();
+    Logins::new(
+        parties.credentials.clone(),
+        job.attempt.clone(),
+        CredentialUse::Attempt,
+        move |why| recorder.warn(why),
+    )
+}
+
+/// A workspace whose git cannot log in is better than none.
+fn git_access(job: &Job, places: &Places, recorder: &Recorder) -> Option<PathBuf> {
+    places
+        .git_access
+        .open(&job.attempt, &job.repository)
+        .unwrap_or_else(|error| {
+            recorder.warn(format!("git in the workspace gets no login: {error}"));
+            None
+        })
+}
+
+async fn run_in(
+    cx: &Context<'_>,
+    git_access: &GitAccess,
+    stop: &CancellationToken,
+    shutdown: &CancellationToken,
+) {
     let prepared = tokio::select! {
         biased;
         () = stop.cancelled() => Err(stopped(shutdown)),
@@ -81,6 +135,10 @@ async fn run_in(cx: &Context<'_>, stop: &CancellationToken, shutdown: &Cancellat
                 .await;
             if let Err(error) = removed {
                 cx.recorder.warn(error.to_string());
+            }
+            if let Err(error) = git_access.close(&cx.job.attempt.workspace_id) {
+                cx.recorder
+                    .warn(format!("a folder of the workspace stays behind: {error}"));
             }
             tracing::info!(
                 workspace.id = cx.job.attempt.workspace_id,

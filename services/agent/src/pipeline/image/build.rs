@@ -161,7 +161,7 @@ async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> Option<Stri
     match cx
         .parties
         .registry
-        .digest(&reference, cx.job.registry_login.as_ref())
+        .digest(&reference, cx.logins.for_image(&reference).await.as_ref())
         .await
     {
         Ok(_) => Some(format!("type=registry,ref={reference}")),

@@ -82,10 +82,10 @@ pub async fn pull(
     if matches!(cx.parties.engine.image(image).await, Ok(Some(_))) {
         return Ok(0);
     }
-    let login = cx.job.login_for(image);
+    let login = cx.logins.for_image(image).await;
     let (pulled, info) = tokio::join!(
-        cx.parties.engine.pull(image, login, progress),
-        cx.parties.registry.inspect(image, login)
+        cx.parties.engine.pull(image, login.as_ref(), progress),
+        cx.parties.registry.inspect(image, login.as_ref())
     );
     let pulled = pulled?;
     Ok(info.map_or(pulled.transfer.done, |info| {

@@ -1,0 +1,110 @@
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use hearth_api::v1::AttemptRef;
+use hearth_domain::Repository;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+
+use super::{GitRemote, bind, write_helper};
+
+/// Where a workspace's folder is in its container.
+pub const MOUNT_POINT: &str = "/opt/hearth";
+const HELPER: &str = "git-credential-hearth";
+const SOCKET: &str = "agent.sock";
+const GIT_CONFIG: &str = "gitconfig";
+const RECORD: &str = "workspace.json";
+
+/// The folder of a workspace that its container sees: helper, configuration of git, socket. There is no secret in it.
+#[derive(Debug)]
+pub(super) struct Folder(PathBuf);
+
+/// What an agent that was restarted needs to know of a workspace.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub workspace_id: String,
+    pub attempt: u32,
+    pub repository: String,
+}
+
+impl Record {
+    pub(super) fn attempt(&self) -> AttemptRef {
+        AttemptRef {
+            workspace_id: self.workspace_id.clone(),
+            attempt: self.attempt,
+        }
+    }
+
+    pub(super) fn remote(&self) -> Option<GitRemote> {
+        GitRemote::of(&self.repository.parse::<Repository>().ok()?)
+    }
+}
+
+impl Folder {
+    /// The folder of a workspace below `all`, whether it is there or not.
+    pub(super) fn of(all: &Path, workspace_id: &str) -> Self {
+        Self(all.join(workspace_id))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes it anew. Whoever is in the container may read all of it; nobody else on the node can reach it.
+    pub(super) fn create(&self, record: &Record) -> io::Result<()> {
+        self.remove()?;
+        if let Some(all) = self.0.parent() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(all)?;
+        }
+        fs::DirBuilder::new().mode(0o755).create(&self.0)?;
+        // It is never written again: a crash in between leaves a folder without it, which is removed at the next start.
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.0.join(RECORD))?;
+        file.write_all(&serde_json::to_vec(record)?)
+    }
+
+    pub(super) fn record(&self) -> io::Result<Record> {
+        Ok(serde_json::from_slice(&fs::read(self.0.join(RECORD))?)?)
+    }
+
+    /// Writes what git in the workspace reads and calls, and opens the socket. Again after a restart: the container sees
+    /// the folder itself, and an agent may be newer than the one that made it.
+    pub(super) fn open(&self, remote: &GitRemote) -> io::Result<UnixListener> {
+        write_helper(&self.0.join(HELPER))?;
+        let draft = self.0.join("gitconfig.new");
+        fs::write(&draft, git_config(remote))?;
+        fs::rename(&draft, self.0.join(GIT_CONFIG))?;
+        bind(&self.0, SOCKET)
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where git in the container finds the configuration.
+pub(crate) fn git_config_path() -> String {
+    format!("{MOUNT_POINT}/{GIT_CONFIG}")
+}
+
+/// The image's own system configuration, and the helper for the repository's host. The path makes git tell which
+/// repository it asks for.
+fn git_config(remote: &GitRemote) -> String {
+    format!(
+        "[include]\n\tpath = /etc/gitconfig\n[credential \"{}\"]\n\thelper = {MOUNT_POINT}/{HELPER}\n\tuseHttpPath = true\n",
+        remote.origin()
+    )
+}

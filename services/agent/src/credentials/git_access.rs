@@ -1,0 +1,144 @@
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use hearth_api::v1::{AttemptRef, CredentialUse};
+use hearth_domain::Repository;
+use hearth_runtime::Tasks;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    Asker, GitRemote, Logins,
+    folder::{Folder, Record},
+    serve,
+};
+use crate::parties::{Credentials, Engine, EngineFailure};
+
+/// Lets git in workspaces log in to their repositories' hosts: each workspace has a folder that its container sees, and
+/// a socket in it that is served for as long as the workspace lives, over restarts of the agent.
+#[derive(Clone)]
+pub struct GitAccess(Arc<Inner>);
+
+struct Inner {
+    folders: PathBuf,
+    credentials: Arc<dyn Credentials>,
+    tasks: Tasks,
+    served: Mutex<HashMap<String, DropGuard>>,
+}
+
+impl GitAccess {
+    /// Keeps the folders of workspaces below `folders`; the sockets' tasks belong to `tasks`.
+    pub fn new(folders: PathBuf, credentials: Arc<dyn Credentials>, tasks: Tasks) -> Self {
+        Self(Arc::new(Inner {
+            folders,
+            credentials,
+            tasks,
+            served: Mutex::default(),
+        }))
+    }
+
+    /// Makes and serves the folder of a workspace, in place of an earlier attempt's. `None` when git needs no password
+    /// for its repository.
+    pub fn open(
+        &self,
+        attempt: &AttemptRef,
+        repository: &Repository,
+    ) -> io::Result<Option<PathBuf>> {
+        self.close(&attempt.workspace_id)?;
+        let Some(remote) = GitRemote::of(repository) else {
+            return Ok(None);
+        };
+        let folder = Folder::of(&self.0.folders, &attempt.workspace_id);
+        let record = Record {
+            workspace_id: attempt.workspace_id.clone(),
+            attempt: attempt.attempt,
+            repository: repository.clone_url(),
+        };
+        folder.create(&record)?;
+        self.serve(&folder, attempt.clone(), remote)?;
+        Ok(Some(folder.path().to_path_buf()))
+    }
+
+    /// Ends the service of a workspace and removes its folder. What is not there is no error.
+    pub fn close(&self, workspace_id: &str) -> io::Result<()> {
+        self.lock().remove(workspace_id);
+        Folder::of(&self.0.folders, workspace_id).remove()
+    }
+
+    /// Serves the workspaces that an earlier life of the agent left, and removes the folders of those that are gone.
+    pub async fn resume(&self, engine: &dyn Engine) -> Result<(), EngineFailure> {
+        self.resume_those(&engine.workspaces().await?);
+        Ok(())
+    }
+
+    fn resume_those(&self, alive: &[String]) {
+        for workspace_id in names(&self.0.folders) {
+            let resumed = if alive.contains(&workspace_id) {
+                self.resume_one(&workspace_id)
+            } else {
+                self.close(&workspace_id)
+            };
+            if let Err(error) = resumed {
+                tracing::warn!(
+                    workspace.id = workspace_id,
+                    %error,
+                    "git in the workspace gets no logins"
+                );
+            }
+        }
+    }
+
+    fn resume_one(&self, workspace_id: &str) -> io::Result<()> {
+        let folder = Folder::of(&self.0.folders, workspace_id);
+        let record = folder.record()?;
+        let remote = record.remote().ok_or(io::ErrorKind::InvalidData)?;
+        self.serve(&folder, record.attempt(), remote)
+    }
+
+    fn serve(&self, folder: &Folder, attempt: AttemptRef, remote: GitRemote) -> io::Result<()> {
+        let listener = folder.open(&remote)?;
+        let workspace_id = attempt.workspace_id.clone();
+        let warn = {
+            let workspace_id = workspace_id.clone();
+            move |why: String| {
+                tracing::warn!(
+                    workspace.id = workspace_id,
+                    "no login for the workspace: {why}"
+                );
+            }
+        };
+        let logins = Logins::new(
+            self.0.credentials.clone(),
+            attempt,
+            CredentialUse::Workspace,
+            warn,
+        );
+        let stop: CancellationToken = self.0.tasks.stopping().child_token();
+        self.lock().insert(workspace_id, stop.clone().drop_guard());
+        self.0.tasks.spawn("git access", async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = serve(listener, Asker::Git(remote), logins) => {}
+            }
+        });
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, DropGuard>> {
+        self.0.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn names(folders: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folders).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "git_access_tests.rs"]
+mod tests;

@@ -1,0 +1,273 @@
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, SystemTime},
+};
+
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use hearth_api::v1::{
+    AttemptRef, CredentialProblem, CredentialProblemReason, CredentialUse,
+    RefreshCredentialsResponse,
+};
+use hearth_layers::RegistryLogin;
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::held::{Held, Login, sha256};
+use crate::parties::{CredentialFailure, Credentials, GitLogin};
+
+/// A control plane that does not answer within this time is gone on without.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// What could not be had is not asked for again sooner: an attempt needs its logins often, and must not wait each time.
+const RETRY_PAUSE: Duration = Duration::from_secs(15);
+
+/// Takes a sentence about what could not be had.
+type Warn = Box<dyn Fn(String) + Send + Sync>;
+
+/// The logins of an attempt, or of the workspace that it made: asked for when they are needed, kept in memory, and asked
+/// for anew before they end. However many need one at once, the control plane is asked once.
+///
+/// Nothing here fails: what cannot be had is missing, and is told once.
+#[derive(Clone)]
+pub struct Logins(Arc<Inner>);
+
+struct Inner {
+    credentials: Arc<dyn Credentials>,
+    attempt: AttemptRef,
+    purpose: CredentialUse,
+    warn: Warn,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    git: Held<GitLogin>,
+    registry: Held<RegistryLogin>,
+    problems: Vec<CredentialProblem>,
+    unanswered: Option<(CredentialFailure, Instant)>,
+    answered: bool,
+    asking: Option<Shared<BoxFuture<'static, ()>>>,
+    told: BTreeSet<String>,
+}
+
+impl Logins {
+    /// Nothing is asked yet. `warn` hears once of everything that cannot be had.
+    pub fn new(
+        credentials: Arc<dyn Credentials>,
+        attempt: AttemptRef,
+        purpose: CredentialUse,
+        warn: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            credentials,
+            attempt,
+            purpose,
+            warn: Box::new(warn),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// The login for the repository's git host.
+    pub async fn git(&self) -> Option<GitLogin> {
+        self.live(|state| &mut state.git).await
+    }
+
+    /// The login for the cache's registry.
+    pub async fn registry(&self) -> Option<RegistryLogin> {
+        self.live(|state| &mut state.registry).await
+    }
+
+    /// The login for the registry of `image`: that of the cache's registry is for nobody else.
+    pub async fn for_image(&self, image: &str) -> Option<RegistryLogin> {
+        self.registry()
+            .await
+            .filter(|login| image.split('/').next() == Some(login.registry.as_str()))
+    }
+
+    /// Another login for the git host, which did not accept this password.
+    pub async fn git_instead_of(&self, refused: &SecretString) -> Option<GitLogin> {
+        self.instead_of(refused, |state| &mut state.git).await
+    }
+
+    /// Another login for the registry, which did not accept this password.
+    pub async fn registry_instead_of(&self, refused: &SecretString) -> Option<RegistryLogin> {
+        self.instead_of(refused, |state| &mut state.registry).await
+    }
+
+    /// Why there is no login for `host`, or only one with fewer rights, in a sentence.
+    pub fn problem(&self, host: &str) -> Option<String> {
+        let state = self.0.lock();
+        match (&state.unanswered, state.problem(host, |_| true)) {
+            (_, Some(problem)) => Some(problem.message.clone()),
+            (Some((failure, _)), None) => Some(failure.to_string()),
+            (None, None) => None,
+        }
+    }
+
+    /// Says what to do when the login for `host` lacks a right.
+    pub fn missing_permission(&self, host: &str) -> Option<String> {
+        let lacks = |reason| reason == CredentialProblemReason::PermissionMissing;
+        let state = self.0.lock();
+        Some(state.problem(host, lacks)?.message.clone())
+    }
+
+    async fn live<T: Login>(&self, pick: fn(&mut State) -> &mut Held<T>) -> Option<T> {
+        let asking = {
+            let mut state = self.0.lock();
+            let asked = state.answered;
+            let due = pick(&mut state).is_due(asked) && !state.is_pausing();
+            due.then(|| self.ask(&mut state, String::new()))
+        };
+        if let Some(asking) = asking {
+            asking.await;
+        }
+        pick(&mut self.0.lock()).live()
+    }
+
+    async fn instead_of<T: Login>(
+        &self,
+        refused: &SecretString,
+        pick: fn(&mut State) -> &mut Held<T>,
+    ) -> Option<T> {
+        // Somebody may be asking already, and not because of this refusal.
+        let asking = self.0.lock().asking.clone();
+        if let Some(asking) = asking {
+            asking.await;
+        }
+        let asking = {
+            let mut state = self.0.lock();
+            let held = pick(&mut state);
+            if let Some(other) = held.instead_of(refused) {
+                return Some(other);
+            }
+            // One that has ended was refused with good reason.
+            let ended = held.live().is_none();
+            if !ended && !held.refuse() {
+                return None;
+            }
+            let refused = if ended {
+                String::new()
+            } else {
+                sha256(refused)
+            };
+            self.ask(&mut state, refused)
+        };
+        asking.await;
+        pick(&mut self.0.lock()).instead_of(refused)
+    }
+
+    /// Whoever awaits the answer moves it on, so that one who is called off holds up nobody.
+    fn ask(&self, state: &mut State, refused: String) -> Shared<BoxFuture<'static, ()>> {
+        if let Some(asking) = &state.asking {
+            return asking.clone();
+        }
+        let inner = Arc::downgrade(&self.0);
+        let (credentials, attempt) = (self.0.credentials.clone(), self.0.attempt.clone());
+        let purpose = self.0.purpose;
+        let asking = async move {
+            let answer = credentials.refresh(&attempt, purpose, &refused);
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer)
+                .await
+                .unwrap_or_else(|_| {
+                    let seconds = ANSWER_TIMEOUT.as_secs();
+                    Err(CredentialFailure(format!("no answer within {seconds} s")))
+                });
+            if let Some(inner) = Weak::upgrade(&inner) {
+                inner.take(answer);
+            }
+        }
+        .boxed()
+        .shared();
+        state.asking = Some(asking.clone());
+        asking
+    }
+}
+
+impl Inner {
+    fn take(&self, answer: Result<RefreshCredentialsResponse, CredentialFailure>) {
+        let mut state = self.lock();
+        state.asking = None;
+        let told = match answer {
+            Ok(answer) => state.answer(answer),
+            Err(failure) => {
+                let told = failure.to_string();
+                state.unanswered = Some((failure, Instant::now()));
+                let first = state.told.insert(String::new());
+                first
+                    .then(|| format!("{told}; going on without"))
+                    .into_iter()
+                    .collect()
+            }
+        };
+        drop(state);
+        for sentence in told {
+            (self.warn)(sentence);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes an answer; returns what is to be told of it.
+    fn answer(&mut self, answer: RefreshCredentialsResponse) -> Vec<String> {
+        let RefreshCredentialsResponse {
+            git,
+            registry,
+            problems,
+        } = answer;
+        self.answered = true;
+        self.unanswered = None;
+        let retry = (!problems.is_empty()).then(|| Instant::now() + RETRY_PAUSE);
+        let git = git.map(|login| GitLogin {
+            host: login.host,
+            username: login.username,
+            password: login.password.into(),
+            expires: login.expire_time.and_then(|at| at.try_into().ok()),
+        });
+        let expires = git.as_ref().and_then(|login| login.expires);
+        self.git.take(git, expires, retry);
+        let expires: Option<SystemTime> = registry
+            .as_ref()
+            .and_then(|login| login.expire_time?.try_into().ok());
+        let registry = registry.map(|login| RegistryLogin {
+            registry: login.registry,
+            username: login.username,
+            password: login.password.into(),
+        });
+        self.registry.take(registry, expires, retry);
+        self.problems = problems;
+        let told = &mut self.told;
+        self.problems
+            .iter()
+            .filter(|problem| told.insert(format!("{} {}", problem.host, problem.reason)))
+            .map(|problem| problem.message.clone())
+            .collect()
+    }
+
+    fn problem(
+        &self,
+        host: &str,
+        fits: impl Fn(CredentialProblemReason) -> bool,
+    ) -> Option<&CredentialProblem> {
+        self.problems
+            .iter()
+            .find(|problem| problem.host == host && fits(problem.reason()))
+    }
+
+    /// The control plane did not answer a moment ago.
+    fn is_pausing(&self) -> bool {
+        self.unanswered
+            .as_ref()
+            .is_some_and(|(_, at)| Instant::now() < *at + RETRY_PAUSE)
+    }
+}
+
+#[cfg(test)]
+#[path = "logins_tests.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+use std::path::Path;
+
+use hearth_api::v1::{Cloned, Failure, FailureReason, PipelineStep, event::Kind};
+
+use super::{Clone, Context, child_failure, failure};
+use crate::{
+    credentials::GitRemote,
+    parties::{CloneFailure, CloneRequest, GitLogin},
+};
+
+const STEP: PipelineStep = PipelineStep::Clone;
+
+/// Clones the repository into the workspace's volume.
+pub async fn clone(cx: &Context<'_>) -> Result<Clone, Failure> {
+    let description = format!("clones {}", cx.job.repository.clone_url());
+    cx.recorder
+        .step(STEP, description, async {
+            let workspace_id = &cx.job.attempt.workspace_id;
+            // Asking for a login takes about as long as making the volume.
+            let (volume, login) =
+                tokio::join!(cx.parties.engine.create_volume(workspace_id), login(cx));
+            let volume =
+                volume.map_err(|error| failure(FailureReason::EngineFailed, STEP, error))?;
+            let folder = volume.join(cx.job.repository.name());
+            let mut cloned = clone_into(cx, &folder, login.as_ref()).await;
+            if let (Err(CloneFailure::LoginRefused(_)), Some(refused)) = (&cloned, &login)
+                && let Some(other) = cx.logins.git_instead_of(&refused.password).await
+            {
+                // What the first try left, if anything, is in the way.
+                let _ = tokio::fs::remove_dir_all(&folder).await;
+                cloned = clone_into(cx, &folder, Some(&other)).await;
+            }
+            let commit = cloned.map_err(|why| told(cx, why, login.is_some()))?;
+            cx.recorder.note(Kind::Cloned(Cloned {
+                commit: commit.clone(),
+            }));
+            Ok(Clone {
+                volume,
+                folder,
+                commit,
+            })
+        })
+        .await
+}
+
+async fn clone_into(
+    cx: &Context<'_>,
+    folder: &Path,
+    login: Option<&GitLogin>,
+) -> Result<String, CloneFailure> {
+    let request = CloneRequest {
+        url: &cx.job.repository.clone_url(),
+        git_ref: Some(cx.job.spec.r#ref.as_str()).filter(|name| !name.is_empty()),
+        into: folder,
+        scratch: cx.scratch.path(),
+        login,
+    };
+    let mut output = cx.recorder.output(STEP);
+    cx.parties
+        .git
+        .clone_repository(&request, &mut |line| output.take(line))
+        .await
+}
+
+/// The login for the repository, where one can be used.
+async fn login(cx: &Context<'_>) -> Option<GitLogin> {
+    GitRemote::of(&cx.job.repository)?;
+    let host = cx.job.repository.host_port();
+    cx.logins.git().await.filter(|login| login.host == host)
+}
+
+/// The failure in words that say what to do, as far as that is known.
+fn told(cx: &Context<'_>, why: CloneFailure, with_login: bool) -> Failure {
+    let url = cx.job.repository.clone_url();
+    let host = cx.job.repository.host_port();
+    let problem = GitRemote::of(&cx.job.repository).and_then(|_| cx.logins.problem(&host));
+    let (child, what) = match why {
+        CloneFailure::RefNotFound(child) => {
+            let message = format!("{url} has no branch, tag or commit {:?}", cx.job.spec.r#ref);
+            return child_failure(FailureReason::RefNotFound, STEP, message, child.tail);
+        }
+        CloneFailure::LoginRefused(child) if with_login => {
+            (child, format!("{host} does not accept the login"))
+        }
+        CloneFailure::LoginRefused(child) if problem.is_none() => {
+            let what = format!(
+                "{host} asks for a login, and the control plane has none for it: configure its credentials"
+            );
+            (child, what)
+        }
+        CloneFailure::LoginRefused(child) => (child, format!("{host} asks for a login")),
+        CloneFailure::Failed(child) => {
+            let what = child.message.clone();
+            (child, what)
+        }
+    };
+    let problem = problem.map(|sentence| format!("; {sentence}"));
+    let message = format!(
+        "{url} cannot be cloned: {what}{}",
+        problem.unwrap_or_default()
+    );
+    child_failure(FailureReason::CloneFailed, STEP, message, child.tail)
+}
