@@ -18,8 +18,8 @@ use crate::{
     attempt::Attempts,
     metrics::AgentMetrics,
     parties::{
-        ControlPlaneClient, Devcontainer as _, DevcontainerCli, DockerEngine, Engine as _,
-        EngineInfo, GitCli, OciRegistry, Parties,
+        ControlPlaneClient, DevcontainerCli, DockerEngine, Engine as _, EngineInfo, GitCli,
+        OciRegistry, Parties, PartiesOnNode,
     },
     pipeline::{ImagesInUse, NodeFacts},
     registration::Registration,
@@ -43,7 +43,7 @@ pub struct App {
 }
 
 impl App {
-    /// Checks that the node has what an agent needs, sweeps what an earlier life left, and binds.
+    /// Checks that the node has what an agent needs, and builds upon that.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
@@ -53,11 +53,26 @@ impl App {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let engine = DockerEngine::connect(&settings.docker_host)?;
         let info = engine.describe().await?;
-        let cli = DevcontainerCli::new(
-            settings.devcontainer_cli.clone(),
-            settings.docker_host.clone(),
-        );
-        let cli_version = cli.version().await.map_err(|failure| {
+        let parties = PartiesOnNode {
+            engine: Arc::new(engine),
+            git: Arc::new(GitCli),
+            devcontainer: Arc::new(DevcontainerCli::new(
+                settings.devcontainer_cli.clone(),
+                settings.docker_host.clone(),
+            )),
+            registry: Arc::new(OciRegistry::new(info.platform.clone())),
+        };
+        Self::build_with(settings, parties, info).await
+    }
+
+    /// Sweeps what an earlier life left, and binds. The control plane is the one of the settings; all others that the
+    /// agent works with are the caller's choice, and need not be root's.
+    pub async fn build_with(
+        settings: Settings,
+        on_node: PartiesOnNode,
+        info: EngineInfo,
+    ) -> anyhow::Result<Self> {
+        let cli_version = on_node.devcontainer.version().await.map_err(|failure| {
             anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}")
         })?;
         let listener = settings.listening.bind(settings.listen).await?;
@@ -65,13 +80,7 @@ impl App {
         let admin = Admin::bind(settings.admin_listen, metrics.clone()).await?;
 
         let control_plane = ControlPlaneClient::new(settings.control_plane.clone());
-        let parties = Parties {
-            engine: Arc::new(engine),
-            git: Arc::new(GitCli),
-            devcontainer: Arc::new(cli),
-            registry: Arc::new(OciRegistry::new(info.platform.clone())),
-            index: Arc::new(control_plane.clone()),
-        };
+        let parties = on_node.and(Arc::new(control_plane.clone()));
         let attempts_dir = settings.state_dir.join("attempts");
         std::fs::create_dir_all(&attempts_dir)
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;

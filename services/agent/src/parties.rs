@@ -42,6 +42,38 @@ pub struct Parties {
     pub index: Arc<dyn CacheIndex>,
 }
 
+/// Those of them that an agent brings along; the index is wherever the control plane is.
+#[derive(Clone)]
+pub struct PartiesOnNode {
+    /// The container engine.
+    pub engine: Arc<dyn Engine>,
+    /// Git.
+    pub git: Arc<dyn Git>,
+    /// The devcontainer CLI.
+    pub devcontainer: Arc<dyn Devcontainer>,
+    /// Container registries.
+    pub registry: Arc<dyn Registry>,
+}
+
+impl PartiesOnNode {
+    /// All parties, with this index.
+    pub fn and(self, index: Arc<dyn CacheIndex>) -> Parties {
+        let Self {
+            engine,
+            git,
+            devcontainer,
+            registry,
+        } = self;
+        Parties {
+            engine,
+            git,
+            devcontainer,
+            registry,
+            index,
+        }
+    }
+}
+
 /// Takes the lines of a command as they come.
 pub type OnLine<'a> = &'a mut (dyn FnMut(Line<'_>) + Send);
 
