@@ -20,6 +20,8 @@ mod app;
 mod cache;
 #[path = "scenarios/configurations.rs"]
 mod configurations;
+#[path = "scenarios/disk.rs"]
+mod disk;
 #[path = "scenarios/push.rs"]
 mod push;
 #[path = "scenarios/registry_faults.rs"]

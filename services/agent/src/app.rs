@@ -16,12 +16,13 @@ use tonic::service::Routes;
 
 use crate::{
     attempt::Attempts,
+    disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
     metrics::AgentMetrics,
     parties::{
         ControlPlaneClient, DevcontainerCli, DockerEngine, Engine as _, EngineInfo, GitCli,
         OciRegistry, Parties, PartiesOnNode,
     },
-    pipeline::{ImagesInUse, NodeFacts},
+    pipeline::NodeFacts,
     registration::Registration,
     service::Agent,
     settings::Settings,
@@ -86,22 +87,31 @@ impl App {
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
         sweep(parties.engine.as_ref(), &attempts_dir).await?;
 
+        let images = ImagesInUse::default();
+        let data_root = info.data_root.clone();
+        let disk = Arc::new(DiskKeeper::new(
+            move || Space::of(&data_root),
+            settings.disk_marks(),
+            images.clone(),
+            &settings.state_dir,
+            DiskMetrics::new(&metrics),
+        ));
         let registration = Registration {
             control_plane,
             node: settings.node_name.clone(),
             info: node_info(&info, &cli_version, listener.local_addr()?),
-            data_root: info.data_root.clone(),
+            disk: disk.clone(),
             parties: parties.clone(),
         };
         let node = Arc::new(NodeFacts {
             platform: info.platform,
             store: info.store,
-            data_root: info.data_root,
             cli_version,
             default_image: settings.default_image.clone(),
             min_free_disk_bytes: settings.min_free_disk_mib << 20,
             push_timeout: settings.push_timeout(),
-            images: ImagesInUse::default(),
+            images,
+            disk,
         });
         Ok(Self {
             settings,
@@ -118,6 +128,7 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (listen, admin) = (self.listener.local_addr()?, self.admin.address()?);
         let tasks = Tasks::default();
+        let engine = self.parties.engine.clone();
         let service = Agent {
             attempts: Attempts::new(tasks.clone()),
             parties: self.parties,
@@ -132,6 +143,7 @@ impl App {
         let closed = CancellationToken::new();
         tasks.spawn("admin", self.admin.serve(closed.clone()));
         tasks.spawn("registration", self.registration.run(stop.clone()));
+        tasks.spawn("disk", self.node.disk.clone().run(engine, stop.clone()));
         ready.store(true, Ordering::Relaxed);
         tracing::info!(
             node = self.settings.node_name,

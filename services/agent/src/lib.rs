@@ -6,6 +6,7 @@ pub mod app;
 pub mod attempt;
 pub mod buildkit;
 pub mod config;
+pub mod disk;
 pub mod key;
 mod metrics;
 pub mod parties;

@@ -9,9 +9,10 @@ mod git;
 mod registry;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -110,6 +111,19 @@ pub struct LocalImage {
     pub layers: Vec<String>,
 }
 
+/// An image in the engine's list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredImage {
+    /// The engine's id of it.
+    pub id: String,
+    /// Names of the form `repository:tag`.
+    pub tags: Vec<String>,
+    /// Names of the form `repository@digest`.
+    pub digests: Vec<String>,
+    /// Bytes that it takes, shared ones included.
+    pub bytes: u64,
+}
+
 /// The engine did not do what it was asked, in its own words.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the engine could not {action}: {cause}")]
@@ -152,6 +166,12 @@ pub trait Engine: Send + Sync {
     /// Removes a name of an image, and the image when it was the last one and no container needs it. What is not there
     /// is no error.
     async fn remove_image(&self, image: &str) -> Result<(), EngineFailure>;
+    /// All images.
+    async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure>;
+    /// Ids of the images of all containers, whether they run or not.
+    async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure>;
+    /// Removes what the engine's builds left behind and did not use for so long.
+    async fn prune_build_cache(&self, unused_for: Duration) -> Result<(), EngineFailure>;
     /// Fetches an image. Dropping the future ends the fetch.
     async fn pull(
         &self,

@@ -61,6 +61,7 @@ impl AgentService for Agent {
                     &shutdown,
                 )
                 .await;
+                node.disk.wake();
             })
             .map_err(refuse)?;
         Ok(Response::new(StartAttemptResponse {}))
@@ -101,6 +102,7 @@ impl AgentService for Agent {
             )
             .await
             .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
+        self.node.disk.wake();
         Ok(Response::new(RemoveWorkspaceResponse {}))
     }
 }

@@ -3,10 +3,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use hearth_agent::parties::{Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer};
+use hearth_agent::parties::{
+    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
+};
 use hearth_api::v1::ImageStore;
 use hearth_domain::Digest;
 use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
@@ -136,6 +139,35 @@ impl Engine for FakeEngine {
 
     async fn remove_image(&self, image: &str) -> Result<(), EngineFailure> {
         lock(&self.state).images.remove(image);
+        Ok(())
+    }
+
+    async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure> {
+        let state = lock(&self.state);
+        let mut images: BTreeMap<&Digest, StoredImage> = BTreeMap::new();
+        for (name, digest) in &state.images {
+            let image = images.entry(digest).or_insert_with(|| StoredImage {
+                id: digest.to_string(),
+                bytes: BYTES,
+                ..StoredImage::default()
+            });
+            if name.contains('@') {
+                image.digests.push(name.clone());
+            } else {
+                image.tags.push(name.clone());
+            }
+        }
+        Ok(images.into_values().collect())
+    }
+
+    async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure> {
+        let state = lock(&self.state);
+        let images = state.containers.values();
+        let ids = images.filter_map(|image| state.images.get(image));
+        Ok(ids.map(Digest::to_string).collect())
+    }
+
+    async fn prune_build_cache(&self, _: Duration) -> Result<(), EngineFailure> {
         Ok(())
     }
 
