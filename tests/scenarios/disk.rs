@@ -1,5 +1,7 @@
 //! A node that is full makes room by itself, and takes nothing away from anybody.
 
+use std::process::Command;
+
 use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
 
 use crate::{
@@ -101,4 +103,71 @@ async fn what_was_removed_is_fetched_again_and_a_restart_knows_which_images_are_
     let again = prepare(&lab, 1, &repo).await;
     assert_eq!(again.result(), CacheResult::Exact, "{:?}", again.cache());
     assert!(again.cache().bytes_fetched > 0, "{:?}", again.cache());
+}
+
+/// A file system of its own; gone when dropped, after everything on it.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(mebibytes: u32) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let size = format!("size={mebibytes}m,mode=755");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "hearth-test"])
+            .arg(dir.path())
+            .status();
+        assert!(mounted.expect("mount").success());
+        Self(dir)
+    }
+
+    fn free_mebibytes(&self) -> u64 {
+        let output = Command::new("df")
+            .args(["--block-size=1M", "--output=avail"])
+            .arg(self.0.path())
+            .output()
+            .expect("df");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let free = text.lines().last().expect("a line");
+        free.trim().parse().expect("a number")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .status();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_of_unused_images_does_not_keep_an_attempt_from_beginning() {
+    let disk = SmallDisk::new(500);
+    let mut lab = Lab::new(0).await;
+    let vm = Vm::start(disk.0.path().join("vm"));
+    // The mark alone would leave all as it is.
+    let flags = [
+        "--image-gc-free-disk-percent",
+        "1",
+        "--build-cache-keep-minutes",
+        "0",
+    ];
+    lab.add_node_on(vm, &flags).await;
+    let dockerfile = "FROM BASE\nRUN head -c 150000000 /dev/urandom > /opt/data\n";
+    let large = app::with_dockerfile(&lab, "large", dockerfile, "");
+    let large = prepare(&lab, 1, &large).await;
+    assert_eq!(
+        large.push(),
+        PushOutcome::Pushed,
+        "{:?}",
+        large.workspace.push
+    );
+    lab.client.delete(&large.workspace.id).await;
+    let free = disk.free_mebibytes();
+    assert!(free < 256, "attempts need 256 MiB, and {free} are free");
+
+    prepare(&lab, 1, &one_step(&lab, "small")).await;
+    let digest = &large.workspace.push.as_ref().unwrap().digest;
+    assert!(!has(&lab.vms[0], digest));
 }

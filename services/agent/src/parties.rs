@@ -170,8 +170,9 @@ pub trait Engine: Send + Sync {
     async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure>;
     /// Ids of the images of all containers, whether they run or not.
     async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure>;
-    /// Removes what the engine's builds left behind and did not use for so long.
-    async fn prune_build_cache(&self, unused_for: Duration) -> Result<(), EngineFailure>;
+    /// Removes what the engine's builds left behind and did not use for so long. Returns its bytes; the disk may gain
+    /// them a little later.
+    async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure>;
     /// Fetches an image. Dropping the future ends the fetch.
     async fn pull(
         &self,

@@ -167,8 +167,8 @@ impl Engine for FakeEngine {
         Ok(ids.map(Digest::to_string).collect())
     }
 
-    async fn prune_build_cache(&self, _: Duration) -> Result<(), EngineFailure> {
-        Ok(())
+    async fn prune_build_cache(&self, _: Duration) -> Result<u64, EngineFailure> {
+        Ok(0)
     }
 
     async fn pull(

@@ -28,6 +28,12 @@ const BUILD_CACHE_AGES: [Duration; 3] = [
     Duration::from_secs(4 * 3600),
 ];
 
+/// BuildKit gives back what was pruned when containerd collects its garbage, some moments later; and less than it says,
+/// where an image has the same layers. The disk is looked at so many times.
+const SETTLING_LOOKS: u32 = 12;
+/// Between two of them.
+const SETTLING: Duration = Duration::from_millis(250);
+
 /// A disk as it is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
@@ -209,8 +215,8 @@ impl DiskKeeper {
             if done.after >= goal.enough {
                 break;
             }
-            engine.prune_build_cache(age).await?;
-            done.after = self.look()?.free;
+            let promised = engine.prune_build_cache(age).await?;
+            done.after = self.settled(done.after.saturating_add(promised)).await?;
         }
         Ok(Some(done))
     }
@@ -247,6 +253,19 @@ impl DiskKeeper {
             tracing::info!(image.id, "an image that was to be removed stays: {error}");
             false
         })
+    }
+
+    /// Free bytes, once there are as many as expected, or no more are to be expected.
+    async fn settled(&self, expected: u64) -> io::Result<u64> {
+        let mut looks = 0;
+        loop {
+            let free = self.look()?.free;
+            looks += 1;
+            if free >= expected || looks == SETTLING_LOOKS {
+                return Ok(free);
+            }
+            tokio::time::sleep(SETTLING).await;
+        }
     }
 
     fn look(&self) -> io::Result<Space> {

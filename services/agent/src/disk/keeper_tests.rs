@@ -22,6 +22,8 @@ struct Contents {
     of_containers: BTreeSet<String>,
     /// Bytes that builds left behind, by when they were last used, in seconds before now.
     build_cache: BTreeMap<u64, u64>,
+    /// Bytes of it that are removed and not yet free.
+    promised: u64,
     refuses: BTreeSet<String>,
     mute: bool,
 }
@@ -41,7 +43,10 @@ impl Shelf {
 
     fn space(&self) -> Space {
         let images = self.ids().len() as u64 * IMAGE_BYTES;
-        let builds: u64 = self.lock().build_cache.values().sum();
+        let mut contents = self.lock();
+        // It is free at the look after the next.
+        let promised = std::mem::take(&mut contents.promised);
+        let builds = contents.build_cache.values().sum::<u64>() + promised;
         Space {
             total: 100,
             free: 100 - images - builds,
@@ -101,12 +106,11 @@ impl Engine for Shelf {
         contents.names.remove(image);
         Ok(())
     }
-    async fn prune_build_cache(&self, unused_for: Duration) -> Result<(), EngineFailure> {
+    async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure> {
         let mut contents = self.lock();
-        contents
-            .build_cache
-            .retain(|age, _| *age < unused_for.as_secs());
-        Ok(())
+        let unused = contents.build_cache.split_off(&unused_for.as_secs());
+        contents.promised += unused.values().sum::<u64>();
+        Ok(unused.values().sum())
     }
     async fn describe(&self) -> Result<EngineInfo, EngineFailure> {
         unreachable!()

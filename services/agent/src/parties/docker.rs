@@ -300,17 +300,23 @@ impl Engine for DockerEngine {
             .collect())
     }
 
-    async fn prune_build_cache(&self, unused_for: Duration) -> Result<(), EngineFailure> {
-        let until = format!("{}s", unused_for.as_secs());
-        let filters = HashMap::from([("until".to_owned(), vec![until])]);
+    async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure> {
+        let mut filters = HashMap::new();
+        // Seconds are rounded: 0 s would keep what was used in the last one.
+        if !unused_for.is_zero() {
+            let until = format!("{}s", unused_for.as_secs());
+            filters.insert("until".to_owned(), vec![until]);
+        }
         let options = PruneBuildOptionsBuilder::default()
             .filters(&filters)
             .build();
-        self.docker
+        let pruned = self
+            .docker
             .prune_build(Some(options))
             .await
-            .map(|_| ())
-            .map_err(failed("prune its build cache"))
+            .map_err(failed("prune its build cache"))?;
+        let bytes = pruned.space_reclaimed.unwrap_or_default();
+        Ok(u64::try_from(bytes).unwrap_or_default())
     }
 
     async fn pull(

@@ -89,7 +89,7 @@ impl Engine for OneImage {
     async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure> {
         unreachable!()
     }
-    async fn prune_build_cache(&self, _: Duration) -> Result<(), EngineFailure> {
+    async fn prune_build_cache(&self, _: Duration) -> Result<u64, EngineFailure> {
         unreachable!()
     }
     async fn push(
