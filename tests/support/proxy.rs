@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Barrier,
     task::JoinSet,
 };
 
@@ -26,6 +27,8 @@ pub enum Fault {
     DenyPush,
     /// Uploads crawl: so many bytes a second on each connection.
     SlowPush(u64),
+    /// Uploads of manifests whose tag ends so wait until two of them have come.
+    Meet(&'static str),
 }
 
 /// The proxy; gone when dropped.
@@ -33,6 +36,7 @@ pub struct Proxy {
     port: u16,
     fault: Arc<Mutex<Fault>>,
     uploads: Arc<AtomicU64>,
+    meetings: Arc<AtomicU64>,
     _server: JoinSet<()>,
 }
 
@@ -43,16 +47,24 @@ impl Proxy {
         let port = listener.local_addr().expect("an address").port();
         let fault = Arc::new(Mutex::new(Fault::None));
         let uploads = Arc::new(AtomicU64::new(0));
+        let meetings = Arc::new(AtomicU64::new(0));
+        let meeting = Arc::new(Barrier::new(2));
         let mut server = JoinSet::new();
         server.spawn({
-            let (fault, uploads) = (fault.clone(), uploads.clone());
+            let (fault, uploads, meetings) = (fault.clone(), uploads.clone(), meetings.clone());
             async move {
                 let mut connections = JoinSet::new();
                 while let Ok((client, _)) = listener.accept().await {
                     let (fault, uploads) = (fault.clone(), uploads.clone());
+                    let (meeting, meetings) = (meeting.clone(), meetings.clone());
                     connections.spawn(async move {
+                        let meet = async {
+                            if meeting.wait().await.is_leader() {
+                                meetings.fetch_add(1, Ordering::SeqCst);
+                            }
+                        };
                         // A broken connection is this stand-in's business.
-                        let _ = connection(client, upstream, &fault, &uploads).await;
+                        let _ = connection(client, upstream, &fault, &uploads, meet).await;
                     });
                 }
             }
@@ -61,6 +73,7 @@ impl Proxy {
             port,
             fault,
             uploads,
+            meetings,
             _server: server,
         }
     }
@@ -75,10 +88,24 @@ impl Proxy {
         *self.fault.lock().expect("no panic") = fault;
     }
 
+    /// Times so far that two uploads met.
+    pub fn meetings(&self) -> u64 {
+        self.meetings.load(Ordering::SeqCst)
+    }
+
     /// Requests so far that would write.
     pub fn uploads(&self) -> u64 {
         self.uploads.load(Ordering::SeqCst)
     }
+}
+
+/// Whether a request uploads a manifest under a tag that ends so.
+fn puts_tag(head: &str, ending: &str) -> bool {
+    let mut words = head.split_whitespace();
+    words.next() == Some("PUT")
+        && words
+            .next()
+            .is_some_and(|path| path.contains("/manifests/") && path.ends_with(ending))
 }
 
 /// One request for each connection: both sides are told to close, so that every request is seen.
@@ -87,6 +114,7 @@ async fn connection(
     upstream: u16,
     fault: &Mutex<Fault>,
     uploads: &AtomicU64,
+    meet: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let now = *fault.lock().expect("no panic");
     if now == Fault::Silent {
@@ -115,6 +143,7 @@ async fn connection(
     if writes {
         uploads.fetch_add(1, Ordering::SeqCst);
     }
+    let head_text = String::from_utf8_lossy(&head[..end]).into_owned();
     match now {
         Fault::DenyPush if writes => {
             let body = r#"{"errors":[{"code":"DENIED","message":"installation not allowed to Write organization package"}]}"#;
@@ -125,10 +154,10 @@ async fn connection(
             client.write_all(answer.as_bytes()).await?;
             return client.shutdown().await;
         }
+        Fault::Meet(ending) if puts_tag(&head_text, ending) => meet.await,
         _ => {}
     }
     let mut server = TcpStream::connect(("127.0.0.1", upstream)).await?;
-    let head_text = String::from_utf8_lossy(&head[..end]).into_owned();
     let mut lines: Vec<&str> = head_text
         .trim_end()
         .split("\r\n")
