@@ -20,8 +20,14 @@ mod app;
 mod cache;
 #[path = "scenarios/configurations.rs"]
 mod configurations;
+#[path = "scenarios/credentials.rs"]
+mod credentials;
+#[path = "scenarios/disk.rs"]
+mod disk;
 #[path = "scenarios/git_in_workspace.rs"]
 mod git_in_workspace;
+#[path = "scenarios/leaks.rs"]
+mod leaks;
 #[path = "scenarios/push.rs"]
 mod push;
 #[path = "scenarios/registry_faults.rs"]

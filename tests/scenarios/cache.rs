@@ -2,7 +2,14 @@
 
 use hearth_api::v1::{CacheResult, PipelineStep, PushOutcome, WorkspaceState, event::Kind};
 
-use crate::{app, support::Lab};
+use crate::{
+    app,
+    support::{
+        Lab,
+        client::request,
+        proxy::{Fault, Proxy},
+    },
+};
 
 fn hook_runs(lab: &Lab, node: usize, container: &str) -> String {
     lab.vms[node - 1].docker(&["exec", container, "cat", "/workspaces/app/.hook-runs"])
@@ -267,4 +274,53 @@ async fn early_stages_are_reused_after_an_edit_of_the_last_one() {
         sum(0, &cold.workspace.container_id),
         sum(1, &partial.workspace.container_id)
     );
+}
+
+/// Both write the same tag; whichever is last, what is under it is whole.
+#[tokio::test]
+async fn two_nodes_that_export_their_build_cache_at_once_leave_one_that_can_be_used() {
+    let mut lab = Lab::new(0).await;
+    let proxy = Proxy::to(lab.registry.port()).await;
+    lab = lab.caching_at(&proxy.host());
+    for _ in 0..2 {
+        lab.add_node(&[]).await;
+    }
+    let repo = app::repo(&lab, "app");
+    repo.branch("other");
+    repo.commit(&[("requirements.txt", "two\n")]);
+    proxy.set(Fault::Meet("-buildcache"));
+    let at = |node: &str, branch: &str| {
+        let mut request = request(node, &repo.url);
+        request.spec.as_mut().unwrap().r#ref = branch.to_owned();
+        lab.client.run(request)
+    };
+    let stories = tokio::join!(at("node-1", "main"), at("node-2", "other"));
+    for story in [&stories.0, &stories.1] {
+        story.assert_whole();
+        assert_eq!(story.result(), CacheResult::Miss, "{:?}", story.cache());
+        assert_eq!(story.push(), PushOutcome::Pushed);
+        let warning = story.position(|kind| matches!(kind, Kind::Warning(_)));
+        assert_eq!(warning, None, "{:?}", story.events);
+    }
+
+    assert_eq!(proxy.meetings(), 1, "both were at their last step at once");
+    proxy.set(Fault::None);
+    repo.commit(&[("app/main", "second\n")]);
+    lab.add_node(&[]).await;
+    let mut request = request("node-3", &repo.url);
+    request.spec.as_mut().unwrap().r#ref = "other".to_owned();
+    let edited = lab.client.run(request).await;
+    edited.assert_whole();
+    assert_eq!(
+        edited.result(),
+        CacheResult::Partial,
+        "{:?}",
+        edited.cache()
+    );
+    let reasons = edited.cache().reasons.join("; ");
+    assert!(!reasons.contains("repeated"), "{reasons}");
+    let id = &edited.workspace.container_id;
+    let file = |path: &str| lab.vms[2].docker(&["exec", id, "cat", path]);
+    assert_eq!(file("/opt/installed"), "two");
+    assert_eq!(file("/opt/built"), "second");
 }

@@ -167,9 +167,7 @@ async fn a_token_that_ends_while_the_image_is_pushed_is_replaced_and_the_image_a
                 }
                 Kind::StateChanged(changed) if changed.state() == WorkspaceState::Ready => {
                     let (hold, before) = held.take().expect("the container was started");
-                    github
-                        .arrived(Route::RegistryToken, before + 1)
-                        .await;
+                    github.arrived(Route::RegistryToken, before + 1).await;
                     github.revoke_all();
                     drop(hold);
                 }
@@ -277,19 +275,6 @@ async fn a_probe_says_in_a_sentence_what_is_missing() {
     let answer = probe(&lab, &url, "").await;
     assert_eq!(status(&answer, Check::Pull), Is::Failed);
     assert!(answer.summary.contains("does not answer"), "{answer:#?}");
-}
-
-#[tokio::test]
-async fn a_repository_that_the_app_is_not_installed_on_fails_with_that_reason() {
-    let lab = Lab::guarded(1).await;
-    lab.github()
-        .create_repository(REPOSITORY, Visibility::Private);
-    let url = lab.github().clone_url(REPOSITORY);
-    let story = lab.client.prepare("node-1", &url).await;
-    story.assert_whole();
-    assert_eq!(story.states().last(), Some(&WorkspaceState::Failed));
-    let failure = story.workspace.failure.clone().unwrap();
-    assert!(failure.message.contains("not installed"), "{failure:?}");
 }
 
 /// GitHub is down, and the repository is one that everybody may read.

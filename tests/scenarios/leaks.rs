@@ -1,11 +1,11 @@
 //! No secret is ever found where it should not be.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
 use hearth_api::v1::{CacheResult, PushOutcome};
 
 use crate::support::{
-    Lab,
+    Lab, Vm,
     github::{Repositories, Visibility},
     leaks::{CommandLines, Secrets},
 };
@@ -14,32 +14,35 @@ use crate::support::{
 /// it there would find no secret either.
 const MARKER: &str = "marker-that-is-no-secret-4711";
 
-/// The hook fetches with git inside of the workspace, so that a login goes all the way.
+/// The hook fetches with git inside of the workspace, so that a login goes all the way, and leaves what it saw of it.
 const CONFIG: &str = r#"{
   "build": { "dockerfile": "Dockerfile", "context": ".." },
   "remoteUser": "dev",
+  "runArgs": ["--network=host"],
   "postCreateCommand": "git fetch origin && env > /tmp/environment && git config --list --show-origin > /tmp/git-config"
 }"#;
 
 #[tokio::test]
 async fn secrets_are_in_no_argument_log_event_database_image_volume_or_file() {
-    let mut lab = Lab::guarded(0).await;
-    for _ in 0..2 {
-        let vm = lab.next_vm();
-        lab.add_node_on(vm, &["--log-level", "trace"]).await;
+    // Everything is logged that can be.
+    let mut lab = Lab::guarded_with(0, &["--log", "trace"]).await;
+    for number in 1..=2 {
+        let vm = Vm::start(lab.folder(&format!("vm{number}")));
+        if number == 1 {
+            lab.registry.base_image("git-tiny", &vm);
+        }
+        lab.add_node_on(vm, &["--log", "trace"]).await;
     }
     let github = lab.github();
     github.create_repository("acme/shop", Visibility::Private);
-    github.install(
-        "acme",
-        Repositories::All,
-        &[
-            ("contents", "read"),
-            ("metadata", "read"),
-            ("packages", "write"),
-        ],
-    );
-    let dockerfile = format!("FROM {}\nCOPY marker /marker\nRUN cp /marker /copy\n", lab.git_base());
+    let permissions = [
+        ("contents", "read"),
+        ("metadata", "read"),
+        ("packages", "write"),
+    ];
+    github.install("acme", Repositories::All, &permissions);
+    let base = format!("{}/base/git-tiny:1", lab.registry.host());
+    let dockerfile = format!("FROM {base}\nCOPY marker /marker\nRUN cp /marker /copy\n");
     github.commit(
         "acme/shop",
         &[
@@ -52,37 +55,50 @@ async fn secrets_are_in_no_argument_log_event_database_image_volume_or_file() {
 
     let arguments = CommandLines::watch();
     let mut told = String::new();
-    for (node, result) in [("node-1", CacheResult::Miss), ("node-2", CacheResult::Exact)] {
+    for (node, result, push) in [
+        ("node-1", CacheResult::Miss, PushOutcome::Pushed),
+        ("node-2", CacheResult::Exact, PushOutcome::Unchanged),
+    ] {
         let story = lab.client.prepare(node, &url).await;
         assert_eq!(story.result(), result, "{:#?}", story.workspace);
-        assert_ne!(story.push(), PushOutcome::Failed);
+        assert_eq!(story.push(), push, "{:#?}", story.workspace);
         told.push_str(&format!("{:?} {:?}", story.events, story.workspace));
     }
     let arguments = arguments.stop();
 
-    let secrets = Secrets::new(
-        (1..)
-            .zip(github.secrets())
-            .map(|(number, secret)| (format!("secret {number}"), secret)),
-    );
-    let mut found: BTreeSet<String> = secrets.find_in("an event", told.as_bytes()).into_iter().collect();
-    assert!(!arguments.is_empty());
+    let issued = github.secrets();
+    assert!(issued.len() > 5, "few secrets were made: {}", issued.len());
+    let secrets = (1..).zip(issued);
+    let secrets = secrets.map(|(number, secret)| (format!("secret {number}"), secret));
+    let secrets = Secrets::new(secrets);
+    let mut found = BTreeSet::new();
+    found.extend(secrets.find_in("an event", told.as_bytes()));
     for line in &arguments {
-        found.extend(secrets.find_in("a command line", line));
+        let line_as_text = String::from_utf8_lossy(line).replace('\0', " ");
+        found.extend(secrets.find_in(&format!("the arguments {line_as_text:?}"), line));
     }
-    let everything = [vec![lab.root().to_owned()], lab.engine_folders()].concat();
-    // GitHub's own folder, with the App's key that the control plane is given.
+    // GitHub's own folder has the App's key, and the repositories are no secret of hearth's.
     let except = [lab.folder("github")];
-    found.extend(secrets.find_in_files(&everything, &except));
+    found.extend(secrets.find_in_files(&lab.folders(), &except));
     assert_eq!(found, BTreeSet::new());
 
+    // The same search finds what is there, in each place and also in compressed layers.
     let marker = Secrets::new([("marker".to_owned(), MARKER.to_owned())]);
-    let seen = marker.find_in_files(&everything, &except);
-    for place in ["/volumes/", "guarded-registry", "/vm1/", "/vm2/"] {
+    let seen = marker.find_in_files(&lab.folders(), &except);
+    for place in ["/volumes/", "/guarded-registry/", "/vm1/", "/vm2/"] {
         assert!(
             seen.iter().any(|found| found.contains(place)),
             "the search sees nothing in {place}: {seen:?}"
         );
     }
-    let _: &PathBuf = &everything[0];
+    let commands = marker_of(&arguments, "clone");
+    assert!(commands, "no command of hearth's was seen");
+}
+
+/// Whether a command with this word among its arguments was seen.
+fn marker_of(arguments: &std::collections::HashSet<Vec<u8>>, word: &str) -> bool {
+    arguments.iter().any(|line| {
+        line.split(|byte| *byte == 0)
+            .any(|part| part == word.as_bytes())
+    })
 }

@@ -1,8 +1,16 @@
 //! What is in the cache can be believed.
 
+use std::process::Command;
+
 use hearth_api::v1::{CacheResult, PushOutcome};
 
-use crate::{app, support::Lab};
+use crate::{
+    app,
+    support::{
+        Lab,
+        process::{binary, path},
+    },
+};
 
 #[tokio::test]
 async fn an_image_in_the_registry_says_which_key_it_was_built_for() {
@@ -86,13 +94,77 @@ async fn a_base_image_that_moved_is_a_miss_that_names_both_digests() {
 
     let again = lab.client.prepare("node-2", &repo.url).await;
     assert_ne!(again.result(), CacheResult::Exact, "{:?}", again.cache());
-    let explain = std::process::Command::new(crate::support::process::binary("hearth"))
-        .args(["cache", "explain", &again.workspace.id])
+    let paragraph = explained(&lab, &again.workspace.id);
+    assert!(paragraph.contains(&lab.base), "{paragraph}");
+    assert_eq!(paragraph.matches("sha256:").count(), 2, "{paragraph}");
+}
+
+/// The first paragraph of what `hearth cache explain` says.
+fn explained(lab: &Lab, workspace_id: &str) -> String {
+    let explain = Command::new(binary("hearth"))
+        .args(["cache", "explain", workspace_id])
         .env("HEARTH_CONTROL_PLANE", lab.control_plane.url())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&explain.stdout);
-    let paragraph = text.lines().next().unwrap();
-    assert!(paragraph.contains(&lab.base), "{text}");
-    assert_eq!(paragraph.matches("sha256:").count(), 2, "{text}");
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Publishes a version of a feature, which moves the tag of its major version, and returns the digest of its manifest.
+async fn publish(lab: &Lab, version: &str) -> String {
+    let folder = lab.folder(&format!("features-{version}")).join("hello");
+    std::fs::create_dir_all(&folder).unwrap();
+    let metadata = format!(r#"{{ "id": "hello", "version": "{version}", "name": "hello" }}"#);
+    let script = format!("#!/bin/sh\necho {version} > /opt/hello\n");
+    std::fs::write(folder.join("devcontainer-feature.json"), metadata).unwrap();
+    std::fs::write(folder.join("install.sh"), script).unwrap();
+    let published = Command::new("devcontainer")
+        .args(["features", "publish", "--namespace", "tools/features"])
+        .args(["--registry", &lab.registry.host()])
+        .arg(&folder)
+        .env("PATH", path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&published.stderr);
+    assert!(published.status.success(), "{told}");
+    let manifest = lab.registry.manifest("tools/features/hello", "1").await;
+    hearth_domain::Digest::of(manifest).to_string()
+}
+
+#[tokio::test]
+async fn a_feature_whose_tag_moved_is_a_miss_that_names_it_and_both_digests() {
+    let lab = Lab::new(2).await;
+    let feature = format!("{}/tools/features/hello:1", lab.registry.host());
+    let before = publish(&lab, "1.0.0").await;
+    let config = format!(
+        r#"{{ "image": "{}", "features": {{ "{feature}": {{}} }} }}"#,
+        lab.base
+    );
+    let repo = lab
+        .git
+        .repo("app", &[(".devcontainer/devcontainer.json", &config)]);
+    let hello = |node: usize, container: &str| {
+        lab.vms[node - 1].docker(&["exec", container, "cat", "/opt/hello"])
+    };
+    let cold = lab.client.prepare("node-1", &repo.url).await;
+    assert_eq!(
+        cold.push(),
+        PushOutcome::Pushed,
+        "{:?}",
+        cold.workspace.push
+    );
+    assert_eq!(hello(1, &cold.workspace.container_id), "1.0.0");
+
+    let after = publish(&lab, "1.1.0").await;
+    let again = lab.client.prepare("node-2", &repo.url).await;
+    assert_ne!(again.result(), CacheResult::Exact, "{:?}", again.cache());
+    let paragraph = explained(&lab, &again.workspace.id);
+    for said in [&feature, &before, &after] {
+        assert!(paragraph.contains(said), "{said}: {paragraph}");
+    }
+    assert_eq!(hello(2, &again.workspace.container_id), "1.1.0");
+
+    let third = lab.client.prepare("node-1", &repo.url).await;
+    assert_eq!(third.result(), CacheResult::Exact, "{:?}", third.cache());
+    assert_eq!(hello(1, &third.workspace.container_id), "1.1.0");
 }

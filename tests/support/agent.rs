@@ -59,6 +59,13 @@ impl Agent {
         self.process = spawn(&self.node, &self.setup);
     }
 
+    /// Starts it again, with these flags besides those that it had.
+    pub fn restart_with(&mut self, extra: &[&str]) {
+        let extra = extra.iter().map(|&arg| arg.to_owned());
+        self.setup.extra.extend(extra);
+        self.restart();
+    }
+
     /// Where it keeps the folders of attempts.
     pub fn attempts_dir(&self) -> PathBuf {
         self.setup.dir.join("state/attempts")

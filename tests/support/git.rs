@@ -88,6 +88,11 @@ impl Repo {
         self.git(&["commit", "--quiet", "--message", "change"]);
     }
 
+    /// Begins a branch at the newest commit; commits go to it from now on.
+    pub fn branch(&self, name: &str) {
+        self.git(&["checkout", "--quiet", "-b", name]);
+    }
+
     fn git(&self, args: &[&str]) {
         let status = Command::new("git")
             .args(args)

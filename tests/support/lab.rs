@@ -184,6 +184,14 @@ impl Lab {
         number
     }
 
+    /// Everything that this world writes: its own folder, and those that engines keep because paths of sockets are short.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let engines = self.vms.iter().map(Vm::run_dir);
+        std::iter::once(self.dir.path().to_path_buf())
+            .chain(engines)
+            .collect()
+    }
+
     /// A folder for something of this world.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -159,7 +159,11 @@ impl CommandLines {
     /// All that were seen.
     pub fn stop(mut self) -> HashSet<Vec<u8>> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().expect("a thread").join().expect("its end");
+        self.thread
+            .take()
+            .expect("a thread")
+            .join()
+            .expect("its end");
         std::mem::take(&mut *self.seen.lock().expect("no panic"))
     }
 }

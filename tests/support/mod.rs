@@ -9,6 +9,7 @@ pub mod ghcr;
 pub mod git;
 pub mod github;
 pub mod lab;
+pub mod leaks;
 pub mod process;
 pub mod proxy;
 pub mod registry;

@@ -12,6 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Barrier,
     task::JoinSet,
 };
 
@@ -33,6 +34,8 @@ pub enum Fault {
     DenyPush,
     /// Uploads crawl: so many bytes a second on each connection.
     SlowPush(u64),
+    /// Uploads of manifests whose tag ends so wait until two of them have come.
+    Meet(&'static str),
 }
 
 /// The proxy; gone when dropped.
@@ -49,6 +52,17 @@ struct Way {
     uploads: AtomicU64,
     /// Packages of a registry that shall refuse as GHCR does.
     ghcr: Option<PathBuf>,
+    meetings: AtomicU64,
+    meeting: Barrier,
+}
+
+impl Way {
+    /// Waits for the second of two.
+    async fn meet(&self) {
+        if self.meeting.wait().await.is_leader() {
+            self.meetings.fetch_add(1, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Proxy {
@@ -70,6 +84,8 @@ impl Proxy {
             fault: Mutex::new(Fault::None),
             uploads: AtomicU64::new(0),
             ghcr,
+            meetings: AtomicU64::new(0),
+            meeting: Barrier::new(2),
         });
         let mut server = JoinSet::new();
         server.spawn({
@@ -102,10 +118,24 @@ impl Proxy {
         *self.way.fault.lock().expect("no panic") = fault;
     }
 
+    /// Times so far that two uploads met.
+    pub fn meetings(&self) -> u64 {
+        self.way.meetings.load(Ordering::SeqCst)
+    }
+
     /// Requests so far that would write.
     pub fn uploads(&self) -> u64 {
         self.way.uploads.load(Ordering::SeqCst)
     }
+}
+
+/// Whether a request uploads a manifest under a tag that ends so.
+fn puts_tag(head: &str, ending: &str) -> bool {
+    let mut words = head.split_whitespace();
+    words.next() == Some("PUT")
+        && words
+            .next()
+            .is_some_and(|path| path.contains("/manifests/") && path.ends_with(ending))
 }
 
 /// One request for each connection: both sides are told to close, so that every request is seen.
@@ -131,13 +161,17 @@ async fn connection(mut client: TcpStream, way: &Way) -> std::io::Result<()> {
     if writes {
         way.uploads.fetch_add(1, Ordering::SeqCst);
     }
-    if now == Fault::DenyPush && writes {
-        let answer = ghcr::denied("installation not allowed to Write organization package");
-        client.write_all(answer.as_bytes()).await?;
-        return client.shutdown().await;
+    let head_text = String::from_utf8_lossy(&head[..end]).into_owned();
+    match now {
+        Fault::DenyPush if writes => {
+            let answer = ghcr::denied("installation not allowed to Write organization package");
+            client.write_all(answer.as_bytes()).await?;
+            return client.shutdown().await;
+        }
+        Fault::Meet(ending) if puts_tag(&head_text, ending) => way.meet().await,
+        _ => {}
     }
     let mut server = TcpStream::connect(("127.0.0.1", way.upstream)).await?;
-    let head_text = String::from_utf8_lossy(&head[..end]).into_owned();
     let mut lines: Vec<&str> = head_text
         .trim_end()
         .split("\r\n")

@@ -30,6 +30,12 @@ impl Vm {
         format!("unix://{}/docker.sock", self.dir.display())
     }
 
+    /// Where `deploy/local/vm` keeps what needs short paths.
+    pub fn run_dir(&self) -> PathBuf {
+        let socket = std::fs::read_link(self.dir.join("containerd.sock")).expect("a link");
+        socket.parent().expect("a folder").to_path_buf()
+    }
+
     /// Its API socket as a path.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("docker.sock")
@@ -37,18 +43,27 @@ impl Vm {
 
     /// Runs a docker command on it and returns what it prints.
     pub fn docker(&self, args: &[&str]) -> String {
-        let output = Command::new("docker")
-            .args(args)
-            .env("PATH", path())
-            .env("DOCKER_HOST", self.docker_host())
-            .output()
-            .expect("docker");
+        let output = self.run(args);
         assert!(
             output.status.success(),
             "docker {args:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Whether a docker command succeeds.
+    pub fn succeeds(&self, args: &[&str]) -> bool {
+        self.run(args).status.success()
+    }
+
+    fn run(&self, args: &[&str]) -> std::process::Output {
+        Command::new("docker")
+            .args(args)
+            .env("PATH", path())
+            .env("DOCKER_HOST", self.docker_host())
+            .output()
+            .expect("docker")
     }
 }
 

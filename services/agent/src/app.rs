@@ -17,12 +17,13 @@ use tonic::service::Routes;
 use crate::{
     attempt::Attempts,
     credentials::GitAccess,
+    disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
     metrics::AgentMetrics,
     parties::{
-        ControlPlaneClient, Devcontainer as _, DevcontainerCli, DockerEngine, Engine as _,
-        EngineInfo, GitCli, OciRegistry, Parties,
+        ControlPlaneClient, DevcontainerCli, DockerEngine, Engine as _, EngineInfo, GitCli,
+        OciRegistry, Parties, PartiesOnNode,
     },
-    pipeline::{ImagesInUse, NodeFacts, Places},
+    pipeline::{NodeFacts, Places},
     registration::Registration,
     service::Agent,
     settings::Settings,
@@ -44,7 +45,7 @@ pub struct App {
 }
 
 impl App {
-    /// Checks that the node has what an agent needs, sweeps what an earlier life left, and binds.
+    /// Checks that the node has what an agent needs, and builds upon that.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
@@ -54,11 +55,26 @@ impl App {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let engine = DockerEngine::connect(&settings.docker_host)?;
         let info = engine.describe().await?;
-        let cli = DevcontainerCli::new(
-            settings.devcontainer_cli.clone(),
-            settings.docker_host.clone(),
-        );
-        let cli_version = cli.version().await.map_err(|failure| {
+        let parties = PartiesOnNode {
+            engine: Arc::new(engine),
+            git: Arc::new(GitCli),
+            devcontainer: Arc::new(DevcontainerCli::new(
+                settings.devcontainer_cli.clone(),
+                settings.docker_host.clone(),
+            )),
+            registry: Arc::new(OciRegistry::new(info.platform.clone())),
+        };
+        Self::build_with(settings, parties, info).await
+    }
+
+    /// Sweeps what an earlier life left, and binds. The control plane is the one of the settings; all others that the
+    /// agent works with are the caller's choice, and need not be root's.
+    pub async fn build_with(
+        settings: Settings,
+        on_node: PartiesOnNode,
+        info: EngineInfo,
+    ) -> anyhow::Result<Self> {
+        let cli_version = on_node.devcontainer.version().await.map_err(|failure| {
             anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}")
         })?;
         let listener = settings.listening.bind(settings.listen).await?;
@@ -66,35 +82,37 @@ impl App {
         let admin = Admin::bind(settings.admin_listen, metrics.clone()).await?;
 
         let control_plane = ControlPlaneClient::new(settings.control_plane.clone());
-        let parties = Parties {
-            engine: Arc::new(engine),
-            git: Arc::new(GitCli),
-            devcontainer: Arc::new(cli),
-            registry: Arc::new(OciRegistry::new(info.platform.clone())),
-            index: Arc::new(control_plane.clone()),
-            credentials: Arc::new(control_plane.clone()),
-        };
+        let parties = on_node.and(&control_plane);
         let attempts_dir = settings.state_dir.join("attempts");
         std::fs::create_dir_all(&attempts_dir)
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
         sweep(parties.engine.as_ref(), &attempts_dir).await?;
 
+        let images = ImagesInUse::default();
+        let data_root = info.data_root.clone();
+        let disk = Arc::new(DiskKeeper::new(
+            move || Space::of(&data_root),
+            settings.disk_marks(),
+            images.clone(),
+            &settings.state_dir,
+            DiskMetrics::new(&metrics),
+        ));
         let registration = Registration {
             control_plane,
             node: settings.node_name.clone(),
             info: node_info(&info, &cli_version, listener.local_addr()?),
-            data_root: info.data_root.clone(),
+            disk: disk.clone(),
             parties: parties.clone(),
         };
         let node = Arc::new(NodeFacts {
             platform: info.platform,
             store: info.store,
-            data_root: info.data_root,
             cli_version,
             default_image: settings.default_image.clone(),
             min_free_disk_bytes: settings.min_free_disk_mib << 20,
             push_timeout: settings.push_timeout(),
-            images: ImagesInUse::default(),
+            images,
+            disk,
         });
         Ok(Self {
             settings,
@@ -117,6 +135,7 @@ impl App {
             tasks.clone(),
         );
         git_access.resume(self.parties.engine.as_ref()).await?;
+        let engine = self.parties.engine.clone();
         let service = Agent {
             attempts: Attempts::new(tasks.clone()),
             parties: self.parties,
@@ -134,6 +153,7 @@ impl App {
         let closed = CancellationToken::new();
         tasks.spawn("admin", self.admin.serve(closed.clone()));
         tasks.spawn("registration", self.registration.run(stop.clone()));
+        tasks.spawn("disk", self.node.disk.clone().run(engine, stop.clone()));
         ready.store(true, Ordering::Relaxed);
         tracing::info!(
             node = self.settings.node_name,

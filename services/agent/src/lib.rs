@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod buildkit;
 pub mod config;
 pub mod credentials;
+pub mod disk;
 pub mod key;
 mod metrics;
 pub mod parties;

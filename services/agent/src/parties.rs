@@ -10,10 +10,10 @@ mod registry;
 mod session;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -46,6 +46,39 @@ pub struct Parties {
     pub index: Arc<dyn CacheIndex>,
     /// Where logins come from.
     pub credentials: Arc<dyn Credentials>,
+}
+
+/// Those of them that an agent brings along; the others are wherever the control plane is.
+#[derive(Clone)]
+pub struct PartiesOnNode {
+    /// The container engine.
+    pub engine: Arc<dyn Engine>,
+    /// Git.
+    pub git: Arc<dyn Git>,
+    /// The devcontainer CLI.
+    pub devcontainer: Arc<dyn Devcontainer>,
+    /// Container registries.
+    pub registry: Arc<dyn Registry>,
+}
+
+impl PartiesOnNode {
+    /// All parties, with those that this control plane serves.
+    pub fn and(self, control_plane: &ControlPlaneClient) -> Parties {
+        let Self {
+            engine,
+            git,
+            devcontainer,
+            registry,
+        } = self;
+        Parties {
+            engine,
+            git,
+            devcontainer,
+            registry,
+            index: Arc::new(control_plane.clone()),
+            credentials: Arc::new(control_plane.clone()),
+        }
+    }
 }
 
 /// Takes the lines of a command as they come.
@@ -84,6 +117,19 @@ pub struct LocalImage {
     pub devcontainer_metadata: Option<String>,
     /// Digests of its uncompressed layers, lowest first.
     pub layers: Vec<String>,
+}
+
+/// An image in the engine's list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredImage {
+    /// The engine's id of it.
+    pub id: String,
+    /// Names of the form `repository:tag`.
+    pub tags: Vec<String>,
+    /// Names of the form `repository@digest`.
+    pub digests: Vec<String>,
+    /// Bytes that it takes, shared ones included.
+    pub bytes: u64,
 }
 
 /// The engine did not do what it was asked, in its own words.
@@ -128,6 +174,13 @@ pub trait Engine: Send + Sync {
     /// Removes a name of an image, and the image when it was the last one and no container needs it. What is not there
     /// is no error.
     async fn remove_image(&self, image: &str) -> Result<(), EngineFailure>;
+    /// All images.
+    async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure>;
+    /// Ids of the images of all containers, whether they run or not.
+    async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure>;
+    /// Removes what the engine's builds left behind and did not use for so long. Returns its bytes; the disk may gain
+    /// them a little later.
+    async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure>;
     /// Fetches an image. Dropping the future ends the fetch.
     async fn pull(
         &self,

@@ -38,10 +38,9 @@ use container::Devcontainer;
 use image::Image;
 
 use bet::Bet;
-pub use bet::{ImageUse, ImagesInUse};
 pub use folders::{HELPERS, SOCKET, Scratch};
+pub(crate) use job::is_workspace_id;
 pub use job::{CacheUse, Job, NodeFacts};
-pub(crate) use job::{free_disk_bytes, is_workspace_id};
 pub use push::PushPlan;
 pub use run::{Places, run};
 
@@ -212,18 +211,28 @@ async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
     let step = PipelineStep::Validate;
     cx.recorder
         .step(step, "checks the node", async {
-            let free = cx.node.free_disk_bytes().map_err(|error| {
-                failure(
-                    FailureReason::EngineFailed,
-                    step,
-                    format!("the engine's data folder cannot be looked at: {error}"),
-                )
-            })?;
-            if free < cx.node.min_free_disk_bytes {
+            let needed = cx.node.min_free_disk_bytes;
+            let look = || {
+                cx.node.disk.free_bytes().map_err(|error| {
+                    failure(
+                        FailureReason::EngineFailed,
+                        step,
+                        format!("the engine's data folder cannot be looked at: {error}"),
+                    )
+                })
+            };
+            if look()? >= needed {
+                return Ok(());
+            }
+            // A node that is full of images that nobody uses still takes work.
+            let engine = cx.parties.engine.as_ref();
+            cx.node.disk.make_room(engine, needed).await;
+            let free = look()?;
+            if free < needed {
                 let message = format!(
                     "the node has {} MiB of free disk; {} MiB are needed",
                     free >> 20,
-                    cx.node.min_free_disk_bytes >> 20
+                    needed >> 20
                 );
                 return Err(failure(FailureReason::DiskFull, step, message));
             }

@@ -1,12 +1,12 @@
-use std::{path::PathBuf, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use hearth_api::v1::{HeartbeatRequest, NodeInfo, RegisterRequest};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    disk::DiskKeeper,
     parties::{ControlPlaneClient, Parties},
-    pipeline::free_disk_bytes,
 };
 
 /// Until the control plane has said how often it wants to hear.
@@ -22,8 +22,8 @@ pub struct Registration {
     pub node: String,
     /// What the agent says of itself.
     pub info: NodeInfo,
-    /// Where free disk is measured.
-    pub data_root: PathBuf,
+    /// Knows how much disk is free.
+    pub disk: Arc<DiskKeeper>,
     /// For the list of workspaces.
     pub parties: Parties,
 }
@@ -122,7 +122,7 @@ impl Registration {
     }
 
     fn free_disk(&self) -> u64 {
-        free_disk_bytes(&self.data_root).unwrap_or_default()
+        self.disk.free_bytes().unwrap_or_default()
     }
 
     fn retries(&self) -> impl Iterator<Item = Duration> + use<> {

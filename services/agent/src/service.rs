@@ -52,6 +52,7 @@ impl AgentService for Agent {
                 );
                 let recorder = Recorder::new(log, metrics);
                 pipeline::run(&job, &node, &parties, &recorder, &places, &stop, &shutdown).await;
+                node.disk.wake();
             })
             .map_err(refuse)?;
         Ok(Response::new(StartAttemptResponse {}))
@@ -96,6 +97,7 @@ impl AgentService for Agent {
             .remove(&workspace_id, remove)
             .await
             .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
+        self.node.disk.wake();
         Ok(Response::new(RemoveWorkspaceResponse {}))
     }
 }

@@ -6,6 +6,8 @@ use clap::Parser;
 use hearth_runtime::{ListenArgs, LogArgs};
 use tonic::transport::Endpoint;
 
+use crate::disk::Marks;
+
 /// Prepares and runs devcontainer workspaces on this node, for a hearth control plane.
 ///
 /// Needs root, Docker with buildx 0.13 or newer, git, util-linux and the devcontainer CLI on PATH. Exits with 64 when
@@ -75,6 +77,21 @@ pub struct Settings {
         value_name = "MIB"
     )]
     pub min_free_disk_mib: u64,
+    /// Percent of free disk below which images of the cache that nothing uses are removed from the engine, the least
+    /// recently used first, and after them BuildKit's cache; 0 removes nothing, also where an attempt finds the disk full
+    #[arg(long, env = "HEARTH_IMAGE_GC_FREE_DISK_PERCENT", default_value = "15", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_free_disk_percent: u8,
+    /// Percent of the disk that is freed beyond that, so that the next image does not come to it again
+    #[arg(long, env = "HEARTH_IMAGE_GC_HEADROOM_PERCENT", default_value = "5", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_headroom_percent: u8,
+    /// Minutes since its last use for which BuildKit's cache is kept even if the disk is full
+    #[arg(
+        long,
+        env = "HEARTH_BUILD_CACHE_KEEP_MINUTES",
+        default_value = "60",
+        value_name = "MINUTES"
+    )]
+    pub build_cache_keep_minutes: u32,
     /// Seconds that an attempt's background push may take
     #[arg(long, env = "HEARTH_PUSH_TIMEOUT_SECONDS", default_value = "1800", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub push_timeout_seconds: u64,
@@ -93,6 +110,15 @@ impl Settings {
     /// See `push_timeout_seconds`.
     pub fn push_timeout(&self) -> Duration {
         Duration::from_secs(self.push_timeout_seconds)
+    }
+
+    /// When and how much disk is freed.
+    pub fn disk_marks(&self) -> Marks {
+        Marks {
+            free_percent: self.image_gc_free_disk_percent,
+            headroom_percent: self.image_gc_headroom_percent,
+            keep_build_cache: Duration::from_secs(u64::from(self.build_cache_keep_minutes) * 60),
+        }
     }
 }
 

@@ -1,4 +1,9 @@
-use std::{collections::HashMap, io::Read as _, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io::Read as _,
+    path::PathBuf,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bollard::{
@@ -7,15 +12,16 @@ use bollard::{
     models::{ContainerCreateBody, VolumeCreateRequest},
     query_parameters::{
         CreateContainerOptions, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
-        ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
-        RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
+        ListImagesOptions, ListVolumesOptionsBuilder, PruneBuildOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveImageOptions, RemoveVolumeOptionsBuilder,
+        TagImageOptionsBuilder,
     },
 };
 use futures_util::StreamExt as _;
 use hearth_api::v1::ImageStore;
 use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
 
-use super::{Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer};
+use super::{Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage};
 
 /// Label on every volume and container of a workspace; its value is the workspace's id.
 pub const WORKSPACE_LABEL: &str = "hearth.workspace";
@@ -263,6 +269,55 @@ impl Engine for DockerEngine {
             .remove_image(image, None::<RemoveImageOptions>, None)
             .await;
         absent_is_fine(removed.map(|_| ())).map_err(failed("remove the image"))
+    }
+
+    async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure> {
+        let images = self
+            .docker
+            .list_images(None::<ListImagesOptions>)
+            .await
+            .map_err(failed("list its images"))?;
+        Ok(images
+            .into_iter()
+            .map(|image| StoredImage {
+                id: image.id,
+                tags: image.repo_tags,
+                digests: image.repo_digests,
+                bytes: u64::try_from(image.size).unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure> {
+        let options = ListContainersOptionsBuilder::default().all(true).build();
+        let containers = self
+            .docker
+            .list_containers(Some(options))
+            .await
+            .map_err(failed("list its containers"))?;
+        Ok(containers
+            .into_iter()
+            .filter_map(|container| container.image_id)
+            .collect())
+    }
+
+    async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure> {
+        let mut filters = HashMap::new();
+        // Seconds are rounded: 0 s would keep what was used in the last one.
+        if !unused_for.is_zero() {
+            let until = format!("{}s", unused_for.as_secs());
+            filters.insert("until".to_owned(), vec![until]);
+        }
+        let options = PruneBuildOptionsBuilder::default()
+            .filters(&filters)
+            .build();
+        let pruned = self
+            .docker
+            .prune_build(Some(options))
+            .await
+            .map_err(failed("prune its build cache"))?;
+        let bytes = pruned.space_reclaimed.unwrap_or_default();
+        Ok(u64::try_from(bytes).unwrap_or_default())
     }
 
     async fn pull(

@@ -1,9 +1,8 @@
 use std::{
-    collections::BTreeMap,
     future::Future,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -13,6 +12,7 @@ use hearth_api::v1::TransferDirection;
 use hearth_layers::{Transfer, TransferError};
 
 use super::{Context, image::pull};
+use crate::disk::ImageUse;
 
 /// The newest image of the repository, fetched while the clone is made, on the bet that the key will match.
 ///
@@ -121,51 +121,6 @@ impl<'a> Bet<'a> {
                 image = self.image,
                 "an image that was fetched for nothing stays: {error}"
             );
-        }
-    }
-}
-
-/// Images that running attempts of this agent fetch or start containers from, so that none removes another's.
-#[derive(Clone, Debug, Default)]
-pub struct ImagesInUse(Arc<Mutex<BTreeMap<String, usize>>>);
-
-impl ImagesInUse {
-    /// Notes that an image is needed, until the result is dropped.
-    pub fn enter(&self, image: &str) -> ImageUse {
-        *self.lock().entry(image.to_owned()).or_default() += 1;
-        ImageUse {
-            images: self.clone(),
-            image: image.to_owned(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One attempt's need of an image.
-#[derive(Debug)]
-pub struct ImageUse {
-    images: ImagesInUse,
-    image: String,
-}
-
-impl ImageUse {
-    /// Whether nobody else needs it.
-    pub fn is_the_only_one(&self) -> bool {
-        self.images.lock().get(&self.image) == Some(&1)
-    }
-}
-
-impl Drop for ImageUse {
-    fn drop(&mut self) {
-        let mut images = self.images.lock();
-        if let Some(count) = images.get_mut(&self.image) {
-            *count -= 1;
-            if *count == 0 {
-                images.remove(&self.image);
-            }
         }
     }
 }

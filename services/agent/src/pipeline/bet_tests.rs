@@ -1,3 +1,5 @@
+use std::{collections::BTreeSet, time::Duration};
+
 use async_trait::async_trait;
 use hearth_api::v1;
 use hearth_layers::{Pulled, RegistryLogin};
@@ -7,10 +9,11 @@ use super::*;
 use crate::{
     attempt::{AttemptLog, Recorder},
     credentials::Logins,
+    disk::{DiskKeeper, DiskMetrics, ImagesInUse, Marks, Space},
     metrics::AgentMetrics,
     parties::{
         ControlPlaneClient, CredentialFailure, Credentials, DevcontainerCli, Engine, EngineFailure,
-        EngineInfo, GitCli, LocalImage, OciRegistry, OnTransfer, Parties,
+        EngineInfo, GitCli, LocalImage, OciRegistry, OnTransfer, Parties, StoredImage,
     },
     pipeline::{Job, NodeFacts, Scratch},
 };
@@ -81,6 +84,15 @@ impl Engine for OneImage {
     async fn tag(&self, _: &str, _: &str, _: &str) -> Result<(), EngineFailure> {
         unreachable!()
     }
+    async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure> {
+        unreachable!()
+    }
+    async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure> {
+        unreachable!()
+    }
+    async fn prune_build_cache(&self, _: Duration) -> Result<u64, EngineFailure> {
+        unreachable!()
+    }
     async fn push(
         &self,
         _: &str,
@@ -145,6 +157,12 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let engine = Arc::new(OneImage::default());
         let log = Arc::new(AttemptLog::new(1));
+        let images = ImagesInUse::default();
+        let never = Marks {
+            free_percent: 0,
+            headroom_percent: 0,
+            keep_build_cache: Duration::ZERO,
+        };
         let nowhere = tonic::transport::Endpoint::from_static("http://127.0.0.1:1");
         Self {
             parties: Parties {
@@ -159,12 +177,18 @@ impl World {
             node: NodeFacts {
                 platform: "linux/amd64".into(),
                 store: v1::ImageStore::Containerd,
-                data_root: dir.path().into(),
                 cli_version: String::new(),
                 default_image: String::new(),
                 min_free_disk_bytes: 0,
-                push_timeout: std::time::Duration::ZERO,
-                images: ImagesInUse::default(),
+                push_timeout: Duration::ZERO,
+                disk: Arc::new(DiskKeeper::new(
+                    || Ok(Space::default()),
+                    never,
+                    images.clone(),
+                    dir.path(),
+                    DiskMetrics::default(),
+                )),
+                images,
             },
             recorder: Recorder::new(
                 log.clone(),
@@ -256,17 +280,4 @@ async fn a_lost_bet_spares_an_image_that_was_there_or_that_another_attempt_needs
     bet.call_off(&cx).await;
     assert!(!world.removed());
     drop(other);
-}
-
-#[test]
-fn an_image_that_two_attempts_need_belongs_to_neither_alone() {
-    let images = ImagesInUse::default();
-    let one = images.enter("r@d");
-    assert!(one.is_the_only_one());
-    let two = images.enter("r@d");
-    assert!(!one.is_the_only_one() && !two.is_the_only_one());
-    drop(one);
-    assert!(two.is_the_only_one());
-    drop(two);
-    assert!(images.lock().is_empty());
 }

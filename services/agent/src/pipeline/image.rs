@@ -7,12 +7,12 @@ use hearth_api::v1::{
 use hearth_domain::KeyManifest;
 
 use super::{
-    Bet, Clone, Context, ImageUse, PushPlan,
+    Bet, Clone, Context, PushPlan,
     key::Key,
     push::Upload,
     resolve::{Lookup, resolve},
 };
-use crate::{config::DevcontainerConfig, parties::volume_name};
+use crate::{config::DevcontainerConfig, disk::ImageUse, parties::volume_name};
 use build::build;
 use fetch::{Unfetched, as_it_is, fetch, fetch_as_it_is};
 
@@ -78,6 +78,8 @@ pub async fn obtain(
     bet.call_off(cx).await;
     reasons.extend(key.reasons);
     let name = image_name(cx, key.manifest.as_ref());
+    // Before the build: from the moment that the name stands for the new image, it is not to be removed.
+    let in_use = cx.node.images.enter(&name);
     let description = "builds the image".to_owned();
     let built = cx
         .recorder
@@ -94,6 +96,8 @@ pub async fn obtain(
             ),
         )
         .await?;
+    let disk = &cx.node.disk;
+    disk.used(cx.parties.engine.as_ref(), &name).await;
     let skip_reason = match &cx.job.cache {
         Err(reason) => Some(*reason),
         Ok(_) => lookup.fetch_is_slower.then_some(CacheSkipReason::Slower),
@@ -130,9 +134,10 @@ pub async fn obtain(
         clone: clone.folder.clone(),
         commit: clone.commit.clone(),
         config: config.clone(),
+        _in_use: cx.node.images.enter(&name),
     });
     Ok(Image {
-        in_use: cx.node.images.enter(&name),
+        in_use,
         name,
         report,
         push,

@@ -1,14 +1,11 @@
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use hearth_api::v1;
 use hearth_domain::{CacheReference, ConfigName, Digest, Repository, validate_git_ref};
 use hearth_runtime::FieldFaults;
 use tonic::Status;
 
-use super::ImagesInUse;
+use crate::disk::{DiskKeeper, ImagesInUse};
 
 /// What an attempt is asked to do, checked.
 #[derive(Debug)]
@@ -45,8 +42,6 @@ pub struct NodeFacts {
     pub platform: String,
     /// How the engine keeps images.
     pub store: v1::ImageStore,
-    /// Where the engine keeps its data.
-    pub data_root: PathBuf,
     /// Version of the devcontainer CLI.
     pub cli_version: String,
     /// Image for repositories without a devcontainer.
@@ -57,22 +52,11 @@ pub struct NodeFacts {
     pub push_timeout: Duration,
     /// Images that its attempts need right now.
     pub images: ImagesInUse,
+    /// Makes room on its disk.
+    pub disk: Arc<DiskKeeper>,
 }
 
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(1800);
-
-impl NodeFacts {
-    /// Free bytes where the engine keeps its data.
-    pub fn free_disk_bytes(&self) -> std::io::Result<u64> {
-        free_disk_bytes(&self.data_root)
-    }
-}
-
-/// Free bytes where `folder` is, for those who are not the file system's owner.
-pub(crate) fn free_disk_bytes(folder: &Path) -> std::io::Result<u64> {
-    let stat = rustix::fs::statvfs(folder)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
 
 impl Job {
     /// `host[:port]` of the cache's registry.

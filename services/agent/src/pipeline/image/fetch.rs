@@ -42,13 +42,14 @@ pub(super) fn as_it_is(config: &DevcontainerConfig) -> Option<&str> {
 
 pub(super) async fn fetch_as_it_is(cx: &Context<'_>, image: &str) -> Result<Image, Failure> {
     let began = Instant::now();
+    let in_use = cx.node.images.enter(image);
     let bytes_fetched = cx
         .recorder
         .step(STEP, format!("fetches {image}"), ensure(cx, image))
         .await?;
     let why = format!("the configuration uses {image} as it is");
     Ok(Image {
-        in_use: cx.node.images.enter(image),
+        in_use,
         name: image.to_owned(),
         report: CacheReport {
             reasons: vec![why.clone()],
@@ -79,6 +80,8 @@ pub async fn pull(
     image: &str,
     progress: OnTransfer<'_>,
 ) -> Result<u64, TransferError> {
+    // One that just goes to make room is not there.
+    cx.node.images.until_removed(image).await;
     if matches!(cx.parties.engine.image(image).await, Ok(Some(_))) {
         return Ok(0);
     }
@@ -142,6 +145,8 @@ pub(super) async fn fetch(
             return Err(Unfetched::Gone(reason));
         }
     };
+    let disk = &cx.node.disk;
+    disk.used(cx.parties.engine.as_ref(), &name).await;
     Ok(Image {
         name,
         report: CacheReport {

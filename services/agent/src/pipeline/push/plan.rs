@@ -5,6 +5,7 @@ use hearth_domain::KeyManifest;
 
 use crate::{
     config::DevcontainerConfig,
+    disk::ImageUse,
     pipeline::{CacheUse, Context},
 };
 
@@ -34,6 +35,8 @@ pub struct Upload {
     pub commit: String,
     /// The configuration that it was built from.
     pub config: DevcontainerConfig,
+    /// Keeps it from being removed until it is pushed.
+    pub _in_use: ImageUse,
 }
 
 impl PushPlan {

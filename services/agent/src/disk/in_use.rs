@@ -1,0 +1,154 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+/// Images that running attempts of this agent fetch, start containers from or push, so that none is removed under
+/// their hands.
+#[derive(Clone, Debug, Default)]
+pub struct ImagesInUse(Arc<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    names: Mutex<Names>,
+    removed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    needed: BTreeMap<String, usize>,
+    going: BTreeSet<String>,
+}
+
+impl ImagesInUse {
+    /// Notes that an image is needed, until the result is dropped.
+    pub fn enter(&self, image: &str) -> ImageUse {
+        *self.lock().needed.entry(image.to_owned()).or_default() += 1;
+        ImageUse {
+            images: self.clone(),
+            image: image.to_owned(),
+        }
+    }
+
+    /// Whether an attempt needs an image by this name.
+    pub fn is_needed(&self, image: &str) -> bool {
+        self.lock().needed.contains_key(image)
+    }
+
+    /// Notes that an image with these names is being removed, until the result is dropped; `None` when it is needed.
+    pub(super) fn begin_removal(&self, names: &[String]) -> Option<Removal> {
+        let mut table = self.lock();
+        if names.iter().any(|name| table.needed.contains_key(name)) {
+            return None;
+        }
+        table.going.extend(names.iter().cloned());
+        Some(Removal {
+            images: self.clone(),
+            names: names.to_vec(),
+        })
+    }
+
+    /// Waits while an image is being removed. Whoever entered it before asks the engine then, and finds it whole or not
+    /// at all.
+    pub async fn until_removed(&self, image: &str) {
+        loop {
+            let removed = self.0.removed.notified();
+            if !self.lock().going.contains(image) {
+                return;
+            }
+            removed.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Names> {
+        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One attempt's need of an image.
+#[derive(Debug)]
+pub struct ImageUse {
+    images: ImagesInUse,
+    image: String,
+}
+
+impl ImageUse {
+    /// Whether nobody else needs it.
+    pub fn is_the_only_one(&self) -> bool {
+        self.images.lock().needed.get(&self.image) == Some(&1)
+    }
+}
+
+impl Drop for ImageUse {
+    fn drop(&mut self) {
+        let mut table = self.images.lock();
+        if let Some(count) = table.needed.get_mut(&self.image) {
+            *count -= 1;
+            if *count == 0 {
+                table.needed.remove(&self.image);
+            }
+        }
+    }
+}
+
+/// The removal of an image, under all its names.
+#[derive(Debug)]
+pub(super) struct Removal {
+    images: ImagesInUse,
+    names: Vec<String>,
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        let mut table = self.images.lock();
+        for name in &self.names {
+            table.going.remove(name);
+        }
+        drop(table);
+        self.images.0.removed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn an_image_that_two_attempts_need_belongs_to_neither_alone() {
+        let images = ImagesInUse::default();
+        let one = images.enter("r@d");
+        assert!(one.is_the_only_one());
+        let two = images.enter("r@d");
+        assert!(!one.is_the_only_one() && !two.is_the_only_one());
+        drop(one);
+        assert!(two.is_the_only_one() && images.is_needed("r@d"));
+        drop(two);
+        assert!(!images.is_needed("r@d"));
+    }
+
+    #[test]
+    fn a_needed_image_is_not_removed_whichever_of_its_names_is_needed() {
+        let images = ImagesInUse::default();
+        let names = ["r:t".to_owned(), "r@d".to_owned()];
+        let need = images.enter("r@d");
+        assert!(images.begin_removal(&names).is_none());
+        drop(need);
+        assert!(images.begin_removal(&names).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_needs_an_image_that_is_being_removed_waits_for_the_end_of_that() {
+        let images = ImagesInUse::default();
+        let removal = images.begin_removal(&["r@d".to_owned()]).unwrap();
+        let _need = images.enter("r@d");
+        let mut settled = std::pin::pin!(images.until_removed("r@d"));
+        assert!(settled.as_mut().now_or_never().is_none());
+        images.until_removed("another").await;
+        drop(removal);
+        settled.await;
+    }
+}

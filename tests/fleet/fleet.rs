@@ -1,0 +1,284 @@
+//! A control plane and its nodes, each on a runtime of its own, so that it can be killed like a process.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Parser as _;
+use hearth_agent::{app::App, settings::Settings};
+use hearth_api::v1::{Event, PrepareWorkspaceRequest, event::Kind};
+use hearth_control_plane::{Config, ControlPlane};
+use tokio::{
+    runtime::Runtime,
+    sync::mpsc::{self, UnboundedReceiver},
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    follow::follow,
+    parties::{Builds, FakeEngine, FakeRegistry, info, on_node},
+    support::{
+        client::{Client, Story, request},
+        process::PATIENCE,
+    },
+};
+
+/// The registry's name. Nobody listens there: the control plane finds it down, which is no harm to it.
+const REGISTRY: &str = "localhost:1";
+
+/// One test's world; everything in it ends with it.
+pub struct Fleet {
+    pub client: Client,
+    pub nodes: Vec<Node>,
+    pub builds: Arc<Builds>,
+    pub registry: Arc<FakeRegistry>,
+    plane: Option<Service>,
+    address: SocketAddr,
+    flags: Vec<String>,
+    dir: tempfile::TempDir,
+}
+
+/// A node with its agent.
+pub struct Node {
+    pub name: String,
+    pub engine: Arc<FakeEngine>,
+    agent: Option<Service>,
+}
+
+impl Fleet {
+    /// A control plane with these `flags` and as many nodes as asked for, all of them registered.
+    pub async fn new(nodes: usize, flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (plane, address) = start_plane(dir.path(), any, &flags).await;
+        let mut fleet = Self {
+            client: Client::new(&format!("http://{address}")),
+            nodes: Vec::new(),
+            builds: Arc::default(),
+            registry: Arc::default(),
+            plane: Some(plane),
+            address,
+            flags,
+            dir,
+        };
+        for number in 1..=nodes {
+            let name = format!("node-{number}");
+            let node = fleet.start_node(&name).await;
+            fleet.nodes.push(node);
+        }
+        fleet.until_online(nodes).await;
+        fleet
+    }
+
+    async fn start_node(&self, name: &str) -> Node {
+        let folder = self.dir.path().join(name);
+        let volumes = folder.join("volumes");
+        std::fs::create_dir_all(&volumes).expect("a folder");
+        let (engine, parties) = on_node(name, &volumes, &self.registry, &self.builds);
+        let settings = settings(name, &folder, self.address);
+        let agent = Service::start(async move {
+            let app = App::build_with(settings, parties, info(&volumes)).await?;
+            Ok(((), |stop| app.run(stop)))
+        });
+        let (agent, ()) = agent.await;
+        Node {
+            name: name.to_owned(),
+            engine,
+            agent: Some(agent),
+        }
+    }
+
+    async fn until_online(&self, count: usize) {
+        let all = async {
+            while self.client.nodes().await.len() < count {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let online = tokio::time::timeout(PATIENCE, all).await;
+        online.expect("all nodes register");
+    }
+
+    /// A node by its name.
+    pub fn node(&mut self, name: &str) -> &mut Node {
+        let node = self.nodes.iter_mut().find(|node| node.name == name);
+        node.expect("a node of this name")
+    }
+
+    /// Asks for workspaces, all at once: each a node's name (empty: any node) and a repository.
+    pub fn prepare<'a>(
+        &self,
+        wishes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Preparations {
+        let wishes = wishes
+            .into_iter()
+            .map(|(node, repository)| request(node, repository));
+        Preparations::begin(&self.client, wishes)
+    }
+
+    /// Stops the control plane and starts it again at its address with its database.
+    pub async fn restart_control_plane(&mut self, how: Stop) {
+        let plane = self.plane.take().expect("it runs");
+        plane.stop(how).await;
+        let (plane, _) = start_plane(self.dir.path(), self.address, &self.flags).await;
+        self.plane = Some(plane);
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            node.kill();
+        }
+        if let Some(plane) = self.plane.take() {
+            plane.kill();
+        }
+    }
+}
+
+impl Node {
+    /// Ends its agent without a warning: whatever it was doing is not done any more.
+    pub fn kill(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            agent.kill();
+        }
+    }
+}
+
+/// A repository of the world's git server, by its number.
+pub fn repository(number: usize) -> String {
+    format!("https://git.example/fleet/app-{number}")
+}
+
+/// Workspaces that are being prepared.
+pub struct Preparations {
+    stories: JoinSet<Story>,
+    events: UnboundedReceiver<Event>,
+}
+
+impl Preparations {
+    fn begin(client: &Client, requests: impl Iterator<Item = PrepareWorkspaceRequest>) -> Self {
+        let (ear, events) = mpsc::unbounded_channel();
+        let mut stories = JoinSet::new();
+        for request in requests {
+            stories.spawn(follow(client.clone(), request, ear.clone()));
+        }
+        Self { stories, events }
+    }
+
+    /// Waits until `count` more events of a kind were heard, of whichever workspaces.
+    pub async fn until(&mut self, count: usize, is_so: impl Fn(&Kind) -> bool) {
+        let mut heard = 0;
+        let all = async {
+            while heard < count {
+                let event = self.events.recv().await.expect("more events");
+                heard += usize::from(event.kind.as_ref().is_some_and(&is_so));
+            }
+        };
+        let enough = tokio::time::timeout(PATIENCE, all).await;
+        assert!(enough.is_ok(), "{heard} of {count} events were heard");
+    }
+
+    /// The stories of all, once they are over; each is whole.
+    pub async fn stories(self) -> Vec<Story> {
+        let stories = self.stories.join_all().await;
+        for story in &stories {
+            story.assert_whole();
+        }
+        stories
+    }
+}
+
+fn settings(name: &str, folder: &Path, control_plane: SocketAddr) -> Settings {
+    Settings::try_parse_from([
+        "hearth-agent",
+        "--listen=127.0.0.1:0",
+        "--admin-listen=127.0.0.1:0",
+        "--insecure-loopback",
+        "--min-free-disk-mib=0",
+        &format!("--node-name={name}"),
+        &format!("--state-dir={}", folder.join("state").display()),
+        &format!("--control-plane=http://{control_plane}"),
+    ])
+    .expect("a good command line")
+}
+
+async fn start_plane(dir: &Path, listen: SocketAddr, flags: &[String]) -> (Service, SocketAddr) {
+    let database: PathBuf = dir.join("hearth.db");
+    let own = [
+        "hearth-control-plane".to_owned(),
+        format!("--listen={listen}"),
+        "--admin-listen=127.0.0.1:0".to_owned(),
+        "--insecure-loopback".to_owned(),
+        format!("--cache-registry={REGISTRY}"),
+        format!("--database=sqlite://{}", database.display()),
+    ];
+    let config = Config::read(own.iter().chain(flags)).expect("a good command line");
+    Service::start(async move {
+        let plane = ControlPlane::build(config).await?;
+        Ok((plane.addresses().listen, |stop| plane.run(stop)))
+    })
+    .await
+}
+
+/// How a service ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop {
+    /// As SIGTERM has it.
+    Orderly,
+    /// As SIGKILL has it.
+    Killed,
+}
+
+/// A service on a runtime of its own.
+struct Service {
+    runtime: Runtime,
+    stop: CancellationToken,
+    run: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Service {
+    /// Builds it, and runs what was built; returns what else the build told.
+    async fn start<T, R, F>(
+        build: impl Future<Output = anyhow::Result<(T, R)>> + Send + 'static,
+    ) -> (Self, T)
+    where
+        T: Send + 'static,
+        R: FnOnce(CancellationToken) -> F + Send + 'static,
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (told, run) = runtime
+            .spawn(build)
+            .await
+            .expect("no panic")
+            .expect("it starts");
+        let stop = CancellationToken::new();
+        let run = runtime.spawn(run(stop.clone()));
+        (Self { runtime, stop, run }, told)
+    }
+
+    async fn stop(self, how: Stop) {
+        if let Stop::Orderly = how {
+            self.stop.cancel();
+            let ended = tokio::time::timeout(PATIENCE, self.run).await;
+            let ended = ended.expect("it ends").expect("no panic");
+            ended.expect("an orderly end");
+            self.runtime.shutdown_background();
+        } else {
+            self.kill();
+        }
+    }
+
+    /// All its tasks and connections are gone at their next step.
+    fn kill(self) {
+        self.runtime.shutdown_background();
+    }
+}

@@ -1,0 +1,173 @@
+//! A node that is full makes room by itself, and takes nothing away from anybody.
+
+use std::process::Command;
+
+use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
+
+use crate::{
+    app,
+    support::{Lab, Repo, Vm, client::Story, process::eventually},
+};
+
+/// A mark that every disk is below.
+const ALWAYS: [&str; 4] = [
+    "--image-gc-free-disk-percent",
+    "100",
+    "--build-cache-keep-minutes",
+    "0",
+];
+
+async fn prepare(lab: &Lab, node: usize, repo: &Repo) -> Story {
+    let story = lab.client.prepare(&format!("node-{node}"), &repo.url).await;
+    assert_eq!(
+        story.workspace.state(),
+        WorkspaceState::Ready,
+        "{:#?}",
+        story.workspace
+    );
+    story
+}
+
+fn one_step(lab: &Lab, name: &str) -> Repo {
+    let dockerfile = format!("FROM BASE\nRUN echo {name} > /opt/name\n");
+    app::with_dockerfile(lab, name, &dockerfile, "")
+}
+
+/// Whether the engine has an image of this name or digest.
+fn has(vm: &Vm, image: &str) -> bool {
+    vm.succeeds(&["image", "inspect", image])
+}
+
+#[tokio::test]
+async fn an_image_that_no_workspace_uses_goes_and_one_in_use_and_a_strangers_stay() {
+    let mut lab = Lab::new(1).await;
+    lab.add_node(&ALWAYS).await;
+    let repos = ["kept", "named", "gone"].map(|name| one_step(&lab, name));
+    let [kept, named, gone] = &repos;
+    // One image is fetched by the node that is full, the others are built there.
+    prepare(&lab, 1, kept).await;
+    let kept = prepare(&lab, 2, kept).await;
+    assert_eq!(kept.result(), CacheResult::Exact, "{:?}", kept.cache());
+    let named = prepare(&lab, 2, named).await;
+    let gone = prepare(&lab, 2, gone).await;
+    assert_eq!(
+        gone.push(),
+        PushOutcome::Pushed,
+        "{:?}",
+        gone.workspace.push
+    );
+    let digest = |story: &Story| story.workspace.cache.clone().unwrap().image_digest;
+
+    let vm = &lab.vms[1];
+    // A person's own image, one that a person pulled, and one of the cache that a person gave a name.
+    let running = &kept.workspace.container_id;
+    let mine = vm.docker(&["commit", running, "mine:1"]);
+    vm.docker(&["pull", "--quiet", &lab.base]);
+    vm.docker(&["tag", &digest(&named), "mine:2"]);
+    assert!(has(vm, &digest(&gone)), "its workspace is there");
+
+    lab.client.delete(&named.workspace.id).await;
+    lab.client.delete(&gone.workspace.id).await;
+    let mark = digest(&gone).replace("sha256:", "hearth-cache:");
+    eventually("the image that nobody uses is gone", || !has(vm, &mark)).await;
+    assert!(!has(vm, &digest(&gone)));
+    assert!(has(vm, &digest(&kept)), "its workspace lives");
+    assert!(has(vm, &mine) && has(vm, &digest(&named)));
+    assert!(has(vm, &lab.base) && has(vm, "mine:2"));
+    assert_eq!(vm.docker(&["exec", running, "cat", "/opt/name"]), "kept");
+    let marks = vm.docker(&["image", "ls", "--quiet", "hearth-cache"]);
+    assert_eq!(marks.lines().count(), 2, "{marks}");
+}
+
+#[tokio::test]
+async fn what_was_removed_is_fetched_again_and_a_restart_knows_which_images_are_hearths() {
+    let mut lab = Lab::new(0).await;
+    lab.add_node(&[]).await;
+    let repo = one_step(&lab, "app");
+    let first = prepare(&lab, 1, &repo).await;
+    assert_eq!(first.push(), PushOutcome::Pushed);
+    let digest = first.workspace.push.as_ref().unwrap().digest.clone();
+    lab.client.delete(&first.workspace.id).await;
+    assert!(has(&lab.vms[0], &digest), "there is room");
+
+    // The agent forgets when it used the image, and is told that the disk is full.
+    std::fs::write(lab.folder("node-1/state/images.json"), "{").unwrap();
+    lab.agents[0].restart_with(&ALWAYS);
+    let vm = &lab.vms[0];
+    eventually("the image is gone", || !has(vm, &digest)).await;
+    let build_cache = || vm.docker(&["system", "df", "--format", "{{.Type}} {{.Size}}"]);
+    eventually("the build cache is gone too", || {
+        build_cache().contains("Build Cache 0B")
+    })
+    .await;
+    let again = prepare(&lab, 1, &repo).await;
+    assert_eq!(again.result(), CacheResult::Exact, "{:?}", again.cache());
+    assert!(again.cache().bytes_fetched > 0, "{:?}", again.cache());
+}
+
+/// A file system of its own; gone when dropped, after everything on it.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(mebibytes: u32) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let size = format!("size={mebibytes}m,mode=755");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "hearth-test"])
+            .arg(dir.path())
+            .status();
+        assert!(mounted.expect("mount").success());
+        Self(dir)
+    }
+
+    fn free_mebibytes(&self) -> u64 {
+        let output = Command::new("df")
+            .args(["--block-size=1M", "--output=avail"])
+            .arg(self.0.path())
+            .output()
+            .expect("df");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let free = text.lines().last().expect("a line");
+        free.trim().parse().expect("a number")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .status();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_of_unused_images_does_not_keep_an_attempt_from_beginning() {
+    let disk = SmallDisk::new(500);
+    let mut lab = Lab::new(0).await;
+    let vm = Vm::start(disk.0.path().join("vm"));
+    // The mark alone would leave all as it is.
+    let flags = [
+        "--image-gc-free-disk-percent",
+        "1",
+        "--build-cache-keep-minutes",
+        "0",
+    ];
+    lab.add_node_on(vm, &flags).await;
+    let dockerfile = "FROM BASE\nRUN head -c 150000000 /dev/urandom > /opt/data\n";
+    let large = app::with_dockerfile(&lab, "large", dockerfile, "");
+    let large = prepare(&lab, 1, &large).await;
+    assert_eq!(
+        large.push(),
+        PushOutcome::Pushed,
+        "{:?}",
+        large.workspace.push
+    );
+    lab.client.delete(&large.workspace.id).await;
+    let free = disk.free_mebibytes();
+    assert!(free < 256, "attempts need 256 MiB, and {free} are free");
+
+    prepare(&lab, 1, &one_step(&lab, "small")).await;
+    let digest = &large.workspace.push.as_ref().unwrap().digest;
+    assert!(!has(&lab.vms[0], digest));
+}
