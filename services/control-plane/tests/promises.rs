@@ -6,6 +6,7 @@ mod cache_service;
 mod credentials;
 mod credentials_kept;
 mod credentials_refused;
+mod credentials_tls;
 mod deleting;
 mod following;
 #[path = "../../../tests/support/github/mod.rs"]

@@ -38,16 +38,17 @@ impl<'a> RegistryLogins<'a> {
             }
             None => self.credentials.registry_login(registry, rights).await,
         };
-        logins.registry.map(registry_login)
+        logins.registry.map(RegistryLogin::from)
     }
 }
 
-/// A login as a registry's client takes it.
-pub(crate) fn registry_login(login: Login) -> RegistryLogin {
-    RegistryLogin {
-        registry: login.host,
-        username: login.username,
-        password: login.password,
+impl From<Login> for RegistryLogin {
+    fn from(login: Login) -> Self {
+        Self {
+            registry: login.host,
+            username: login.username,
+            password: login.password,
+        }
     }
 }
 

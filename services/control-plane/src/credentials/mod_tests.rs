@@ -1,8 +1,13 @@
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
+use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use secrecy::ExposeSecret as _;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
-use super::{settings::StaticSettings, *};
+use super::{
+    settings::{AppKey, GitHubAppSettings, StaticSettings},
+    *,
+};
 
 fn fixed(directory: &Path, host: &str, password: &str) -> SourceSettings {
     let password_file = directory.join(password);
@@ -108,4 +113,32 @@ async fn logins_print_without_their_passwords() {
         printed.contains("git.example") && !printed.contains("planted"),
         "{printed}"
     );
+}
+
+#[tokio::test]
+async fn the_clock_of_github_is_known_once_it_has_answered() {
+    let github = MockServer::start().await;
+    let ahead = SystemTime::now() + Duration::from_secs(300);
+    let answer = ResponseTemplate::new(404).insert_header("date", httpdate::fmt_http_date(ahead));
+    Mock::given(path("/repos/a/b/installation"))
+        .respond_with(answer)
+        .mount(&github)
+        .await;
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
+    let credentials = credentials(vec![SourceSettings::GitHubApp(GitHubAppSettings {
+        hosts: vec!["github.com".into()],
+        app_id: 7,
+        key: AppKey::from_rsa_pem(key.serialize_pem().as_bytes()).expect("a key"),
+        api: github.uri().parse().expect("a URL"),
+    })]);
+    assert_eq!(credentials.clock_skew_seconds("github.com"), None);
+    let repository = "https://github.com/a/b".parse().expect("a repository");
+    let logins = credentials.logins(&ask(&repository, Rights::Read)).await;
+    assert_eq!(logins.problems[0].reason(), Reason::NotInstalled);
+    let skew = credentials
+        .clock_skew_seconds("github.com")
+        .expect("a difference");
+    // The date has whole seconds, and the answer was prepared before.
+    assert!((200..=300).contains(&skew), "{skew}");
+    assert_eq!(credentials.clock_skew_seconds("git.example"), None);
 }

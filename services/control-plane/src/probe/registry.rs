@@ -1,8 +1,8 @@
 use hearth_api::v1::{AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status};
-use hearth_layers::{RegistryClient, RegistryError};
+use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
 
 use super::check;
-use crate::{cache::logins::registry_login, credentials::Login};
+use crate::credentials::Login;
 
 /// The platform plays no role where no image is asked for.
 const ANY_PLATFORM: &str = "linux/amd64";
@@ -13,7 +13,7 @@ pub(super) async fn rights(
     writable: bool,
     login: Option<&Login>,
 ) -> [AccessCheck; 3] {
-    let client = RegistryClient::new(login.cloned().map(registry_login), ANY_PLATFORM);
+    let client = RegistryClient::new(login.cloned().map(RegistryLogin::from), ANY_PLATFORM);
     let pull = client.try_pull(repository).await;
     if let Err(error @ RegistryError::Unreachable(_)) = &pull {
         // It would not answer the other questions either, and each of them takes its time.
