@@ -22,6 +22,8 @@ mod cache;
 mod configurations;
 #[path = "scenarios/git_in_workspace.rs"]
 mod git_in_workspace;
+#[path = "scenarios/private_cache.rs"]
+mod private_cache;
 #[path = "scenarios/push.rs"]
 mod push;
 #[path = "scenarios/registry_faults.rs"]
