@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Agent, Client, ControlPlane, GitHub, GitServer, Registry, Vm, process::eventually};
+use super::{
+    Agent, Client, ControlPlane, GitHub, GitServer, Proxy, Registry, Vm, process::eventually,
+};
 
 /// One test's world; everything in it ends with it.
 pub struct Lab {
@@ -22,8 +24,19 @@ pub struct Lab {
 
 /// GitHub, and the registry that takes its tokens and nothing else.
 pub struct Guarded {
+    /// Where it shall refuse as GHCR does.
+    pub front: Option<Proxy>,
     pub registry: Registry,
     pub github: GitHub,
+}
+
+impl Guarded {
+    /// `localhost:port` that caches are pushed to.
+    pub fn host(&self) -> String {
+        self.front
+            .as_ref()
+            .map_or_else(|| self.registry.host(), Proxy::host)
+    }
 }
 
 impl Lab {
@@ -53,20 +66,35 @@ impl Lab {
 
     /// The same; the control plane gets `extra` flags.
     pub async fn guarded_with(nodes: usize, extra: &[&str]) -> Self {
+        Self::with_github(nodes, false, extra).await
+    }
+
+    /// The same with a registry that refuses as GHCR does: by 403, with a reason.
+    pub async fn ghcr(nodes: usize) -> Self {
+        Self::with_github(nodes, true, &[]).await
+    }
+
+    async fn with_github(nodes: usize, as_ghcr: bool, extra: &[&str]) -> Self {
         let dir = folder();
         let registry = Registry::start(dir.path().join("registry"));
         let github = GitHub::start(dir.path().join("github")).await;
         let cache = Registry::start_guarded(dir.path().join("guarded-registry"), &github);
-        let control_plane = ControlPlane::start_with_app(
-            dir.path().join("control-plane"),
-            &cache.host(),
-            &github,
-            extra,
-        );
+        let front = if as_ghcr {
+            Some(Proxy::ghcr(&cache).await)
+        } else {
+            None
+        };
         let guarded = Guarded {
+            front,
             registry: cache,
             github,
         };
+        let control_plane = ControlPlane::start_with_app(
+            dir.path().join("control-plane"),
+            &guarded.host(),
+            &guarded.github,
+            extra,
+        );
         let mut lab = Self::around(dir, registry, Some(guarded), control_plane);
         for _ in 0..nodes {
             lab.add_node(&[]).await;

@@ -1,19 +1,26 @@
 //! A proxy in front of a registry that breaks the network, not only the answer.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-use std::time::Duration;
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 
+use super::{Registry, ghcr};
+
 /// First byte of a TLS record that begins a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
+/// Longest head of a request or an answer.
+const MAX_HEAD: usize = 64 * 1024;
 
 /// What is wrong with the way to the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,36 +38,56 @@ pub enum Fault {
 /// The proxy; gone when dropped.
 pub struct Proxy {
     port: u16,
-    fault: Arc<Mutex<Fault>>,
-    uploads: Arc<AtomicU64>,
+    way: Arc<Way>,
     _server: JoinSet<()>,
+}
+
+/// The way to the registry.
+struct Way {
+    upstream: u16,
+    fault: Mutex<Fault>,
+    uploads: AtomicU64,
+    /// Packages of a registry that shall refuse as GHCR does.
+    ghcr: Option<PathBuf>,
 }
 
 impl Proxy {
     /// A proxy to a port of this machine.
     pub async fn to(upstream: u16) -> Self {
+        Self::start(upstream, None).await
+    }
+
+    /// A proxy to a guarded registry that makes it refuse as GHCR does: by 403, with a reason.
+    pub async fn ghcr(registry: &Registry) -> Self {
+        Self::start(registry.port(), Some(registry.packages())).await
+    }
+
+    async fn start(upstream: u16, ghcr: Option<PathBuf>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let fault = Arc::new(Mutex::new(Fault::None));
-        let uploads = Arc::new(AtomicU64::new(0));
+        let way = Arc::new(Way {
+            upstream,
+            fault: Mutex::new(Fault::None),
+            uploads: AtomicU64::new(0),
+            ghcr,
+        });
         let mut server = JoinSet::new();
         server.spawn({
-            let (fault, uploads) = (fault.clone(), uploads.clone());
+            let way = way.clone();
             async move {
                 let mut connections = JoinSet::new();
                 while let Ok((client, _)) = listener.accept().await {
-                    let (fault, uploads) = (fault.clone(), uploads.clone());
+                    let way = way.clone();
                     connections.spawn(async move {
                         // A broken connection is this stand-in's business.
-                        let _ = connection(client, upstream, &fault, &uploads).await;
+                        let _ = connection(client, &way).await;
                     });
                 }
             }
         });
         Self {
             port,
-            fault,
-            uploads,
+            way,
             _server: server,
         }
     }
@@ -72,23 +99,18 @@ impl Proxy {
 
     /// From now on, for requests that begin.
     pub fn set(&self, fault: Fault) {
-        *self.fault.lock().expect("no panic") = fault;
+        *self.way.fault.lock().expect("no panic") = fault;
     }
 
     /// Requests so far that would write.
     pub fn uploads(&self) -> u64 {
-        self.uploads.load(Ordering::SeqCst)
+        self.way.uploads.load(Ordering::SeqCst)
     }
 }
 
 /// One request for each connection: both sides are told to close, so that every request is seen.
-async fn connection(
-    mut client: TcpStream,
-    upstream: u16,
-    fault: &Mutex<Fault>,
-    uploads: &AtomicU64,
-) -> std::io::Result<()> {
-    let now = *fault.lock().expect("no panic");
+async fn connection(mut client: TcpStream, way: &Way) -> std::io::Result<()> {
+    let now = *way.fault.lock().expect("no panic");
     if now == Fault::Silent {
         return std::future::pending().await;
     }
@@ -100,34 +122,21 @@ async fn connection(
         // What a server without TLS says; an engine then tries without.
         return client.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await;
     }
-    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-        if head.len() > 64 * 1024 || client.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let end = head
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .map_or(head.len(), |at| at + 4);
+    let Some(end) = read_head(&mut client, &mut head).await? else {
+        return Ok(());
+    };
     let writes = [&b"POST"[..], b"PUT", b"PATCH", b"DELETE"]
         .iter()
         .any(|method| head.starts_with(method));
     if writes {
-        uploads.fetch_add(1, Ordering::SeqCst);
+        way.uploads.fetch_add(1, Ordering::SeqCst);
     }
-    match now {
-        Fault::DenyPush if writes => {
-            let body = r#"{"errors":[{"code":"DENIED","message":"installation not allowed to Write organization package"}]}"#;
-            let answer = format!(
-                "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            );
-            client.write_all(answer.as_bytes()).await?;
-            return client.shutdown().await;
-        }
-        _ => {}
+    if now == Fault::DenyPush && writes {
+        let answer = ghcr::denied("installation not allowed to Write organization package");
+        client.write_all(answer.as_bytes()).await?;
+        return client.shutdown().await;
     }
-    let mut server = TcpStream::connect(("127.0.0.1", upstream)).await?;
+    let mut server = TcpStream::connect(("127.0.0.1", way.upstream)).await?;
     let head_text = String::from_utf8_lossy(&head[..end]).into_owned();
     let mut lines: Vec<&str> = head_text
         .trim_end()
@@ -157,6 +166,18 @@ async fn connection(
         }
     };
     let download = async {
+        if let Some(packages) = &way.ghcr {
+            let mut answer = Vec::new();
+            let Some(end) = read_head(&mut from_server, &mut answer).await? else {
+                return Ok(());
+            };
+            let said = String::from_utf8_lossy(&answer[..end]);
+            if let Some(refusal) = ghcr::refusal(&head_text, &said, packages) {
+                to_client.write_all(refusal.as_bytes()).await?;
+                return to_client.shutdown().await;
+            }
+            to_client.write_all(&answer).await?;
+        }
         tokio::io::copy(&mut from_server, &mut to_client).await?;
         to_client.shutdown().await
     };
@@ -164,5 +185,20 @@ async fn connection(
         // The answer may come before the body was read to its end.
         answered = download => answered,
         _ = async { let _ = upload.await; std::future::pending::<()>().await } => Ok(()),
+    }
+}
+
+/// Reads until the head is whole, and returns where it ends; nothing where it never is.
+async fn read_head(
+    from: &mut (impl AsyncRead + Unpin),
+    head: &mut Vec<u8>,
+) -> std::io::Result<Option<usize>> {
+    loop {
+        if let Some(at) = head.windows(4).position(|window| window == b"\r\n\r\n") {
+            return Ok(Some(at + 4));
+        }
+        if head.len() > MAX_HEAD || from.read_buf(head).await? == 0 {
+            return Ok(None);
+        }
     }
 }

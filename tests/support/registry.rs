@@ -38,7 +38,6 @@ impl Registry {
     pub fn start_guarded(dir: PathBuf, github: &GitHub) -> Self {
         std::fs::create_dir_all(&dir).expect("a folder");
         std::fs::write(dir.join("auth.yml"), github.registry_auth_yaml()).expect("a file");
-        github.packages_are_in(&dir.join("data/docker/registry/v2/repositories"));
         let (user, password) = github.admin();
         let guard = Guard {
             tokens: format!("{}/token", github.url()),
@@ -51,6 +50,7 @@ impl Registry {
             port: 0,
             guard: Some(guard),
         };
+        github.packages_are_in(&registry.packages());
         registry.resume();
         registry
     }
@@ -63,6 +63,11 @@ impl Registry {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it keeps a folder for each repository.
+    pub fn packages(&self) -> PathBuf {
+        self.dir.join("data/docker/registry/v2/repositories")
     }
 
     /// What it wrote to its log.

@@ -1,32 +1,11 @@
 //! What an operator sees: readiness, metrics, health, the file that says where it listens.
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
-
 use crate::support::{
     agent::FakeAgent,
     events::{preparing, pushed, ready, settled},
     plane::{Plane, shop},
     soon,
 };
-
-async fn fetch(plane: &Plane, path: &str) -> String {
-    let connection = TcpStream::connect(plane.addresses.admin).await;
-    let mut connection = connection.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
-    connection
-        .write_all(request.as_bytes())
-        .await
-        .expect("a request");
-    let mut answer = String::new();
-    connection
-        .read_to_string(&mut answer)
-        .await
-        .expect("an answer");
-    answer
-}
 
 #[tokio::test]
 async fn outcomes_are_counted_once() {
@@ -39,7 +18,7 @@ async fn outcomes_are_counted_once() {
     agent.say(&id, 1, [preparing(), ready(), pushed(), settled()]);
     follower.rest().await;
     plane.watch(&id, 0).await.rest().await;
-    let metrics = fetch(&plane, "/metrics").await;
+    let metrics = plane.admin("/metrics").await;
     for line in [
         "hearth_attempts_total{outcome=\"READY\"} 1",
         "hearth_pushes_total{outcome=\"PUSHED\"} 1",
@@ -55,7 +34,7 @@ async fn the_ready_file_says_where_it_serves() {
     let file = directory.path().join("ready.json");
     let flag = format!("--ready-file={}", file.display());
     let plane = Plane::start(directory.path(), &[&flag]).await;
-    let answers = async { while !fetch(&plane, "/readyz").await.starts_with("HTTP/1.1 200") {} };
+    let answers = async { while !plane.admin("/readyz").await.starts_with("HTTP/1.1 200") {} };
     soon("readiness", answers).await;
     let text = std::fs::read_to_string(&file).expect("the file");
     let said: serde_json::Value = serde_json::from_str(&text).expect("JSON");

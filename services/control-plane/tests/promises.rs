@@ -3,8 +3,14 @@
 mod bad_input;
 mod cache_index;
 mod cache_service;
+mod credentials;
+mod credentials_kept;
+mod credentials_refused;
+mod credentials_tls;
 mod deleting;
 mod following;
+#[path = "../../../tests/support/github/mod.rs"]
+mod github;
 mod losing_agents;
 mod new_attempts;
 mod operating;
@@ -12,5 +18,6 @@ mod placing;
 mod preparing;
 mod registry;
 mod restarting;
+mod sessions;
 mod support;
 mod waiting;

@@ -1,5 +1,6 @@
 //! What the registry holds is believed only when it proves itself, and deleted when nothing names it any more.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_api::v1::{
     AttemptRef, CacheEntry, CommitCacheRequest, InvalidateEntryRequest, ListEntriesRequest,
     ResolveCacheRequest, resolve_cache_response::Decision,
@@ -7,7 +8,7 @@ use hearth_api::v1::{
 use hearth_domain::{Digest, Input, KeyManifest};
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
-    matchers::{method, path},
+    matchers::{method, path, path_regex},
 };
 
 use crate::support::{
@@ -159,6 +160,59 @@ async fn an_image_that_only_the_registry_knows_is_used_if_it_says_that_it_is_for
         .expect("a page")
         .into_inner();
     assert_eq!(listed.entries.len(), 1);
+}
+
+#[tokio::test]
+async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = MockServer::start().await;
+    let challenge = ResponseTemplate::new(401).insert_header("www-authenticate", "Basic realm=x");
+    Mock::given(path("/v2/"))
+        .respond_with(challenge.clone())
+        .mount(&server)
+        .await;
+    let registry = Registry(server);
+    let ours = manifest("a");
+    let key = ours.key().to_string();
+    let hex = key.replacen("k1:", "sha256:", 1);
+    let annotations = format!(r#""dev.hearth.key":"{key}","dev.hearth.manifest-digest":"{hex}""#);
+    let digest = registry.holds(&ours, &image(&annotations)).await;
+    registry.answers_deletions(202).await;
+    // Whoever comes without the login is sent away first.
+    let login = format!("Basic {}", STANDARD.encode("robot:secret"));
+    Mock::given(path_regex("^/v2/acme/"))
+        .and(move |request: &wiremock::Request| {
+            let sent = request.headers.get("authorization");
+            sent.is_none_or(|sent| sent.as_bytes() != login.as_bytes())
+        })
+        .respond_with(challenge)
+        .with_priority(1)
+        .mount(&registry.0)
+        .await;
+    let password = directory.path().join("password");
+    std::fs::write(&password, "secret\n").expect("a write");
+    let flags = [
+        "--credentials=static".to_owned(),
+        format!("--static-hosts={}", registry.0.address()),
+        "--static-username=robot".to_owned(),
+        format!("--static-password-file={}", password.display()),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let plane = registry.plane(directory.path(), &flags).await;
+    let _agent = FakeAgent::join(&plane, "n1").await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    let Decision::Hit(hit) = registry.resolve(&plane, &id, &ours).await else {
+        panic!("the image was not adopted");
+    };
+    assert_eq!(hit.digest, digest.to_string());
+    let request = InvalidateEntryRequest {
+        repository: "https://github.com/acme/shop".into(),
+        ..InvalidateEntryRequest::default()
+    };
+    let dropped = plane.cache_service().await.invalidate_entry(request).await;
+    let dropped = dropped.expect("an answer").into_inner();
+    assert_eq!(dropped.warnings, Vec::<String>::new());
+    assert_eq!(registry.deletions().await, [digest.to_string()]);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The stand-in for GitHub is as strict as the real one: tests against it mean something.
 
 mod api;
+mod client;
+mod engines;
 mod faults;
 mod git;
 mod packages;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    GitHub, Route, Seen,
+    GitHub, Repositories, Route, Seen,
     registry_tokens::{ISSUER, SERVICE},
     repositories::split,
     world::full_name,
@@ -108,5 +108,22 @@ impl GitHub {
     pub fn packages_are_in(&self, dir: &Path) {
         let dir = dir.to_owned();
         self.shared.change(|world| world.packages = Some(dir));
+    }
+}
+
+/// One token.
+impl GitHub {
+    /// What an installation token is for: repositories by their names without the owner, and permissions as
+    /// `name:level`, each in their order.
+    pub fn rights_of(&self, token: &str) -> (Vec<String>, Vec<String>) {
+        let world = self.shared.world();
+        let token = world.tokens.get(token).expect("a token of this GitHub");
+        let repositories = match &token.repositories {
+            Repositories::All => vec!["*".to_owned()],
+            Repositories::Selected(names) => names.iter().cloned().collect(),
+        };
+        let permissions = token.permissions.iter();
+        let permissions = permissions.map(|(name, level)| format!("{name}:{level}"));
+        (repositories, permissions.collect())
     }
 }

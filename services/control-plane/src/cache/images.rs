@@ -1,12 +1,12 @@
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use hearth_api::v1::CacheEntry;
 use hearth_domain::{CacheKey, CacheReference};
-use hearth_layers::{RegistryClient, RegistryError};
+use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
 
 use super::logins::RegistryLogins;
 use crate::{
@@ -40,12 +40,21 @@ impl Images {
         dropped: &[CacheEntry],
     ) -> Result<Vec<String>, StoreError> {
         let mut warnings = Vec::new();
+        // One that cannot be had may take its time to say so: it is asked for once.
+        let mut logins: HashMap<&str, Option<RegistryLogin>> = HashMap::new();
         for entry in dropped {
             if store.is_cached(&entry.repository, &entry.digest).await? {
                 continue;
             }
             let image = format!("{}@{}", entry.repository, entry.digest);
-            let login = registry.of(&entry.repository, Rights::Write).await;
+            let login = match logins.get(entry.repository.as_str()) {
+                Some(login) => Option::clone(login),
+                None => {
+                    let login = registry.of(&entry.repository, Rights::Write).await;
+                    logins.insert(&entry.repository, login.clone());
+                    login
+                }
+            };
             let client = RegistryClient::new(login, &entry.platform);
             match client.delete(&image).await {
                 // Two entries of the same image, or somebody was quicker.

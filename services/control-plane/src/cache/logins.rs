@@ -51,29 +51,35 @@ fn registry_login(login: Login) -> RegistryLogin {
 }
 
 impl CacheRules {
-    /// The repository whose cache is at `<registry>/<path>`, as far as the path still tells: letter case and characters
-    /// that registries do not take are lost.
+    /// The repository whose cache is at `<registry>/<path>`, as far as the path still tells: letter case is lost, and most
+    /// characters that registries do not take.
     pub(crate) fn repository_of(&self, cache: &str) -> Option<Repository> {
         let path = cache.strip_prefix(&format!("{}/", self.registry))?;
-        let parts: Vec<&str> = path.split('/').collect();
-        // No account at GitHub has a dot or an underscore in its name, and every git host elsewhere has one.
-        let url = match parts[..] {
-            [owner, name] if !owner.contains(['.', '_']) => {
-                format!("https://github.com/{owner}/{name}")
-            }
-            // No host has an underscore: it stands for the colon before a port.
-            [host, _, ..] if host.contains(['.', '_']) => {
-                format!(
-                    "https://{}",
-                    path.replacen('_', ":", usize::from(host.contains('_')))
-                )
-            }
-            _ => return None,
-        };
-        let repository: Repository = url.parse().ok()?;
-        let same = CacheReference::new(&self.registry, &repository, None).ok()?;
-        (same.repository() == cache).then_some(repository)
+        // A path that was changed to fit ends with a hash of the original.
+        let unhashed = path.rsplit_once('-').map(|(path, _)| path);
+        [Some(path), unhashed]
+            .into_iter()
+            .flatten()
+            .filter_map(guess)
+            .find(|repository| {
+                CacheReference::new(&self.registry, repository, None)
+                    .is_ok_and(|reference| reference.repository() == cache)
+            })
     }
+}
+
+/// What a path below the registry may stand for.
+fn guess(path: &str) -> Option<Repository> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let url = match parts[..] {
+        // No account at GitHub has a dot or an underscore in its name, and hosts elsewhere have one of them.
+        [owner, _] if !owner.contains(['.', '_']) => format!("https://github.com/{path}"),
+        // No host has an underscore: it stands for the colon before the port.
+        [host, _, ..] if host.contains('_') => format!("https://{}", path.replacen('_', ":", 1)),
+        [host, _, ..] if host.contains('.') => format!("https://{path}"),
+        _ => return None,
+    };
+    url.parse().ok()
 }
 
 #[cfg(test)]
@@ -105,11 +111,6 @@ mod tests {
             ),
             (
                 "r.example",
-                "r.example/127.0.0.1_9418/a/b",
-                Some("127.0.0.1:9418/a/b"),
-            ),
-            (
-                "r.example",
                 "r.example/git.example/a/b_c",
                 Some("git.example/a/b_c"),
             ),
@@ -121,6 +122,21 @@ mod tests {
             let found = rules(registry).repository_of(cache);
             let found = found.map(|repository| repository.to_string());
             assert_eq!(found.as_deref(), repository, "{cache}");
+        }
+        for (url, is_known) in [
+            ("https://127.0.0.1:9418/a/b", true),
+            ("https://git.example/a/b-0123abcd", true),
+            ("https://github.com/Acme/Shop", true),
+            ("https://github.com/acme/.github", false),
+            ("https://git.example/Acme/Shop", false),
+        ] {
+            let rules = rules("r.example/team");
+            let repository: Repository = url.parse().expect("a repository");
+            let reference = CacheReference::new(&rules.registry, &repository, None);
+            let found = rules.repository_of(reference.expect("a cache").repository());
+            let found = found.map(|found| found.to_string().to_ascii_lowercase());
+            let expected = repository.to_string().to_ascii_lowercase();
+            assert_eq!(found, is_known.then_some(expected), "{url}");
         }
     }
 }

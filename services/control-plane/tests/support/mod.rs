@@ -2,6 +2,8 @@
 
 pub mod agent;
 pub mod events;
+pub mod logins;
+pub mod logs;
 pub mod plane;
 
 use std::{future::Future, time::Duration};

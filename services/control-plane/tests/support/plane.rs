@@ -4,12 +4,17 @@ use hearth_api::v1::{
     Event, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest, Workspace, WorkspaceSpec,
     agent_registry_service_client::AgentRegistryServiceClient,
     cache_index_service_client::CacheIndexServiceClient, cache_service_client::CacheServiceClient,
-    event::Kind, node_service_client::NodeServiceClient, prepare_workspace_response as prepared,
+    credential_service_client::CredentialServiceClient, event::Kind,
+    node_service_client::NodeServiceClient, prepare_workspace_response as prepared,
     watch_workspace_response as watched, workspace_service_client::WorkspaceServiceClient,
 };
 use hearth_control_plane::{Addresses, Config, ControlPlane};
 use hearth_runtime::Tasks;
-use tokio::sync::oneshot;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::oneshot,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming, transport::Channel};
 
@@ -93,6 +98,23 @@ impl Plane {
 
     pub async fn cache_service(&self) -> CacheServiceClient<Channel> {
         CacheServiceClient::new(self.channel().await)
+    }
+
+    pub async fn credentials(&self) -> CredentialServiceClient<Channel> {
+        CredentialServiceClient::new(self.channel().await)
+    }
+
+    /// An answer of the admin port, with its head.
+    pub async fn admin(&self, path: &str) -> String {
+        let connection = TcpStream::connect(self.addresses.admin).await;
+        let mut connection = connection.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+        let sent = connection.write_all(request.as_bytes()).await;
+        sent.expect("a request");
+        let mut answer = String::new();
+        let read = connection.read_to_string(&mut answer).await;
+        read.expect("an answer");
+        answer
     }
 
     pub async fn try_prepare(&self, request: PrepareWorkspaceRequest) -> Result<Follower, Status> {

@@ -20,6 +20,9 @@ pub(super) enum Failure {
     /// GitHub knows the App and refuses; its own words.
     #[error("GitHub forbids it: {0}")]
     Forbidden(String),
+    /// GitHub does not grant what its own list of permissions has.
+    #[error("GitHub makes no token for {slug}: {words}")]
+    NotGranted { slug: String, words: String },
     /// The id and the key do not belong together, or the App is gone.
     #[error(
         "GitHub does not accept the App's id {0} and its key: check both in the App's settings"
@@ -50,6 +53,7 @@ impl Failure {
             Self::NotInstalled(_) => Reason::NotInstalled,
             Self::Suspended(_) | Self::Forbidden(_) => Reason::Forbidden,
 
+            Self::NotGranted { .. } => Reason::PermissionMissing,
             Self::KeyRefused(_) => Reason::KeyRefused,
             Self::ClockSkew { .. } => Reason::ClockSkew,
             Self::RateLimited(_) => Reason::RateLimited,
@@ -62,7 +66,10 @@ impl Failure {
     /// away or suspends, and no others.
     pub(super) fn leaves_tokens_alive(&self) -> bool {
         match self {
-            Self::NotInstalled(_) | Self::Suspended(_) | Self::Forbidden(_) => false,
+            Self::NotInstalled(_)
+            | Self::Suspended(_)
+            | Self::Forbidden(_)
+            | Self::NotGranted { .. } => false,
             Self::KeyRefused(_)
             | Self::ClockSkew { .. }
             | Self::RateLimited(_)
@@ -125,6 +132,10 @@ impl Refusal {
     pub(super) fn into_failure(self, app_id: u64, slug: &Slug) -> Failure {
         match self {
             Self::Missing => Failure::NotInstalled(slug.to_string()),
+            Self::Impossible(words) if words.contains("not granted") => Failure::NotGranted {
+                slug: slug.to_string(),
+                words,
+            },
             Self::Impossible(words) => Failure::Unexpected(format!("status 422: {words}")),
             Self::Forbidden(words) if words.contains("suspended") => {
                 Failure::Suspended(slug.to_string())

@@ -1,0 +1,106 @@
+//! Logins are for the agent of the workspace's node, which proves itself with what its registration gave it.
+
+use hearth_api::v1::RefreshCredentialsRequest;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::support::{
+    agent::{FakeAgent, Removal},
+    logins::{LoginLab, question, token, try_ask},
+    plane::again,
+};
+
+async fn refused(
+    lab: &LoginLab,
+    session: &str,
+    question: RefreshCredentialsRequest,
+) -> (Code, String) {
+    let status = try_ask(&lab.plane, session, question).await;
+    let status = status.expect_err("a refusal");
+    let details = status.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.clone());
+    (status.code(), reason.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn only_the_agent_of_the_workspaces_node_gets_logins() {
+    let lab = LoginLab::start().await;
+    let id = lab.workspace("acme/shop").await;
+    let other = FakeAgent::start("n2").await;
+    let other = other.register(&lab.plane, &[]).await.session_token;
+    assert_ne!(other, lab.session);
+    assert!(other.len() == 64 && other.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let unknown = (Code::Unauthenticated, "SESSION_UNKNOWN".to_owned());
+    let digest = hearth_domain::sha256_hex(&lab.session);
+    for session in ["", "x", &other, &digest, &lab.session[1..]] {
+        assert_eq!(
+            refused(&lab, session, question(&id)).await,
+            unknown,
+            "{session}"
+        );
+        // Neither does it learn which workspaces there are.
+        if session != other {
+            assert_eq!(refused(&lab, session, question("ws-none")).await, unknown);
+        }
+    }
+    token(&lab.ask(&id).await);
+    assert_eq!(lab.github.mints(), 1, "nobody else came as far as GitHub");
+}
+
+#[tokio::test]
+async fn a_new_registration_ends_the_session_before() {
+    let mut lab = LoginLab::start().await;
+    let id = lab.workspace("acme/shop").await;
+    let old = lab.session.clone();
+    lab.session = lab.agent.register(&lab.plane, &[&id]).await.session_token;
+    let (code, _) = refused(&lab, &old, question(&id)).await;
+    assert_eq!(code, Code::Unauthenticated);
+    token(&lab.ask(&id).await);
+}
+
+#[tokio::test]
+async fn a_session_outlives_a_restart_of_the_control_plane() {
+    let lab = LoginLab::start().await;
+    let id = lab.workspace("acme/shop").await;
+    let lab = lab.restart_plane().await;
+    token(&lab.ask(&id).await);
+    let (code, _) = refused(&lab, "x", question(&id)).await;
+    assert_eq!(code, Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn logins_are_for_the_newest_attempt_of_a_workspace_that_stays() {
+    let lab = LoginLab::start().await;
+    let id = lab.workspace("acme/shop").await;
+    let unknown = (Code::NotFound, "ATTEMPT_UNKNOWN".to_owned());
+    assert_eq!(
+        refused(&lab, &lab.session, question("ws-none")).await,
+        unknown
+    );
+    lab.agent.started(&id, 1).await;
+    lab.plane.prepare(again(&id)).await;
+    assert_eq!(refused(&lab, &lab.session, question(&id)).await, unknown);
+    let mut newest = question(&id);
+    newest.attempt.as_mut().expect("an attempt").attempt = 2;
+    let answer = try_ask(&lab.plane, &lab.session, newest.clone()).await;
+    token(&answer.expect("an answer"));
+    lab.agent.on_removal(Removal::Fails);
+    lab.plane.delete(&id, false).await.expect_err("it fails");
+    assert_eq!(refused(&lab, &lab.session, newest).await, unknown);
+}
+
+#[tokio::test]
+async fn a_malformed_field_is_named() {
+    let lab = LoginLab::start().await;
+    let id = lab.workspace("acme/shop").await;
+    let malformed = (Code::InvalidArgument, "INVALID_FIELD".to_owned());
+    let mut no_id = question("");
+    no_id.attempt = None;
+    let mut no_use = question(&id);
+    no_use.r#use = 99;
+    let mut no_digest = question(&id);
+    no_digest.refused_sha256 = "sha256:1".into();
+    for question in [no_id, no_use, no_digest] {
+        assert_eq!(refused(&lab, &lab.session, question).await, malformed);
+    }
+}
