@@ -28,6 +28,8 @@ mod disk;
 mod git_in_workspace;
 #[path = "scenarios/leaks.rs"]
 mod leaks;
+#[path = "scenarios/private_cache.rs"]
+mod private_cache;
 #[path = "scenarios/push.rs"]
 mod push;
 #[path = "scenarios/registry_faults.rs"]

@@ -130,7 +130,8 @@ impl App {
         let (listen, admin) = (self.listener.local_addr()?, self.admin.address()?);
         let tasks = Tasks::default();
         let git_access = GitAccess::new(
-            self.settings.state_dir.join("workspaces"),
+            // The engine mounts them, and knows nothing of this process's folder.
+            std::path::absolute(self.settings.state_dir.join("workspaces"))?,
             self.parties.credentials.clone(),
             tasks.clone(),
         );

@@ -4,6 +4,7 @@
 //! credential helper (`credential-helper/main.rs`), which asks [`serve`] at a Unix socket; there
 //! is one for each attempt, and one in the folder of each workspace ([`GitAccess`]). No login is ever written to a file.
 
+mod again;
 mod folder;
 mod git_access;
 mod held;
@@ -12,6 +13,7 @@ mod logins;
 mod question;
 mod socket;
 
+pub use again::with_login;
 pub use folder::MOUNT_POINT;
 pub(crate) use folder::git_config_path;
 pub use git_access::GitAccess;

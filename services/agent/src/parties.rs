@@ -410,7 +410,7 @@ pub struct CredentialFailure(pub String);
 /// Where logins come from: the control plane.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// Asks for logins. `refused_sha256` is the SHA-256, in hex, of a password that a host did not accept, or empty.
+    /// Asks for logins. May wait for the node's registration: whoever asks has a limit. `refused_sha256` is the SHA-256, in hex, of a password that a host did not accept, or empty.
     async fn refresh(
         &self,
         attempt: &v1::AttemptRef,

@@ -42,7 +42,7 @@ pub struct Settings {
     /// Name of this node, unique in the fleet: lower-case letters, digits, dashes and dots
     #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME")]
     pub node_name: String,
-    /// Folder for what the agent keeps while attempts run
+    /// Folder for what the agent keeps of attempts and workspaces
     #[arg(
         long,
         env = "HEARTH_STATE_DIR",

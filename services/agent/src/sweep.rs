@@ -10,8 +10,8 @@ pub fn mark_ready(scratch: &Path) -> io::Result<()> {
     fs::write(scratch.join(READY_MARK), "")
 }
 
-/// Removes what an earlier life of the agent left half done: folders of attempts, and the
-/// containers and volumes of workspaces that never became ready. Processes need no sweeping: they died with the agent.
+/// Removes what an earlier life of the agent left half done: folders of attempts, and the containers and volumes of
+/// workspaces that never became ready. Processes need no sweeping: they died with the agent.
 pub async fn sweep(engine: &dyn Engine, attempts_dir: &Path) -> anyhow::Result<()> {
     let entries = match fs::read_dir(attempts_dir) {
         Ok(entries) => entries,

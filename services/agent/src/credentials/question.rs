@@ -30,7 +30,9 @@ impl Asker {
     pub async fn answer(&self, logins: &Logins, question: &str) -> Option<String> {
         let (first_line, rest) = question.split_once('\n')?;
         match (self, first_line) {
-            (Self::Git(remote), "git get") if remote.is_meant(rest) => git_get(logins).await,
+            (Self::Git(remote), "git get") if remote.is_meant(rest) => {
+                git_get(logins, &remote.host).await
+            }
             (Self::Git(remote), "git erase") if remote.is_meant(rest) => {
                 if let Some(password) = attribute(rest, "password") {
                     forget(logins, &SecretString::from(password)).await;
@@ -43,8 +45,8 @@ impl Asker {
     }
 }
 
-async fn git_get(logins: &Logins) -> Option<String> {
-    let login = logins.git().await?;
+async fn git_get(logins: &Logins, host: &str) -> Option<String> {
+    let login = logins.git().await.filter(|login| login.host == host)?;
     let password = login.password.expose_secret();
     // A line break would begin another attribute.
     if [&login.username, password]

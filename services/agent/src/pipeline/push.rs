@@ -7,10 +7,10 @@ use hearth_api::v1::{
     CacheEntry, ImageStore, PipelineStep, PushOutcome, PushReport, TransferDirection, event::Kind,
 };
 use hearth_domain::Digest;
-use hearth_layers::{RegistryError, RegistryLogin, TransferError};
+use hearth_layers::{RegistryError, Transfer, TransferError};
 
 use super::{CacheUse, Context};
-use crate::parties::OnTransfer;
+use crate::{credentials::with_login, parties::OnTransfer};
 use build_cache::export_build_cache;
 
 pub use plan::{PushPlan, Upload, report};
@@ -54,7 +54,8 @@ async fn push(
     let engine = &cx.parties.engine;
     let repository = cache.reference.repository();
     let registry = cx.job.registry().unwrap_or_default();
-    let login = cx.logins.for_image(repository).await;
+    // Nobody knows what is missing before the control plane is asked.
+    cx.logins.registry().await;
     if let Some(why) = cx.logins.missing_permission(registry) {
         return Err(report(PushOutcome::Denied, why));
     }
@@ -65,7 +66,7 @@ async fn push(
             .unwrap_or_default()
     };
     let progress = cx.recorder.transfer(TransferDirection::Push);
-    push_logged_in(cx, repository, &tag(&upload.image), login, &progress)
+    push_tag(cx, repository, &tag(&upload.image), &progress)
         .await
         .map_err(|error| refused(error, cx.logins.problem(registry)))?;
     let login = cx.logins.for_image(repository).await;
@@ -107,7 +108,7 @@ async fn push(
     let newest = tag(&cache.reference.newest(&cx.node.platform));
     let named = engine.tag(&upload.image, repository, &newest).await;
     let newest_pushed = match named {
-        Ok(()) => push_logged_in(cx, repository, &newest, login, &|_| {})
+        Ok(()) => push_tag(cx, repository, &newest, &|_| {})
             .await
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -124,35 +125,17 @@ async fn push(
     })
 }
 
-/// Pushes, and once more where the registry does not accept the login and there is another one: it may have ended on the
-/// way, or have been revoked.
-async fn push_logged_in(
+async fn push_tag(
     cx: &Context<'_>,
     repository: &str,
     tag: &str,
-    login: Option<RegistryLogin>,
     progress: OnTransfer<'_>,
-) -> Result<(), TransferError> {
+) -> Result<Transfer, TransferError> {
     let engine = &cx.parties.engine;
-    let pushed = engine
-        .push(repository, tag, login.as_ref(), progress)
-        .await
-        .map(|_| ());
-    let refused = match &pushed {
-        Err(TransferError::Denied(_) | TransferError::LoginFailed(_)) => login,
-        _ => None,
-    };
-    let Some(refused) = refused else {
-        return pushed;
-    };
-    let other = cx.logins.registry_instead_of(&refused.password).await;
-    match other.filter(|login| login.registry == refused.registry) {
-        Some(login) => engine
-            .push(repository, tag, Some(&login), progress)
-            .await
-            .map(|_| ()),
-        None => pushed,
-    }
+    with_login(cx.logins, repository, |login| async move {
+        engine.push(repository, tag, login.as_ref(), progress).await
+    })
+    .await
 }
 
 /// Makes sure that what is in the registry is what was built.

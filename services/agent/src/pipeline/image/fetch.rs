@@ -9,6 +9,7 @@ use hearth_layers::TransferError;
 use super::{Image, STEP, skipped};
 use crate::{
     config::{DevcontainerConfig, ImageSource},
+    credentials::with_login,
     parties::OnTransfer,
     pipeline::{Bet, Context, PushPlan, failure},
 };
@@ -85,11 +86,15 @@ pub async fn pull(
     if matches!(cx.parties.engine.image(image).await, Ok(Some(_))) {
         return Ok(0);
     }
-    let login = cx.logins.for_image(image).await;
-    let (pulled, info) = tokio::join!(
-        cx.parties.engine.pull(image, login.as_ref(), progress),
-        cx.parties.registry.inspect(image, login.as_ref())
-    );
+    let engine = &cx.parties.engine;
+    let pull = with_login(cx.logins, image, |login| async move {
+        engine.pull(image, login.as_ref(), progress).await
+    });
+    let inspect = async {
+        let login = cx.logins.for_image(image).await;
+        cx.parties.registry.inspect(image, login.as_ref()).await
+    };
+    let (pulled, info) = tokio::join!(pull, inspect);
     let pulled = pulled?;
     Ok(info.map_or(pulled.transfer.done, |info| {
         info.bytes_without(&pulled.present)

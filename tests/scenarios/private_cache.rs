@@ -1,0 +1,129 @@
+//! The cache of a private repository is in a registry that asks for logins, and lives from logins that end.
+
+use hearth_api::v1::{
+    BuildStepStatus, CacheResult, Event, PushOutcome, WorkspaceState, event::Kind,
+    prepare_workspace_response::Message,
+};
+
+use crate::support::{
+    Lab,
+    client::{next, request},
+    github::{Repositories, Visibility},
+};
+
+const PERMISSIONS: &[(&str, &str)] = &[
+    ("contents", "read"),
+    ("metadata", "read"),
+    ("packages", "write"),
+];
+
+async fn lab(nodes: usize, permissions: &[(&str, &str)], dockerfile: &str) -> (Lab, String) {
+    let lab = Lab::guarded(nodes).await;
+    let github = lab.github();
+    github.create_repository("acme/app", Visibility::Private);
+    let config = r#"{ "build": { "dockerfile": "Dockerfile" } }"#;
+    let dockerfile = dockerfile.replace("BASE", &lab.base);
+    let files = [
+        (".devcontainer/devcontainer.json", config),
+        (".devcontainer/Dockerfile", &dockerfile),
+    ];
+    github.commit("acme/app", &files);
+    github.install("acme", Repositories::selected(&["app"]), permissions);
+    let url = github.clone_url("acme/app");
+    (lab, url)
+}
+
+const QUICK: &str = "FROM BASE\nRUN echo one > /opt/one\nRUN echo two > /opt/two\n";
+
+#[tokio::test]
+async fn a_private_repository_is_built_once_and_fetched_by_the_next_node() {
+    let (lab, url) = lab(3, PERMISSIONS, QUICK).await;
+    let cold = lab.client.prepare("node-1", &url).await;
+    cold.assert_whole();
+    assert_eq!(
+        (cold.result(), cold.push()),
+        (CacheResult::Miss, PushOutcome::Pushed),
+        "{:#?}",
+        cold.workspace
+    );
+    let warm = lab.client.prepare("node-2", &url).await;
+    assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
+    for story in [&cold, &warm] {
+        assert_eq!(warnings(&story.events), Vec::<String>::new());
+    }
+    // BuildKit reads its cache with the login too.
+    let dockerfile = QUICK.replace("BASE", &lab.base).replace("two", "three");
+    let edit = [(".devcontainer/Dockerfile", dockerfile.as_str())];
+    lab.github().commit("acme/app", &edit);
+    let partial = lab.client.prepare("node-3", &url).await;
+    assert_eq!(
+        partial.result(),
+        CacheResult::Partial,
+        "{:?}",
+        partial.cache()
+    );
+}
+
+#[tokio::test]
+async fn a_login_that_is_revoked_while_the_image_is_built_does_not_fail_its_push() {
+    let slow = "FROM BASE\nRUN echo now building && sleep 3\n";
+    let (lab, url) = lab(1, PERMISSIONS, slow).await;
+    let mut stream = lab.client.begin(request("node-1", &url)).await.unwrap();
+    let mut id = String::new();
+    while let Some(message) = next(&mut stream).await {
+        match message.message.unwrap() {
+            Message::Snapshot(workspace) => id = workspace.id,
+            Message::Event(event) => {
+                if let Some(Kind::BuildStep(step)) = &event.kind
+                    && step.name.contains("sleep")
+                    && step.status() == BuildStepStatus::Started
+                {
+                    lab.github().revoke_all();
+                }
+            }
+        }
+    }
+    let workspace = lab.client.get(&id).await;
+    let push = workspace.push.clone().unwrap();
+    assert_eq!(push.outcome(), PushOutcome::Pushed, "{push:?}");
+    assert_eq!(lab.github().mints(), 2, "one login, and one instead of it");
+}
+
+#[tokio::test]
+async fn a_push_without_the_permission_for_it_is_denied_and_says_what_to_do() {
+    let read = [
+        ("contents", "read"),
+        ("metadata", "read"),
+        ("packages", "read"),
+    ];
+    let (lab, url) = lab(1, &read, QUICK).await;
+    let story = lab.client.prepare("node-1", &url).await;
+    story.assert_whole();
+    assert_eq!(
+        story.workspace.state(),
+        WorkspaceState::Ready,
+        "{:#?}",
+        story.workspace
+    );
+    assert_eq!(story.push(), PushOutcome::Denied, "{:#?}", story.workspace);
+    let message = story.workspace.push.unwrap().message;
+    assert!(message.contains("packages"), "{message}");
+    let told = warnings(&story.events);
+    assert_eq!(told.len(), 1, "the problem is told once: {told:?}");
+    // Nothing was tried in the registry.
+    assert!(
+        !lab.cache().log().contains("/blobs/uploads/"),
+        "{}",
+        lab.cache().log()
+    );
+}
+
+fn warnings(events: &[Event]) -> Vec<String> {
+    events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            Some(Kind::Warning(warning)) => Some(warning.message.clone()),
+            _ => None,
+        })
+        .collect()
+}
