@@ -1,6 +1,6 @@
 //! A node that is full makes room by itself, and takes nothing away from anybody.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
 
@@ -40,8 +40,20 @@ fn has(vm: &Vm, image: &str) -> bool {
 
 #[tokio::test]
 async fn an_image_that_no_workspace_uses_goes_and_one_in_use_and_a_strangers_stay() {
-    let mut lab = Lab::new(1).await;
-    lab.add_node(&ALWAYS).await;
+    only_unused_images_go(Vm::start).await;
+}
+
+#[tokio::test]
+async fn the_same_images_go_and_stay_on_the_classic_store() {
+    only_unused_images_go(Vm::start_classic).await;
+}
+
+async fn only_unused_images_go(vm: fn(PathBuf) -> Vm) {
+    let mut lab = Lab::new(0).await;
+    for (node, flags) in [("vm1", &[][..]), ("vm2", &ALWAYS)] {
+        let vm = vm(lab.folder(node));
+        lab.add_node_on(vm, flags).await;
+    }
     let repos = ["kept", "named", "gone"].map(|name| one_step(&lab, name));
     let [kept, named, gone] = &repos;
     // One image is fetched by the node that is full, the others are built there.
@@ -56,23 +68,26 @@ async fn an_image_that_no_workspace_uses_goes_and_one_in_use_and_a_strangers_sta
         "{:?}",
         gone.workspace.push
     );
-    let digest = |story: &Story| story.workspace.cache.clone().unwrap().image_digest;
-
     let vm = &lab.vms[1];
+    let image = |story: &Story| {
+        let container = &story.workspace.container_id;
+        vm.docker(&["inspect", "--format", "{{.Image}}", container])
+    };
+    let [kept_image, named_image, gone_image] = [&kept, &named, &gone].map(image);
     // A person's own image, one that a person pulled, and one of the cache that a person gave a name.
     let running = &kept.workspace.container_id;
     let mine = vm.docker(&["commit", running, "mine:1"]);
     vm.docker(&["pull", "--quiet", &lab.base]);
-    vm.docker(&["tag", &digest(&named), "mine:2"]);
-    assert!(has(vm, &digest(&gone)), "its workspace is there");
+    vm.docker(&["tag", &named_image, "mine:2"]);
+    assert!(has(vm, &gone_image), "its workspace is there");
 
     lab.client.delete(&named.workspace.id).await;
     lab.client.delete(&gone.workspace.id).await;
-    let mark = digest(&gone).replace("sha256:", "hearth-cache:");
+    let mark = gone_image.replace("sha256:", "hearth-cache:");
     eventually("the image that nobody uses is gone", || !has(vm, &mark)).await;
-    assert!(!has(vm, &digest(&gone)));
-    assert!(has(vm, &digest(&kept)), "its workspace lives");
-    assert!(has(vm, &mine) && has(vm, &digest(&named)));
+    assert!(!has(vm, &gone_image));
+    assert!(has(vm, &kept_image), "its workspace lives");
+    assert!(has(vm, &mine) && has(vm, &named_image));
     assert!(has(vm, &lab.base) && has(vm, "mine:2"));
     assert_eq!(vm.docker(&["exec", running, "cat", "/opt/name"]), "kept");
     let marks = vm.docker(&["image", "ls", "--quiet", "hearth-cache"]);

@@ -7,9 +7,11 @@
 mod choice;
 mod in_use;
 mod keeper;
+mod marks;
 mod metrics;
 mod recency;
 
 pub use in_use::{ImageUse, ImagesInUse};
-pub use keeper::{DiskKeeper, Marks, Space};
+pub use keeper::DiskKeeper;
+pub use marks::{Marks, Space};
 pub use metrics::DiskMetrics;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     DiskMetrics, ImagesInUse,
     choice::{MARK, Removable, mark_tag, removable},
+    marks::{Goal, Marks, Space},
     recency::Recency,
 };
 use crate::parties::{Engine, EngineFailure};
@@ -33,59 +34,6 @@ const BUILD_CACHE_AGES: [Duration; 3] = [
 const SETTLING_LOOKS: u32 = 12;
 /// Between two of them.
 const SETTLING: Duration = Duration::from_millis(250);
-
-/// A disk as it is now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Space {
-    /// All of it, in bytes.
-    pub total: u64,
-    /// What is free, in bytes.
-    pub free: u64,
-}
-
-impl Space {
-    /// The disk that `folder` is on, as those see it who are not its owner.
-    pub fn of(folder: &Path) -> io::Result<Self> {
-        let stat = rustix::fs::statvfs(folder)?;
-        let used = stat.f_blocks.saturating_sub(stat.f_bfree);
-        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-        Ok(Self {
-            total: bytes(used.saturating_add(stat.f_bavail)),
-            free: bytes(stat.f_bavail),
-        })
-    }
-}
-
-/// When there is too little room, and how much is made then.
-#[derive(Clone, Copy, Debug)]
-pub struct Marks {
-    /// Percent of free disk below which room is made; 0: never.
-    pub free_percent: u8,
-    /// Percent of the disk that is freed beyond that.
-    pub headroom_percent: u8,
-    /// What BuildKit used so lately stays.
-    pub keep_build_cache: Duration,
-}
-
-/// Free bytes below which something is to be done, and at which it is enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Goal {
-    low: u64,
-    enough: u64,
-}
-
-impl Marks {
-    /// `None` when room is never made. At least `needed` bytes are wanted, whatever the marks say.
-    fn goal(self, space: Space, needed: u64) -> Option<Goal> {
-        if self.free_percent == 0 {
-            return None;
-        }
-        let bytes = |percent: u8| space.total / 100 * u64::from(percent.min(100));
-        let low = bytes(self.free_percent).max(needed);
-        let enough = bytes(self.free_percent.saturating_add(self.headroom_percent)).max(low);
-        Some(Goal { low, enough })
-    }
-}
 
 type Measure = Box<dyn Fn() -> io::Result<Space> + Send + Sync>;
 

@@ -20,6 +20,8 @@ struct Contents {
     /// Ids by name.
     names: BTreeMap<String, String>,
     of_containers: BTreeSet<String>,
+    /// Image of a container that is made after the next look at the containers.
+    of_late_container: Option<String>,
     /// Bytes that builds left behind, by when they were last used, in seconds before now.
     build_cache: BTreeMap<u64, u64>,
     /// Bytes of it that are removed and not yet free.
@@ -93,7 +95,11 @@ impl Engine for Shelf {
             .collect())
     }
     async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure> {
-        Ok(self.lock().of_containers.clone())
+        let mut contents = self.lock();
+        let now = contents.of_containers.clone();
+        let late = contents.of_late_container.take();
+        contents.of_containers.extend(late);
+        Ok(now)
     }
     async fn remove_image(&self, image: &str) -> Result<(), EngineFailure> {
         let mut contents = self.lock();
@@ -232,6 +238,14 @@ async fn what_a_container_or_an_attempt_needs_stays_and_so_does_what_is_not_hear
     world.keeper.make_room(&world.shelf, 0).await;
     assert_eq!(world.left(), ["1", "2", "3", "foreign"]);
     assert_eq!(world.passes("SHORT"), 1);
+}
+
+#[tokio::test]
+async fn a_container_that_is_made_after_the_choice_keeps_its_image() {
+    let world = World::new(3, 100, 0).await;
+    world.shelf.lock().of_late_container = Some("2".to_owned());
+    world.keeper.make_room(&world.shelf, 0).await;
+    assert_eq!(world.left(), ["2"]);
 }
 
 #[tokio::test]
