@@ -122,6 +122,18 @@ async fn a_manifest_is_deleted_by_who_may_write() {
 }
 
 #[tokio::test]
+async fn a_public_package_is_pulled_by_everybody_and_pushed_by_its_repository_alone() {
+    let world = world().await;
+    // There is no such manifest, and who may not pull is not told so.
+    let reader = mint(&world.github, &json!({"contents": "read"})).await;
+    assert_eq!(world.pull(None, "acme/secret").await.status, 401);
+    world.github.publish_package("acme/secret");
+    assert_eq!(world.pull(None, "acme/secret").await.status, 404);
+    assert_eq!(world.pull(Some(&reader), "acme/secret").await.status, 404);
+    assert_eq!(world.push(&reader, "acme/secret").await, 401);
+}
+
+#[tokio::test]
 async fn a_form_gives_the_same_token_and_both_live_as_long_as_is_said() {
     let world = world().await;
     let github = &world.github;
