@@ -78,6 +78,9 @@ impl Lab {
         let dir = folder();
         let registry = Registry::start(dir.path().join("registry"));
         let github = GitHub::start(dir.path().join("github")).await;
+        // Engines tell registries apart by their host without its port. They think that the base image is in the registry
+        // of the caches, and ask that one for the right to take its layers from there.
+        github.publish_package("base/tiny");
         let cache = Registry::start_guarded(dir.path().join("guarded-registry"), &github);
         let front = if as_ghcr {
             Some(Proxy::ghcr(&cache).await)

@@ -103,6 +103,25 @@ async fn a_request_may_get_no_answer_or_one_that_is_none() {
 }
 
 #[tokio::test]
+async fn one_route_may_be_slow_while_others_are_not() {
+    let (github, _dir) = github().await;
+    let jwt = good_jwt(&github);
+    github.slow(Route::Lookup, Duration::from_secs(3600));
+    let others = async {
+        github.arrived(Route::Lookup, 1).await;
+        ask(&github, "GET", "/app", &jwt, "").await
+    };
+    let first = tokio::select! {
+        answer = lookup(&github, &jwt) => answer,
+        answer = others => answer,
+    };
+    assert_eq!(first.json()["slug"], "hearth");
+    assert_eq!(github.seen()[0].status, None);
+    github.heal();
+    assert_eq!(lookup(&github, &jwt).await.status, 200);
+}
+
+#[tokio::test]
 async fn an_answer_may_have_no_end() {
     let (github, _dir) = github().await;
     github.fail(&[Route::Lookup], Times::Next(1), Fault::Endless);

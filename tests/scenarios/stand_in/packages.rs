@@ -3,10 +3,15 @@
 use serde_json::{Value, json};
 
 use super::{
+    ask,
     client::{EMPTY_DIGEST, world},
-    mint,
+    mint, try_mint,
 };
-use crate::support::{Proxy, curl::Request, github::Route};
+use crate::support::{
+    Proxy,
+    curl::Request,
+    github::{Repositories, Route},
+};
 
 #[tokio::test]
 async fn packages_are_read_and_written_with_exactly_the_permission_for_it() {
@@ -70,6 +75,31 @@ async fn packages_of_other_repositories_are_neither_read_nor_written() {
     assert_eq!(wrong.status, 401);
 }
 
+/// The installation has both repositories, and the token is for one.
+#[tokio::test]
+async fn a_token_for_one_repository_reaches_no_other_of_its_installation() {
+    let world = world().await;
+    world.github.select("acme", Repositories::All);
+    let permissions = json!({"contents": "read", "packages": "write"});
+    let token = mint(&world.github, &permissions).await;
+    assert_eq!(world.push(&token, "acme/shop").await, 201);
+    assert_eq!(world.push(&token, "acme/secret").await, 401);
+    for (repository, status) in [("acme/shop", 200), ("acme/secret", 404)] {
+        let path = format!("/repos/{repository}");
+        let seen = ask(&world.github, "GET", &path, &token, "").await;
+        assert_eq!(seen.status, status, "{repository}");
+        let refs = format!(
+            "{}/info/refs?service=git-upload-pack",
+            world.github.clone_url(repository)
+        );
+        let cloned = Request::new("GET", &refs).login("x", &token).send().await;
+        assert_eq!(cloned.status, status, "{repository}");
+    }
+    let both = try_mint(&world.github, &json!({})).await.json();
+    let both = both["token"].as_str().unwrap();
+    assert_eq!(world.push(both, "acme/secret").await, 201);
+}
+
 #[tokio::test]
 async fn a_manifest_is_deleted_by_who_may_write() {
     let world = world().await;
@@ -89,6 +119,18 @@ async fn a_manifest_is_deleted_by_who_may_write() {
         202
     );
     assert!(world.registry.tags("acme/shop").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_public_package_is_pulled_by_everybody_and_pushed_by_its_repository_alone() {
+    let world = world().await;
+    // There is no such manifest, and who may not pull is not told so.
+    let reader = mint(&world.github, &json!({"contents": "read"})).await;
+    assert_eq!(world.pull(None, "acme/secret").await.status, 401);
+    world.github.publish_package("acme/secret");
+    assert_eq!(world.pull(None, "acme/secret").await.status, 404);
+    assert_eq!(world.pull(Some(&reader), "acme/secret").await.status, 404);
+    assert_eq!(world.push(&reader, "acme/secret").await, 401);
 }
 
 #[tokio::test]

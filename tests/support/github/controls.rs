@@ -135,6 +135,16 @@ impl GitHub {
     }
 }
 
+/// Packages.
+impl GitHub {
+    /// Lets everybody pull a package, as its owner may decide.
+    pub fn publish_package(&self, path: &str) {
+        let path = path.to_owned();
+        self.shared
+            .change(|world| world.public_packages.insert(path));
+    }
+}
+
 /// Faults.
 impl GitHub {
     /// Answers requests of these routes wrongly.

@@ -22,7 +22,6 @@ use super::{
 const LARGEST_FORM: usize = 64 * 1024;
 /// Clients take no token that lives shorter.
 const SHORTEST_SECONDS: i64 = 60;
-const ACTIONS: [&str; 3] = ["pull", "push", "delete"];
 
 struct Asked {
     login: Option<(String, String)>,
@@ -88,7 +87,14 @@ fn fields(form: &[u8]) -> (HashMap<String, String>, Vec<String>) {
 fn give(shared: &Shared, world: &mut World, asked: &Asked) -> Answer {
     let admin = shared.signer.admin_password();
     let (user, access) = match &asked.login {
-        None => ("", Vec::new()),
+        None => (
+            "",
+            rights(asked, |path, actions| {
+                only(actions, |it| {
+                    it == "pull" && world.public_packages.contains(path)
+                })
+            }),
+        ),
         Some((user, password)) if user == "admin" && password == admin => {
             (user.as_str(), rights(asked, |_, actions| actions.to_vec()))
         }
@@ -144,18 +150,18 @@ fn allowed(world: &World, token: &Token, path: &str, actions: &[String]) -> Vec<
     };
     let (reads, writes) = (level("read"), level("write"));
     let creates = !world.faults.no_new_packages || exists(world, path);
-    let allowed = |action: &&String| match action.as_str() {
-        "pull" => reads,
+    only(actions, |action| match action {
+        "pull" => reads || world.public_packages.contains(path),
         "push" => writes && creates,
         "delete" => writes,
         _ => false,
-    };
-    ACTIONS
-        .iter()
-        .filter_map(|known| actions.iter().find(|action| action == known))
-        .filter(allowed)
-        .cloned()
-        .collect()
+    })
+}
+
+fn only(actions: &[String], allowed: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut actions = actions.to_vec();
+    actions.retain(|action| allowed(action));
+    actions
 }
 
 /// The repositories that a package's path may belong to: `owner/name` anywhere in it, with or without the hash that

@@ -100,6 +100,8 @@ pub struct World {
     pub records: Records,
     /// Where the registry keeps its packages, to tell a new one from an old one.
     pub packages: Option<PathBuf>,
+    /// Packages that everybody may pull.
+    pub public_packages: BTreeSet<String>,
     last_id: u64,
 }
 
@@ -115,6 +117,7 @@ impl Default for World {
             faults: Faults::default(),
             records: Records::default(),
             packages: None,
+            public_packages: BTreeSet::new(),
             last_id: 1000,
         }
     }
