@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use hearth_api::v1::{FailureReason, Workspace, WorkspaceState};
 
 use crate::support::{
-    Lab,
+    Lab, Vm,
     client::{Story, request},
     github::{Repositories, Visibility},
 };
@@ -247,9 +247,9 @@ async fn hooks_in_a_compose_service_reach_their_private_repository() {
 #[tokio::test]
 async fn a_workspace_with_the_default_image_reaches_its_private_repository_too() {
     let mut lab = Lab::guarded(0).await;
-    let vm = crate::support::Vm::start(lab.folder("vm"));
-    let image = lab.registry.base_image("git-tiny", &vm);
-    lab.add_node_on(vm, &["--default-image", &image]).await;
+    let vm = Vm::start(lab.folder("vm"));
+    lab.base = lab.registry.base_image("git-tiny", &vm);
+    lab.add_node_on(vm, &[]).await;
     let github = lab.github();
     github.create_repository("acme/app", Visibility::Private);
     github.commit("acme/app", &[("README", "hello\n")]);

@@ -22,7 +22,7 @@ async fn lab(nodes: usize, permissions: &[(&str, &str)], dockerfile: &str) -> (L
     let github = lab.github();
     github.create_repository("acme/app", Visibility::Private);
     let config = r#"{ "build": { "dockerfile": "Dockerfile" } }"#;
-    let dockerfile = dockerfile.replace("BASE", &lab.base);
+    let dockerfile = on_base(&lab, dockerfile);
     let files = [
         (".devcontainer/devcontainer.json", config),
         (".devcontainer/Dockerfile", &dockerfile),
@@ -33,6 +33,14 @@ async fn lab(nodes: usize, permissions: &[(&str, &str)], dockerfile: &str) -> (L
     (lab, url)
 }
 
+/// The base image by another name of the machine: containerd tells registries apart by their host without the port, and
+/// would ask the guarded one for layers of the open one's repositories.
+fn on_base(lab: &Lab, dockerfile: &str) -> String {
+    dockerfile.replace("BASE", &lab.base.replace("localhost", "127.0.0.1"))
+}
+
+/// What the registry's log says of an upload.
+const UPLOADS: &str = "/blobs/uploads/";
 const QUICK: &str = "FROM BASE\nRUN echo one > /opt/one\nRUN echo two > /opt/two\n";
 
 #[tokio::test]
@@ -48,11 +56,12 @@ async fn a_private_repository_is_built_once_and_fetched_by_the_next_node() {
     );
     let warm = lab.client.prepare("node-2", &url).await;
     assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
+    assert!(lab.cache().log().contains(UPLOADS));
     for story in [&cold, &warm] {
         assert_eq!(warnings(&story.events), Vec::<String>::new());
     }
     // BuildKit reads its cache with the login too.
-    let dockerfile = QUICK.replace("BASE", &lab.base).replace("two", "three");
+    let dockerfile = on_base(&lab, QUICK).replace("two", "three");
     let edit = [(".devcontainer/Dockerfile", dockerfile.as_str())];
     lab.github().commit("acme/app", &edit);
     let partial = lab.client.prepare("node-3", &url).await;
@@ -86,7 +95,10 @@ async fn a_login_that_is_revoked_while_the_image_is_built_does_not_fail_its_push
     let workspace = lab.client.get(&id).await;
     let push = workspace.push.clone().unwrap();
     assert_eq!(push.outcome(), PushOutcome::Pushed, "{push:?}");
-    assert_eq!(lab.github().mints(), 2, "one login, and one instead of it");
+    assert!(
+        lab.github().mints() > 1,
+        "the first login was worth nothing"
+    );
 }
 
 #[tokio::test]
@@ -111,11 +123,8 @@ async fn a_push_without_the_permission_for_it_is_denied_and_says_what_to_do() {
     let told = warnings(&story.events);
     assert_eq!(told.len(), 1, "the problem is told once: {told:?}");
     // Nothing was tried in the registry.
-    assert!(
-        !lab.cache().log().contains("/blobs/uploads/"),
-        "{}",
-        lab.cache().log()
-    );
+    let log = lab.cache().log();
+    assert!(!log.contains(UPLOADS), "{log}");
 }
 
 fn warnings(events: &[Event]) -> Vec<String> {

@@ -17,7 +17,7 @@ use crate::parties::{CredentialFailure, Credentials};
 /// How one question is answered.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    Logins(RefreshCredentialsResponse),
+    Logins(Box<RefreshCredentialsResponse>),
     Failure,
     Silence,
 }
@@ -69,7 +69,7 @@ impl Credentials for FakeCredentials {
         tokio::task::yield_now().await;
         let answer = self.answers.lock().unwrap().pop_front();
         match answer.expect("a question that was expected") {
-            Answer::Logins(logins) => Ok(logins),
+            Answer::Logins(logins) => Ok(*logins),
             Answer::Failure => Err(CredentialFailure("unavailable".to_owned())),
             Answer::Silence => std::future::pending().await,
         }
@@ -87,7 +87,7 @@ pub(crate) fn attempt() -> AttemptRef {
 pub(crate) fn logins(password: &str, seconds: Option<u64>) -> Answer {
     let expire_time =
         seconds.map(|seconds| (SystemTime::now() + Duration::from_secs(seconds)).into());
-    Answer::Logins(RefreshCredentialsResponse {
+    Answer::Logins(Box::new(RefreshCredentialsResponse {
         git: Some(GitCredential {
             host: "git.example".to_owned(),
             username: "x-access-token".to_owned(),
@@ -101,7 +101,7 @@ pub(crate) fn logins(password: &str, seconds: Option<u64>) -> Answer {
             expire_time,
         }),
         problems: Vec::new(),
-    })
+    }))
 }
 
 /// The same, with a problem at a host.
@@ -118,5 +118,5 @@ pub(crate) fn with_problem(answer: Answer, host: &str, reason: CredentialProblem
 }
 
 pub(crate) fn no_logins() -> Answer {
-    Answer::Logins(RefreshCredentialsResponse::default())
+    Answer::Logins(Box::default())
 }
