@@ -35,6 +35,8 @@ async fn secrets_are_in_no_argument_log_event_database_image_volume_or_file() {
     }
     let github = lab.github();
     github.create_repository("acme/shop", Visibility::Private);
+    // What the base image of the cached one is, its registry lets everybody read.
+    github.publish_package("base/git-tiny");
     let permissions = [
         ("contents", "read"),
         ("metadata", "read"),

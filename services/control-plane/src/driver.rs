@@ -3,7 +3,7 @@
 //!
 //! Everything it knows is in the record, so it does not matter whether the control plane was restarted in between.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt as _;
@@ -23,7 +23,6 @@ use crate::{
     core::Core,
     fleet::{Gone, NodeView},
     log::Ending,
-    probe::Probed,
     record::Record,
     store::StoreError,
 };
@@ -70,7 +69,7 @@ impl From<StoreError> for Pause {
 }
 
 struct Driver<'a> {
-    core: &'a Arc<Core>,
+    core: &'a Core,
     id: &'a str,
     stop: &'a CancellationToken,
     delays: ExponentialBackoff,
@@ -78,7 +77,7 @@ struct Driver<'a> {
 }
 
 /// Drives the newest attempt of a workspace until it has settled or `stop` is cancelled.
-pub(crate) async fn drive(core: &Arc<Core>, id: &str, stop: &CancellationToken) {
+pub(crate) async fn drive(core: &Core, id: &str, stop: &CancellationToken) {
     let mut driver = Driver {
         core,
         id,
@@ -180,7 +179,6 @@ impl Driver<'_> {
             .store
             .accepted(self.id, workspace.attempt, &node.info.boot_id, now())
             .await?;
-        Probed::once(self.core, &record.workspace);
         Ok(record)
     }
 

@@ -6,7 +6,7 @@ mod registry;
 
 use hearth_api::v1::{
     AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status, CacheAccess, CacheTarget,
-    ProbeAccessResponse, WorkspaceSpec,
+    CredentialProblemReason, ProbeAccessResponse, WorkspaceSpec,
 };
 use hearth_domain::Repository;
 
@@ -21,38 +21,44 @@ pub(crate) use once::Probed;
 /// Signatures of a GitHub App are good for a minute before they were made.
 const MAX_SKEW_SECONDS: u64 = 60;
 
-/// Tries everything, one thing after the other, and leaves nothing behind.
+/// Makes logins, and tries what they allow.
 pub(crate) async fn probe(
     core: &Core,
     repository: &Repository,
     spec: &WorkspaceSpec,
 ) -> ProbeAccessResponse {
     let target = cache_target(spec, &core.cache_rules);
-    let registry = target.as_ref().ok().map(registry_of);
-    let writable = target
+    let access = target
         .as_ref()
-        .is_ok_and(|target| target.access() == CacheAccess::ReadWrite);
-    let logins = core
-        .credentials
-        .logins(&Ask {
-            repository,
-            registry,
-            rights: if writable {
-                Rights::Write
-            } else {
-                Rights::Read
-            },
-            refused_sha256: "",
-        })
-        .await;
+        .map_or(CacheAccess::Off, CacheTarget::access);
+    let ask = Ask {
+        repository,
+        registry: target.as_ref().ok().map(registry_of),
+        rights: Rights::of(access),
+        refused_sha256: "",
+    };
+    let logins = core.credentials.logins(&ask).await;
+    probe_with(core, repository, spec, &logins).await
+}
+
+/// Tries everything that these logins are for, one thing after the other, and leaves nothing behind.
+async fn probe_with(
+    core: &Core,
+    repository: &Repository,
+    spec: &WorkspaceSpec,
+    logins: &Logins,
+) -> ProbeAccessResponse {
+    let target = cache_target(spec, &core.cache_rules);
+    let registry = target.as_ref().ok().map(registry_of);
     let host = repository.host_port();
-    let mut checks = login(&logins, &host, registry);
+    let mut checks = login(logins, &host, registry);
     checks.push(clock(core.credentials.clock_skew_seconds(&host)));
     checks.push(git::read(repository, logins.git.as_ref()).await);
     match &target {
         Ok(target) => {
+            let unwritable = unwritable(target, logins);
             let login = logins.registry.as_ref();
-            checks.extend(registry::rights(&target.repository, writable, login).await);
+            checks.extend(registry::rights(&target.repository, unwritable, login).await);
         }
         Err(_) => checks.extend([Kind::Pull, Kind::Push, Kind::Delete].map(|kind| {
             let why = "the configured registry does not cache for repositories of this host";
@@ -64,6 +70,19 @@ pub(crate) async fn probe(
         cache_repository: target.map(|target| target.repository).unwrap_or_default(),
         checks,
     }
+}
+
+/// Why nothing can be pushed, where that is known without trying.
+fn unwritable(target: &CacheTarget, logins: &Logins) -> Option<AccessCheck> {
+    if target.access() != CacheAccess::ReadWrite {
+        let why = "this ref may only read the cache: --cache-writers of the control plane decides";
+        return Some(check(Kind::Push, Status::Skipped, why));
+    }
+    let registry = registry_of(target);
+    let missing = logins.problems.iter().find(|problem| {
+        problem.host == registry && problem.reason() == CredentialProblemReason::PermissionMissing
+    });
+    missing.map(|missing| check(Kind::Push, Status::Failed, missing.message.clone()))
 }
 
 fn registry_of(target: &CacheTarget) -> &str {

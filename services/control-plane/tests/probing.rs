@@ -15,6 +15,7 @@ use wiremock::{
 use crate::support::{
     agent::FakeAgent,
     events::{preparing, pushed, ready, settled},
+    logins::{question, try_ask},
     plane::{Plane, shop},
 };
 
@@ -185,7 +186,8 @@ async fn the_first_workspace_of_a_repository_hears_what_does_not_work_and_no_oth
     let directory = tempfile::tempdir().expect("a directory");
     let (registry, git) = (registry(200, 403).await, git_host(200).await);
     let plane = plane(directory.path(), &registry, &git).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let agent = FakeAgent::start("n1").await;
+    let session = agent.register(&plane, &[]).await.session_token;
     let mut request = shop();
     request.spec.as_mut().expect("a spec").repository =
         format!("http://{}/acme/shop", git.address());
@@ -193,7 +195,8 @@ async fn the_first_workspace_of_a_repository_hears_what_does_not_work_and_no_oth
     let mut first = plane.prepare(request.clone()).await;
     let id = first.id().to_owned();
     agent.started(&id, 1).await;
-    agent.say(&id, 1, [preparing()]);
+    let logins = try_ask(&plane, &session, question(&id)).await;
+    assert!(logins.expect("logins").registry.is_some());
     let told = first.until(|kind| matches!(kind, Kind::Warning(_))).await;
     let heard = match told.last().and_then(|event| event.kind.clone()) {
         Some(Kind::Warning(warning)) => warning.message,
@@ -205,6 +208,9 @@ async fn the_first_workspace_of_a_repository_hears_what_does_not_work_and_no_oth
     let second = plane.prepare(request).await;
     let id = second.id().to_owned();
     agent.started(&id, 1).await;
+    try_ask(&plane, &session, question(&id))
+        .await
+        .expect("logins");
     agent.say(&id, 1, [preparing(), ready(), pushed(), settled()]);
     let events = second.rest().await;
     assert!(

@@ -1,5 +1,6 @@
 mod build_cache;
 mod plan;
+mod refusal;
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use hearth_layers::{RegistryError, Transfer, TransferError};
 use super::{CacheUse, Context};
 use crate::{credentials::with_login, parties::OnTransfer};
 use build_cache::export_build_cache;
+use refusal::{Refusal, shared_base};
 
 pub use plan::{PushPlan, Upload, report};
 
@@ -55,7 +57,7 @@ async fn push(
     let repository = cache.reference.repository();
     let registry = cx.job.registry().unwrap_or_default();
     // Nobody knows what is missing before the control plane is asked.
-    cx.logins.registry().await;
+    let login = cx.logins.registry().await;
     if let Some(why) = cx.logins.missing_permission(registry) {
         return Err(report(PushOutcome::Denied, why));
     }
@@ -68,7 +70,13 @@ async fn push(
     let progress = cx.recorder.transfer(TransferDirection::Push);
     push_tag(cx, repository, &tag(&upload.image), &progress)
         .await
-        .map_err(|error| refused(error, cx.logins.problem(registry)))?;
+        .map_err(|error| Refusal {
+            error,
+            logged_in: login.is_some(),
+            problem: cx.logins.problem(registry),
+            base: shared_base(&upload.manifest, repository),
+        })
+        .map_err(PushReport::from)?;
     let login = cx.logins.for_image(repository).await;
     let pushed = cx
         .parties
@@ -201,27 +209,6 @@ fn timed_out(limit: Duration) -> PushReport {
     )
 }
 
-/// `problem` is what is known of the registry's login.
-fn refused(error: TransferError, problem: Option<String>) -> PushReport {
-    let text = error.to_string();
-    let advice = |otherwise: &str| problem.unwrap_or_else(|| otherwise.to_owned());
-    match error {
-        TransferError::Denied(_) => {
-            let advice = advice("the credentials need the right to push to this repository");
-            report(PushOutcome::Denied, format!("{text}; {advice}"))
-        }
-        TransferError::LoginFailed(_) => {
-            let advice = advice("configure credentials for the registry at the control plane");
-            report(PushOutcome::LoginFailed, format!("{text}; {advice}"))
-        }
-        TransferError::Stalled => report(PushOutcome::TimedOut, text),
-        TransferError::NotFound(_) | TransferError::Failed(_) => report(
-            PushOutcome::Failed,
-            format!("{text}; the next attempt tries again"),
-        ),
-    }
-}
-
 fn not_found_again(error: RegistryError) -> PushReport {
     report(
         PushOutcome::Failed,
@@ -240,39 +227,5 @@ mod tests {
         for nonsense in ["", "{}", r#"{"rootfs":{"diff_ids":[1]}}"#] {
             assert!(layers_of(nonsense).is_empty(), "{nonsense}");
         }
-    }
-
-    #[test]
-    fn a_refused_push_says_by_whom_and_what_to_do() {
-        let text = || "text".to_owned();
-        for (error, outcome, hint) in [
-            (
-                TransferError::Denied(text()),
-                PushOutcome::Denied,
-                "right to push",
-            ),
-            (
-                TransferError::LoginFailed(text()),
-                PushOutcome::LoginFailed,
-                "configure credentials",
-            ),
-            (
-                TransferError::Stalled,
-                PushOutcome::TimedOut,
-                "nothing moved",
-            ),
-            (
-                TransferError::Failed(text()),
-                PushOutcome::Failed,
-                "tries again",
-            ),
-        ] {
-            let report = refused(error, None);
-            assert_eq!(report.outcome(), outcome);
-            assert!(report.message.contains(hint), "{}", report.message);
-        }
-        let known = Some("install the App".to_owned());
-        let report = refused(TransferError::Denied(text()), known);
-        assert!(report.message.ends_with("; install the App"));
     }
 }

@@ -89,16 +89,18 @@ impl Images {
 }
 
 /// Looks for an image that only the registry knows of. A tag can be written by anybody who may push, so it is believed
-/// only if the image itself says that it is for this key.
+/// only if the image itself says that it is for this key. `rights` are those of whoever asks, so that its login serves here
+/// too and no other is made.
 pub(crate) async fn adopt(
     registry: &RegistryLogins<'_>,
     reference: &CacheReference,
     platform: &str,
     key: &CacheKey,
+    rights: Rights,
 ) -> Option<CacheEntry> {
     let image = reference.entry(platform, key);
     let look = async {
-        let login = registry.of(reference.repository(), Rights::Read).await;
+        let login = registry.of(reference.repository(), rights).await;
         let client = RegistryClient::new(login, platform);
         let info = client.inspect(&image).await?;
         // By its digest: the tag may move between the two questions.

@@ -14,7 +14,7 @@ mod source;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use hearth_api::v1::{CredentialProblem, CredentialProblemReason as Reason};
+use hearth_api::v1::{CacheAccess, CredentialProblem, CredentialProblemReason as Reason};
 use hearth_domain::Repository;
 use hearth_runtime::{Metrics, Tasks};
 use secrecy::SecretString;
@@ -51,8 +51,18 @@ pub(crate) enum Rights {
     Write,
 }
 
+impl Rights {
+    /// Those of an attempt that may do this with its cache.
+    pub(crate) fn of(access: CacheAccess) -> Self {
+        match access {
+            CacheAccess::ReadWrite => Self::Write,
+            CacheAccess::ReadOnly | CacheAccess::Off | CacheAccess::Unspecified => Self::Read,
+        }
+    }
+}
+
 /// What could be had, and what could not.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Logins {
     pub(crate) git: Option<Login>,
     pub(crate) registry: Option<Login>,
@@ -148,11 +158,6 @@ impl Credentials {
     /// `None`: it has none, or has not answered yet.
     pub(crate) fn clock_skew_seconds(&self, git_host: &str) -> Option<i64> {
         self.source_of(git_host)?.clock_skew_seconds()
-    }
-
-    /// Whether there is a source for the host.
-    pub(crate) fn serve(&self, host: &str) -> bool {
-        self.source_of(host).is_some()
     }
 
     async fn of_sources(&self, want: &Want<'_>) -> Logins {

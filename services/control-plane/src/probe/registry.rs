@@ -7,10 +7,11 @@ use crate::credentials::Login;
 /// The platform plays no role where no image is asked for.
 const ANY_PLATFORM: &str = "linux/amd64";
 
-/// Tries to pull from, push to, and delete from `repository` (`registry/path`).
+/// Tries to pull from, push to, and delete from `repository` (`registry/path`). `unwritable` is what there is to say of
+/// pushing where it need not be tried.
 pub(super) async fn rights(
     repository: &str,
-    writable: bool,
+    unwritable: Option<AccessCheck>,
     login: Option<&Login>,
 ) -> [AccessCheck; 3] {
     let client = RegistryClient::new(login.cloned().map(RegistryLogin::from), ANY_PLATFORM);
@@ -29,13 +30,9 @@ pub(super) async fn rights(
             refused(repository, "read", &error),
         ),
     };
-    if !writable {
-        let why = "this ref may only read the cache: --cache-writers of the control plane decides";
-        return [
-            pull,
-            check(Kind::Push, Status::Skipped, why),
-            check(Kind::Delete, Status::Skipped, why),
-        ];
+    if let Some(push) = unwritable {
+        let delete = check(Kind::Delete, Status::Skipped, "nothing can be pushed");
+        return [pull, push, delete];
     }
     let push = match client.try_push(repository).await {
         Ok(()) => check(Kind::Push, Status::Ok, format!("{repository} is written")),

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    AttemptRef, CacheAccess, CredentialUse, GitCredential, RefreshCredentialsRequest,
+    AttemptRef, CredentialUse, GitCredential, RefreshCredentialsRequest,
     RefreshCredentialsResponse, RegistryCredential, Workspace, WorkspaceSpec, WorkspaceState,
     credential_service_server::CredentialService,
 };
@@ -17,6 +17,7 @@ use crate::{
     core::Core,
     credentials::{Ask, Login, Logins, Rights},
     error::CallError,
+    probe::Probed,
 };
 
 /// Hex digits of a SHA-256.
@@ -67,7 +68,7 @@ impl Credentials {
         if !core.sessions.is_agent_of(&workspace.node, metadata) {
             return Err(CallError::SessionUnknown);
         }
-        let spec = workspace.spec.unwrap_or_default();
+        let spec = workspace.spec.clone().unwrap_or_default();
         // It was checked before it was stored.
         let Ok(repository) = spec.repository.parse::<Repository>() else {
             return Ok(RefreshCredentialsResponse::default());
@@ -83,7 +84,11 @@ impl Credentials {
             rights,
             refused_sha256: &refused,
         };
-        Ok(response(core.credentials.logins(&ask).await))
+        let logins = core.credentials.logins(&ask).await;
+        if rights != Rights::Workspace {
+            Probed::once(core, &workspace, &repository, &logins);
+        }
+        Ok(response(logins))
     }
 
     /// The workspace, if this is its newest attempt and it is to stay.
@@ -116,10 +121,7 @@ impl Cache {
                 rights: Rights::Read,
             };
         };
-        let rights = match target.access() {
-            CacheAccess::ReadWrite => Rights::Write,
-            CacheAccess::ReadOnly | CacheAccess::Off | CacheAccess::Unspecified => Rights::Read,
-        };
+        let rights = Rights::of(target.access());
         let reference = CacheReference::from_parts(target.repository, target.tag);
         Self {
             registry: Some(reference.registry_host().to_owned()),

@@ -23,6 +23,7 @@ use crate::{
     },
     clock::now,
     core::Core,
+    credentials::Rights,
     error::CallError,
     store::{Decided, Lookup},
 };
@@ -40,6 +41,7 @@ pub(super) struct Question {
     config: String,
     git_ref: String,
     platform: String,
+    rights: Rights,
     asker: Asker,
 }
 
@@ -71,6 +73,7 @@ impl Question {
             config: spec.config,
             git_ref: spec.r#ref,
             platform: node.map(|node| node.info.platform).unwrap_or_default(),
+            rights: Rights::of(target.access()),
             asker: Asker {
                 workspace_id: workspace.id.clone(),
                 attempt: workspace.attempt,
@@ -145,7 +148,14 @@ impl Question {
     async fn adopt(&self) -> Option<CacheEntry> {
         let key = self.place.key.parse().ok()?;
         let registry = RegistryLogins::new(&self.core);
-        let mut entry = adopt(&registry, &self.reference, &self.platform, &key).await?;
+        let mut entry = adopt(
+            &registry,
+            &self.reference,
+            &self.platform,
+            &key,
+            self.rights,
+        )
+        .await?;
         tracing::info!(
             cache.repository = entry.repository,
             cache.key = entry.key,
