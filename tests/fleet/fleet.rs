@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The registry's name. Nobody listens there: the control plane finds it down, which is no harm to it.
-const REGISTRY: &str = "localhost:1";
+pub const REGISTRY: &str = "localhost:1";
 
 /// One test's world; everything in it ends with it.
 pub struct Fleet {

@@ -14,8 +14,11 @@ mod support {
     pub mod client;
     pub mod process;
 }
+#[path = "../support/github/mod.rs"]
+mod github;
 
 mod fleet;
 mod follow;
+mod logins;
 mod once;
 mod parties;

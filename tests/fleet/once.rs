@@ -9,18 +9,18 @@ use crate::{
     support::client::Story,
 };
 
-const NODES: usize = 20;
+pub const NODES: usize = 20;
 
 fn waits(kind: &Kind) -> bool {
     matches!(kind, Kind::Waiting(_))
 }
 
-fn names() -> Vec<String> {
+pub fn names() -> Vec<String> {
     (1..=NODES).map(|number| format!("node-{number}")).collect()
 }
 
 /// How many stories came to each result.
-fn results(stories: &[Story]) -> BTreeMap<CacheResult, usize> {
+pub fn results(stories: &[Story]) -> BTreeMap<CacheResult, usize> {
     let mut results = BTreeMap::new();
     for story in stories {
         *results.entry(story.result()).or_default() += 1;
@@ -28,7 +28,7 @@ fn results(stories: &[Story]) -> BTreeMap<CacheResult, usize> {
     results
 }
 
-fn assert_ready<'a>(stories: impl IntoIterator<Item = &'a Story>) {
+pub fn assert_ready<'a>(stories: impl IntoIterator<Item = &'a Story>) {
     for story in stories {
         let workspace = &story.workspace;
         assert_eq!(workspace.state(), WorkspaceState::Ready, "{workspace:#?}");
