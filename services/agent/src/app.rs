@@ -2,14 +2,13 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
 use hearth_api::v1::{ImageStore, NodeInfo, agent_service_server::AgentServiceServer};
-use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks};
+use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks, write_ready_file};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -197,13 +196,4 @@ fn node_info(info: &EngineInfo, cli_version: &str, listen: SocketAddr) -> NodeIn
         memory_bytes: info.memory_bytes,
         disk_free_bytes: 0,
     }
-}
-
-/// Written whole or not at all, so that whoever waits for it never reads half of it.
-fn write_ready_file(file: &Path, listen: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
-    let text = serde_json::json!({ "listen": listen, "admin": admin }).to_string();
-    let draft = file.with_extension("new");
-    std::fs::write(&draft, text)
-        .and_then(|()| std::fs::rename(&draft, file))
-        .with_context(|| format!("--ready-file: {}", file.display()))
 }

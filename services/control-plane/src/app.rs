@@ -1,6 +1,6 @@
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks};
+use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks, write_ready_file};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +42,7 @@ pub struct ControlPlane {
 }
 
 /// Where a control plane is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// gRPC.
     pub listen: SocketAddr,
@@ -115,8 +115,7 @@ impl ControlPlane {
         let Addresses { listen, admin } = self.addresses;
         if let Some(path) = &self.ready_file {
             // The port is bound: whoever connects from now on is served.
-            write_ready(path, self.addresses)
-                .with_context(|| format!("--ready-file (HEARTH_READY_FILE): {}", path.display()))?;
+            write_ready_file(path, listen, admin)?;
         }
         self.ready.store(true, Ordering::Relaxed);
         tracing::info!(%listen, %admin, resumed, "control plane serves");
@@ -144,15 +143,6 @@ impl ControlPlane {
         tracing::info!("control plane ended");
         served
     }
-}
-
-/// Written under another name first, so that whoever waits for the file never reads half of it.
-fn write_ready(path: &Path, addresses: Addresses) -> anyhow::Result<()> {
-    let mut half = path.as_os_str().to_owned();
-    half.push(".new");
-    std::fs::write(&half, serde_json::to_vec(&addresses)?)?;
-    std::fs::rename(&half, path)?;
-    Ok(())
 }
 
 async fn show_metrics(core: Arc<Core>) {
