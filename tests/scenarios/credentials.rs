@@ -260,6 +260,11 @@ async fn a_probe_says_in_a_sentence_what_is_missing() {
     let answer = probe(&lab, &url, "refs/pull/1/head").await;
     assert_eq!(status(&answer, Check::Push), Is::Skipped, "{answer:#?}");
 
+    // A token that was revoked while it was kept is replaced.
+    github.revoke_all();
+    let answer = probe(&lab, &url, "").await;
+    assert_eq!(status(&answer, Check::Push), Is::Ok, "{answer:#?}");
+
     github.deny_package_creation();
     let answer = probe(&lab, &url, "").await;
     assert_eq!(status(&answer, Check::Push), Is::Failed, "{answer:#?}");

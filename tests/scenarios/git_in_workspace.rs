@@ -173,7 +173,9 @@ fn with_submodule() -> String {
 
 #[tokio::test]
 async fn hooks_reach_their_private_repository_as_root_in_debian() {
-    works_in("git-debian", "root", &with_submodule()).await;
+    // The image's own configuration of git stays root's to write.
+    let script = format!("git config --system user.name hearth\n{}", with_submodule());
+    works_in("git-debian", "root", &script).await;
 }
 
 #[tokio::test]
@@ -270,7 +272,7 @@ async fn a_workspace_with_the_default_image_reaches_its_private_repository_too()
             &story.workspace.container_id,
             "sh",
             "-c",
-            "git config --system --get-urlmatch credential.helper $0 && printf 'protocol=http\\nhost=%s\\npath=acme/app\\n' $1 | git credential fill",
+            "git config --get-urlmatch credential.helper $0 && printf 'protocol=http\\nhost=%s\\npath=acme/app\\n' $1 | git credential fill",
             &github.url(),
             &github.host(),
         ];

@@ -15,7 +15,7 @@ mod socket;
 
 pub use again::with_login;
 pub use folder::MOUNT_POINT;
-pub(crate) use folder::git_config_path;
+pub(crate) use folder::git_settings;
 pub use git_access::GitAccess;
 pub use helper::{DOCKER_HELPER, DOCKER_HELPER_NAME, SOCKET_VARIABLE, write_helper};
 pub use logins::Logins;

@@ -8,7 +8,8 @@ use hearth_api::v1::{
     AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status, CacheAccess, CacheTarget,
     CredentialProblemReason, ProbeAccessResponse, WorkspaceSpec,
 };
-use hearth_domain::Repository;
+use hearth_domain::{Repository, sha256_hex};
+use secrecy::ExposeSecret as _;
 
 use crate::{
     cache_target::cache_target,
@@ -27,18 +28,8 @@ pub(crate) async fn probe(
     repository: &Repository,
     spec: &WorkspaceSpec,
 ) -> ProbeAccessResponse {
-    let target = cache_target(spec, &core.cache_rules);
-    let access = target
-        .as_ref()
-        .map_or(CacheAccess::Off, CacheTarget::access);
-    let ask = Ask {
-        repository,
-        registry: target.as_ref().ok().map(registry_of),
-        rights: Rights::of(access),
-        refused_sha256: "",
-    };
-    let logins = core.credentials.logins(&ask).await;
-    probe_with(core, repository, spec, &logins).await
+    let logins = logins(core, repository, spec, "").await;
+    probe_with(core, repository, spec, logins).await
 }
 
 /// Tries everything that these logins are for, one thing after the other, and leaves nothing behind.
@@ -46,17 +37,24 @@ async fn probe_with(
     core: &Core,
     repository: &Repository,
     spec: &WorkspaceSpec,
-    logins: &Logins,
+    mut logins: Logins,
 ) -> ProbeAccessResponse {
     let target = cache_target(spec, &core.cache_rules);
     let registry = target.as_ref().ok().map(registry_of);
     let host = repository.host_port();
-    let mut checks = login(logins, &host, registry);
+    let mut read = git::read(repository, logins.git.as_ref()).await;
+    if let (git::Read::Refused(_), Some(login)) = (&read, &logins.git) {
+        // It comes from a cache, and may have been revoked: an attempt would get another one too.
+        let refused = sha256_hex(login.password.expose_secret());
+        logins = self::logins(core, repository, spec, &refused).await;
+        read = git::read(repository, logins.git.as_ref()).await;
+    }
+    let mut checks = login(&logins, &host, registry);
     checks.push(clock(core.credentials.clock_skew_seconds(&host)));
-    checks.push(git::read(repository, logins.git.as_ref()).await);
+    checks.push(read.check());
     match &target {
         Ok(target) => {
-            let unwritable = unwritable(target, logins);
+            let unwritable = unwritable(target, &logins);
             let login = logins.registry.as_ref();
             checks.extend(registry::rights(&target.repository, unwritable, login).await);
         }
@@ -70,6 +68,25 @@ async fn probe_with(
         cache_repository: target.map(|target| target.repository).unwrap_or_default(),
         checks,
     }
+}
+
+async fn logins(
+    core: &Core,
+    repository: &Repository,
+    spec: &WorkspaceSpec,
+    refused_sha256: &str,
+) -> Logins {
+    let target = cache_target(spec, &core.cache_rules);
+    let access = target
+        .as_ref()
+        .map_or(CacheAccess::Off, CacheTarget::access);
+    let ask = Ask {
+        repository,
+        registry: target.as_ref().ok().map(registry_of),
+        rights: Rights::of(access),
+        refused_sha256,
+    };
+    core.credentials.logins(&ask).await
 }
 
 /// Why nothing can be pushed, where that is known without trying.
@@ -143,7 +160,11 @@ fn summary(
         .iter()
         .filter(|check| check.status() == Status::Failed);
     if let Some(first) = failed.next() {
-        return match failed.count() {
+        // What is missing in the login is what the registry misses too.
+        return match failed
+            .filter(|other| other.message != first.message)
+            .count()
+        {
             0 => format!("{repository}: {}.", first.message),
             more => format!("{repository}: {}; and {more} more.", first.message),
         };

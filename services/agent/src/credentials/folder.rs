@@ -16,10 +16,9 @@ use super::{GitRemote, bind, write_helper};
 pub const MOUNT_POINT: &str = "/opt/hearth";
 const HELPER: &str = "git-credential-hearth";
 const SOCKET: &str = "agent.sock";
-const GIT_CONFIG: &str = "gitconfig";
 const RECORD: &str = "workspace.json";
 
-/// The folder of a workspace that its container sees: helper, configuration of git, socket. There is no secret in it.
+/// The folder of a workspace that its container sees: helper and socket. There is no secret in it.
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
 
@@ -77,13 +76,10 @@ impl Folder {
         Ok(serde_json::from_slice(&fs::read(self.0.join(RECORD))?)?)
     }
 
-    /// Writes what git in the workspace reads and calls, and opens the socket. Again after a restart: the container sees
-    /// the folder itself, and an agent may be newer than the one that made it.
-    pub(super) fn open(&self, remote: &GitRemote) -> io::Result<UnixListener> {
+    /// Writes what git in the workspace calls, and opens the socket. Again after a restart: the container sees the folder
+    /// itself, and an agent may be newer than the one that made it.
+    pub(super) fn open(&self) -> io::Result<UnixListener> {
         write_helper(&self.0.join(HELPER))?;
-        let draft = self.0.join("gitconfig.new");
-        fs::write(&draft, git_config(remote))?;
-        fs::rename(&draft, self.0.join(GIT_CONFIG))?;
         bind(&self.0, SOCKET)
     }
 
@@ -95,16 +91,12 @@ impl Folder {
     }
 }
 
-/// Where git in the container finds the configuration.
-pub(crate) fn git_config_path() -> String {
-    format!("{MOUNT_POINT}/{GIT_CONFIG}")
-}
-
-/// The image's own system configuration, and the helper for the repository's host. The path makes git tell which
-/// repository it asks for.
-fn git_config(remote: &GitRemote) -> String {
-    format!(
-        "[include]\n\tpath = /etc/gitconfig\n[credential \"{}\"]\n\thelper = {MOUNT_POINT}/{HELPER}\n\tuseHttpPath = true\n",
-        remote.origin()
-    )
+/// What git in the container has to be told: the helper for the repository's host, and to say in its question which
+/// repository it wants to log in to.
+pub(crate) fn git_settings(remote: &GitRemote) -> [(String, String); 2] {
+    let of = |name: &str| format!("credential.{}.{name}", remote.origin());
+    [
+        (of("helper"), format!("{MOUNT_POINT}/{HELPER}")),
+        (of("useHttpPath"), "true".to_owned()),
+    ]
 }

@@ -99,7 +99,7 @@ impl GitAccess {
     }
 
     fn serve(&self, folder: &Folder, attempt: AttemptRef, remote: GitRemote) -> io::Result<()> {
-        let listener = folder.open(&remote)?;
+        let listener = folder.open()?;
         let workspace_id = attempt.workspace_id.clone();
         let warn = {
             let workspace_id = workspace_id.clone();

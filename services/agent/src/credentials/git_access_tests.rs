@@ -4,6 +4,7 @@ use tokio::process::Command;
 
 use super::*;
 use crate::credentials::fake::{Answer, FakeCredentials, attempt, logins};
+use crate::credentials::folder::git_settings;
 
 const URL: &str = "https://git.example/a/b";
 
@@ -35,14 +36,19 @@ impl World {
 
 /// What git is told that uses a workspace's folder, with its paths as they are here.
 async fn fill(folder: &Path, url: &str) -> String {
-    let text = fs::read_to_string(folder.join("gitconfig")).unwrap();
-    let config = folder.join("gitconfig-here");
-    let here = text.replace("/opt/hearth", folder.to_str().unwrap());
-    fs::write(&config, here).unwrap();
-    let mut git = Command::new("git")
+    let remote = GitRemote::of(&URL.parse().unwrap()).unwrap();
+    let mut command = Command::new("git");
+    command.env("GIT_CONFIG_COUNT", "2");
+    for (number, (key, value)) in git_settings(&remote).into_iter().enumerate() {
+        let here = value.replace("/opt/hearth", folder.to_str().unwrap());
+        command
+            .env(format!("GIT_CONFIG_KEY_{number}"), key)
+            .env(format!("GIT_CONFIG_VALUE_{number}"), here);
+    }
+    let mut git = command
         .args(["credential", "fill"])
-        .env("GIT_CONFIG_SYSTEM", &config)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("HEARTH_CREDENTIALS_SOCKET", folder.join("agent.sock"))
         .stdin(Stdio::piped())
@@ -61,7 +67,7 @@ async fn fill(folder: &Path, url: &str) -> String {
 }
 
 #[tokio::test]
-async fn git_with_the_folders_configuration_logs_in_to_the_repository_and_to_nothing_else() {
+async fn git_with_the_workspaces_settings_logs_in_to_the_repository_and_to_nothing_else() {
     let world = World::answering([logins("secret", None)]);
     let folder = world.open();
     assert!(fill(&folder, URL).await.contains("password=secret\n"));

@@ -245,7 +245,7 @@ impl State {
         let told = &mut self.told;
         self.problems
             .iter()
-            .filter(|problem| told.insert(format!("{} {}", problem.host, problem.reason)))
+            .filter(|problem| told.insert(problem.message.clone()))
             .map(|problem| problem.message.clone())
             .collect()
     }

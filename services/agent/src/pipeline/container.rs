@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::DevcontainerConfig,
+    credentials::GitRemote,
     parties::{ChildFailure, CliPlace, EngineFailure, Started, UpRequest, default_config_path},
 };
 
@@ -76,8 +77,8 @@ async fn from_image(
         give_clone(cx, clone, &user, passwd).await?;
     }
     let mut properties = override_config(clone, &cx.job.attempt.workspace_id, config, image);
-    if let Some(folder) = cx.git_access {
-        git_mount::into_container(&mut properties, folder, &local);
+    if let Some((folder, remote)) = git(cx) {
+        git_mount::into_container(&mut properties, folder, &remote, &local);
     }
     let file = cx.scratch.path().join("override.json");
     write(&file, properties).await?;
@@ -104,15 +105,15 @@ async fn from_compose(
 ) -> Result<Started, Failure> {
     let config_path = config_path(clone, config);
     let file = cx.scratch.path().join("override.json");
-    let with_git = cx.git_access.zip(config);
-    if let Some((folder, config)) = with_git {
+    let with_git = git(cx).zip(config);
+    if let Some(((folder, remote), config)) = &with_git {
         let mut properties = config.properties.clone();
-        git_mount::into_service(&mut properties, folder, &clone.folder, config);
+        git_mount::into_service(&mut properties, folder, remote, &clone.folder, config);
         write(&file, properties).await?;
     }
     let request = UpRequest {
         place: place(cx, clone, &config_path),
-        override_config: with_git.map(|_| file.as_path()),
+        override_config: with_git.as_ref().map(|_| file.as_path()),
         skip_hooks: true,
     };
     let mut output = cx.recorder.output(STEP);
@@ -174,6 +175,11 @@ async fn give_clone(
                 format!("the clone cannot be given to {user}: {error}"),
             )
         })
+}
+
+/// What git in the container logs in through, and where to.
+fn git<'a>(cx: &Context<'a>) -> Option<(&'a Path, GitRemote)> {
+    cx.git_access.zip(GitRemote::of(&cx.job.repository))
 }
 
 fn place<'a>(cx: &'a Context<'_>, clone: &'a Clone, config: &'a Path) -> CliPlace<'a> {

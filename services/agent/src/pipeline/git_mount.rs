@@ -6,24 +6,32 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::DevcontainerConfig,
-    credentials::{MOUNT_POINT, git_config_path},
+    credentials::{GitRemote, MOUNT_POINT, git_settings},
     parties::LocalImage,
 };
 
-/// Names git's system configuration, for git 2.32 and newer.
-const VARIABLE: &str = "GIT_CONFIG_SYSTEM";
+/// How many settings git finds in its environment, as `GIT_CONFIG_KEY_0`, `GIT_CONFIG_VALUE_0` and so on; git 2.31 and
+/// newer. No file is needed for it, so whatever hooks write into git's own configurations stays possible.
+const COUNT: &str = "GIT_CONFIG_COUNT";
 /// No Compose file is larger; the rest of one that is remains unread.
 const MAX_COMPOSE_FILE: u64 = 1024 * 1024;
 
 /// For a container of its own.
-pub fn into_container(properties: &mut Map<String, Value>, folder: &Path, image: &LocalImage) {
+pub fn into_container(
+    properties: &mut Map<String, Value>,
+    folder: &Path,
+    remote: &GitRemote,
+    image: &LocalImage,
+) {
     let mount = format!(
         "type=bind,source={},target={MOUNT_POINT},readonly",
         folder.display()
     );
     add_mount(properties, mount);
-    if !names_its_own(image) {
-        add_variable(properties);
+    // What a feature or an earlier configuration sets comes after what is set here.
+    let metadata = image.devcontainer_metadata.as_deref().unwrap_or_default();
+    if !metadata.contains(COUNT) {
+        add_settings(properties, remote, settings_of(image));
     }
 }
 
@@ -32,6 +40,7 @@ pub fn into_container(properties: &mut Map<String, Value>, folder: &Path, image:
 pub fn into_service(
     properties: &mut Map<String, Value>,
     folder: &Path,
+    remote: &GitRemote,
     clone: &Path,
     config: &DevcontainerConfig,
 ) {
@@ -40,8 +49,8 @@ pub fn into_service(
         folder.display()
     );
     add_mount(properties, mount);
-    if !compose_names_its_own(clone, config) {
-        add_variable(properties);
+    if !compose_has_settings(clone, config) {
+        add_settings(properties, remote, 0);
     }
 }
 
@@ -53,29 +62,43 @@ fn add_mount(properties: &mut Map<String, Value>, mount: String) {
     }
 }
 
-fn add_variable(properties: &mut Map<String, Value>) {
+/// Adds git's settings behind those that the configuration sets, or else the image: as many as `there`.
+fn add_settings(properties: &mut Map<String, Value>, remote: &GitRemote, there: usize) {
     let environment = properties
         .entry("containerEnv")
         .or_insert_with(|| json!({}));
-    if let Some(environment) = environment.as_object_mut() {
-        environment
-            .entry(VARIABLE)
-            .or_insert_with(|| Value::String(git_config_path()));
+    let Some(environment) = environment.as_object_mut() else {
+        return;
+    };
+    let own = match environment.get(COUNT) {
+        None => Some(there),
+        Some(count) => count.as_str().and_then(|count| count.parse().ok()),
+    };
+    // A number that is none is git's to complain about.
+    let Some(first) = own else { return };
+    let settings = git_settings(remote);
+    environment.insert(
+        COUNT.to_owned(),
+        json!((first + settings.len()).to_string()),
+    );
+    for (number, (key, value)) in (first..).zip(settings) {
+        environment.insert(format!("GIT_CONFIG_KEY_{number}"), json!(key));
+        environment.insert(format!("GIT_CONFIG_VALUE_{number}"), json!(value));
     }
 }
 
-/// Whether the image, or a feature or configuration that its metadata remembers, names a configuration already.
-fn names_its_own(image: &LocalImage) -> bool {
-    let in_environment = image.environment.iter().any(|pair| {
-        pair.split_once('=')
-            .is_some_and(|(name, _)| name == VARIABLE)
-    });
-    let metadata = image.devcontainer_metadata.as_deref().unwrap_or_default();
-    in_environment || metadata.contains(VARIABLE)
+/// How many settings of git the image has in its environment.
+fn settings_of(image: &LocalImage) -> usize {
+    image
+        .environment
+        .iter()
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(name, count)| (name == COUNT).then(|| count.parse().ok())?)
+        .unwrap_or_default()
 }
 
-/// Compose files have their own ways to set variables: one that names it anywhere is left alone.
-fn compose_names_its_own(clone: &Path, config: &DevcontainerConfig) -> bool {
+/// Compose files have their own ways to set variables: one that has settings of git anywhere is left alone.
+fn compose_has_settings(clone: &Path, config: &DevcontainerConfig) -> bool {
     let folder = clone.join(config.path.parent().unwrap_or(Path::new("")));
     let files: Vec<&str> = match config.properties.get("dockerComposeFile") {
         Some(Value::String(file)) => vec![file],
@@ -86,7 +109,7 @@ fn compose_names_its_own(clone: &Path, config: &DevcontainerConfig) -> bool {
         let mut text = Vec::new();
         let read = std::fs::File::open(folder.join(file))
             .and_then(|file| file.take(MAX_COMPOSE_FILE).read_to_end(&mut text));
-        read.is_ok() && String::from_utf8_lossy(&text).contains(VARIABLE)
+        read.is_ok() && String::from_utf8_lossy(&text).contains(COUNT)
     })
 }
 
@@ -100,11 +123,33 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
+    fn remote() -> GitRemote {
+        GitRemote::of(&"https://git.example/a/b".parse().unwrap()).unwrap()
+    }
+
+    /// The settings of git in `containerEnv`, and nothing else of it.
+    fn settings(made: &Map<String, Value>) -> Vec<(String, String)> {
+        let environment = made.get("containerEnv").and_then(Value::as_object);
+        let mut all: Vec<_> = environment
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| name.starts_with("GIT_CONFIG_"))
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+            .collect();
+        all.sort();
+        all
+    }
+
     #[test]
     fn the_folder_is_mounted_beside_the_repositorys_own_mounts() {
         let mut made =
             properties(r#"{ "mounts": ["source=a,target=/a"], "containerEnv": { "A": "b" } }"#);
-        into_container(&mut made, Path::new(FOLDER), &LocalImage::default());
+        into_container(
+            &mut made,
+            Path::new(FOLDER),
+            &remote(),
+            &LocalImage::default(),
+        );
         assert_eq!(
             Value::Object(made),
             json!({
@@ -112,39 +157,59 @@ mod tests {
                     "source=a,target=/a",
                     format!("type=bind,source={FOLDER},target=/opt/hearth,readonly"),
                 ],
-                "containerEnv": { "A": "b", "GIT_CONFIG_SYSTEM": "/opt/hearth/gitconfig" },
+                "containerEnv": {
+                    "A": "b",
+                    "GIT_CONFIG_COUNT": "2",
+                    "GIT_CONFIG_KEY_0": "credential.https://git.example.helper",
+                    "GIT_CONFIG_VALUE_0": "/opt/hearth/git-credential-hearth",
+                    "GIT_CONFIG_KEY_1": "credential.https://git.example.useHttpPath",
+                    "GIT_CONFIG_VALUE_1": "true",
+                },
             })
         );
     }
 
     #[test]
-    fn a_system_configuration_of_the_repositorys_or_the_images_own_stays() {
-        let own = r#"{ "containerEnv": { "GIT_CONFIG_SYSTEM": "/own" } }"#;
+    fn settings_of_the_repositorys_or_the_images_own_stay_and_come_first() {
+        let own = r#"{ "containerEnv": { "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "a.b", "GIT_CONFIG_VALUE_0": "c" } }"#;
         let mut made = properties(own);
-        into_container(&mut made, Path::new(FOLDER), &LocalImage::default());
-        assert_eq!(made["containerEnv"]["GIT_CONFIG_SYSTEM"], "/own");
-        for image in [
-            LocalImage {
-                environment: vec!["PATH=/bin".into(), "GIT_CONFIG_SYSTEM=/own".into()],
-                ..LocalImage::default()
-            },
-            LocalImage {
-                devcontainer_metadata: Some(format!("[{own}]")),
-                ..LocalImage::default()
-            },
+        let plain = LocalImage::default();
+        into_container(&mut made, Path::new(FOLDER), &remote(), &plain);
+        let numbered = settings(&made);
+        assert_eq!(numbered[0], ("GIT_CONFIG_COUNT".into(), "3".into()));
+        assert_eq!(numbered[1], ("GIT_CONFIG_KEY_0".into(), "a.b".into()));
+        assert!(numbered[2].1.ends_with(".helper"), "{numbered:?}");
+
+        let image = LocalImage {
+            environment: vec!["PATH=/bin".into(), "GIT_CONFIG_COUNT=4".into()],
+            ..LocalImage::default()
+        };
+        let mut made = properties("{}");
+        into_container(&mut made, Path::new(FOLDER), &remote(), &image);
+        assert_eq!(settings(&made)[0].1, "6");
+        assert_eq!(settings(&made)[1].0, "GIT_CONFIG_KEY_4");
+
+        let remembered = LocalImage {
+            devcontainer_metadata: Some(format!("[{own}]")),
+            ..LocalImage::default()
+        };
+        for (config, image) in [
+            ("{}", &remembered),
+            (r#"{ "containerEnv": { "GIT_CONFIG_COUNT": "x" } }"#, &plain),
         ] {
-            let mut made = properties("{}");
-            into_container(&mut made, Path::new(FOLDER), &image);
-            assert!(!made.contains_key("containerEnv"), "{made:?}");
+            let mut made = properties(config);
+            let before = settings(&made);
+            into_container(&mut made, Path::new(FOLDER), &remote(), image);
+            assert_eq!(settings(&made), before, "{config}");
         }
     }
 
     #[test]
-    fn a_compose_service_gets_the_folder_and_keeps_a_variable_that_its_file_sets() {
+    fn a_compose_service_gets_the_folder_and_keeps_settings_that_its_file_has() {
         for (compose, sets) in [
             ("services: {app: {}}", true),
             (
-                "services: {app: {environment: [GIT_CONFIG_SYSTEM=/own]}}",
+                "services: {app: {environment: [GIT_CONFIG_COUNT=1]}}",
                 false,
             ),
         ] {
@@ -157,7 +222,8 @@ mod tests {
                 ),
             };
             let mut made = config.properties.clone();
-            into_service(&mut made, Path::new(FOLDER), clone.path(), &config);
+            let (folder, clone) = (Path::new(FOLDER), clone.path());
+            into_service(&mut made, folder, &remote(), clone, &config);
             assert_eq!(
                 made["mounts"][0],
                 format!("type=bind,source={FOLDER},target=/opt/hearth:ro")

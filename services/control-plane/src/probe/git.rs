@@ -11,27 +11,44 @@ use crate::credentials::Login;
 const LIMIT: Duration = Duration::from_secs(10);
 const KIND: AccessCheckKind = AccessCheckKind::GitRead;
 
+/// What the git host says.
+pub(super) enum Read {
+    /// All that there is to say.
+    Done(AccessCheck),
+    /// It does not accept the login.
+    Refused(String),
+}
+
+impl Read {
+    pub(super) fn check(self) -> AccessCheck {
+        match self {
+            Self::Done(check) => check,
+            Self::Refused(message) => check(KIND, Status::Failed, message),
+        }
+    }
+}
+
 /// Asks for the repository's refs as git does (gitprotocol-http, "Smart Clients").
-pub(super) async fn read(repository: &Repository, login: Option<&Login>) -> AccessCheck {
+pub(super) async fn read(repository: &Repository, login: Option<&Login>) -> Read {
     let url = repository.clone_url();
     if !url.starts_with("http") {
         let message =
             format!("{url} is read with the node's own means, which the control plane cannot try");
-        return check(KIND, Status::Skipped, message);
+        return Read::Done(check(KIND, Status::Skipped, message));
     }
-    match refs(&url, login).await {
+    let answer = refs(&url, login).await;
+    Read::Done(match answer {
         Ok(StatusCode::OK) => check(KIND, Status::Ok, format!("{url} is read")),
+        Ok(status @ StatusCode::UNAUTHORIZED) if login.is_some() => {
+            return Read::Refused(refusal(&url, status, login));
+        }
         Ok(status) => check(KIND, Status::Failed, refusal(&url, status, login)),
-        Err(error) => check(
-            KIND,
-            Status::Failed,
-            format!(
-                "{} does not answer: {}",
-                repository.host_port(),
-                cause(&error)
-            ),
-        ),
-    }
+        Err(error) => {
+            let why = cause(&error);
+            let message = format!("{} does not answer: {why}", repository.host_port());
+            check(KIND, Status::Failed, message)
+        }
+    })
 }
 
 async fn refs(url: &str, login: Option<&Login>) -> Result<StatusCode, reqwest::Error> {

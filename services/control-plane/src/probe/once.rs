@@ -43,7 +43,7 @@ impl Probed {
         core.clone().tasks.spawn("probe access", async move {
             let finding = tokio::select! {
                 () = core.tasks.stopping().cancelled() => return,
-                finding = probe_with(&core, &repository, &spec, &logins) => finding,
+                finding = probe_with(&core, &repository, &spec, logins) => finding,
             };
             let failed = AccessCheckStatus::Failed;
             if finding.checks.iter().all(|check| check.status() != failed) {
