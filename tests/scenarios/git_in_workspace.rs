@@ -149,7 +149,7 @@ fn read_all(folder: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
 
 async fn works_in(kind: &str, user: &str, script: &str) -> (Lab, Story) {
     let lab = lab().await;
-    let image = lab.registry.base_image(kind, &lab.vms[0]);
+    let image = lab.registry.base_image(kind, &lab.vms[0]).await;
     let config = format!(
         r#"{{ "image": "{image}", "remoteUser": "{user}", "runArgs": ["--network=host"],
               "postCreateCommand": "GIT_TERMINAL_PROMPT=0 sh .devcontainer/hook" }}"#
@@ -219,7 +219,7 @@ async fn git_in_a_workspace_works_over_restarts_of_the_agent_and_ends_with_the_w
 #[tokio::test]
 async fn hooks_in_a_compose_service_reach_their_private_repository() {
     let lab = lab().await;
-    let image = lab.registry.base_image("git-tiny", &lab.vms[0]);
+    let image = lab.registry.base_image("git-tiny", &lab.vms[0]).await;
     let compose = format!(
         "services:\n  app:\n    image: {image}\n    command: sleep infinity\n    network_mode: host\n    volumes: ['..:/project']\n"
     );
@@ -250,7 +250,7 @@ async fn hooks_in_a_compose_service_reach_their_private_repository() {
 async fn a_workspace_with_the_default_image_reaches_its_private_repository_too() {
     let mut lab = Lab::guarded(0).await;
     let vm = Vm::start(lab.folder("vm"));
-    lab.base = lab.registry.base_image("git-tiny", &vm);
+    lab.base = lab.registry.base_image("git-tiny", &vm).await;
     lab.add_node_on(vm, &[]).await;
     let github = lab.github();
     github.create_repository("acme/app", Visibility::Private);

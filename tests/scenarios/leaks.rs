@@ -29,7 +29,7 @@ async fn secrets_are_in_no_argument_log_event_database_image_volume_or_file() {
     for number in 1..=2 {
         let vm = Vm::start(lab.folder(&format!("vm{number}")));
         if number == 1 {
-            lab.registry.base_image("git-tiny", &vm);
+            lab.registry.base_image("git-tiny", &vm).await;
         }
         lab.add_node_on(vm, &["--log", "trace"]).await;
     }

@@ -155,7 +155,7 @@ impl Lab {
     pub async fn add_node_on(&mut self, vm: Vm, extra: &[&str]) -> usize {
         let number = self.vms.len() + 1;
         if self.vms.is_empty() {
-            self.registry.tiny_base(&vm);
+            self.registry.tiny_base(&vm).await;
             // An empty engine again: the base image is fetched by whoever needs it.
             vm.docker(&["image", "rm", "--force", &self.base]);
         }

@@ -90,16 +90,23 @@ impl Registry {
     }
 
     /// Pushes the tiny base image through an engine, and returns its reference.
-    pub fn tiny_base(&self, vm: &Vm) -> String {
-        self.base_image("tiny", vm)
+    pub async fn tiny_base(&self, vm: &Vm) -> String {
+        self.base_image("tiny", vm).await
     }
 
     /// Pushes a base image that `deploy/local/base-image` makes through an engine, and returns its reference.
-    pub fn base_image(&self, kind: &str, vm: &Vm) -> String {
-        script(
-            "base-image",
-            [kind.as_ref(), self.host().as_ref(), vm.socket().as_os_str()],
-        )
+    ///
+    /// The first time it may take a minute: the test's connections have to stay alive meanwhile.
+    pub async fn base_image(&self, kind: &str, vm: &Vm) -> String {
+        let socket = vm.socket();
+        let (kind, host) = (kind.to_owned(), self.host());
+        let make = move || {
+            script(
+                "base-image",
+                [kind.as_ref(), host.as_ref(), socket.as_os_str()],
+            )
+        };
+        tokio::task::spawn_blocking(make).await.expect("an image")
     }
 
     /// Tags of a repository; none of one that is not there.

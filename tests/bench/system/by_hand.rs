@@ -15,7 +15,7 @@ const OUTPUT: &str = "type=image,name=app,compression=zstd,oci-mediatypes=true";
 pub async fn run(rounds: usize) {
     let mut lab = Lab::new(0).await;
     let pusher = Vm::start(lab.folder("pusher"));
-    lab.registry.tiny_base(&pusher);
+    lab.registry.tiny_base(&pusher).await;
     drop(pusher);
     let repo = app::repo(&lab, "app");
     let (mut hearth, mut plain, mut same) = (Vec::new(), Vec::new(), Vec::new());
