@@ -27,7 +27,7 @@ pub(super) async fn rights(
         Err(error) => check(
             Kind::Pull,
             Status::Failed,
-            refused(repository, "read", &error),
+            refused(repository, "read", &error, login),
         ),
     };
     if let Some(push) = unwritable {
@@ -39,7 +39,7 @@ pub(super) async fn rights(
         Err(error) => check(
             Kind::Push,
             Status::Failed,
-            refused(repository, "written", &error),
+            refused(repository, "written", &error, login),
         ),
     };
     let delete = match client.try_delete(repository).await {
@@ -53,7 +53,7 @@ pub(super) async fn rights(
     [pull, push, delete]
 }
 
-fn refused(repository: &str, what: &str, error: &RegistryError) -> String {
+fn refused(repository: &str, what: &str, error: &RegistryError, login: Option<&Login>) -> String {
     let text = format!("{repository} cannot be {what}: {error}");
     match (error, repository.starts_with("ghcr.io/")) {
         // What GHCR is seen to refuse although a token has `packages: write`.
@@ -63,9 +63,13 @@ fn refused(repository: &str, what: &str, error: &RegistryError) -> String {
         (RegistryError::Denied(_), false) => {
             format!("{text}; the login needs the right to do so")
         }
-        (RegistryError::LoginFailed, _) => {
-            format!("{text}; configure credentials for it at the control plane")
-        }
+        (RegistryError::LoginFailed, _) => match login {
+            Some(login) => format!(
+                "{text}; the login of {} is wrong or has ended",
+                login.username
+            ),
+            None => format!("{text}; configure credentials for it at the control plane"),
+        },
         _ => text,
     }
 }
@@ -77,16 +81,21 @@ mod tests {
     #[test]
     fn a_refusal_says_what_to_do() {
         let denied = RegistryError::Denied("no".into());
-        for (repository, error, hint) in [
-            ("ghcr.io/acme/shop", &denied, "connect the package"),
-            ("registry.example/acme/shop", &denied, "needs the right"),
-            (
-                "registry.example/acme/shop",
-                &RegistryError::LoginFailed,
-                "configure credentials",
-            ),
+        let failed = RegistryError::LoginFailed;
+        let robot = Login {
+            host: "registry.example".to_owned(),
+            username: "robot".to_owned(),
+            password: "planted".to_owned().into(),
+            expires: None,
+        };
+        let elsewhere = "registry.example/acme/shop";
+        for (repository, error, login, hint) in [
+            ("ghcr.io/acme/shop", &denied, None, "connect the package"),
+            (elsewhere, &denied, None, "needs the right"),
+            (elsewhere, &failed, None, "configure credentials"),
+            (elsewhere, &failed, Some(&robot), "of robot is wrong"),
         ] {
-            let text = refused(repository, "written", error);
+            let text = refused(repository, "written", error, login);
             assert!(text.starts_with(&format!("{repository} cannot be written: ")));
             assert!(text.contains(hint), "{text}");
         }
