@@ -69,15 +69,9 @@ pub enum Command {
         /// URL of a repository [default: only the control plane and its nodes]
         #[arg(value_name = "REPO")]
         repository: Option<String>,
-        /// Branch, tag or commit: it decides whether the cache may be written [default: the repository's default branch]
-        #[arg(
-            long = "ref",
-            value_name = "REF",
-            default_value = "",
-            hide_default_value = true,
-            requires = "repository"
-        )]
-        git_ref: String,
+        /// Whether the cache may be written
+        #[command(flatten)]
+        git_ref: WriterRef,
     },
     /// Remove a workspace: its container, its volume, and its log
     Rm {
@@ -149,15 +143,24 @@ pub enum CacheCommand {
         /// URL of the repository
         #[arg(value_name = "REPO")]
         repository: String,
-        /// Branch, tag or commit: it decides whether the cache may be written [default: the repository's default branch]
-        #[arg(
-            long = "ref",
-            value_name = "REF",
-            default_value = "",
-            hide_default_value = true
-        )]
-        git_ref: String,
+        /// Whether the cache may be written
+        #[command(flatten)]
+        git_ref: WriterRef,
     },
+}
+
+/// The ref of a repository that is looked at.
+#[derive(Args, Debug)]
+pub struct WriterRef {
+    /// Branch, tag or commit: it decides whether the cache may be written [default: the repository's default branch]
+    #[arg(
+        long = "ref",
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true,
+        requires = "repository"
+    )]
+    pub name: String,
 }
 
 /// Arguments of `hearth up`.

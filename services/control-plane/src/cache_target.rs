@@ -4,7 +4,7 @@ use hearth_api::v1::{
 };
 use hearth_domain::{CacheReference, CacheRegistry, ConfigName, Repository};
 
-use crate::cache::policy::CacheWriters;
+use crate::{cache::policy::CacheWriters, credentials::Rights};
 
 /// Where caches are and who may write to them.
 #[derive(Debug)]
@@ -60,6 +60,30 @@ pub(crate) fn cache_target(
         access: access.into(),
         newest_digest: String::new(),
     })
+}
+
+/// Which registry an attempt needs a login for, and with what rights.
+pub(crate) struct CacheRights {
+    /// `host[:port]`; `None` where the cache is left alone.
+    pub(crate) registry: Option<String>,
+    pub(crate) rights: Rights,
+}
+
+impl CacheRights {
+    pub(crate) fn of(spec: &WorkspaceSpec, rules: &CacheRules) -> Self {
+        let Ok(target) = cache_target(spec, rules) else {
+            return Self {
+                registry: None,
+                rights: Rights::Read,
+            };
+        };
+        let rights = Rights::of(target.access());
+        let reference = CacheReference::from_parts(target.repository, target.tag);
+        Self {
+            registry: Some(reference.registry_host().to_owned()),
+            rights,
+        }
+    }
 }
 
 impl CacheRules {

@@ -8,13 +8,13 @@ use hearth_api::v1::{
     AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status, CacheAccess, CacheTarget,
     CredentialProblemReason, ProbeAccessResponse, WorkspaceSpec,
 };
-use hearth_domain::{Repository, sha256_hex};
+use hearth_domain::{CacheReference, Repository, sha256_hex};
 use secrecy::ExposeSecret as _;
 
 use crate::{
-    cache_target::cache_target,
+    cache_target::{CacheRights, cache_target},
     core::Core,
-    credentials::{Ask, Login, Logins, Rights},
+    credentials::{Ask, Login, Logins},
 };
 
 pub(crate) use once::Probed;
@@ -40,7 +40,7 @@ async fn probe_with(
     mut logins: Logins,
 ) -> ProbeAccessResponse {
     let target = cache_target(spec, &core.cache_rules);
-    let registry = target.as_ref().ok().map(registry_of);
+    let registry = CacheRights::of(spec, &core.cache_rules).registry;
     let host = repository.host_port();
     let mut read = git::read(repository, logins.git.as_ref()).await;
     if let (git::Read::Refused(_), Some(login)) = (&read, &logins.git) {
@@ -49,7 +49,7 @@ async fn probe_with(
         logins = self::logins(core, repository, spec, &refused).await;
         read = git::read(repository, logins.git.as_ref()).await;
     }
-    let mut checks = login(&logins, &host, registry);
+    let mut checks = login(&logins, &host, registry.as_deref());
     checks.push(clock(core.credentials.clock_skew_seconds(&host)));
     checks.push(read.check());
     match &target {
@@ -76,14 +76,11 @@ async fn logins(
     spec: &WorkspaceSpec,
     refused_sha256: &str,
 ) -> Logins {
-    let target = cache_target(spec, &core.cache_rules);
-    let access = target
-        .as_ref()
-        .map_or(CacheAccess::Off, CacheTarget::access);
+    let cache = CacheRights::of(spec, &core.cache_rules);
     let ask = Ask {
         repository,
-        registry: target.as_ref().ok().map(registry_of),
-        rights: Rights::of(access),
+        registry: cache.registry.as_deref(),
+        rights: cache.rights,
         refused_sha256,
     };
     core.credentials.logins(&ask).await
@@ -95,19 +92,12 @@ fn unwritable(target: &CacheTarget, logins: &Logins) -> Option<AccessCheck> {
         let why = "this ref may only read the cache: --cache-writers of the control plane decides";
         return Some(check(Kind::Push, Status::Skipped, why));
     }
-    let registry = registry_of(target);
+    let reference = CacheReference::from_parts(target.repository.clone(), target.tag.clone());
+    let registry = reference.registry_host();
     let missing = logins.problems.iter().find(|problem| {
         problem.host == registry && problem.reason() == CredentialProblemReason::PermissionMissing
     });
     missing.map(|missing| check(Kind::Push, Status::Failed, missing.message.clone()))
-}
-
-fn registry_of(target: &CacheTarget) -> &str {
-    let (registry, _) = target
-        .repository
-        .split_once('/')
-        .unwrap_or((&target.repository, ""));
-    registry
 }
 
 /// One check for each problem; where there is none, one that says whose logins there are.

@@ -4,6 +4,6 @@ mod registry;
 #[cfg(feature = "engine")]
 mod transfer;
 
-pub use registry::{ImageInfo, RegistryClient, RegistryError, RegistryLogin};
+pub use registry::{ImageInfo, RegistryClient, RegistryError, RegistryLogin, innermost};
 #[cfg(feature = "engine")]
 pub use transfer::{Pulled, Transfer, TransferError, pull, push};

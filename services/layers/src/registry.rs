@@ -203,13 +203,19 @@ impl RegistryClient {
     }
 
     fn auth(&self, reference: &Reference) -> RegistryAuth {
-        match &self.login {
-            Some(login) if login.registry == reference.registry() => RegistryAuth::Basic(
+        match self.login_for(reference) {
+            Some(login) => RegistryAuth::Basic(
                 login.username.clone(),
                 login.password.expose_secret().to_owned(),
             ),
-            _ => RegistryAuth::Anonymous,
+            None => RegistryAuth::Anonymous,
         }
+    }
+
+    /// The login, if it is for the registry of this image.
+    fn login_for(&self, reference: &Reference) -> Option<&RegistryLogin> {
+        let login = self.login.as_ref()?;
+        (login.registry == reference.registry()).then_some(login)
     }
 }
 
@@ -281,7 +287,8 @@ fn classify(image: &str, error: OciDistributionError) -> RegistryError {
     }
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+/// What lies beneath an error of an HTTP client: its own text names the URL and hides the cause.
+pub fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -1,7 +1,6 @@
 //! Requests that the OCI client has no call for: deleting, and trying what a login may do.
 
 use http_auth::parse_challenges;
-use oci_client::Reference;
 use reqwest::{Method, Response, StatusCode, Url, header};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -82,11 +81,6 @@ impl RegistryClient {
         };
         access.proof = access.log_in(self.login_for(&reference), actions).await?;
         Ok(access)
-    }
-
-    fn login_for(&self, reference: &Reference) -> Option<&RegistryLogin> {
-        let login = self.login.as_ref()?;
-        (login.registry == reference.registry()).then_some(login)
     }
 }
 

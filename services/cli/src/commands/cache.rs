@@ -48,7 +48,7 @@ pub(super) async fn cache(context: &Context<'_>, command: &CacheCommand) -> Resu
         CacheCommand::Probe {
             repository,
             git_ref,
-        } => doctor::probe(context, client, repository, git_ref).await,
+        } => doctor::probe(context, client, repository, &git_ref.name).await,
     }
 }
 

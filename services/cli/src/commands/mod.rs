@@ -36,7 +36,7 @@ pub(crate) async fn dispatch(context: &Context<'_>) -> Result<Exit, CliError> {
         Command::Doctor {
             repository,
             git_ref,
-        } => doctor::doctor(context, repository.as_deref(), git_ref).await,
+        } => doctor::doctor(context, repository.as_deref(), &git_ref.name).await,
         Command::Rm { workspace, force } => simple::rm(context, workspace, *force).await,
     }
 }

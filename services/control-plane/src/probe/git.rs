@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use hearth_api::v1::{AccessCheck, AccessCheckKind, AccessCheckStatus as Status};
 use hearth_domain::Repository;
+use hearth_layers::innermost;
 use reqwest::StatusCode;
 use secrecy::ExposeSecret as _;
 
@@ -44,7 +45,7 @@ pub(super) async fn read(repository: &Repository, login: Option<&Login>) -> Read
         }
         Ok(status) => check(KIND, Status::Failed, refusal(&url, status, login)),
         Err(error) => {
-            let why = cause(&error);
+            let why = innermost(&error);
             let message = format!("{} does not answer: {why}", repository.host_port());
             check(KIND, Status::Failed, message)
         }
@@ -72,12 +73,4 @@ fn refusal(url: &str, status: StatusCode, login: Option<&Login>) -> String {
         ),
         _ => format!("{url} answers with status {status}"),
     }
-}
-
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

@@ -230,18 +230,12 @@ impl Cache {
             r#ref: request.r#ref,
             ..WorkspaceSpec::default()
         };
+        // One that did not parse has been a fault above.
+        let repository = repository.ok_or(CallError::RefUnknown)?;
         let core = self.0.clone();
-        match repository {
-            // Detached: what was begun in a registry is cancelled there even if the client goes away.
-            Some(repository) => {
-                self.0
-                    .detached("probe access", async move {
-                        Ok(probe(&core, &repository, &spec).await)
-                    })
-                    .await
-            }
-            None => Err(CallError::RefUnknown),
-        }
+        // What was begun in a registry is cancelled there even if the client goes away.
+        let work = async move { Ok(probe(&core, &repository, &spec).await) };
+        self.0.detached("probe access", work).await
     }
 
     async fn stats(&self) -> Result<GetStatsResponse, CallError> {

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use hearth_api::v1::{
     AttemptRef, CredentialUse, GitCredential, RefreshCredentialsRequest,
-    RefreshCredentialsResponse, RegistryCredential, Workspace, WorkspaceSpec, WorkspaceState,
+    RefreshCredentialsResponse, RegistryCredential, Workspace, WorkspaceState,
     credential_service_server::CredentialService,
 };
-use hearth_domain::{CacheReference, Repository};
+use hearth_domain::Repository;
 use hearth_runtime::FieldFaults;
 use prost_types::Timestamp;
 use secrecy::ExposeSecret as _;
@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use super::validate;
 use crate::{
-    cache_target::{CacheRules, cache_target},
+    cache_target::CacheRights,
     core::Core,
     credentials::{Ask, Login, Logins, Rights},
     error::CallError,
@@ -73,7 +73,7 @@ impl Credentials {
         let Ok(repository) = spec.repository.parse::<Repository>() else {
             return Ok(RefreshCredentialsResponse::default());
         };
-        let cache = Cache::of(&spec, &core.cache_rules);
+        let cache = CacheRights::of(&spec, &core.cache_rules);
         let rights = match for_whom {
             Some(CredentialUse::Workspace) => Rights::Workspace,
             Some(CredentialUse::Unspecified | CredentialUse::Attempt) | None => cache.rights,
@@ -104,29 +104,6 @@ impl Credentials {
                 id: attempt.workspace_id,
                 attempt: attempt.attempt,
             })
-    }
-}
-
-/// What an attempt may do with the cache, and where that is.
-struct Cache {
-    registry: Option<String>,
-    rights: Rights,
-}
-
-impl Cache {
-    fn of(spec: &WorkspaceSpec, rules: &CacheRules) -> Self {
-        let Ok(target) = cache_target(spec, rules) else {
-            return Self {
-                registry: None,
-                rights: Rights::Read,
-            };
-        };
-        let rights = Rights::of(target.access());
-        let reference = CacheReference::from_parts(target.repository, target.tag);
-        Self {
-            registry: Some(reference.registry_host().to_owned()),
-            rights,
-        }
     }
 }
 
