@@ -14,6 +14,7 @@ use crate::support::{
     agent::FakeAgent,
     events::preparing,
     plane::{Plane, shop},
+    soon,
 };
 
 const REPOSITORY: &str = "localhost:1/acme/shop";
@@ -132,6 +133,19 @@ async fn an_image_is_built_where_fetching_it_is_known_to_take_longer() {
     agent.started(&id, 1).await;
     agent.say(&id, 1, [preparing(), Kind::Cache(report)]);
     follower.until(|kind| matches!(kind, Kind::Cache(_))).await;
+    // The log has the report before the cache has learnt from it; what is counted last says that it has.
+    let mut shows = plane.cache_service().await;
+    let learnt = async {
+        loop {
+            let stats = shows.get_stats(GetStatsRequest {}).await;
+            let total = stats.expect("numbers").into_inner().total;
+            if total.unwrap_or_default().exact > 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("what the report teaches", learnt).await;
     let slow = plane.prepare(at("main")).await.id().to_owned();
     match resolve(&plane, &slow, &manifest("a")).await {
         Decision::Build(build) => {
