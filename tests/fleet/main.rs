@@ -17,8 +17,8 @@ mod support {
 #[path = "../support/github/mod.rs"]
 mod github;
 
+mod external;
 mod fleet;
 mod follow;
 mod logins;
 mod once;
-mod parties;

@@ -1,11 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use hearth_api::v1;
 use hearth_domain::{CacheReference, ConfigName, Digest, Repository, validate_git_ref};
 use hearth_runtime::FieldFaults;
 use tonic::Status;
-
-use crate::disk::{DiskKeeper, ImagesInUse};
 
 /// What an attempt is asked to do, checked.
 #[derive(Debug)]
@@ -33,27 +31,6 @@ pub struct CacheUse {
     pub writable: bool,
     /// Digest of the newest image, where fetching it ahead is worth it.
     pub newest_digest: Option<Digest>,
-}
-
-/// What the steps need to know of the node.
-#[derive(Clone, Debug)]
-pub struct NodeFacts {
-    /// `os/architecture`.
-    pub platform: String,
-    /// How the engine keeps images.
-    pub store: v1::ImageStore,
-    /// Version of the devcontainer CLI.
-    pub cli_version: String,
-    /// Image for repositories without a devcontainer.
-    pub default_image: String,
-    /// An attempt is not begun with less, in bytes.
-    pub min_free_disk_bytes: u64,
-    /// How long the background work of an attempt may take.
-    pub push_timeout: Duration,
-    /// Images that its attempts need right now.
-    pub images: ImagesInUse,
-    /// Makes room on its disk.
-    pub disk: Arc<DiskKeeper>,
 }
 
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(1800);
