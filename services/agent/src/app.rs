@@ -104,7 +104,7 @@ impl App {
             parties: parties.clone(),
         };
         let node = Arc::new(NodeFacts {
-            platform: info.platform,
+            platform: info.platform.parse().context("the engine's platform")?,
             store: info.store,
             cli_version,
             default_image: settings.default_image.clone(),
