@@ -108,7 +108,7 @@ impl App {
             engine: externals.engine.clone(),
         };
         let node = Arc::new(NodeFacts {
-            platform: info.platform,
+            platform: info.platform.parse().context("the engine's platform")?,
             store: info.store,
             cli_version,
             default_image: config.default_image.clone(),

@@ -25,6 +25,18 @@ pub struct Agent {
 
 #[tonic::async_trait]
 impl AgentService for Agent {
+    type PrepareWorkspaceStream =
+        BoxStream<'static, Result<hearth_api::v1::AgentServicePrepareWorkspaceResponse, Status>>;
+
+    async fn prepare_workspace(
+        &self,
+        _: Request<hearth_api::v1::AgentServicePrepareWorkspaceRequest>,
+    ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
+        Err(Status::unimplemented(
+            "StartAttempt and WatchAttempt are served",
+        ))
+    }
+
     async fn start_attempt(
         &self,
         request: Request<StartAttemptRequest>,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use hearth_api::v1;
-use hearth_domain::{CacheReference, ConfigName, Digest, Repository, validate_git_ref};
+use hearth_domain::{CacheReference, ConfigName, Digest, GitRef, Repository};
 use hearth_runtime::FieldFaults;
 use tonic::Status;
 
@@ -39,7 +39,7 @@ impl Job {
     /// `host[:port]` of the cache's registry.
     pub fn registry(&self) -> Option<&str> {
         let cache = self.cache.as_ref().ok()?;
-        Some(cache.reference.registry_host())
+        Some(cache.reference.repository().registry_host())
     }
 
     /// Checks a request; the control plane did so too, but an agent believes nobody.
@@ -64,13 +64,22 @@ impl Job {
             faults.add("attempt.attempt", "counts from 1");
         }
         let repository = faults.check("spec.repository", spec.repository.parse::<Repository>());
-        if !spec.r#ref.is_empty() {
-            faults.check("spec.ref", validate_git_ref(&spec.r#ref));
-        }
+        faults.check("spec.ref", spec.r#ref.parse::<GitRef>());
         let config = match spec.config.as_str() {
             "" => None,
             name => faults.check("spec.config", name.parse::<ConfigName>()),
         };
+        let cache = cache.map(|target| {
+            let at = faults.check("cache.repository", target.repository.parse());
+            let reference = at.and_then(|at| {
+                faults.check("cache.tag", CacheReference::from_parts(at, &target.tag))
+            });
+            reference.map(|reference| CacheUse {
+                writable: target.access() == v1::CacheAccess::ReadWrite,
+                newest_digest: target.newest_digest.parse().ok(),
+                reference,
+            })
+        });
         faults.into_result()?;
         let Some(repository) = repository else {
             // A repository that did not parse has been a fault above.
@@ -84,13 +93,7 @@ impl Job {
             attempt,
             repository,
             config,
-            cache: cache
-                .map(|target| CacheUse {
-                    writable: target.access() == v1::CacheAccess::ReadWrite,
-                    newest_digest: target.newest_digest.parse().ok(),
-                    reference: CacheReference::from_parts(target.repository, target.tag),
-                })
-                .ok_or(cache_skip_reason),
+            cache: cache.flatten().ok_or(cache_skip_reason),
             time_limit,
             spec,
         })

@@ -30,7 +30,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
     let source = KeySource {
         clone: &clone.folder,
         config,
-        platform: &cx.node.platform,
+        platform: cx.node.platform.as_str(),
         cli_version: &cx.node.cli_version,
     };
     let resolver = Resolver {

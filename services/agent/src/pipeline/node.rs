@@ -1,14 +1,15 @@
 use std::{sync::Arc, time::Duration};
 
 use hearth_api::v1;
+use hearth_domain::Platform;
 
 use crate::disk::{DiskKeeper, ImagesInUse};
 
 /// What the steps need to know of the node.
 #[derive(Clone, Debug)]
 pub struct NodeFacts {
-    /// `os/architecture`.
-    pub platform: String,
+    /// The platform of its containers.
+    pub platform: Platform,
     /// How the engine keeps images.
     pub store: v1::ImageStore,
     /// Version of the devcontainer CLI.

@@ -180,7 +180,7 @@ impl World {
             },
             engine,
             node: NodeFacts {
-                platform: "linux/amd64".into(),
+                platform: "linux/amd64".parse().expect("a platform"),
                 store: v1::ImageStore::Containerd,
                 cli_version: String::new(),
                 default_image: String::new(),

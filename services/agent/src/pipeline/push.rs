@@ -54,7 +54,7 @@ async fn push(
     cache: &CacheUse,
 ) -> Result<PushReport, PushReport> {
     let engine = &cx.externals.engine;
-    let repository = cache.reference.repository();
+    let repository = cache.reference.repository().as_str();
     let registry = cx.job.registry().unwrap_or_default();
     // Nobody knows what is missing before the control plane is asked.
     let login = cx.logins.registry().await;
@@ -97,7 +97,7 @@ async fn push(
         digest: pushed.digest.to_string(),
         key_manifest: upload.manifest.canonical_json(),
         config: cx.job.spec.config.clone(),
-        platform: cx.node.platform.clone(),
+        platform: cx.node.platform.to_string(),
         commit: upload.commit.clone(),
         build_seconds: upload.build_seconds,
         bytes: pushed.bytes,

@@ -54,7 +54,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
             ..Lookup::default()
         };
     }
-    let repository = cache.reference.repository();
+    let repository = cache.reference.repository().as_str();
     let mut wait = Wait::default();
     let answer = cx
         .recorder
