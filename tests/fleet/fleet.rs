@@ -10,6 +10,10 @@ use clap::Parser as _;
 use hearth_agent::{app::App, config::Config as AgentConfig};
 use hearth_api::v1::{Event, PrepareWorkspaceRequest, event::Kind};
 use hearth_control_plane::{Config, ControlPlane};
+use hearth_tests::{
+    client::{Client, Story, request},
+    process::PATIENCE,
+};
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{self, UnboundedReceiver},
@@ -20,10 +24,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     external::{Builds, FakeEngine, FakeRegistry, info, on_node},
     follow::follow,
-    support::{
-        client::{Client, Story, request},
-        process::PATIENCE,
-    },
 };
 
 /// The registry's name. Nobody listens there: the control plane finds it down, which is no harm to it.

@@ -44,7 +44,7 @@ impl Builds {
     pub async fn until_begun(&self, count: usize) -> Vec<Build> {
         let mut begun = self.begun.subscribe();
         let enough = begun.wait_for(|builds| builds.len() >= count);
-        let builds = tokio::time::timeout(crate::support::process::PATIENCE, enough).await;
+        let builds = tokio::time::timeout(hearth_tests::process::PATIENCE, enough).await;
         builds
             .unwrap_or_else(|_| panic!("{count} builds never began: {:?}", self.begun()))
             .expect("the sender lives")

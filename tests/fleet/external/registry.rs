@@ -56,11 +56,6 @@ impl FakeRegistry {
         };
         found.ok_or_else(|| RegistryError::NotFound(name.to_owned()))
     }
-
-    /// All tags.
-    pub fn tags(&self) -> Vec<String> {
-        lock(&self.0).tags.keys().cloned().collect()
-    }
 }
 
 #[async_trait]

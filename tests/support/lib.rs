@@ -1,7 +1,13 @@
-//! Real parts for whole-system tests: engines, a registry, git, control plane and agents as processes, all on
-//! loopback and all gone when a test ends.
+//! What the tests of the whole system share: engines, a registry, git, control plane and agents as processes, all on
+//! loopback and all gone when a test ends, and a stand-in for each party that cannot run here.
+
+#![allow(
+    missing_docs,
+    reason = "what only tests see has a comment where its name does not say enough"
+)]
 
 pub mod agent;
+pub mod app;
 pub mod client;
 pub mod control_plane;
 pub mod curl;

@@ -1,6 +1,6 @@
 //! A repository that stands for real ones: Dockerfile, feature with an option, a user who is not root, a hook.
 
-use crate::support::{Lab, Repo};
+use crate::{Lab, Repo};
 
 pub const DOCKERFILE: &str = "\
 ARG BASE

@@ -3,11 +3,9 @@
 use std::{path::Path, process::Command, time::Instant};
 
 use hearth_api::v1::{PrepareWorkspaceRequest, WatchUntil};
+use hearth_tests::{Lab, Vm, app, client::request, process::path};
 
-use crate::{
-    app, median,
-    support::{Lab, Vm, client::request, process::path},
-};
+use crate::median;
 
 /// What hearth adds to `devcontainer build` on the containerd store.
 const OUTPUT: &str = "type=image,name=app,compression=zstd,oci-mediatypes=true";

@@ -1,18 +1,6 @@
 //! Benchmarks with real parts; `tests/bench/run` prints their tables.
 
-#![allow(
-    missing_docs,
-    dead_code,
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    clippy::cast_precision_loss,
-    reason = "benchmarks share the support of the tests"
-)]
-
-#[path = "../../scenarios/app.rs"]
-mod app;
-#[path = "../../support/mod.rs"]
-mod support;
+#![allow(missing_docs, clippy::print_stdout, reason = "benchmarks print tables")]
 
 mod by_hand;
 mod idle;

@@ -1,8 +1,9 @@
 //! A build that prints 100,000 lines: what the agent needs for it, and what arrives.
 
 use hearth_api::v1::{BuildStepStatus, event::Kind};
+use hearth_tests::{Lab, app};
 
-use crate::{app, memory_mib, support::Lab};
+use crate::memory_mib;
 
 /// BuildKit itself clips a step that prints more than 200 KiB a second, so the lines come from many steps.
 const STEPS: u64 = 50;

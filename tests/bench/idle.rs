@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{median, memory_mib, support::Lab};
+use hearth_tests::Lab;
+
+use crate::{median, memory_mib};
 
 pub async fn run(rounds: usize) {
     let mut lab = Lab::new(1).await;
