@@ -3,20 +3,20 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-/// The first pause; it doubles with every failure.
+/// The first delay; it doubles with every failure.
 const FIRST: Duration = Duration::from_millis(250);
-/// No pause is longer, whatever the peer asks for: a person is waiting.
+/// The longest delay, whatever the control plane asks for: a person is waiting.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Decides how long to wait after a failure, and when to stop trying.
+/// Exponential backoff with jitter, until nothing has succeeded for `limit`.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Backoff {
     limit: Duration,
-    /// Since when nothing has succeeded; unset while things go well.
+    /// When the first of the current failures happened, and the delays from then on.
     failing: Option<(Instant, ExponentialBackoff)>,
 }
 
-impl Patience {
+impl Backoff {
     pub(crate) fn new(limit: Duration) -> Self {
         Self {
             limit,
@@ -29,7 +29,7 @@ impl Patience {
     }
 
     /// True between a failure and the next success.
-    pub(crate) fn is_tried(&self) -> bool {
+    pub(crate) fn is_failing(&self) -> bool {
         self.failing.is_some()
     }
 
@@ -37,22 +37,22 @@ impl Patience {
         self.failing = None;
     }
 
-    /// How long to wait before the next try; `None` when the limit has passed.
+    /// The delay before the next attempt, at least `hint`; `None` when the limit has passed.
     pub(crate) fn failed(&mut self, hint: Option<Duration>) -> Option<Duration> {
-        let (since, pauses) = self.failing.get_or_insert_with(|| {
-            let pauses = ExponentialBuilder::default()
+        let (since, delays) = self.failing.get_or_insert_with(|| {
+            let delays = ExponentialBuilder::default()
                 .with_min_delay(FIRST)
                 .with_max_delay(LONGEST)
                 .without_max_times()
                 .with_jitter()
                 .build();
-            (Instant::now(), pauses)
+            (Instant::now(), delays)
         });
         if since.elapsed() >= self.limit {
             return None;
         }
-        let pause = pauses.next().unwrap_or(LONGEST);
-        Some(pause.max(hint.unwrap_or_default()).min(LONGEST))
+        let delay = delays.next().unwrap_or(LONGEST);
+        Some(delay.max(hint.unwrap_or_default()).min(LONGEST))
     }
 }
 
@@ -61,33 +61,33 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn pauses_grow_stay_bounded_and_end_at_the_limit() {
+    async fn delays_grow_stay_bounded_and_end_at_the_limit() {
         let limit = Duration::from_secs(60);
-        let mut patience = Patience::new(limit);
+        let mut backoff = Backoff::new(limit);
         let began = Instant::now();
-        let mut pauses = Vec::new();
-        while let Some(pause) = patience.failed(None) {
-            tokio::time::sleep(pause).await;
-            pauses.push(pause);
+        let mut delays = Vec::new();
+        while let Some(delay) = backoff.failed(None) {
+            tokio::time::sleep(delay).await;
+            delays.push(delay);
         }
-        assert!(pauses[0] < Duration::from_secs(1), "{pauses:?}");
-        assert!(pauses.iter().all(|pause| *pause <= LONGEST), "{pauses:?}");
+        assert!(delays[0] < Duration::from_secs(1), "{delays:?}");
+        assert!(delays.iter().all(|delay| *delay <= LONGEST), "{delays:?}");
         assert!((limit..limit + 2 * LONGEST).contains(&began.elapsed()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_gives_new_patience_and_a_hint_is_heeded_within_the_bounds() {
-        let mut patience = Patience::new(Duration::ZERO);
-        assert_eq!(patience.failed(None), None);
-        let mut patience = Patience::new(Duration::from_secs(60));
+    async fn a_success_starts_over_and_a_hint_is_heeded_within_the_bounds() {
+        let mut backoff = Backoff::new(Duration::ZERO);
+        assert_eq!(backoff.failed(None), None);
+        let mut backoff = Backoff::new(Duration::from_secs(60));
         assert_eq!(
-            patience.failed(Some(Duration::from_secs(900))),
+            backoff.failed(Some(Duration::from_secs(900))),
             Some(LONGEST)
         );
-        assert!(patience.is_tried());
+        assert!(backoff.is_failing());
         tokio::time::sleep(Duration::from_secs(61)).await;
-        assert_eq!(patience.failed(None), None);
-        patience.succeeded();
-        assert!(!patience.is_tried() && patience.failed(None).is_some());
+        assert_eq!(backoff.failed(None), None);
+        backoff.succeeded();
+        assert!(!backoff.is_failing() && backoff.failed(None).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Words for the contract's enums. A value that this client does not know yet is shown as its number.
+//! Names of the contract's enum values. One that this client does not know yet is shown as its number.
 
 use hearth_api::v1::{
     AccessCheckKind, AccessCheckStatus, BuildStepStatus, CacheSkipReason, FailureReason,

@@ -92,7 +92,7 @@ async fn a_trimmed_log_is_printed_from_the_oldest_event_with_a_note() {
         assert_eq!(ended.code, Some(0));
         assert_eq!(
             ended.stderr,
-            format!("hearth: events {first} to 4 are not kept any more; going on with event 5\n")
+            format!("hearth: events {first} to 4 are no longer kept; continuing with event 5\n")
         );
         assert_eq!(ended.stdout.lines().count(), 2, "{}", ended.stdout);
     }

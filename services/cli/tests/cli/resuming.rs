@@ -52,10 +52,10 @@ async fn a_cut_connection_resumes_after_the_last_event_and_repeats_none() {
     let notes: Vec<_> = ended.stderr.lines().collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(
-        notes[0].starts_with("hearth: the control plane was lost ("),
+        notes[0].starts_with("hearth: the connection to the control plane was lost ("),
         "{notes:?}"
     );
-    assert_eq!(notes[1], "hearth: connected again; going on after event 2");
+    assert_eq!(notes[1], "hearth: reconnected; continuing after event 2");
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn history_that_was_trimmed_meanwhile_is_noted_and_skipped() {
     assert!(
         ended
             .stderr
-            .contains("hearth: events 3 to 4 are not kept any more; going on with event 5\n"),
+            .contains("hearth: events 3 to 4 are no longer kept; continuing with event 5\n"),
         "{}",
         ended.stderr
     );
@@ -152,7 +152,7 @@ async fn history_that_was_trimmed_meanwhile_is_noted_and_skipped() {
 }
 
 #[tokio::test]
-async fn a_control_plane_that_does_not_come_back_exits_with_69_and_says_how_to_go_on() {
+async fn a_control_plane_that_does_not_come_back_exits_with_69_and_says_how_to_continue() {
     let plane = ControlPlane::start([Answer::Prepare(
         prepared(workspace(WorkspaceState::Pending, 0), &[]),
         End::With(status(Reason::ShuttingDown, "shutting down")),
@@ -163,7 +163,7 @@ async fn a_control_plane_that_does_not_come_back_exits_with_69_and_says_how_to_g
     assert!(
         ended
             .stderr
-            .ends_with("  once it is back: hearth logs sample-1 --follow\n"),
+            .ends_with("  when it is back, continue with: hearth logs sample-1 --follow\n"),
         "{}",
         ended.stderr
     );
