@@ -1,9 +1,9 @@
 use clap::Subcommand;
-use hearth_domain::Repository;
+use hearth_domain::{GitRef, Repository};
 
 use super::{
     common::{ConfigArg, ProbeRef},
-    values::{Optional, RefName, Subject, parsed},
+    values::{Optional, Subject, parsed},
 };
 use crate::exit;
 
@@ -32,9 +32,9 @@ pub enum CacheCommand {
             value_name = "REF",
             default_value = "",
             hide_default_value = true,
-            value_parser = parsed::<Optional<RefName>>()
+            value_parser = parsed::<GitRef>()
         )]
-        git_ref: Optional<RefName>,
+        git_ref: GitRef,
         /// The configuration
         #[command(flatten)]
         config: ConfigArg,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use hearth_domain::ConfigName;
+use hearth_domain::{ConfigName, GitRef};
 
-use super::values::{Optional, RefName, parsed};
+use super::values::{Optional, parsed};
 
 /// The ref that `doctor` and `cache probe` check.
 #[derive(Args, Debug)]
@@ -17,9 +17,9 @@ pub struct ProbeRef {
         default_value = "",
         hide_default_value = true,
         requires = "repository",
-        value_parser = parsed::<Optional<RefName>>()
+        value_parser = parsed::<GitRef>()
     )]
-    pub name: Optional<RefName>,
+    pub name: GitRef,
 }
 
 /// A devcontainer configuration of the repository.

@@ -6,17 +6,17 @@ mod up;
 mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hearth_domain::Repository;
+use hearth_domain::{Repository, WorkspaceId};
 
 use crate::{connect::Address, exit};
 
-use self::values::parsed;
 pub use self::{
     cache::CacheCommand,
-    common::{ProbeRef, ReconnectArgs},
+    common::{ConfigArg, ProbeRef},
     up::UpArgs,
-    values::{Optional, RefName, Subject},
+    values::Subject,
 };
+use self::{common::ReconnectArgs, values::parsed};
 
 /// Prepare devcontainer workspaces on disposable machines
 #[derive(Debug, Parser)]
@@ -62,8 +62,8 @@ pub enum Command {
     /// Show a workspace
     Get {
         /// Id of the workspace
-        #[arg(value_name = "ID")]
-        workspace: String,
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
+        workspace: WorkspaceId,
     },
     /// List workspaces, newest first
     Ls,
@@ -88,8 +88,8 @@ pub enum Command {
     /// Delete a workspace: its container, its volume and its log
     Rm {
         /// Id of the workspace
-        #[arg(value_name = "ID")]
-        workspace: String,
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
+        workspace: WorkspaceId,
         /// Delete it even if its node does not answer; container and volume then stay on the node
         #[arg(long)]
         force: bool,
@@ -100,8 +100,8 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct LogsArgs {
     /// Id of the workspace
-    #[arg(value_name = "ID")]
-    pub workspace: String,
+    #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
+    pub workspace: WorkspaceId,
     /// Begin after the event with this sequence number
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
     pub after: u64,
@@ -152,7 +152,7 @@ mod tests {
             ),
             (
                 &[REPOSITORY, "--ref", "planted..x"],
-                "--ref is no name of a branch, tag or commit",
+                "--ref is not the name of a branch, tag or commit",
             ),
             (
                 &[REPOSITORY, "--control-plane", "https://planted"],

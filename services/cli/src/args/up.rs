@@ -1,10 +1,10 @@
 use clap::{Args, ValueEnum};
 use hearth_api::v1::{CacheAccess, WatchUntil};
-use hearth_domain::Repository;
+use hearth_domain::{GitRef, Repository, WorkspaceId};
 
 use super::{
     common::{ConfigArg, ReconnectArgs},
-    values::{Optional, RefName, parsed},
+    values::parsed,
 };
 
 /// Arguments of `hearth up`.
@@ -23,9 +23,9 @@ pub struct UpArgs {
         value_name = "REF",
         default_value = "",
         hide_default_value = true,
-        value_parser = parsed::<Optional<RefName>>()
+        value_parser = parsed::<GitRef>()
     )]
-    pub git_ref: Optional<RefName>,
+    pub git_ref: GitRef,
     /// The configuration
     #[command(flatten)]
     pub config: ConfigArg,
@@ -53,9 +53,10 @@ pub struct UpArgs {
     #[arg(
         long,
         value_name = "ID",
+        value_parser = parsed::<WorkspaceId>(),
         conflicts_with_all = ["repository", "git_ref", "config", "node", "lightweight", "cache", "timeout"]
     )]
-    pub workspace: Option<String>,
+    pub workspace: Option<WorkspaceId>,
     /// When to stop watching
     #[arg(long, value_enum, default_value_t)]
     pub until: Until,

@@ -1,14 +1,9 @@
 //! Values of arguments, parsed once into the types that the commands work with.
 
-use std::{
-    ffi::OsStr,
-    fmt::{self, Display},
-    marker::PhantomData,
-    str::FromStr,
-};
+use std::{ffi::OsStr, fmt::Display, marker::PhantomData, str::FromStr};
 
 use clap::{Arg, Command, Error, builder::TypedValueParser, error::ErrorKind};
-use hearth_domain::{Repository, RepositoryError};
+use hearth_domain::{Repository, RepositoryError, WorkspaceId, WorkspaceIdError};
 
 /// Parses a value with its type's `FromStr`, whose errors complete the sentence "ARGUMENT …". Unlike clap's own
 /// messages, an error does not repeat the value: a URL may contain a password.
@@ -51,7 +46,7 @@ fn name(argument: &Arg) -> String {
     }
 }
 
-/// A value that may be left out. An empty one counts as left out, so that a script can always pass `--ref "$REF"`.
+/// A value that may be left out. An empty one counts as left out, so that a script can always pass `--config "$CONFIG"`.
 #[derive(Clone, Debug, Default)]
 pub struct Optional<T>(pub Option<T>);
 
@@ -73,42 +68,29 @@ impl<T: Display> Optional<T> {
     }
 }
 
-/// Name of a branch, tag or commit.
-#[derive(Clone, Debug)]
-pub struct RefName(String);
-
-impl FromStr for RefName {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        hearth_domain::validate_git_ref(text)?;
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl Display for RefName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// What `hearth cache explain` is asked about.
 #[derive(Clone, Debug)]
 pub enum Subject {
-    /// A workspace, by its id.
-    Workspace(String),
+    /// A workspace.
+    Workspace(WorkspaceId),
     /// A repository.
     Repository(Repository),
 }
 
 impl FromStr for Subject {
-    type Err = RepositoryError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, RepositoryError> {
-        // A workspace's id consists of lower-case letters, digits and dashes; a repository has one of these.
-        match text.contains([':', '/']) {
-            true => text.parse().map(Self::Repository),
-            false => Ok(Self::Workspace(text.to_owned())),
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Every repository has one of these, and no id has.
+        if text.contains([':', '/']) {
+            let repository: Result<Repository, RepositoryError> = text.parse();
+            repository
+                .map(Self::Repository)
+                .map_err(|error| error.to_string())
+        } else {
+            text.parse()
+                .map(Self::Workspace)
+                .map_err(|error: WorkspaceIdError| format!("{error}, or the URL of a repository"))
         }
     }
 }

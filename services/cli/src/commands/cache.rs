@@ -4,7 +4,7 @@ use hearth_api::v1::{
     ExplainRefRequest, ExplainWorkspaceRequest, GetStatsRequest, InvalidateEntryRequest,
     ListEntriesRequest, cache_service_client::CacheServiceClient,
 };
-use hearth_domain::{ConfigName, Repository};
+use hearth_domain::{GitRef, Repository};
 use tonic::transport::Channel;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     lists::{PAGE_SIZE, print_pages},
 };
 use crate::{
-    args::{CacheCommand, Optional, RefName, Subject},
+    args::{CacheCommand, ConfigArg, Subject},
     error::CliError,
     exit::Exit,
     out,
@@ -33,7 +33,7 @@ pub(super) async fn cache(context: &Context<'_>, command: &CacheCommand) -> Resu
             subject,
             git_ref,
             config,
-        } => explain(context, client, subject, git_ref, &config.name).await?,
+        } => explain(context, client, subject, git_ref, config).await?,
         CacheCommand::Rm {
             repository,
             config,
@@ -80,21 +80,21 @@ async fn explain(
     context: &Context<'_>,
     mut client: Client,
     subject: &Subject,
-    git_ref: &Optional<RefName>,
-    config: &Optional<ConfigName>,
+    git_ref: &GitRef,
+    config: &ConfigArg,
 ) -> Result<(), CliError> {
     let explanation = match subject {
         Subject::Repository(repository) => {
             let request = ExplainRefRequest {
                 repository: repository.clone_url(),
-                r#ref: git_ref.to_field(),
-                config: config.to_field(),
+                r#ref: git_ref.to_string(),
+                config: config.name.to_field(),
             };
             context
                 .answer(client.explain_ref(request).await)?
                 .explanation
         }
-        Subject::Workspace(_) if git_ref.0.is_some() || config.0.is_some() => {
+        Subject::Workspace(_) if *git_ref != GitRef::Default || config.name.0.is_some() => {
             return Err(CliError::Usage(
                 "--ref and --config can only be given with a repository, not with a workspace"
                     .into(),
@@ -102,7 +102,7 @@ async fn explain(
         }
         Subject::Workspace(id) => {
             let request = ExplainWorkspaceRequest {
-                workspace_id: id.clone(),
+                workspace_id: id.to_string(),
             };
             context
                 .answer(client.explain_workspace(request).await)?

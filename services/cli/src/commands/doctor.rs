@@ -67,7 +67,7 @@ async fn ask(
 ) -> Result<ProbeAccessResponse, CliError> {
     let request = ProbeAccessRequest {
         repository: repository.clone_url(),
-        r#ref: git_ref.name.to_field(),
+        r#ref: git_ref.name.to_string(),
     };
     context.answer(client.probe_access(request).await)
 }

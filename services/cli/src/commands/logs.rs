@@ -14,7 +14,7 @@ pub(super) async fn logs(context: &Context<'_>, args: &LogsArgs) -> Result<Exit,
     let mut plain = Plain::new(Stamp::Clock, true);
     let backoff = Backoff::new(args.reconnect.limit());
     let channel = context.connect().await?;
-    let mut follower = Follower::watch(channel, args.workspace.clone(), args.after, backoff);
+    let mut follower = Follower::watch(channel, args.workspace.to_string(), args.after, backoff);
     let mut last = u64::MAX;
     let mut printed = args.after;
     while printed < last {

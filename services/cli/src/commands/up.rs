@@ -64,7 +64,7 @@ pub(super) async fn up(context: &Context<'_>, args: &UpArgs) -> Result<Exit, Cli
 fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
     let spec = args.repository.as_ref().map(|repository| WorkspaceSpec {
         repository: repository.clone_url(),
-        r#ref: args.git_ref.to_field(),
+        r#ref: args.git_ref.to_string(),
         config: args.config.name.to_field(),
         lightweight: args.lightweight,
         cache_access: args
@@ -81,7 +81,11 @@ fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
         },
         spec,
         node: args.node.clone(),
-        workspace_id: args.workspace.clone().unwrap_or_default(),
+        workspace_id: args
+            .workspace
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         until: WatchUntil::from(args.until).into(),
     }
 }

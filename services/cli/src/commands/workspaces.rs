@@ -2,6 +2,7 @@ use hearth_api::v1::{
     DeleteWorkspaceRequest, GetWorkspaceRequest, ListWorkspacesRequest,
     workspace_service_client::WorkspaceServiceClient,
 };
+use hearth_domain::WorkspaceId;
 use tonic::transport::Channel;
 
 use super::{
@@ -11,13 +12,13 @@ use super::{
 use crate::{
     error::CliError,
     exit::Exit,
-    render::{clean::line, summary, table},
+    render::{summary, table},
 };
 
 /// `hearth get`
-pub(super) async fn get(context: &Context<'_>, workspace_id: &str) -> Result<Exit, CliError> {
+pub(super) async fn get(context: &Context<'_>, workspace: &WorkspaceId) -> Result<Exit, CliError> {
     let request = GetWorkspaceRequest {
-        workspace_id: workspace_id.to_owned(),
+        workspace_id: workspace.to_string(),
     };
     let response = client(context).await?.get_workspace(request).await;
     let workspace = context.answer(response)?.workspace.unwrap_or_default();
@@ -43,16 +44,16 @@ pub(super) async fn ls(context: &Context<'_>) -> Result<Exit, CliError> {
 /// `hearth rm`
 pub(super) async fn rm(
     context: &Context<'_>,
-    workspace_id: &str,
+    workspace: &WorkspaceId,
     force: bool,
 ) -> Result<Exit, CliError> {
     let request = DeleteWorkspaceRequest {
-        workspace_id: workspace_id.to_owned(),
+        workspace_id: workspace.to_string(),
         force,
     };
     let response = client(context).await?.delete_workspace(request).await;
     let deleted = context.answer(response)?;
-    context.show(&deleted, |_| format!("removed {}", line(workspace_id)))?;
+    context.show(&deleted, |_| format!("removed {workspace}"))?;
     Ok(Exit::Ok)
 }
 

@@ -211,7 +211,7 @@ async fn a_bad_argument_is_named_before_anything_is_asked() {
         ),
         (
             &["doctor", REPOSITORY, "--ref", "a..b"],
-            "error: --ref is no name of a branch, tag or commit",
+            "error: --ref is not the name of a branch, tag or commit",
         ),
     ] {
         let plane = ControlPlane::start([]).await;
