@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn trimmed_history_tells_where_to_continue() {
+    fn trimmed_history_says_where_to_continue() {
         let trimmed = status_with_metadata(
             Reason::HistoryTrimmed,
             "trimmed",

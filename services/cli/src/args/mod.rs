@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workspace_to_prepare_anew_takes_no_spec() {
+    fn an_existing_workspace_takes_no_spec() {
         assert!(up(&["--workspace", "w"]).is_ok());
         assert!(up(&[]).is_err());
         assert!(up(&["https://git.example/a", "--workspace", "w"]).is_err());

@@ -100,7 +100,7 @@ fn exit(workspace: &Workspace) -> Exit {
         | WorkspaceState::Preparing
         | WorkspaceState::Deleting => {
             out::note(&format!(
-                "hearth: {} is {}: it was deleted or prepared anew in the meantime",
+                "hearth: {} is {}: it was deleted or prepared again in the meantime",
                 line(&workspace.id),
                 names::state(workspace.state)
             ));

@@ -53,7 +53,7 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
 }
 
 /// The reason, and the last lines of the command's output.
-pub(crate) fn failure(failure: &Failure) -> Vec<String> {
+fn failure(failure: &Failure) -> Vec<String> {
     let mut lines = vec![describe::failure(failure)];
     lines.extend(
         block(&failure.output_tail)

@@ -239,7 +239,7 @@ async fn a_fleet_without_room_is_an_answer_and_not_tried_again() {
 
 #[tokio::test]
 async fn a_control_plane_that_is_not_there_exits_with_69() {
-    // A port that was just freed could be given to another test; nobody listens on port 1.
+    // A port that was just freed could be given to another test; nothing listens on port 1.
     for arguments in [["up", REPOSITORY], ["get", ID], ["logs", ID]] {
         let ended = run(hearth("http://127.0.0.1:1", &arguments)).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(69), ""));

@@ -7,7 +7,7 @@ use tokio::process::{Child, Command};
 /// Far more than any test takes; a hanging client fails instead of blocking.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// The client with nothing of the environment that could change what it does.
+/// The client, without the environment of the tests.
 pub fn hearth(control_plane: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
     command

@@ -67,7 +67,7 @@ impl ControlPlane {
         hearth(&format!("http://{}", self.address), arguments)
     }
 
-    /// What the control plane was asked, once nothing of the script is left and nothing else was asked.
+    /// The calls that the control plane got. Fails if an answer of the script is left, or if a call did not fit it.
     pub fn calls(&self) -> Vec<Call> {
         self.script.with(|script| {
             assert_eq!(script.faults, Vec::<String>::new());

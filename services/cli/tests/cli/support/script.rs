@@ -30,7 +30,7 @@ pub enum Call {
     Probe(ProbeAccessRequest),
 }
 
-/// What to answer to the next call. A call of another kind than the script has is a fault.
+/// The answer to the next call. A call of another kind is a fault.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// To Prepare: messages, and how the stream ends.
