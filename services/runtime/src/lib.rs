@@ -3,6 +3,7 @@
 
 mod admin;
 mod contain;
+pub mod contract;
 mod files;
 mod grpc;
 mod keyed_tasks;

@@ -4,7 +4,7 @@ use super::{
     lines::Instruction,
     words::{self, Env, WordError},
 };
-use crate::is_commit_hash;
+use crate::CommitHash;
 
 /// Files of the context that a build can see.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,6 +187,6 @@ fn remote(source: &str, instruction: &Instruction, env: &Env, escape: char) -> O
 /// them in upper case.
 fn is_pinning(commit: &str) -> bool {
     commit.len() == 40
-        && is_commit_hash(commit)
+        && commit.parse::<CommitHash>().is_ok()
         && !commit.contains(|c: char| c.is_ascii_uppercase())
 }
