@@ -6,7 +6,7 @@ use hearth_layers::innermost;
 use reqwest::StatusCode;
 use secrecy::ExposeSecret as _;
 
-use super::check;
+use super::findings::check;
 use crate::credentials::Login;
 
 const LIMIT: Duration = Duration::from_secs(10);
