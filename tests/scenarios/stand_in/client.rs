@@ -1,12 +1,12 @@
 //! A client of a guarded registry, by hand.
 
-use serde_json::json;
-
-use super::github;
-use crate::support::{
+use hearth_tests::{
     GitHub, Registry,
     curl::{Answer, Request},
 };
+use serde_json::json;
+
+use super::github;
 
 /// An empty configuration is a blob that needs no further bytes.
 const EMPTY: &str = "{}";

@@ -1,21 +1,21 @@
 use async_trait::async_trait;
 use hearth_api::v1::PipelineStep;
-use hearth_domain::{Digest, ImageFacts, KeyManifest};
+use hearth_domain::{Digest, ImageFacts, KeyedManifest};
 use serde::Deserialize;
 
-use super::{Clone, Context};
+use super::context::{Checkout, Context};
 use crate::{
-    config::DevcontainerConfig,
     credentials::Logins,
+    devcontainer_config::DevcontainerConfig,
+    external::registry::Registry,
     key::{KeySource, ResolveImage, dependencies_of, read_key},
-    parties::Registry,
 };
 
 /// The inputs of the image, as far as they can be known, and what there is to say about them.
 #[derive(Debug, Default)]
 pub struct Key {
     /// `None`: there is no key, and `reasons` says why.
-    pub manifest: Option<KeyManifest>,
+    pub manifest: Option<KeyedManifest>,
     /// Sentences for people.
     pub reasons: Vec<String>,
     /// What the key cannot see and BuildKit looks at: such an image is built, never fetched by its key.
@@ -23,7 +23,7 @@ pub struct Key {
 }
 
 /// Computes the key of the clone's image. Not fatal: without a key the image is built.
-pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfig) -> Key {
+pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerConfig) -> Key {
     if cx.job.cache.is_err() {
         return Key::default();
     }
@@ -34,7 +34,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfi
         cli_version: &cx.node.cli_version,
     };
     let resolver = Resolver {
-        registry: cx.parties.registry.as_ref(),
+        registry: cx.externals.registry.as_ref(),
         logins: cx.logins,
     };
     let reading = cx
@@ -47,7 +47,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfi
         .await;
     match reading {
         Ok(reading) => Key {
-            manifest: Some(reading.manifest),
+            manifest: Some(reading.manifest.into()),
             reasons: reading.careful,
             unpinned: reading.unpinned,
         },

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use hearth_api::v1::{BuildDecision, CacheEntry, PipelineStep, WaitDecision, Waiting, event::Kind};
-use hearth_domain::{Digest, KeyManifest};
+use hearth_api::v1::{PipelineStep, Waiting, event::Kind};
+use hearth_domain::{CacheKey, CacheRepository, Digest, KeyedManifest};
 use tokio::time::Instant;
 
-use super::{Context, key::Key};
-use crate::parties::{IndexFailure, Resolution};
+use super::{context::Context, key::Key};
+use crate::external::control_plane::{IndexFailure, Resolution};
 
 /// Pauses before an index that was lost while it made the attempt wait is asked again: together half a minute, which a
 /// restart of the control plane does not need, and which costs less than most builds.
@@ -22,11 +22,22 @@ const NOTABLE_SECONDS: f64 = 5.0;
 /// Nor is one that moved by less than this part of what was left.
 const NOTABLE_PART: f64 = 0.25;
 
+/// An image in the cache.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// Where it is.
+    pub repository: CacheRepository,
+    /// The key that it was built for.
+    pub key: CacheKey,
+    /// Its digest.
+    pub digest: Digest,
+}
+
 /// What the index knows for the key.
 #[derive(Debug, Default)]
 pub struct Lookup {
     /// An image that was built from the same inputs.
-    pub hit: Option<CacheEntry>,
+    pub hit: Option<Hit>,
     /// There is one, and it is expected to be built sooner than fetched.
     pub fetch_is_slower: bool,
     /// Why there is none; on a hit, what else there is to say.
@@ -54,7 +65,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
             ..Lookup::default()
         };
     }
-    let repository = cache.reference.repository().as_str();
+    let repository = cache.reference.repository();
     let mut wait = Wait::default();
     let answer = cx
         .recorder
@@ -65,31 +76,25 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
         )
         .await;
     let mut lookup = match answer {
-        // The index is trusted, and yet: an entry of another place or key is none.
-        Ok(Resolution::Hit(entry))
-            if entry.repository == repository
-                && entry.key == manifest.key().as_str()
-                && entry.digest.parse::<Digest>().is_ok() =>
-        {
-            Lookup {
-                hit: Some(*entry),
-                ..Lookup::default()
-            }
-        }
-        Ok(Resolution::Hit(_)) => {
-            Lookup::miss("the index answered with an entry of another key".to_owned())
-        }
-        Ok(Resolution::Build(BuildDecision {
+        Ok(Resolution::Hit(digest)) => Lookup {
+            hit: Some(Hit {
+                repository: repository.clone(),
+                key: manifest.key().clone(),
+                digest,
+            }),
+            ..Lookup::default()
+        },
+        Ok(Resolution::Build {
             reasons,
             fetch_is_slower,
-        })) => Lookup {
+        }) => Lookup {
             hit: None,
             fetch_is_slower,
             reasons,
         },
         Err(error) => Lookup::miss(format!("the cache could not be asked: {error}")),
     };
-    if let Some(waited) = wait.told(lookup.hit.is_some(), Instant::now()) {
+    if let Some(waited) = wait.summary(lookup.hit.is_some(), Instant::now()) {
         lookup.reasons.insert(0, waited);
     }
     lookup
@@ -99,19 +104,19 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
 /// on without the control plane.
 async fn ask(
     cx: &Context<'_>,
-    repository: &str,
-    manifest: &KeyManifest,
+    repository: &CacheRepository,
+    manifest: &KeyedManifest,
     wait: &mut Wait,
 ) -> Result<Resolution, IndexFailure> {
     let mut pauses = ASK_AGAIN.iter();
     loop {
-        let mut on_wait = |decision: WaitDecision| {
-            if let Some(waiting) = wait.hear(decision, Instant::now()) {
+        let mut on_wait = |node, seconds| {
+            if let Some(waiting) = wait.update(Waiting { node, seconds }, Instant::now()) {
                 cx.recorder.note(Kind::Waiting(waiting));
             }
         };
         let answer = cx
-            .parties
+            .externals
             .index
             .resolve(&cx.job.attempt, repository, manifest, &mut on_wait)
             .await;
@@ -126,30 +131,28 @@ async fn ask(
 #[derive(Debug, Default)]
 struct Wait {
     began: Option<Instant>,
-    told: Option<(Waiting, Instant)>,
+    reported: Option<(Waiting, Instant)>,
 }
 
 impl Wait {
     /// Takes what the index says; returns it when it is news. An estimate that only counts down is none.
-    fn hear(&mut self, decision: WaitDecision, now: Instant) -> Option<Waiting> {
+    fn update(&mut self, waiting: Waiting, now: Instant) -> Option<Waiting> {
         self.began.get_or_insert(now);
-        let WaitDecision { node, seconds } = decision;
-        if let Some((told, at)) = &self.told {
-            let left = (told.seconds - (now - *at).as_secs_f64()).max(0.0);
+        if let Some((reported, at)) = &self.reported {
+            let left = (reported.seconds - (now - *at).as_secs_f64()).max(0.0);
             let notable = (left * NOTABLE_PART).max(NOTABLE_SECONDS);
-            if told.node == node && (seconds - left).abs() < notable {
+            if reported.node == waiting.node && (waiting.seconds - left).abs() < notable {
                 return None;
             }
         }
-        let waiting = Waiting { node, seconds };
-        self.told = Some((waiting.clone(), now));
+        self.reported = Some((waiting.clone(), now));
         Some(waiting)
     }
 
     /// The wait in a sentence, if there was one.
-    fn told(&self, hit: bool, now: Instant) -> Option<String> {
+    fn summary(&self, hit: bool, now: Instant) -> Option<String> {
         let seconds = (now - self.began?).as_secs();
-        let (Waiting { node, .. }, _) = self.told.as_ref()?;
+        let (Waiting { node, .. }, _) = self.reported.as_ref()?;
         Some(if hit {
             format!("waited {seconds} s for {node}, which built the same image")
         } else {
@@ -162,8 +165,8 @@ impl Wait {
 mod tests {
     use super::*;
 
-    fn decision(node: &str, seconds: f64) -> WaitDecision {
-        WaitDecision {
+    fn waiting(node: &str, seconds: f64) -> Waiting {
+        Waiting {
             node: node.to_owned(),
             seconds,
         }
@@ -173,29 +176,29 @@ mod tests {
     fn a_wait_is_told_when_it_begins_and_when_builder_or_estimate_change_notably() {
         let mut wait = Wait::default();
         let start = Instant::now();
-        let mut hear = |node, seconds, at| {
-            wait.hear(decision(node, seconds), start + Duration::from_secs(at))
+        let mut is_news = |node, seconds, at| {
+            wait.update(waiting(node, seconds), start + Duration::from_secs(at))
                 .is_some()
         };
-        assert!(hear("node-1", 60.0, 0), "the first one");
-        assert!(!hear("node-1", 50.0, 10), "it only counts down");
-        assert!(!hear("node-1", 47.0, 11), "a little is no news");
-        assert!(hear("node-1", 90.0, 12), "it takes longer");
-        assert!(hear("node-2", 90.0, 12), "somebody else builds");
-        assert!(!hear("node-2", 0.0, 200), "it is overdue, as expected");
+        assert!(is_news("node-1", 60.0, 0), "the first one");
+        assert!(!is_news("node-1", 50.0, 10), "it only counts down");
+        assert!(!is_news("node-1", 47.0, 11), "a little is no news");
+        assert!(is_news("node-1", 90.0, 12), "it takes longer");
+        assert!(is_news("node-2", 90.0, 12), "somebody else builds");
+        assert!(!is_news("node-2", 0.0, 200), "it is overdue, as expected");
     }
 
     #[test]
     fn a_wait_is_part_of_the_reasons_whichever_way_it_ended() {
         let start = Instant::now();
         let end = start + Duration::from_secs(42);
-        assert_eq!(Wait::default().told(true, end), None, "there was none");
+        assert_eq!(Wait::default().summary(true, end), None, "there was none");
         let mut wait = Wait::default();
-        wait.hear(decision("node-1", 60.0), start);
+        wait.update(waiting("node-1", 60.0), start);
         assert_eq!(
-            wait.told(true, end).unwrap(),
+            wait.summary(true, end).unwrap(),
             "waited 42 s for node-1, which built the same image"
         );
-        assert!(wait.told(false, end).unwrap().ends_with("in vain"));
+        assert!(wait.summary(false, end).unwrap().ends_with("in vain"));
     }
 }

@@ -1,7 +1,7 @@
-use super::Upload;
+use super::plan::Upload;
 use crate::{
-    parties::{BuildRequest, CliPlace},
-    pipeline::{CacheUse, Context, folders::build_folder},
+    external::devcontainer::{BuildRequest, CliWorkspace},
+    pipeline::{build_folder::build_folder, context::Context, job::CacheUse},
 };
 
 /// Exports BuildKit's cache of every stage by building once more, from a fresh checkout: the workspace's own files
@@ -13,8 +13,8 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             .scratch
             .path()
             .join("export")
-            .join(cx.job.repository.name());
-        cx.parties
+            .join(cx.job.spec.repository.name());
+        cx.externals
             .git
             .export(&upload.clone, &upload.commit, &checkout, cx.scratch.path())
             .await
@@ -25,11 +25,11 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             &upload.config,
         )?;
         let request = BuildRequest {
-            place: CliPlace {
+            workspace: CliWorkspace {
                 folder: &folder.folder,
                 config: &folder.config,
                 scratch: cx.scratch.path(),
-                workspace_id: &cx.job.attempt.workspace_id,
+                workspace_id: &cx.job.attempt.workspace,
             },
             image_name: &upload.image,
             cache_from: None,
@@ -38,7 +38,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             )),
             output: Some("type=cacheonly"),
         };
-        cx.parties
+        cx.externals
             .devcontainer
             .build(&request, &mut |_| {})
             .await
