@@ -134,8 +134,9 @@ impl Access {
             token: Option<SecretString>,
             access_token: Option<SecretString>,
         }
-        let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|_| RegistryError::Protocol("its token is no JSON".to_owned()))?;
+        let answer: Answer = serde_json::from_slice(&body).map_err(|_| {
+            RegistryError::Protocol("its answer with the token is not JSON".to_owned())
+        })?;
         answer
             .token
             .or(answer.access_token)

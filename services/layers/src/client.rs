@@ -84,7 +84,7 @@ pub struct ImageInfo {
 }
 
 impl ImageInfo {
-    /// Bytes of the layers that are not `present` (beginnings of their digests' hex).
+    /// Bytes of the layers that are not `present`, where each is given by the first hex digits of its digest.
     pub fn bytes_without(&self, present: &BTreeSet<String>) -> u64 {
         let is_present = |digest: &str| {
             let hex = digest.trim_start_matches("sha256:");
