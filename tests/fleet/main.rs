@@ -3,8 +3,8 @@
 
 #![allow(missing_docs, reason = "tests")]
 
+mod external;
 mod fleet;
 mod follow;
 mod logins;
 mod once;
-mod parties;
