@@ -1,15 +1,15 @@
-//! What the cache holds and why, as text.
+//! Cache entries, explanations and statistics as text.
 
 use hearth_api::v1::{CacheEntry, CacheStats, Explanation, GetStatsResponse};
+use hearth_domain::text::printable_line;
 use prost_types::Timestamp;
 
 use super::{
-    clean::line,
     format::{age, bytes, seconds, short},
     table::table,
 };
 
-/// Digits of a key that tell entries apart, and more than `hearth cache rm --key` asks for.
+/// Digits shown of a key: enough to tell entries apart, and more than `hearth cache rm --key` needs.
 const KEY_DIGITS: usize = 16;
 
 /// `hearth cache ls`
@@ -48,7 +48,7 @@ pub(crate) fn entries(entries: &[CacheEntry], now: &Timestamp) -> String {
 
 /// `hearth cache explain`
 pub(crate) fn explanation(explanation: &Explanation) -> String {
-    let mut text = line(&explanation.text);
+    let mut text = printable_line(&explanation.text);
     text.push('\n');
     for (name, value) in [
         ("key", explanation.key.as_str()),
@@ -61,7 +61,7 @@ pub(crate) fn explanation(explanation: &Explanation) -> String {
         ),
     ] {
         if !value.is_empty() {
-            text.push_str(&format!("{name}: {}\n", line(value)));
+            text.push_str(&format!("{name}: {}\n", printable_line(value)));
         }
     }
     text

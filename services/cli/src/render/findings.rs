@@ -1,13 +1,14 @@
-//! What works and what does not, as text.
+//! Results of checks as text.
 
 use hearth_api::v1::{AccessCheck, AccessCheckStatus};
+use hearth_domain::text::printable_line;
 
-use super::{clean::line, names, table::table};
+use super::{names, table::table};
 
-/// One thing that was looked at.
+/// Result of a check.
 pub(crate) struct Finding {
     pub(crate) what: String,
-    /// An `AccessCheckStatus`, or the number of one that this client does not know yet.
+    /// An `AccessCheckStatus`, possibly one that this client does not know yet.
     pub(crate) status: i32,
     pub(crate) message: String,
 }
@@ -43,7 +44,7 @@ pub(crate) fn findings(findings: &[Finding], summary: Option<&str>) -> String {
     });
     let mut text = table(["CHECK", "STATUS", "FINDING"], rows);
     if let Some(summary) = summary {
-        text.push_str(&format!("\n{}\n", line(summary)));
+        text.push_str(&format!("\n{}\n", printable_line(summary)));
     }
     text
 }

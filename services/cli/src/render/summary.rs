@@ -1,15 +1,15 @@
-//! A workspace in a few lines: the end of `up`, and `get`.
+//! Summary of a workspace: the end of `up`, and `get`.
 
 use hearth_api::v1::{Failure, Workspace, WorkspaceState};
+use hearth_domain::text::{printable_line, printable_lines};
 
 use super::{
-    clean::{block, line},
     describe,
     format::{seconds, shell_word, short},
     names, outcome,
 };
 
-/// Everything a person wants to know about a workspace.
+/// The workspace in a few lines.
 pub(crate) fn workspace(workspace: &Workspace) -> String {
     let mut lines = vec![headline(workspace)];
     let mut entry = |name: &str, text: String| lines.push(format!("  {name:<11}{text}"));
@@ -33,14 +33,18 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
             "container",
             format!(
                 "{}, user {}, folder {}",
-                short(&line(&workspace.container_id)),
-                line(&workspace.remote_user),
-                line(&workspace.remote_folder)
+                short(&printable_line(&workspace.container_id)),
+                printable_line(&workspace.remote_user),
+                printable_line(&workspace.remote_folder)
             ),
         );
         entry(
             "enter",
-            format!("{}  (on {})", enter(workspace), line(&workspace.node)),
+            format!(
+                "{}  (on {})",
+                enter(workspace),
+                printable_line(&workspace.node)
+            ),
         );
     }
     if let Some(text) = push(workspace) {
@@ -52,11 +56,11 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
     lines.join("\n")
 }
 
-/// What went wrong, and the last lines that the command printed.
-pub(crate) fn failure(failure: &Failure) -> Vec<String> {
+/// The reason, and the last lines of the command's output.
+fn failure(failure: &Failure) -> Vec<String> {
     let mut lines = vec![describe::failure(failure)];
     lines.extend(
-        block(&failure.output_tail)
+        printable_lines(&failure.output_tail)
             .lines()
             .map(|text| format!("  | {text}")),
     );
@@ -74,8 +78,8 @@ fn headline(workspace: &Workspace) -> String {
         true => format!(", attempt {}", workspace.attempt),
         false => String::new(),
     };
-    let id = line(&workspace.id);
-    match line(&workspace.node) {
+    let id = printable_line(&workspace.id);
+    match printable_line(&workspace.node) {
         node if node.is_empty() => format!("{state}{took}: {id}{attempt}"),
         node => format!("{state}{took}: {id} on {node}{attempt}"),
     }
@@ -86,9 +90,9 @@ fn repository(workspace: &Workspace) -> String {
         return "-".to_owned();
     };
     let named = [
-        ("ref", line(&spec.r#ref)),
-        ("config", line(&spec.config)),
-        ("commit", short(&line(&workspace.commit))),
+        ("ref", printable_line(&spec.r#ref)),
+        ("config", printable_line(&spec.config)),
+        ("commit", short(&printable_line(&workspace.commit))),
     ];
     let mut details: Vec<String> = named
         .into_iter()
@@ -99,12 +103,16 @@ fn repository(workspace: &Workspace) -> String {
         details.push("lightweight".to_owned());
     }
     match details.is_empty() {
-        true => line(&spec.repository),
-        false => format!("{} ({})", line(&spec.repository), details.join(", ")),
+        true => printable_line(&spec.repository),
+        false => format!(
+            "{} ({})",
+            printable_line(&spec.repository),
+            details.join(", ")
+        ),
     }
 }
 
-/// The command that opens a shell in the container. `sh` is there in every image that a devcontainer can have.
+/// The command that opens a shell in the container. Every image that a devcontainer can use has `sh`.
 fn enter(workspace: &Workspace) -> String {
     let mut words = vec!["docker exec -it".to_owned()];
     let options = [
@@ -113,10 +121,10 @@ fn enter(workspace: &Workspace) -> String {
     ];
     for (option, value) in options {
         if !value.is_empty() {
-            words.push(format!("{option} {}", shell_word(&line(value))));
+            words.push(format!("{option} {}", shell_word(&printable_line(value))));
         }
     }
-    words.push(shell_word(&short(&line(&workspace.container_id))));
+    words.push(shell_word(&short(&printable_line(&workspace.container_id))));
     words.push("sh".to_owned());
     words.join(" ")
 }
@@ -125,8 +133,8 @@ fn push(workspace: &Workspace) -> Option<String> {
     match (&workspace.push, workspace.settled, workspace.state()) {
         (Some(report), _, _) => Some(outcome::push(report)),
         (None, false, WorkspaceState::Ready | WorkspaceState::Recovery) => Some(format!(
-            "goes on in the background: hearth logs {} --follow",
-            shell_word(&line(&workspace.id))
+            "running in the background; follow it with: hearth logs {} --follow",
+            shell_word(&printable_line(&workspace.id))
         )),
         (None, _, _) => None,
     }
@@ -178,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ready_workspace_tells_how_it_came_to_be_and_how_to_enter_it() {
+    fn a_ready_workspace_says_how_it_was_prepared_and_how_to_enter_it() {
         assert_eq!(
             workspace(&ready()),
             "\
@@ -188,7 +196,7 @@ READY in 6.0 s: w-1 on node-1
   steps      clone 1.2 s, image 3.1 s
   container  fedcba987654, user vscode, folder /workspaces/b
   enter      docker exec -it -u vscode -w /workspaces/b fedcba987654 sh  (on node-1)
-  push       goes on in the background: hearth logs w-1 --follow"
+  push       running in the background; follow it with: hearth logs w-1 --follow"
         );
         let settled = Workspace {
             settled: true,
@@ -209,10 +217,12 @@ READY in 6.0 s: w-1 on node-1
             ..ready()
         };
         let text = workspace(&hostile);
-        assert!(
-            text.contains(r"-u 'x; rm -rf ~' -w '/a'\''$(id)' fedcba987654 sh"),
-            "{text}"
-        );
+        let command = text
+            .lines()
+            .find_map(|line| line.strip_prefix("  enter      "));
+        let words = command.and_then(shlex::split).unwrap_or_default();
+        let expected = ["-u", "x; rm -rf ~", "-w", "/a'$(id)", "fedcba987654", "sh"];
+        assert_eq!(words[3..9], expected, "{text}");
     }
 
     #[test]
