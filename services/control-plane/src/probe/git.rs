@@ -5,7 +5,7 @@ use hearth_domain::{Repository, text::innermost_cause};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret as _;
 
-use super::check;
+use super::findings::check;
 use crate::credentials::Login;
 
 const LIMIT: Duration = Duration::from_secs(10);

@@ -1,21 +1,16 @@
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
 use hearth_api::v1::{
     AttemptRef, CacheAccess, CacheEntry, CacheTarget, CommitCacheRequest, CommitCacheResponse,
-    DropCacheRequest, DropCacheResponse, ResolveCacheRequest, ResolveCacheResponse, Workspace,
+    DropCacheRequest, DropCacheResponse, ResolveCacheRequest, Workspace,
     cache_index_service_server::CacheIndexService,
 };
 use hearth_domain::{CacheKey, Digest, sha256_hex};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
-use super::resolve::Question;
 use crate::{
-    cache::{leases::Place, retention::retire},
-    cache_target::cache_target,
-    clock::now,
-    core::Core,
+    cache::{Decisions, Index},
     error::CallError,
 };
 
@@ -24,18 +19,17 @@ const MAX_MANIFEST_BYTES: usize = 2 * 1024 * 1024;
 const MAX_TEXT_BYTES: usize = 256;
 
 /// Serves `CacheIndexService`.
-pub(super) struct CacheIndex(pub(super) Arc<Core>);
+pub(super) struct CacheIndexApi(pub(super) Arc<Index>);
 
 #[tonic::async_trait]
-impl CacheIndexService for CacheIndex {
-    type ResolveCacheStream = BoxStream<'static, Result<ResolveCacheResponse, Status>>;
+impl CacheIndexService for CacheIndexApi {
+    type ResolveCacheStream = Decisions;
 
     async fn resolve_cache(
         &self,
         request: Request<ResolveCacheRequest>,
     ) -> Result<Response<Self::ResolveCacheStream>, Status> {
-        let question = self.question(request.into_inner()).await?;
-        Ok(Response::new(question.answer().await?))
+        Ok(Response::new(self.resolve(request.into_inner()).await?))
     }
 
     async fn commit_cache(
@@ -55,15 +49,15 @@ impl CacheIndexService for CacheIndex {
     }
 }
 
-impl CacheIndex {
-    async fn question(&self, request: ResolveCacheRequest) -> Result<Question, CallError> {
+impl CacheIndexApi {
+    async fn resolve(&self, request: ResolveCacheRequest) -> Result<Decisions, CallError> {
         let workspace = self.workspace(request.attempt).await?;
         let mut faults = FieldFaults::default();
         faults.check("key", request.key.parse::<CacheKey>());
         if request.key_manifest.len() > MAX_MANIFEST_BYTES {
             faults.add("key_manifest", "is larger than 2 MiB");
         }
-        let target = self.target(&workspace);
+        let target = self.0.target(&workspace);
         check_repository(
             "repository",
             &request.repository,
@@ -73,15 +67,12 @@ impl CacheIndex {
         faults.into_result()?;
         let target = target.unwrap_or_default();
         let (key, manifest) = (request.key, request.key_manifest);
-        // A workspace whose repository has no cache was refused above.
-        Question::new(self.0.clone(), &workspace, &target, key, manifest)
-            .ok_or(CallError::CacheReadOnly)
+        self.0.resolve(&workspace, &target, key, manifest).await
     }
 
     async fn commit(&self, request: CommitCacheRequest) -> Result<(), CallError> {
-        let core = &self.0;
         let workspace = self.workspace(request.attempt).await?;
-        let target = self.target(&workspace);
+        let target = self.0.target(&workspace);
         if target
             .as_ref()
             .is_none_or(|target| target.access() != CacheAccess::ReadWrite)
@@ -95,27 +86,13 @@ impl CacheIndex {
             ..request.entry.unwrap_or_default()
         };
         check_entry(&entry, &spec.config, target.as_ref())?;
-        core.store.put_cache_entry(&entry, now()).await?;
-        // Only now: whoever is woken looks into the index.
-        core.waiting.committed(&Place {
-            repository: entry.repository.clone(),
-            key: entry.key.clone(),
-        });
-        tracing::info!(
-            workspace.id = workspace.id,
-            cache.repository = entry.repository,
-            cache.key = entry.key,
-            cache.digest = entry.digest,
-            "cache entry committed"
-        );
-        retire(core).await;
-        Ok(())
+        self.0.commit(entry).await
     }
 
     async fn drop_entry(&self, request: DropCacheRequest) -> Result<(), CallError> {
         let workspace = self.workspace(request.attempt).await?;
         let mut faults = FieldFaults::default();
-        let target = self.target(&workspace);
+        let target = self.0.target(&workspace);
         check_repository(
             "repository",
             &request.repository,
@@ -125,38 +102,18 @@ impl CacheIndex {
         faults.check("key", request.key.parse::<CacheKey>());
         faults.check("digest", request.digest.parse::<Digest>());
         faults.into_result()?;
-        let dropped = self
-            .0
-            .store
-            .drop_cache_entry(&request.repository, &request.key, &request.digest)
-            .await?;
-        tracing::info!(
-            workspace.id = workspace.id,
-            cache.repository = request.repository,
-            cache.key = request.key,
-            cache.digest = request.digest,
-            dropped,
-            "the registry does not have this image any more"
-        );
-        Ok(())
+        self.0
+            .drop_entry(
+                &workspace,
+                &request.repository,
+                &request.key,
+                &request.digest,
+            )
+            .await
     }
 
-    /// The workspace of an attempt that is its newest.
     async fn workspace(&self, attempt: Option<AttemptRef>) -> Result<Workspace, CallError> {
-        let attempt = attempt.unwrap_or_default();
-        let record = self.0.store.workspace(&attempt.workspace_id).await?;
-        record
-            .map(|record| record.workspace)
-            .filter(|workspace| workspace.attempt == attempt.attempt)
-            .ok_or(CallError::AttemptUnknown {
-                id: attempt.workspace_id,
-                attempt: attempt.attempt,
-            })
-    }
-
-    fn target(&self, workspace: &Workspace) -> Option<CacheTarget> {
-        let spec = workspace.spec.as_ref()?;
-        cache_target(spec, &self.0.cache_rules).ok()
+        self.0.workspace(attempt.unwrap_or_default()).await
     }
 }
 

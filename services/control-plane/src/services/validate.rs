@@ -3,38 +3,19 @@ use hearth_domain::{ConfigName, GitRef, Repository, sha256_hex};
 use hearth_runtime::FieldFaults;
 use prost::Message as _;
 
-use crate::{error::CallError, store::RequestId};
+use crate::{
+    error::CallError,
+    store::RequestId,
+    workspace::{Until, Wanted, What},
+};
 
 const MAX_REQUEST_ID_BYTES: usize = 128;
 const MAX_TIMEOUT_SECONDS: u32 = 14_400;
 /// Longer than any id that was ever made.
 const MAX_ID_BYTES: usize = 128;
 
-/// A checked request for a workspace.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) request: Option<RequestId>,
-    pub(super) node: Option<String>,
-    pub(super) what: What,
-    pub(super) until: Until,
-}
-
-/// What is to be prepared.
-#[derive(Debug)]
-pub(super) enum What {
-    New(WorkspaceSpec),
-    Again { workspace_id: String },
-}
-
-/// Where a stream ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    Ready,
-    Settled,
-}
-
 /// Checks a request field by field.
-pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<Wanted, CallError> {
+pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<(Wanted, Until), CallError> {
     let mut faults = FieldFaults::default();
     if request.request_id.len() > MAX_REQUEST_ID_BYTES {
         faults.add("request_id", "is longer than 128 bytes");
@@ -67,7 +48,7 @@ pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<Wanted, CallEr
         id,
         payload: sha256_hex(payload.encode_to_vec()),
     });
-    Ok(Wanted {
+    let wanted = Wanted {
         request,
         node: Some(payload.node).filter(|node| !node.is_empty()),
         what: match payload.spec {
@@ -76,8 +57,8 @@ pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<Wanted, CallEr
                 workspace_id: payload.workspace_id,
             },
         },
-        until,
-    })
+    };
+    Ok((wanted, until))
 }
 
 /// Checks the id of a workspace that a request names.
@@ -200,7 +181,7 @@ mod tests {
     #[test]
     fn a_request_id_stands_for_everything_but_where_the_stream_ends() {
         let payload = |request: PrepareWorkspaceRequest| {
-            let wanted = prepare(request).expect("a good request");
+            let (wanted, _) = prepare(request).expect("a good request");
             wanted.request.expect("a request id").payload
         };
         let original = payload(request());

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    CacheEntry, CacheResult, LogChunk, Settled, StateChanged, WorkspaceSpec, event::Kind,
+    CacheEntry, CacheResult, Event, LogChunk, NodeInfo, Settled, StateChanged, Workspace,
+    WorkspaceSpec, WorkspaceState, event::Kind,
 };
 
-use super::*;
-use crate::clock::{from_millis, now};
+use super::{workspaces::Page, *};
+use crate::{
+    clock::{from_millis, now},
+    record::{Ending, Record},
+};
 
 const HISTORY: u64 = 10;
 
