@@ -2,8 +2,8 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use crate::{ConfigName, GitRef, Repository};
 
-/// Name of a workspace: 1 to 63 lower-case letters, digits and dashes, no dash at its start. It becomes part of the names
-/// of volumes, containers and folders.
+/// Name of a workspace: 1 to 63 lower-case letters, digits and dashes, no dash at its start. It becomes part of the
+/// names of volumes, containers and folders.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkspaceId(String);
 

@@ -5,6 +5,7 @@ use wiremock::{
 };
 
 use super::*;
+use crate::{RegistryLogin, access::MAX_MESSAGE};
 
 const ROBOT: (&str, &str) = ("robot", "planted");
 
@@ -104,7 +105,7 @@ async fn a_token_endpoint_that_refuses_tells_a_bad_login_from_a_missing_right() 
             RegistryError::Protocol("it sends no token".into()),
         ),
         (
-            ResponseTemplate::new(200).set_body_string("x".repeat(MAX_BODY + 1)),
+            ResponseTemplate::new(200).set_body_string("x".repeat(MAX_MESSAGE + 1)),
             RegistryError::Protocol("its answer is too long".into()),
         ),
     ] {
