@@ -3,7 +3,7 @@ use std::sync::Arc;
 use hearth_domain::{CacheReference, Repository};
 use hearth_layers::{Registries, RegistryClient, RegistryLogin};
 
-use super::rules::{CacheRules, registry_host};
+use super::rules::CacheRules;
 use crate::credentials::{Ask, Credentials, Login, Rights};
 
 /// What the control plane itself asks of the registry, with logins for it.
@@ -51,6 +51,13 @@ impl RegistryLogins {
         };
         logins.registry.map(RegistryLogin::from)
     }
+}
+
+/// `host[:port]` of the registry that `repository` (`<registry>/<path>`) is in.
+pub(super) fn registry_host(repository: &str) -> &str {
+    repository
+        .split_once('/')
+        .map_or(repository, |(host, _)| host)
 }
 
 impl From<Login> for RegistryLogin {
