@@ -6,14 +6,8 @@ use hearth_api::v1::{FailureReason, Workspace, WorkspaceState};
 use hearth_tests::{
     Lab, Vm,
     client::{Story, request},
-    github::{Repositories, Visibility},
+    github::{Repositories, Visibility, WRITER},
 };
-
-const PERMISSIONS: &[(&str, &str)] = &[
-    ("contents", "read"),
-    ("metadata", "read"),
-    ("packages", "write"),
-];
 
 /// Contacts the server for a private repository, and fails when that works for another one.
 const HOOK: &str = "\
@@ -39,11 +33,7 @@ async fn lab() -> Lab {
         github.commit(repository, &[("README", "hello\n")]);
     }
     github.commit_to("acme/app", "docs", &[("guide", "read me\n")]);
-    github.install(
-        "acme",
-        Repositories::selected(&["app", "other"]),
-        PERMISSIONS,
-    );
+    github.install("acme", Repositories::selected(&["app", "other"]), &WRITER);
     lab
 }
 
@@ -236,7 +226,7 @@ async fn hooks_in_a_compose_service_reach_their_private_repository() {
     assert_ready(&story);
     assert_no_secret_is_left(&lab, &story);
     let container = &story.workspace.container_id;
-    let ran = lab.vms[0].docker(&["exec", container, "cat", "/project/.ran"]);
+    let ran = lab.vms[0].cat(container, "/project/.ran");
     assert_eq!(ran, "dev", "the hook ran once");
     let format = "{{range .Mounts}}{{if eq .Destination \"/opt/hearth\"}}{{.RW}}{{end}}{{end}}";
     let writable = lab.vms[0].docker(&["inspect", "--format", format, container]);
@@ -254,7 +244,7 @@ async fn a_workspace_with_the_default_image_reaches_its_private_repository_too()
     let github = lab.github();
     github.create_repository("acme/app", Visibility::Private);
     github.commit("acme/app", &[("README", "hello\n")]);
-    github.install("acme", Repositories::All, PERMISSIONS);
+    github.install("acme", Repositories::All, &WRITER);
     let broken = "{ \"image\": }";
     for (lightweight, config, state) in [
         (true, "{}", WorkspaceState::Ready),

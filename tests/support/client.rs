@@ -77,6 +77,27 @@ impl Client {
             .into_inner())
     }
 
+    /// Sends a request and follows it up to an event that is so: the workspace's id, and the event's sequence.
+    pub async fn begin_until(
+        &self,
+        request: PrepareWorkspaceRequest,
+        is_so: impl Fn(&Kind) -> bool,
+    ) -> (String, u64) {
+        let mut stream = self.begin(request).await.expect("the request is accepted");
+        let mut id = String::new();
+        while let Some(message) = next(&mut stream).await {
+            match message.message.expect("a message") {
+                prepare_workspace_response::Message::Snapshot(snapshot) => id = snapshot.id,
+                prepare_workspace_response::Message::Event(event) => {
+                    if event.kind.as_ref().is_some_and(&is_so) {
+                        return (id, event.sequence);
+                    }
+                }
+            }
+        }
+        panic!("it never came to that: {:#?}", self.get(&id).await)
+    }
+
     /// Follows a workspace's log to its end.
     pub async fn watch(&self, workspace_id: &str, after_sequence: u64) -> Story {
         let request = v1::WatchWorkspaceRequest {
@@ -191,7 +212,26 @@ impl Story {
             .outcome()
     }
 
+    /// Panics unless the workspace is in this state.
+    #[track_caller]
+    pub fn assert_state(&self, state: WorkspaceState) {
+        assert_eq!(self.workspace.state(), state, "{:#?}", self.workspace);
+    }
+
+    /// Panics unless the cache came to this result.
+    #[track_caller]
+    pub fn assert_result(&self, result: CacheResult) {
+        assert_eq!(self.result(), result, "{:?}", self.cache());
+    }
+
+    /// Panics unless the push ended like this.
+    #[track_caller]
+    pub fn assert_push(&self, outcome: PushOutcome) {
+        assert_eq!(self.push(), outcome, "{:?}", self.workspace.push);
+    }
+
     /// Panics unless the log is whole: numbered without gaps, every step closed, the end last.
+    #[track_caller]
     pub fn assert_whole(&self) {
         for (event, expected) in self.events.iter().zip(self.events[0].sequence..) {
             assert_eq!(event.sequence, expected, "{event:?}");

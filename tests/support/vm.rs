@@ -1,6 +1,9 @@
 //! Engines, each standing for one disposable VM.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use super::process::{path, script};
 
@@ -23,6 +26,11 @@ impl Vm {
             ["start".as_ref(), "--classic".as_ref(), dir.as_os_str()],
         );
         Self { dir }
+    }
+
+    /// The folder that it was started with.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Its API socket as a URL.
@@ -52,18 +60,27 @@ impl Vm {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The text of a file in a container.
+    pub fn cat(&self, container: &str, path: &str) -> String {
+        self.docker(&["exec", container, "cat", path])
+    }
+
     /// Whether a docker command succeeds.
     pub fn succeeds(&self, args: &[&str]) -> bool {
         self.run(args).status.success()
     }
 
-    fn run(&self, args: &[&str]) -> std::process::Output {
-        Command::new("docker")
-            .args(args)
+    /// The docker command, pointed at this engine.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command
             .env("PATH", path())
-            .env("DOCKER_HOST", self.docker_host())
-            .output()
-            .expect("docker")
+            .env("DOCKER_HOST", self.docker_host());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> std::process::Output {
+        self.command().args(args).output().expect("docker")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hearth_api::v1::CredentialProblemReason as Reason;
-use hearth_tests::github::{Fault, GitHub, Lie, Repositories, Route, Times, Visibility};
+use hearth_tests::github::{Fault, GitHub, Lie, Repositories, Route, Times, Visibility, WRITER};
 
 use crate::support::{
     logins::{LoginLab, token},
@@ -84,8 +84,7 @@ async fn each_failure_has_its_word_and_the_next_try_works_when_it_is_over() {
         );
         assert!(metrics.contains(&counted), "{counted}: {metrics}");
         if number == 0 {
-            lab.github
-                .install("acme", Repositories::All, &crate::support::logins::ALL);
+            lab.github.install("acme", Repositories::All, &WRITER);
         }
         lab.github.heal();
         lab.github.set_clock_offset(0);

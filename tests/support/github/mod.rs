@@ -37,6 +37,20 @@ pub use world::{Repositories, Visibility};
 
 use self::{app::App, registry_tokens::Signer, world::World};
 
+/// Permissions of an installation whose caches are read and written: all that hearth needs.
+pub const WRITER: [(&str, &str); 3] = [
+    ("contents", "read"),
+    ("metadata", "read"),
+    ("packages", "write"),
+];
+
+/// Permissions of an installation whose caches are only read.
+pub const READER: [(&str, &str); 3] = [
+    ("contents", "read"),
+    ("metadata", "read"),
+    ("packages", "read"),
+];
+
 /// The stand-in; gone when dropped.
 pub struct GitHub {
     shared: Arc<Shared>,
