@@ -26,7 +26,7 @@ use crate::{
     follow::follow,
 };
 
-/// The registry's name. Nobody listens there: the control plane finds it down, which is no harm to it.
+/// The registry's name. Nothing listens there; the control plane works without a registry that answers.
 pub const REGISTRY: &str = "localhost:1";
 
 /// One test's world; everything in it ends with it.
@@ -108,7 +108,7 @@ impl Fleet {
         node.expect("a node of this name")
     }
 
-    /// Asks for workspaces, all at once: each a node's name (empty: any node) and a repository.
+    /// Asks for workspaces, all at once: each by a node's name (empty: any node) and a repository.
     pub fn prepare<'a>(
         &self,
         wishes: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -140,7 +140,7 @@ impl Drop for Fleet {
 }
 
 impl Node {
-    /// Ends its agent without a warning: whatever it was doing is not done any more.
+    /// Ends its agent without a warning, and everything that it was doing.
     pub fn kill(&mut self) {
         if let Some(agent) = self.agent.take() {
             agent.kill();
@@ -169,7 +169,7 @@ impl Preparations {
         Self { stories, events }
     }
 
-    /// Waits until `count` more events of a kind were heard, of whichever workspaces.
+    /// Waits until `count` more events of a kind were heard, of any of the workspaces.
     pub async fn until(&mut self, count: usize, is_so: impl Fn(&Kind) -> bool) {
         let mut heard = 0;
         let all = async {

@@ -94,7 +94,7 @@ async fn what_one_node_built_another_fetches_by_digest_without_any_build() {
         );
     }
 
-    // Any other tool finds the newest image under a tag that everybody knows.
+    // Any other tool finds the newest image under a well-known tag.
     let tags = lab.registry.tags(&lab.cache_path(&repo.url)).await;
     assert!(tags.contains(&"devcontainer-cache".to_owned()), "{tags:?}");
     assert!(

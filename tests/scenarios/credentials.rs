@@ -1,4 +1,4 @@
-//! Logins for one repository at a time: what they allow, what they do not, and how that is told.
+//! Logins for one repository at a time: what they allow, what they do not, and what users see of it.
 
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ async fn a_token_that_ends_while_the_image_is_pushed_is_replaced_and_the_image_a
         match message.message.unwrap() {
             Message::Snapshot(snapshot) => id = snapshot.id,
             Message::Event(event) => match event.kind.unwrap() {
-                // The image is there; whoever asks the registry for a token from now on wants to push.
+                // The image is there: from now on a token of the registry is for a push.
                 Kind::StepStarted(step)
                     if step.step() == hearth_api::v1::PipelineStep::Container =>
                 {
@@ -155,7 +155,7 @@ async fn a_token_that_ends_while_the_image_is_pushed_is_replaced_and_the_image_a
     let push = workspace.push.clone().unwrap();
     assert_eq!(push.outcome(), PushOutcome::Pushed, "{push:?}");
     assert!(github.mints() >= 2, "{}", github.mints());
-    // BuildKit's cache follows the image, with a login that lives.
+    // BuildKit's cache is exported after the image, with a login that has not expired.
     let tags = lab.cache().tags(&lab.cache_path(&url)).await;
     assert!(
         tags.iter().any(|tag| tag.ends_with("-buildcache")),
@@ -180,7 +180,7 @@ async fn an_attempt_at_a_forks_ref_has_no_right_to_push_at_the_registry_itself()
     );
     story.assert_push(PushOutcome::SkippedReadOnly);
 
-    // Each token that the control plane has made for it, in the hands of somebody who tries.
+    // Each token that the control plane has made for it, tried on everything else.
     let tokens = github.installation_tokens();
     assert!(!tokens.is_empty());
     let place = format!("{}/{}", lab.cache().host(), lab.cache_path(&url));
@@ -258,7 +258,7 @@ async fn a_probe_says_in_a_sentence_what_is_missing() {
     assert!(answer.summary.contains("does not answer"), "{answer:#?}");
 }
 
-/// GitHub is down, and the repository is one that everybody may read.
+/// GitHub is down, and the repository is public.
 #[tokio::test]
 async fn a_public_repository_comes_up_while_github_gives_no_tokens() {
     use hearth_tests::github::{Fault, Times};

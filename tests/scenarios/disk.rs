@@ -1,4 +1,4 @@
-//! A node that is full makes room by itself, and takes nothing away from anybody.
+//! A node whose disk is full removes images of the cache that nothing uses, and nothing else.
 
 use std::{path::PathBuf, process::Command};
 
@@ -70,9 +70,9 @@ async fn only_unused_images_go(vm: fn(PathBuf) -> Vm) {
     lab.client.delete(&named.workspace.id).await;
     lab.client.delete(&gone.workspace.id).await;
     let mark = gone_image.replace("sha256:", "hearth-cache:");
-    eventually("the image that nobody uses is gone", || !has(vm, &mark)).await;
+    eventually("the unused image is removed", || !has(vm, &mark)).await;
     assert!(!has(vm, &gone_image));
-    assert!(has(vm, &kept_image), "its workspace lives");
+    assert!(has(vm, &kept_image), "its workspace still runs");
     assert!(has(vm, &mine) && has(vm, &named_image));
     assert!(has(vm, &lab.base) && has(vm, "mine:2"));
     assert_eq!(vm.cat(running, "/opt/name"), "kept");
@@ -91,7 +91,7 @@ async fn what_was_removed_is_fetched_again_and_a_restart_knows_which_images_are_
     lab.client.delete(&first.workspace.id).await;
     assert!(has(&lab.vms[0], &digest), "there is room");
 
-    // The agent forgets when it used the image, and is told that the disk is full.
+    // The agent is restarted without its record of when images were used, and with a mark that every disk is below.
     std::fs::write(lab.folder("node-1/state/images.json"), "{").unwrap();
     lab.agents[0].restart_with(&ALWAYS);
     let vm = &lab.vms[0];

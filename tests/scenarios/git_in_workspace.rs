@@ -1,4 +1,4 @@
-//! Git in a workspace logs in to the workspace's own repository, whatever the image is, and to nothing else.
+//! Git in a workspace logs in to the workspace's own repository, in every kind of image, and to nothing else.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -191,7 +191,7 @@ async fn git_in_a_workspace_works_over_restarts_of_the_agent_and_ends_with_the_w
     assert!(git(&lab, workspace, &fetch));
     assert!(!git(&lab, workspace, &["ls-remote", &other]));
     lab.agents[0].kill();
-    assert!(!git(&lab, workspace, &fetch), "nobody answers");
+    assert!(!git(&lab, workspace, &fetch), "there is no answer");
     lab.agents[0].restart();
     assert!(git(&lab, workspace, &fetch));
     assert!(!git(&lab, workspace, &["ls-remote", &other]));

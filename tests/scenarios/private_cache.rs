@@ -1,4 +1,4 @@
-//! The cache of a private repository is in a registry that asks for logins, and lives from logins that end.
+//! The cache of a private repository, in a registry that asks for logins that expire.
 
 use hearth_api::v1::{
     BuildStepStatus, CacheResult, Event, PushOutcome, WorkspaceState, event::Kind,
@@ -31,7 +31,7 @@ fn on_base(lab: &Lab, dockerfile: &str) -> String {
     dockerfile.replace("BASE", &lab.base.replace("localhost", "127.0.0.1"))
 }
 
-/// What the registry's log says of an upload.
+/// Stands in the registry's log for every upload.
 const UPLOADS: &str = "/blobs/uploads/";
 const QUICK: &str = "FROM BASE\nRUN echo one > /opt/one\nRUN echo two > /opt/two\n";
 
@@ -74,10 +74,7 @@ async fn a_login_that_is_revoked_while_the_image_is_built_does_not_fail_its_push
     let workspace = lab.client.watch(&id, seen).await.workspace;
     let push = workspace.push.clone().unwrap();
     assert_eq!(push.outcome(), PushOutcome::Pushed, "{push:?}");
-    assert!(
-        lab.github().mints() > 1,
-        "the first login was worth nothing"
-    );
+    assert!(lab.github().mints() > 1, "the first login had been revoked");
 }
 
 #[tokio::test]
@@ -90,7 +87,7 @@ async fn a_push_without_the_permission_for_it_is_denied_and_says_what_to_do() {
     let message = story.workspace.push.unwrap().message;
     assert!(message.contains("packages"), "{message}");
     let told = warnings(&story.events);
-    assert_eq!(told.len(), 1, "the problem is told once: {told:?}");
+    assert_eq!(told.len(), 1, "one warning: {told:?}");
     // Nothing was tried in the registry.
     let log = lab.cache().log();
     assert!(!log.contains(UPLOADS), "{log}");

@@ -92,7 +92,7 @@ async fn access_to_the_cache_is_what_the_request_says() {
     );
     let read_only = with(CacheAccess::ReadOnly).await;
     read_only.assert_push(PushOutcome::SkippedReadOnly);
-    assert_eq!(proxy.uploads(), 0, "nobody was allowed to write so far");
+    assert_eq!(proxy.uploads(), 0, "no request was allowed to write so far");
     let both = with(CacheAccess::ReadWrite).await;
     both.assert_push(PushOutcome::Pushed);
     let hit = with(CacheAccess::ReadOnly).await;

@@ -1,4 +1,4 @@
-//! Whoever dies in the middle loses nothing that matters.
+//! A client, a control plane or an agent that dies in the middle loses nothing that matters.
 
 use hearth_api::v1::{BuildStepStatus, FailureReason, PushOutcome, WorkspaceState, event::Kind};
 use hearth_tests::{
@@ -137,7 +137,7 @@ async fn a_ready_workspace_outlives_its_agent_and_its_interrupted_push_is_told()
     let outcome = story.push();
     assert!(
         matches!(outcome, PushOutcome::Interrupted | PushOutcome::Pushed),
-        "the push is told: {outcome:?}"
+        "the push has an outcome: {outcome:?}"
     );
     let container = &story.workspace.container_id;
     assert_eq!(lab.vms[0].cat(container, "/opt/built"), "first");

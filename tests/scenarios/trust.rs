@@ -34,7 +34,7 @@ async fn an_image_in_the_registry_says_which_key_it_was_built_for() {
     assert_eq!(&warm.cache().image_digest, digest);
 }
 
-/// A stranger's image under the tags that everybody knows: what is entered is found by its digest.
+/// Tags can be overwritten; the index names images by their digests.
 #[tokio::test]
 async fn tags_that_a_stranger_overwrote_are_not_believed() {
     let lab = Lab::new(2).await;
@@ -65,7 +65,7 @@ async fn a_base_image_that_moved_is_a_miss_that_names_both_digests() {
     let repo = app::with_dockerfile(&lab, "app", "FROM BASE\nRUN echo x > /x\n", "");
     let cold = lab.client.prepare("node-1", &repo.url).await;
     cold.assert_push(PushOutcome::Pushed);
-    // Somebody publishes another image under the tag that the Dockerfile names.
+    // Another image is published under the tag that the Dockerfile names.
     let vm = &lab.vms[0];
     vm.docker(&["commit", &cold.workspace.container_id, &lab.base]);
     vm.docker(&["push", "--quiet", &lab.base]);

@@ -1,4 +1,4 @@
-//! Looks for secrets in all that a run leaves behind, and in the arguments of all that ran.
+//! Searches everything that a run leaves behind, and the arguments of every process, for secrets.
 
 use std::{
     collections::HashSet,
@@ -107,7 +107,7 @@ fn forms_of(secret: &str) -> Vec<(String, String)> {
     forms
 }
 
-/// The content of a layer or whatever else is compressed.
+/// The content of a compressed file, as layers are.
 fn decompressed(path: &Path) -> Option<std::process::Child> {
     let mut magic = [0; 4];
     File::open(path).ok()?.read_exact(&mut magic).ok()?;
@@ -124,7 +124,7 @@ fn decompressed(path: &Path) -> Option<std::process::Child> {
     })
 }
 
-/// Reads the arguments of all processes again and again, until it is told to stop.
+/// Reads the arguments of all processes again and again, until it is stopped.
 pub struct CommandLines {
     seen: Arc<Mutex<HashSet<Vec<u8>>>>,
     stop: Arc<AtomicBool>,

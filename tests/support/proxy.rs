@@ -1,4 +1,4 @@
-//! A proxy in front of a registry that breaks the network, not only the answer.
+//! A proxy in front of a registry, with faults of the network and of the registry.
 
 use std::{
     path::PathBuf,
@@ -23,16 +23,16 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Longest head of a request or an answer.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// What is wrong with the way to the registry.
+/// A fault on the way to the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
     None,
     /// Connections are accepted and never answered.
     Silent,
-    /// Uploads are answered by 403, as a registry does that knows who asks and refuses.
+    /// Uploads are answered by 403: the login is known and has no right to push.
     DenyPush,
-    /// Uploads crawl: so many bytes a second on each connection.
+    /// Uploads are slow: so many bytes a second on each connection.
     SlowPush(u64),
     /// Uploads of manifests whose tag ends so wait until two of them have come.
     Meet(&'static str),
@@ -95,7 +95,7 @@ impl Proxy {
                 while let Ok((client, _)) = listener.accept().await {
                     let way = way.clone();
                     connections.spawn(async move {
-                        // A broken connection is this stand-in's business.
+                        // Broken connections are part of the test.
                         let _ = connection(client, &way).await;
                     });
                 }

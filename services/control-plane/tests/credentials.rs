@@ -1,4 +1,4 @@
-//! Logins are for what the attempt may do and nothing else, and come from whoever serves the host.
+//! Logins are for what the attempt may do and nothing else, and come from the source that serves the host.
 
 use hearth_api::v1::{
     CacheAccess, CredentialProblemReason as Reason, CredentialUse, RefreshCredentialsResponse,

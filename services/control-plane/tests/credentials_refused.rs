@@ -1,4 +1,4 @@
-//! Each way in which GitHub gives no token has its word, and comes soon.
+//! Each way in which GitHub refuses a token has its own reason, and is reported soon.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -110,7 +110,7 @@ async fn a_clock_that_differs_is_told_with_its_seconds_and_direction() {
         (299..360).contains(&seconds.parse().expect("a number")),
         "{message}"
     );
-    // Half a minute is nobody's mistake.
+    // Half a minute is within the tolerance.
     lab.github.set_clock_offset(-30);
     token(&lab.ask(&id).await);
 }

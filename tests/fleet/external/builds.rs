@@ -47,7 +47,7 @@ impl Builds {
         let builds = tokio::time::timeout(hearth_tests::process::PATIENCE, enough).await;
         builds
             .unwrap_or_else(|_| panic!("{count} builds never began: {:?}", self.begun()))
-            .expect("the sender lives")
+            .expect("the sender is in `self`")
             .clone()
     }
 
@@ -62,7 +62,9 @@ impl Builds {
             number = builds.len();
         });
         let mut open = self.open.subscribe();
-        open.wait_for(|open| *open).await.expect("the sender lives");
+        open.wait_for(|open| *open)
+            .await
+            .expect("the sender is in `self`");
         number
     }
 }

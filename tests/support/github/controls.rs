@@ -137,7 +137,7 @@ impl GitHub {
 
 /// Packages.
 impl GitHub {
-    /// Lets everybody pull a package, as its owner may decide.
+    /// Makes a package public.
     pub fn publish_package(&self, path: &str) {
         let path = path.to_owned();
         self.shared
@@ -159,7 +159,7 @@ impl GitHub {
     }
 
     /// Lets requests of a route wait until the answer is dropped.
-    #[must_use = "requests wait while it lives"]
+    #[must_use = "requests wait until it is dropped"]
     pub fn hold(&self, route: Route) -> Hold {
         Hold::new(&self.shared, route)
     }
@@ -169,7 +169,7 @@ impl GitHub {
         self.shared.change(|world| world.faults.lie = Some(lie));
     }
 
-    /// Lets nobody push a package that does not exist yet, as an organisation may decide.
+    /// Refuses pushes of packages that do not exist yet, as an organisation may decide.
     pub fn deny_package_creation(&self) {
         self.shared
             .change(|world| world.faults.no_new_packages = true);

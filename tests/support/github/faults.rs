@@ -1,4 +1,4 @@
-//! What can be wrong with GitHub.
+//! Faults of GitHub.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,15 +14,15 @@ use super::{
 pub enum Fault {
     /// An error without further meaning, as 500 or 502.
     Status(u16),
-    /// 403, no requests remain, and a reset so far ahead.
+    /// 403: no requests remain until a reset after this time.
     PrimaryLimit(Duration),
     /// 403 or 429 with `retry-after`.
     SecondaryLimit { status: u16, retry_after: Duration },
-    /// The request is taken and never answered.
+    /// The request is read and never answered.
     Silence,
     /// 200 with a web page, as from a proxy in between.
     NotJson,
-    /// An answer without end; nobody should read all of it.
+    /// An answer without end: a client that reads all of it runs out of memory.
     Endless,
 }
 
@@ -97,7 +97,7 @@ impl Faults {
     }
 }
 
-/// While it lives, requests of a route wait.
+/// Requests of a route wait until it is dropped.
 pub struct Hold {
     shared: Arc<Shared>,
     route: Route,

@@ -63,7 +63,7 @@ pub struct GitHub {
 /// What the requests see.
 pub struct Shared {
     world: Mutex<World>,
-    /// Tells those who wait that the world is another one.
+    /// Wakes those who wait for a change of the world.
     changed: watch::Sender<()>,
     app: App,
     signer: Signer,
@@ -75,7 +75,7 @@ impl Shared {
         self.world.lock().expect("no request panics")
     }
 
-    /// Changes the world and wakes those who wait for it.
+    /// Changes the world and wakes those who wait for that.
     fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let result = change(&mut self.world());
         self.changed.send_replace(());

@@ -1,4 +1,4 @@
-//! What a test asks about GitHub.
+//! What a test can ask about GitHub.
 
 use std::path::Path;
 

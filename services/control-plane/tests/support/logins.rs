@@ -10,7 +10,7 @@ use tonic::{Request, Status};
 
 use super::{agent::FakeAgent, plane::Plane, soon};
 
-/// Where the caches are; nobody listens there, and a login for it is made all the same.
+/// Where the caches are. Nothing listens there; logins for it are made all the same.
 pub const REGISTRY: &str = "localhost:1";
 pub struct LoginLab {
     pub github: GitHub,
