@@ -29,7 +29,7 @@ use crate::{
 /// The registry's name. Nothing listens there; the control plane works without a registry that answers.
 pub const REGISTRY: &str = "localhost:1";
 
-/// One test's world; everything in it ends with it.
+/// A control plane and nodes; all of it ends when it is dropped.
 pub struct Fleet {
     pub client: Client,
     pub nodes: Vec<Node>,
@@ -169,7 +169,7 @@ impl Preparations {
         Self { stories, events }
     }
 
-    /// Waits until `count` more events of a kind were heard, of any of the workspaces.
+    /// Waits until `count` more matching events have arrived, of any of the workspaces.
     pub async fn until(&mut self, count: usize, is_so: impl Fn(&Kind) -> bool) {
         let mut heard = 0;
         let all = async {
@@ -182,7 +182,7 @@ impl Preparations {
         assert!(enough.is_ok(), "{heard} of {count} events were heard");
     }
 
-    /// The stories of all, once they are over; each is whole.
+    /// The stories of all workspaces once they have settled; each log is complete.
     pub async fn stories(self) -> Vec<Story> {
         let stories = self.stories.join_all().await;
         for story in &stories {
@@ -227,9 +227,9 @@ async fn start_plane(dir: &Path, listen: SocketAddr, flags: &[String]) -> (Servi
 /// How a service ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Stop {
-    /// As SIGTERM has it.
+    /// As after SIGTERM.
     Orderly,
-    /// As SIGKILL has it.
+    /// As after SIGKILL.
     Killed,
 }
 
@@ -241,7 +241,7 @@ struct Service {
 }
 
 impl Service {
-    /// Builds it, and runs what was built; returns what else the build told.
+    /// Builds a service and runs it; returns the other result of `build` too.
     async fn start<T, R, F>(
         build: impl Future<Output = anyhow::Result<(T, R)>> + Send + 'static,
     ) -> (Self, T)

@@ -24,7 +24,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Secrets with what to call them in a finding.
+    /// Secrets, each with its name in findings.
     pub fn new(secrets: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut names = Vec::new();
         let mut forms = Vec::new();
@@ -93,7 +93,8 @@ impl Secrets {
     }
 }
 
-/// As it is, and in base64 wherever it may stand in what was encoded: a login is `user:password`.
+/// A secret as it is, and as part of a text in base64, such as `user:password` of a login: the position in that text
+/// modulo 3 gives three forms.
 fn forms_of(secret: &str) -> Vec<(String, String)> {
     let mut forms = vec![("as it is".to_owned(), secret.to_owned())];
     for before in 0..3 {
@@ -144,7 +145,7 @@ impl CommandLines {
                             seen.lock().expect("no panic").insert(line);
                         }
                     }
-                    // As often as two busy cores allow; short commands show up in some run.
+                    // Often enough to see most commands; the shortest are seen in some runs.
                     std::thread::sleep(Duration::from_millis(2));
                 }
             }

@@ -7,7 +7,7 @@ use std::{
 
 use super::process::{path, script};
 
-/// An engine with everything of its own; gone when dropped.
+/// An engine with data, network and cgroup of its own; removed when dropped.
 pub struct Vm {
     dir: PathBuf,
 }
@@ -38,7 +38,7 @@ impl Vm {
         format!("unix://{}/docker.sock", self.dir.display())
     }
 
-    /// Where `deploy/local/vm` keeps what needs short paths.
+    /// Where `deploy/local/vm` keeps sockets, whose paths must be short.
     pub fn run_dir(&self) -> PathBuf {
         let socket = std::fs::read_link(self.dir.join("containerd.sock")).expect("a link");
         socket.parent().expect("a folder").to_path_buf()

@@ -9,10 +9,10 @@ use super::{
     world::Permissions,
 };
 
-/// An answer that is not the right one.
+/// A wrong answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An error without further meaning, as 500 or 502.
+    /// A plain error, such as 500 or 502.
     Status(u16),
     /// 403: no requests remain until a reset after this time.
     PrimaryLimit(Duration),
@@ -26,10 +26,10 @@ pub enum Fault {
     Endless,
 }
 
-/// How often.
+/// For how many requests a fault is in effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// For so many requests.
+    /// The next ones, this many.
     Next(u32),
     /// Until `heal`.
     Always,
@@ -52,7 +52,7 @@ struct Planned {
     fault: Fault,
 }
 
-/// What is wrong now.
+/// The faults that are in effect.
 #[derive(Default)]
 pub struct Faults {
     planned: Vec<Planned>,
@@ -97,7 +97,7 @@ impl Faults {
     }
 }
 
-/// Requests of a route wait until it is dropped.
+/// Holds requests of a route up until it is dropped.
 pub struct Hold {
     shared: Arc<Shared>,
     route: Route,

@@ -60,7 +60,7 @@ pub struct GitHub {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the requests see.
+/// What the handlers of requests share.
 pub struct Shared {
     world: Mutex<World>,
     /// Wakes those who wait for a change of the world.
