@@ -95,7 +95,6 @@ impl ControlPlane {
         let retention = Arc::new(retention);
         let resolving = Resolving {
             store: store.clone(),
-            rules: rules.clone(),
             waiting: waiting.clone(),
             registry,
             fleet: fleet.clone(),
@@ -153,7 +152,7 @@ impl ControlPlane {
             sessions,
             lease_seconds: config.node_lease_seconds,
             rules: rules.clone(),
-            index: Arc::new(Index::new(resolving, retention.clone())),
+            index: Arc::new(Index::new(resolving, rules.clone(), retention.clone())),
             entries: Arc::new(Entries::new(store.clone(), images)),
             explanations: Arc::new(Explanations::new(store.clone())),
             probe,

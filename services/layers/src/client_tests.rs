@@ -64,7 +64,7 @@ async fn each_refusal_has_its_own_name() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_unreachable_and_names_the_cause() {
+async fn a_port_where_nothing_listens_is_unreachable_and_the_cause_is_named() {
     let error = client().digest("127.0.0.1:1/a/b:tag").await.unwrap_err();
     let RegistryError::Unreachable(cause) = error else {
         panic!("{error:?}")
@@ -73,7 +73,7 @@ async fn nobody_listening_is_unreachable_and_names_the_cause() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_reference_is_told_apart() {
+async fn a_text_that_is_not_a_reference_has_its_own_error() {
     let error = client().digest("No Reference").await.unwrap_err();
     assert_eq!(error, RegistryError::BadReference("No Reference".into()));
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::Explanation;
+use hearth_domain::WorkspaceId;
 
 use super::explain::explain;
 use crate::{
@@ -17,13 +18,14 @@ impl Explanations {
     }
 
     /// Explains the newest attempt of a workspace.
-    pub(crate) async fn of_workspace(&self, id: String) -> Result<Explanation, CallError> {
+    pub(crate) async fn of_workspace(&self, id: WorkspaceId) -> Result<Explanation, CallError> {
         let Some(record) = self.0.workspace(&id).await? else {
             return Err(CallError::WorkspaceUnknown(id));
         };
         let workspace = record.workspace;
-        let lookup = self.0.lookup(&id, workspace.attempt).await?;
-        explain(lookup.as_ref(), workspace.cache.as_ref()).ok_or(CallError::CacheKeyUnknown(id))
+        let lookup = self.0.lookup(id.as_str(), workspace.attempt).await?;
+        explain(lookup.as_ref(), workspace.cache.as_ref())
+            .ok_or(CallError::CacheKeyUnknown(id.to_string()))
     }
 
     /// What the newest attempt of a ref would find now.

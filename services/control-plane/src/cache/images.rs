@@ -6,7 +6,7 @@ use std::{
 use hearth_api::v1::CacheEntry;
 use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
 
-use super::{registry_logins::RegistryLogins, rules::registry_host};
+use super::registry_logins::{RegistryLogins, registry_host};
 use crate::{
     credentials::Rights,
     store::{Store, StoreError},

@@ -1,15 +1,16 @@
 use std::sync::Arc;
 
-use hearth_api::v1::{AttemptRef, CacheEntry, CacheTarget, Workspace};
+use hearth_api::v1::CacheEntry;
+use hearth_domain::AttemptRef;
 
 use super::{
     leases::Place,
     resolve::{Decisions, Question, Resolving},
     retention::Retention,
-    rules::CacheRules,
+    rules::{CacheRules, CacheUse},
     waiting::Waiting,
 };
-use crate::{clock::now, error::CallError, store::Store};
+use crate::{clock::now, error::CallError, record::Record, store::Store};
 
 /// The index of images, as attempts use it.
 pub(crate) struct Index {
@@ -21,10 +22,14 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn new(resolving: Resolving, retention: Arc<Retention>) -> Self {
+    pub(crate) fn new(
+        resolving: Resolving,
+        rules: Arc<CacheRules>,
+        retention: Arc<Retention>,
+    ) -> Self {
         Self {
             store: resolving.store.clone(),
-            rules: resolving.rules.clone(),
+            rules,
             waiting: resolving.waiting.clone(),
             resolving: Arc::new(resolving),
             retention,
@@ -32,36 +37,33 @@ impl Index {
     }
 
     /// The workspace of an attempt that is its newest.
-    pub(crate) async fn workspace(&self, attempt: AttemptRef) -> Result<Workspace, CallError> {
-        let record = self.store.workspace(&attempt.workspace_id).await?;
+    pub(crate) async fn workspace(&self, attempt: &AttemptRef) -> Result<Record, CallError> {
+        let record = self.store.workspace(&attempt.workspace).await?;
         record
-            .map(|record| record.workspace)
-            .filter(|workspace| workspace.attempt == attempt.attempt)
-            .ok_or(CallError::AttemptUnknown {
-                id: attempt.workspace_id,
-                attempt: attempt.attempt,
+            .filter(|record| record.attempt() == *attempt)
+            .ok_or_else(|| CallError::AttemptUnknown {
+                id: attempt.workspace.to_string(),
+                attempt: attempt.number,
             })
     }
 
-    /// Where the cache of a workspace is; `None` where it has none.
-    pub(crate) fn target(&self, workspace: &Workspace) -> Option<CacheTarget> {
-        let spec = workspace.spec.as_ref()?;
-        self.rules.target(spec).ok()
+    /// How a workspace uses its cache; `None` where it does not.
+    pub(crate) fn cache_use(&self, record: &Record) -> Option<CacheUse> {
+        self.rules.cache_use(&record.spec).ok()
     }
 
     /// Whether there is an image for a key, or it is to be built; the stream ends with one of them.
     pub(crate) async fn resolve(
         &self,
-        workspace: &Workspace,
-        target: &CacheTarget,
+        record: &Record,
+        cache: CacheUse,
         key: String,
         manifest: String,
     ) -> Result<Decisions, CallError> {
         let resolving = self.resolving.clone();
-        // A workspace whose repository has no cache has no target.
-        let question = Question::new(resolving, workspace, target, key, manifest)
-            .ok_or(CallError::CacheReadOnly)?;
-        question.answer().await
+        Question::new(resolving, record, cache, key, manifest)
+            .answer()
+            .await
     }
 
     /// Enters an image.
@@ -86,14 +88,14 @@ impl Index {
     /// Drops an entry whose image the registry does not have any more.
     pub(crate) async fn drop_entry(
         &self,
-        workspace: &Workspace,
+        record: &Record,
         repository: &str,
         key: &str,
         digest: &str,
     ) -> Result<(), CallError> {
         let dropped = self.store.drop_cache_entry(repository, key, digest).await?;
         tracing::info!(
-            workspace.id = workspace.id,
+            workspace.id = %record.id,
             cache.repository = repository,
             cache.key = key,
             cache.digest = digest,

@@ -28,5 +28,5 @@ pub(crate) use registry_logins::RegistryLogins;
 pub(crate) use reports::Reports;
 pub(crate) use resolve::{Decisions, Resolving};
 pub(crate) use retention::{Keep, Retention};
-pub(crate) use rules::{CacheRights, CacheRules, registry_host};
+pub(crate) use rules::{CacheRules, CacheUse};
 pub(crate) use waiting::Waiting;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use hearth_domain::{CacheReference, Repository};
 use hearth_layers::RegistryLogin;
 
-use super::rules::{CacheRules, registry_host};
+use super::rules::CacheRules;
 use crate::credentials::{Ask, Credentials, Login, Rights};
 
 /// Logins for what the control plane itself does at the registry.
@@ -35,6 +35,13 @@ impl RegistryLogins {
         };
         logins.registry.map(RegistryLogin::from)
     }
+}
+
+/// `host[:port]` of the registry that `repository` (`<registry>/<path>`) is in.
+pub(super) fn registry_host(repository: &str) -> &str {
+    repository
+        .split_once('/')
+        .map_or(repository, |(host, _)| host)
 }
 
 impl From<Login> for RegistryLogin {

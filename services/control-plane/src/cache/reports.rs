@@ -27,10 +27,9 @@ impl Reports {
     ) -> Result<(), StoreError> {
         let store = &self.store;
         let workspace = &record.workspace;
-        let spec = workspace.spec.clone().unwrap_or_default();
         let repository = self
             .rules
-            .reference(&spec.repository, &spec.config)
+            .reference(&record.spec.repository, record.spec.config.as_ref())
             .map(|reference| reference.repository().to_string())
             .unwrap_or_default();
         let exact = report.result() == CacheResult::Exact;

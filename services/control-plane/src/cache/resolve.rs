@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future, stream, stream::BoxStream};
 use hearth_api::v1::{
-    BuildDecision, CacheAccess, CacheEntry, CacheTarget, ResolveCacheResponse, WaitDecision,
-    Workspace, resolve_cache_response::Decision,
+    BuildDecision, CacheEntry, ResolveCacheResponse, WaitDecision, resolve_cache_response::Decision,
 };
-use hearth_domain::CacheReference;
+use hearth_domain::{CacheReference, WorkspaceId};
 use hearth_runtime::Tasks;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,7 +18,7 @@ use super::{
     explain,
     leases::{Asker, Outcome, Place, Wait},
     registry_logins::RegistryLogins,
-    rules::CacheRules,
+    rules::CacheUse,
     waiting::{Claim, Waiting, may_commit},
 };
 use crate::{
@@ -27,6 +26,7 @@ use crate::{
     credentials::Rights,
     error::CallError,
     node::Fleet,
+    record::Record,
     store::{Decided, Lookup, Store},
 };
 
@@ -37,7 +37,6 @@ const PUSH_BYTES_PER_SECOND: f64 = 25e6;
 /// What questions are answered with.
 pub(crate) struct Resolving {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) rules: Arc<CacheRules>,
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) registry: Arc<RegistryLogins>,
     pub(crate) fleet: Arc<Fleet>,
@@ -47,6 +46,7 @@ pub(crate) struct Resolving {
 /// A checked question.
 pub(super) struct Question {
     with: Arc<Resolving>,
+    id: WorkspaceId,
     place: Place,
     reference: CacheReference,
     manifest: String,
@@ -68,33 +68,35 @@ pub(crate) type Decisions = BoxStream<'static, Result<ResolveCacheResponse, Stat
 impl Question {
     pub(super) fn new(
         with: Arc<Resolving>,
-        workspace: &Workspace,
-        target: &CacheTarget,
+        record: &Record,
+        cache: CacheUse,
         key: String,
         manifest: String,
-    ) -> Option<Self> {
-        let spec = workspace.spec.clone().unwrap_or_default();
-        let reference = with.rules.reference(&spec.repository, &spec.config)?;
+    ) -> Self {
+        let workspace = &record.workspace;
         let node = with.fleet.get(&workspace.node);
-        Some(Self {
+        Self {
+            id: record.id.clone(),
             place: Place {
-                repository: target.repository.clone(),
+                repository: cache.reference.repository().to_string(),
                 key,
             },
-            reference,
             manifest,
-            config: spec.config,
-            git_ref: spec.r#ref,
-            platform: node.map(|node| node.info.platform).unwrap_or_default(),
-            rights: Rights::of(target.access()),
+            config: record.spec.config_text().to_owned(),
+            git_ref: record.spec.git_ref.to_string(),
+            platform: node
+                .map(|node| node.platform.to_string())
+                .unwrap_or_default(),
+            rights: cache.rights(),
             asker: Asker {
                 workspace_id: workspace.id.clone(),
                 attempt: workspace.attempt,
                 node: workspace.node.clone(),
-                may_write: target.access() == CacheAccess::ReadWrite && may_commit(workspace),
+                may_write: cache.writable && may_commit(workspace),
             },
+            reference: cache.reference,
             with,
-        })
+        }
     }
 
     /// Answers: at once, or after others.
@@ -139,7 +141,7 @@ impl Question {
             self.with.waiting.committed(&self.place);
             return Ok(Answer::Last(self.fetch(hit).await?));
         }
-        let record = self.with.store.workspace(&self.asker.workspace_id).await?;
+        let record = self.with.store.workspace(&self.id).await?;
         match &record {
             Some(record) => self.with.waiting.changed(&record.workspace),
             None => self.with.waiting.forgotten(&self.asker.workspace_id),

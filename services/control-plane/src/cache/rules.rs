@@ -1,5 +1,5 @@
-use hearth_api::v1::{CacheAccess, CacheSkipReason, CacheTarget, WorkspaceSpec};
-use hearth_domain::{CacheReference, CacheRegistry, ConfigName, Repository};
+use hearth_api::v1::CacheSkipReason;
+use hearth_domain::{CacheAccess, CacheReference, CacheRegistry, ConfigName, Repository, Spec};
 
 use super::policy::CacheWriters;
 use crate::credentials::Rights;
@@ -11,78 +11,62 @@ pub(crate) struct CacheRules {
     pub(crate) writers: CacheWriters,
 }
 
-/// Which registry an attempt needs a login for, and with what rights.
-pub(crate) struct CacheRights {
-    /// `host[:port]`; `None` where the cache is left alone.
-    pub(crate) registry: Option<String>,
-    pub(crate) rights: Rights,
+/// Where the cache of a workspace is and what its attempts may do with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CacheUse {
+    pub(crate) reference: CacheReference,
+    pub(crate) writable: bool,
 }
 
-impl CacheRights {
-    pub(crate) fn of(spec: &WorkspaceSpec, rules: &CacheRules) -> Self {
-        let Ok(target) = rules.target(spec) else {
-            return Self {
-                registry: None,
-                rights: Rights::Read,
-            };
-        };
-        let rights = Rights::of(target.access());
-        Self {
-            registry: Some(registry_host(&target.repository).to_owned()),
-            rights,
+impl CacheUse {
+    /// What its login has to allow.
+    pub(crate) fn rights(&self) -> Rights {
+        match self.writable {
+            true => Rights::Write,
+            false => Rights::Read,
         }
     }
-}
 
-/// `host[:port]` of the registry that `repository` (`<registry>/<path>`) is in.
-pub(crate) fn registry_host(repository: &str) -> &str {
-    repository
-        .split_once('/')
-        .map_or(repository, |(host, _)| host)
+    /// `host[:port]` of its registry.
+    pub(crate) fn registry_host(&self) -> &str {
+        self.reference.repository().registry_host()
+    }
 }
 
 impl CacheRules {
-    /// Where the cache of a workspace is and what its attempts may do with it, or why they leave it alone.
-    pub(crate) fn target(&self, spec: &WorkspaceSpec) -> Result<CacheTarget, CacheSkipReason> {
+    /// How a workspace uses its cache, or why it does not.
+    pub(crate) fn cache_use(&self, spec: &Spec) -> Result<CacheUse, CacheSkipReason> {
         if spec.lightweight {
             return Err(CacheSkipReason::Lightweight);
         }
-        let access = match spec.cache_access() {
-            CacheAccess::Unspecified | CacheAccess::ReadWrite
-                if self.writers.allow(&spec.r#ref) =>
-            {
-                CacheAccess::ReadWrite
-            }
-            CacheAccess::Unspecified | CacheAccess::ReadWrite | CacheAccess::ReadOnly => {
-                CacheAccess::ReadOnly
-            }
+        let writable = match spec.cache_access {
+            CacheAccess::ReadWrite => self.writers.allow(&spec.git_ref),
+            CacheAccess::ReadOnly => false,
             CacheAccess::Off => return Err(CacheSkipReason::Off),
         };
         let reference = self
-            .reference(&spec.repository, &spec.config)
+            .reference(&spec.repository, spec.config.as_ref())
             .ok_or(CacheSkipReason::NotEligible)?;
-        Ok(CacheTarget {
-            repository: reference.repository().to_string(),
-            tag: reference.tag().to_owned(),
-            access: access.into(),
-            newest_digest: String::new(),
+        Ok(CacheUse {
+            reference,
+            writable,
         })
     }
 
-    /// `None` where the registry does not cache for the repository's host, or the names are no names: those of a
-    /// workspace were checked before it was stored.
-    pub(crate) fn reference(&self, repository: &str, config: &str) -> Option<CacheReference> {
-        let repository: Repository = repository.parse().ok()?;
-        let config = match config {
-            "" => None,
-            name => Some(name.parse::<ConfigName>().ok()?),
-        };
-        CacheReference::new(&self.registry, &repository, config.as_ref()).ok()
+    /// Where a repository's cache is; `None` where the registry does not cache for the repository's host.
+    pub(crate) fn reference(
+        &self,
+        repository: &Repository,
+        config: Option<&ConfigName>,
+    ) -> Option<CacheReference> {
+        CacheReference::new(&self.registry, repository, config).ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hearth_domain::GitRef;
+
     use super::*;
 
     fn rules() -> CacheRules {
@@ -92,10 +76,14 @@ mod tests {
         }
     }
 
-    fn spec(repository: &str) -> WorkspaceSpec {
-        WorkspaceSpec {
-            repository: repository.into(),
-            ..WorkspaceSpec::default()
+    fn spec(repository: &str) -> Spec {
+        Spec {
+            repository: repository.parse().expect("a repository"),
+            git_ref: GitRef::Default,
+            config: None,
+            lightweight: false,
+            cache_access: CacheAccess::ReadWrite,
+            time_limit: None,
         }
     }
 
@@ -103,23 +91,22 @@ mod tests {
     fn an_ordinary_workspace_reads_and_writes_its_own_repository() {
         let rules = rules();
         let mut spec = spec("https://github.com/Acme/Shop");
-        spec.config = "gpu".into();
-        let target = rules.target(&spec).expect("a target");
-        assert_eq!(target.repository, "ghcr.io/acme/shop");
-        assert_eq!(target.tag, "devcontainer-cache-gpu");
-        assert_eq!(target.access(), CacheAccess::ReadWrite);
-        spec.cache_access = CacheAccess::ReadOnly.into();
-        let target = rules.target(&spec).expect("a target");
-        assert_eq!(target.access(), CacheAccess::ReadOnly);
+        spec.config = Some("gpu".parse().expect("a name"));
+        let cache = rules.cache_use(&spec).expect("a cache");
+        assert_eq!(cache.reference.repository().as_str(), "ghcr.io/acme/shop");
+        assert_eq!(cache.reference.tag(), "devcontainer-cache-gpu");
+        assert!(cache.writable);
+        spec.cache_access = CacheAccess::ReadOnly;
+        assert!(!rules.cache_use(&spec).expect("a cache").writable);
     }
 
     #[test]
-    fn whoever_leaves_the_cache_alone_is_told_why() {
+    fn a_workspace_that_does_not_use_its_cache_has_a_reason() {
         let rules = rules();
         let mut lightweight = spec("https://github.com/acme/shop");
         lightweight.lightweight = true;
         let mut off = spec("https://github.com/acme/shop");
-        off.cache_access = CacheAccess::Off.into();
+        off.cache_access = CacheAccess::Off;
         for (spec, reason) in [
             (lightweight, CacheSkipReason::Lightweight),
             (off, CacheSkipReason::Off),
@@ -128,16 +115,14 @@ mod tests {
                 CacheSkipReason::NotEligible,
             ),
         ] {
-            assert_eq!(rules.target(&spec), Err(reason));
+            assert_eq!(rules.cache_use(&spec), Err(reason));
         }
     }
 
     #[test]
     fn what_comes_from_a_fork_is_only_read_whatever_was_asked_for() {
         let mut spec = spec("https://github.com/acme/shop");
-        spec.cache_access = CacheAccess::ReadWrite.into();
-        spec.r#ref = "refs/pull/7/head".into();
-        let target = rules().target(&spec).expect("a target");
-        assert_eq!(target.access(), CacheAccess::ReadOnly);
+        spec.git_ref = "refs/pull/7/head".parse().expect("a ref");
+        assert!(!rules().cache_use(&spec).expect("a cache").writable);
     }
 }

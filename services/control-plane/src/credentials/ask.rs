@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use hearth_api::v1::{CacheAccess, CredentialProblem, CredentialProblemReason as Reason};
+use hearth_api::v1::{CredentialProblem, CredentialProblemReason as Reason};
 use hearth_domain::Repository;
 use secrecy::SecretString;
 
@@ -24,16 +24,6 @@ pub(crate) enum Rights {
     Read,
     /// Read the repository, read and write the cache.
     Write,
-}
-
-impl Rights {
-    /// Those of an attempt that may do this with its cache.
-    pub(crate) fn of(access: CacheAccess) -> Self {
-        match access {
-            CacheAccess::ReadWrite => Self::Write,
-            CacheAccess::ReadOnly | CacheAccess::Off | CacheAccess::Unspecified => Self::Read,
-        }
-    }
 }
 
 /// What could be had, and what could not.

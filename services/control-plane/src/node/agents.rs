@@ -1,11 +1,7 @@
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, future::Future, time::Duration};
 
 use hearth_api::v1::agent_service_client::AgentServiceClient;
+use parking_lot::Mutex;
 use tonic::{
     Code, Response, Status,
     transport::{Channel, Endpoint},
@@ -28,7 +24,7 @@ impl Agents {
         node: &str,
         endpoint: &str,
     ) -> Result<AgentServiceClient<Channel>, Status> {
-        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = self.0.lock();
         let channel = match channels.get(node) {
             Some((known, channel)) if known == endpoint => channel.clone(),
             _ => {

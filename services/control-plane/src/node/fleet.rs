@@ -1,10 +1,8 @@
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use hearth_api::v1::NodeInfo;
+use hearth_domain::Platform;
+use parking_lot::Mutex;
 use prost_types::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
@@ -21,6 +19,7 @@ pub(crate) struct Fleet {
 
 #[derive(Debug)]
 struct Member {
+    platform: Platform,
     info: NodeInfo,
     heard: Instant,
     heartbeat: Timestamp,
@@ -30,6 +29,7 @@ struct Member {
 #[derive(Clone, Debug)]
 pub(crate) struct NodeView {
     pub(crate) name: String,
+    pub(crate) platform: Platform,
     pub(crate) info: NodeInfo,
     pub(crate) heartbeat: Timestamp,
     pub(crate) standing: Standing,
@@ -56,30 +56,23 @@ impl Fleet {
     /// every node gets a full lease from now on.
     pub(crate) fn new(lease: Duration, nodes: Vec<StoredNode>) -> Self {
         let heard = Instant::now();
-        let member = |node: StoredNode| Member {
-            info: node.info,
-            heard,
-            heartbeat: node.heartbeat,
-        };
         Self {
             lease,
             members: Mutex::new(
                 nodes
                     .into_iter()
-                    .map(|node| (node.name.clone(), member(node)))
+                    .map(|node| (node.name.clone(), Member::of(node, heard)))
                     .collect(),
             ),
             registered: watch::Sender::default(),
         }
     }
 
-    pub(crate) fn register(&self, name: &str, info: NodeInfo, now: Timestamp) {
-        let member = Member {
-            info,
-            heard: Instant::now(),
-            heartbeat: now,
-        };
-        self.lock().insert(name.to_owned(), member);
+    /// Enters a node, or what is new about it.
+    pub(crate) fn register(&self, node: StoredNode) {
+        let name = node.name.clone();
+        let member = Member::of(node, Instant::now());
+        self.members.lock().insert(name, member);
         self.registered.send_modify(|times| *times += 1);
     }
 
@@ -91,7 +84,7 @@ impl Fleet {
         disk_free_bytes: u64,
         now: Timestamp,
     ) -> Option<NodeView> {
-        let mut members = self.lock();
+        let mut members = self.members.lock();
         let member = members
             .get_mut(name)
             .filter(|member| member.info.boot_id == boot_id)?;
@@ -102,12 +95,16 @@ impl Fleet {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<NodeView> {
-        self.lock().get(name).map(|member| self.view(name, member))
+        self.members
+            .lock()
+            .get(name)
+            .map(|member| self.view(name, member))
     }
 
     /// All nodes, by name.
     pub(crate) fn all(&self) -> Vec<NodeView> {
-        self.lock()
+        self.members
+            .lock()
             .iter()
             .map(|(name, member)| self.view(name, member))
             .collect()
@@ -119,7 +116,7 @@ impl Fleet {
         loop {
             registered.borrow_and_update();
             let lease_end = {
-                let members = self.lock();
+                let members = self.members.lock();
                 let Some(member) = members.get(name) else {
                     return Gone::Lost;
                 };
@@ -141,6 +138,7 @@ impl Fleet {
     fn view(&self, name: &str, member: &Member) -> NodeView {
         NodeView {
             name: name.to_owned(),
+            platform: member.platform.clone(),
             info: member.info.clone(),
             heartbeat: member.heartbeat,
             standing: if member.heard.elapsed() < self.lease {
@@ -150,9 +148,16 @@ impl Fleet {
             },
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Member>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+impl Member {
+    fn of(node: StoredNode, heard: Instant) -> Self {
+        Self {
+            platform: node.platform,
+            info: node.info,
+            heard,
+            heartbeat: node.heartbeat,
+        }
     }
 }
 
@@ -163,17 +168,22 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(30);
 
-    fn info(boot_id: &str) -> NodeInfo {
-        NodeInfo {
-            boot_id: boot_id.into(),
-            ..NodeInfo::default()
+    fn node(name: &str, boot_id: &str) -> StoredNode {
+        StoredNode {
+            name: name.into(),
+            platform: "linux/amd64".parse().expect("a platform"),
+            info: NodeInfo {
+                boot_id: boot_id.into(),
+                ..NodeInfo::default()
+            },
+            heartbeat: now(),
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_node_is_lost_when_its_lease_ends_and_a_heartbeat_brings_it_back() {
         let fleet = Fleet::new(LEASE, Vec::new());
-        fleet.register("n1", info("a"), now());
+        fleet.register(node("n1", "a"));
         tokio::time::advance(LEASE - Duration::from_secs(1)).await;
         assert_eq!(fleet.get("n1").expect("node").standing, Standing::Online);
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -190,14 +200,14 @@ mod tests {
     async fn a_heartbeat_with_another_boot_id_is_not_known() {
         let fleet = Fleet::new(LEASE, Vec::new());
         assert!(fleet.heartbeat("n1", "a", 0, now()).is_none());
-        fleet.register("n1", info("a"), now());
+        fleet.register(node("n1", "a"));
         assert!(fleet.heartbeat("n1", "b", 0, now()).is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn heartbeats_hold_a_lease_and_another_boot_id_ends_it() {
         let fleet = Fleet::new(LEASE, Vec::new());
-        fleet.register("n1", info("a"), now());
+        fleet.register(node("n1", "a"));
         let gone = fleet.gone("n1", "a");
         tokio::pin!(gone);
         for _ in 0..3 {
@@ -205,7 +215,7 @@ mod tests {
             assert!(almost.is_err(), "the lease was renewed in time");
             fleet.heartbeat("n1", "a", 0, now());
         }
-        fleet.register("n1", info("b"), now());
+        fleet.register(node("n1", "b"));
         assert_eq!(gone.await, Gone::Restarted("b".into()));
         assert_eq!(fleet.gone("n1", "b").await, Gone::Lost);
         assert_eq!(fleet.gone("n2", "").await, Gone::Lost);
@@ -213,12 +223,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_gives_every_node_a_full_lease() {
-        let node = StoredNode {
-            name: "n1".into(),
-            info: info("a"),
-            heartbeat: crate::clock::from_millis(0),
-        };
-        let fleet = Fleet::new(LEASE, vec![node]);
+        let mut known = node("n1", "a");
+        known.heartbeat = crate::clock::from_millis(0);
+        let fleet = Fleet::new(LEASE, vec![known]);
         assert_eq!(fleet.get("n1").expect("node").standing, Standing::Online);
     }
 }

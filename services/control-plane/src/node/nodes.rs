@@ -37,8 +37,9 @@ impl Nodes {
             boot_id = node.info.boot_id,
             "node registered"
         );
-        self.fleet.register(&node.name, node.info, node.heartbeat);
-        self.sessions.open(&node.name).await
+        let name = node.name.clone();
+        self.fleet.register(node);
+        self.sessions.open(&name).await
     }
 
     /// Notes a heartbeat; false when no node with this boot id is known.
@@ -49,6 +50,7 @@ impl Nodes {
         };
         let node = StoredNode {
             name: heard.name,
+            platform: heard.platform,
             info: heard.info,
             heartbeat: heard.heartbeat,
         };

@@ -1,10 +1,7 @@
-use std::{
-    collections::HashMap,
-    fmt::Write as _,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
 use hearth_domain::sha256_hex;
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use tonic::metadata::MetadataMap;
@@ -44,7 +41,7 @@ impl Sessions {
         let digest = sha256_hex(token.expose_secret());
         let _one = self.opening.lock().await;
         self.store.put_session(node, &digest).await?;
-        self.lock().insert(node.to_owned(), digest);
+        self.digests.lock().insert(node.to_owned(), digest);
         Ok(token)
     }
 
@@ -53,7 +50,7 @@ impl Sessions {
         let Some(presented) = bearer(metadata).map(sha256_hex) else {
             return false;
         };
-        let digests = self.lock();
+        let digests = self.digests.lock();
         let known = digests.get(node).map(String::as_bytes).unwrap_or_default();
         // Slices of different lengths are not equal: an unknown node has nothing that could be.
         presented.as_bytes().ct_eq(known).into()
@@ -65,11 +62,7 @@ impl Sessions {
             return false;
         };
         let is_it = |known: &String| bool::from(presented.as_bytes().ct_eq(known.as_bytes()));
-        self.lock().values().any(is_it)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
+        self.digests.lock().values().any(is_it)
     }
 }
 

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use hearth_api::v1::{AttemptRef, Workspace, WorkspaceState};
-use hearth_domain::Repository;
+use hearth_api::v1::WorkspaceState;
+use hearth_domain::AttemptRef;
 
 use super::once::ProbeOnce;
 use crate::{
-    cache::{CacheRights, CacheRules},
+    cache::{CacheRules, CacheUse},
     credentials::{Ask, Credentials, Logins, Rights},
     error::CallError,
+    record::Record,
     store::Store,
 };
 
@@ -44,46 +45,40 @@ impl AttemptLogins {
     }
 
     /// The workspace, if this is its newest attempt and it is to stay.
-    pub(crate) async fn workspace(&self, attempt: AttemptRef) -> Result<Workspace, CallError> {
-        let record = self.store.workspace(&attempt.workspace_id).await?;
+    pub(crate) async fn workspace(&self, attempt: &AttemptRef) -> Result<Record, CallError> {
+        let record = self.store.workspace(&attempt.workspace).await?;
         record
-            .map(|record| record.workspace)
-            .filter(|workspace| {
-                workspace.attempt == attempt.attempt
-                    && workspace.state() != WorkspaceState::Deleting
+            .filter(|record| {
+                record.attempt() == *attempt && record.workspace.state() != WorkspaceState::Deleting
             })
-            .ok_or(CallError::AttemptUnknown {
-                id: attempt.workspace_id,
-                attempt: attempt.attempt,
+            .ok_or_else(|| CallError::AttemptUnknown {
+                id: attempt.workspace.to_string(),
+                attempt: attempt.number,
             })
     }
 
     /// Logins for a workspace; `refused_sha256` as in [`Ask`].
     pub(crate) async fn give(
         &self,
-        workspace: &Workspace,
+        record: &Record,
         purpose: Purpose,
         refused_sha256: &str,
     ) -> Logins {
-        let spec = workspace.spec.clone().unwrap_or_default();
-        // It was checked before it was stored.
-        let Ok(repository) = spec.repository.parse::<Repository>() else {
-            return Logins::default();
-        };
-        let cache = CacheRights::of(&spec, &self.rules);
+        let spec = &record.spec;
+        let cache = self.rules.cache_use(spec).ok();
         let rights = match purpose {
             Purpose::Workspace => Rights::Workspace,
-            Purpose::Attempt => cache.rights,
+            Purpose::Attempt => cache.as_ref().map_or(Rights::Read, CacheUse::rights),
         };
         let ask = Ask {
-            repository: &repository,
-            registry: cache.registry.as_deref(),
+            repository: &spec.repository,
+            registry: cache.as_ref().map(CacheUse::registry_host),
             rights,
             refused_sha256,
         };
         let logins = self.credentials.logins(&ask).await;
         if purpose == Purpose::Attempt {
-            self.probe.start(workspace, &repository, &logins);
+            self.probe.start(record, &logins);
         }
         logins
     }

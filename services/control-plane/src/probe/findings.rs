@@ -1,9 +1,10 @@
-use hearth_api::v1::{
-    AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status, CacheAccess, CacheTarget,
-};
+use hearth_api::v1::{AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status};
 use hearth_domain::Repository;
 
-use crate::credentials::{Login, Logins};
+use crate::{
+    cache::CacheUse,
+    credentials::{Login, Logins},
+};
 
 /// Signatures of a GitHub App are good for a minute before they were made.
 const MAX_SKEW_SECONDS: u64 = 60;
@@ -51,7 +52,7 @@ pub(super) fn clock(skew_seconds: Option<i64>) -> AccessCheck {
 /// The finding in a sentence: the first thing that does not work decides.
 pub(super) fn summary(
     repository: &Repository,
-    target: Option<&CacheTarget>,
+    cache: Option<&CacheUse>,
     checks: &[AccessCheck],
 ) -> String {
     let mut failed = checks
@@ -67,14 +68,15 @@ pub(super) fn summary(
             more => format!("{repository}: {}; and {more} more.", first.message),
         };
     }
-    match target {
-        Some(target) if target.access() == CacheAccess::ReadWrite => format!(
+    let place = |cache: &CacheUse| cache.reference.repository().to_string();
+    match cache {
+        Some(cache) if cache.writable => format!(
             "{repository} can be read, and its images are cached in {}.",
-            target.repository
+            place(cache)
         ),
-        Some(target) => format!(
+        Some(cache) => format!(
             "{repository} can be read, and its images are fetched from {}; this ref may not push any.",
-            target.repository
+            place(cache)
         ),
         None => format!("{repository} can be read; its images are not cached."),
     }
@@ -90,6 +92,8 @@ pub(super) fn check(kind: Kind, status: Status, message: impl Into<String>) -> A
 
 #[cfg(test)]
 mod tests {
+    use hearth_domain::CacheReference;
+
     use super::*;
 
     #[test]
@@ -112,30 +116,30 @@ mod tests {
         let repository: Repository = "https://github.com/acme/shop"
             .parse()
             .expect("a repository");
-        let mut target = CacheTarget {
-            repository: "ghcr.io/acme/shop".into(),
-            access: CacheAccess::ReadWrite.into(),
-            ..CacheTarget::default()
+        let registry = "ghcr.io".parse().expect("a registry");
+        let mut cache = CacheUse {
+            reference: CacheReference::new(&registry, &repository, None).expect("a cache"),
+            writable: true,
         };
-        let say = |target: Option<&CacheTarget>, statuses: &[Status]| {
+        let say = |cache: Option<&CacheUse>, statuses: &[Status]| {
             let checks: Vec<_> = (1..)
                 .zip(statuses)
                 .map(|(number, &status)| check(Kind::Push, status, format!("finding {number}")))
                 .collect();
-            summary(&repository, target, &checks)
+            summary(&repository, cache, &checks)
         };
         assert_eq!(
-            say(Some(&target), &[Status::Ok, Status::Failed]),
+            say(Some(&cache), &[Status::Ok, Status::Failed]),
             "github.com/acme/shop: finding 2."
         );
         assert_eq!(
-            say(Some(&target), &[Status::Failed, Status::Failed]),
+            say(Some(&cache), &[Status::Failed, Status::Failed]),
             "github.com/acme/shop: finding 1; and 1 more."
         );
         let well = [Status::Ok, Status::Warning, Status::Skipped];
-        assert!(say(Some(&target), &well).contains("cached in ghcr.io/acme/shop"));
-        target.access = CacheAccess::ReadOnly.into();
-        assert!(say(Some(&target), &well).contains("may not push"));
+        assert!(say(Some(&cache), &well).contains("cached in ghcr.io/acme/shop"));
+        cache.writable = false;
+        assert!(say(Some(&cache), &well).contains("may not push"));
         assert!(say(None, &well).contains("not cached"));
     }
 }

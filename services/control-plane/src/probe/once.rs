@@ -1,14 +1,12 @@
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashSet, sync::Arc};
 
-use hearth_api::v1::{AccessCheckStatus, Workspace};
-use hearth_domain::Repository;
+use hearth_api::v1::AccessCheckStatus;
+use hearth_domain::CacheRepository;
 use hearth_runtime::Tasks;
+use parking_lot::Mutex;
 
 use super::access::Probe;
-use crate::{cache::CacheRules, credentials::Logins, workspace::Journal};
+use crate::{cache::CacheRules, credentials::Logins, record::Record, workspace::Journal};
 
 /// More repositories than this are forgotten and probed again: a probe is cheap, a set that only grows is not.
 const MAX_REMEMBERED: usize = 10_000;
@@ -20,7 +18,7 @@ pub(crate) struct ProbeOnce {
     journal: Arc<Journal>,
     tasks: Tasks,
     /// Places of caches that were probed, and whether they were to be written.
-    probed: Mutex<HashSet<(String, i32)>>,
+    probed: Mutex<HashSet<(CacheRepository, bool)>>,
 }
 
 impl ProbeOnce {
@@ -43,36 +41,33 @@ impl ProbeOnce {
     /// was just given, and enters what does not work into the workspace's log: its readers know before the push has failed.
     ///
     /// Not with logins that have a problem: the attempt reports that itself.
-    pub(super) fn start(
-        self: &Arc<Self>,
-        workspace: &Workspace,
-        repository: &Repository,
-        logins: &Logins,
-    ) {
-        let spec = workspace.spec.clone().unwrap_or_default();
-        let Ok(target) = self.rules.target(&spec) else {
+    pub(super) fn start(self: &Arc<Self>, record: &Record, logins: &Logins) {
+        let Ok(cache) = self.rules.cache_use(&record.spec) else {
             return;
         };
         let none = logins.git.is_none() && logins.registry.is_none();
-        if none || !logins.problems.is_empty() || !self.is_new((target.repository, target.access)) {
+        if none
+            || !logins.problems.is_empty()
+            || !self.is_new((cache.reference.repository().clone(), cache.writable))
+        {
             return;
         }
-        let (id, attempt) = (workspace.id.clone(), workspace.attempt);
-        let (once, repository, logins) = (self.clone(), repository.clone(), logins.clone());
+        let (attempt, spec) = (record.attempt(), record.spec.clone());
+        let (once, logins) = (self.clone(), logins.clone());
         self.tasks.spawn("probe access", async move {
             let finding = tokio::select! {
                 () = once.tasks.stopping().cancelled() => return,
-                finding = once.probe.with(&repository, &spec, logins) => finding,
+                finding = once.probe.with(&spec, logins) => finding,
             };
             let failed = AccessCheckStatus::Failed;
             if finding.checks.iter().all(|check| check.status() != failed) {
                 return;
             }
-            tracing::warn!(workspace.id = id, "{}", finding.summary);
+            tracing::warn!(workspace.id = %attempt.workspace, "{}", finding.summary);
             let warning = format!("{} `hearth cache probe` tells more.", finding.summary);
-            if let Err(error) = once.journal.note(&id, attempt, &warning).await {
+            if let Err(error) = once.journal.note(&attempt, &warning).await {
                 tracing::info!(
-                    workspace.id = id,
+                    workspace.id = %attempt.workspace,
                     %error,
                     "the finding of the access probe is not in the workspace's log: the workspace or its attempt is gone"
                 );
@@ -80,11 +75,11 @@ impl ProbeOnce {
         });
     }
 
-    fn is_new(&self, place: (String, i32)) -> bool {
-        let mut known = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_new(&self, cache: (CacheRepository, bool)) -> bool {
+        let mut known = self.probed.lock();
         if known.len() >= MAX_REMEMBERED {
             known.clear();
         }
-        known.insert(place)
+        known.insert(cache)
     }
 }

@@ -14,6 +14,8 @@
 //! last event of an attempt.
 
 use hearth_api::v1::{Event, StepTiming, Workspace, WorkspaceState as State, event::Kind};
+use hearth_domain::{AttemptRef, Spec, WorkspaceId};
+use hearth_runtime::{FieldFaults, contract};
 use prost::Message;
 
 use crate::clock::millis;
@@ -22,9 +24,13 @@ use crate::clock::millis;
 const MAX_TIMINGS: usize = 64;
 
 /// A workspace and what its log says beyond the snapshot that clients see.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// The snapshot.
+    /// Its id.
+    pub id: WorkspaceId,
+    /// What it was asked to be.
+    pub spec: Spec,
+    /// The snapshot, with the id and the request's own spec.
     pub workspace: Workspace,
     /// Where the newest attempt stands.
     pub progress: Progress,
@@ -101,13 +107,41 @@ fn leads_to(from: State, to: State) -> bool {
 }
 
 impl Record {
-    /// The record of a workspace that was just asked for.
-    pub fn new(mut workspace: Workspace) -> Self {
+    /// The record of a workspace that was just asked for. `spec` is what `workspace.spec` says.
+    pub fn new(id: WorkspaceId, spec: Spec, mut workspace: Workspace) -> Self {
+        workspace.id = id.to_string();
         workspace.attempt = workspace.attempt.max(1);
         workspace.set_state(State::Pending);
         Self {
+            id,
+            spec,
             workspace,
             progress: Progress::default(),
+        }
+    }
+
+    /// The record that was stored as these two. Fails with what is wrong with the snapshot.
+    pub fn read(workspace: Workspace, progress: Progress) -> Result<Self, String> {
+        let mut faults = FieldFaults::default();
+        let id = faults.check("id", workspace.id.parse());
+        let message = workspace.spec.clone().unwrap_or_default();
+        let spec = contract::spec(&message, &mut faults);
+        let (id, spec) = faults.complete(id.zip(spec)).map_err(|status| {
+            format!("{}: id {:?}, {message:?}", status.message(), workspace.id)
+        })?;
+        Ok(Self {
+            id,
+            spec,
+            workspace,
+            progress,
+        })
+    }
+
+    /// The newest attempt.
+    pub fn attempt(&self) -> AttemptRef {
+        AttemptRef {
+            workspace: self.id.clone(),
+            number: self.workspace.attempt,
         }
     }
 
@@ -229,4 +263,4 @@ impl Record {
 
 #[cfg(test)]
 #[path = "fold_tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

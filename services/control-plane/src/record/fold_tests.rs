@@ -1,6 +1,7 @@
 use hearth_api::v1::{
     CacheReport, CacheResult, Cloned, ContainerStarted, Failure, FailureReason, LogChunk,
     PipelineStep, PushOutcome, PushReport, Settled, StateChanged, StepFinished, StepStarted,
+    WorkspaceSpec,
 };
 use proptest::prelude::*;
 
@@ -43,12 +44,23 @@ fn event(sequence: u64, attempt: u32, kind: Kind) -> Event {
     }
 }
 
-fn new() -> Record {
-    Record::new(Workspace {
-        id: "ws-1".into(),
+/// A workspace that was just asked for.
+pub(crate) fn asked_for(id: &str) -> Record {
+    let message = WorkspaceSpec {
+        repository: "https://github.com/acme/shop".into(),
+        ..WorkspaceSpec::default()
+    };
+    let spec = contract::spec(&message, &mut FieldFaults::default());
+    let workspace = Workspace {
         node: "n1".into(),
+        spec: Some(message),
         ..Workspace::default()
-    })
+    };
+    Record::new(id.parse().expect("an id"), spec.expect("a spec"), workspace)
+}
+
+fn new() -> Record {
+    asked_for("ws-1")
 }
 
 /// A record to which `kinds` happened, in one attempt.
@@ -109,6 +121,20 @@ fn a_whole_preparation_ends_in_a_full_snapshot() {
         ),
         (7, 11)
     );
+}
+
+#[test]
+fn a_record_reads_back_and_says_what_is_wrong_with_it() {
+    let record = new();
+    let read = Record::read(record.workspace.clone(), record.progress.clone());
+    assert_eq!(read.as_ref(), Ok(&record));
+    let mut broken = record.workspace;
+    broken.id = "../x".into();
+    broken.spec.as_mut().expect("a spec").repository = "file:///etc".into();
+    let why = Record::read(broken, record.progress).expect_err("a fault");
+    for part in ["id must be", "../x", "spec.repository has", "file:///etc"] {
+        assert!(why.contains(part), "{why}");
+    }
 }
 
 #[test]

@@ -5,3 +5,6 @@ mod sequence;
 
 pub use fold::{Progress, Record};
 pub use sequence::{Ending, LogEntry};
+
+#[cfg(test)]
+pub(crate) use fold::tests::asked_for;

@@ -1,8 +1,11 @@
-use hearth_api::v1::{PipelineStep, StepStarted, Workspace, event::Kind as K};
+use hearth_api::v1::{PipelineStep, StepStarted, event::Kind as K};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{clock::from_millis, record::fold::tests::any_kind};
+use crate::{
+    clock::from_millis,
+    record::fold::tests::{any_kind, asked_for},
+};
 
 const NOW: i64 = 10_000;
 
@@ -11,10 +14,7 @@ fn now() -> Timestamp {
 }
 
 fn new() -> Record {
-    Record::new(Workspace {
-        id: "ws-1".into(),
-        ..Workspace::default()
-    })
+    asked_for("ws-1")
 }
 
 fn change(state: State) -> K {

@@ -1,9 +1,10 @@
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use hearth_api::v1::{
-    HeartbeatRequest, HeartbeatResponse, NodeInfo, RegisterRequest, RegisterResponse,
+    HeartbeatRequest, HeartbeatResponse, RegisterRequest, RegisterResponse,
     agent_registry_service_server::AgentRegistryService,
 };
+use hearth_domain::{WorkspaceId, is_loopback};
 use hearth_runtime::FieldFaults;
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status, transport::Uri};
@@ -33,15 +34,10 @@ impl AgentRegistryService for AgentRegistryApi {
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterResponse>, Status> {
         let request = request.into_inner();
-        let info = request.info.clone().unwrap_or_default();
-        check(&request, &info)?;
-        let node = StoredNode {
-            name: request.node.clone(),
-            info,
-            heartbeat: now(),
-        };
+        let (node, workspaces) = read(request)?;
+        let name = node.name.clone();
         let session = self.nodes.register(node).await?;
-        self.recovery.tidy(request.node, request.workspace_ids);
+        self.recovery.tidy(name, workspaces);
         Ok(Response::new(RegisterResponse {
             heartbeat_seconds: (self.lease_seconds / HEARTBEATS_PER_LEASE).max(1),
             lease_seconds: self.lease_seconds,
@@ -63,19 +59,24 @@ impl AgentRegistryService for AgentRegistryApi {
     }
 }
 
-fn check(request: &RegisterRequest, info: &NodeInfo) -> Result<(), CallError> {
+/// Reads what an agent says of its node, and which workspaces it finds there.
+fn read(request: RegisterRequest) -> Result<(StoredNode, Vec<WorkspaceId>), CallError> {
     let mut faults = FieldFaults::default();
     faults.check("node", check_name(&request.node));
     if request.workspace_ids.len() > MAX_WORKSPACES {
         faults.add("workspace_ids", "are more than 10000");
     }
+    let workspaces: Result<Vec<WorkspaceId>, _> =
+        request.workspace_ids.iter().map(|id| id.parse()).collect();
+    let workspaces = faults.check("workspace_ids", workspaces);
+    let info = request.info.unwrap_or_default();
     faults.check("info.endpoint", check_endpoint(&info.endpoint));
     if info.boot_id.is_empty() {
         faults.add("info.boot_id", "must not be empty");
     }
+    let platform = faults.check("info.platform", info.platform.parse());
     let texts = [
         ("info.boot_id", &info.boot_id),
-        ("info.platform", &info.platform),
         ("info.agent_version", &info.agent_version),
         ("info.engine", &info.engine),
         (
@@ -88,7 +89,14 @@ fn check(request: &RegisterRequest, info: &NodeInfo) -> Result<(), CallError> {
             faults.add(field, "is longer than 256 bytes");
         }
     }
-    Ok(faults.into_result()?)
+    let (workspaces, platform) = faults.complete(workspaces.zip(platform))?;
+    let node = StoredNode {
+        name: request.node,
+        platform,
+        info,
+        heartbeat: now(),
+    };
+    Ok((node, workspaces))
 }
 
 fn check_name(name: &str) -> Result<(), &'static str> {
@@ -112,12 +120,7 @@ fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
     if uri.query().is_some() || uri.authority().is_some_and(|a| a.as_str().contains('@')) {
         return Err(SHAPE);
     }
-    let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = address
-        .parse::<IpAddr>()
-        .map_or(host == "localhost", |address| address.is_loopback());
-    if loopback {
+    if uri.host().is_some_and(is_loopback) {
         Ok(())
     } else {
         Err("must be a loopback address, since agents are reached without TLS")

@@ -4,9 +4,9 @@ use hearth_api::v1::{
     ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest, ExplainWorkspaceResponse,
     GetStatsRequest, GetStatsResponse, InvalidateEntryRequest, InvalidateEntryResponse,
     ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest, ProbeAccessResponse,
-    WorkspaceSpec, cache_service_server::CacheService,
+    cache_service_server::CacheService,
 };
-use hearth_domain::{CacheReference, ConfigName, GitRef, Repository};
+use hearth_domain::{CacheAccess, CacheReference, ConfigName, GitRef, Repository, Spec};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
@@ -125,7 +125,7 @@ impl CacheApi {
     }
 
     async fn explain_workspace(&self, id: String) -> Result<ExplainWorkspaceResponse, CallError> {
-        validate::workspace_id(&id)?;
+        let id = validate::workspace_id(&id)?;
         Ok(ExplainWorkspaceResponse {
             explanation: Some(self.explanations.of_workspace(id).await?),
         })
@@ -174,19 +174,18 @@ impl CacheApi {
 
     async fn probe(&self, request: ProbeAccessRequest) -> Result<ProbeAccessResponse, CallError> {
         let mut faults = FieldFaults::default();
-        let repository = faults.check("repository", request.repository.parse::<Repository>());
-        if !request.r#ref.is_empty() {
-            faults.check("ref", request.r#ref.parse::<GitRef>());
-        }
-        faults.into_result()?;
-        let spec = WorkspaceSpec {
-            repository: request.repository,
-            r#ref: request.r#ref,
-            ..WorkspaceSpec::default()
+        let repository = faults.check("repository", request.repository.parse());
+        let git_ref = faults.check("ref", request.r#ref.parse());
+        let (repository, git_ref) = faults.complete(repository.zip(git_ref))?;
+        let spec = Spec {
+            repository,
+            git_ref,
+            config: None,
+            lightweight: false,
+            cache_access: CacheAccess::ReadWrite,
+            time_limit: None,
         };
-        // One that did not parse has been a fault above.
-        let repository = repository.ok_or(CallError::RefUnknown)?;
-        self.probe.probe(repository, spec).await
+        self.probe.probe(spec).await
     }
 
     async fn stats(&self) -> Result<GetStatsResponse, CallError> {
@@ -205,11 +204,12 @@ impl CacheApi {
         config: &str,
         faults: &mut FieldFaults,
     ) -> Option<CacheReference> {
-        faults.check("repository", repository.parse::<Repository>());
-        if !config.is_empty() {
-            faults.check("config", config.parse::<ConfigName>());
-        }
-        self.rules.reference(repository, config)
+        let repository = faults.check("repository", repository.parse::<Repository>());
+        let config = match config {
+            "" => Some(None),
+            name => faults.check("config", name.parse::<ConfigName>().map(Some)),
+        };
+        self.rules.reference(&repository?, config?.as_ref())
     }
 }
 

@@ -1,17 +1,17 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    AttemptRef, CacheAccess, CacheEntry, CacheTarget, CommitCacheRequest, CommitCacheResponse,
-    DropCacheRequest, DropCacheResponse, ResolveCacheRequest, Workspace,
-    cache_index_service_server::CacheIndexService,
+    AttemptRef, CacheEntry, CommitCacheRequest, CommitCacheResponse, DropCacheRequest,
+    DropCacheResponse, ResolveCacheRequest, cache_index_service_server::CacheIndexService,
 };
 use hearth_domain::{CacheKey, Digest, sha256_hex};
-use hearth_runtime::FieldFaults;
+use hearth_runtime::{FieldFaults, contract};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    cache::{Decisions, Index},
+    cache::{CacheUse, Decisions, Index},
     error::CallError,
+    record::Record,
 };
 
 /// A hit carries the manifest back, in a message of at most 4 MiB.
@@ -51,69 +51,70 @@ impl CacheIndexService for CacheIndexApi {
 
 impl CacheIndexApi {
     async fn resolve(&self, request: ResolveCacheRequest) -> Result<Decisions, CallError> {
-        let workspace = self.workspace(request.attempt).await?;
+        let record = self.workspace(request.attempt).await?;
         let mut faults = FieldFaults::default();
         faults.check("key", request.key.parse::<CacheKey>());
         if request.key_manifest.len() > MAX_MANIFEST_BYTES {
             faults.add("key_manifest", "is larger than 2 MiB");
         }
-        let target = self.0.target(&workspace);
+        let cache = self.0.cache_use(&record);
         check_repository(
             "repository",
             &request.repository,
-            target.as_ref(),
+            cache.as_ref(),
             &mut faults,
         );
-        faults.into_result()?;
-        let target = target.unwrap_or_default();
+        let cache = faults.complete(cache)?;
         let (key, manifest) = (request.key, request.key_manifest);
-        self.0.resolve(&workspace, &target, key, manifest).await
+        self.0.resolve(&record, cache, key, manifest).await
     }
 
     async fn commit(&self, request: CommitCacheRequest) -> Result<(), CallError> {
-        let workspace = self.workspace(request.attempt).await?;
-        let target = self.0.target(&workspace);
-        if target
-            .as_ref()
-            .is_none_or(|target| target.access() != CacheAccess::ReadWrite)
-        {
+        let record = self.workspace(request.attempt).await?;
+        let cache = self.0.cache_use(&record);
+        if !cache.as_ref().is_some_and(|cache| cache.writable) {
             return Err(CallError::CacheReadOnly);
         }
-        let spec = workspace.spec.unwrap_or_default();
         let entry = CacheEntry {
-            r#ref: spec.r#ref,
-            writer: workspace.id.clone(),
+            r#ref: record.spec.git_ref.to_string(),
+            writer: record.id.to_string(),
             ..request.entry.unwrap_or_default()
         };
-        check_entry(&entry, &spec.config, target.as_ref())?;
+        check_entry(&entry, record.spec.config_text(), cache.as_ref())?;
         self.0.commit(entry).await
     }
 
     async fn drop_entry(&self, request: DropCacheRequest) -> Result<(), CallError> {
-        let workspace = self.workspace(request.attempt).await?;
+        let record = self.workspace(request.attempt).await?;
         let mut faults = FieldFaults::default();
-        let target = self.0.target(&workspace);
+        let cache = self.0.cache_use(&record);
         check_repository(
             "repository",
             &request.repository,
-            target.as_ref(),
+            cache.as_ref(),
             &mut faults,
         );
         faults.check("key", request.key.parse::<CacheKey>());
         faults.check("digest", request.digest.parse::<Digest>());
         faults.into_result()?;
         self.0
-            .drop_entry(
-                &workspace,
-                &request.repository,
-                &request.key,
-                &request.digest,
-            )
+            .drop_entry(&record, &request.repository, &request.key, &request.digest)
             .await
     }
 
-    async fn workspace(&self, attempt: Option<AttemptRef>) -> Result<Workspace, CallError> {
-        self.0.workspace(attempt.unwrap_or_default()).await
+    async fn workspace(&self, attempt: Option<AttemptRef>) -> Result<Record, CallError> {
+        let mut faults = FieldFaults::default();
+        // An attempt that cannot be is not known either.
+        match contract::attempt(attempt.as_ref(), &mut faults) {
+            Some(attempt) => self.0.workspace(&attempt).await,
+            None => {
+                let AttemptRef {
+                    workspace_id: id,
+                    attempt,
+                } = attempt.unwrap_or_default();
+                Err(CallError::AttemptUnknown { id, attempt })
+            }
+        }
     }
 }
 
@@ -121,10 +122,10 @@ impl CacheIndexApi {
 fn check_repository(
     field: &str,
     repository: &str,
-    target: Option<&CacheTarget>,
+    cache: Option<&CacheUse>,
     faults: &mut FieldFaults,
 ) {
-    if target.is_none_or(|target| target.repository != repository) {
+    if cache.is_none_or(|cache| cache.reference.repository().as_str() != repository) {
         faults.add(field, "is not the cache of the workspace's repository");
     }
 }
@@ -132,10 +133,10 @@ fn check_repository(
 fn check_entry(
     entry: &CacheEntry,
     config: &str,
-    target: Option<&CacheTarget>,
+    cache: Option<&CacheUse>,
 ) -> Result<(), CallError> {
     let mut faults = FieldFaults::default();
-    check_repository("entry.repository", &entry.repository, target, &mut faults);
+    check_repository("entry.repository", &entry.repository, cache, &mut faults);
     if entry.config != config {
         faults.add("entry.config", "is not the workspace's configuration");
     }

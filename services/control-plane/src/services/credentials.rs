@@ -4,12 +4,11 @@ use hearth_api::v1::{
     CredentialUse, GitCredential, RefreshCredentialsRequest, RefreshCredentialsResponse,
     RegistryCredential, credential_service_server::CredentialService,
 };
-use hearth_runtime::FieldFaults;
+use hearth_runtime::{FieldFaults, contract};
 use prost_types::Timestamp;
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-use super::validate;
 use crate::{
     credentials::{Login, Logins},
     error::CallError,
@@ -47,9 +46,8 @@ impl CredentialApi {
         if !self.sessions.is_agent(metadata) {
             return Err(CallError::SessionUnknown);
         }
-        let attempt = request.attempt.unwrap_or_default();
-        validate::workspace_id(&attempt.workspace_id)?;
         let mut faults = FieldFaults::default();
+        let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
         let for_whom = CredentialUse::try_from(request.r#use);
         let for_whom = faults.check(
             "use",
@@ -61,17 +59,17 @@ impl CredentialApi {
         if !refused.is_empty() && !is_digest {
             faults.add("refused_sha256", "must be 64 hex digits, or empty");
         }
-        faults.into_result()?;
+        let (attempt, for_whom) = faults.complete(attempt.zip(for_whom))?;
 
-        let workspace = self.logins.workspace(attempt).await?;
-        if !self.sessions.is_agent_of(&workspace.node, metadata) {
+        let record = self.logins.workspace(&attempt).await?;
+        if !self.sessions.is_agent_of(&record.workspace.node, metadata) {
             return Err(CallError::SessionUnknown);
         }
         let purpose = match for_whom {
-            Some(CredentialUse::Workspace) => Purpose::Workspace,
-            Some(CredentialUse::Unspecified | CredentialUse::Attempt) | None => Purpose::Attempt,
+            CredentialUse::Workspace => Purpose::Workspace,
+            CredentialUse::Unspecified | CredentialUse::Attempt => Purpose::Attempt,
         };
-        let logins = self.logins.give(&workspace, purpose, &refused).await;
+        let logins = self.logins.give(&record, purpose, &refused).await;
         Ok(response(logins))
     }
 }

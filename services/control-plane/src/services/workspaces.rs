@@ -44,11 +44,11 @@ impl WorkspaceService for WorkspaceApi {
         let (wanted, until) = validate::prepare(request.into_inner())?;
         let prepared = self.workspaces.prepare(wanted).await?;
         let (snapshot, watcher) = match prepared {
-            Prepared::Now(snapshot) => {
+            Prepared::Now(record) => {
                 // The log goes on exactly where the snapshot ends, whatever happened since.
-                let begin = Begin::After(snapshot.last_sequence);
-                let (_, watcher) = self.watching.begin(&snapshot.id, begin, until).await?;
-                (*snapshot, watcher)
+                let begin = Begin::After(record.workspace.last_sequence);
+                let (_, watcher) = self.watching.begin(&record.id, begin, until).await?;
+                (record.workspace, watcher)
             }
             Prepared::Before(id) => self.watching.begin(&id, Begin::Snapshot, until).await?,
         };
@@ -69,16 +69,13 @@ impl WorkspaceService for WorkspaceApi {
         request: Request<WatchWorkspaceRequest>,
     ) -> Result<Response<Self::WatchWorkspaceStream>, Status> {
         let request = request.into_inner();
-        validate::workspace_id(&request.workspace_id)?;
+        let id = validate::workspace_id(&request.workspace_id)?;
         let until = validate::until(request.until)?;
         let begin = match request.after_sequence {
             0 => Begin::Oldest,
             after => Begin::After(after),
         };
-        let (snapshot, watcher) = self
-            .watching
-            .begin(&request.workspace_id, begin, until)
-            .await?;
+        let (snapshot, watcher) = self.watching.begin(&id, begin, until).await?;
         Ok(Response::new(responses(
             snapshot,
             watcher,
@@ -95,8 +92,7 @@ impl WorkspaceService for WorkspaceApi {
         &self,
         request: Request<GetWorkspaceRequest>,
     ) -> Result<Response<GetWorkspaceResponse>, Status> {
-        let id = request.into_inner().workspace_id;
-        validate::workspace_id(&id)?;
+        let id = validate::workspace_id(&request.into_inner().workspace_id)?;
         let record = self.workspaces.find(&id).await?;
         Ok(Response::new(GetWorkspaceResponse {
             workspace: Some(record.workspace),
@@ -117,9 +113,9 @@ impl WorkspaceService for WorkspaceApi {
         request: Request<DeleteWorkspaceRequest>,
     ) -> Result<Response<DeleteWorkspaceResponse>, Status> {
         let request = request.into_inner();
-        validate::workspace_id(&request.workspace_id)?;
+        let id = validate::workspace_id(&request.workspace_id)?;
         self.deletions
-            .delete(&request.workspace_id, request.force)
+            .delete(&id, request.force)
             .await
             .map_err(CallError::from)?;
         Ok(Response::new(DeleteWorkspaceResponse {}))

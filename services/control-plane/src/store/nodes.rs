@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use hearth_api::v1::NodeInfo;
+use hearth_domain::Platform;
 use prost_types::Timestamp;
 
 use super::error::StoreError;
@@ -9,7 +10,9 @@ use super::error::StoreError;
 pub struct StoredNode {
     /// Its name.
     pub name: String,
-    /// What its agent says of itself.
+    /// What its containers run on.
+    pub platform: Platform,
+    /// What its agent says of itself, the platform included.
     pub info: NodeInfo,
     /// When its agent was last heard of.
     pub heartbeat: Timestamp,

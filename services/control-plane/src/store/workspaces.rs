@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use hearth_api::v1::{Event, Workspace, WorkspaceState};
+use hearth_domain::{AttemptRef, WorkspaceId};
 use prost_types::Timestamp;
 
 use super::error::StoreError;
@@ -58,11 +59,7 @@ pub struct Count {
 #[async_trait]
 pub trait WorkspaceStore: Send + Sync {
     /// Enters a new workspace.
-    async fn create(
-        &self,
-        workspace: Workspace,
-        request: Option<RequestId>,
-    ) -> Result<Once, StoreError>;
+    async fn create(&self, record: Record, request: Option<RequestId>) -> Result<Once, StoreError>;
 
     /// The workspace that a request led to, if it was sent before.
     async fn requested(&self, request: &RequestId) -> Result<Option<Record>, StoreError>;
@@ -70,7 +67,7 @@ pub trait WorkspaceStore: Send + Sync {
     /// Replaces the newest attempt with another.
     async fn begin_attempt(
         &self,
-        id: &str,
+        id: &WorkspaceId,
         request: Option<RequestId>,
         now: Timestamp,
     ) -> Result<Once, StoreError>;
@@ -78,8 +75,7 @@ pub trait WorkspaceStore: Send + Sync {
     /// Notes which agent took the newest attempt.
     async fn accepted(
         &self,
-        id: &str,
-        attempt: u32,
+        attempt: &AttemptRef,
         boot_id: &str,
         now: Timestamp,
     ) -> Result<Record, StoreError>;
@@ -87,8 +83,7 @@ pub trait WorkspaceStore: Send + Sync {
     /// Appends events of the agent; those that are stored already are left out.
     async fn append(
         &self,
-        id: &str,
-        attempt: u32,
+        attempt: &AttemptRef,
         events: Vec<Event>,
         now: Timestamp,
     ) -> Result<Change, StoreError>;
@@ -96,8 +91,7 @@ pub trait WorkspaceStore: Send + Sync {
     /// Appends a warning of the control plane's own; nothing when the attempt has settled.
     async fn note(
         &self,
-        id: &str,
-        attempt: u32,
+        attempt: &AttemptRef,
         warning: &str,
         now: Timestamp,
     ) -> Result<Change, StoreError>;
@@ -105,20 +99,19 @@ pub trait WorkspaceStore: Send + Sync {
     /// Ends an attempt.
     async fn end(
         &self,
-        id: &str,
-        attempt: u32,
+        attempt: &AttemptRef,
         ending: &Ending,
         now: Timestamp,
     ) -> Result<Change, StoreError>;
 
     /// Ends the attempt and marks the workspace. Marking it twice is no error.
-    async fn begin_delete(&self, id: &str, now: Timestamp) -> Result<Change, StoreError>;
+    async fn begin_delete(&self, id: &WorkspaceId, now: Timestamp) -> Result<Change, StoreError>;
 
     /// Forgets a workspace with its log and its request ids.
-    async fn forget(&self, id: &str) -> Result<(), StoreError>;
+    async fn forget(&self, id: &WorkspaceId) -> Result<(), StoreError>;
 
     /// One workspace.
-    async fn workspace(&self, id: &str) -> Result<Option<Record>, StoreError>;
+    async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Record>, StoreError>;
 
     /// Workspaces with their numbers, newest first, beginning below `before`.
     async fn list(
@@ -131,7 +124,12 @@ pub trait WorkspaceStore: Send + Sync {
     async fn unfinished(&self) -> Result<Vec<Record>, StoreError>;
 
     /// At most `limit` events after `after`; `None` when there is no such workspace.
-    async fn events(&self, id: &str, after: u64, limit: u32) -> Result<Option<Page>, StoreError>;
+    async fn events(
+        &self,
+        id: &WorkspaceId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Option<Page>, StoreError>;
 
     /// How many workspaces there are, by node and state.
     async fn counts(&self) -> Result<Vec<Count>, StoreError>;

@@ -1,11 +1,9 @@
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use hearth_api::v1::RemoveWorkspaceRequest;
+use hearth_domain::WorkspaceId;
 use hearth_runtime::Tasks;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{drivers::Drivers, journal::Journal};
@@ -30,7 +28,7 @@ pub(crate) struct Deletions {
     fleet: Arc<Fleet>,
     agents: Arc<Agents>,
     tasks: Tasks,
-    running: Mutex<HashMap<(String, bool), Outcome>>,
+    running: Mutex<HashMap<(WorkspaceId, bool), Outcome>>,
 }
 
 impl Deletions {
@@ -56,7 +54,7 @@ impl Deletions {
     /// Deletes a workspace and waits until that is done or has failed. A caller that goes away stops nothing.
     pub(crate) async fn delete(
         self: &Arc<Self>,
-        id: &str,
+        id: &WorkspaceId,
         force: bool,
     ) -> Result<(), Arc<CallError>> {
         let mut outcome = self.start(id, force);
@@ -67,9 +65,9 @@ impl Deletions {
     }
 
     /// Deletes a workspace in the background.
-    pub(super) fn start(self: &Arc<Self>, id: &str, force: bool) -> Outcome {
-        let key = (id.to_owned(), force);
-        let mut running = self.lock();
+    pub(super) fn start(self: &Arc<Self>, id: &WorkspaceId, force: bool) -> Outcome {
+        let key = (id.clone(), force);
+        let mut running = self.running.lock();
         if let Some(outcome) = running.get(&key) {
             return outcome.clone();
         }
@@ -82,15 +80,15 @@ impl Deletions {
                 () = deletions.tasks.stopping().cancelled() => Err(CallError::ShuttingDown),
                 result = deletions.run(&key.0, force) => result,
             };
-            deletions.lock().remove(&key);
+            deletions.running.lock().remove(&key);
             done.send_replace(Some(result.map_err(Arc::new)));
         });
         outcome
     }
 
-    async fn run(&self, id: &str, force: bool) -> Result<(), CallError> {
+    async fn run(&self, id: &WorkspaceId, force: bool) -> Result<(), CallError> {
         let Some(record) = self.store.workspace(id).await? else {
-            return Err(CallError::WorkspaceUnknown(id.to_owned()));
+            return Err(CallError::WorkspaceUnknown(id.clone()));
         };
         let node = self
             .fleet
@@ -107,7 +105,7 @@ impl Deletions {
             match remove(&self.agents, &node, id, limit).await {
                 Err(error) if !force => return Err(error),
                 Err(error) => tracing::warn!(
-                    workspace.id = id,
+                    workspace.id = %id,
                     node = node.name,
                     %error,
                     "forgotten by force; container and volume may still be there"
@@ -116,23 +114,19 @@ impl Deletions {
             }
         }
         self.journal.forget(id).await?;
-        tracing::info!(workspace.id = id, force, "workspace deleted");
+        tracing::info!(workspace.id = %id, force, "workspace deleted");
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, bool), Outcome>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub(super) async fn remove(
     agents: &Agents,
     node: &NodeView,
-    id: &str,
+    id: &WorkspaceId,
     limit: Duration,
 ) -> Result<(), CallError> {
     let request = RemoveWorkspaceRequest {
-        workspace_id: id.to_owned(),
+        workspace_id: id.to_string(),
     };
     let call = async {
         let mut client = agents.client(&node.name, &node.info.endpoint)?;

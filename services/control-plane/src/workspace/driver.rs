@@ -8,9 +8,10 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt as _;
 use hearth_api::v1::{
-    AttemptRef, CacheSkipReason, CacheTarget, Event, StartAttemptRequest, WatchAttemptRequest,
-    WatchAttemptResponse, Workspace, WorkspaceState,
+    AttemptRef, CacheAccess, CacheSkipReason, CacheTarget, Event, StartAttemptRequest,
+    WatchAttemptRequest, WatchAttemptResponse, Workspace, WorkspaceState,
 };
+use hearth_domain::WorkspaceId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -58,7 +59,7 @@ impl From<StoreError> for Pause {
             | StoreError::AttemptOutdated { .. }
             | StoreError::Deleting(_) => Self::Over,
             StoreError::RequestIdReused
-            | StoreError::Corrupt(_)
+            | StoreError::Corrupt { .. }
             | StoreError::Database(_)
             | StoreError::Migrate(_) => Self::Store(error),
         }
@@ -76,14 +77,14 @@ pub(crate) struct Driving {
 
 struct Driver<'a> {
     with: &'a Driving,
-    id: &'a str,
+    id: &'a WorkspaceId,
     stop: &'a CancellationToken,
     delays: ExponentialBackoff,
     began: Instant,
 }
 
 /// Drives the newest attempt of a workspace until it has settled or `stop` is cancelled.
-pub(super) async fn drive(with: &Driving, id: &str, stop: &CancellationToken) {
+pub(super) async fn drive(with: &Driving, id: &WorkspaceId, stop: &CancellationToken) {
     let mut driver = Driver {
         with,
         id,
@@ -97,7 +98,7 @@ pub(super) async fn drive(with: &Driving, id: &str, stop: &CancellationToken) {
             Err(pause) => pause,
         };
         if let Pause::Store(error) = paused {
-            tracing::error!(workspace.id = id, %error, "the store failed; trying again");
+            tracing::error!(workspace.id = %id, %error, "the store failed; trying again");
         }
         let delay = driver.delays.next().unwrap_or(MAX_DELAY);
         tokio::select! {
@@ -127,22 +128,22 @@ impl Driver<'_> {
         if record.workspace.settled || record.workspace.state() == WorkspaceState::Deleting {
             return Ok(());
         }
-        let number = record.workspace.attempt;
+        let attempt = record.attempt();
         match self.follow(record).await {
             Err(Pause::Ask { boot_id }) => {
                 // It may know the attempt: an agent takes work from the moment it listens, and registers after that.
                 let store = &self.with.store;
-                store.accepted(self.id, number, &boot_id, now()).await?;
+                store.accepted(&attempt, &boot_id, now()).await?;
                 Err(Pause::Later)
             }
             Err(Pause::End(ending)) => {
                 tracing::warn!(
-                    workspace.id = self.id,
-                    workspace.attempt = number,
+                    workspace.id = %self.id,
+                    workspace.attempt = attempt.number,
                     ?ending,
                     "the control plane ends the attempt"
                 );
-                self.with.journal.end(self.id, number, &ending).await?;
+                self.with.journal.end(&attempt, &ending).await?;
                 Ok(())
             }
             other => other,
@@ -170,7 +171,7 @@ impl Driver<'_> {
         } else {
             START_AND_REPLACE
         };
-        let request = start_request(workspace, self.cache(workspace, &node).await?);
+        let request = start_request(workspace, self.cache(&record, &node).await?);
         let call = async {
             let mut client = self.with.agents.client(&node.name, &node.info.endpoint)?;
             within(limit, client.start_attempt(request)).await
@@ -183,7 +184,7 @@ impl Driver<'_> {
         let record = self
             .with
             .store
-            .accepted(self.id, workspace.attempt, &node.info.boot_id, now())
+            .accepted(&record.attempt(), &node.info.boot_id, now())
             .await?;
         Ok(record)
     }
@@ -191,18 +192,27 @@ impl Driver<'_> {
     /// Where the cache is, with the image that is worth fetching before the key is known.
     async fn cache(
         &self,
-        workspace: &Workspace,
+        record: &Record,
         node: &NodeView,
     ) -> Result<Result<CacheTarget, CacheSkipReason>, StoreError> {
-        let spec = workspace.spec.clone().unwrap_or_default();
-        let mut target = match self.with.rules.target(&spec) {
-            Ok(target) => target,
+        let cache = match self.with.rules.cache_use(&record.spec) {
+            Ok(cache) => cache,
             Err(skip) => return Ok(Err(skip)),
         };
+        let access = match cache.writable {
+            true => CacheAccess::ReadWrite,
+            false => CacheAccess::ReadOnly,
+        };
+        let mut target = CacheTarget {
+            repository: cache.reference.repository().to_string(),
+            tag: cache.reference.tag().to_owned(),
+            access: access.into(),
+            newest_digest: String::new(),
+        };
         let store = &self.with.store;
-        let (repository, platform) = (&target.repository, &node.info.platform);
+        let (config, platform) = (record.spec.config_text(), node.platform.as_str());
         let newest = store
-            .newest_cache_entry(repository, &spec.config, platform)
+            .newest_cache_entry(&target.repository, config, platform)
             .await?;
         if let Some(newest) = newest {
             let rate = store.fetch_rate(&node.name).await?;
@@ -221,7 +231,7 @@ impl Driver<'_> {
         };
         let request = WatchAttemptRequest {
             attempt: Some(AttemptRef {
-                workspace_id: self.id.to_owned(),
+                workspace_id: self.id.to_string(),
                 attempt: workspace.attempt,
             }),
             after_sequence: record.progress.agent_sequence,
@@ -238,11 +248,7 @@ impl Driver<'_> {
         while let Some(batch) = self.unless_gone(record, batches.next()).await? {
             let (events, broke) = split(batch);
             if !events.is_empty() {
-                let record = self
-                    .with
-                    .journal
-                    .append(self.id, workspace.attempt, events)
-                    .await?;
+                let record = self.with.journal.append(&record.attempt(), events).await?;
                 self.delays = delays();
                 if record.workspace.settled {
                     return Ok(());
@@ -253,7 +259,7 @@ impl Driver<'_> {
             }
         }
         tracing::info!(
-            workspace.id = self.id,
+            workspace.id = %self.id,
             workspace.attempt,
             "the agent's stream ended before the attempt did; asking again"
         );
@@ -295,7 +301,7 @@ impl Driver<'_> {
             }
         };
         tracing::info!(
-            workspace.id = self.id,
+            workspace.id = %self.id,
             grpc.code = ?code,
             grpc.message = message,
             call = ?call,

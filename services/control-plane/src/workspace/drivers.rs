@@ -3,6 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use hearth_domain::WorkspaceId;
 use hearth_runtime::Tasks;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +13,7 @@ use super::driver::{Driving, drive};
 pub(crate) struct Drivers {
     with: Arc<Driving>,
     tasks: Tasks,
-    running: Mutex<HashMap<String, Handle>>,
+    running: Mutex<HashMap<WorkspaceId, Handle>>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,13 +32,13 @@ impl Drivers {
     }
 
     /// Drives the newest attempt of a workspace. A driver of an attempt before it ends first.
-    pub(crate) fn start(self: &Arc<Self>, id: &str) {
+    pub(crate) fn start(self: &Arc<Self>, id: &WorkspaceId) {
         let handle = Handle {
             stop: self.tasks.stopping().child_token(),
             ended: CancellationToken::new(),
         };
-        let before = self.lock().insert(id.to_owned(), handle.clone());
-        let (drivers, id) = (self.clone(), id.to_owned());
+        let before = self.lock().insert(id.clone(), handle.clone());
+        let (drivers, id) = (self.clone(), id.clone());
         self.tasks.spawn("drive workspace", async move {
             // Also when the task panics or is dropped: whoever waits for its end must not wait for ever.
             let ended = handle.ended.clone().drop_guard();
@@ -52,7 +53,7 @@ impl Drivers {
     }
 
     /// Stops the driver of a workspace, if there is one, and waits until it is gone.
-    pub(crate) async fn stop(&self, id: &str) {
+    pub(crate) async fn stop(&self, id: &WorkspaceId) {
         let handle = self.lock().get(id).cloned();
         if let Some(handle) = handle {
             handle.stop.cancel();
@@ -60,7 +61,7 @@ impl Drivers {
         }
     }
 
-    fn remove_ended(&self, id: &str) {
+    fn remove_ended(&self, id: &WorkspaceId) {
         let mut handles = self.lock();
         // It may be the handle of the next driver already.
         if handles
@@ -71,7 +72,7 @@ impl Drivers {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Handle>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

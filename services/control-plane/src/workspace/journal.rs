@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use hearth_api::v1::{Event, Workspace, event::Kind};
+use hearth_api::v1::{Event, event::Kind};
+use hearth_domain::{AttemptRef, WorkspaceId};
 
 use super::feeds::Feeds;
 use crate::{
@@ -40,38 +41,37 @@ impl Journal {
 
     pub(crate) async fn create(
         &self,
-        workspace: Workspace,
+        record: Record,
         request: Option<RequestId>,
     ) -> Result<Once, StoreError> {
-        self.store.create(workspace, request).await
+        self.store.create(record, request).await
     }
 
     pub(crate) async fn begin_attempt(
         &self,
-        id: &str,
+        id: &WorkspaceId,
         request: Option<RequestId>,
     ) -> Result<Once, StoreError> {
         let once = self.store.begin_attempt(id, request, now()).await?;
         if let Once::New(change) = &once {
-            self.tell(id, change);
+            self.tell(change);
         }
         Ok(once)
     }
 
     pub(crate) async fn append(
         &self,
-        id: &str,
-        attempt: u32,
+        attempt: &AttemptRef,
         events: Vec<Event>,
     ) -> Result<Record, StoreError> {
-        let change = self.store.append(id, attempt, events, now()).await?;
-        self.tell(id, &change);
+        let change = self.store.append(attempt, events, now()).await?;
+        self.tell(&change);
         for entry in &change.entries {
             if let Some(Kind::Cache(report)) = &entry.event.kind {
                 let learnt = self.reports.learn(&change.record, report);
                 // The log has it; that a number is missing somewhere is not worth an attempt.
                 if let Err(error) = learnt.await {
-                    tracing::error!(workspace.id = id, %error, "cannot count what the cache did");
+                    tracing::error!(workspace.id = %attempt.workspace, %error, "cannot count what the cache did");
                 }
             }
         }
@@ -79,44 +79,38 @@ impl Journal {
     }
 
     /// Enters what the control plane itself found out about an attempt.
-    pub(crate) async fn note(
-        &self,
-        id: &str,
-        attempt: u32,
-        warning: &str,
-    ) -> Result<(), StoreError> {
-        let change = self.store.note(id, attempt, warning, now()).await?;
-        self.tell(id, &change);
+    pub(crate) async fn note(&self, attempt: &AttemptRef, warning: &str) -> Result<(), StoreError> {
+        let change = self.store.note(attempt, warning, now()).await?;
+        self.tell(&change);
         Ok(())
     }
 
     pub(crate) async fn end(
         &self,
-        id: &str,
-        attempt: u32,
+        attempt: &AttemptRef,
         ending: &Ending,
     ) -> Result<(), StoreError> {
-        let change = self.store.end(id, attempt, ending, now()).await?;
-        self.tell(id, &change);
+        let change = self.store.end(attempt, ending, now()).await?;
+        self.tell(&change);
         Ok(())
     }
 
-    pub(crate) async fn begin_delete(&self, id: &str) -> Result<Record, StoreError> {
+    pub(crate) async fn begin_delete(&self, id: &WorkspaceId) -> Result<Record, StoreError> {
         let change = self.store.begin_delete(id, now()).await?;
-        self.tell(id, &change);
+        self.tell(&change);
         Ok(change.record)
     }
 
-    pub(crate) async fn forget(&self, id: &str) -> Result<(), StoreError> {
+    pub(crate) async fn forget(&self, id: &WorkspaceId) -> Result<(), StoreError> {
         self.store.forget(id).await?;
-        self.waiting.forgotten(id);
+        self.waiting.forgotten(id.as_str());
         self.feeds.publish(id);
         Ok(())
     }
 
-    fn tell(&self, id: &str, change: &Change) {
+    fn tell(&self, change: &Change) {
         self.counters.appended(&change.entries);
         self.waiting.changed(&change.record.workspace);
-        self.feeds.publish(id);
+        self.feeds.publish(&change.record.id);
     }
 }

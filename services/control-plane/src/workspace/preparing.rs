@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{Workspace, WorkspaceSpec};
+use hearth_domain::{Spec, WorkspaceId};
 use hearth_runtime::{FieldFaults, Tasks};
 use uuid::Uuid;
 
@@ -25,16 +26,22 @@ pub(crate) struct Wanted {
 /// What is to be prepared.
 #[derive(Debug)]
 pub(crate) enum What {
-    New(WorkspaceSpec),
-    Again { workspace_id: String },
+    /// A workspace.
+    New {
+        spec: Spec,
+        /// The message that says the same, as clients get it back.
+        message: WorkspaceSpec,
+    },
+    /// Another attempt.
+    Again(WorkspaceId),
 }
 
 /// What a call to prepare led to.
 pub(crate) enum Prepared {
     /// A new attempt; the workspace as it was when it began.
-    Now(Box<Workspace>),
+    Now(Box<Record>),
     /// The same call was made before; the workspace that it led to.
-    Before(String),
+    Before(WorkspaceId),
 }
 
 /// The workspaces, and how new attempts at them begin.
@@ -75,22 +82,22 @@ impl Workspaces {
         if let Some(request) = &wanted.request
             && let Some(record) = self.store.requested(request).await?
         {
-            return Ok(Prepared::Before(record.workspace.id));
+            return Ok(Prepared::Before(record.id));
         }
         let once = match wanted.what {
-            What::New(spec) => {
+            What::New { spec, message } => {
                 let workspace = Workspace {
-                    id: new_id(),
-                    spec: Some(spec),
+                    spec: Some(message),
                     node: self.place(wanted.node).await?,
                     create_time: Some(now()),
                     update_time: Some(now()),
                     ..Workspace::default()
                 };
-                self.journal.create(workspace, wanted.request).await?
+                let record = Record::new(new_id(), spec, workspace);
+                self.journal.create(record, wanted.request).await?
             }
-            What::Again { workspace_id } => {
-                let node = self.find(&workspace_id).await?.workspace.node;
+            What::Again(id) => {
+                let node = self.find(&id).await?.workspace.node;
                 if wanted.node.is_some_and(|wanted| wanted != node) {
                     let mut faults = FieldFaults::default();
                     let why = format!("is not the workspace's own, which is {node}");
@@ -98,25 +105,23 @@ impl Workspaces {
                     faults.into_result()?;
                 }
                 self.nodes.check_online(&node)?;
-                self.journal
-                    .begin_attempt(&workspace_id, wanted.request)
-                    .await?
+                self.journal.begin_attempt(&id, wanted.request).await?
             }
         };
         match once {
             Once::New(change) => {
-                let workspace = change.record.workspace;
+                let record = change.record;
                 tracing::info!(
-                    workspace.id = workspace.id,
-                    workspace.attempt,
-                    node = workspace.node,
-                    repository = workspace.spec.as_ref().map(|spec| spec.repository.as_str()),
+                    workspace.id = %record.id,
+                    workspace.attempt = record.workspace.attempt,
+                    node = record.workspace.node,
+                    repository = %record.spec.repository,
                     "attempt begins"
                 );
-                self.drivers.start(&workspace.id);
-                Ok(Prepared::Now(Box::new(workspace)))
+                self.drivers.start(&record.id);
+                Ok(Prepared::Now(Box::new(record)))
             }
-            Once::Before(record) => Ok(Prepared::Before(record.workspace.id)),
+            Once::Before(record) => Ok(Prepared::Before(record.id)),
         }
     }
 
@@ -131,9 +136,9 @@ impl Workspaces {
         }
     }
 
-    pub(crate) async fn find(&self, id: &str) -> Result<Record, CallError> {
+    pub(crate) async fn find(&self, id: &WorkspaceId) -> Result<Record, CallError> {
         let record = self.store.workspace(id).await?;
-        record.ok_or_else(|| CallError::WorkspaceUnknown(id.to_owned()))
+        record.ok_or_else(|| CallError::WorkspaceUnknown(id.clone()))
     }
 
     /// At most `limit` workspaces with their numbers, newest first, beginning below `before`.
@@ -146,9 +151,9 @@ impl Workspaces {
     }
 }
 
-/// Nobody can guess another's, and 48 random bits do not collide within one control plane; if they do, the database
-/// refuses the second.
-fn new_id() -> String {
-    let random = Uuid::new_v4().simple().to_string();
-    format!("ws-{}", &random[..12])
+/// Ids cannot be guessed, and 48 random bits do not collide within one control plane; if they do, the database refuses
+/// the second.
+fn new_id() -> WorkspaceId {
+    let (number, _) = Uuid::new_v4().as_u64_pair();
+    WorkspaceId::from_number(number >> 16)
 }

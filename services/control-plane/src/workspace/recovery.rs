@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::WorkspaceState;
+use hearth_domain::WorkspaceId;
 use hearth_runtime::Tasks;
 
 use super::{
@@ -46,7 +47,7 @@ impl Recovery {
     pub(crate) async fn resume(&self) -> Result<usize, StoreError> {
         let unfinished = self.store.unfinished().await?;
         for record in &unfinished {
-            let id = &record.workspace.id;
+            let id = &record.id;
             if is_deleting(record) {
                 self.deletions.start(id, false);
             } else {
@@ -58,7 +59,7 @@ impl Recovery {
 
     /// Puts a node in order in the background after it registered: of the workspaces on it, those that are not known are
     /// removed, and deletions that it did not answer are finished.
-    pub(crate) fn tidy(self: &Arc<Self>, node: String, workspace_ids: Vec<String>) {
+    pub(crate) fn tidy(self: &Arc<Self>, node: String, workspace_ids: Vec<WorkspaceId>) {
         let recovery = self.clone();
         self.tasks.spawn("tidy node", async move {
             tokio::select! {
@@ -68,12 +69,12 @@ impl Recovery {
         });
     }
 
-    async fn put_in_order(&self, node: &str, workspace_ids: Vec<String>) {
+    async fn put_in_order(&self, node: &str, workspace_ids: Vec<WorkspaceId>) {
         match self.store.unfinished().await {
             Ok(unfinished) => {
                 for record in unfinished {
                     if record.workspace.node == node && is_deleting(&record) {
-                        self.deletions.start(&record.workspace.id, false);
+                        self.deletions.start(&record.id, false);
                     }
                 }
             }
@@ -92,12 +93,12 @@ impl Recovery {
                 return;
             };
             tracing::info!(
-                workspace.id = id,
+                workspace.id = %id,
                 node = node.name,
                 "removing a workspace that is not known"
             );
             if let Err(error) = remove(&self.agents, &node, &id, REMOVE).await {
-                tracing::warn!(workspace.id = id, node = node.name, %error, "it is still there; the next registration tries again");
+                tracing::warn!(workspace.id = %id, node = node.name, %error, "it is still there; the next registration tries again");
             }
         }
     }

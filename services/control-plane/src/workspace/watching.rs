@@ -2,6 +2,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{Stream, stream::try_unfold};
 use hearth_api::v1::{Event, Workspace};
+use hearth_domain::WorkspaceId;
 use hearth_runtime::Tasks;
 use tokio::sync::watch;
 
@@ -28,7 +29,7 @@ pub(crate) enum Until {
 /// One reader of a workspace's log.
 pub(crate) struct Watcher {
     watching: Arc<Watching>,
-    id: String,
+    id: WorkspaceId,
     /// Sequence of the event that was sent last.
     cursor: u64,
     until: Until,
@@ -58,18 +59,18 @@ impl Watching {
     /// Begins to read; returns the workspace as it is now.
     pub(crate) async fn begin(
         self: &Arc<Self>,
-        id: &str,
+        id: &WorkspaceId,
         from: Begin,
         until: Until,
     ) -> Result<(Workspace, Watcher), CallError> {
         // Before the read, so that what is written after it wakes the watcher.
         let news = self.feeds.subscribe(id);
         let page = self.store.events(id, u64::MAX, 0).await?;
-        let page = page.ok_or_else(|| CallError::WorkspaceUnknown(id.to_owned()))?;
+        let page = page.ok_or_else(|| CallError::WorkspaceUnknown(id.clone()))?;
         let workspace = page.record.workspace;
         let watcher = Watcher {
             watching: self.clone(),
-            id: id.to_owned(),
+            id: id.clone(),
             cursor: match from {
                 Begin::Oldest => page.oldest.saturating_sub(1),
                 Begin::After(cursor) if cursor.saturating_add(1) < page.oldest => {

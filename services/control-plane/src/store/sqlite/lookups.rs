@@ -4,7 +4,10 @@ use prost::Message as _;
 use prost_types::Timestamp;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use super::{database::Sqlite, rows::to_u64};
+use super::{
+    database::Sqlite,
+    rows::{corrupt, to_u64},
+};
 use crate::{
     clock::millis,
     store::{
@@ -153,7 +156,8 @@ impl LookupStore for Sqlite {
 }
 
 fn lookup(row: &SqliteRow) -> Result<Lookup, StoreError> {
-    let corrupt = |what: String| StoreError::Corrupt(format!("cache_lookups: {what}"));
+    let key: &str = row.try_get("workspace_id")?;
+    let corrupt = |what: String| corrupt("cache_lookups", key, what);
     let decided = match row.try_get::<i64, _>("decision")? {
         1 => Decided::Hit,
         2 => Decided::Build,

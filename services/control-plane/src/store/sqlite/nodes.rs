@@ -1,8 +1,13 @@
 use async_trait::async_trait;
+use hearth_api::v1::NodeInfo;
+use hearth_domain::PlatformError;
 use prost::Message as _;
 use sqlx::Row as _;
 
-use super::{database::Sqlite, rows::decode};
+use super::{
+    database::Sqlite,
+    rows::{corrupt, decode},
+};
 use crate::{
     clock::{from_millis, millis},
     store::{
@@ -32,9 +37,16 @@ impl NodeStore for Sqlite {
             .await?
             .iter()
             .map(|row| {
+                let name: String = row.try_get("name")?;
+                let info: NodeInfo = decode(row, "nodes", &name, "info")?;
+                let platform = info.platform.parse().map_err(|error: PlatformError| {
+                    let why = format_args!("info: platform {:?} {error}", info.platform);
+                    corrupt("nodes", &name, why)
+                })?;
                 Ok(StoredNode {
-                    name: row.try_get("name")?,
-                    info: decode(row, "info")?,
+                    name,
+                    platform,
+                    info,
                     heartbeat: from_millis(row.try_get("heartbeat_ms")?),
                 })
             })

@@ -1,5 +1,8 @@
 //! Rows of SQLite and what they stand for.
 
+use std::fmt;
+
+use hearth_domain::{AttemptRef, WorkspaceId};
 use prost::Message;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
@@ -8,23 +11,20 @@ use crate::{
     store::{error::StoreError, workspaces::RequestId},
 };
 
-pub(super) fn check_newest(record: &Record, attempt: u32) -> Result<(), StoreError> {
-    if record.workspace.attempt == attempt {
+pub(super) fn check_newest(record: &Record, attempt: &AttemptRef) -> Result<(), StoreError> {
+    if record.workspace.attempt == attempt.number {
         Ok(())
     } else {
-        Err(StoreError::AttemptOutdated {
-            id: record.workspace.id.clone(),
-            attempt,
-        })
+        Err(StoreError::AttemptOutdated(attempt.clone()))
     }
 }
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,
-    id: &str,
+    id: &WorkspaceId,
 ) -> Result<Option<Record>, StoreError> {
-    sqlx::query("SELECT snapshot, progress FROM workspaces WHERE id = ?")
-        .bind(id)
+    sqlx::query("SELECT id, snapshot, progress FROM workspaces WHERE id = ?")
+        .bind(id.as_str())
         .fetch_optional(connection)
         .await?
         .as_ref()
@@ -40,7 +40,7 @@ pub(super) async fn requested(
         return Ok(None);
     };
     let row = sqlx::query(
-        "SELECT snapshot, progress, payload FROM requests JOIN workspaces ON workspaces.id = requests.workspace_id \
+        "SELECT id, snapshot, progress, payload FROM requests JOIN workspaces ON workspaces.id = requests.workspace_id \
          WHERE request_id = ?",
     )
     .bind(&request.id)
@@ -58,13 +58,13 @@ pub(super) async fn requested(
 pub(super) async fn remember(
     connection: &mut SqliteConnection,
     request: Option<&RequestId>,
-    id: &str,
+    id: &WorkspaceId,
 ) -> Result<(), StoreError> {
     if let Some(request) = request {
         sqlx::query("INSERT INTO requests (request_id, payload, workspace_id) VALUES (?, ?, ?)")
             .bind(&request.id)
             .bind(&request.payload)
-            .bind(id)
+            .bind(id.as_str())
             .execute(connection)
             .await?;
     }
@@ -72,18 +72,35 @@ pub(super) async fn remember(
 }
 
 pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
-    Ok(Record {
-        workspace: decode(row, "snapshot")?,
-        progress: decode::<Progress>(row, "progress")?,
-    })
+    let id: &str = row.try_get("id")?;
+    let snapshot = decode(row, "workspaces", id, "snapshot")?;
+    let progress: Progress = decode(row, "workspaces", id, "progress")?;
+    Record::read(snapshot, progress)
+        .map_err(|why| corrupt("workspaces", id, format_args!("snapshot: {why}")))
 }
 
+/// Decodes a message; `key` names the row in the error.
 pub(super) fn decode<M: Message + Default>(
     row: &SqliteRow,
+    table: &'static str,
+    key: impl fmt::Display,
     column: &'static str,
 ) -> Result<M, StoreError> {
     M::decode(row.try_get::<&[u8], _>(column)?)
-        .map_err(|error| StoreError::Corrupt(format!("{column}: {error}")))
+        .map_err(|error| corrupt(table, key, format_args!("{column}: {error}")))
+}
+
+/// A value that cannot be read; `why` names it.
+pub(super) fn corrupt(
+    table: &'static str,
+    key: impl fmt::Display,
+    why: impl fmt::Display,
+) -> StoreError {
+    StoreError::Corrupt {
+        table,
+        row: key.to_string(),
+        why: why.to_string(),
+    }
 }
 
 /// SQLite has no unsigned integers; no number here comes near the difference.
