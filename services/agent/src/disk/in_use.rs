@@ -1,8 +1,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Images that running attempts of this agent fetch, start containers from or push, so that none is removed under
@@ -25,7 +26,13 @@ struct Names {
 impl ImagesInUse {
     /// Notes that an image is needed, until the result is dropped.
     pub fn enter(&self, image: &str) -> ImageUse {
-        *self.lock().needed.entry(image.to_owned()).or_default() += 1;
+        *self
+            .0
+            .names
+            .lock()
+            .needed
+            .entry(image.to_owned())
+            .or_default() += 1;
         ImageUse {
             images: self.clone(),
             image: image.to_owned(),
@@ -34,12 +41,12 @@ impl ImagesInUse {
 
     /// Whether an attempt needs an image by this name.
     pub fn is_needed(&self, image: &str) -> bool {
-        self.lock().needed.contains_key(image)
+        self.0.names.lock().needed.contains_key(image)
     }
 
     /// Notes that an image with these names is being removed, until the result is dropped; `None` when it is needed.
     pub(super) fn begin_removal(&self, names: &[String]) -> Option<Removal> {
-        let mut table = self.lock();
+        let mut table = self.0.names.lock();
         if names.iter().any(|name| table.needed.contains_key(name)) {
             return None;
         }
@@ -55,15 +62,11 @@ impl ImagesInUse {
     pub async fn until_removed(&self, image: &str) {
         loop {
             let removed = self.0.removed.notified();
-            if !self.lock().going.contains(image) {
+            if !self.0.names.lock().going.contains(image) {
                 return;
             }
             removed.await;
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Names> {
-        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,13 +80,13 @@ pub struct ImageUse {
 impl ImageUse {
     /// Whether no other attempt needs it.
     pub fn is_exclusive(&self) -> bool {
-        self.images.lock().needed.get(&self.image) == Some(&1)
+        self.images.0.names.lock().needed.get(&self.image) == Some(&1)
     }
 }
 
 impl Drop for ImageUse {
     fn drop(&mut self) {
-        let mut table = self.images.lock();
+        let mut table = self.images.0.names.lock();
         if let Some(count) = table.needed.get_mut(&self.image) {
             *count -= 1;
             if *count == 0 {
@@ -102,7 +105,7 @@ pub(super) struct Removal {
 
 impl Drop for Removal {
     fn drop(&mut self) {
-        let mut table = self.images.lock();
+        let mut table = self.images.0.names.lock();
         for name in &self.names {
             table.going.remove(name);
         }

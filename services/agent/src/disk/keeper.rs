@@ -92,7 +92,7 @@ impl DiskKeeper {
             let Some(found) = engine.image(image).await? else {
                 return Ok(());
             };
-            self.recency.touch(&found.id);
+            self.recency.touch(&found.id).await;
             engine.tag(image, MARK, mark_tag(&found.id)).await
         };
         if let Err(error) = marked.await {
@@ -174,7 +174,7 @@ impl DiskKeeper {
         let images = engine.images().await?;
         let of_containers = engine.images_of_containers().await?;
         let known: BTreeSet<_> = images.iter().map(|image| image.id.clone()).collect();
-        self.recency.keep_only(&known);
+        self.recency.keep_only(&known).await;
         Ok(removable(
             images,
             &of_containers,

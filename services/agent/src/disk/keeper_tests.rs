@@ -1,7 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex as StdMutex, MutexGuard},
-};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use hearth_domain::WorkspaceId;
@@ -14,7 +11,7 @@ const IMAGE_BYTES: u64 = 10;
 
 /// An engine with images of the cache that take 10 bytes each of a disk with 100, and a build cache.
 #[derive(Clone, Default)]
-struct Shelf(Arc<StdMutex<Contents>>);
+struct Shelf(Arc<parking_lot::Mutex<Contents>>);
 
 #[derive(Default)]
 struct Contents {
@@ -32,8 +29,8 @@ struct Contents {
 }
 
 impl Shelf {
-    fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.0.lock().unwrap()
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Contents> {
+        self.0.lock()
     }
 
     fn put(&self, id: &str) {

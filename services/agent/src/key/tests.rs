@@ -63,6 +63,17 @@ fn read_with(
     properties: &Value,
     registry: &Registry,
 ) -> Result<KeyReading, KeyError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(read_async(clone, properties, registry))
+}
+
+async fn read_async(
+    clone: &Path,
+    properties: &Value,
+    registry: &Registry,
+) -> Result<KeyReading, KeyError> {
     let path = ".devcontainer/devcontainer.json".into();
     let config = DevcontainerConfig::new(path, properties).unwrap();
     let source = KeySource {
@@ -71,10 +82,7 @@ fn read_with(
         platform: &"linux/amd64".parse().unwrap(),
         cli_version: "0.89.0",
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(read_key(&source, registry))
+    read_key(&source, registry).await
 }
 
 fn read(clone: &Path, properties: &Value) -> KeyReading {
