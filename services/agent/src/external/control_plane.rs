@@ -3,9 +3,11 @@
 mod cache_index;
 mod client;
 mod credentials;
+mod pauses;
 mod session;
 
 pub use cache_index::{CacheIndex, IndexFailure, OnWait, PushedImage, Resolution};
 pub use client::ControlPlaneClient;
 pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
+pub use pauses::pauses;
 pub use session::Session;
