@@ -131,7 +131,12 @@ impl Engine for Shelf {
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
         unreachable!()
     }
-    async fn file_of_image(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+    async fn file_of_image(
+        &self,
+        _: &WorkspaceId,
+        _: &str,
+        _: &str,
+    ) -> Result<Option<Vec<u8>>, EngineFailure> {
         unreachable!()
     }
     async fn file_of_container(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {

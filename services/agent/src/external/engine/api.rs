@@ -81,9 +81,11 @@ pub trait Engine: Send + Sync {
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure>;
     /// An image, if the engine has it.
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure>;
-    /// A file out of an image, without running anything. `None` when it is not there.
+    /// A file out of an image, without running anything. `None` when it is not there. Where that needs a container, it is
+    /// one of the workspace's, and removed with them if the future is dropped before its end.
     async fn file_of_image(
         &self,
+        workspace: &WorkspaceId,
         image: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
