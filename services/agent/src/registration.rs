@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Until the control plane has said how often it wants to hear.
+/// Time between heartbeats when the control plane does not set one.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
@@ -22,11 +22,11 @@ pub struct Registration {
     pub control_plane: ControlPlaneClient,
     /// Name of the node.
     pub node: String,
-    /// What the agent says of itself.
+    /// Description of the node and its agent.
     pub info: NodeInfo,
-    /// Knows how much disk is free.
+    /// Measures free disk.
     pub disk: Arc<DiskKeeper>,
-    /// Has the workspaces of the node.
+    /// Lists the workspaces of the node.
     pub engine: Arc<dyn Engine>,
 }
 

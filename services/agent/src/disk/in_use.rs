@@ -6,8 +6,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Images that running attempts of this agent fetch, start containers from or push, so that none is removed under
-/// their hands.
+/// Images that running attempts fetch, start containers from, or push. They are not removed meanwhile.
 #[derive(Clone, Debug, Default)]
 pub struct ImagesInUse(Arc<Table>);
 
@@ -57,8 +56,8 @@ impl ImagesInUse {
         })
     }
 
-    /// Waits while an image is being removed. Whoever entered it before asks the engine then, and finds it whole or not
-    /// at all.
+    /// Waits while an image is being removed. A caller that entered the image before finds it whole in the engine
+    /// afterwards, or not at all.
     pub async fn until_removed(&self, image: &str) {
         loop {
             let removed = self.0.removed.notified();
@@ -70,7 +69,7 @@ impl ImagesInUse {
     }
 }
 
-/// One attempt's need of an image.
+/// An attempt's need of an image.
 #[derive(Debug)]
 pub struct ImageUse {
     images: ImagesInUse,
@@ -78,7 +77,7 @@ pub struct ImageUse {
 }
 
 impl ImageUse {
-    /// Whether no other attempt needs it.
+    /// Whether this is the only attempt that needs the image.
     pub fn is_exclusive(&self) -> bool {
         self.images.0.names.lock().needed.get(&self.image) == Some(&1)
     }
@@ -121,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_that_two_attempts_need_belongs_to_neither_alone() {
+    fn an_image_that_two_attempts_need_is_exclusive_to_neither() {
         let images = ImagesInUse::default();
         let one = images.enter("r@d");
         assert!(one.is_exclusive());
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_needs_an_image_that_is_being_removed_waits_for_the_end_of_that() {
+    async fn an_attempt_that_needs_an_image_waits_while_it_is_being_removed() {
         let images = ImagesInUse::default();
         let removal = images.begin_removal(&["r@d".to_owned()]).unwrap();
         let _need = images.enter("r@d");

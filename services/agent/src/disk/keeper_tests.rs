@@ -44,7 +44,7 @@ impl Shelf {
     fn space(&self) -> Space {
         let images = self.ids().len() as u64 * IMAGE_BYTES;
         let mut contents = self.lock();
-        // It is free at the look after the next.
+        // It is free at the measurement after the next.
         let promised = std::mem::take(&mut contents.promised);
         let builds = contents.build_cache.values().sum::<u64>() + promised;
         Space {
@@ -173,7 +173,7 @@ impl World {
     async fn new(count: u64, free_percent: u8, headroom_percent: u8) -> Self {
         let (shelf, images) = (Shelf::default(), ImagesInUse::default());
         let dir = tempfile::tempdir().unwrap();
-        let marks = Marks {
+        let watermarks = Watermarks {
             free_percent,
             headroom_percent,
             keep_build_cache: Duration::from_secs(60),
@@ -181,7 +181,7 @@ impl World {
         let measured = shelf.clone();
         let keeper = DiskKeeper::new(
             move || Ok(measured.space()),
-            marks,
+            watermarks,
             images.clone(),
             dir.path(),
             DiskMetrics::default(),
@@ -210,7 +210,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn images_go_from_the_oldest_on_until_there_is_room_and_some_more() {
+async fn images_are_removed_least_recently_used_first_until_enough_is_free() {
     let world = World::new(7, 40, 10).await;
     world.keeper.make_room(&world.shelf, 0).await;
     assert_eq!(world.left(), ["3", "4", "5", "6", "7"]);
@@ -219,12 +219,12 @@ async fn images_go_from_the_oldest_on_until_there_is_room_and_some_more() {
     assert_eq!(world.passes("ENOUGH"), 1);
 
     world.keeper.make_room(&world.shelf, 0).await;
-    assert_eq!(world.left().len(), 5, "there is room");
-    assert_eq!(world.passes("ENOUGH"), 1, "and nothing to tell");
+    assert_eq!(world.left().len(), 5, "enough is free");
+    assert_eq!(world.passes("ENOUGH"), 1, "and nothing is counted");
 }
 
 #[tokio::test]
-async fn a_use_makes_an_image_young_again() {
+async fn an_image_that_was_used_again_stays_longer() {
     let world = World::new(7, 40, 0).await;
     world.keeper.used(&world.shelf, "r@1").await;
     world.keeper.make_room(&world.shelf, 0).await;
@@ -232,7 +232,7 @@ async fn a_use_makes_an_image_young_again() {
 }
 
 #[tokio::test]
-async fn what_a_container_or_an_attempt_needs_stays_and_so_does_what_is_not_hearths() {
+async fn images_of_containers_and_attempts_and_images_that_are_not_hearths_stay() {
     let world = World::new(4, 100, 0).await;
     world.shelf.put("foreign");
     world.shelf.lock().of_containers.insert("1".to_owned());
@@ -252,7 +252,7 @@ async fn a_container_that_is_made_after_the_choice_keeps_its_image() {
 }
 
 #[tokio::test]
-async fn an_attempt_gets_the_room_that_it_needs_also_above_the_mark() {
+async fn an_attempt_gets_the_disk_that_it_needs_also_above_the_watermark() {
     let world = World::new(7, 10, 0).await;
     world.keeper.make_room(&world.shelf, 0).await;
     assert_eq!(world.left().len(), 7);
@@ -261,7 +261,7 @@ async fn an_attempt_gets_the_room_that_it_needs_also_above_the_mark() {
 }
 
 #[tokio::test]
-async fn the_build_cache_goes_when_images_do_not_suffice_and_its_youngest_part_stays() {
+async fn the_build_cache_is_pruned_when_images_do_not_suffice_and_its_newest_part_stays() {
     let world = World::new(1, 90, 0).await;
     const DAY: u64 = 24 * 3600;
     let ages = [(30, 5), (3600, 5), (2 * DAY, 20), (8 * DAY, 20)];
@@ -278,14 +278,14 @@ async fn the_build_cache_goes_when_images_do_not_suffice_and_its_youngest_part_s
 }
 
 #[tokio::test]
-async fn without_a_mark_nothing_is_ever_removed() {
+async fn without_a_watermark_nothing_is_ever_removed() {
     let world = World::new(9, 0, 50).await;
     world.keeper.make_room(&world.shelf, 100).await;
     assert_eq!(world.left().len(), 9);
 }
 
 #[tokio::test]
-async fn an_engine_that_does_not_answer_is_no_harm_and_is_asked_again() {
+async fn after_an_engine_that_does_not_answer_the_next_pass_works() {
     let world = World::new(9, 50, 0).await;
     world.shelf.lock().mute = true;
     world.keeper.make_room(&world.shelf, 0).await;

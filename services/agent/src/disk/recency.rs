@@ -24,7 +24,7 @@ struct Inner {
 }
 
 impl Recency {
-    /// Reads the file, and begins with nothing where there is none or it cannot be read. Waits for the disk.
+    /// Reads the file. Without a file that can be read, no use is known. Waits for the disk.
     pub fn load(file: PathBuf) -> Self {
         let last_use = read(&file).unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {

@@ -1,4 +1,4 @@
-//! The control plane as the agent sees it: registration, the index of the cache, logins.
+//! The control plane's services for agents: registration, the index of the cache, logins.
 
 mod cache_index;
 mod client;

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     attempt::{AttemptLog, Recorder},
     credentials::Logins,
-    disk::{DiskKeeper, DiskMetrics, ImagesInUse, Marks, Space},
+    disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space, Watermarks},
     external::{
         Externals,
         control_plane::{
@@ -173,7 +173,7 @@ impl World {
         let engine = Arc::new(OneImage::default());
         let log = Arc::new(AttemptLog::new(1));
         let images = ImagesInUse::default();
-        let never = Marks {
+        let never = Watermarks {
             free_percent: 0,
             headroom_percent: 0,
             keep_build_cache: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! An engine of its own for this test, with base images that were never in a registry.
+//! A separate engine for this test, with base images that were never in a registry.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,7 +37,7 @@ pub struct Build {
 }
 
 impl Engine {
-    /// Starts the engine. There is no other way to know what BuildKit does, so the test fails where none starts.
+    /// Starts the engine. Fails where none can be started: there is no other way to know what BuildKit does.
     pub fn start() -> Self {
         let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local");
         let tools = output(Command::new(local.join("tools")).args(["engine", "base-image"]));
@@ -49,7 +49,7 @@ impl Engine {
             .status();
         assert!(
             started.is_ok_and(|status| status.success()),
-            "this test needs a container engine of its own and could not start one with deploy/local/vm"
+            "this test needs a separate container engine and could not start one with deploy/local/vm"
         );
         let mut engine = Self {
             folder,

@@ -54,7 +54,7 @@ pub struct PushedImage<'a> {
 /// wait for it.
 pub type OnWait<'a> = &'a mut (dyn FnMut(String, f64) + Send);
 
-/// The index could not be asked, in words.
+/// The index gave no answer, and why.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the cache index: {0}")]
 pub struct IndexFailure(pub String);

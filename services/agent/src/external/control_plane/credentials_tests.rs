@@ -20,7 +20,7 @@ use crate::external::control_plane::Session;
 struct ControlPlane {
     registrations: Arc<AtomicUsize>,
     calls: Arc<Mutex<Vec<RefreshCredentialsRequest>>>,
-    /// Refuses whatever session there is.
+    /// Refuses every session.
     broken: bool,
 }
 
@@ -150,7 +150,7 @@ async fn a_question_for_logins_waits_for_the_registration_and_carries_its_sessio
 async fn a_session_that_ended_is_begun_again_once_for_all_who_ask() {
     let world = World::start(false).await;
     world.refresh().await.unwrap();
-    // Somebody else registers under this node's name.
+    // Another process registers under this node's name.
     world
         .control_plane
         .registrations

@@ -1,4 +1,4 @@
-//! What a key does with features, with git, and where it cannot follow.
+//! Keys of features, of `.git`, and of builds that cannot be understood.
 
 use super::*;
 
@@ -214,7 +214,7 @@ fn a_link_out_of_the_repository_is_followed_nowhere() {
     }
 }
 
-/// The disk is slow: it has the Dockerfile's text when somebody writes it to the pipe.
+/// The Dockerfile is a pipe, and has a text only after some heartbeats.
 #[tokio::test]
 async fn heartbeats_go_on_while_the_files_of_a_key_are_waited_for() {
     let clone = clone_of(&[(".devcontainer/devcontainer.json", "")]);
