@@ -1,10 +1,7 @@
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, time::SystemTime};
 
 use hearth_api::v1::{Event, event::Kind};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Output and progress that is kept for watchers that are slow or away, in bytes. Everything else is kept whole: an
@@ -62,7 +59,7 @@ impl AttemptLog {
 
     /// Appends an event. After the one that says `settled` nothing is taken any more.
     pub fn append(&self, kind: Kind) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         if entries.settled {
             return;
         }
@@ -95,7 +92,7 @@ impl AttemptLog {
     /// Events after `after`. `lines_seen` is what the batch before said, and `None` for the first: output that was
     /// dropped in between is counted in the next piece of output.
     pub fn after(&self, after: u64, lines_seen: Option<u64>) -> Batch {
-        let entries = self.lock();
+        let entries = self.entries.lock();
         let mut batch = Batch {
             // Who begins in the middle does not miss what came before.
             lines_seen: lines_seen.or((after == 0).then_some(0)),
@@ -124,11 +121,7 @@ impl AttemptLog {
 
     /// Whether the last event is there.
     pub fn is_settled(&self) -> bool {
-        self.lock().settled
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().settled
     }
 }
 
@@ -189,7 +182,7 @@ mod tests {
             output(&log, &chunk);
         }
         log.append(Kind::Settled(Settled {}));
-        assert!(log.lock().output_bytes <= MAX_OUTPUT_BYTES);
+        assert!(log.entries.lock().output_bytes <= MAX_OUTPUT_BYTES);
         let events = read_all(&log, 0);
         let states: Vec<_> = events
             .iter()

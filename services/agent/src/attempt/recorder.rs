@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +10,7 @@ use hearth_api::v1::{
     StepStarted, TransferDirection, TransferProgress, Warning, WorkspaceState, event::Kind,
 };
 use hearth_layers::Transfer;
+use parking_lot::Mutex;
 
 use super::{log::AttemptLog, output::OutputSink};
 use crate::{
@@ -69,7 +70,7 @@ impl Recorder {
         description: impl Into<String>,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.open().insert(step, Instant::now());
+        self.open_steps.lock().insert(step, Instant::now());
         self.note(Kind::StepStarted(StepStarted {
             step: step.into(),
             description: description.into(),
@@ -81,7 +82,7 @@ impl Recorder {
 
     /// Ends the log: closes what an interruption left open, and says that nothing follows.
     pub fn settle(&self) {
-        let open: Vec<_> = self.open().keys().copied().collect();
+        let open: Vec<_> = self.open_steps.lock().keys().copied().collect();
         for step in open {
             self.finish_step(step, false);
         }
@@ -115,7 +116,7 @@ impl Recorder {
         let log = self.log.clone();
         let reported = Mutex::new(None::<Instant>);
         move |transfer| {
-            let mut last = reported.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = reported.lock();
             let due = last.is_none_or(|at| at.elapsed() >= TRANSFER_INTERVAL);
             if due || transfer.done == transfer.total {
                 *last = Some(Instant::now());
@@ -129,18 +130,12 @@ impl Recorder {
     }
 
     fn finish_step(&self, step: PipelineStep, succeeded: bool) {
-        let began = self.open().remove(&step);
+        let began = self.open_steps.lock().remove(&step);
         self.note(Kind::StepFinished(StepFinished {
             step: step.into(),
             seconds: began.map_or(0.0, |began| began.elapsed().as_secs_f64()),
             succeeded,
         }));
-    }
-
-    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<PipelineStep, Instant>> {
-        self.open_steps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

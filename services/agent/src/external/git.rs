@@ -47,7 +47,7 @@ pub trait Git: Send + Sync {
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<CommitHash, CloneFailure>;
-    /// Checks `commit` of the clone out again, into another folder, whatever happened to the clone's files since.
+    /// Checks `commit` of the clone out again, into another folder. Changes of the clone's files since do not matter.
     async fn export(
         &self,
         clone: &Path,
@@ -147,7 +147,7 @@ impl Git for GitCli {
         }
         std::fs::create_dir_all(into)
             .map_err(|error| ProcessFailure::new(format!("{}: {error}", into.display())))?;
-        // An index of its own: the clone belongs to its user by now.
+        // A separate index: by now the clone belongs to the workspace's user.
         command(scratch, None, "")
             .env("GIT_DIR", clone.join(".git"))
             .env("GIT_WORK_TREE", into)
@@ -185,9 +185,8 @@ fn command(scratch: &Path, login: Option<&Login>, url: &str) -> Process {
     child
 }
 
-/// A login as a header for this repository alone, by either of its names: other repositories on the host, such as
-/// submodules, are fetched without. The environment of a process is readable by its user only, unlike its arguments;
-/// and nothing is written anywhere.
+/// A login as a header for this repository alone, by either of its names. Other repositories on the host, such as
+/// submodules, are fetched without it. The environment of a process can be read by its user only, unlike its arguments.
 fn headers(login: &Login, url: &str) -> Vec<(String, String)> {
     let rest = ["https://", "http://"]
         .into_iter()
@@ -215,7 +214,7 @@ fn classify(failure: ProcessFailure) -> CloneFailure {
         "Authentication failed",
         "returned error: 401",
         "returned error: 403",
-        // Git would ask somebody for another login.
+        // Git would ask for another login on a terminal.
         "terminal prompts disabled",
     ];
     let says = |texts: &[&str]| texts.iter().any(|text| failure.tail.contains(text));

@@ -151,7 +151,7 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
 }
 
 #[tokio::test]
-async fn an_export_has_the_commits_files_whatever_the_clone_looks_like_now() {
+async fn an_export_has_the_commits_files_although_the_clones_have_changed() {
     let remote = Remote::start();
     let (scratch, commit) = remote.clone("").await.unwrap();
     let clone = scratch.path().join("clone");

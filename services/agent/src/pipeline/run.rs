@@ -3,6 +3,7 @@ use std::{path::PathBuf, sync::Arc};
 use hearth_api::v1::{
     Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
 };
+use hearth_runtime::blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -55,7 +56,11 @@ impl Runner {
         let recorder = Recorder::new(log, self.metrics.clone());
         recorder.state(WorkspaceState::Preparing, None);
         match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
-            Ok(scratch) => self.run_in(&scratch, job, &recorder, stop, shutdown).await,
+            Ok(scratch) => {
+                self.run_in(&scratch, job, &recorder, stop, shutdown).await;
+                // A checkout of the whole repository may be in it.
+                blocking(move || drop(scratch)).await;
+            }
             Err(error) => {
                 let message = format!("no folder can be made for the attempt: {error}");
                 let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
