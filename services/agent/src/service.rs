@@ -148,3 +148,7 @@ fn refuse(error: AttemptError) -> Status {
     };
     status(reason, error.to_string())
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

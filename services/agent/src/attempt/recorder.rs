@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -26,7 +26,15 @@ pub struct Recorder {
     log: Arc<AttemptLog>,
     metrics: AgentMetrics,
     began: Instant,
-    open_steps: Arc<Mutex<BTreeMap<PipelineStep, Instant>>>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// What the log says so far.
+#[derive(Debug, Default)]
+struct Progress {
+    open_steps: BTreeMap<PipelineStep, Instant>,
+    outcome: Option<WorkspaceState>,
+    push_reported: bool,
 }
 
 impl Recorder {
@@ -36,23 +44,39 @@ impl Recorder {
             log,
             metrics,
             began: Instant::now(),
-            open_steps: Arc::default(),
+            progress: Arc::default(),
         }
     }
 
     /// Notes an event.
     pub fn note(&self, kind: Kind) {
         self.metrics.count(&kind, self.began.elapsed());
+        if let Kind::Push(_) = kind {
+            self.progress().push_reported = true;
+        }
         self.log.append(kind);
     }
 
     /// Notes that the workspace is in another state.
     pub fn state(&self, state: WorkspaceState, failure: Option<Failure>) {
+        if state != WorkspaceState::Preparing {
+            self.progress().outcome = Some(state);
+        }
         self.note(Kind::StateChanged(StateChanged {
             state: state.into(),
             failure,
             seconds: self.began.elapsed().as_secs_f64(),
         }));
+    }
+
+    /// READY, RECOVERY or FAILED, once that is noted.
+    pub fn outcome(&self) -> Option<WorkspaceState> {
+        self.progress().outcome
+    }
+
+    /// Whether the outcome of the push is noted.
+    pub fn is_push_reported(&self) -> bool {
+        self.progress().push_reported
     }
 
     /// Notes something that the workspace does not depend on.
@@ -69,7 +93,7 @@ impl Recorder {
         description: impl Into<String>,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.open().insert(step, Instant::now());
+        self.progress().open_steps.insert(step, Instant::now());
         self.note(Kind::StepStarted(StepStarted {
             step: step.into(),
             description: description.into(),
@@ -81,7 +105,7 @@ impl Recorder {
 
     /// Ends the log: closes what an interruption left open, and says that nothing follows.
     pub fn settle(&self) {
-        let open: Vec<_> = self.open().keys().copied().collect();
+        let open: Vec<_> = self.progress().open_steps.keys().copied().collect();
         for step in open {
             self.finish_step(step, false);
         }
@@ -129,7 +153,7 @@ impl Recorder {
     }
 
     fn finish_step(&self, step: PipelineStep, succeeded: bool) {
-        let began = self.open().remove(&step);
+        let began = self.progress().open_steps.remove(&step);
         self.note(Kind::StepFinished(StepFinished {
             step: step.into(),
             seconds: began.map_or(0.0, |began| began.elapsed().as_secs_f64()),
@@ -137,10 +161,8 @@ impl Recorder {
         }));
     }
 
-    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<PipelineStep, Instant>> {
-        self.open_steps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
