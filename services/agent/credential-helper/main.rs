@@ -1,9 +1,9 @@
 //! Asks the hearth agent for a login: for git in a workspace, and for docker on the node.
 //!
-//! It is one static program without dependencies, since it runs in images that have nothing. Called as
-//! `docker-credential-…` it speaks Docker's protocol, by any other name git's (gitcredentials(7)). It knows no secret and
-//! decides nothing: the question goes to the agent's socket, and what comes back is printed. Whatever goes wrong, there is
-//! no login, and whoever asked goes on without one.
+//! It is one static program without dependencies, since images may have no libc. Called as `docker-credential-…` it
+//! speaks Docker's protocol, by any other name git's (gitcredentials(7)). It holds no secret and decides nothing: it sends
+//! the request to the agent's socket and prints the answer. After any error it prints no login, and the caller goes on
+//! without one.
 
 use std::{
     env,
@@ -19,27 +19,27 @@ use std::{
     time::Duration,
 };
 
-/// Where the socket is in a workspace.
+/// The socket in a workspace.
 const SOCKET: &str = "/opt/hearth/agent.sock";
-/// Names another socket.
+/// Environment variable with another socket.
 const SOCKET_VARIABLE: &str = "HEARTH_CREDENTIALS_SOCKET";
-/// The agent asks the control plane, and gives up on it sooner than this.
+/// How long an answer may take; the agent itself waits less long for the control plane.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A question has some hundred bytes, an answer some thousand.
+/// Largest request or answer; usual ones have some hundred and some thousand bytes.
 const MAX_BYTES: u64 = 64 * 1024;
-/// The kernel takes 107 bytes as the path of a socket.
+/// Longest path of a socket that is used directly; the kernel allows 107 bytes.
 const MAX_PATH: usize = 100;
-/// By these words docker tells "no login" from a failure (docker-credential-helpers, `credentials/error.go`).
+/// The message by which docker recognises that there is no login (docker-credential-helpers, `credentials/error.go`).
 const NOT_FOUND: &[u8] = b"credentials not found in native keychain\n";
 
-/// What there is to do.
+/// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
-    /// Ask, with this as the first line of the question.
+    /// Sends a request to the agent, with this as its first line.
     Ask(&'static str),
-    /// Print this.
+    /// Prints this.
     Print(&'static [u8]),
-    /// Nothing: logins are kept nowhere.
+    /// Nothing: the helper stores no logins.
     Nothing,
 }
 
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     };
     let nothing_found = docker && operation == "get" && answer.is_empty();
     let text = if nothing_found { NOT_FOUND } else { &answer };
-    // Whoever asked may be gone.
+    // The caller may be gone.
     let _ = io::stdout().write_all(text);
     ExitCode::from(u8::from(nothing_found))
 }
@@ -72,7 +72,7 @@ fn serves_docker(program: &Path) -> bool {
 fn task(docker: bool, operation: &OsStr) -> Task {
     match (docker, operation.to_str().unwrap_or_default()) {
         (false, "get") => Task::Ask("git get\n"),
-        // Git says that a host refused the login.
+        // Git reports that a host refused the login.
         (false, "erase") => Task::Ask("git erase\n"),
         (true, "get") => Task::Ask("docker get\n"),
         (true, "list") => Task::Print(b"{}\n"),
@@ -84,14 +84,14 @@ fn socket() -> PathBuf {
     env::var_os(SOCKET_VARIABLE).map_or_else(|| SOCKET.into(), PathBuf::from)
 }
 
-/// The first line, and what whoever asks wrote.
+/// The first line, followed by the caller's input.
 fn question(first_line: &str, input: impl Read) -> Option<Vec<u8>> {
     let mut question = first_line.as_bytes().to_vec();
     let read = input.take(MAX_BYTES + 1).read_to_end(&mut question).ok()?;
     (read as u64 <= MAX_BYTES).then_some(question)
 }
 
-/// Connecting to a socket cannot be bounded in time; a thread that is left behind can.
+/// A connect cannot be given a timeout, so it runs in a thread that is left behind after one.
 fn ask_in_time(socket: PathBuf, question: Vec<u8>) -> Option<Vec<u8>> {
     let (send, receive) = mpsc::sync_channel(1);
     thread::Builder::new()
@@ -114,7 +114,7 @@ fn ask(socket: &Path, question: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// Connects by way of the folder where the path is too long for the kernel.
+/// Connects through `/proc/self/fd` if the path is too long for the kernel.
 fn connect(socket: &Path) -> io::Result<UnixStream> {
     if socket.as_os_str().len() <= MAX_PATH {
         return UnixStream::connect(socket);

@@ -4,14 +4,14 @@ use std::{fs, io, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path}
 
 /// The static program that git and docker call; `build.rs` compiles it.
 const HELPER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/credential-helper"));
-/// By what docker's configuration names the helper.
+/// Name of the helper in docker's configuration.
 pub const DOCKER_HELPER: &str = "hearth";
-/// The program that docker then calls.
+/// Name of the program that docker calls for it.
 pub const DOCKER_HELPER_NAME: &str = "docker-credential-hearth";
-/// Tells the helper where its socket is.
+/// Environment variable with the path of the helper's socket.
 pub const SOCKET_VARIABLE: &str = "HEARTH_CREDENTIALS_SOCKET";
 
-/// Writes the helper; one that is there is replaced whole, whoever runs it.
+/// Writes the helper. An existing one is replaced by a rename, so that one that is running is not disturbed.
 pub fn write_helper(path: &Path) -> io::Result<()> {
     let draft = path.with_extension("new");
     match fs::remove_file(&draft) {

@@ -1,8 +1,7 @@
-//! Room on the node's disk: which images are hearth's own, which of them go when it gets scarce, and when.
+//! Free space on the node's disk: when it gets low, images of the cache are removed, then BuildKit's cache.
 //!
-//! An image of the cache that an attempt used gets one more name on its node, made of its own id ([`choice::mark`]).
-//! That tells hearth's images from all others, and lives as long as the image. When each was last used is kept in a file
-//! of the state folder ([`recency`]).
+//! hearth knows its own images by one more name that it gives to each image of the cache an attempt uses, made of the
+//! image's id (`choice.rs`). When each was last used is kept in a file of the state folder (`recency.rs`).
 
 mod choice;
 mod in_use;

@@ -9,28 +9,28 @@ use crate::{
     external::{control_plane::ControlPlaneClient, engine::Engine},
 };
 
-/// Until the control plane has said how often it wants to hear.
+/// Time between heartbeats if the control plane does not name one.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// Keeps the node known to the control plane.
+/// Registers the node with the control plane and sends heartbeats.
 pub struct Registration {
     /// The control plane.
     pub control_plane: ControlPlaneClient,
     /// Name of the node.
     pub node: String,
-    /// What the agent says of itself.
+    /// Facts about the node and the agent.
     pub info: NodeInfo,
-    /// Knows how much disk is free.
+    /// Measures the free disk.
     pub disk: Arc<DiskKeeper>,
-    /// Has the workspaces of the node.
+    /// Lists the node's workspaces.
     pub engine: Arc<dyn Engine>,
 }
 
 impl Registration {
-    /// Registers, and again whenever the control plane does not know the node or its session any more; heartbeats in
-    /// between.
+    /// Registers, and sends heartbeats until the control plane has forgotten the node or refuses its session; then
+    /// registers again.
     pub async fn run(self, stop: CancellationToken) {
         let work = async {
             loop {
@@ -58,7 +58,7 @@ impl Registration {
                 }
                 Err(why) => {
                     if !warned {
-                        tracing::warn!("not registered yet, trying on: {why}");
+                        tracing::warn!("registration failed, trying again: {why}");
                         warned = true;
                     }
                     tokio::time::sleep(retries.next().unwrap_or(RETRY_MAX)).await;
@@ -92,7 +92,7 @@ impl Registration {
         })
     }
 
-    /// Returns when the control plane does not know the node.
+    /// Sends heartbeats; returns when the control plane answers that it does not know the node.
     async fn heartbeats(&self, interval: Duration) {
         let mut lost = false;
         loop {

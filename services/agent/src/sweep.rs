@@ -14,7 +14,7 @@ pub async fn sweep(engine: &dyn Engine, attempts_dir: &Path) -> anyhow::Result<(
             tracing::info!(
                 workspace.id = %attempt.workspace,
                 attempt = attempt.number,
-                "removes what an interrupted attempt left"
+                "removing the workspace of an interrupted attempt"
             );
             engine.remove_workspace(&attempt.workspace).await?;
         }

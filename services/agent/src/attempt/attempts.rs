@@ -6,13 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::AttemptLog;
 
-/// Attempts that have settled whose logs are kept, for a control plane that resumes their streams. A log has some
-/// hundred KiB, at most 8 MiB.
+/// How many settled attempts keep their logs, so that the control plane can resume their streams. A log usually has some
+/// hundred KiB, and at most 8 MiB.
 const KEEP_SETTLED: usize = 32;
 
 /// All attempts of the node: the newest one of every workspace.
 ///
-/// A workspace never has two running attempts: a new one begins when the old one is gone.
+/// A workspace never has two running attempts: a new one begins when the old one has ended.
 #[derive(Clone)]
 pub struct Attempts {
     by_workspace: KeyedTasks<WorkspaceId, Known>,
@@ -37,7 +37,7 @@ pub enum AttemptError {
     /// This agent does not know the attempt.
     #[error("this agent does not know the attempt; it may have been restarted since")]
     Unknown,
-    /// The agent takes no more work.
+    /// The agent is shutting down.
     #[error("the agent is shutting down")]
     ShuttingDown,
 }
@@ -51,8 +51,8 @@ impl Attempts {
         }
     }
 
-    /// Starts an attempt, unless it is known, and returns its log. `run` gets the log, which it must settle, and the token
-    /// that stops it. A running older attempt is stopped, and `run` begins when it is gone.
+    /// Starts an attempt, unless it is known already, and returns its log. `run` gets the log, which it must settle, and
+    /// the token that stops it. A running older attempt is stopped first, and `run` begins when that has ended.
     pub fn start<F>(
         &self,
         attempt: &AttemptRef,
@@ -96,7 +96,7 @@ impl Attempts {
         }
     }
 
-    /// Stops the attempt of a workspace and waits until it is gone; attempts that are started meanwhile are stopped too.
+    /// Stops the attempt of a workspace and waits until it has ended; attempts that are started meanwhile are stopped too.
     pub async fn stop(&self, workspace: &WorkspaceId) {
         self.by_workspace.stop(workspace).await;
     }

@@ -2,31 +2,31 @@ use std::collections::BTreeSet;
 
 use crate::external::engine::StoredImage;
 
-/// Repository of the names that mark images. It has no registry: nobody pushes it by mistake.
+/// Repository of the names that mark images. It has no registry, so that it is not pushed by mistake.
 pub const MARK: &str = "hearth-cache";
-/// Beginning of the tags under which images of the cache are pushed.
+/// Prefix of the tags that images of the cache are pushed under.
 const CACHE_TAG: &str = "devcontainer-cache";
 
-/// Tag of the name that marks the image with this id: nobody gives an image such a name by chance.
+/// Tag of the name that marks the image with this id. No other image gets such a name by chance.
 pub fn mark_tag(id: &str) -> &str {
     id.split_once(':').map_or(id, |(_, hex)| hex)
 }
 
-/// An image that may go.
+/// An image that may be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removable {
     /// The engine's id of it.
     pub id: String,
-    /// Its names, in the order in which they are to be removed: the mark is the last, so that half a removal is taken up
-    /// again.
+    /// Its names, in the order in which they are removed. The mark is the last: an image that was removed half is still
+    /// found.
     pub names: Vec<String>,
-    /// Bytes that it takes, shared ones included.
+    /// Its size in bytes, layers that it shares with others included.
     pub bytes: u64,
 }
 
-/// The images that may go, the one first that was unused for longest.
+/// The images that may be removed, the least recently used first.
 ///
-/// Only marked ones, never one of a container, one that an attempt needs, or one that somebody gave a name of his own.
+/// Only marked ones, and none that a container or an attempt uses or that has a name that hearth did not give it.
 pub fn removable(
     images: Vec<StoredImage>,
     of_containers: &BTreeSet<String>,
@@ -43,7 +43,7 @@ pub fn removable(
     removable
 }
 
-/// The image if it is hearth's own.
+/// The image, if it is marked and has only names that hearth gave it.
 fn own(image: StoredImage) -> Option<Removable> {
     let mark = format!("{MARK}:{}", mark_tag(&image.id));
     let is_marked = image.tags.contains(&mark);
@@ -51,7 +51,7 @@ fn own(image: StoredImage) -> Option<Removable> {
     if !is_marked || !names.iter().all(|name| is_own_name(name)) {
         return None;
     }
-    // The containerd store lists a digest for every tag, the mark's too.
+    // The containerd store lists a digest for every tag, also for the mark.
     let of_mark = format!("{MARK}@");
     names.extend(
         image
@@ -67,7 +67,7 @@ fn own(image: StoredImage) -> Option<Removable> {
     })
 }
 
-/// What hearth itself calls its images: by their key, as the newest, or after the workspace where they have no key.
+/// Names that hearth gives: the tags of the cache, and `hearth-WORKSPACE` for images without a key.
 fn is_own_name(name: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or(name);
     let (repository, tag) = last.split_once(':').unwrap_or((last, ""));

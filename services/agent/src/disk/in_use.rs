@@ -5,8 +5,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Images that running attempts of this agent fetch, start containers from or push, so that none is removed under
-/// their hands.
+/// Images that running attempts fetch, start containers from or push, so that none of them is removed meanwhile.
 #[derive(Clone, Debug, Default)]
 pub struct ImagesInUse(Arc<Table>);
 
@@ -23,7 +22,7 @@ struct Names {
 }
 
 impl ImagesInUse {
-    /// Notes that an image is needed, until the result is dropped.
+    /// Registers an attempt's use of an image, until the result is dropped.
     pub fn enter(&self, image: &str) -> ImageUse {
         *self.lock().needed.entry(image.to_owned()).or_default() += 1;
         ImageUse {
@@ -32,12 +31,12 @@ impl ImagesInUse {
         }
     }
 
-    /// Whether an attempt needs an image by this name.
+    /// Whether an attempt uses an image by this name.
     pub fn is_needed(&self, image: &str) -> bool {
         self.lock().needed.contains_key(image)
     }
 
-    /// Notes that an image with these names is being removed, until the result is dropped; `None` when it is needed.
+    /// Registers the removal of an image with these names, until the result is dropped; `None` if an attempt uses it.
     pub(super) fn begin_removal(&self, names: &[String]) -> Option<Removal> {
         let mut table = self.lock();
         if names.iter().any(|name| table.needed.contains_key(name)) {
@@ -50,8 +49,8 @@ impl ImagesInUse {
         })
     }
 
-    /// Waits while an image is being removed. Whoever entered it before asks the engine then, and finds it whole or not
-    /// at all.
+    /// Waits while an image is being removed. A caller that registered its use before then finds it in the engine either
+    /// whole or not at all.
     pub async fn until_removed(&self, image: &str) {
         loop {
             let removed = self.0.removed.notified();
@@ -67,7 +66,7 @@ impl ImagesInUse {
     }
 }
 
-/// One attempt's need of an image.
+/// One attempt's use of an image.
 #[derive(Debug)]
 pub struct ImageUse {
     images: ImagesInUse,
@@ -75,7 +74,7 @@ pub struct ImageUse {
 }
 
 impl ImageUse {
-    /// Whether no other attempt needs it.
+    /// Whether no other attempt uses the image.
     pub fn is_exclusive(&self) -> bool {
         self.images.lock().needed.get(&self.image) == Some(&1)
     }

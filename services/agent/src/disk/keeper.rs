@@ -21,24 +21,24 @@ use super::{
 };
 use crate::external::engine::{Engine, EngineFailure};
 
-/// The disk is looked at so often, besides whenever an attempt has ended or a workspace is gone.
+/// How often the disk is checked, in addition to the checks after an attempt or the removal of a workspace.
 const PERIOD: Duration = Duration::from_secs(300);
-/// BuildKit's cache goes in these steps, the part first that was unused for longest, until there is room enough.
+/// BuildKit's cache is pruned by these ages, the oldest first, until there is enough free disk.
 const BUILD_CACHE_AGES: [Duration; 3] = [
     Duration::from_secs(7 * 24 * 3600),
     Duration::from_secs(24 * 3600),
     Duration::from_secs(4 * 3600),
 ];
 
-/// BuildKit gives back what was pruned when containerd collects its garbage, some moments later; and less than it says,
-/// where an image has the same layers. The disk is looked at so many times.
+/// How often the disk is measured after a prune: its bytes are freed some moments later, when containerd collects its
+/// garbage, and fewer of them where an image has the same layers.
 const SETTLING_LOOKS: u32 = 12;
-/// Between two of them.
+/// Time between two of these measurements.
 const SETTLING: Duration = Duration::from_millis(250);
 
 type Measure = Box<dyn Fn() -> io::Result<Space> + Send + Sync>;
 
-/// Makes room on the node's disk: removes images of the cache, least recently used first, then BuildKit's own cache.
+/// Frees disk on the node: removes images of the cache, least recently used first, then BuildKit's cache.
 pub struct DiskKeeper {
     measure: Measure,
     marks: Marks,
@@ -47,7 +47,7 @@ pub struct DiskKeeper {
     metrics: DiskMetrics,
     one_at_a_time: Mutex<()>,
     wake: Notify,
-    /// It is known that too little can be freed.
+    /// The last pass freed too little, and a warning was logged.
     short: AtomicBool,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for DiskKeeper {
 }
 
 impl DiskKeeper {
-    /// A keeper of the disk that `measure` looks at; it notes the use of images below `state_dir`.
+    /// A keeper of the disk that `measure` measures. It records the use of images in `state_dir`.
     pub fn new(
         measure: impl Fn() -> io::Result<Space> + Send + Sync + 'static,
         marks: Marks,
@@ -85,8 +85,8 @@ impl DiskKeeper {
         Ok(self.look()?.free)
     }
 
-    /// Notes that an attempt uses an image of the cache that the engine has, and marks it as hearth's own. An image that
-    /// cannot be marked is used all the same, and stays.
+    /// Records that an attempt uses an image of the cache, and marks the image. One that cannot be marked is used all the
+    /// same, and never removed.
     pub async fn used(&self, engine: &dyn Engine, image: &str) {
         let marked = async {
             let Some(found) = engine.image(image).await? else {
@@ -100,18 +100,18 @@ impl DiskKeeper {
         }
     }
 
-    /// Something ended that may have needed an image: looks at the disk soon.
+    /// Checks the disk soon: something ended that may have used an image.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Looks at the disk now, whenever it is woken, and every few minutes.
+    /// Checks the disk now, whenever it is woken, and every few minutes.
     pub async fn run(self: Arc<Self>, engine: Arc<dyn Engine>, stop: CancellationToken) {
         let work = async {
             loop {
                 self.make_room(engine.as_ref(), 0).await;
                 let woken = self.wake.notified();
-                // Either is a reason to look again.
+                // Both a wake and the timeout lead to a check.
                 let _ = tokio::time::timeout(PERIOD, woken).await;
             }
         };
@@ -121,8 +121,8 @@ impl DiskKeeper {
         }
     }
 
-    /// Frees disk if there is less than the mark, or less than `needed` bytes. Whoever comes while that is done waits,
-    /// and finds the disk as it is then.
+    /// Frees disk if less is free than the mark or `needed` bytes. One pass runs at a time: a second caller waits for the
+    /// first, and measures again.
     pub async fn make_room(&self, engine: &dyn Engine, needed: u64) {
         let _one = self.one_at_a_time.lock().await;
         match self.pass(engine, needed).await {
@@ -133,12 +133,12 @@ impl DiskKeeper {
             }
             Err(error) => {
                 self.metrics.pass("FAILED");
-                tracing::warn!("no room was made on the disk: {error}");
+                tracing::warn!("no disk could be freed: {error}");
             }
         }
     }
 
-    /// `None` when there is room.
+    /// `None` when there is enough free disk.
     async fn pass(&self, engine: &dyn Engine, needed: u64) -> Result<Option<Done>, NoRoom> {
         let before = self.look()?;
         let goal = match self.marks.goal(before, needed) {
@@ -183,13 +183,13 @@ impl DiskKeeper {
         ))
     }
 
-    /// Whether the image is gone.
+    /// Whether the image was removed.
     async fn remove(&self, engine: &dyn Engine, image: &Removable) -> bool {
         let Some(_removal) = self.images.begin_removal(&image.names) else {
             return false;
         };
         let removed = async {
-            // Nobody needs it from here on, but an attempt since the choice may have left a container.
+            // No attempt can begin to use it now, but one that ended since the choice may have left a container.
             if engine.images_of_containers().await?.contains(&image.id) {
                 return Ok(false);
             }
@@ -199,12 +199,12 @@ impl DiskKeeper {
             Ok::<_, EngineFailure>(true)
         };
         removed.await.unwrap_or_else(|error| {
-            tracing::info!(image.id, "an image that was to be removed stays: {error}");
+            tracing::info!(image.id, "an image could not be removed: {error}");
             false
         })
     }
 
-    /// Free bytes, once there are as many as expected, or no more are to be expected.
+    /// Free bytes, as soon as they are as many as `expected`, or after the last measurement.
     async fn settled(&self, expected: u64) -> io::Result<u64> {
         let mut looks = 0;
         loop {
@@ -225,16 +225,16 @@ impl DiskKeeper {
     }
 }
 
-/// Why nothing was done.
+/// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
 enum NoRoom {
     #[error("{0}")]
     Engine(#[from] EngineFailure),
-    #[error("the engine's data folder cannot be looked at: {0}")]
+    #[error("the free space of the engine's data folder cannot be read: {0}")]
     Disk(#[from] io::Error),
 }
 
-/// What a pass did.
+/// The result of a pass.
 #[derive(Debug)]
 struct Done {
     goal: Goal,
@@ -248,7 +248,7 @@ impl Done {
         self.after < self.goal.low
     }
 
-    /// A disk that stays too full is warned of once.
+    /// Counts and logs it; a disk that stays too full is warned of once.
     fn report(&self, metrics: &DiskMetrics, was_short: bool) {
         let freed = self.after.saturating_sub(self.before);
         metrics.removed_images.inc_by(self.images);
@@ -260,7 +260,7 @@ impl Done {
                 disk.free_bytes = self.after,
                 disk.wanted_bytes = self.goal.low,
                 images.removed = self.images,
-                "the disk is too full, and hearth has nothing more on it that may go"
+                "the disk is too full, and there are no more images of the cache that could be removed"
             );
         } else {
             tracing::info!(
@@ -268,7 +268,7 @@ impl Done {
                 disk.free_bytes = self.after,
                 disk.wanted_bytes = self.goal.low,
                 images.removed = self.images,
-                "removed from the disk what nobody uses"
+                "freed disk by removing images and build cache that nothing uses"
             );
         }
     }

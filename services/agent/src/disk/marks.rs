@@ -1,16 +1,16 @@
 use std::{io, path::Path, time::Duration};
 
-/// A disk as it is now.
+/// The size of a disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
-    /// All of it, in bytes.
+    /// In bytes, without what is reserved for root.
     pub total: u64,
-    /// What is free, in bytes.
+    /// Free bytes, without what is reserved for root.
     pub free: u64,
 }
 
 impl Space {
-    /// The disk that `folder` is on, as those see it who are not its owner.
+    /// The disk that `folder` is on, without the part that is reserved for root.
     pub fn of(folder: &Path) -> io::Result<Self> {
         let stat = rustix::fs::statvfs(folder)?;
         let used = stat.f_blocks.saturating_sub(stat.f_bfree);
@@ -22,18 +22,18 @@ impl Space {
     }
 }
 
-/// When there is too little room, and how much is made then.
+/// When disk is freed, and how much.
 #[derive(Clone, Copy, Debug)]
 pub struct Marks {
-    /// Percent of free disk below which room is made; 0: never.
+    /// Percent of free disk below which some is freed; 0: never.
     pub free_percent: u8,
-    /// Percent of the disk that is freed beyond that.
+    /// Percent of the disk that is freed in addition.
     pub headroom_percent: u8,
-    /// What BuildKit used so lately stays.
+    /// BuildKit's cache is kept for so long after its last use.
     pub keep_build_cache: Duration,
 }
 
-/// Free bytes below which something is to be done, and at which it is enough.
+/// Free bytes below which disk is freed, and at which that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Goal {
     pub(super) low: u64,
@@ -41,7 +41,7 @@ pub(super) struct Goal {
 }
 
 impl Marks {
-    /// `None` when room is never made. At least `needed` bytes are wanted, whatever the marks say.
+    /// `None` when disk is never freed. The goal is at least `needed` bytes, whatever the marks say.
     pub(super) fn goal(self, space: Space, needed: u64) -> Option<Goal> {
         if self.free_percent == 0 {
             return None;

@@ -4,7 +4,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 
-/// What is counted of the disk.
+/// Counters of the disk and of what was removed from it.
 #[derive(Clone, Debug, Default)]
 pub struct DiskMetrics {
     pub(super) free_bytes: Gauge,
@@ -25,7 +25,7 @@ impl DiskMetrics {
         metrics.register(|registry| {
             registry.register(
                 "agent_disk_free_bytes",
-                "Free bytes where the engine keeps its data, when they were last looked at",
+                "Free bytes where the engine keeps its data, at the last check",
                 this.free_bytes.clone(),
             );
             registry.register(
@@ -40,7 +40,7 @@ impl DiskMetrics {
             );
             registry.register(
                 "agent_image_gc_passes",
-                "Times that disk was to be freed, by outcome",
+                "Passes that freed disk, by outcome",
                 this.passes.clone(),
             );
         });

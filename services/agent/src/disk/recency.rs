@@ -6,21 +6,21 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// When the images of the cache were last used, by the engine's id of them. Kept in a file, so that a restart of the
-/// agent does not make all of them equally old; without the file they are.
+/// When the images of the cache were last used, by the engine's id of them. Kept in a file, so that their order survives
+/// a restart of the agent.
 #[derive(Debug)]
 pub struct Recency {
     file: PathBuf,
-    /// Milliseconds since 1970.
+    /// In milliseconds since 1970.
     last_use: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Recency {
-    /// What the file says; nothing if it is not there or cannot be read.
+    /// Reads the file. If it is missing or malformed, no use of any image is known.
     pub fn load(file: PathBuf) -> Self {
         let last_use = read(&file).unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
-                tracing::warn!(path = %file.display(), %error, "when images were last used is not known any more");
+                tracing::warn!(path = %file.display(), %error, "the file with the last use of images cannot be read; their order is lost");
             }
             BTreeMap::new()
         });
@@ -30,7 +30,7 @@ impl Recency {
         }
     }
 
-    /// Notes that an image is used now.
+    /// Records that an image is used now.
     pub fn touch(&self, id: &str) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -62,7 +62,7 @@ impl Recency {
         }
     }
 
-    /// Whole or not at all. The disk may be full, and then the order is lost with the next restart and nothing else is.
+    /// Replaces the file. If that fails, for example because the disk is full, the order is lost at the next restart.
     fn write(&self, last_use: &BTreeMap<String, u64>) {
         let draft = self.file.with_extension("new");
         let written = serde_json::to_vec(last_use)
@@ -70,7 +70,7 @@ impl Recency {
             .and_then(|text| fs::write(&draft, text))
             .and_then(|()| fs::rename(&draft, &self.file));
         if let Err(error) = written {
-            tracing::warn!(path = %self.file.display(), %error, "when images were last used is not kept");
+            tracing::warn!(path = %self.file.display(), %error, "the last use of images could not be written");
         }
     }
 

@@ -15,7 +15,7 @@ use lines::for_each_line;
 pub(crate) use lines::Tail;
 pub use lines::{Line, OnLine};
 
-/// How programs are found, and how the outside is reached. Nothing else of the agent's environment concerns a command.
+/// The variables that commands get from the agent's environment: how programs are found, proxies, certificates.
 const PASSED_ON: [&str; 10] = [
     "PATH",
     "HTTP_PROXY",
@@ -28,16 +28,16 @@ const PASSED_ON: [&str; 10] = [
     "SSL_CERT_DIR",
     "NODE_EXTRA_CA_CERTS",
 ];
-/// Most that a command's result (its stdout) may have.
+/// Most bytes that are read of a command's stdout.
 const MAX_STDOUT: u64 = 1024 * 1024;
 
-/// A command did not do what it should have.
+/// A command failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ProcessFailure {
-    /// One sentence.
+    /// What failed, in a sentence.
     pub message: String,
-    /// The last lines that it printed.
+    /// The last lines that it printed, up to 8 KiB.
     pub tail: String,
 }
 
@@ -51,15 +51,15 @@ impl ProcessFailure {
     }
 }
 
-/// A command in a process group and a PID namespace of its own: when it is dropped, or the agent dies by whatever
-/// cause, the kernel kills it with everything it started, however deep.
+/// A command in a process group and a PID namespace of its own: when it is dropped or the agent dies, the kernel kills it
+/// together with every process that it started.
 pub(super) struct Process {
     name: String,
     command: Command,
 }
 
 impl Process {
-    /// Prepares `program` with an environment that holds of the agent's only what [`PASSED_ON`] names.
+    /// Prepares `program`. Of the agent's environment it gets the variables in [`PASSED_ON`].
     pub(super) fn new(program: impl AsRef<OsStr>) -> Self {
         let program = program.as_ref();
         let mut command = Command::new("setpriv");

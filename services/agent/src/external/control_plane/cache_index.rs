@@ -51,7 +51,7 @@ pub struct PushedImage<'a> {
 /// wait for it.
 pub type OnWait<'a> = &'a mut (dyn FnMut(String, f64) + Send);
 
-/// The index could not be asked, in words.
+/// A failed request to the index, in words.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the cache index: {0}")]
 pub struct IndexFailure(pub String);
@@ -59,7 +59,7 @@ pub struct IndexFailure(pub String);
 /// The control plane's index of the cache.
 #[async_trait]
 pub trait CacheIndex: Send + Sync {
-    /// Asks what there is for a key. May take as long as another node builds it; dropping the future ends the wait.
+    /// Looks up a key. May take as long as another node builds it; dropping the future ends the wait.
     async fn resolve(
         &self,
         attempt: &AttemptRef,
@@ -67,7 +67,7 @@ pub trait CacheIndex: Send + Sync {
         manifest: &KeyedManifest,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure>;
-    /// Enters a pushed image.
+    /// Adds an entry for a pushed image.
     async fn commit(
         &self,
         attempt: &AttemptRef,
@@ -122,7 +122,9 @@ impl CacheIndex for ControlPlaneClient {
             }
             message = decisions.message().await.map_err(failure)?;
         }
-        Err(IndexFailure("it decided nothing".to_owned()))
+        Err(IndexFailure(
+            "it ended its answer without a decision".to_owned(),
+        ))
     }
 
     async fn commit(
@@ -168,7 +170,7 @@ impl CacheIndex for ControlPlaneClient {
     }
 }
 
-/// The image of an entry, if the entry is of the key that was asked for.
+/// The image of an entry, if it is the entry of the requested key.
 fn hit(
     entry: &CacheEntry,
     repository: &CacheRepository,

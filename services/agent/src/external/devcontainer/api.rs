@@ -5,25 +5,25 @@ use hearth_domain::WorkspaceId;
 
 use crate::external::process::{OnLine, ProcessFailure};
 
-/// Where the devcontainer CLI runs.
+/// The workspace that the devcontainer CLI works on.
 #[derive(Clone, Copy)]
 pub struct CliWorkspace<'a> {
-    /// Workspace folder on the node.
+    /// Its folder on the node.
     pub folder: &'a Path,
-    /// The configuration, below the workspace folder.
+    /// The configuration in that folder.
     pub config: &'a Path,
     /// Private scratch folder of the attempt: home, temporary files and Docker configuration.
     pub scratch: &'a Path,
-    /// The workspace.
+    /// Its id.
     pub workspace_id: &'a WorkspaceId,
 }
 
-/// What to build.
+/// A build.
 #[derive(Clone, Copy)]
 pub struct BuildRequest<'a> {
-    /// Where.
+    /// The workspace.
     pub workspace: CliWorkspace<'a>,
-    /// Names of the image to make; none when only the cache is wanted.
+    /// Name of the image.
     pub image_name: &'a str,
     /// BuildKit cache to read, as `--cache-from` takes it.
     pub cache_from: Option<&'a str>,
@@ -33,10 +33,10 @@ pub struct BuildRequest<'a> {
     pub output: Option<&'a str>,
 }
 
-/// What to start.
+/// A container to start.
 #[derive(Clone, Copy)]
 pub struct UpRequest<'a> {
-    /// Where.
+    /// The workspace.
     pub workspace: CliWorkspace<'a>,
     /// Configuration to use instead of the repository's.
     pub override_config: Option<&'a Path>,
@@ -44,14 +44,14 @@ pub struct UpRequest<'a> {
     pub skip_hooks: bool,
 }
 
-/// A devcontainer that runs.
+/// A running devcontainer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
     /// Id of the container.
     pub container_id: String,
-    /// User inside.
+    /// User that hooks and terminals run as.
     pub remote_user: String,
-    /// Folder of the clone inside.
+    /// Folder of the clone in the container.
     pub remote_folder: String,
 }
 
@@ -66,7 +66,7 @@ pub trait Devcontainer: Send + Sync {
         request: &BuildRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure>;
-    /// Starts a container and runs its hooks.
+    /// Starts a container and runs its hooks, unless the request skips them.
     async fn up(
         &self,
         request: &UpRequest<'_>,

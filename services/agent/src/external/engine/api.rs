@@ -8,10 +8,10 @@ use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
 /// Label on every volume and container of a workspace; its value is the workspace's id.
 pub const WORKSPACE_LABEL: &str = "hearth.workspace";
 
-/// Hears how far a transfer is.
+/// Called with the progress of a transfer.
 pub type OnTransfer<'a> = &'a (dyn Fn(Transfer) + Send + Sync);
 
-/// What an engine says of itself.
+/// Facts about an engine.
 #[derive(Clone, Debug)]
 pub struct EngineInfo {
     /// Name and version.
@@ -52,28 +52,28 @@ pub struct StoredImage {
     pub tags: Vec<String>,
     /// Names of the form `repository@digest`.
     pub digests: Vec<String>,
-    /// Bytes that it takes, shared ones included.
+    /// Its size in bytes, layers that it shares with others included.
     pub bytes: u64,
 }
 
-/// The engine did not do what it was asked, in its own words.
+/// A failed request to the engine, in its own words.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the engine could not {action}: {cause}")]
 pub struct EngineFailure {
-    /// What it was asked for; completes "could not".
+    /// The request; completes "the engine could not".
     pub action: &'static str,
-    /// Why not.
+    /// The engine's message.
     pub cause: String,
 }
 
 /// The container engine of the node.
 #[async_trait]
 pub trait Engine: Send + Sync {
-    /// What it is.
+    /// Facts about it.
     async fn describe(&self) -> Result<EngineInfo, EngineFailure>;
-    /// Makes the volume of a workspace and returns where it is on the node. An existing one is replaced.
+    /// Creates the volume of a workspace, in place of an existing one, and returns its folder on the node.
     async fn create_volume(&self, workspace_id: &WorkspaceId) -> Result<PathBuf, EngineFailure>;
-    /// Removes containers and volume of a workspace; what is not there is no error.
+    /// Removes containers and volume of a workspace; it is no error if there are none.
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
     /// Removes the containers of a workspace and leaves its volume.
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
@@ -81,13 +81,13 @@ pub trait Engine: Send + Sync {
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure>;
     /// An image, if the engine has it.
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure>;
-    /// A file out of an image, without running anything. `None` when it is not there.
+    /// A file of an image, read without running a container. `None` if the image has no such file.
     async fn file_of_image(
         &self,
         image: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
-    /// A file out of a container. `None` when it is not there.
+    /// A file of a container. `None` if the container has no such file.
     async fn file_of_container(
         &self,
         container: &str,
@@ -95,15 +95,15 @@ pub trait Engine: Send + Sync {
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
     /// Gives an image another name.
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure>;
-    /// Removes a name of an image, and the image when it was the last one and no container needs it. What is not there
-    /// is no error.
+    /// Removes a name of an image, and the image with its last name unless a container uses it. It is no error if there is
+    /// no such name.
     async fn remove_image(&self, image: &str) -> Result<(), EngineFailure>;
     /// All images.
     async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure>;
     /// Ids of the images of all containers, whether they run or not.
     async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure>;
-    /// Removes what the engine's builds left behind and did not use for so long. Returns its bytes; the disk may gain
-    /// them a little later.
+    /// Removes the part of the build cache that was not used for so long. Returns its bytes, which may be freed some
+    /// moments later.
     async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure>;
     /// Fetches an image. Dropping the future ends the fetch.
     async fn pull(

@@ -28,9 +28,9 @@ use super::api::{
 };
 
 const COMPOSE_LABEL: &str = "com.docker.compose.project";
-/// Removing a large container takes long on a slow disk; everything else is quick.
+/// How long Docker may take for a request: removing a large container takes long on a slow disk.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// `/etc/passwd` is read from images and containers, and nothing larger.
+/// Largest file that is read from an image or a container, in bytes. It is `/etc/passwd`.
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// Docker, through its API socket.
@@ -207,7 +207,10 @@ impl Engine for DockerEngine {
                 let id = volume.labels.remove(WORKSPACE_LABEL)?;
                 id.parse()
                     .inspect_err(|error| {
-                        tracing::warn!(volume = volume.name, "its label {WORKSPACE_LABEL} {error}");
+                        tracing::warn!(
+                            volume = volume.name,
+                            "the label {WORKSPACE_LABEL} of a volume {error}"
+                        );
                     })
                     .ok()
             })
@@ -240,7 +243,7 @@ impl Engine for DockerEngine {
     ) -> Result<Option<Vec<u8>>, EngineFailure> {
         let body = ContainerCreateBody {
             image: Some(image.to_owned()),
-            // It is never started; an image without a command of its own needs one all the same.
+            // It is never started, but Docker creates no container without a command.
             cmd: Some(vec!["true".to_owned()]),
             ..ContainerCreateBody::default()
         };
@@ -317,7 +320,7 @@ impl Engine for DockerEngine {
 
     async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure> {
         let mut filters = HashMap::new();
-        // Seconds are rounded: 0 s would keep what was used in the last one.
+        // Docker rounds to seconds: 0 s would keep what was used in the last one.
         if !unused_for.is_zero() {
             let until = format!("{}s", unused_for.as_secs());
             filters.insert("until".to_owned(), vec![until]);
@@ -364,7 +367,7 @@ fn is_absent(error: &Error) -> bool {
     )
 }
 
-/// Somebody else may have removed it, or removes it right now (409).
+/// Not an error: it does not exist (404), or is being removed already (409).
 fn absent_is_fine(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(Error::DockerResponseServerError {

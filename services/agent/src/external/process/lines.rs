@@ -2,7 +2,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-/// A command that printed something and then nothing for this long is quiet.
+/// After so long without output a command counts as quiet.
 const QUIET: Duration = Duration::from_millis(200);
 /// Longest line that is passed on as one, in bytes.
 const MAX_LINE: usize = 2 * 1024 * 1024;
@@ -14,14 +14,14 @@ pub(super) const MAX_TAIL: usize = 8 * 1024;
 pub enum Line<'a> {
     /// A line, without its newline.
     Text(&'a str),
-    /// Nothing more for the moment: a good time to pass on what was collected.
+    /// No more output for the moment: collected lines can be passed on.
     Quiet,
 }
 
-/// Takes the lines of a command as they come.
+/// Called with each line of a command as it comes.
 pub type OnLine<'a> = &'a mut (dyn FnMut(Line<'_>) + Send);
 
-/// Calls back for every line, with bounded memory whatever comes.
+/// Calls back for every line, with bounded memory.
 pub(super) async fn for_each_line(
     reader: impl AsyncRead + Unpin,
     mut on_line: impl FnMut(Line<'_>),
@@ -33,7 +33,7 @@ pub(super) async fn for_each_line(
         let room = (MAX_LINE - line.len()) as u64;
         let mut limited = (&mut reader).take(room);
         let read = limited.read_until(b'\n', &mut line);
-        // What was read of a line before the time is over stays in `line`.
+        // A part of a line that was read before the timeout stays in `line`.
         let ended = match tokio::time::timeout(QUIET, read).await {
             Ok(read) => read? == 0,
             Err(_) => {
