@@ -1,4 +1,9 @@
-use std::path::PathBuf;
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
+
+use crate::clone_files::CloneFileError;
 
 /// Why a clone has no cache key. The image is then built without asking the cache for an exact hit; each message says
 /// what would change that.
@@ -50,4 +55,22 @@ pub enum KeyError {
         /// Which limit was met, with its unit.
         limit: String,
     },
+}
+
+impl KeyError {
+    /// `path`, which is relative to the clone, is not what it should be.
+    pub(super) fn file(path: &Path, why: impl Display) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            why: why.to_string(),
+        }
+    }
+
+    /// `path`, which is relative to the clone, cannot be read.
+    pub(super) fn reading(path: &Path, error: CloneFileError) -> Self {
+        match error {
+            CloneFileError::LeadsOut => Self::LeadsOut(path.to_owned()),
+            CloneFileError::TooLarge { .. } | CloneFileError::Io(_) => Self::file(path, error),
+        }
+    }
 }

@@ -13,7 +13,7 @@
 //! | `base-image` | the reference | the digest that it stands for now |
 //! | `file` | its path in the clone | `file <mode> <sha256>`, `folder <mode>`, `link <target>`, `commit <hash>` for .git, `<n> entries <sha256>` for many |
 //! | `feature` | its id or reference | digest of its content, of its manifest, or what the lockfile pins |
-//! | `remote` | the URL | what pins it, or what the server says of its version, or `unpinned` |
+//! | `remote` | the URL | its checksum, or `unpinned` |
 //!
 //! Equal manifests mean equal images as far as BuildKit itself could tell: it would find every step in its cache. The
 //! reverse does not hold. Where a build cannot be understood, more is counted, and [`KeyReading::careful`] says why.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use hearth_domain::{Digest, ImageFacts, KeyManifest};
+use hearth_domain::{Digest, ImageFacts, KeyManifest, KeyedManifest, Platform};
 
 use crate::devcontainer_config::DevcontainerConfig;
 
@@ -14,8 +14,8 @@ pub struct KeySource<'a> {
     pub clone: &'a Path,
     /// Its configuration.
     pub config: &'a DevcontainerConfig,
-    /// `os/architecture` that is built for.
-    pub platform: &'a str,
+    /// What the image is built for.
+    pub platform: &'a Platform,
     /// Version of the devcontainer CLI.
     pub cli_version: &'a str,
 }
@@ -37,21 +37,34 @@ pub trait ResolveImage: Send + Sync {
     async fn feature_dependencies(&self, _reference: &str) -> Result<Option<Vec<String>>, String> {
         Ok(None)
     }
-
-    /// What a server says of the version of a URL's content, for example its `ETag`. `None` when it says nothing.
-    async fn remote_version(&self, _url: &str) -> Option<String> {
-        None
-    }
 }
 
 /// A key manifest, and what is to be said about it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyReading {
-    /// The manifest; [`KeyManifest::key`] is the key.
-    pub manifest: KeyManifest,
+    /// The manifest with its key.
+    pub manifest: KeyedManifest,
     /// Why more than necessary was counted, in sentences.
     pub careful: Vec<String>,
     /// What the key cannot see: BuildKit looks whether it has changed, and an exact hit would not. An image with such
     /// inputs should be built, with BuildKit's cache, and not fetched by its key.
     pub unpinned: Vec<String>,
+}
+
+/// A [`KeyReading`] in the making.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub manifest: KeyManifest,
+    pub careful: Vec<String>,
+    pub unpinned: Vec<String>,
+}
+
+impl From<Reading> for KeyReading {
+    fn from(reading: Reading) -> Self {
+        Self {
+            manifest: reading.manifest.into(),
+            careful: reading.careful,
+            unpinned: reading.unpinned,
+        }
+    }
 }

@@ -3,7 +3,7 @@ use std::{path::PathBuf, sync::Arc};
 use hearth_api::v1::{
     Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
 };
-use hearth_runtime::{Panicked, contain};
+use hearth_runtime::{Panicked, blocking, contain};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -96,7 +96,11 @@ impl Runner {
         shutdown: &CancellationToken,
     ) {
         match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
-            Ok(scratch) => self.run_in(&scratch, job, recorder, stop, shutdown).await,
+            Ok(scratch) => {
+                self.run_in(&scratch, job, recorder, stop, shutdown).await;
+                // A checkout of the whole repository may be in it.
+                blocking(move || drop(scratch)).await;
+            }
             Err(error) => {
                 let message = format!("no folder can be made for the attempt: {error}");
                 let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);

@@ -26,6 +26,7 @@ fn features_are_followed_to_those_that_they_depend_on() {
     .unwrap();
     let names: Vec<_> = reading
         .manifest
+        .inputs()
         .inputs(Input::Feature)
         .map(|(name, _)| name)
         .collect();
@@ -44,11 +45,19 @@ fn a_lockfile_comes_before_the_registry() {
     let properties = json!({"image": "a:1", "features": {"ghcr.io/a/missing:1": {}}});
     let reading = read(clone.path(), &properties);
     assert_eq!(
-        reading.manifest.inputs(Input::Feature).collect::<Vec<_>>(),
+        reading
+            .manifest
+            .inputs()
+            .inputs(Input::Feature)
+            .collect::<Vec<_>>(),
         [("ghcr.io/a/missing:1", "sha256:1")]
     );
     assert_eq!(
-        reading.manifest.inputs(Input::Remote).collect::<Vec<_>>(),
+        reading
+            .manifest
+            .inputs()
+            .inputs(Input::Remote)
+            .collect::<Vec<_>>(),
         [("https://x/f.tgz", "unpinned")]
     );
     assert_eq!(reading.unpinned, ["https://x/f.tgz"]);
@@ -111,6 +120,7 @@ fn the_commit_stands_for_git_s_own_folder() {
     let before = read(clone.path(), &properties);
     let git: Vec<_> = before
         .manifest
+        .inputs()
         .inputs(Input::File)
         .filter(|(name, _)| name.starts_with(".git"))
         .collect();
@@ -168,6 +178,7 @@ fn many_files_are_folded_and_still_count() {
     let before = read(clone.path(), &properties).manifest;
     assert_eq!(
         before
+            .inputs()
             .inputs(Input::File)
             .map(|(name, _)| name)
             .collect::<Vec<_>>(),
@@ -176,8 +187,9 @@ fn many_files_are_folded_and_still_count() {
     write(clone.path(), &[("d1/1", "x")]);
     let after = read(clone.path(), &properties).manifest;
     let changed: Vec<_> = before
+        .inputs()
         .inputs(Input::File)
-        .zip(after.inputs(Input::File))
+        .zip(after.inputs().inputs(Input::File))
         .filter(|(a, b)| a != b)
         .collect();
     assert_eq!(changed.len(), 1);
