@@ -37,7 +37,7 @@ const NOT_FOUND: &[u8] = b"credentials not found in native keychain\n";
 enum Task {
     /// Ask the agent, with this as the first line of the question.
     Ask(&'static str),
-    /// Print this.
+    /// Prints this.
     Print(&'static [u8]),
     /// Nothing: the helper does not store logins.
     Nothing,

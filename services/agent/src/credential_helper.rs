@@ -8,7 +8,7 @@ use hearth_runtime::write_atomically;
 const HELPER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/credential-helper"));
 /// Docker's configuration names the helper by this.
 pub const DOCKER_HELPER: &str = "hearth";
-/// The program that docker then calls.
+/// Name of the program that docker calls for it.
 pub const DOCKER_HELPER_NAME: &str = "docker-credential-hearth";
 /// The environment variable that names the helper's socket.
 pub const SOCKET_VARIABLE: &str = "HEARTH_CREDENTIALS_SOCKET";

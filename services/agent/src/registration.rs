@@ -16,7 +16,7 @@ use crate::{
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// Keeps the node known to the control plane.
+/// Registers the node with the control plane and sends heartbeats.
 pub struct Registration {
     /// The control plane.
     pub control_plane: ControlPlaneClient,
@@ -31,8 +31,8 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Registers, and again whenever the control plane does not know the node or its session any more; heartbeats in
-    /// between.
+    /// Registers, and sends heartbeats until the control plane has forgotten the node or refuses its session; then
+    /// registers again.
     pub async fn run(self, stop: CancellationToken) {
         let work = async {
             loop {
@@ -63,7 +63,7 @@ impl Registration {
                 }
                 Err(why) => {
                     if !warned {
-                        tracing::warn!("not registered yet, trying on: {why}");
+                        tracing::warn!("registration failed, trying again: {why}");
                         warned = true;
                     }
                     tokio::time::sleep(retries.next().unwrap_or(RETRY_MAX)).await;
@@ -97,7 +97,7 @@ impl Registration {
         })
     }
 
-    /// Returns when the control plane does not know the node.
+    /// Sends heartbeats; returns when the control plane answers that it does not know the node.
     async fn heartbeats(&self, interval: Duration) {
         // Nodes that registered at the same moment beat at different ones.
         let first = ConstantBuilder::new()

@@ -4,8 +4,8 @@ use hearth_layers::{RegistryLogin, TransferError};
 
 use super::logins::Logins;
 
-/// Moves an image between engine and registry, and tries once more where the registry does not accept the login and there
-/// is another one: it may have ended on the way, or have been revoked.
+/// Transfers an image between engine and registry. If the registry does not accept the login and there is another one,
+/// tries again once: the first may have expired during the transfer, or have been revoked.
 pub async fn with_login<T, F>(
     logins: &Logins,
     image: &str,

@@ -20,7 +20,7 @@ pub struct Removable {
     /// Its names, in the order in which they are to be removed. The mark is last, so that an interrupted removal is
     /// resumed.
     pub names: Vec<String>,
-    /// Bytes that it takes, shared ones included.
+    /// Its size in bytes, layers that it shares with others included.
     pub bytes: u64,
 }
 
@@ -42,7 +42,7 @@ pub fn removable(
     removable
 }
 
-/// The image if it is hearth's own.
+/// The image, if it is marked and has only names that hearth gave it.
 fn own(image: StoredImage) -> Option<Removable> {
     let mark = format!("{MARK}:{}", mark_tag(&image.id));
     let is_marked = image.tags.contains(&mark);
@@ -50,7 +50,7 @@ fn own(image: StoredImage) -> Option<Removable> {
     if !is_marked || !names.iter().all(|name| is_own_name(name)) {
         return None;
     }
-    // The containerd store lists a digest for every tag, the mark's too.
+    // The containerd store lists a digest for every tag, also for the mark.
     let of_mark = format!("{MARK}@");
     names.extend(
         image

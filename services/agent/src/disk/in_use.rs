@@ -23,7 +23,7 @@ struct Names {
 }
 
 impl ImagesInUse {
-    /// Notes that an image is needed, until the result is dropped.
+    /// Registers an attempt's use of an image, until the result is dropped.
     pub fn enter(&self, image: &str) -> ImageUse {
         *self
             .0
@@ -38,12 +38,12 @@ impl ImagesInUse {
         }
     }
 
-    /// Whether an attempt needs an image by this name.
+    /// Whether an attempt uses an image by this name.
     pub fn is_needed(&self, image: &str) -> bool {
         self.0.names.lock().needed.contains_key(image)
     }
 
-    /// Notes that an image with these names is being removed, until the result is dropped; `None` when it is needed.
+    /// Registers the removal of an image with these names, until the result is dropped; `None` if an attempt uses it.
     pub(super) fn begin_removal(&self, names: &[String]) -> Option<Removal> {
         let mut table = self.0.names.lock();
         if names.iter().any(|name| table.needed.contains_key(name)) {

@@ -111,7 +111,7 @@ impl DiskKeeper {
             loop {
                 self.make_room(engine.as_ref(), 0).await;
                 let woken = self.wake.notified();
-                // Either is a reason to look again.
+                // Both a wake and the timeout lead to a check.
                 let _ = tokio::time::timeout(PERIOD, woken).await;
             }
         };

@@ -17,7 +17,7 @@ pub struct Recency(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     file: PathBuf,
-    /// Milliseconds since 1970.
+    /// In milliseconds since 1970.
     last_use: Mutex<BTreeMap<String, u64>>,
     /// Held while the file is written.
     writing: Mutex<()>,

@@ -36,9 +36,9 @@ const MAX_STDOUT: u64 = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ProcessFailure {
-    /// One sentence.
+    /// What failed, in a sentence.
     pub message: String,
-    /// The last lines that it printed.
+    /// The last lines that it printed, up to 8 KiB.
     pub tail: String,
 }
 

@@ -20,7 +20,10 @@ use crate::{
         registry::OciRegistry,
     },
     metrics::AgentMetrics,
-    pipeline::{CacheUse, Job, NodeFacts},
+    pipeline::{
+        CacheUse, Job, NodeFacts,
+        fake::{FETCHED, IMAGE, NoLogins, OneImage, externals, node},
+    },
     scratch::Scratch,
 };
 
@@ -65,13 +68,6 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let engine = FakeEngine::default();
         let log = Arc::new(AttemptLog::new(1));
-        let images = ImagesInUse::default();
-        let never = Marks {
-            free_percent: 0,
-            headroom_percent: 0,
-            keep_build_cache: Duration::ZERO,
-        };
-        let nowhere = tonic::transport::Endpoint::from_static("http://127.0.0.1:1");
         Self {
             externals: Externals {
                 engine: Arc::new(engine.clone()),
@@ -82,22 +78,7 @@ impl World {
                 credentials: credentials.clone(),
             },
             engine,
-            node: NodeFacts {
-                platform: "linux/amd64".parse().expect("a platform"),
-                store: v1::ImageStore::Containerd,
-                cli_version: String::new(),
-                default_image: String::new(),
-                min_free_disk_bytes: 0,
-                push_timeout: Duration::ZERO,
-                disk: Arc::new(DiskKeeper::new(
-                    || Ok(Space::default()),
-                    never,
-                    images.clone(),
-                    dir.path(),
-                    DiskMetrics::default(),
-                )),
-                images,
-            },
+            node: node(dir.path()),
             recorder: Recorder::new(
                 log.clone(),
                 AgentMetrics::new(&hearth_runtime::Metrics::default()),

@@ -62,7 +62,7 @@ pub struct IndexFailure(pub String);
 /// The control plane's index of the cache.
 #[async_trait]
 pub trait CacheIndex: Send + Sync {
-    /// Asks what there is for a key. May take as long as another node builds it; dropping the future ends the wait.
+    /// Looks up a key. May take as long as another node builds it; dropping the future ends the wait.
     async fn resolve(
         &self,
         attempt: &AttemptRef,
@@ -70,7 +70,7 @@ pub trait CacheIndex: Send + Sync {
         manifest: &KeyedManifest,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure>;
-    /// Enters a pushed image.
+    /// Adds an entry for a pushed image.
     async fn commit(
         &self,
         attempt: &AttemptRef,
@@ -125,7 +125,9 @@ impl CacheIndex for ControlPlaneClient {
             }
             message = decisions.message().await.map_err(failure)?;
         }
-        Err(IndexFailure("it decided nothing".to_owned()))
+        Err(IndexFailure(
+            "it ended its answer without a decision".to_owned(),
+        ))
     }
 
     async fn commit(
@@ -179,7 +181,7 @@ impl CacheIndex for ControlPlaneClient {
     }
 }
 
-/// The image of an entry, if the entry is of the key that was asked for.
+/// The image of an entry, if it is the entry of the requested key.
 fn hit(
     entry: &CacheEntry,
     repository: &CacheRepository,

@@ -12,7 +12,7 @@ use tonic::{
 use super::session::Session;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A workspace does not wait longer for an answer about the cache.
+/// How long a call may take to answer; a workspace waits no longer for the cache.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A control plane that vanishes while an attempt waits for another node's build is noticed after this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -19,7 +19,7 @@ use super::{
     pauses::{pauses, while_unavailable},
 };
 
-/// What logins are used for.
+/// What logins are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginPurpose {
     /// By an attempt: to clone, and to read and write the cache.
@@ -28,7 +28,7 @@ pub enum LoginPurpose {
     Workspace,
 }
 
-/// What the control plane has for an attempt.
+/// Logins for an attempt.
 #[derive(Clone, Debug, Default)]
 pub struct IssuedLogins {
     /// For the repository's git host.
@@ -50,7 +50,7 @@ pub struct LoginProblem {
     pub message: String,
 }
 
-/// The control plane gave no answer about logins, in words.
+/// A failed request for logins, in words.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the control plane was asked for logins: {0}")]
 pub struct CredentialFailure(pub String);
@@ -152,12 +152,14 @@ fn issued(answer: RefreshCredentialsResponse) -> Result<IssuedLogins, Credential
 }
 
 fn expires(time: Option<Timestamp>) -> Result<Option<SystemTime>, CredentialFailure> {
-    time.map(SystemTime::try_from)
-        .transpose()
-        .map_err(|error| CredentialFailure(format!("a login expires at no valid time: {error}")))
+    time.map(SystemTime::try_from).transpose().map_err(|error| {
+        CredentialFailure(format!(
+            "the time at which a login expires is malformed: {error}"
+        ))
+    })
 }
 
-/// The value of `authorization`; marked so that HTTP/2's compression does not keep it and it is not printed.
+/// The value of `authorization`. Marked as sensitive: HTTP/2 does not compress it, and `Debug` does not print it.
 fn bearer(token: &SecretString) -> Result<MetadataValue<Ascii>, CredentialFailure> {
     let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.expose_secret())
         .parse()

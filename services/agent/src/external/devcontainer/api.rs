@@ -8,20 +8,20 @@ use crate::external::process::{OnLine, ProcessFailure};
 /// What the devcontainer CLI works on.
 #[derive(Clone, Copy)]
 pub struct CliWorkspace<'a> {
-    /// Workspace folder on the node.
+    /// Its folder on the node.
     pub folder: &'a Path,
-    /// The configuration, below the workspace folder.
+    /// The configuration in that folder.
     pub config: &'a Path,
     /// Private scratch folder of the attempt: home, temporary files and Docker configuration.
     pub scratch: &'a Path,
-    /// The workspace.
+    /// Its id.
     pub workspace_id: &'a WorkspaceId,
 }
 
-/// What to build.
+/// A build.
 #[derive(Clone, Copy)]
 pub struct BuildRequest<'a> {
-    /// Where.
+    /// The workspace.
     pub workspace: CliWorkspace<'a>,
     /// Name of the image.
     pub image_name: &'a str,
@@ -33,10 +33,10 @@ pub struct BuildRequest<'a> {
     pub output: Option<&'a str>,
 }
 
-/// What to start.
+/// A container to start.
 #[derive(Clone, Copy)]
 pub struct UpRequest<'a> {
-    /// Where.
+    /// The workspace.
     pub workspace: CliWorkspace<'a>,
     /// Configuration to use instead of the repository's.
     pub override_config: Option<&'a Path>,
@@ -66,7 +66,7 @@ pub trait Devcontainer: Send + Sync {
         request: &BuildRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure>;
-    /// Starts a container and runs its hooks.
+    /// Starts a container and runs its hooks, unless the request skips them.
     async fn up(
         &self,
         request: &UpRequest<'_>,

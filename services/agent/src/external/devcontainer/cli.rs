@@ -54,7 +54,7 @@ impl DevcontainerCli {
                 "DOCKER_CONFIG",
                 workspace.scratch.join(scratch::DOCKER_CONFIG),
             )
-            // Docker's configuration names the credential helper, which asks the agent at the attempt's socket.
+            // Docker's configuration names the credential helper, which connects to the attempt's socket.
             .env("PATH", helpers_first(workspace.scratch))
             .env(SOCKET_VARIABLE, workspace.scratch.join(scratch::SOCKET))
             .env("DOCKER_HOST", &self.docker_host)

@@ -2,7 +2,7 @@ use serde::Deserialize;
 
 use crate::external::process::{Line, OnLine, Tail};
 
-/// Longest line of output that is kept whole.
+/// Longest line of output that is kept whole, in bytes.
 const MAX_LINE: usize = 1024 * 1024;
 
 /// A line of the CLI's log on stderr (`--log-format json`).

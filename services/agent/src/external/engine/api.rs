@@ -52,7 +52,7 @@ pub struct StoredImage {
     pub tags: Vec<String>,
     /// Names of the form `repository@digest`.
     pub digests: Vec<String>,
-    /// Bytes that it takes, shared ones included.
+    /// Its size in bytes, layers that it shares with others included.
     pub bytes: u64,
 }
 
@@ -89,7 +89,7 @@ pub trait Engine: Send + Sync {
         image: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
-    /// A file out of a container. `None` when it is not there.
+    /// A file of a container. `None` if the container has no such file.
     async fn file_of_container(
         &self,
         container: &str,

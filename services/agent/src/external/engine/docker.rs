@@ -29,7 +29,7 @@ use super::api::{
 use error::{absent_is_fine, failed, is_absent};
 
 const COMPOSE_LABEL: &str = "com.docker.compose.project";
-/// Removing a large container takes long on a slow disk; everything else is quick.
+/// How long Docker may take for a request: removing a large container takes long on a slow disk.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Docker, through its API socket.
@@ -155,7 +155,10 @@ impl Engine for DockerEngine {
                 let id = volume.labels.remove(WORKSPACE_LABEL)?;
                 id.parse()
                     .inspect_err(|error| {
-                        tracing::warn!(volume = volume.name, "its label {WORKSPACE_LABEL} {error}");
+                        tracing::warn!(
+                            volume = volume.name,
+                            "the label {WORKSPACE_LABEL} of a volume {error}"
+                        );
                     })
                     .ok()
             })
@@ -263,7 +266,7 @@ impl Engine for DockerEngine {
 
     async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure> {
         let mut filters = HashMap::new();
-        // Seconds are rounded: 0 s would keep what was used in the last one.
+        // Docker rounds to seconds: 0 s would keep what was used in the last one.
         if !unused_for.is_zero() {
             let until = format!("{}s", unused_for.as_secs());
             filters.insert("until".to_owned(), vec![until]);
