@@ -3,13 +3,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hearth_api::v1::CacheEntry;
+use hearth_domain::CacheRepository;
 use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
 
-use super::registry_logins::{RegistryLogins, registry_host};
+use super::registry_logins::RegistryLogins;
 use crate::{
     credentials::Rights,
-    store::{Store, StoreError},
+    store::{Entry, Store, StoreError},
 };
 
 /// The images behind the entries, in their registry.
@@ -31,28 +31,26 @@ impl Images {
 
     /// Deletes the images of entries that were dropped, unless another entry names them too. Returns what could not be
     /// done, in sentences.
-    pub(crate) async fn delete(&self, dropped: &[CacheEntry]) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn delete(&self, dropped: &[Entry]) -> Result<Vec<String>, StoreError> {
         let mut warnings = Vec::new();
         // One that cannot be had may take its time to say so: it is asked for once.
-        let mut logins: HashMap<&str, Option<RegistryLogin>> = HashMap::new();
+        let mut logins: HashMap<&CacheRepository, Option<RegistryLogin>> = HashMap::new();
         for entry in dropped {
-            if self
-                .store
-                .is_cached(&entry.repository, &entry.digest)
-                .await?
-            {
+            let repository = &entry.place.repository;
+            if self.store.is_cached(repository, &entry.digest).await? {
                 continue;
             }
-            let image = format!("{}@{}", entry.repository, entry.digest);
-            let login = match logins.get(entry.repository.as_str()) {
+            let image = repository.image(&entry.digest);
+            let login = match logins.get(repository) {
                 Some(login) => Option::clone(login),
                 None => {
-                    let login = self.registry.of(&entry.repository, Rights::Write).await;
-                    logins.insert(&entry.repository, login.clone());
+                    let source = entry.source.as_ref();
+                    let login = self.registry.of(source, repository, Rights::Write).await;
+                    logins.insert(repository, login.clone());
                     login
                 }
             };
-            let client = RegistryClient::new(login, &entry.platform);
+            let client = RegistryClient::new(login, entry.platform.as_str());
             match client.delete(&image).await {
                 // Two entries of the same image, or somebody was quicker.
                 Ok(()) | Err(RegistryError::NotFound(_)) => {}
@@ -66,8 +64,8 @@ impl Images {
         Ok(warnings)
     }
 
-    fn keep(&self, entry: &CacheEntry, warnings: &mut Vec<String>) {
-        let registry = registry_host(&entry.repository).to_owned();
+    fn keep(&self, entry: &Entry, warnings: &mut Vec<String>) {
+        let registry = entry.place.repository.registry_host().to_owned();
         let warning = format!(
             "The registry {registry} does not let images be deleted; they stay there until it removes them itself."
         );
