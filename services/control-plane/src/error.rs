@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_domain::WorkspaceId;
-use hearth_runtime::{Reason, status, status_with_metadata};
+use hearth_runtime::{Panicked, Reason, status, status_with_metadata};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -45,6 +45,8 @@ pub(crate) enum CallError {
     SessionUnknown,
     #[error("the system has no random numbers: {0}")]
     NoRandomness(String),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     #[error("the control plane is shutting down")]
     ShuttingDown,
     #[error(transparent)]
@@ -96,7 +98,7 @@ impl From<&CallError> for Status {
                     [("oldest_sequence", oldest.to_string())],
                 );
             }
-            CallError::Store(_) | CallError::NoRandomness(_) => {
+            CallError::Store(_) | CallError::NoRandomness(_) | CallError::Panicked(_) => {
                 tracing::error!(%error, "a call failed");
                 return status(
                     Reason::Internal,

@@ -3,7 +3,7 @@ use std::{collections::HashMap, future::Future, time::Duration};
 use hearth_api::v1::agent_service_client::AgentServiceClient;
 use parking_lot::Mutex;
 use tonic::{
-    Code, Response, Status,
+    Code, Status,
     transport::{Channel, Endpoint},
 };
 
@@ -53,10 +53,10 @@ fn connect(endpoint: &str) -> Result<Channel, Status> {
 /// A call that answers within `limit`, or has failed.
 pub(crate) async fn within<T>(
     limit: Duration,
-    call: impl Future<Output = Result<Response<T>, Status>>,
+    call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
     match tokio::time::timeout(limit, call).await {
-        Ok(result) => result.map(Response::into_inner),
+        Ok(result) => result,
         Err(_) => Err(Status::deadline_exceeded(format!(
             "no answer within {} seconds",
             limit.as_secs()
@@ -71,6 +71,8 @@ pub(crate) enum Verdict {
     Again,
     /// The agent does not know the attempt.
     Unknown,
+    /// The agent knows a newer attempt of the workspace.
+    Outdated,
     /// The same call will never succeed.
     Never,
 }
@@ -79,6 +81,7 @@ pub(crate) enum Verdict {
 pub(crate) fn verdict(code: Code) -> Verdict {
     match code {
         Code::NotFound => Verdict::Unknown,
+        Code::FailedPrecondition => Verdict::Outdated,
         // Unknown and Internal are also what a connection that breaks in the middle of a stream looks like.
         Code::Unavailable
         | Code::DeadlineExceeded
@@ -91,7 +94,6 @@ pub(crate) fn verdict(code: Code) -> Verdict {
         Code::InvalidArgument
         | Code::AlreadyExists
         | Code::PermissionDenied
-        | Code::FailedPrecondition
         | Code::OutOfRange
         | Code::Unimplemented
         | Code::DataLoss

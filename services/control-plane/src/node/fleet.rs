@@ -110,8 +110,8 @@ impl Fleet {
             .collect()
     }
 
-    /// Ends when the node is not the one any more that runs the agent `boot_id` (empty: any agent).
-    pub(crate) async fn gone(&self, name: &str, boot_id: &str) -> Gone {
+    /// Ends when the node is lost, or registered by an agent with none of these boot ids.
+    pub(crate) async fn gone(&self, name: &str, boot_ids: &[&str]) -> Gone {
         let mut registered = self.registered.subscribe();
         loop {
             registered.borrow_and_update();
@@ -120,7 +120,7 @@ impl Fleet {
                 let Some(member) = members.get(name) else {
                     return Gone::Lost;
                 };
-                if !boot_id.is_empty() && member.info.boot_id != boot_id {
+                if !boot_ids.contains(&&*member.info.boot_id) {
                     return Gone::Restarted(member.info.boot_id.clone());
                 }
                 member.heard + self.lease
@@ -208,7 +208,7 @@ mod tests {
     async fn heartbeats_hold_a_lease_and_another_boot_id_ends_it() {
         let fleet = Fleet::new(LEASE, Vec::new());
         fleet.register(node("n1", "a"));
-        let gone = fleet.gone("n1", "a");
+        let gone = fleet.gone("n1", &["a"]);
         tokio::pin!(gone);
         for _ in 0..3 {
             let almost = tokio::time::timeout(LEASE * 2 / 3, &mut gone).await;
@@ -217,8 +217,8 @@ mod tests {
         }
         fleet.register(node("n1", "b"));
         assert_eq!(gone.await, Gone::Restarted("b".into()));
-        assert_eq!(fleet.gone("n1", "b").await, Gone::Lost);
-        assert_eq!(fleet.gone("n2", "").await, Gone::Lost);
+        assert_eq!(fleet.gone("n1", &["b"]).await, Gone::Lost);
+        assert_eq!(fleet.gone("n2", &[]).await, Gone::Lost);
     }
 
     #[tokio::test(start_paused = true)]

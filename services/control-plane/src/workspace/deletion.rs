@@ -1,10 +1,10 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use hearth_api::v1::RemoveWorkspaceRequest;
 use hearth_domain::WorkspaceId;
-use hearth_runtime::Tasks;
-use parking_lot::Mutex;
+use hearth_runtime::{KeyedTasks, Start, Tasks, contain};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{drivers::Drivers, journal::Journal};
 use crate::{
@@ -18,17 +18,17 @@ pub(super) const REMOVE: Duration = Duration::from_secs(120);
 /// Who asks for force does not want to wait for a node that hangs.
 const REMOVE_BY_FORCE: Duration = Duration::from_secs(30);
 
+/// What came of a deletion; `None` while it runs.
 type Outcome = watch::Receiver<Option<Result<(), Arc<CallError>>>>;
 
-/// Deletions that are under way. Whoever asks for one that runs already waits for that one.
+/// Deletions that are under way. One that is asked for again is joined, not repeated.
 pub(crate) struct Deletions {
     store: Arc<dyn Store>,
     journal: Arc<Journal>,
     drivers: Arc<Drivers>,
     fleet: Arc<Fleet>,
     agents: Arc<Agents>,
-    tasks: Tasks,
-    running: Mutex<HashMap<(WorkspaceId, bool), Outcome>>,
+    running: KeyedTasks<(WorkspaceId, bool), Outcome>,
 }
 
 impl Deletions {
@@ -46,8 +46,7 @@ impl Deletions {
             drivers,
             fleet,
             agents,
-            tasks,
-            running: Mutex::default(),
+            running: KeyedTasks::new(tasks, "delete workspace", 0),
         }
     }
 
@@ -66,23 +65,24 @@ impl Deletions {
 
     /// Deletes a workspace in the background.
     pub(super) fn start(self: &Arc<Self>, id: &WorkspaceId, force: bool) -> Outcome {
-        let key = (id.clone(), force);
-        let mut running = self.running.lock();
-        if let Some(outcome) = running.get(&key) {
-            return outcome.clone();
-        }
         let (done, outcome) = watch::channel(None);
-        running.insert(key.clone(), outcome.clone());
-        drop(running);
-        let deletions = self.clone();
-        self.tasks.spawn("delete workspace", async move {
+        let (deletions, of) = (self.clone(), id.clone());
+        let run = async move |_, stop: CancellationToken| {
+            let work = contain("delete workspace", deletions.run(&of, force));
             let result = tokio::select! {
-                () = deletions.tasks.stopping().cancelled() => Err(CallError::ShuttingDown),
-                result = deletions.run(&key.0, force) => result,
+                () = stop.cancelled() => Err(CallError::ShuttingDown),
+                result = work => result.unwrap_or_else(|panicked| Err(panicked.into())),
             };
-            deletions.running.lock().remove(&key);
             done.send_replace(Some(result.map_err(Arc::new)));
-        });
+        };
+        let join_if_it_runs = |known: &Outcome| {
+            Ok::<_, Infallible>(match *known.borrow() {
+                None => Start::Join,
+                Some(_) => Start::Replace,
+            })
+        };
+        let key = (id.clone(), force);
+        let Ok(outcome) = self.running.start(key, outcome, join_if_it_runs, run);
         outcome
     }
 
@@ -140,3 +140,7 @@ pub(super) async fn remove(
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "panic_tests.rs"]
+mod tests;

@@ -20,6 +20,9 @@ pub(crate) struct Journal {
     counters: Arc<Counters>,
     waiting: Arc<Waiting>,
     reports: Reports,
+    /// Makes the next end of an attempt, and the next deletion, panic.
+    #[cfg(test)]
+    pub(super) panics: std::sync::atomic::AtomicBool,
 }
 
 impl Journal {
@@ -36,6 +39,8 @@ impl Journal {
             counters,
             waiting,
             reports,
+            #[cfg(test)]
+            panics: false.into(),
         }
     }
 
@@ -90,12 +95,16 @@ impl Journal {
         attempt: &AttemptRef,
         ending: &Ending,
     ) -> Result<(), StoreError> {
+        #[cfg(test)]
+        self.panic_once();
         let change = self.store.end(attempt, ending, now()).await?;
         self.tell(&change);
         Ok(())
     }
 
     pub(crate) async fn begin_delete(&self, id: &WorkspaceId) -> Result<Record, StoreError> {
+        #[cfg(test)]
+        self.panic_once();
         let change = self.store.begin_delete(id, now()).await?;
         self.tell(&change);
         Ok(change.record)
@@ -112,5 +121,11 @@ impl Journal {
         self.counters.appended(&change.entries);
         self.waiting.changed(&change.record.workspace);
         self.feeds.publish(&change.record.id);
+    }
+
+    #[cfg(test)]
+    fn panic_once(&self) {
+        let panics = self.panics.swap(false, std::sync::atomic::Ordering::SeqCst);
+        assert!(!panics, "a planted bug");
     }
 }

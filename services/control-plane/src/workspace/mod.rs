@@ -2,10 +2,12 @@
 //! attempt to its node's agent and follows it, and what a restart interrupts is taken up again.
 
 mod deletion;
+mod dispatch;
 mod driver;
 mod drivers;
 mod feeds;
 mod journal;
+mod phase;
 mod preparing;
 mod recovery;
 mod watching;
