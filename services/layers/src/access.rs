@@ -116,18 +116,16 @@ impl Access {
             request = request.basic_auth(&login.username, Some(login.password.expose_secret()));
         }
         let answer = request.send().await?;
-        let status = answer.status();
-        let body = read_body(answer, MAX_MESSAGE).await?;
-        match status.as_u16() {
-            200..=299 => {}
-            401 => return Err(RegistryError::LoginFailed),
-            403 => return Err(RegistryError::Denied(Refusal::read(&body).message(status))),
-            429 | 500.. => return Err(RegistryError::Unreachable(format!("status {status}"))),
-            _ => {
-                let message = Refusal::read(&body).message(status);
-                return Err(RegistryError::Protocol(message));
-            }
+        if !answer.status().is_success() {
+            return Err(match self.refused(answer, true).await {
+                // There is no such endpoint, which says nothing of the image.
+                RegistryError::NotFound(_) => {
+                    RegistryError::Protocol("it has no tokens where it says".to_owned())
+                }
+                refused => refused,
+            });
         }
+        let body = read_body(answer, MAX_MESSAGE).await?;
         // One name is Docker's, the other OAuth's; a registry may send either.
         #[derive(Deserialize)]
         struct Answer {

@@ -103,7 +103,7 @@ impl ImageInfo {
 #[serde(untagged)]
 enum Manifest {
     Image(Box<ImageManifest>),
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
 }
 
 /// What the name of an image stands for, on the client's platform.
@@ -211,35 +211,26 @@ impl RegistryClient {
     }
 
     async fn find(&self, image: &str) -> Result<Found, RegistryError> {
-        let (access, reference, digest, manifest) = in_time(async {
+        let (access, reference, digest, mut manifest) = in_time(async {
             let (access, reference) = self.log_in(image, "pull").await?;
             let (digest, manifest) = get_manifest(&access, image, &reference).await?;
             Ok((access, reference, digest, manifest))
         })
         .await?;
-        let index = match manifest {
-            Manifest::Image(manifest) => {
-                return Ok(Found {
-                    access,
-                    digest,
-                    manifest,
-                });
-            }
-            Manifest::Index(index) => index,
-        };
-        let entry = index
-            .manifests()
-            .iter()
-            .find(|entry| self.is_ours(entry))
-            .ok_or_else(|| RegistryError::NotFound(format!("{image} for {}", self.platform)))?;
-        let reference = reference.clone_with_digest(entry.digest().to_string());
-        match in_time(get_manifest(&access, image, &reference)).await? {
-            (_, Manifest::Image(manifest)) => Ok(Found {
+        if let Manifest::Index(index) = &manifest {
+            let entry = index.manifests().iter().find(|entry| self.is_ours(entry));
+            let entry = entry
+                .ok_or_else(|| RegistryError::NotFound(format!("{image} for {}", self.platform)))?;
+            let reference = reference.clone_with_digest(entry.digest().to_string());
+            (_, manifest) = in_time(get_manifest(&access, image, &reference)).await?;
+        }
+        match manifest {
+            Manifest::Image(manifest) => Ok(Found {
                 access,
                 digest,
                 manifest,
             }),
-            (_, Manifest::Index(_)) => Err(RegistryError::Protocol(format!(
+            Manifest::Index(_) => Err(RegistryError::Protocol(format!(
                 "{image} is an index of indexes"
             ))),
         }
@@ -289,13 +280,15 @@ fn bad_digest(error: DigestError) -> RegistryError {
 async fn in_time<T>(
     answer: impl Future<Output = Result<T, RegistryError>>,
 ) -> Result<T, RegistryError> {
-    let late = |_| {
-        let seconds = ANSWER_TIMEOUT.as_secs();
-        RegistryError::Unreachable(format!("no answer within {seconds} s"))
-    };
-    tokio::time::timeout(ANSWER_TIMEOUT, answer)
-        .await
-        .unwrap_or_else(|elapsed| Err(late(elapsed)))
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let seconds = ANSWER_TIMEOUT.as_secs();
+            Err(RegistryError::Unreachable(format!(
+                "no answer within {seconds} s"
+            )))
+        }
+    }
 }
 
 #[cfg(test)]
