@@ -10,7 +10,7 @@ use hearth_domain::{CacheAccess, CacheReference, ConfigName, GitRef, Repository,
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
-use super::validate;
+use super::{paging::Paging, validate};
 use crate::{
     cache::{CacheRules, Entries, Explanations},
     error::CallError,
@@ -18,8 +18,6 @@ use crate::{
     store::Selection,
 };
 
-const DEFAULT_PAGE: u32 = 100;
-const MAX_PAGE: u32 = 1000;
 const MAX_STATS: usize = 1000;
 /// Stands for all configurations. No configuration can have this name: folders can, but `ConfigName` refuses it.
 const ALL: &str = "*";
@@ -84,24 +82,7 @@ impl CacheService for CacheApi {
 impl CacheApi {
     async fn list(&self, request: ListEntriesRequest) -> Result<ListEntriesResponse, CallError> {
         let mut faults = FieldFaults::default();
-        let limit = match request.page_size {
-            0 => DEFAULT_PAGE,
-            size if size <= MAX_PAGE => size,
-            _ => {
-                faults.add("page_size", "is more than 1000");
-                DEFAULT_PAGE
-            }
-        };
-        let before = match request.page_token.as_str() {
-            "" => None,
-            token => match token.parse::<u64>() {
-                Ok(number) => Some(number),
-                Err(_) => {
-                    faults.add("page_token", "is not one that was given out");
-                    None
-                }
-            },
-        };
+        let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
         let repository = match request.repository.as_str() {
             "" => String::new(),
             url => self
@@ -109,18 +90,15 @@ impl CacheApi {
                 .map(|reference| reference.repository().to_string())
                 .unwrap_or_default(),
         };
-        faults.into_result()?;
-        // One more than is asked for tells whether there is another page.
-        let mut rows = self.entries.list(&repository, before, limit + 1).await?;
-        let size = usize::try_from(limit).unwrap_or(usize::MAX);
-        let more = rows.len() > size;
-        rows.truncate(size);
+        let paging = faults.complete(paging)?;
+        let entries = &self.entries;
+        let found = entries
+            .list(&repository, paging.before, paging.limit())
+            .await?;
+        let (entries, next_page_token) = paging.page(found);
         Ok(ListEntriesResponse {
-            next_page_token: match rows.last() {
-                Some((number, _)) if more => number.to_string(),
-                _ => String::new(),
-            },
-            entries: rows.into_iter().map(|(_, entry)| entry).collect(),
+            entries,
+            next_page_token,
         })
     }
 

@@ -6,6 +6,7 @@ mod cache;
 mod cache_index;
 mod credentials;
 mod nodes;
+mod paging;
 mod routes;
 mod validate;
 mod workspaces;
