@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use hearth_domain::{CacheReference, Repository};
-use hearth_layers::{Registries, RegistryClient, RegistryLogin};
+use hearth_domain::{CacheReference, Login, Repository};
+use hearth_layers::{Registries, RegistryClient};
 
 use super::rules::CacheRules;
-use crate::credentials::{Ask, Credentials, Login, Rights};
+use crate::credentials::{Ask, Credentials, Rights};
 
 /// What the control plane itself asks of the registry, with logins for it.
 pub(crate) struct RegistryLogins {
@@ -35,7 +35,7 @@ impl RegistryLogins {
 
     /// A login for the cache at `<registry>/<path>`; `None` where there is none, as for registries that ask for none.
     /// Why one that should be there is missing was logged by its source.
-    async fn of(&self, cache: &str, rights: Rights) -> Option<RegistryLogin> {
+    async fn of(&self, cache: &str, rights: Rights) -> Option<Login> {
         let registry = registry_host(cache);
         let logins = match self.rules.repository_of(cache) {
             Some(repository) => {
@@ -49,7 +49,7 @@ impl RegistryLogins {
             }
             None => self.credentials.registry_login(registry, rights).await,
         };
-        logins.registry.map(RegistryLogin::from)
+        logins.registry
     }
 }
 
@@ -58,16 +58,6 @@ pub(super) fn registry_host(repository: &str) -> &str {
     repository
         .split_once('/')
         .map_or(repository, |(host, _)| host)
-}
-
-impl From<Login> for RegistryLogin {
-    fn from(login: Login) -> Self {
-        Self {
-            registry: login.host,
-            username: login.username,
-            password: login.password,
-        }
-    }
 }
 
 impl CacheRules {

@@ -1,8 +1,5 @@
-use std::time::SystemTime;
-
 use hearth_api::v1::{CredentialProblem, CredentialProblemReason as Reason};
-use hearth_domain::Repository;
-use secrecy::SecretString;
+use hearth_domain::{Login, Repository};
 
 /// Who asks for logins, and what for.
 #[derive(Clone, Copy, Debug)]
@@ -32,17 +29,6 @@ pub(crate) struct Logins {
     pub(crate) git: Option<Login>,
     pub(crate) registry: Option<Login>,
     pub(crate) problems: Vec<CredentialProblem>,
-}
-
-/// A login for one host. The password prints redacted.
-#[derive(Clone, Debug)]
-pub(crate) struct Login {
-    /// `host[:port]`.
-    pub(crate) host: String,
-    pub(crate) username: String,
-    pub(crate) password: SecretString,
-    /// `None`: it does not end by itself.
-    pub(crate) expires: Option<SystemTime>,
 }
 
 pub(super) fn problem(host: &str, reason: Reason, message: impl Into<String>) -> CredentialProblem {

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use hearth_api::v1::CredentialProblemReason as Reason;
-use hearth_domain::Repository;
+use hearth_domain::{Repository, is_loopback};
 use hearth_runtime::{Metrics, Tasks};
 
 use super::{
@@ -9,7 +9,6 @@ use super::{
     counters::Counters,
     fixed::FixedLogin,
     github::GitHubApp,
-    hosts,
     settings::SourceSettings,
     source::{Source, Want},
 };
@@ -132,7 +131,7 @@ impl fmt::Debug for Credentials {
 
 /// Whether git would send a password to the repository's host for everybody on the way to read.
 fn is_in_the_clear(repository: &Repository) -> bool {
-    repository.clone_url().starts_with("http://") && !hosts::is_loopback(&repository.host_port())
+    repository.clone_url().starts_with("http://") && !is_loopback(&repository.host_port())
 }
 
 #[cfg(test)]

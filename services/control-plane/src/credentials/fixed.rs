@@ -2,12 +2,12 @@ use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use hearth_api::v1::CredentialProblemReason as Reason;
-use hearth_domain::sha256_hex;
+use hearth_domain::{Login, sha256_hex};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{fs::File, io::AsyncReadExt as _};
 
 use super::{
-    ask::{Login, Logins, problem},
+    ask::{Logins, problem},
     settings::StaticSettings,
     source::{Source, Want},
 };

@@ -16,7 +16,7 @@ mod settings_file;
 mod source;
 
 pub use args::{CredentialArgs, CredentialKind};
-pub(crate) use ask::{Ask, Login, Logins, Rights};
+pub(crate) use ask::{Ask, Logins, Rights};
 pub(crate) use broker::Credentials;
 pub(crate) use flags::sources;
 pub(crate) use settings::SourceSettings;

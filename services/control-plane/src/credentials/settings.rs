@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hearth_domain::is_loopback;
 use http::Uri;
 use octocrab::{auth::create_jwt, models::AppId};
 
@@ -162,7 +163,7 @@ fn check_api(url: &str) -> Result<Uri, &'static str> {
     let host = uri.authority().and_then(|host| hosts::parse(host.as_str()));
     let encrypted = match uri.scheme_str() {
         Some("https") => true,
-        Some("http") => host.as_deref().is_some_and(hosts::is_loopback),
+        Some("http") => host.as_deref().is_some_and(is_loopback),
         _ => false,
     };
     if host.is_some() && encrypted && uri.query().is_none() && !url.contains('#') {

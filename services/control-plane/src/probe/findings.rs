@@ -1,10 +1,7 @@
 use hearth_api::v1::{AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status};
-use hearth_domain::Repository;
+use hearth_domain::{Login, Repository};
 
-use crate::{
-    cache::CacheUse,
-    credentials::{Login, Logins},
-};
+use crate::{cache::CacheUse, credentials::Logins};
 
 /// Signatures of a GitHub App are good for a minute before they were made.
 const MAX_SKEW_SECONDS: u64 = 60;

@@ -1,12 +1,11 @@
 use std::time::Duration;
 
 use hearth_api::v1::{AccessCheck, AccessCheckKind, AccessCheckStatus as Status};
-use hearth_domain::{Repository, text::innermost_cause};
+use hearth_domain::{Login, Repository, text::innermost_cause};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret as _;
 
 use super::findings::check;
-use crate::credentials::Login;
 
 const LIMIT: Duration = Duration::from_secs(10);
 const KIND: AccessCheckKind = AccessCheckKind::GitRead;

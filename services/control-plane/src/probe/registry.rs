@@ -1,8 +1,8 @@
 use hearth_api::v1::{AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status};
-use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
+use hearth_domain::Login;
+use hearth_layers::{RegistryClient, RegistryError};
 
 use super::findings::check;
-use crate::credentials::Login;
 
 /// The platform plays no role where no image is asked for.
 const ANY_PLATFORM: &str = "linux/amd64";
@@ -14,7 +14,7 @@ pub(super) async fn rights(
     unwritable: Option<AccessCheck>,
     login: Option<&Login>,
 ) -> [AccessCheck; 3] {
-    let client = RegistryClient::new(login.cloned().map(RegistryLogin::from), ANY_PLATFORM);
+    let client = RegistryClient::new(login.cloned(), ANY_PLATFORM);
     let pull = client.try_pull(repository).await;
     if let Err(error @ RegistryError::Unreachable(_)) = &pull {
         // It would not answer the other questions either, and each of them takes its time.

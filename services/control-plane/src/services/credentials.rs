@@ -4,13 +4,14 @@ use hearth_api::v1::{
     CredentialUse, GitCredential, RefreshCredentialsRequest, RefreshCredentialsResponse,
     RegistryCredential, credential_service_server::CredentialService,
 };
+use hearth_domain::Login;
 use hearth_runtime::{FieldFaults, contract};
 use prost_types::Timestamp;
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
-    credentials::{Login, Logins},
+    credentials::Logins,
     error::CallError,
     node::Sessions,
     probe::{AttemptLogins, Purpose},

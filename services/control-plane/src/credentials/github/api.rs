@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -8,6 +8,7 @@ use backon::{ExponentialBuilder, Retryable as _};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use octocrab::{Octocrab, models::AppId};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -77,10 +78,7 @@ impl Api {
 
     /// Seconds by which GitHub's clock is ahead of ours, as last seen.
     pub(super) fn skew_seconds(&self) -> Option<i64> {
-        *self
-            .skew_seconds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.skew_seconds.lock()
     }
 
     /// The installation that has a repository.
@@ -179,11 +177,7 @@ impl Api {
             self.counters.remaining(&self.host, remaining);
         }
         if told.skew_seconds.is_some() {
-            let mut skew = self
-                .skew_seconds
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *skew = told.skew_seconds;
+            *self.skew_seconds.lock() = told.skew_seconds;
         }
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hearth_api::v1::{CredentialProblem, CredentialProblemReason as Reason};
+use hearth_domain::Login;
 use hearth_runtime::Tasks;
 use tokio::sync::oneshot;
 
@@ -13,7 +14,7 @@ use super::{
     wire::{Slug, Token},
 };
 use crate::credentials::{
-    ask::{Login, Logins, problem},
+    ask::{Logins, problem},
     counters::Counters,
     settings::GitHubAppSettings,
     source::{Source, Want},
