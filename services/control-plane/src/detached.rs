@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use crate::error::CallError;
 
-/// Runs work that must not stop half-way because the client went away: a dropped call drops its handler.
+/// Runs work to its end even if the client cancels its call, which drops the handler.
 pub(crate) async fn detached<T: Send + 'static>(
     tasks: &Tasks,
     name: &'static str,

@@ -1,18 +1,18 @@
 use hearth_api::v1::{CredentialProblem, CredentialProblemReason as Reason};
 use hearth_domain::{Login, Repository};
 
-/// Who asks for logins, and what for.
+/// A request for logins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask<'a> {
     pub(crate) repository: &'a Repository,
     /// `host[:port]` of the cache's registry; `None`: its login is left out.
     pub(crate) registry: Option<&'a str>,
     pub(crate) rights: Rights,
-    /// SHA-256 in hex of a password that a host refused before its time; empty: none was.
+    /// SHA-256, in hex, of a password that a host refused before it expired; empty: none was refused.
     pub(crate) refused_sha256: &'a str,
 }
 
-/// What logins are to allow.
+/// The rights of logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Rights {
     /// Read the repository at its git host; nothing at the registry.
@@ -23,7 +23,7 @@ pub(crate) enum Rights {
     Write,
 }
 
-/// What could be had, and what could not.
+/// The logins that were issued, and problems with those that were not.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logins {
     pub(crate) git: Option<Login>,

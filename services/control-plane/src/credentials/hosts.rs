@@ -1,6 +1,6 @@
 use hearth_domain::split_port;
 
-/// `host[:port]` in lower case, or nothing where the text is something else.
+/// `host[:port]` in lower case; `None` if the text is something else.
 pub(super) fn parse(text: &str) -> Option<String> {
     let host = text.to_ascii_lowercase();
     let (name, port) = split_port(&host);

@@ -1,7 +1,7 @@
-//! Logins for git hosts and registries: where they come from, kept while they are good, handed to whoever may have them.
+//! Logins for git hosts and registries: their sources, and a cache of issued ones.
 //!
-//! A source serves some hosts. The first that has a host gives its logins, so the git host and the cache's registry may
-//! have different sources; where both have the same one, it is asked once.
+//! A source serves some hosts. The first one that serves a host issues its logins, so the git host and the cache's registry
+//! may have different sources; if both have the same one, it is asked once.
 
 mod args;
 mod ask;

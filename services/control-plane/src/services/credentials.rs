@@ -43,7 +43,7 @@ impl CredentialApi {
         metadata: &MetadataMap,
         request: RefreshCredentialsRequest,
     ) -> Result<RefreshCredentialsResponse, CallError> {
-        // First of all: who is nobody's agent learns nothing, not even which workspaces there are.
+        // First of all, so that other callers do not even learn which workspaces exist.
         if !self.sessions.is_agent(metadata) {
             return Err(CallError::SessionUnknown);
         }
@@ -52,7 +52,7 @@ impl CredentialApi {
         let for_whom = CredentialUse::try_from(request.r#use);
         let for_whom = faults.check(
             "use",
-            for_whom.map_err(|_| "is nothing that logins are for"),
+            for_whom.map_err(|_| "must be one of the values of CredentialUse"),
         );
         let refused = request.refused_sha256.to_ascii_lowercase();
         let is_digest =

@@ -39,7 +39,7 @@ impl WorkspaceService for WorkspaceApi {
         let prepared = self.workspaces.prepare(wanted).await?;
         let (snapshot, watcher) = match prepared {
             Prepared::Now(record) => {
-                // The log goes on exactly where the snapshot ends, whatever happened since.
+                // The stream continues exactly where the snapshot ends.
                 let begin = Begin::After(record.workspace.last_sequence);
                 let (_, watcher) = self.watching.begin(&record.id, begin, until).await?;
                 (record.workspace, watcher)

@@ -13,15 +13,15 @@ use crate::{
     store::Store,
 };
 
-/// Containers get time to stop, and volumes may be large.
+/// Containers need time to stop, and volumes may be large.
 pub(super) const REMOVE: Duration = Duration::from_secs(120);
-/// Who asks for force does not want to wait for a node that hangs.
+/// A forced deletion does not wait long for a node that hangs.
 const REMOVE_BY_FORCE: Duration = Duration::from_secs(30);
 
-/// What came of a deletion; `None` while it runs.
+/// The result of a deletion; `None` while it runs.
 type Outcome = watch::Receiver<Option<Result<(), Arc<CallError>>>>;
 
-/// Deletions that are under way. One that is asked for again is joined, not repeated.
+/// Running deletions. A second request for the same one joins it.
 pub(crate) struct Deletions {
     store: Arc<dyn Store>,
     journal: Arc<Journal>,
@@ -50,7 +50,7 @@ impl Deletions {
         }
     }
 
-    /// Deletes a workspace and waits until that is done or has failed. A caller that goes away stops nothing.
+    /// Deletes a workspace and waits for the result. A cancelled call does not stop the deletion.
     pub(crate) async fn delete(
         self: &Arc<Self>,
         id: &WorkspaceId,
@@ -95,7 +95,7 @@ impl Deletions {
             .get(&record.workspace.node)
             .filter(|node| node.standing == Standing::Online);
         if node.is_none() && !force {
-            // Nothing was changed: the workspace may still be of use when its node comes back.
+            // Nothing has changed: the workspace can be used when its node comes back.
             return Err(CallError::NodeLost(record.workspace.node));
         }
         self.journal.begin_delete(id).await?;
@@ -108,7 +108,7 @@ impl Deletions {
                     workspace.id = %id,
                     node = node.name,
                     %error,
-                    "forgotten by force; container and volume may still be there"
+                    "deleted by force; its container and volume may still exist"
                 ),
                 Ok(()) => {}
             }

@@ -10,7 +10,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// What `node` is asked so that it prepares the workspace, or goes on sending events after `after`.
+/// The request to `node`'s agent to prepare the workspace, or to resume its events after `after`.
 pub(super) async fn request(
     record: &Record,
     node: &NodeView,
@@ -34,7 +34,7 @@ pub(super) async fn request(
     })
 }
 
-/// Where the cache is, with the image that is worth fetching before the key is known.
+/// Where the cache is, with the image to prefetch while the repository is cloned.
 async fn target(
     record: &Record,
     cache: CacheUse,

@@ -1,8 +1,8 @@
-//! Drives one workspace from wherever its record says that it is until its attempt has settled: has the agent prepare it,
-//! follows the agent's events by their sequence, and gives the attempt an end when the agent cannot.
+//! Drives the newest attempt of a workspace until it has settled: has the agent prepare it, stores the agent's events by
+//! their sequence, and ends the attempt when the agent cannot.
 //!
-//! Everything it knows is in the record, so it does not matter whether the control plane was restarted in between. What it
-//! does next is decided in [`super::phase`]; here it is done.
+//! All state is in the record, so a driver can start at any point, for example after a restart of the control plane.
+//! [`super::phase`] decides what it does next; this file does it.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -33,9 +33,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Until an agent accepts an attempt, or knows it; its stream may then be silent for as long as a build is.
+/// Until an agent accepts a call. Its stream may then be silent for as long as a build.
 const CALL: Duration = Duration::from_secs(10);
-/// Events stored in one transaction. With 64 KiB each it bounds what one driver holds in memory to 16 MiB.
+/// Events stored in one transaction; with 64 KiB each, a driver holds at most 16 MiB.
 const BATCH: usize = 256;
 const MIN_DELAY: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ pub(crate) struct Driving {
 struct Driver<'a> {
     with: &'a Driving,
     stop: &'a CancellationToken,
-    /// As it was read or changed last.
+    /// As last read or changed.
     record: Record,
     /// Boot id of the node's agent when it was called.
     called: String,
@@ -110,7 +110,7 @@ async fn read(with: &Driving, id: &WorkspaceId) -> Result<Option<Record>, StoreE
     }))
 }
 
-/// After a restart of many agents or nodes, their drivers do not all come at once.
+/// Waits with jitter, so that the drivers of a node do not all call its agent at once.
 async fn wait(failures: u32, stop: &CancellationToken) -> Observation {
     let mut delays = ExponentialBuilder::default()
         .with_min_delay(MIN_DELAY)
@@ -193,7 +193,7 @@ impl Driver<'_> {
         })
     }
 
-    /// Stores what the agent says next.
+    /// Waits for events and stores them.
     async fn follow(&mut self) -> Result<Observation, StoreError> {
         let Some(mut stream) = self.events.take() else {
             return Ok(Observation::Ended);
@@ -223,13 +223,13 @@ impl Driver<'_> {
         self.with.journal.end(&attempt, ending).await
     }
 
-    /// Waits for `work` as long as its agent is there.
+    /// Waits for `work` unless its agent is lost or restarted.
     async fn unless_gone<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Observation> {
         let node = &self.record.workspace.node;
-        // An agent takes work from the moment it listens, and registers after that.
+        // An agent accepts work before it has registered.
         let boots = [&*self.called, &*self.record.progress.boot_id];
         tokio::select! {
-            // In this order: what the agent has sent counts, even if it was the last thing it did.
+            // In this order, so that events that an agent sent before it was lost are stored.
             biased;
             () = self.stop.cancelled() => Err(Observation::Stopped),
             done = work => Ok(done),
@@ -253,7 +253,7 @@ impl Driver<'_> {
     }
 }
 
-/// The events of a stream in batches, of those that are there already. What came before a failure comes before it.
+/// The events of a stream, in batches of those that have arrived. Events before a failure come before it.
 fn batches(stream: Streaming<Response>) -> Events {
     let events = stream.try_filter_map(async |response| {
         Ok(match response.message {

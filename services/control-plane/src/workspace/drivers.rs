@@ -11,7 +11,7 @@ use super::driver::{Driving, drive};
 const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
-/// The tasks that drive workspaces: never two for the same one.
+/// The tasks that drive workspaces, at most one for each.
 pub(crate) struct Drivers {
     with: Arc<Driving>,
     running: KeyedTasks<WorkspaceId, ()>,
@@ -25,7 +25,7 @@ impl Drivers {
         }
     }
 
-    /// Drives the newest attempt of a workspace. A driver of an attempt before it ends first.
+    /// Drives the newest attempt of a workspace, after the driver of an earlier attempt has ended.
     pub(crate) fn start(&self, id: &WorkspaceId) {
         let (with, of) = (self.with.clone(), id.clone());
         let run = |(), stop| async move { drive_to_the_end(&with, &of, &stop).await };
@@ -33,7 +33,7 @@ impl Drivers {
         let Ok(()) = self.running.start(id.clone(), (), replace, run);
     }
 
-    /// Stops the driver of a workspace, if there is one, and waits until it is gone.
+    /// Stops the driver of a workspace and waits until it has ended.
     pub(super) async fn stop(&self, id: &WorkspaceId) {
         self.running.stop(id).await;
     }

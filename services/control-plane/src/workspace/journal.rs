@@ -12,8 +12,8 @@ use crate::{
     store::{Change, Once, RequestId, Store, StoreError},
 };
 
-/// Every change of a workspace goes through here: it is stored, then counted, then whoever follows it or
-/// waits for its image is woken.
+/// Every change of a workspace goes through here: it is stored and counted, and its watchers and the attempts that wait
+/// for its image are notified.
 pub(crate) struct Journal {
     store: Arc<dyn Store>,
     feeds: Arc<Feeds>,
@@ -74,7 +74,7 @@ impl Journal {
         for entry in &change.entries {
             if let Some(Kind::Cache(report)) = &entry.event.kind {
                 let learnt = self.reports.learn(&change.record, report);
-                // The log has it; that a number is missing somewhere is not worth an attempt.
+                // The event is stored. A missing number does not fail the attempt.
                 if let Err(error) = learnt.await {
                     tracing::error!(workspace.id = %attempt.workspace, %error, "cannot count what the cache did");
                 }
@@ -83,7 +83,7 @@ impl Journal {
         Ok(change.record)
     }
 
-    /// Enters what the control plane itself found out about an attempt.
+    /// Appends a warning of the control plane to an attempt's log.
     pub(crate) async fn note(&self, attempt: &AttemptRef, warning: &str) -> Result<(), StoreError> {
         let change = self.store.note(attempt, warning, now()).await?;
         self.tell(&change);

@@ -99,7 +99,7 @@ pub(super) enum Action {
     Wait { failures: u32 },
     /// Store the end of the attempt.
     End(Ending),
-    /// Nothing any more.
+    /// End the task.
     Stop,
 }
 
