@@ -1,5 +1,6 @@
 //! Logins for one repository at a time: what they allow, what they do not, and what users see of it.
 
+use hearth_domain::Login;
 use std::time::Duration;
 
 use hearth_api::v1::{
@@ -7,7 +8,7 @@ use hearth_api::v1::{
     ProbeAccessResponse, PushOutcome, WatchUntil, WorkspaceSpec, WorkspaceState,
     cache_service_client::CacheServiceClient, event::Kind,
 };
-use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
+use hearth_layers::{RegistryClient, RegistryError};
 use hearth_tests::{
     Lab,
     client::{Story, next, request},
@@ -185,10 +186,11 @@ async fn an_attempt_at_a_forks_ref_has_no_right_to_push_at_the_registry_itself()
     assert!(!tokens.is_empty());
     let place = format!("{}/{}", lab.cache().host(), lab.cache_path(&url));
     for token in tokens {
-        let login = RegistryLogin {
-            registry: lab.cache().host(),
+        let login = Login {
+            host: lab.cache().host(),
             username: "x-access-token".into(),
             password: token.into(),
+            expires: None,
         };
         let client = RegistryClient::new(Some(login), "linux/amd64");
         client.try_pull(&place).await.unwrap();

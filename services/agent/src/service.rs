@@ -8,12 +8,11 @@ use futures_util::{
 };
 use hearth_api::v1::{
     AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse, AttemptAccepted,
-    RemoveWorkspaceRequest, RemoveWorkspaceResponse, StartAttemptRequest, StartAttemptResponse,
-    WatchAttemptRequest, WatchAttemptResponse, agent_service_prepare_workspace_response::Message,
-    agent_service_server::AgentService,
+    RemoveWorkspaceRequest, RemoveWorkspaceResponse,
+    agent_service_prepare_workspace_response::Message, agent_service_server::AgentService,
 };
 use hearth_domain::WorkspaceId;
-use hearth_runtime::{FieldFaults, Reason, Tasks, contract, status};
+use hearth_runtime::{FieldFaults, Reason, Tasks, status};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -86,43 +85,6 @@ impl AgentService for Agent {
             })
         });
         Ok(Response::new(messages.boxed()))
-    }
-
-    async fn start_attempt(
-        &self,
-        request: Request<StartAttemptRequest>,
-    ) -> Result<Response<StartAttemptResponse>, Status> {
-        let StartAttemptRequest {
-            attempt,
-            spec,
-            cache,
-            cache_skip_reason,
-        } = request.into_inner();
-        let job = request::job(&AgentServicePrepareWorkspaceRequest {
-            attempt,
-            spec,
-            cache,
-            cache_skip_reason,
-            after_sequence: 0,
-        })?;
-        self.start(job).map_err(refuse)?;
-        Ok(Response::new(StartAttemptResponse {}))
-    }
-
-    type WatchAttemptStream = BoxStream<'static, Result<WatchAttemptResponse, Status>>;
-
-    async fn watch_attempt(
-        &self,
-        request: Request<WatchAttemptRequest>,
-    ) -> Result<Response<Self::WatchAttemptStream>, Status> {
-        let request = request.into_inner();
-        let mut faults = FieldFaults::default();
-        let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
-        let attempt = faults.complete(attempt)?;
-        let log = self.attempts.log(&attempt).map_err(refuse)?;
-        let events = follow(log, request.after_sequence)
-            .map(|event| Ok(WatchAttemptResponse { event: Some(event) }));
-        Ok(Response::new(events.boxed()))
     }
 
     async fn remove_workspace(

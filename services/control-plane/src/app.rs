@@ -29,12 +29,12 @@ use crate::{
     workspace::{Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces},
 };
 
-/// How long tasks may take to end after open calls were drained. None of them has more to do than one transaction.
+/// How long tasks may take to end after open calls were drained. Each has at most one transaction to finish.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How old the numbers of workspaces and nodes may be that metrics show.
+/// How often the numbers of workspaces and nodes in the metrics are updated.
 const METRICS_PERIOD: Duration = Duration::from_secs(5);
 
-/// A control plane that has its ports and its database and does nothing yet.
+/// A control plane with its ports bound and its database open, which does not serve yet.
 pub struct ControlPlane {
     store: Arc<dyn Store>,
     fleet: Arc<Fleet>,
@@ -50,7 +50,7 @@ pub struct ControlPlane {
     ready_file: Option<PathBuf>,
 }
 
-/// Where a control plane is reached.
+/// Addresses of a control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// gRPC.
@@ -184,12 +184,12 @@ impl ControlPlane {
         })
     }
 
-    /// Where it is reached, with the ports that were picked if they were 0.
+    /// The addresses, with the ports that the system chose for port 0.
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// Serves until `stop`, then ends its tasks. Attempts go on at their agents; the next start takes them up.
+    /// Serves until `stop`, then ends its tasks. Attempts go on at their agents; the next start follows them again.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let tasks = self.tasks;
         let server = GrpcServer::new(self.routes)?;
@@ -205,7 +205,7 @@ impl ControlPlane {
         tasks.spawn("metrics", shown);
         let Addresses { listen, admin } = self.addresses;
         if let Some(path) = &self.ready_file {
-            // The port is bound: whoever connects from now on is served.
+            // The port is bound: connections are served from now on.
             write_ready_file(path, listen, admin)?;
         }
         self.ready.store(true, Ordering::Relaxed);
@@ -222,7 +222,7 @@ impl ControlPlane {
         let (served, ()) = tokio::join!(
             async {
                 let served = server.serve(self.listener, stop.clone()).await;
-                // A server that broke must not leave the rest waiting for a signal.
+                // When the server fails, the rest must not wait for a signal.
                 stop.cancel();
                 served
             },

@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use prost_types::Timestamp;
 
-/// Now, as it is written into the log.
+/// The current time, for the log.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
@@ -14,7 +14,7 @@ pub(crate) fn millis(time: &Timestamp) -> i64 {
         .saturating_add(i64::from(time.nanos) / 1_000_000)
 }
 
-/// The time that [`millis`] counted.
+/// The inverse of [`millis`].
 pub(crate) fn from_millis(millis: i64) -> Timestamp {
     Timestamp {
         seconds: millis.div_euclid(1000),
@@ -23,8 +23,7 @@ pub(crate) fn from_millis(millis: i64) -> Timestamp {
     }
 }
 
-/// Seconds from `start`, in milliseconds, to `end`. Clocks of two machines may disagree, and time that runs
-/// backwards helps nobody: never below zero.
+/// Seconds from `start`, in milliseconds, to `end`; at least 0, since the clocks of two machines may differ.
 pub(crate) fn seconds_between(start: i64, end: &Timestamp) -> f64 {
     #[expect(
         clippy::cast_precision_loss,

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hearth-control-plane", version)]
 pub struct Config {
-    /// Where clients and agents reach it
+    /// Address for clients and agents
     #[arg(
         long,
         env = "HEARTH_LISTEN",
@@ -24,7 +24,7 @@ pub struct Config {
         value_name = "ADDRESS"
     )]
     pub listen: SocketAddr,
-    /// Where health and metrics are
+    /// Address for health and metrics
     #[arg(
         long,
         env = "HEARTH_ADMIN_LISTEN",
@@ -32,7 +32,7 @@ pub struct Config {
         value_name = "ADDRESS"
     )]
     pub admin_listen: SocketAddr,
-    /// Where state is kept; created on first start
+    /// Where state is stored; created on first start
     #[arg(
         long,
         env = "HEARTH_DATABASE",
@@ -40,7 +40,7 @@ pub struct Config {
         value_name = "sqlite://PATH"
     )]
     pub database: Database,
-    /// Registry that caches live in, with an optional prefix for their paths
+    /// Registry for caches, with an optional prefix for their paths
     #[arg(
         long,
         env = "HEARTH_CACHE_REGISTRY",
@@ -51,7 +51,7 @@ pub struct Config {
     /// Where logins come from
     #[command(flatten)]
     pub credentials: CredentialArgs,
-    /// What `credentials` comes to once it is checked.
+    /// The sources that `credentials` describes, checked.
     #[arg(skip)]
     pub(crate) sources: Vec<SourceSettings>,
     /// Seconds without a heartbeat after which a node counts as lost; agents send three in that time
@@ -64,7 +64,7 @@ pub struct Config {
     )]
     pub node_lease_seconds: u32,
     /// Refs that may write to their repository's cache, as patterns; HEAD stands for the default branch. Forks and
-    /// single commits never may
+    /// commits never may
     #[arg(
         long,
         env = "HEARTH_CACHE_WRITERS",
@@ -72,7 +72,7 @@ pub struct Config {
         value_name = "PATTERN[,PATTERN…]"
     )]
     pub cache_writers: CacheWriters,
-    /// Seconds that an attempt may build a key while others wait for its image, at most
+    /// Maximum seconds that an attempt may build a key while others wait for its image
     #[arg(
         long,
         env = "HEARTH_CACHE_LEASE_SECONDS",
@@ -90,7 +90,7 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub cache_keep_entries: u32,
-    /// Days after which an image that was not used is dropped from the cache
+    /// Days after which an unused image is dropped from the cache
     #[arg(
         long,
         env = "HEARTH_CACHE_KEEP_DAYS",
@@ -119,11 +119,11 @@ pub struct Config {
     pub logging: LogArgs,
 }
 
-/// Where state is kept.
+/// Where state is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database(PathBuf);
 
-/// The text names no database.
+/// The text is not a database URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must have the form sqlite://PATH")]
 pub struct DatabaseParseError;
@@ -146,12 +146,12 @@ impl FromStr for Database {
     }
 }
 
-/// What is wrong with the command line, in words for the person who wrote it.
+/// Why the command line is not used, as text for its author.
 #[derive(Debug)]
 pub enum ConfigError {
-    /// Not an error: help or the version was asked for.
+    /// Not an error: the text of `--help` or `--version`.
     Asked(String),
-    /// It cannot be used.
+    /// The faults.
     Unusable(String),
 }
 
@@ -188,7 +188,7 @@ impl Config {
     }
 }
 
-/// Clap names the flag. Whoever set the variable instead looks for its name.
+/// Adds the name of the environment variable: clap's message names only the flag.
 fn with_variable(error: &clap::Error) -> String {
     let text = error.to_string();
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {

@@ -1,11 +1,11 @@
 use std::future::Future;
 
-use hearth_runtime::Tasks;
+use hearth_runtime::{Tasks, contain};
 use tokio::sync::oneshot;
 
 use crate::error::CallError;
 
-/// Runs work that must not stop half-way because the client went away: a dropped call drops its handler.
+/// Runs work to its end even if the client cancels its call, which drops the handler.
 pub(crate) async fn detached<T: Send + 'static>(
     tasks: &Tasks,
     name: &'static str,
@@ -14,7 +14,11 @@ pub(crate) async fn detached<T: Send + 'static>(
     let (done, result) = oneshot::channel();
     tasks.spawn(name, async move {
         // The caller may be gone.
-        let _ = done.send(work.await);
+        let _ = done.send(contain(name, work).await);
     });
-    result.await.unwrap_or(Err(CallError::ShuttingDown))
+    match result.await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panicked)) => Err(panicked.into()),
+        Err(_) => Err(CallError::ShuttingDown),
+    }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_domain::WorkspaceId;
-use hearth_runtime::{Reason, status, status_with_metadata};
+use hearth_runtime::{Panicked, Reason, status, status_with_metadata};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -27,9 +27,9 @@ pub(crate) enum CallError {
     AgentFailed { node: String, why: String },
     #[error("the request id was used with another payload")]
     RequestIdReused,
-    #[error("events before {oldest} are not kept any more")]
+    #[error("events before {oldest} are no longer stored")]
     Trimmed { oldest: u64 },
-    #[error("attempt {attempt} of workspace {id:?} is not known, or not the newest")]
+    #[error("attempt {attempt} of workspace {id:?} is unknown, or not the newest")]
     AttemptUnknown { id: String, attempt: u32 },
     #[error("the attempt may not write to the cache")]
     CacheReadOnly,
@@ -37,19 +37,19 @@ pub(crate) enum CallError {
     CacheKeyUnknown(String),
     #[error("the cache has no such entry; `hearth cache ls` lists them")]
     CacheEntryUnknown,
-    #[error("no workspace was prepared from this ref and configuration of the repository yet")]
+    #[error("no workspace has been prepared from this ref and configuration of the repository")]
     RefUnknown,
-    #[error(
-        "the session token is not that of the workspace's node, or there is none; the agent registers again"
-    )]
+    #[error("the session token is missing, or is not that of the workspace's node: register again")]
     SessionUnknown,
-    #[error("the system has no random numbers: {0}")]
+    #[error("the system's random number generator failed: {0}")]
     NoRandomness(String),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     #[error("the control plane is shutting down")]
     ShuttingDown,
     #[error(transparent)]
     Store(StoreError),
-    /// The failure of work that several callers waited for.
+    /// The failure of work that several callers wait for.
     #[error(transparent)]
     Shared(Arc<CallError>),
 }
@@ -96,11 +96,11 @@ impl From<&CallError> for Status {
                     [("oldest_sequence", oldest.to_string())],
                 );
             }
-            CallError::Store(_) | CallError::NoRandomness(_) => {
+            CallError::Store(_) | CallError::NoRandomness(_) | CallError::Panicked(_) => {
                 tracing::error!(%error, "a call failed");
                 return status(
                     Reason::Internal,
-                    "a fault of the control plane; its log says more",
+                    "an internal error of the control plane; its log has details",
                 );
             }
             CallError::WorkspaceUnknown(_) => Reason::WorkspaceUnknown,
@@ -127,7 +127,7 @@ impl From<CallError> for Status {
     }
 }
 
-/// A name that nobody bears is a missing thing and a wrong field at once: clients may look for either.
+/// An unknown node is both a missing resource and a malformed field: clients may look for either.
 fn node_unknown(message: String) -> Status {
     let plain = status(Reason::NodeUnknown, &message);
     let mut details = plain.get_error_details();

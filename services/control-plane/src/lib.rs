@@ -1,9 +1,9 @@
-//! The hearth control plane: the service clients talk to.
+//! The hearth control plane: the service that clients call.
 //!
 //! A request for a workspace is checked in [`services`], placed and written into the [`store`] by [`workspace`], and from
-//! there on owned by a driver task that hands it to the node's agent and follows what the agent says. Every event goes
-//! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. So nothing that
-//! is known is only in memory, and a restart takes up where it was.
+//! there on owned by a driver task that hands it to the node's agent and follows the agent's events. Every event goes
+//! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. The memory holds
+//! nothing that the store does not have, so a restart loses nothing.
 //!
 //! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`cache`], [`credentials`] and
 //! [`node`], `metrics` and `error`, [`store`], [`record`], `clock`.

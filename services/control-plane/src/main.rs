@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,
         Err(ConfigError::Asked(text)) => {
-            // A reader that went away is no failure.
+            // A closed pipe is not a failure.
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }

@@ -19,8 +19,8 @@ struct InState {
     state: &'static str,
 }
 
-/// What the control plane counts. Outcomes are counted where their event enters the log, so a restart that reads the
-/// same events again counts nothing twice.
+/// The control plane's metrics. Outcomes are counted when their event enters the log, so events that are read again after
+/// a restart are not counted twice.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     events: Counter,
@@ -47,7 +47,7 @@ impl Counters {
             );
             registry.register(
                 "cache_results",
-                "Results of the cache, one for every attempt that came so far",
+                "Results of the cache, one for each attempt that reported one",
                 counters.cache.clone(),
             );
             registry.register(
@@ -89,7 +89,7 @@ impl Counters {
         }
     }
 
-    /// Shows how many workspaces and nodes there are now.
+    /// Sets the numbers of workspaces and nodes.
     pub(crate) fn show(&self, counts: &[Count], online: usize, lost: usize) {
         for state in STATES {
             let workspaces: i64 = counts
@@ -143,7 +143,7 @@ fn push_outcome(report: &PushReport) -> &'static str {
     trimmed(report.outcome().as_str_name(), "PUSH_OUTCOME_")
 }
 
-/// The prefix is there because buf wants it; in a label it only repeats the metric's name.
+/// The prefix is required by buf; in a label it only repeats the metric's name.
 fn trimmed(name: &'static str, prefix: &str) -> &'static str {
     name.strip_prefix(prefix).unwrap_or(name)
 }

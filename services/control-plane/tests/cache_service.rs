@@ -76,7 +76,9 @@ async fn an_image_is_built_where_fetching_it_is_known_to_take_longer() {
     let mut follower = plane.prepare(at("main")).await;
     let id = follower.id().to_owned();
     commit(&plane, &id, &manifest("a")).await.expect("a commit");
-    let target = |request: hearth_api::v1::StartAttemptRequest| request.cache.expect("a target");
+    let target = |request: hearth_api::v1::AgentServicePrepareWorkspaceRequest| {
+        request.cache.expect("a target")
+    };
     let before = plane.prepare(at("main")).await.id().to_owned();
     let newest = target(agent.started(&before, 1).await).newest_digest;
     assert_eq!(

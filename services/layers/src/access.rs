@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use hearth_domain::is_loopback;
+use hearth_domain::{Login, is_loopback};
 use http_auth::{ChallengeRef, parse_challenges};
 use oci_spec::distribution::Reference;
 use reqwest::{Method, Response, StatusCode, Url, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::{RegistryError, RegistryLogin};
+use crate::RegistryError;
 
 /// A registry that does not answer must not hold up a workspace: beyond this a question counts as unanswered.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub(crate) struct Access {
 
 enum Proof {
     None,
-    Password(RegistryLogin),
+    Password(Login),
     Token {
         token: SecretString,
         /// Whether it was given for a login, and not for anonymous use.
@@ -53,7 +53,7 @@ impl Access {
         http: &reqwest::Client,
         image: &str,
         reference: &Reference,
-        login: Option<&RegistryLogin>,
+        login: Option<&Login>,
         actions: &str,
     ) -> Result<Self, RegistryError> {
         let registry = reference.resolve_registry();
@@ -75,11 +75,7 @@ impl Access {
         Ok(access)
     }
 
-    async fn proof(
-        &self,
-        login: Option<&RegistryLogin>,
-        actions: &str,
-    ) -> Result<Proof, RegistryError> {
+    async fn proof(&self, login: Option<&Login>, actions: &str) -> Result<Proof, RegistryError> {
         let answer = self.http.get(self.base.clone()).send().await?;
         let status = answer.status();
         let header = answer.headers().get(header::WWW_AUTHENTICATE).cloned();
@@ -106,11 +102,7 @@ impl Access {
         })
     }
 
-    async fn token(
-        &self,
-        url: Url,
-        login: Option<&RegistryLogin>,
-    ) -> Result<SecretString, RegistryError> {
+    async fn token(&self, url: Url, login: Option<&Login>) -> Result<SecretString, RegistryError> {
         let mut request = self.http.get(url);
         if let Some(login) = login {
             request = request.basic_auth(&login.username, Some(login.password.expose_secret()));

@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use hearth_domain::{Digest, DigestError};
+use hearth_domain::{Digest, DigestError, Login};
 use oci_spec::{
     distribution::Reference,
     image::{Descriptor, ImageIndex, ImageManifest},
@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use crate::{
-    RegistryError, RegistryLogin,
+    RegistryError,
     access::{ANSWER_TIMEOUT, Access, read_body},
 };
 
@@ -52,11 +52,7 @@ impl Default for Registries {
 
 impl Registries {
     /// A client that logs in where `login` fits, for images of `platform` (`os/architecture`).
-    pub fn client(
-        &self,
-        login: Option<RegistryLogin>,
-        platform: impl Into<String>,
-    ) -> RegistryClient {
+    pub fn client(&self, login: Option<Login>, platform: impl Into<String>) -> RegistryClient {
         RegistryClient {
             registries: self.clone(),
             login,
@@ -68,7 +64,7 @@ impl Registries {
 /// Asks registries about images. Loopback registries are asked without TLS, as Docker does.
 pub struct RegistryClient {
     registries: Registries,
-    login: Option<RegistryLogin>,
+    login: Option<Login>,
     platform: String,
 }
 
@@ -116,7 +112,7 @@ struct Found {
 
 impl RegistryClient {
     /// A client with connections of its own. Where more than one question is asked, take [`Registries::client`].
-    pub fn new(login: Option<RegistryLogin>, platform: impl Into<String>) -> Self {
+    pub fn new(login: Option<Login>, platform: impl Into<String>) -> Self {
         Registries::default().client(login, platform)
     }
 
@@ -205,7 +201,7 @@ impl RegistryClient {
             .map_err(|_| RegistryError::BadReference(image.to_owned()))?;
         let http = self.registries.http.as_ref().map_err(Clone::clone)?;
         let login = self.login.as_ref();
-        let login = login.filter(|login| login.registry == reference.registry());
+        let login = login.filter(|login| login.host == reference.registry());
         let access = Access::log_in(http, image, &reference, login, actions).await?;
         Ok((access, reference))
     }

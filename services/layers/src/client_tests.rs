@@ -1,3 +1,4 @@
+use hearth_domain::Login;
 use std::{net::SocketAddr, pin::pin};
 
 use tokio::{
@@ -156,11 +157,12 @@ async fn guarded_registry(server: &MockServer, address: SocketAddr) {
         .await;
 }
 
-fn login(address: SocketAddr) -> Option<RegistryLogin> {
-    Some(RegistryLogin {
-        registry: address.to_string(),
+fn login(address: SocketAddr) -> Option<Login> {
+    Some(Login {
+        host: address.to_string(),
         username: USER.0.into(),
         password: USER.1.to_owned().into(),
+        expires: None,
     })
 }
 

@@ -1,19 +1,20 @@
-use hearth_domain::Digest;
+use hearth_domain::{Digest, Login};
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
     matchers::{basic_auth, header, method, path, query_param},
 };
 
 use super::*;
-use crate::{RegistryLogin, access::MAX_MESSAGE};
+use crate::access::MAX_MESSAGE;
 
 const ROBOT: (&str, &str) = ("robot", "planted");
 
 fn client(server: &MockServer, login: bool) -> RegistryClient {
-    let login = login.then(|| RegistryLogin {
-        registry: server.address().to_string(),
+    let login = login.then(|| Login {
+        host: server.address().to_string(),
         username: ROBOT.0.into(),
         password: ROBOT.1.to_owned().into(),
+        expires: None,
     });
     RegistryClient::new(login, "linux/amd64")
 }

@@ -1,3 +1,4 @@
+use hearth_domain::Login;
 use std::{
     collections::{BTreeSet, HashMap},
     time::Duration,
@@ -11,8 +12,6 @@ use bollard::{
 };
 use futures_util::{Stream, StreamExt as _};
 use secrecy::ExposeSecret as _;
-
-use crate::RegistryLogin;
 
 /// An engine reports progress several times a second; a transfer that says nothing for this long is stuck.
 /// Unpacking a large layer on a slow disk is silent too, so it is not short.
@@ -60,7 +59,7 @@ pub enum TransferError {
 pub async fn pull(
     docker: &Docker,
     image: &str,
-    login: Option<&RegistryLogin>,
+    login: Option<&Login>,
     progress: impl FnMut(Transfer),
 ) -> Result<Pulled, TransferError> {
     let options = CreateImageOptionsBuilder::default()
@@ -92,7 +91,7 @@ pub async fn push(
     docker: &Docker,
     repository: &str,
     tag: &str,
-    login: Option<&RegistryLogin>,
+    login: Option<&Login>,
     progress: impl FnMut(Transfer),
 ) -> Result<Transfer, TransferError> {
     let options = PushImageOptionsBuilder::default().tag(tag).build();
@@ -154,11 +153,11 @@ async fn follow(
     }
 }
 
-fn credentials(login: &RegistryLogin) -> DockerCredentials {
+fn credentials(login: &Login) -> DockerCredentials {
     DockerCredentials {
         username: Some(login.username.clone()),
         password: Some(login.password.expose_secret().to_owned()),
-        serveraddress: Some(login.registry.clone()),
+        serveraddress: Some(login.host.clone()),
         ..DockerCredentials::default()
     }
 }

@@ -11,8 +11,8 @@ use hearth_agent::external::engine::{
     Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
 };
 use hearth_api::v1::ImageStore;
-use hearth_domain::{Digest, WorkspaceId};
-use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
+use hearth_domain::{Digest, Login, WorkspaceId};
+use hearth_layers::{Pulled, Transfer, TransferError};
 
 use super::{FakeRegistry, lock, registry::BYTES};
 
@@ -179,7 +179,7 @@ impl Engine for FakeEngine {
     async fn pull(
         &self,
         image: &str,
-        _: Option<&RegistryLogin>,
+        _: Option<&Login>,
         _: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
         let digest = self
@@ -202,7 +202,7 @@ impl Engine for FakeEngine {
         &self,
         repository: &str,
         tag: &str,
-        _: Option<&RegistryLogin>,
+        _: Option<&Login>,
         _: OnTransfer<'_>,
     ) -> Result<Transfer, TransferError> {
         let name = format!("{repository}:{tag}");

@@ -5,8 +5,8 @@ use std::{
 
 use async_trait::async_trait;
 use hearth_agent::external::registry::Registry;
-use hearth_domain::Digest;
-use hearth_layers::{ImageInfo, RegistryError, RegistryLogin};
+use hearth_domain::{Digest, Login};
+use hearth_layers::{ImageInfo, RegistryError};
 
 use super::lock;
 
@@ -60,35 +60,23 @@ impl FakeRegistry {
 
 #[async_trait]
 impl Registry for FakeRegistry {
-    async fn digest(
-        &self,
-        image: &str,
-        _: Option<&RegistryLogin>,
-    ) -> Result<Digest, RegistryError> {
+    async fn digest(&self, image: &str, _: Option<&Login>) -> Result<Digest, RegistryError> {
         self.find(image)
     }
 
-    async fn config(
-        &self,
-        image: &str,
-        _: Option<&RegistryLogin>,
-    ) -> Result<String, RegistryError> {
+    async fn config(&self, image: &str, _: Option<&Login>) -> Result<String, RegistryError> {
         self.find(image).map(|_| "{}".to_owned())
     }
 
     async fn annotations(
         &self,
         image: &str,
-        _: Option<&RegistryLogin>,
+        _: Option<&Login>,
     ) -> Result<BTreeMap<String, String>, RegistryError> {
         self.find(image).map(|_| BTreeMap::new())
     }
 
-    async fn inspect(
-        &self,
-        image: &str,
-        _: Option<&RegistryLogin>,
-    ) -> Result<ImageInfo, RegistryError> {
+    async fn inspect(&self, image: &str, _: Option<&Login>) -> Result<ImageInfo, RegistryError> {
         self.find(image).map(|digest| ImageInfo {
             layers: BTreeMap::from([(digest.to_string(), BYTES)]),
             bytes: BYTES,

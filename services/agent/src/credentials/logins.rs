@@ -9,7 +9,6 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use hearth_domain::{AttemptRef, Login};
-use hearth_layers::RegistryLogin;
 use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -76,16 +75,15 @@ impl Logins {
     }
 
     /// The login for the cache's registry.
-    pub async fn registry(&self) -> Option<RegistryLogin> {
-        let login = self.live(|state| &mut state.registry).await;
-        login.map(for_registry)
+    pub async fn registry(&self) -> Option<Login> {
+        self.live(|state| &mut state.registry).await
     }
 
     /// The login for the registry of `image`, if that is the cache's registry.
-    pub async fn for_image(&self, image: &str) -> Option<RegistryLogin> {
+    pub async fn for_image(&self, image: &str) -> Option<Login> {
         self.registry()
             .await
-            .filter(|login| image.split('/').next() == Some(login.registry.as_str()))
+            .filter(|login| image.split('/').next() == Some(login.host.as_str()))
     }
 
     /// Another login for the git host, which did not accept this password.
@@ -94,9 +92,8 @@ impl Logins {
     }
 
     /// Another login for the registry, which did not accept this password.
-    pub async fn registry_instead_of(&self, refused: &SecretString) -> Option<RegistryLogin> {
-        let login = self.instead_of(refused, |state| &mut state.registry).await;
-        login.map(for_registry)
+    pub async fn registry_instead_of(&self, refused: &SecretString) -> Option<Login> {
+        self.instead_of(refused, |state| &mut state.registry).await
     }
 
     /// Why there is no login for `host`, or one with too few rights, in a sentence.
@@ -241,14 +238,6 @@ impl State {
         self.unanswered
             .as_ref()
             .is_some_and(|(_, at)| Instant::now() < *at + RETRY_PAUSE)
-    }
-}
-
-fn for_registry(login: Login) -> RegistryLogin {
-    RegistryLogin {
-        registry: login.host,
-        username: login.username,
-        password: login.password,
     }
 }
 

@@ -1,6 +1,7 @@
+use hearth_domain::Login;
 use std::future::Future;
 
-use hearth_layers::{RegistryLogin, TransferError};
+use hearth_layers::TransferError;
 
 use super::logins::Logins;
 
@@ -9,7 +10,7 @@ use super::logins::Logins;
 pub async fn with_login<T, F>(
     logins: &Logins,
     image: &str,
-    transfer: impl Fn(Option<RegistryLogin>) -> F,
+    transfer: impl Fn(Option<Login>) -> F,
 ) -> Result<T, TransferError>
 where
     F: Future<Output = Result<T, TransferError>>,
@@ -27,7 +28,7 @@ where
         return done;
     };
     let other = logins.registry_instead_of(&refused.password).await;
-    match other.filter(|login| login.registry == refused.registry) {
+    match other.filter(|login| login.host == refused.host) {
         Some(login) => transfer(Some(login)).await,
         None => done,
     }

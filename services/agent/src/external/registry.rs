@@ -3,36 +3,25 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use hearth_domain::{Digest, Platform};
-use hearth_layers::{ImageInfo, Registries, RegistryClient, RegistryError, RegistryLogin};
+use hearth_domain::{Digest, Login, Platform};
+use hearth_layers::{ImageInfo, Registries, RegistryClient, RegistryError};
 
 /// Container registries.
 #[async_trait]
 pub trait Registry: Send + Sync {
     /// The digest that a reference names now.
-    async fn digest(
-        &self,
-        image: &str,
-        login: Option<&RegistryLogin>,
-    ) -> Result<Digest, RegistryError>;
+    async fn digest(&self, image: &str, login: Option<&Login>) -> Result<Digest, RegistryError>;
     /// An image's configuration as JSON.
-    async fn config(
-        &self,
-        image: &str,
-        login: Option<&RegistryLogin>,
-    ) -> Result<String, RegistryError>;
+    async fn config(&self, image: &str, login: Option<&Login>) -> Result<String, RegistryError>;
     /// The annotations of a manifest.
     async fn annotations(
         &self,
         image: &str,
-        login: Option<&RegistryLogin>,
+        login: Option<&Login>,
     ) -> Result<BTreeMap<String, String>, RegistryError>;
     /// Digest, size and annotations of an image.
-    async fn inspect(
-        &self,
-        image: &str,
-        login: Option<&RegistryLogin>,
-    ) -> Result<ImageInfo, RegistryError>;
+    async fn inspect(&self, image: &str, login: Option<&Login>)
+    -> Result<ImageInfo, RegistryError>;
 }
 
 /// Registries that speak the OCI distribution protocol.
@@ -51,7 +40,7 @@ impl OciRegistry {
         }
     }
 
-    fn client(&self, login: Option<&RegistryLogin>) -> RegistryClient {
+    fn client(&self, login: Option<&Login>) -> RegistryClient {
         self.registries
             .client(login.cloned(), self.platform.to_string())
     }
@@ -59,26 +48,18 @@ impl OciRegistry {
 
 #[async_trait]
 impl Registry for OciRegistry {
-    async fn digest(
-        &self,
-        image: &str,
-        login: Option<&RegistryLogin>,
-    ) -> Result<Digest, RegistryError> {
+    async fn digest(&self, image: &str, login: Option<&Login>) -> Result<Digest, RegistryError> {
         self.client(login).digest(image).await
     }
 
-    async fn config(
-        &self,
-        image: &str,
-        login: Option<&RegistryLogin>,
-    ) -> Result<String, RegistryError> {
+    async fn config(&self, image: &str, login: Option<&Login>) -> Result<String, RegistryError> {
         self.client(login).config(image).await
     }
 
     async fn annotations(
         &self,
         image: &str,
-        login: Option<&RegistryLogin>,
+        login: Option<&Login>,
     ) -> Result<BTreeMap<String, String>, RegistryError> {
         self.client(login).annotations(image).await
     }
@@ -86,7 +67,7 @@ impl Registry for OciRegistry {
     async fn inspect(
         &self,
         image: &str,
-        login: Option<&RegistryLogin>,
+        login: Option<&Login>,
     ) -> Result<ImageInfo, RegistryError> {
         self.client(login).inspect(image).await
     }

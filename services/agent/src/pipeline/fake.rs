@@ -12,8 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use hearth_api::v1::ImageStore;
-use hearth_domain::{AttemptRef, WorkspaceId};
-use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
+use hearth_domain::{AttemptRef, Login, WorkspaceId};
+use hearth_layers::{Pulled, Transfer, TransferError};
 use hearth_runtime::{Metrics, Tasks};
 use tokio::sync::Notify;
 
@@ -66,7 +66,7 @@ impl Engine for OneImage {
     async fn pull(
         &self,
         image: &str,
-        _: Option<&RegistryLogin>,
+        _: Option<&Login>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
         assert_eq!(image, IMAGE);
@@ -134,7 +134,7 @@ impl Engine for OneImage {
         &self,
         _: &str,
         _: &str,
-        _: Option<&RegistryLogin>,
+        _: Option<&Login>,
         _: OnTransfer<'_>,
     ) -> Result<Transfer, TransferError> {
         unreachable!()

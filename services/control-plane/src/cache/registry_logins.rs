@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use hearth_domain::{CacheRepository, Platform, Repository};
-use hearth_layers::{Registries, RegistryClient, RegistryLogin};
+use hearth_domain::{CacheRepository, Login, Platform, Repository};
+use hearth_layers::{Registries, RegistryClient};
 
-use crate::credentials::{Ask, Credentials, Login, Rights};
+use crate::credentials::{Ask, Credentials, Rights};
 
 /// What the control plane itself asks of the registry, with logins for it.
 pub(crate) struct RegistryLogins {
@@ -38,7 +38,7 @@ impl RegistryLogins {
         source: Option<&Repository>,
         cache: &CacheRepository,
         rights: Rights,
-    ) -> Option<RegistryLogin> {
+    ) -> Option<Login> {
         let registry = cache.registry_host();
         let logins = match source {
             Some(repository) => {
@@ -52,16 +52,6 @@ impl RegistryLogins {
             }
             None => self.credentials.registry_login(registry, rights).await,
         };
-        logins.registry.map(RegistryLogin::from)
-    }
-}
-
-impl From<Login> for RegistryLogin {
-    fn from(login: Login) -> Self {
-        Self {
-            registry: login.host,
-            username: login.username,
-            password: login.password,
-        }
+        logins.registry
     }
 }

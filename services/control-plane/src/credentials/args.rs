@@ -2,10 +2,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Where logins for git hosts and registries come from. What goes with one kind of source is refused with another.
+/// Where logins for git hosts and registries come from. Settings of one kind of source are refused with another kind.
 ///
-/// All values are taken as text, and their faults are told by [`super::settings`]: clap would repeat a value that does
-/// not parse, and it may be a secret in the wrong place.
+/// All values are read as text, and [`super::settings`] reports their faults: clap would print a value that does not
+/// parse, which may be a secret in the wrong place.
 #[derive(Args, Clone, Debug)]
 pub struct CredentialArgs {
     /// Where logins for git hosts and registries come from
@@ -40,7 +40,7 @@ pub struct CredentialArgs {
         hide_env_values = true
     )]
     pub github_api_url: Option<String>,
-    /// github-app: git hosts and registries that the App gives logins for [default: github.com,ghcr.io]
+    /// github-app: git hosts and registries that the App issues logins for [default: github.com,ghcr.io]
     #[arg(
         long,
         env = "HEARTH_GITHUB_HOSTS",
@@ -72,7 +72,7 @@ pub struct CredentialArgs {
         hide_env_values = true
     )]
     pub static_password_file: Option<PathBuf>,
-    /// file: TOML with one [[source]] table for each source; the first that has a host gives its logins
+    /// file: TOML with one [[source]] table for each source; the first that serves a host issues its logins
     #[arg(
         long,
         env = "HEARTH_CREDENTIALS_FILE",
@@ -82,10 +82,10 @@ pub struct CredentialArgs {
     pub credentials_file: Option<PathBuf>,
 }
 
-/// What kind of source logins come from.
+/// Kinds of sources of logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CredentialKind {
-    /// There are none: public repositories and registries only.
+    /// No logins: public repositories and registries only.
     None,
     /// One user and password.
     Static,

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use hearth_api::v1::CredentialProblemReason as Reason;
-use hearth_domain::Repository;
+use hearth_domain::{Repository, is_loopback};
 use hearth_runtime::{Metrics, Tasks};
 
 use super::{
@@ -9,19 +9,18 @@ use super::{
     counters::Counters,
     fixed::FixedLogin,
     github::GitHubApp,
-    hosts,
     settings::SourceSettings,
     source::{Source, Want},
 };
 
-/// The sources of logins, in the order in which they are asked.
+/// The sources of logins, in order of precedence.
 pub(crate) struct Credentials {
     sources: Vec<Arc<dyn Source>>,
     counters: Arc<Counters>,
 }
 
 impl Credentials {
-    /// Sources that work in `tasks`. Fails where TLS has no roots to trust.
+    /// Sources whose work runs in `tasks`. Fails if TLS has no trusted roots.
     pub(crate) fn new(
         settings: Vec<SourceSettings>,
         tasks: &Tasks,
@@ -42,8 +41,8 @@ impl Credentials {
         })
     }
 
-    /// Logins for a repository's git host and the cache's registry. What cannot be had is left out and told as a
-    /// problem; what no source serves is left out.
+    /// Logins for a repository's git host and the cache's registry. A login that cannot be issued is left out and reported
+    /// as a problem; hosts that no source serves are left out.
     pub(crate) async fn logins(&self, ask: &Ask<'_>) -> Logins {
         let host = ask.repository.host_port();
         let registry = ask.registry.filter(|_| match ask.rights {
@@ -74,7 +73,7 @@ impl Credentials {
         logins
     }
 
-    /// A login for the registry of a cache whose repository is not known: of sources that need none.
+    /// A login for the registry of a cache whose repository is not known, from sources that do not need it.
     pub(crate) async fn registry_login(&self, registry: &str, rights: Rights) -> Logins {
         let want = Want {
             repository: None,
@@ -88,8 +87,8 @@ impl Credentials {
         logins
     }
 
-    /// Seconds by which the clock of the source for a git host is ahead (+) or behind (-), as last seen in its answers.
-    /// `None`: it has none, or has not answered yet.
+    /// Seconds by which the clock of a git host's source is ahead (+) or behind (-), from its newest answer. `None`: it has
+    /// no clock, or has not answered yet.
     pub(crate) fn clock_skew_seconds(&self, git_host: &str) -> Option<i64> {
         self.source_of(git_host)?.clock_skew_seconds()
     }
@@ -130,9 +129,9 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Whether git would send a password to the repository's host for everybody on the way to read.
+/// Whether git would send a password to the repository's host unencrypted over a network.
 fn is_in_the_clear(repository: &Repository) -> bool {
-    repository.clone_url().starts_with("http://") && !hosts::is_loopback(&repository.host_port())
+    repository.clone_url().starts_with("http://") && !is_loopback(&repository.host_port())
 }
 
 #[cfg(test)]

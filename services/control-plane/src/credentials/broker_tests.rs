@@ -4,15 +4,13 @@ use std::{
 };
 
 use hearth_api::v1::CredentialProblem;
+use hearth_domain::Login;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use secrecy::ExposeSecret as _;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
 use super::*;
-use crate::credentials::{
-    Login,
-    settings::{AppKey, GitHubAppSettings, StaticSettings},
-};
+use crate::credentials::settings::{AppKey, GitHubAppSettings, StaticSettings};
 
 fn fixed(directory: &Path, host: &str, password: &str) -> SourceSettings {
     let password_file = directory.join(password);

@@ -15,7 +15,7 @@ struct Api {
     api: String,
 }
 
-/// What is counted about logins.
+/// Metrics of logins.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     mints: Counter,
@@ -30,22 +30,22 @@ impl Counters {
         metrics.register(|registry| {
             registry.register(
                 "credential_mints",
-                "Tokens that GitHub made",
+                "Tokens that GitHub issued",
                 counters.mints.clone(),
             );
             registry.register(
                 "credential_cached",
-                "Answers with a token that was there already",
+                "Answers with a cached token",
                 counters.cached.clone(),
             );
             registry.register(
                 "credential_problems",
-                "Logins that could not be had, or have fewer rights than needed, by reason",
+                "Logins that could not be issued, or have fewer rights than needed, by reason",
                 counters.problems.clone(),
             );
             registry.register(
                 "credential_rate_limit_remaining",
-                "Requests that GitHub takes before the limit is reset, as it said last",
+                "Requests left before GitHub's rate limit, from its newest answer",
                 counters.remaining.clone(),
             );
         });
@@ -63,7 +63,7 @@ impl Counters {
     pub(super) fn answered(&self, problems: &[CredentialProblem]) {
         for problem in problems {
             let name = problem.reason().as_str_name();
-            // The prefix is there because buf wants it; in a label it only repeats the metric's name.
+            // The prefix is required by buf; in a label it only repeats the metric's name.
             let reason = name
                 .strip_prefix("CREDENTIAL_PROBLEM_REASON_")
                 .unwrap_or(name);

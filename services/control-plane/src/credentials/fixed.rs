@@ -2,23 +2,23 @@ use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use hearth_api::v1::CredentialProblemReason as Reason;
-use hearth_domain::sha256_hex;
+use hearth_domain::{Login, sha256_hex};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{fs::File, io::AsyncReadExt as _};
 
 use super::{
-    ask::{Login, Logins, problem},
+    ask::{Logins, problem},
     settings::StaticSettings,
     source::{Source, Want},
 };
 
-/// No token is longer.
+/// Longer than any token.
 const MAX_BYTES: u64 = 64 * 1024;
-/// A file on a network that hangs must not hold up a workspace.
+/// A network file system that hangs must not block a workspace.
 const READ: Duration = Duration::from_secs(5);
 
-/// One user and password, the same for every repository. The password is read at every use, so that whoever rotates it
-/// only has to write the file.
+/// One user and password, the same for every repository. The password is read at every use, so that
+/// rotating it only needs a write to the file.
 pub(super) struct FixedLogin(StaticSettings);
 
 impl FixedLogin {
@@ -69,7 +69,7 @@ impl Source for FixedLogin {
     }
 }
 
-/// The password without the line's end, or why there is none, without a word of what is in the file.
+/// The password without the line break, or the fault, which never contains the file's content.
 async fn read(path: &Path) -> Result<SecretString, String> {
     let content = async {
         let mut bytes = Vec::new();
@@ -85,13 +85,13 @@ async fn read(path: &Path) -> Result<SecretString, String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err("it is longer than 64 KiB".to_owned());
     }
-    let text = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())?;
+    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
         return Err("it is empty".to_owned());
     }
-    // In the protocols that logins travel in, a line's end would begin another field.
+    // In the protocols of logins a line break would begin another field.
     if line.contains(char::is_control) {
         return Err("it has more than one line".to_owned());
     }

@@ -4,7 +4,7 @@ use super::{
     settings_file,
 };
 
-/// Checks the flags and reads what they name. The faults are sentences.
+/// Checks the flags and reads the files that they name. The faults are sentences.
 pub(crate) fn sources(args: &CredentialArgs) -> Result<Vec<SourceSettings>, Vec<String>> {
     let mut faults = misfits(args);
     let github = |setting| {
@@ -60,13 +60,13 @@ pub(crate) fn sources(args: &CredentialArgs) -> Result<Vec<SourceSettings>, Vec<
     }
 }
 
-/// A flag is looked for by its own name or by its variable's.
+/// A flag with its environment variable.
 fn flag(name: &str) -> String {
     let variable = name.to_uppercase().replace('-', "_");
     format!("--{name} (HEARTH_{variable})")
 }
 
-/// Flags that were set and that the chosen kind of source has no use for.
+/// Flags that belong to another kind of source than the chosen one.
 fn misfits(args: &CredentialArgs) -> Vec<String> {
     use CredentialKind as K;
     let set = [

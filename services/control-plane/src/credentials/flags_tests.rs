@@ -243,7 +243,7 @@ fn every_fault_of_a_file_is_told_by_source_and_key_and_never_repeated() {
     for part in [
         "source 1: hosts must",
         "source 1: password is not known",
-        "source 1: password-file must be a text",
+        "source 1: password-file must be a string",
         "source 2: app-id must be a whole number",
         "source 2: app-key-file names a file that cannot be read",
         "source 2: username is not known",
@@ -257,7 +257,7 @@ fn every_fault_of_a_file_is_told_by_source_and_key_and_never_repeated() {
         "{faults}"
     );
     for (content, fault) in [
-        ("\n\npassword = planted\n", "is no TOML, line 3"),
+        ("\n\npassword = planted\n", "is not TOML, line 3"),
         ("", "has no [[source]]"),
         (
             "[[sources]]\npassword = \"planted\"",

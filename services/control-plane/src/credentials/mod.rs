@@ -1,7 +1,7 @@
-//! Logins for git hosts and registries: where they come from, kept while they are good, handed to whoever may have them.
+//! Logins for git hosts and registries: their sources, and a cache of issued ones.
 //!
-//! A source serves some hosts. The first that has a host gives its logins, so the git host and the cache's registry may
-//! have different sources; where both have the same one, it is asked once.
+//! A source serves some hosts. The first one that serves a host issues its logins, so the git host and the cache's registry
+//! may have different sources; if both have the same one, it is asked once.
 
 mod args;
 mod ask;
@@ -16,7 +16,7 @@ mod settings_file;
 mod source;
 
 pub use args::{CredentialArgs, CredentialKind};
-pub(crate) use ask::{Ask, Login, Logins, Rights};
+pub(crate) use ask::{Ask, Logins, Rights};
 pub(crate) use broker::Credentials;
 pub(crate) use flags::sources;
 pub(crate) use settings::SourceSettings;

@@ -1,8 +1,9 @@
-//! What the sources are told, checked. A fault names where the setting was made and never repeats it: what is in the
-//! wrong place may be a secret.
+//! The settings of sources, checked. A fault names the place of the setting and never its value, which may be a secret in
+//! the wrong place.
 
 use std::path::{Path, PathBuf};
 
+use hearth_domain::is_loopback;
 use http::Uri;
 use octocrab::{auth::create_jwt, models::AppId};
 
@@ -29,7 +30,7 @@ pub(crate) struct StaticSettings {
     pub(crate) hosts: Vec<String>,
     pub(crate) username: String,
     pub(crate) password_file: PathBuf,
-    /// Where the password file was named, for messages.
+    /// The setting that names the password file, for messages.
     pub(crate) set_by: String,
 }
 
@@ -53,7 +54,7 @@ pub(super) enum Setting {
     PasswordFile,
 }
 
-/// The settings of one source as they were written.
+/// The settings of one source, unchecked.
 #[derive(Clone, Default)]
 pub(super) struct Written {
     pub(super) hosts: Option<Vec<String>>,
@@ -154,7 +155,7 @@ fn check_hosts(
     hosts
 }
 
-/// GitHub's API sees the App's signatures and answers with tokens: never unencrypted beyond this machine.
+/// Requests carry the App's signatures and answers carry tokens: they are encrypted except on loopback.
 fn check_api(url: &str) -> Result<Uri, &'static str> {
     const SHAPE: &str =
         "must have the form https://host[:port][/path]; http is for loopback addresses only";
@@ -162,7 +163,7 @@ fn check_api(url: &str) -> Result<Uri, &'static str> {
     let host = uri.authority().and_then(|host| hosts::parse(host.as_str()));
     let encrypted = match uri.scheme_str() {
         Some("https") => true,
-        Some("http") => host.as_deref().is_some_and(hosts::is_loopback),
+        Some("http") => host.as_deref().is_some_and(is_loopback),
         _ => false,
     };
     if host.is_some() && encrypted && uri.query().is_none() && !url.contains('#') {
@@ -172,18 +173,18 @@ fn check_api(url: &str) -> Result<Uri, &'static str> {
     }
 }
 
-/// Reads a private key and signs with it once, so that a wrong one is told now and not with the first workspace.
+/// Reads a private key and signs with it once, so that a wrong key fails the start and not the first workspace.
 fn read_key(path: &Path) -> Result<AppKey, String> {
     use std::io::Read as _;
     let mut pem = Vec::new();
     let read =
         std::fs::File::open(path).and_then(|file| file.take(MAX_KEY_BYTES).read_to_end(&mut pem));
-    // The reason without the path: whoever put the key itself there must not find it in a log.
+    // Without the path, in case the setting holds the key itself.
     read.map_err(|error| format!("names a file that cannot be read: {}", error.kind()))?;
     AppKey::from_rsa_pem(&pem)
         .ok()
         .filter(|key| create_jwt(AppId(1), key).is_ok())
-        .ok_or_else(|| "names a file that holds no RSA private key in PEM".to_owned())
+        .ok_or_else(|| "names a file that is not an RSA private key in PEM".to_owned())
 }
 
 #[cfg(test)]

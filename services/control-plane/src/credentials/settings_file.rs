@@ -14,8 +14,7 @@
 //! password-file = "/run/secrets/registry"
 //! ```
 //!
-//! The tables are taken apart by hand. What serde says of a value of the wrong type repeats the value, and it stops at
-//! the first.
+//! The tables are read by hand: serde's messages contain values of the wrong type, and it stops at the first fault.
 
 use std::{io::Read as _, path::Path};
 
@@ -51,7 +50,7 @@ pub(super) fn read(path: &Path, flag: &str, faults: &mut Vec<String>) -> Vec<Sou
                     .filter(|byte| *byte == b'\n')
                     .count()
             });
-            faults.push(format!("{place}: is no TOML, line {line}"));
+            faults.push(format!("{place}: is not TOML, line {line}"));
             return Vec::new();
         }
     };
@@ -116,7 +115,7 @@ fn one(
     found.filter(|_| faults.len() == before)
 }
 
-/// The settings as text; what is of the wrong type counts as text that is no good.
+/// The settings as text; adds a fault for each unknown key and each value of the wrong type.
 fn written(
     source: &Table,
     known: &[Setting],
@@ -134,13 +133,13 @@ fn written(
         let file = || text.as_deref().map(|path| folder.join(path));
         let typed = match setting {
             None => {
-                // A key is no secret unless somebody forgot the equals sign.
+                // A long key may be a secret whose equals sign is missing.
                 let shown = if name.len() <= 32 {
                     name.as_str()
                 } else {
                     "a key"
                 };
-                faults.push(format!("{place}: {shown} is not known here"));
+                faults.push(format!("{place}: {shown} is not a setting of this kind"));
                 continue;
             }
             Some(Setting::Hosts) => {
@@ -174,9 +173,9 @@ fn written(
         };
         if !typed {
             let shape = match setting {
-                Some(Setting::Hosts) => "a list of texts",
+                Some(Setting::Hosts) => "a list of strings",
                 Some(Setting::AppId) => "a whole number",
-                _ => "a text",
+                _ => "a string",
             };
             faults.push(format!("{place}: {name} must be {shape}"));
         }

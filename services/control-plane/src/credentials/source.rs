@@ -3,30 +3,30 @@ use hearth_domain::Repository;
 
 use super::ask::{Logins, Rights};
 
-/// Where logins come from. Another kind of source is another file with this in it.
+/// A source of logins.
 #[async_trait]
 pub(super) trait Source: Send + Sync {
-    /// Whether it gives logins for `host[:port]`.
+    /// Whether it issues logins for `host[:port]`.
     fn serves(&self, host: &str) -> bool;
 
-    /// Logins for what is wanted, for hosts that it serves. What it cannot give is left out and told as a problem; it
-    /// answers within seconds.
+    /// Logins for hosts that it serves. Those that it cannot issue are left out and reported as problems. It answers within
+    /// seconds.
     async fn logins(&self, want: &Want<'_>) -> Logins;
 
-    /// Seconds by which its clock is ahead of ours, as last seen. `None`: it has none, or was not seen yet.
+    /// Seconds by which its clock is ahead of ours, from its newest answer. `None`: it has no clock, or has not answered.
     fn clock_skew_seconds(&self) -> Option<i64> {
         None
     }
 }
 
-/// What a source is asked for.
+/// The logins that a source is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Want<'a> {
-    /// What the logins are to be good for. `None`: it is not known.
+    /// The repository to give access to. `None`: it is not known.
     pub(super) repository: Option<&'a Repository>,
-    /// `host[:port]` of the git host, where its login is wanted.
+    /// `host[:port]` of the git host, if its login is wanted.
     pub(super) git: Option<&'a str>,
-    /// `host[:port]` of the registry, where its login is wanted.
+    /// `host[:port]` of the registry, if its login is wanted.
     pub(super) registry: Option<&'a str>,
     pub(super) rights: Rights,
     /// See [`super::ask::Ask`].

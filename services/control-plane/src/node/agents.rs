@@ -3,17 +3,17 @@ use std::{collections::HashMap, future::Future, time::Duration};
 use hearth_api::v1::agent_service_client::AgentServiceClient;
 use parking_lot::Mutex;
 use tonic::{
-    Code, Response, Status,
+    Code, Status,
     transport::{Channel, Endpoint},
 };
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// A node that vanished without a word is noticed by its connection long before its lease ends.
+/// A node that disappears is noticed by its connection long before its lease ends.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// An event has at most 64 KiB of output; the rest is names and numbers.
+/// An event has at most 64 KiB of output, and names and numbers.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// Connections to the agents, one for each node, made when they are first used.
+/// Connections to agents, one for each node, opened when first used.
 #[derive(Debug, Default)]
 pub(crate) struct Agents(Mutex<HashMap<String, (String, Channel)>>);
 
@@ -38,7 +38,7 @@ impl Agents {
 }
 
 fn connect(endpoint: &str) -> Result<Channel, Status> {
-    // It was checked when the node registered.
+    // The endpoint was checked when the node registered.
     let endpoint = Endpoint::from_shared(endpoint.to_owned())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     Ok(endpoint
@@ -50,13 +50,13 @@ fn connect(endpoint: &str) -> Result<Channel, Status> {
         .connect_lazy())
 }
 
-/// A call that answers within `limit`, or has failed.
+/// Fails a call that has not answered within `limit`.
 pub(crate) async fn within<T>(
     limit: Duration,
-    call: impl Future<Output = Result<Response<T>, Status>>,
+    call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
     match tokio::time::timeout(limit, call).await {
-        Ok(result) => result.map(Response::into_inner),
+        Ok(result) => result,
         Err(_) => Err(Status::deadline_exceeded(format!(
             "no answer within {} seconds",
             limit.as_secs()
@@ -64,22 +64,25 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// What a failed call to an agent means for the attempt.
+/// What the failure of a call to an agent means for the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The call may succeed later: connections break, agents restart.
+    /// The call may succeed later.
     Again,
     /// The agent does not know the attempt.
     Unknown,
+    /// The agent knows a newer attempt of the workspace.
+    Outdated,
     /// The same call will never succeed.
     Never,
 }
 
-/// Sorts the failures of calls to agents.
+/// Classifies the failures of calls to agents.
 pub(crate) fn verdict(code: Code) -> Verdict {
     match code {
         Code::NotFound => Verdict::Unknown,
-        // Unknown and Internal are also what a connection that breaks in the middle of a stream looks like.
+        Code::FailedPrecondition => Verdict::Outdated,
+        // A connection that breaks during a stream shows as Unknown or Internal, too.
         Code::Unavailable
         | Code::DeadlineExceeded
         | Code::Cancelled
@@ -91,7 +94,6 @@ pub(crate) fn verdict(code: Code) -> Verdict {
         Code::InvalidArgument
         | Code::AlreadyExists
         | Code::PermissionDenied
-        | Code::FailedPrecondition
         | Code::OutOfRange
         | Code::Unimplemented
         | Code::DataLoss

@@ -8,8 +8,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::store::StoredNode;
 
-/// The nodes, and who of them is alive. The store remembers them over a restart; leases live here only, by a clock
-/// that nobody can set back.
+/// The nodes and their leases. The store keeps the nodes over a restart; leases are only in memory, by a monotonic clock.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     lease: Duration,
@@ -42,18 +41,17 @@ pub(crate) enum Standing {
     Lost,
 }
 
-/// How a node stopped being the one that took the work.
+/// Why a node no longer does the work that it accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Gone {
     /// Its lease ended.
     Lost,
-    /// Its agent registered with another boot id, which is this one.
+    /// An agent registered with this other boot id.
     Restarted(String),
 }
 
 impl Fleet {
-    /// The fleet as it was before a restart. Nobody could send a heartbeat to a control plane that did not run, so
-    /// every node gets a full lease from now on.
+    /// The fleet as stored before a restart. No agent could send heartbeats meanwhile, so every node gets a full lease.
     pub(crate) fn new(lease: Duration, nodes: Vec<StoredNode>) -> Self {
         let heard = Instant::now();
         Self {
@@ -68,7 +66,7 @@ impl Fleet {
         }
     }
 
-    /// Enters a node, or what is new about it.
+    /// Adds a node, or replaces its registration.
     pub(crate) fn register(&self, node: StoredNode) {
         let name = node.name.clone();
         let member = Member::of(node, Instant::now());
@@ -76,7 +74,7 @@ impl Fleet {
         self.registered.send_modify(|times| *times += 1);
     }
 
-    /// Notes a heartbeat; `None` when no node with this boot id is known.
+    /// Renews a node's lease; `None` when no node with this boot id is registered.
     pub(crate) fn heartbeat(
         &self,
         name: &str,
@@ -101,7 +99,7 @@ impl Fleet {
             .map(|member| self.view(name, member))
     }
 
-    /// All nodes, by name.
+    /// All nodes, sorted by name.
     pub(crate) fn all(&self) -> Vec<NodeView> {
         self.members
             .lock()
@@ -110,8 +108,8 @@ impl Fleet {
             .collect()
     }
 
-    /// Ends when the node is not the one any more that runs the agent `boot_id` (empty: any agent).
-    pub(crate) async fn gone(&self, name: &str, boot_id: &str) -> Gone {
+    /// Ends when the node is lost, or an agent with another boot id than these registers it.
+    pub(crate) async fn gone(&self, name: &str, boot_ids: &[&str]) -> Gone {
         let mut registered = self.registered.subscribe();
         loop {
             registered.borrow_and_update();
@@ -120,7 +118,7 @@ impl Fleet {
                 let Some(member) = members.get(name) else {
                     return Gone::Lost;
                 };
-                if !boot_id.is_empty() && member.info.boot_id != boot_id {
+                if !boot_ids.contains(&&*member.info.boot_id) {
                     return Gone::Restarted(member.info.boot_id.clone());
                 }
                 member.heard + self.lease
@@ -208,7 +206,7 @@ mod tests {
     async fn heartbeats_hold_a_lease_and_another_boot_id_ends_it() {
         let fleet = Fleet::new(LEASE, Vec::new());
         fleet.register(node("n1", "a"));
-        let gone = fleet.gone("n1", "a");
+        let gone = fleet.gone("n1", &["a"]);
         tokio::pin!(gone);
         for _ in 0..3 {
             let almost = tokio::time::timeout(LEASE * 2 / 3, &mut gone).await;
@@ -217,8 +215,8 @@ mod tests {
         }
         fleet.register(node("n1", "b"));
         assert_eq!(gone.await, Gone::Restarted("b".into()));
-        assert_eq!(fleet.gone("n1", "b").await, Gone::Lost);
-        assert_eq!(fleet.gone("n2", "").await, Gone::Lost);
+        assert_eq!(fleet.gone("n1", &["b"]).await, Gone::Lost);
+        assert_eq!(fleet.gone("n2", &[]).await, Gone::Lost);
     }
 
     #[tokio::test(start_paused = true)]

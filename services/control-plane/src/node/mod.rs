@@ -1,4 +1,4 @@
-//! The nodes and their agents: which of them are alive, who speaks for them, and the connections to them.
+//! Nodes and their agents: which are online, how agents prove which node they are on, and the connections to them.
 
 mod agents;
 mod fleet;

@@ -12,7 +12,7 @@ use crate::{
     store::{Store, StoredNode},
 };
 
-/// The nodes as their agents report them.
+/// Registration, heartbeats and lists of nodes.
 pub(crate) struct Nodes {
     store: Arc<dyn Store>,
     fleet: Arc<Fleet>,
@@ -28,7 +28,7 @@ impl Nodes {
         }
     }
 
-    /// Enters a node, or what is new about it; returns the token that its agent identifies itself with.
+    /// Adds a node, or replaces its registration. Returns the session token of its agent.
     pub(crate) async fn register(&self, node: StoredNode) -> Result<SecretString, CallError> {
         self.store.put_node(&node).await?;
         tracing::info!(
@@ -42,7 +42,7 @@ impl Nodes {
         self.sessions.open(&name).await
     }
 
-    /// Notes a heartbeat; false when no node with this boot id is known.
+    /// Renews a node's lease; false when no node with this boot id is registered.
     pub(crate) async fn heartbeat(&self, name: &str, boot_id: &str, disk_free_bytes: u64) -> bool {
         let heard = self.fleet.heartbeat(name, boot_id, disk_free_bytes, now());
         let Some(heard) = heard else {
@@ -54,14 +54,14 @@ impl Nodes {
             info: heard.info,
             heartbeat: heard.heartbeat,
         };
-        // The lease is held already; that the time of it is shown after a restart is not worth a failed call.
+        // The lease is renewed. The stored time is only shown after a restart, so the call does not fail.
         if let Err(error) = self.store.put_node(&node).await {
             tracing::error!(node = node.name, %error, "cannot store a heartbeat");
         }
         true
     }
 
-    /// All nodes by name, and how many workspaces each has.
+    /// All nodes, sorted by name, with their numbers of workspaces.
     pub(crate) async fn list(&self) -> Result<Vec<(NodeView, u32)>, CallError> {
         let counts = self.store.counts().await?;
         let workspaces = |node: &NodeView| {
@@ -88,7 +88,7 @@ impl Nodes {
             .ok_or(CallError::NoNode)
     }
 
-    /// Refuses a node that cannot take work.
+    /// Fails unless the node is online.
     pub(crate) fn check_online(&self, name: &str) -> Result<(), CallError> {
         match self.fleet.get(name) {
             None => Err(CallError::NodeUnknown(name.to_owned())),

@@ -14,18 +14,18 @@ use crate::{
 const TOKEN_BYTES: usize = 32;
 const SCHEME: &str = "bearer ";
 
-/// Which agent speaks for which node: a token for each registration, of which only the digest is kept. It is in the
-/// store too, so that a restart of the control plane cuts off nobody.
+/// Session tokens of agents: one for each registration, of which only the digest is kept. It is stored, so that tokens
+/// stay valid over a restart of the control plane.
 pub(crate) struct Sessions {
     store: Arc<dyn Store>,
     /// SHA-256 of each node's newest token, in hex.
     digests: Mutex<HashMap<String, String>>,
-    /// One registration after the other, so that the store and the memory agree on which is the newest.
+    /// Serializes registrations, so that the store and the memory have the same newest token.
     opening: tokio::sync::Mutex<()>,
 }
 
 impl Sessions {
-    /// The sessions as they were before a restart.
+    /// Loads the stored sessions.
     pub(crate) async fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let digests = store.sessions().await?.into_iter().collect();
         Ok(Self {
@@ -35,7 +35,7 @@ impl Sessions {
         })
     }
 
-    /// A new token for a node; the one before is worth nothing any more.
+    /// A new token for a node; the previous one becomes invalid.
     pub(crate) async fn open(&self, node: &str) -> Result<SecretString, CallError> {
         let token = new_token()?;
         let digest = sha256_hex(token.expose_secret());
@@ -52,7 +52,7 @@ impl Sessions {
         };
         let digests = self.digests.lock();
         let known = digests.get(node).map(String::as_bytes).unwrap_or_default();
-        // Slices of different lengths are not equal: an unknown node has nothing that could be.
+        // An unknown node has the empty digest, which no SHA-256 equals.
         presented.as_bytes().ct_eq(known).into()
     }
 
@@ -74,7 +74,7 @@ fn bearer(metadata: &MetadataMap) -> Option<&str> {
         .then(|| value[SCHEME.len()..].trim())
 }
 
-/// 256 bits from the system, in hex.
+/// 256 random bits of the system, in hex.
 fn new_token() -> Result<SecretString, CallError> {
     let mut bytes = [0; TOKEN_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| CallError::NoRandomness(error.to_string()))?;

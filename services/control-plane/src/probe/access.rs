@@ -19,7 +19,7 @@ use crate::{
     error::CallError,
 };
 
-/// Tries what preparing a repository needs.
+/// Checks the access that preparing a repository needs.
 pub(crate) struct Probe {
     credentials: Arc<Credentials>,
     rules: Arc<CacheRules>,
@@ -35,13 +35,13 @@ impl Probe {
         }
     }
 
-    /// Makes logins, and tries what they allow.
+    /// Gets logins and checks what they allow.
     pub(crate) async fn probe(
         self: &Arc<Self>,
         spec: Spec,
     ) -> Result<ProbeAccessResponse, CallError> {
         let probe = self.clone();
-        // What was begun in a registry is cancelled there even if the client goes away.
+        // An upload that was begun in a registry is cancelled there even if the call is cancelled.
         let work = async move {
             let logins = probe.logins(&spec, "").await;
             Ok(probe.with(&spec, logins).await)
@@ -49,7 +49,7 @@ impl Probe {
         detached(&self.tasks, "probe access", work).await
     }
 
-    /// Tries everything that these logins are for, one thing after the other, and leaves nothing behind.
+    /// Checks what these logins allow, in sequence, and leaves nothing behind.
     pub(super) async fn with(&self, spec: &Spec, mut logins: Logins) -> ProbeAccessResponse {
         let repository = &spec.repository;
         let cache = self.rules.cache_use(spec).ok();
@@ -57,7 +57,7 @@ impl Probe {
         let host = repository.host_port();
         let mut read = git::read(repository, logins.git.as_ref()).await;
         if let (git::Read::Refused(_), Some(login)) = (&read, &logins.git) {
-            // It comes from a cache, and may have been revoked: an attempt would get another one too.
+            // A cached login may have been revoked. An attempt would get another one, too.
             let refused = sha256_hex(login.password.expose_secret());
             logins = self.logins(spec, &refused).await;
             read = git::read(repository, logins.git.as_ref()).await;
@@ -98,7 +98,7 @@ impl Probe {
     }
 }
 
-/// Why nothing can be pushed, where that is known without trying.
+/// Why nothing can be pushed, if that is known without trying.
 fn unwritable(cache: &CacheUse, logins: &Logins) -> Option<AccessCheck> {
     if !cache.writable {
         let why = "this ref may only read the cache: --cache-writers of the control plane decides";

@@ -12,16 +12,16 @@ use crate::{
     store::Store,
 };
 
-/// What the logins are for.
+/// The use of logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Clone, fetch and push in the course of an attempt.
+    /// The agent's own work in an attempt: clone, fetch, push.
     Attempt,
-    /// The user's own work in the workspace.
+    /// Git in the workspace.
     Workspace,
 }
 
-/// Logins for the attempts of workspaces.
+/// Issues logins to attempts.
 pub(crate) struct AttemptLogins {
     store: Arc<dyn Store>,
     credentials: Arc<Credentials>,
@@ -44,7 +44,7 @@ impl AttemptLogins {
         }
     }
 
-    /// The workspace, if this is its newest attempt and it is to stay.
+    /// The workspace, if this is its newest attempt and it is not being deleted.
     pub(crate) async fn workspace(&self, attempt: &AttemptRef) -> Result<Record, CallError> {
         let record = self.store.workspace(&attempt.workspace).await?;
         record

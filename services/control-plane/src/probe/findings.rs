@@ -1,15 +1,12 @@
 use hearth_api::v1::{AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status};
-use hearth_domain::Repository;
+use hearth_domain::{Login, Repository};
 
-use crate::{
-    cache::CacheUse,
-    credentials::{Login, Logins},
-};
+use crate::{cache::CacheUse, credentials::Logins};
 
-/// Signatures of a GitHub App are good for a minute before they were made.
+/// GitHub accepts a signature from up to a minute before its time.
 const MAX_SKEW_SECONDS: u64 = 60;
 
-/// One check for each problem; where there is none, one that says whose logins there are.
+/// One check for each problem; without problems, one with the users of the logins.
 pub(super) fn login(logins: &Logins, host: &str, registry: Option<&str>) -> Vec<AccessCheck> {
     if !logins.problems.is_empty() {
         return logins
@@ -26,7 +23,7 @@ pub(super) fn login(logins: &Logins, host: &str, registry: Option<&str>) -> Vec<
     }
     let registry = registry.map(|registry| format!(" and {registry}"));
     let message = format!(
-        "no credentials are configured for {host}{}: only what is public works",
+        "no credentials are configured for {host}{}: only public repositories work",
         registry.unwrap_or_default()
     );
     vec![check(Kind::Login, Status::Skipped, message)]
@@ -34,7 +31,7 @@ pub(super) fn login(logins: &Logins, host: &str, registry: Option<&str>) -> Vec<
 
 pub(super) fn clock(skew_seconds: Option<i64>) -> AccessCheck {
     let Some(skew) = skew_seconds else {
-        let message = "there is no clock to compare that of the control plane with";
+        let message = "no other clock is known to compare the control plane's with";
         return check(Kind::Clock, Status::Skipped, message);
     };
     let status = match skew.unsigned_abs() <= MAX_SKEW_SECONDS {
@@ -49,7 +46,7 @@ pub(super) fn clock(skew_seconds: Option<i64>) -> AccessCheck {
     check(Kind::Clock, status, message)
 }
 
-/// The finding in a sentence: the first thing that does not work decides.
+/// The result in a sentence: the first failure, or what works.
 pub(super) fn summary(
     repository: &Repository,
     cache: Option<&CacheUse>,
@@ -59,7 +56,7 @@ pub(super) fn summary(
         .iter()
         .filter(|check| check.status() == Status::Failed);
     if let Some(first) = failed.next() {
-        // What is missing in the login is what the registry misses too.
+        // A right that the login lacks is also reported by the registry.
         return match failed
             .filter(|other| other.message != first.message)
             .count()

@@ -1,21 +1,20 @@
 use std::time::Duration;
 
 use hearth_api::v1::{AccessCheck, AccessCheckKind, AccessCheckStatus as Status};
-use hearth_domain::{Repository, text::innermost_cause};
+use hearth_domain::{Login, Repository, text::innermost_cause};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret as _;
 
 use super::findings::check;
-use crate::credentials::Login;
 
 const LIMIT: Duration = Duration::from_secs(10);
 const KIND: AccessCheckKind = AccessCheckKind::GitRead;
 
-/// What the git host says.
+/// The git host's answer.
 pub(super) enum Read {
-    /// All that there is to say.
+    /// The result.
     Done(AccessCheck),
-    /// It does not accept the login.
+    /// It does not accept the login, with the message.
     Refused(String),
 }
 
@@ -32,8 +31,9 @@ impl Read {
 pub(super) async fn read(repository: &Repository, login: Option<&Login>) -> Read {
     let url = repository.clone_url();
     if !url.starts_with("http") {
-        let message =
-            format!("{url} is read with the node's own means, which the control plane cannot try");
+        let message = format!(
+            "{url} is not read over HTTP: the node's own git configuration and keys apply, which the control plane cannot check"
+        );
         return Read::Done(check(KIND, Status::Skipped, message));
     }
     let answer = refs(&url, login).await;
@@ -60,7 +60,7 @@ async fn refs(url: &str, login: Option<&Login>) -> Result<StatusCode, reqwest::E
     Ok(request.send().await?.status())
 }
 
-/// Git hosts say "not found" of what the caller may not know of.
+/// Git hosts answer "not found" for private repositories, too.
 fn refusal(url: &str, status: StatusCode, login: Option<&Login>) -> String {
     match (status.as_u16(), login) {
         (401 | 403 | 404, None) => format!(

@@ -1,4 +1,4 @@
-//! Tries what preparing a repository needs, and says in plain words what is missing.
+//! Checks the access that preparing a repository needs, and explains what is missing.
 
 mod access;
 mod attempt_logins;

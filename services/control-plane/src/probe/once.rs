@@ -8,16 +8,16 @@ use parking_lot::Mutex;
 use super::access::Probe;
 use crate::{cache::CacheRules, credentials::Logins, record::Record, workspace::Journal};
 
-/// More repositories than this are forgotten and probed again: a probe is cheap, a set that only grows is not.
+/// Bounds the memory. Above it the set is cleared, and repositories are probed again.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Probes each repository once after the control plane started, with the first logins that an attempt gets.
+/// Probes each repository once after a start of the control plane, with the first logins that an attempt gets.
 pub(crate) struct ProbeOnce {
     probe: Arc<Probe>,
     rules: Arc<CacheRules>,
     journal: Arc<Journal>,
     tasks: Tasks,
-    /// Places of caches that were probed, and whether they were to be written.
+    /// Caches that were probed, and whether their attempts may write.
     probed: Mutex<HashSet<(CacheRepository, bool)>>,
 }
 
@@ -37,10 +37,10 @@ impl ProbeOnce {
         }
     }
 
-    /// Probes the repository of a workspace in the background if that was not done yet, with the logins that its attempt
-    /// was just given, and enters what does not work into the workspace's log: its readers know before the push has failed.
+    /// Probes the repository of a workspace in the background unless that was done, with the logins that its attempt was
+    /// issued, and appends a failure to the workspace's log: its readers know before the push fails.
     ///
-    /// Not with logins that have a problem: the attempt reports that itself.
+    /// Problems of the logins themselves are not probed: the attempt reports them.
     pub(super) fn start(self: &Arc<Self>, record: &Record, logins: &Logins) {
         let Ok(cache) = self.rules.cache_use(&record.spec) else {
             return;
@@ -64,12 +64,12 @@ impl ProbeOnce {
                 return;
             }
             tracing::warn!(workspace.id = %attempt.workspace, "{}", finding.summary);
-            let warning = format!("{} `hearth cache probe` tells more.", finding.summary);
+            let warning = format!("{} `hearth cache probe` has the details.", finding.summary);
             if let Err(error) = once.journal.note(&attempt, &warning).await {
                 tracing::info!(
                     workspace.id = %attempt.workspace,
                     %error,
-                    "the finding of the access probe is not in the workspace's log: the workspace or its attempt is gone"
+                    "the result of the access probe was not appended to the log: the workspace was deleted, or has a newer attempt"
                 );
             }
         });

@@ -1,23 +1,23 @@
 use hearth_api::v1::{AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status};
-use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
+use hearth_domain::Login;
+use hearth_layers::{RegistryClient, RegistryError};
 
 use super::findings::check;
-use crate::credentials::Login;
 
 /// The platform plays no role where no image is asked for.
 const ANY_PLATFORM: &str = "linux/amd64";
 
-/// Tries to pull from, push to, and delete from `repository` (`registry/path`). `unwritable` is what there is to say of
-/// pushing where it need not be tried.
+/// Checks pull, push and delete in `repository` (`registry/path`). `unwritable`: the result for push if it is known
+/// without trying.
 pub(super) async fn rights(
     repository: &str,
     unwritable: Option<AccessCheck>,
     login: Option<&Login>,
 ) -> [AccessCheck; 3] {
-    let client = RegistryClient::new(login.cloned().map(RegistryLogin::from), ANY_PLATFORM);
+    let client = RegistryClient::new(login.cloned(), ANY_PLATFORM);
     let pull = client.try_pull(repository).await;
     if let Err(error @ RegistryError::Unreachable(_)) = &pull {
-        // It would not answer the other questions either, and each of them takes its time.
+        // The other checks would only wait for their timeouts.
         let failed = check(Kind::Pull, Status::Failed, format!("{repository}: {error}"));
         let untried = |kind| check(kind, Status::Skipped, "the registry does not answer");
         return [failed, untried(Kind::Push), untried(Kind::Delete)];
@@ -56,16 +56,16 @@ pub(super) async fn rights(
 fn refused(repository: &str, what: &str, error: &RegistryError, login: Option<&Login>) -> String {
     let text = format!("{repository} cannot be {what}: {error}");
     match (error, repository.starts_with("ghcr.io/")) {
-        // What GHCR is seen to refuse although a token has `packages: write`.
+        // GHCR refuses this although the token has `packages: write`.
         (RegistryError::Denied(_), true) => format!(
-            "{text}; ghcr.io takes tokens of a GitHub App with `packages: write` only for packages that are connected to the repository, and for some organisations not at all: connect the package, or let the cache live in another registry (--cache-registry)"
+            "{text}; ghcr.io takes tokens of a GitHub App with `packages: write` only for packages that are connected to the repository, and for some organisations not at all: connect the package, or use another registry for the cache (--cache-registry)"
         ),
         (RegistryError::Denied(_), false) => {
             format!("{text}; the login needs the right to do so")
         }
         (RegistryError::LoginFailed, _) => match login {
             Some(login) => format!(
-                "{text}; the login of {} is wrong or has ended",
+                "{text}; the login of {} is wrong or has expired",
                 login.username
             ),
             None => format!("{text}; configure credentials for it at the control plane"),

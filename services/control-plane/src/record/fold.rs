@@ -23,26 +23,26 @@ use crate::clock::millis;
 /// Steps are few; a log that repeats them without end must not make the snapshot grow without end.
 const MAX_TIMINGS: usize = 64;
 
-/// A workspace and what its log says beyond the snapshot that clients see.
+/// A workspace: the snapshot that clients see, and the state of its newest attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// Its id.
     pub id: WorkspaceId,
-    /// What it was asked to be.
+    /// The spec of its request.
     pub spec: Spec,
     /// The snapshot, with the id and the request's own spec.
     pub workspace: Workspace,
-    /// Where the newest attempt stands.
+    /// The state of the newest attempt.
     pub progress: Progress,
 }
 
-/// Where the newest attempt of a workspace stands. Stored next to the snapshot.
+/// State of the newest attempt of a workspace, stored next to the snapshot.
 #[derive(Clone, PartialEq, Message)]
 pub struct Progress {
     /// The agent's sequence of the newest event that was stored.
     #[prost(uint64, tag = "1")]
     pub agent_sequence: u64,
-    /// Boot id of the agent that has the attempt, as far as is known. Empty until one accepted it.
+    /// Boot id of the agent that accepted the attempt. Empty until then.
     #[prost(string, tag = "2")]
     pub boot_id: String,
     /// When the agent accepted the attempt, in milliseconds since 1970. Zero until then.
@@ -70,19 +70,19 @@ pub struct OpenStep {
     pub since_ms: i64,
 }
 
-/// Why an event says nothing about the workspace.
+/// Why an event is not folded in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ignored {
-    /// The log only grows.
+    /// The sequences of a log only grow.
     #[error("sequence {0} is not after the newest one")]
     Sequence(u64),
     /// The attempt has been replaced.
     #[error("attempt {0} is not the newest one")]
     Attempt(u32),
-    /// Nothing follows the last event.
+    /// Nothing follows `Settled`.
     #[error("the attempt is settled")]
     Settled,
-    /// The diagram above has no such arrow.
+    /// The diagram above does not have this transition.
     #[error("{from:?} does not lead to {to:?}")]
     Transition {
         /// The state now.
@@ -90,12 +90,12 @@ pub enum Ignored {
         /// The state that the event claims.
         to: State,
     },
-    /// Nothing can be settled that neither failed nor became ready.
+    /// An attempt settles after READY, RECOVERY or FAILED.
     #[error("{0:?} cannot settle")]
     Unsettled(State),
 }
 
-/// The arrows that an event of the same attempt may follow.
+/// The transitions within an attempt.
 fn leads_to(from: State, to: State) -> bool {
     match from {
         State::Pending => matches!(to, State::Preparing | State::Failed),
@@ -107,7 +107,7 @@ fn leads_to(from: State, to: State) -> bool {
 }
 
 impl Record {
-    /// The record of a workspace that was just asked for. `spec` is what `workspace.spec` says.
+    /// The record of a new workspace; `spec` is `workspace.spec`, parsed.
     pub fn new(id: WorkspaceId, spec: Spec, mut workspace: Workspace) -> Self {
         workspace.id = id.to_string();
         workspace.attempt = workspace.attempt.max(1);
@@ -120,7 +120,7 @@ impl Record {
         }
     }
 
-    /// The record that was stored as these two. Fails with what is wrong with the snapshot.
+    /// Parses what was stored. The error names the malformed values of the snapshot.
     pub fn read(workspace: Workspace, progress: Progress) -> Result<Self, String> {
         let mut faults = FieldFaults::default();
         let id = faults.check("id", workspace.id.parse());
@@ -154,7 +154,7 @@ impl Record {
             return Err(Ignored::Attempt(event.attempt));
         }
         if event.attempt > self.workspace.attempt {
-            // Only the announcement of an attempt starts one.
+            // An attempt begins with PENDING.
             let announced =
                 matches!(&event.kind, Some(Kind::StateChanged(s)) if s.state() == State::Pending);
             if !announced || self.workspace.state() == State::Deleting {
@@ -171,7 +171,7 @@ impl Record {
         Ok(())
     }
 
-    /// Forgets what belonged to the attempt before.
+    /// Clears what belongs to the previous attempt.
     fn reset(&mut self, attempt: u32) {
         let old = std::mem::take(&mut self.workspace);
         self.workspace = Workspace {
@@ -247,7 +247,7 @@ impl Record {
                 workspace.settled = true;
                 self.progress.settled_sequence = event.sequence;
             }
-            // Output and progress are for whoever watches; a kind of a newer contract has nothing for this snapshot.
+            // Output and progress are not part of the snapshot, and neither are kinds of a newer contract.
             Some(
                 Kind::Log(_)
                 | Kind::BuildStep(_)

@@ -1,4 +1,4 @@
-//! A workspace as its log says that it is, and how that log grows. Pure: the store runs these rules in its transactions.
+//! A workspace as the fold of its log, and how that log grows. Pure: the store runs these rules in its transactions.
 
 mod fold;
 mod sequence;

@@ -1,4 +1,4 @@
-//! How the log of a workspace grows: numbers events, keeps out what cannot be, and gives every attempt an end.
+//! How the log of a workspace grows: events are numbered, impossible ones are left out, and every attempt gets an end.
 //! Pure: the store calls this inside its transaction.
 
 use hearth_api::v1::{
@@ -13,7 +13,7 @@ use crate::clock::{millis, seconds_between};
 /// An event with its place in the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogEntry {
-    /// The agent's own number within the attempt; zero for what the control plane says itself.
+    /// The agent's own number within the attempt; 0 for events of the control plane.
     pub agent_sequence: u64,
     /// The event, numbered.
     pub event: Event,
@@ -26,13 +26,13 @@ pub enum Ending {
     Replaced,
     /// The workspace is being deleted.
     Deleted,
-    /// The agent was restarted and knows nothing of it any more.
+    /// The agent was restarted and does not know the attempt.
     AgentRestarted,
     /// The node stopped answering.
     NodeLost,
-    /// The agent does not take the attempt, or does not let itself be asked about it.
+    /// The agent refuses the attempt, with its reason.
     Refused(String),
-    /// The agent said that nothing more happens, and not how it ended.
+    /// The agent settled the attempt without an outcome.
     Silent,
 }
 
@@ -41,7 +41,7 @@ impl Ending {
         match self {
             Self::Replaced => (
                 FailureReason::Replaced,
-                "A newer attempt took the place of this one.".into(),
+                "A newer attempt replaced this one.".into(),
             ),
             Self::Deleted => (
                 FailureReason::Replaced,
@@ -49,27 +49,27 @@ impl Ending {
             ),
             Self::AgentRestarted => (
                 FailureReason::AgentRestarted,
-                "The node's agent was restarted while the attempt ran; ask for a new attempt.".into(),
+                "The node's agent was restarted while the attempt ran; start a new attempt.".into(),
             ),
             Self::NodeLost => (
                 FailureReason::NodeLost,
-                "The node stopped answering; ask for a new attempt once it is back, or for a workspace on another node."
+                "The node stopped answering; start a new attempt when it is back, or a workspace on another node."
                     .into(),
             ),
             Self::Refused(why) => (
                 FailureReason::Internal,
-                format!("The node's agent did not take the attempt: {why}"),
+                format!("The node's agent refused the attempt: {why}"),
             ),
             Self::Silent => (
                 FailureReason::Internal,
-                "The node's agent ended the attempt without saying how.".into(),
+                "The node's agent ended the attempt without an outcome.".into(),
             ),
         }
     }
 }
 
 impl Record {
-    /// Takes in events of the agent, which numbers them itself: what is known already counts once.
+    /// Appends events of the agent, by the agent's own numbers: those that are known already are left out.
     pub fn append(&mut self, events: Vec<Event>, now: Timestamp) -> Vec<LogEntry> {
         let mut entries = Vec::with_capacity(events.len());
         for event in events {
@@ -79,7 +79,7 @@ impl Record {
             }
             self.progress.agent_sequence = agent_sequence;
             let Some(kind) = event.kind else {
-                // A kind of a newer contract: its number is kept, so that nothing seems to be missing.
+                // A kind of a newer contract: its number is kept, so that the log has no gap.
                 self.push(
                     agent_sequence,
                     None,
@@ -106,8 +106,7 @@ impl Record {
         entries
     }
 
-    /// Enters what the control plane itself found out. Nothing follows the last event of an attempt, so one that has
-    /// settled hears no more.
+    /// Appends a warning of the control plane. Nothing is appended to an attempt that has settled.
     pub fn note(&mut self, warning: &str, now: Timestamp) -> Vec<LogEntry> {
         let mut entries = Vec::new();
         if self.workspace.settled {
@@ -121,7 +120,7 @@ impl Record {
         entries
     }
 
-    /// Ends the newest attempt, whatever it was doing. Does nothing when it has ended.
+    /// Ends the newest attempt in any state. Does nothing if it has settled.
     pub fn end(&mut self, ending: &Ending, now: Timestamp) -> Vec<LogEntry> {
         let mut entries = Vec::new();
         if self.workspace.settled {
@@ -166,7 +165,7 @@ impl Record {
         entries
     }
 
-    /// Ends the newest attempt and announces the one that takes its place.
+    /// Ends the newest attempt and begins the next one.
     pub fn begin_attempt(&mut self, now: Timestamp) -> Vec<LogEntry> {
         let mut entries = self.end(&Ending::Replaced, now);
         let event = Event {
@@ -183,14 +182,14 @@ impl Record {
         entries
     }
 
-    /// Ends the newest attempt and lets no other follow.
+    /// Ends the newest attempt and marks the workspace as being deleted.
     pub fn begin_delete(&mut self, now: Timestamp) -> Vec<LogEntry> {
         let entries = self.end(&Ending::Deleted, now);
         self.workspace.set_state(State::Deleting);
         entries
     }
 
-    /// Notes which agent took the attempt, and when it was first taken.
+    /// Notes which agent accepted the attempt, and when the first one did.
     pub fn accepted(&mut self, boot_id: &str, now: &Timestamp) {
         boot_id.clone_into(&mut self.progress.boot_id);
         if self.progress.accepted_ms == 0 {
@@ -198,7 +197,7 @@ impl Record {
         }
     }
 
-    /// A reader of the log may rely on it that no step is open at the end.
+    /// Readers of the log rely on it that no step is open at the end.
     fn close_steps(&mut self, now: Timestamp, entries: &mut Vec<LogEntry>) {
         for open in std::mem::take(&mut self.progress.open_steps) {
             let finished = StepFinished {

@@ -12,9 +12,9 @@ use tonic::{Request, Response, Status, transport::Uri};
 use crate::{clock::now, error::CallError, node::Nodes, store::StoredNode, workspace::Recovery};
 
 const MAX_NAME_BYTES: usize = 63;
-/// What an agent says of itself is shown in lists; no honest version is longer.
+/// Limit of texts that are shown in lists, such as versions.
 const MAX_TEXT_BYTES: usize = 256;
-/// No machine holds that many workspaces.
+/// More than any node has.
 const MAX_WORKSPACES: usize = 10_000;
 /// A node may miss two heartbeats before it counts as lost.
 const HEARTBEATS_PER_LEASE: u32 = 3;
@@ -59,7 +59,7 @@ impl AgentRegistryService for AgentRegistryApi {
     }
 }
 
-/// Reads what an agent says of its node, and which workspaces it finds there.
+/// Reads a registration: the node, and the workspaces on it.
 fn read(request: RegisterRequest) -> Result<(StoredNode, Vec<WorkspaceId>), CallError> {
     let mut faults = FieldFaults::default();
     faults.check("node", check_name(&request.node));

@@ -10,7 +10,7 @@ use hearth_domain::{CacheAccess, CacheRepository, ConfigName, Repository, Spec};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
-use super::validate;
+use super::{paging::Paging, validate};
 use crate::{
     cache::{CacheRules, Entries, Explanations},
     error::CallError,
@@ -18,8 +18,6 @@ use crate::{
     store::Selection,
 };
 
-const DEFAULT_PAGE: u32 = 100;
-const MAX_PAGE: u32 = 1000;
 const MAX_STATS: usize = 1000;
 /// Stands for all configurations. No configuration can have this name: folders can, but `ConfigName` refuses it.
 const ALL: &str = "*";
@@ -84,41 +82,27 @@ impl CacheService for CacheApi {
 impl CacheApi {
     async fn list(&self, request: ListEntriesRequest) -> Result<ListEntriesResponse, CallError> {
         let mut faults = FieldFaults::default();
-        let limit = match request.page_size {
-            0 => DEFAULT_PAGE,
-            size => size.min(MAX_PAGE),
-        };
-        let before = match request.page_token.as_str() {
-            "" => Some(None),
-            token => {
-                let number = token.parse::<u64>();
-                let number = number.map_err(|_| "is not the token of a page");
-                faults.check("page_token", number.map(Some))
-            }
-        };
+        let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
         let all = request.repository.is_empty();
         let of = match all {
             true => Some((None, None)),
             false => self.cache_of(&request.repository, "", &mut faults),
         };
-        let (before, (repository, _)) = faults.complete(before.zip(of))?;
+        let (paging, (repository, _)) = faults.complete(paging.zip(of))?;
         if !all && repository.is_none() {
             return Ok(ListEntriesResponse::default());
         }
-        // One more than is asked for tells whether there is another page.
-        let mut rows = self
+        let found = self
             .entries
-            .list(repository.as_ref(), before, limit + 1)
+            .list(repository.as_ref(), paging.before, paging.limit())
             .await?;
-        let size = usize::try_from(limit).unwrap_or(usize::MAX);
-        let more = rows.len() > size;
-        rows.truncate(size);
+        let found = found
+            .into_iter()
+            .map(|(number, entry)| (number, entry.into()));
+        let (entries, next_page_token) = paging.page(found.collect());
         Ok(ListEntriesResponse {
-            next_page_token: match rows.last() {
-                Some((number, _)) if more => number.to_string(),
-                _ => String::new(),
-            },
-            entries: rows.into_iter().map(|(_, entry)| entry.into()).collect(),
+            entries,
+            next_page_token,
         })
     }
 

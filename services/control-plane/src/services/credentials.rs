@@ -4,13 +4,14 @@ use hearth_api::v1::{
     CredentialUse, GitCredential, RefreshCredentialsRequest, RefreshCredentialsResponse,
     RegistryCredential, credential_service_server::CredentialService,
 };
+use hearth_domain::Login;
 use hearth_runtime::{FieldFaults, contract};
 use prost_types::Timestamp;
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
-    credentials::{Login, Logins},
+    credentials::Logins,
     error::CallError,
     node::Sessions,
     probe::{AttemptLogins, Purpose},
@@ -42,7 +43,7 @@ impl CredentialApi {
         metadata: &MetadataMap,
         request: RefreshCredentialsRequest,
     ) -> Result<RefreshCredentialsResponse, CallError> {
-        // First of all: who is nobody's agent learns nothing, not even which workspaces there are.
+        // First of all, so that other callers do not even learn which workspaces exist.
         if !self.sessions.is_agent(metadata) {
             return Err(CallError::SessionUnknown);
         }
@@ -51,7 +52,7 @@ impl CredentialApi {
         let for_whom = CredentialUse::try_from(request.r#use);
         let for_whom = faults.check(
             "use",
-            for_whom.map_err(|_| "is nothing that logins are for"),
+            for_whom.map_err(|_| "must be one of the values of CredentialUse"),
         );
         let refused = request.refused_sha256.to_ascii_lowercase();
         let is_digest =

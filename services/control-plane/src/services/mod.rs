@@ -1,11 +1,12 @@
-//! The services of the contract: conversion between messages and values, faults of fields, and who is calling. The work
-//! itself is done by the subjects that they serve.
+//! The services of the contract: they convert messages to values and back, report malformed fields, and authenticate
+//! callers. The work is done in the rooms below.
 
 mod agent_registry;
 mod cache;
 mod cache_index;
 mod credentials;
 mod nodes;
+mod paging;
 mod routes;
 mod validate;
 mod workspaces;

@@ -19,7 +19,7 @@ use crate::{
     workspace::{Deletions, Recovery, Watching, Workspaces},
 };
 
-/// What the services serve.
+/// What the services work with.
 pub(crate) struct Served {
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) watching: Arc<Watching>,

@@ -9,19 +9,13 @@ use hearth_api::v1::{
     workspace_service_server::WorkspaceService,
 };
 use hearth_runtime::FieldFaults;
-use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use super::validate;
+use super::{paging::Paging, validate};
 use crate::{
     error::CallError,
     workspace::{Begin, Deletions, Prepared, Watcher, Watching, Workspaces},
 };
-
-const DEFAULT_PAGE: u32 = 100;
-const MAX_PAGE: u32 = 1000;
-/// A message of 4 MiB is what clients accept without being told; half of it leaves room for the last workspace.
-const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -45,7 +39,7 @@ impl WorkspaceService for WorkspaceApi {
         let prepared = self.workspaces.prepare(wanted).await?;
         let (snapshot, watcher) = match prepared {
             Prepared::Now(record) => {
-                // The log goes on exactly where the snapshot ends, whatever happened since.
+                // The stream continues exactly where the snapshot ends.
                 let begin = Begin::After(record.workspace.last_sequence);
                 let (_, watcher) = self.watching.begin(&record.id, begin, until).await?;
                 (record.workspace, watcher)
@@ -103,9 +97,16 @@ impl WorkspaceService for WorkspaceApi {
         &self,
         request: Request<ListWorkspacesRequest>,
     ) -> Result<Response<ListWorkspacesResponse>, Status> {
-        Ok(Response::new(
-            list(&self.workspaces, &request.into_inner()).await?,
-        ))
+        let request = request.into_inner();
+        let mut faults = FieldFaults::default();
+        let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
+        let paging = faults.complete(paging)?;
+        let found = self.workspaces.list(paging.before, paging.limit()).await?;
+        let (workspaces, next_page_token) = paging.page(found);
+        Ok(Response::new(ListWorkspacesResponse {
+            workspaces,
+            next_page_token,
+        }))
     }
 
     async fn delete_workspace(
@@ -120,44 +121,6 @@ impl WorkspaceService for WorkspaceApi {
             .map_err(CallError::from)?;
         Ok(Response::new(DeleteWorkspaceResponse {}))
     }
-}
-
-async fn list(
-    workspaces: &Workspaces,
-    request: &ListWorkspacesRequest,
-) -> Result<ListWorkspacesResponse, CallError> {
-    let mut faults = FieldFaults::default();
-    let before = match request.page_token.as_str() {
-        "" => None,
-        token => faults.check(
-            "page_token",
-            token
-                .parse::<u64>()
-                .map_err(|_| "is not one that was given out"),
-        ),
-    };
-    faults.into_result()?;
-    let limit = match request.page_size {
-        0 => DEFAULT_PAGE,
-        size => size.min(MAX_PAGE),
-    };
-    // One more than asked for tells whether there is another page.
-    let found = workspaces.list(before, limit + 1).await?;
-    let available = found.len();
-    let mut response = ListWorkspacesResponse::default();
-    let (mut bytes, mut last) = (0, 0);
-    for (number, workspace) in found.into_iter().take(limit as usize) {
-        bytes += workspace.encoded_len();
-        if bytes > MAX_PAGE_BYTES && !response.workspaces.is_empty() {
-            break;
-        }
-        last = number;
-        response.workspaces.push(workspace);
-    }
-    if response.workspaces.len() < available {
-        response.next_page_token = last.to_string();
-    }
-    Ok(response)
 }
 
 fn responses<T: Send + 'static>(

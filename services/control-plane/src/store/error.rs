@@ -1,6 +1,6 @@
 use hearth_domain::{AttemptRef, WorkspaceId};
 
-/// Why the store did not do it.
+/// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is no such workspace.
@@ -12,7 +12,7 @@ pub enum StoreError {
     /// The workspace is being deleted.
     #[error("workspace {0} is being deleted")]
     Deleting(WorkspaceId),
-    /// The request id stands for another payload.
+    /// The request id was used with another payload.
     #[error("the request id was used with another payload")]
     RequestIdReused,
     /// A row holds a value that cannot be read.
@@ -25,10 +25,10 @@ pub enum StoreError {
         /// Which value, and what is wrong with it.
         why: String,
     },
-    /// The database refused or broke.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// The schema could not be brought up to date.
+    /// The schema could not be migrated.
     #[error(transparent)]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }

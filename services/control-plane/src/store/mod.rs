@@ -1,5 +1,5 @@
-//! What the control plane remembers, behind narrow traits. The rules of the log are not here but in [`crate::record`]; a
-//! store runs them inside its transactions.
+//! The state of the control plane, behind narrow traits. The rules of the log are in [`crate::record`]; a store runs them
+//! inside its transactions.
 
 mod entries;
 mod entry;

@@ -5,31 +5,31 @@ use prost_types::Timestamp;
 
 use super::error::StoreError;
 
-/// A node as it was last heard of.
+/// A node as of its newest registration or heartbeat.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredNode {
     /// Its name.
     pub name: String,
-    /// What its containers run on.
+    /// The platform of its containers.
     pub platform: Platform,
-    /// What its agent says of itself, the platform included.
+    /// As registered, with the platform.
     pub info: NodeInfo,
-    /// When its agent was last heard of.
+    /// Time of the registration or heartbeat.
     pub heartbeat: Timestamp,
 }
 
-/// What the control plane remembers of nodes. Every method is one transaction.
+/// Nodes and their sessions. Every method is one transaction.
 #[async_trait]
 pub trait NodeStore: Send + Sync {
-    /// Enters a node, or what is new about it.
+    /// Adds or replaces a node.
     async fn put_node(&self, node: &StoredNode) -> Result<(), StoreError>;
 
-    /// All nodes, by name.
+    /// All nodes, sorted by name.
     async fn nodes(&self) -> Result<Vec<StoredNode>, StoreError>;
 
-    /// Keeps the digest of a node's newest session token, in place of the one before.
+    /// Replaces the digest of a node's session token.
     async fn put_session(&self, node: &str, digest: &str) -> Result<(), StoreError>;
 
-    /// Nodes and the digests of their newest session tokens.
+    /// Names of nodes with the digests of their session tokens.
     async fn sessions(&self) -> Result<Vec<(String, String)>, StoreError>;
 }

@@ -4,9 +4,9 @@ use super::{
     entries::EntryStore, lookups::LookupStore, nodes::NodeStore, workspaces::WorkspaceStore,
 };
 
-/// All that the control plane remembers.
+/// The whole state of the control plane.
 #[async_trait]
 pub trait Store: WorkspaceStore + NodeStore + EntryStore + LookupStore {
-    /// Puts everything into its place on disk. Nothing may be asked of the store afterwards.
+    /// Flushes and closes the store. It must not be used afterwards.
     async fn close(&self);
 }

@@ -6,30 +6,30 @@ use prost_types::Timestamp;
 use super::error::StoreError;
 use crate::record::{Ending, LogEntry, Record};
 
-/// A request id together with a digest of what it stands for.
+/// A request id with the digest of its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId {
-    /// The id, as the client chose it.
+    /// The id, chosen by the client.
     pub id: String,
     /// Digest of the payload.
     pub payload: String,
 }
 
-/// What came of a request that may have been sent before.
+/// The result of a request that may have been sent before.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Once {
-    /// It was done now.
+    /// It was sent for the first time.
     New(Change),
-    /// It was done before, with the same payload; this is the workspace as it is now.
+    /// It was sent before, with the same payload; the workspace as of now.
     Before(Record),
 }
 
 /// A workspace after a change, and what the change added to its log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The workspace after it.
+    /// The workspace after the change.
     pub record: Record,
-    /// What is new in its log.
+    /// The new entries of its log.
     pub entries: Vec<LogEntry>,
 }
 
@@ -38,30 +38,30 @@ pub struct Change {
 pub struct Page {
     /// The workspace at the moment of reading.
     pub record: Record,
-    /// Sequence of the oldest event that is kept; one more than the newest when none is.
+    /// Sequence of the oldest stored event; one more than the newest if none is stored.
     pub oldest: u64,
     /// In order of sequence.
     pub events: Vec<Event>,
 }
 
-/// How many workspaces there are of a kind.
+/// Number of workspaces of a node in a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
     /// Their node.
     pub node: String,
     /// Their state.
     pub state: WorkspaceState,
-    /// How many.
+    /// Their number.
     pub workspaces: u32,
 }
 
-/// What the control plane remembers of workspaces. Every method is one transaction.
+/// Workspaces, their logs and their request ids. Every method is one transaction.
 #[async_trait]
 pub trait WorkspaceStore: Send + Sync {
-    /// Enters a new workspace.
+    /// Adds a new workspace.
     async fn create(&self, record: Record, request: Option<RequestId>) -> Result<Once, StoreError>;
 
-    /// The workspace that a request led to, if it was sent before.
+    /// The workspace of a request that was sent before.
     async fn requested(&self, request: &RequestId) -> Result<Option<Record>, StoreError>;
 
     /// Replaces the newest attempt with another.
@@ -72,7 +72,7 @@ pub trait WorkspaceStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Once, StoreError>;
 
-    /// Notes which agent took the newest attempt.
+    /// Stores which agent accepted the newest attempt.
     async fn accepted(
         &self,
         attempt: &AttemptRef,
@@ -80,7 +80,7 @@ pub trait WorkspaceStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Record, StoreError>;
 
-    /// Appends events of the agent; those that are stored already are left out.
+    /// Appends events of the agent that are not stored yet.
     async fn append(
         &self,
         attempt: &AttemptRef,
@@ -88,7 +88,7 @@ pub trait WorkspaceStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Change, StoreError>;
 
-    /// Appends a warning of the control plane's own; nothing when the attempt has settled.
+    /// Appends a warning of the control plane, unless the attempt has settled.
     async fn note(
         &self,
         attempt: &AttemptRef,
@@ -104,10 +104,10 @@ pub trait WorkspaceStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Change, StoreError>;
 
-    /// Ends the attempt and marks the workspace. Marking it twice is no error.
+    /// Ends the attempt and marks the workspace as being deleted. May be repeated.
     async fn begin_delete(&self, id: &WorkspaceId, now: Timestamp) -> Result<Change, StoreError>;
 
-    /// Forgets a workspace with its log and its request ids.
+    /// Deletes a workspace with its log and its request ids.
     async fn forget(&self, id: &WorkspaceId) -> Result<(), StoreError>;
 
     /// One workspace.
@@ -120,7 +120,7 @@ pub trait WorkspaceStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(u64, Workspace)>, StoreError>;
 
-    /// Workspaces that something still has to happen to.
+    /// Workspaces with an unsettled attempt or an unfinished deletion.
     async fn unfinished(&self) -> Result<Vec<Record>, StoreError>;
 
     /// At most `limit` events after `after`; `None` when there is no such workspace.
@@ -131,6 +131,6 @@ pub trait WorkspaceStore: Send + Sync {
         limit: u32,
     ) -> Result<Option<Page>, StoreError>;
 
-    /// How many workspaces there are, by node and state.
+    /// Numbers of workspaces by node and state.
     async fn counts(&self) -> Result<Vec<Count>, StoreError>;
 }

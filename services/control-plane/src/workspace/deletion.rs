@@ -1,10 +1,10 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use hearth_api::v1::RemoveWorkspaceRequest;
 use hearth_domain::WorkspaceId;
-use hearth_runtime::Tasks;
-use parking_lot::Mutex;
+use hearth_runtime::{KeyedTasks, Start, Tasks, contain};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{drivers::Drivers, journal::Journal};
 use crate::{
@@ -13,22 +13,22 @@ use crate::{
     store::Store,
 };
 
-/// Containers get time to stop, and volumes may be large.
+/// Containers need time to stop, and volumes may be large.
 pub(super) const REMOVE: Duration = Duration::from_secs(120);
-/// Who asks for force does not want to wait for a node that hangs.
+/// A forced deletion does not wait long for a node that hangs.
 const REMOVE_BY_FORCE: Duration = Duration::from_secs(30);
 
+/// The result of a deletion; `None` while it runs.
 type Outcome = watch::Receiver<Option<Result<(), Arc<CallError>>>>;
 
-/// Deletions that are under way. Whoever asks for one that runs already waits for that one.
+/// Running deletions. A second request for the same one joins it.
 pub(crate) struct Deletions {
     store: Arc<dyn Store>,
     journal: Arc<Journal>,
     drivers: Arc<Drivers>,
     fleet: Arc<Fleet>,
     agents: Arc<Agents>,
-    tasks: Tasks,
-    running: Mutex<HashMap<(WorkspaceId, bool), Outcome>>,
+    running: KeyedTasks<(WorkspaceId, bool), Outcome>,
 }
 
 impl Deletions {
@@ -46,12 +46,11 @@ impl Deletions {
             drivers,
             fleet,
             agents,
-            tasks,
-            running: Mutex::default(),
+            running: KeyedTasks::new(tasks, "delete workspace", 0),
         }
     }
 
-    /// Deletes a workspace and waits until that is done or has failed. A caller that goes away stops nothing.
+    /// Deletes a workspace and waits for the result. A cancelled call does not stop the deletion.
     pub(crate) async fn delete(
         self: &Arc<Self>,
         id: &WorkspaceId,
@@ -66,23 +65,24 @@ impl Deletions {
 
     /// Deletes a workspace in the background.
     pub(super) fn start(self: &Arc<Self>, id: &WorkspaceId, force: bool) -> Outcome {
-        let key = (id.clone(), force);
-        let mut running = self.running.lock();
-        if let Some(outcome) = running.get(&key) {
-            return outcome.clone();
-        }
         let (done, outcome) = watch::channel(None);
-        running.insert(key.clone(), outcome.clone());
-        drop(running);
-        let deletions = self.clone();
-        self.tasks.spawn("delete workspace", async move {
+        let (deletions, of) = (self.clone(), id.clone());
+        let run = async move |_, stop: CancellationToken| {
+            let work = contain("delete workspace", deletions.run(&of, force));
             let result = tokio::select! {
-                () = deletions.tasks.stopping().cancelled() => Err(CallError::ShuttingDown),
-                result = deletions.run(&key.0, force) => result,
+                () = stop.cancelled() => Err(CallError::ShuttingDown),
+                result = work => result.unwrap_or_else(|panicked| Err(panicked.into())),
             };
-            deletions.running.lock().remove(&key);
             done.send_replace(Some(result.map_err(Arc::new)));
-        });
+        };
+        let join_if_it_runs = |known: &Outcome| {
+            Ok::<_, Infallible>(match *known.borrow() {
+                None => Start::Join,
+                Some(_) => Start::Replace,
+            })
+        };
+        let key = (id.clone(), force);
+        let Ok(outcome) = self.running.start(key, outcome, join_if_it_runs, run);
         outcome
     }
 
@@ -95,7 +95,7 @@ impl Deletions {
             .get(&record.workspace.node)
             .filter(|node| node.standing == Standing::Online);
         if node.is_none() && !force {
-            // Nothing was changed: the workspace may still be of use when its node comes back.
+            // Nothing has changed: the workspace can be used when its node comes back.
             return Err(CallError::NodeLost(record.workspace.node));
         }
         self.journal.begin_delete(id).await?;
@@ -108,7 +108,7 @@ impl Deletions {
                     workspace.id = %id,
                     node = node.name,
                     %error,
-                    "forgotten by force; container and volume may still be there"
+                    "deleted by force; its container and volume may still exist"
                 ),
                 Ok(()) => {}
             }
@@ -140,3 +140,7 @@ pub(super) async fn remove(
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "panic_tests.rs"]
+mod tests;

@@ -1,70 +1,44 @@
-//! Drives one workspace from wherever its record says that it is until its attempt has settled: hands the attempt
-//! to the agent, follows the agent's events by their sequence, and gives the attempt an end when the agent cannot.
+//! Drives the newest attempt of a workspace until it has settled: has the agent prepare it, stores the agent's events by
+//! their sequence, and ends the attempt when the agent cannot.
 //!
-//! Everything it knows is in the record, so it does not matter whether the control plane was restarted in between.
+//! All state is in the record, so a driver can start at any point, for example after a restart of the control plane.
+//! [`super::phase`] decides what it does next; this file does it.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use futures_util::StreamExt as _;
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use futures_util::{
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream, TryReadyChunksError},
+};
 use hearth_api::v1::{
-    AttemptRef, CacheAccess, CacheSkipReason, CacheTarget, Event, StartAttemptRequest,
-    WatchAttemptRequest, WatchAttemptResponse, Workspace, WorkspaceState,
+    AgentServicePrepareWorkspaceResponse as Response, Event, WorkspaceState,
+    agent_service_prepare_workspace_response::Message,
 };
 use hearth_domain::WorkspaceId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use tonic::{Status, Streaming};
 
-use super::journal::Journal;
+use super::{
+    dispatch,
+    journal::Journal,
+    phase::{Action, Known, Observation, Phase},
+};
 use crate::{
-    cache::{CacheRules, too_slow},
+    cache::CacheRules,
     clock::now,
-    node::{Agents, Fleet, Gone, NodeView, Verdict, verdict, within},
+    node::{Agents, Fleet, Gone, verdict, within},
     record::{Ending, Record},
     store::{Store, StoreError},
 };
 
-/// An agent accepts an attempt at once, but first waits until the one before it is gone.
-const START: Duration = Duration::from_secs(10);
-const START_AND_REPLACE: Duration = Duration::from_secs(60);
-/// An agent that is alive and does not take an attempt for this long never will.
-const START_ALTOGETHER: Duration = Duration::from_secs(180);
-/// Until the stream of events begins; it may then be silent for as long as a build is.
-const WATCH: Duration = Duration::from_secs(10);
-/// Events stored in one transaction. With 64 KiB each it bounds what one driver holds in memory to 16 MiB.
+/// Until an agent accepts a call. Its stream may then be silent for as long as a build.
+const CALL: Duration = Duration::from_secs(10);
+/// Events stored in one transaction; with 64 KiB each, a driver holds at most 16 MiB.
 const BATCH: usize = 256;
-
-/// Why the driver stops doing what it is doing.
-enum Pause {
-    /// The attempt is not ours any more, or the process stops.
-    Over,
-    /// Try again a little later.
-    Later,
-    /// Another process answers for the node now: ask it.
-    Ask {
-        /// The boot id of that process.
-        boot_id: String,
-    },
-    /// The attempt ends here.
-    End(Ending),
-    /// The store failed.
-    Store(StoreError),
-}
-
-impl From<StoreError> for Pause {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::WorkspaceUnknown(_)
-            | StoreError::AttemptOutdated { .. }
-            | StoreError::Deleting(_) => Self::Over,
-            StoreError::RequestIdReused
-            | StoreError::Corrupt { .. }
-            | StoreError::Database(_)
-            | StoreError::Migrate(_) => Self::Store(error),
-        }
-    }
-}
+const MIN_DELAY: Duration = Duration::from_millis(50);
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// What drivers work with.
 pub(crate) struct Driving {
@@ -77,275 +51,222 @@ pub(crate) struct Driving {
 
 struct Driver<'a> {
     with: &'a Driving,
-    id: &'a WorkspaceId,
     stop: &'a CancellationToken,
-    delays: ExponentialBackoff,
-    began: Instant,
+    /// As last read or changed.
+    record: Record,
+    /// Boot id of the node's agent when it was called.
+    called: String,
+    events: Option<Events>,
 }
+
+/// An open stream of an agent: events, in batches, and the failure that it broke with.
+type Events = BoxStream<'static, Result<Vec<Event>, Status>>;
 
 /// Drives the newest attempt of a workspace until it has settled or `stop` is cancelled.
 pub(super) async fn drive(with: &Driving, id: &WorkspaceId, stop: &CancellationToken) {
-    let mut driver = Driver {
-        with,
-        id,
-        stop,
-        delays: delays(),
-        began: Instant::now(),
-    };
+    let mut driver: Option<Driver<'_>> = None;
+    let (mut phase, mut action) = Phase::begin(Instant::now());
     loop {
-        let paused = match driver.attempt().await {
-            Ok(()) | Err(Pause::Over) => return,
-            Err(pause) => pause,
+        let observation = match (action, &mut driver) {
+            (Action::Stop, _) => return,
+            (Action::Wait { failures }, driver) => {
+                if let Some(driver) = driver {
+                    driver.events = None;
+                }
+                wait(failures, stop).await
+            }
+            (Action::Read, _) | (_, None) => match read(with, id).await {
+                Ok(Some(record)) => {
+                    let known = Known {
+                        after: record.progress.agent_sequence,
+                        boot_id: record.progress.boot_id.clone(),
+                    };
+                    driver = Some(Driver {
+                        with,
+                        stop,
+                        record,
+                        called: String::new(),
+                        events: None,
+                    });
+                    Observation::Unsettled(known)
+                }
+                Ok(None) => Observation::Over,
+                Err(error) => store_failed(id, &error),
+            },
+            (action, Some(driver)) => driver
+                .perform(action)
+                .await
+                .unwrap_or_else(|error| store_failed(id, &error)),
         };
-        if let Pause::Store(error) = paused {
-            tracing::error!(workspace.id = %id, %error, "the store failed; trying again");
-        }
-        let delay = driver.delays.next().unwrap_or(MAX_DELAY);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(delay) => {}
-        }
+        (phase, action) = phase.next(observation, Instant::now());
     }
 }
 
-const MAX_DELAY: Duration = Duration::from_secs(5);
+/// The record, if its newest attempt is to be driven.
+async fn read(with: &Driving, id: &WorkspaceId) -> Result<Option<Record>, StoreError> {
+    let record = with.store.workspace(id).await?;
+    Ok(record.filter(|record| {
+        !record.workspace.settled && record.workspace.state() != WorkspaceState::Deleting
+    }))
+}
 
-fn delays() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(50))
+/// Waits with jitter, so that the drivers of a node do not all call its agent at once.
+async fn wait(failures: u32, stop: &CancellationToken) -> Observation {
+    let mut delays = ExponentialBuilder::default()
+        .with_min_delay(MIN_DELAY)
         .with_max_delay(MAX_DELAY)
         .with_jitter()
         .without_max_times()
-        .build()
+        .build();
+    let longest = 16;
+    let delay = delays.nth(failures.min(longest) as usize);
+    tokio::select! {
+        () = stop.cancelled() => Observation::Stopped,
+        () = tokio::time::sleep(delay.unwrap_or(MAX_DELAY)) => Observation::Waited,
+    }
+}
+
+fn store_failed(id: &WorkspaceId, error: &StoreError) -> Observation {
+    match error {
+        StoreError::WorkspaceUnknown(_)
+        | StoreError::AttemptOutdated(_)
+        | StoreError::Deleting(_) => Observation::Over,
+        StoreError::RequestIdReused
+        | StoreError::Corrupt { .. }
+        | StoreError::Database(_)
+        | StoreError::Migrate(_) => {
+            tracing::error!(workspace.id = %id, %error, "the store failed; trying again");
+            Observation::StoreFailed
+        }
+    }
 }
 
 impl Driver<'_> {
-    /// From the stored record to the end of the attempt, or to a reason to look again.
-    async fn attempt(&mut self) -> Result<(), Pause> {
-        let Some(record) = self.with.store.workspace(self.id).await? else {
-            return Ok(());
-        };
-        if record.workspace.settled || record.workspace.state() == WorkspaceState::Deleting {
-            return Ok(());
-        }
-        let attempt = record.attempt();
-        match self.follow(record).await {
-            Err(Pause::Ask { boot_id }) => {
-                // It may know the attempt: an agent takes work from the moment it listens, and registers after that.
+    async fn perform(&mut self, action: Action) -> Result<Observation, StoreError> {
+        let attempt = self.record.attempt();
+        match action {
+            Action::Call { after } => self.call(after).await,
+            Action::Follow => self.follow().await,
+            Action::Accept { boot_id } => {
                 let store = &self.with.store;
-                store.accepted(&attempt, &boot_id, now()).await?;
-                Err(Pause::Later)
+                self.record = store.accepted(&attempt, &boot_id, now()).await?;
+                Ok(Observation::Stored { settled: false })
             }
-            Err(Pause::End(ending)) => {
-                tracing::warn!(
-                    workspace.id = %self.id,
-                    workspace.attempt = attempt.number,
-                    ?ending,
-                    "the control plane ends the attempt"
-                );
-                self.with.journal.end(&attempt, &ending).await?;
-                Ok(())
+            Action::End(ending) => {
+                self.events = None;
+                self.end(&ending).await?;
+                Ok(Observation::Stored { settled: true })
             }
-            other => other,
+            Action::Read | Action::Wait { .. } | Action::Stop => Ok(Observation::Waited),
         }
     }
 
-    async fn follow(&mut self, record: Record) -> Result<(), Pause> {
-        let record = if record.progress.boot_id.is_empty() {
-            self.hand_over(record).await?
-        } else {
-            record
+    async fn call(&mut self, after: u64) -> Result<Observation, StoreError> {
+        let Driving {
+            store,
+            fleet,
+            agents,
+            rules,
+            ..
+        } = self.with;
+        let Some(node) = fleet.get(&self.record.workspace.node) else {
+            return Ok(Observation::NodeLost);
         };
-        self.watch(&record).await
+        self.called.clone_from(&node.info.boot_id);
+        let request = dispatch::request(&self.record, &node, after, rules, &**store).await?;
+        let call = within(CALL, async {
+            let mut client = agents.client(&node.name, &node.info.endpoint)?;
+            let mut stream = client.prepare_workspace(request).await?.into_inner();
+            let first = stream.message().await?.and_then(|first| first.message);
+            match first {
+                Some(Message::Accepted(accepted)) => Ok((accepted.boot_id, stream)),
+                _ => Err(Status::unknown("the agent's first message accepts nothing")),
+            }
+        });
+        Ok(match self.unless_gone(call).await {
+            Ok(Ok((boot_id, stream))) => {
+                self.events = Some(batches(stream));
+                Observation::Accepted(boot_id)
+            }
+            Ok(Err(status)) => self.failed(&status),
+            Err(gone) => gone,
+        })
     }
 
-    /// Hands the attempt to the agent. If the control plane ends before it has noted that, it hands it over again,
-    /// which is no error.
-    async fn hand_over(&mut self, record: Record) -> Result<Record, Pause> {
-        let workspace = &record.workspace;
-        let Some(node) = self.with.fleet.get(&workspace.node) else {
-            return Err(Pause::End(Ending::NodeLost));
+    /// Waits for events and stores them.
+    async fn follow(&mut self) -> Result<Observation, StoreError> {
+        let Some(mut stream) = self.events.take() else {
+            return Ok(Observation::Ended);
         };
-        let limit = if workspace.attempt == 1 {
-            START
-        } else {
-            START_AND_REPLACE
+        let events = match self.unless_gone(stream.next()).await {
+            Ok(Some(Ok(events))) => events,
+            Ok(Some(Err(status))) => return Ok(self.failed(&status)),
+            Ok(None) => return Ok(Observation::Ended),
+            Err(gone) => return Ok(gone),
         };
-        let request = start_request(workspace, self.cache(&record, &node).await?);
-        let call = async {
-            let mut client = self.with.agents.client(&node.name, &node.info.endpoint)?;
-            within(limit, client.start_attempt(request)).await
-        };
-        match self.unless_gone(&record, call).await? {
-            Ok(_) => {}
-            Err(status) => return Err(self.failed(&status, Call::Start)),
-        }
-        self.delays = delays();
-        let record = self
-            .with
-            .store
-            .accepted(&record.attempt(), &node.info.boot_id, now())
-            .await?;
-        Ok(record)
+        let attempt = self.record.attempt();
+        self.record = self.with.journal.append(&attempt, events).await?;
+        self.events = Some(stream);
+        Ok(Observation::Stored {
+            settled: self.record.workspace.settled,
+        })
     }
 
-    /// Where the cache is, with the image that is worth fetching before the key is known.
-    async fn cache(
-        &self,
-        record: &Record,
-        node: &NodeView,
-    ) -> Result<Result<CacheTarget, CacheSkipReason>, StoreError> {
-        let cache = match self.with.rules.cache_use(&record.spec) {
-            Ok(cache) => cache,
-            Err(skip) => return Ok(Err(skip)),
-        };
-        let access = match cache.writable {
-            true => CacheAccess::ReadWrite,
-            false => CacheAccess::ReadOnly,
-        };
-        let mut target = CacheTarget {
-            repository: cache.reference.repository().to_string(),
-            tag: cache.reference.tag().to_owned(),
-            access: access.into(),
-            newest_digest: String::new(),
-        };
-        let store = &self.with.store;
-        let config = record.spec.config.as_ref();
-        let newest = store
-            .newest_cache_entry(cache.reference.repository(), config, &node.platform)
-            .await?;
-        if let Some(newest) = newest {
-            let rate = store.fetch_rate(&node.name).await?;
-            if too_slow(newest.bytes, newest.build_seconds, rate).is_none() {
-                target.newest_digest = newest.digest.to_string();
-            }
-        }
-        Ok(Ok(target))
-    }
-
-    /// Stores what the agent says until it has said everything.
-    async fn watch(&mut self, record: &Record) -> Result<(), Pause> {
-        let workspace = &record.workspace;
-        let Some(node) = self.with.fleet.get(&workspace.node) else {
-            return Err(Pause::End(Ending::NodeLost));
-        };
-        let request = WatchAttemptRequest {
-            attempt: Some(AttemptRef {
-                workspace_id: self.id.to_string(),
-                attempt: workspace.attempt,
-            }),
-            after_sequence: record.progress.agent_sequence,
-        };
-        let call = async {
-            let mut client = self.with.agents.client(&node.name, &node.info.endpoint)?;
-            within(WATCH, client.watch_attempt(request)).await
-        };
-        let events = match self.unless_gone(record, call).await? {
-            Ok(events) => events,
-            Err(status) => return Err(self.failed(&status, Call::Watch)),
-        };
-        let mut batches = pin!(events.ready_chunks(BATCH));
-        while let Some(batch) = self.unless_gone(record, batches.next()).await? {
-            let (events, broke) = split(batch);
-            if !events.is_empty() {
-                let record = self.with.journal.append(&record.attempt(), events).await?;
-                self.delays = delays();
-                if record.workspace.settled {
-                    return Ok(());
-                }
-            }
-            if let Some(status) = broke {
-                return Err(self.failed(&status, Call::Watch));
-            }
-        }
-        tracing::info!(
-            workspace.id = %self.id,
-            workspace.attempt,
-            "the agent's stream ended before the attempt did; asking again"
+    async fn end(&mut self, ending: &Ending) -> Result<(), StoreError> {
+        let attempt = self.record.attempt();
+        tracing::warn!(
+            workspace.id = %attempt.workspace,
+            workspace.attempt = attempt.number,
+            ?ending,
+            "the control plane ends the attempt"
         );
-        Err(Pause::Later)
+        self.with.journal.end(&attempt, ending).await
     }
 
-    /// Waits for `work` as long as there is somebody to wait for.
-    async fn unless_gone<T>(
-        &self,
-        record: &Record,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Pause> {
-        let (node, boot_id) = (&record.workspace.node, &record.progress.boot_id);
+    /// Waits for `work` unless its agent is lost or restarted.
+    async fn unless_gone<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Observation> {
+        let node = &self.record.workspace.node;
+        // An agent accepts work before it has registered.
+        let boots = [&*self.called, &*self.record.progress.boot_id];
         tokio::select! {
-            // In this order: what the agent has sent counts, even if it was the last thing it did.
+            // In this order, so that events that an agent sent before it was lost are stored.
             biased;
-            () = self.stop.cancelled() => Err(Pause::Over),
+            () = self.stop.cancelled() => Err(Observation::Stopped),
             done = work => Ok(done),
-            gone = self.with.fleet.gone(node, boot_id) => Err(match gone {
-                Gone::Lost => Pause::End(Ending::NodeLost),
-                Gone::Restarted(boot_id) => Pause::Ask { boot_id },
+            gone = self.with.fleet.gone(node, &boots) => Err(match gone {
+                Gone::Lost => Observation::NodeLost,
+                Gone::Restarted(_) => Observation::AgentRestarted,
             }),
         }
     }
 
-    fn failed(&self, status: &Status, call: Call) -> Pause {
+    fn failed(&self, status: &Status) -> Observation {
         let (code, message) = (status.code(), status.message());
-        let pause = match (verdict(code), call) {
-            (Verdict::Unknown, Call::Watch) => Pause::End(Ending::AgentRestarted),
-            (Verdict::Again, Call::Start) if self.began.elapsed() > START_ALTOGETHER => {
-                Pause::End(Ending::Refused(message.to_owned()))
-            }
-            (Verdict::Again, _) => Pause::Later,
-            (Verdict::Never, Call::Start) if code == Code::FailedPrecondition => {
-                Pause::End(Ending::Replaced)
-            }
-            (Verdict::Never, _) | (Verdict::Unknown, Call::Start) => {
-                Pause::End(Ending::Refused(message.to_owned()))
-            }
-        };
         tracing::info!(
-            workspace.id = %self.id,
+            workspace.id = %self.record.id,
+            workspace.attempt = self.record.workspace.attempt,
             grpc.code = ?code,
             grpc.message = message,
-            call = ?call,
             "a call to the agent failed"
         );
-        pause
+        Observation::Failed(verdict(code), message.to_owned())
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Call {
-    Start,
-    Watch,
-}
-
-/// What the agent is told so that it can prepare the workspace.
-fn start_request(
-    workspace: &Workspace,
-    cache: Result<CacheTarget, CacheSkipReason>,
-) -> StartAttemptRequest {
-    let spec = workspace.spec.clone().unwrap_or_default();
-    let (cache, skip) = match cache {
-        Ok(target) => (Some(target), CacheSkipReason::Unspecified),
-        Err(skip) => (None, skip),
-    };
-    StartAttemptRequest {
-        attempt: Some(AttemptRef {
-            workspace_id: workspace.id.clone(),
-            attempt: workspace.attempt,
-        }),
-        spec: Some(spec),
-        cache,
-        cache_skip_reason: skip.into(),
-    }
-}
-
-/// The events of a batch, and the failure behind them if the stream broke.
-fn split(batch: Vec<Result<WatchAttemptResponse, Status>>) -> (Vec<Event>, Option<Status>) {
-    let mut events = Vec::with_capacity(batch.len());
-    for message in batch {
-        match message {
-            Ok(message) => events.extend(message.event),
-            Err(status) => return (events, Some(status)),
-        }
-    }
-    (events, None)
+/// The events of a stream, in batches of those that have arrived. Events before a failure come before it.
+fn batches(stream: Streaming<Response>) -> Events {
+    let events = stream.try_filter_map(async |response| {
+        Ok(match response.message {
+            Some(Message::Event(event)) => Some(event),
+            Some(Message::Accepted(_)) | None => None,
+        })
+    });
+    let batches = events.try_ready_chunks(BATCH).flat_map(|batch| {
+        stream::iter(match batch {
+            Ok(events) => vec![Ok(events)],
+            Err(TryReadyChunksError(events, status)) if events.is_empty() => vec![Err(status)],
+            Err(TryReadyChunksError(events, status)) => vec![Ok(events), Err(status)],
+        })
+    });
+    batches.boxed()
 }

@@ -1,78 +1,61 @@
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use hearth_domain::WorkspaceId;
-use hearth_runtime::Tasks;
+use hearth_runtime::{KeyedTasks, Start, Tasks, contain};
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Driving, drive};
 
-/// The tasks that own live workspaces: never two for the same one.
+/// Between a panic of a driver and its next start.
+const MIN_DELAY: Duration = Duration::from_millis(100);
+const MAX_DELAY: Duration = Duration::from_secs(60);
+
+/// The tasks that drive workspaces, at most one for each.
 pub(crate) struct Drivers {
     with: Arc<Driving>,
-    tasks: Tasks,
-    running: Mutex<HashMap<WorkspaceId, Handle>>,
-}
-
-#[derive(Clone, Debug)]
-struct Handle {
-    stop: CancellationToken,
-    ended: CancellationToken,
+    running: KeyedTasks<WorkspaceId, ()>,
 }
 
 impl Drivers {
     pub(crate) fn new(with: Driving, tasks: Tasks) -> Self {
         Self {
             with: Arc::new(with),
-            tasks,
-            running: Mutex::default(),
+            running: KeyedTasks::new(tasks, "drive workspace", 0),
         }
     }
 
-    /// Drives the newest attempt of a workspace. A driver of an attempt before it ends first.
-    pub(crate) fn start(self: &Arc<Self>, id: &WorkspaceId) {
-        let handle = Handle {
-            stop: self.tasks.stopping().child_token(),
-            ended: CancellationToken::new(),
-        };
-        let before = self.lock().insert(id.clone(), handle.clone());
-        let (drivers, id) = (self.clone(), id.clone());
-        self.tasks.spawn("drive workspace", async move {
-            // Also when the task panics or is dropped: whoever waits for its end must not wait for ever.
-            let ended = handle.ended.clone().drop_guard();
-            if let Some(before) = before {
-                before.stop.cancel();
-                before.ended.cancelled().await;
-            }
-            drive(&drivers.with, &id, &handle.stop).await;
-            drop(ended);
-            drivers.remove_ended(&id);
-        });
+    /// Drives the newest attempt of a workspace, after the driver of an earlier attempt has ended.
+    pub(crate) fn start(&self, id: &WorkspaceId) {
+        let (with, of) = (self.with.clone(), id.clone());
+        let run = |(), stop| async move { drive_to_the_end(&with, &of, &stop).await };
+        let replace = |_: &()| Ok::<_, Infallible>(Start::Replace);
+        let Ok(()) = self.running.start(id.clone(), (), replace, run);
     }
 
-    /// Stops the driver of a workspace, if there is one, and waits until it is gone.
-    pub(crate) async fn stop(&self, id: &WorkspaceId) {
-        let handle = self.lock().get(id).cloned();
-        if let Some(handle) = handle {
-            handle.stop.cancel();
-            handle.ended.cancelled().await;
+    /// Stops the driver of a workspace and waits until it has ended.
+    pub(super) async fn stop(&self, id: &WorkspaceId) {
+        self.running.stop(id).await;
+    }
+}
+
+/// A driver that panics starts again from the record.
+async fn drive_to_the_end(with: &Driving, id: &WorkspaceId, stop: &CancellationToken) {
+    let mut delays = ExponentialBuilder::default()
+        .with_min_delay(MIN_DELAY)
+        .with_max_delay(MAX_DELAY)
+        .with_jitter()
+        .without_max_times()
+        .build();
+    while contain("drive workspace", drive(with, id, stop))
+        .await
+        .is_err()
+    {
+        let delay = delays.next().unwrap_or(MAX_DELAY);
+        tracing::error!(workspace.id = %id, delay_seconds = delay.as_secs_f64(), "its driver starts again");
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(delay) => {}
         }
-    }
-
-    fn remove_ended(&self, id: &WorkspaceId) {
-        let mut handles = self.lock();
-        // It may be the handle of the next driver already.
-        if handles
-            .get(id)
-            .is_some_and(|handle| handle.ended.is_cancelled())
-        {
-            handles.remove(id);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Handle>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

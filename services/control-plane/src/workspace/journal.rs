@@ -12,14 +12,17 @@ use crate::{
     store::{Change, Once, RequestId, Store, StoreError},
 };
 
-/// Every change of a workspace goes through here: it is stored, then counted, then whoever follows it or
-/// waits for its image is woken.
+/// Every change of a workspace goes through here: it is stored and counted, and its watchers and the attempts that wait
+/// for its image are notified.
 pub(crate) struct Journal {
     store: Arc<dyn Store>,
     feeds: Arc<Feeds>,
     counters: Arc<Counters>,
     waiting: Arc<Waiting>,
     reports: Reports,
+    /// Makes the next end of an attempt, and the next deletion, panic.
+    #[cfg(test)]
+    pub(super) panics: std::sync::atomic::AtomicBool,
 }
 
 impl Journal {
@@ -36,6 +39,8 @@ impl Journal {
             counters,
             waiting,
             reports,
+            #[cfg(test)]
+            panics: false.into(),
         }
     }
 
@@ -69,7 +74,7 @@ impl Journal {
         for entry in &change.entries {
             if let Some(Kind::Cache(report)) = &entry.event.kind {
                 let learnt = self.reports.learn(&change.record, report);
-                // The log has it; that a number is missing somewhere is not worth an attempt.
+                // The event is stored. A missing number does not fail the attempt.
                 if let Err(error) = learnt.await {
                     tracing::error!(workspace.id = %attempt.workspace, %error, "cannot count what the cache did");
                 }
@@ -78,7 +83,7 @@ impl Journal {
         Ok(change.record)
     }
 
-    /// Enters what the control plane itself found out about an attempt.
+    /// Appends a warning of the control plane to an attempt's log.
     pub(crate) async fn note(&self, attempt: &AttemptRef, warning: &str) -> Result<(), StoreError> {
         let change = self.store.note(attempt, warning, now()).await?;
         self.tell(&change);
@@ -90,12 +95,16 @@ impl Journal {
         attempt: &AttemptRef,
         ending: &Ending,
     ) -> Result<(), StoreError> {
+        #[cfg(test)]
+        self.panic_once();
         let change = self.store.end(attempt, ending, now()).await?;
         self.tell(&change);
         Ok(())
     }
 
     pub(crate) async fn begin_delete(&self, id: &WorkspaceId) -> Result<Record, StoreError> {
+        #[cfg(test)]
+        self.panic_once();
         let change = self.store.begin_delete(id, now()).await?;
         self.tell(&change);
         Ok(change.record)
@@ -112,5 +121,11 @@ impl Journal {
         self.counters.appended(&change.entries);
         self.waiting.changed(&change.record);
         self.feeds.publish(&change.record.id);
+    }
+
+    #[cfg(test)]
+    fn panic_once(&self) {
+        let panics = self.panics.swap(false, std::sync::atomic::Ordering::SeqCst);
+        assert!(!panics, "a planted bug");
     }
 }

@@ -1,11 +1,13 @@
-//! The life of a workspace, from the request to its deletion: every change goes through the journal, a driver hands each
-//! attempt to its node's agent and follows it, and what a restart interrupts is taken up again.
+//! Workspaces from the request to the deletion: every change goes through the journal, a driver has each attempt prepared by
+//! its node's agent, and what a restart interrupts is resumed.
 
 mod deletion;
+mod dispatch;
 mod driver;
 mod drivers;
 mod feeds;
 mod journal;
+mod phase;
 mod preparing;
 mod recovery;
 mod watching;

@@ -15,7 +15,7 @@ use crate::{
     store::{Once, RequestId, Store},
 };
 
-/// A checked request for a workspace.
+/// A request to prepare a workspace.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) request: Option<RequestId>,
@@ -23,28 +23,28 @@ pub(crate) struct Wanted {
     pub(crate) what: What,
 }
 
-/// What is to be prepared.
+/// What to prepare.
 #[derive(Debug)]
 pub(crate) enum What {
-    /// A workspace.
+    /// A new workspace.
     New {
         spec: Spec,
-        /// The message that says the same, as clients get it back.
+        /// The message that was parsed, as clients see it.
         message: WorkspaceSpec,
     },
-    /// Another attempt.
+    /// A new attempt of a workspace.
     Again(WorkspaceId),
 }
 
-/// What a call to prepare led to.
+/// The result of a request to prepare.
 pub(crate) enum Prepared {
-    /// A new attempt; the workspace as it was when it began.
+    /// A new attempt, with the workspace as of its begin.
     Now(Box<Record>),
-    /// The same call was made before; the workspace that it led to.
+    /// The same request was made before, for this workspace.
     Before(WorkspaceId),
 }
 
-/// The workspaces, and how new attempts at them begin.
+/// Creates, finds and lists workspaces, and begins attempts.
 pub(crate) struct Workspaces {
     store: Arc<dyn Store>,
     journal: Arc<Journal>,
@@ -70,7 +70,7 @@ impl Workspaces {
         }
     }
 
-    /// Begins an attempt, and drives it in the background. A caller that goes away stops nothing.
+    /// Begins an attempt and drives it in the background, also if the call is cancelled.
     pub(crate) async fn prepare(self: &Arc<Self>, wanted: Wanted) -> Result<Prepared, CallError> {
         let workspaces = self.clone();
         let work = async move { workspaces.begin(wanted).await };
@@ -78,7 +78,7 @@ impl Workspaces {
     }
 
     async fn begin(&self, wanted: Wanted) -> Result<Prepared, CallError> {
-        // A repeated call is answered even where a new one could not be.
+        // A repeated request is answered even if its node is lost meanwhile.
         if let Some(request) = &wanted.request
             && let Some(record) = self.store.requested(request).await?
         {
@@ -100,7 +100,7 @@ impl Workspaces {
                 let node = self.find(&id).await?.workspace.node;
                 if wanted.node.is_some_and(|wanted| wanted != node) {
                     let mut faults = FieldFaults::default();
-                    let why = format!("is not the workspace's own, which is {node}");
+                    let why = format!("is not the workspace's node, which is {node}");
                     faults.add("node", why);
                     faults.into_result()?;
                 }
@@ -125,7 +125,7 @@ impl Workspaces {
         }
     }
 
-    /// The node that was asked for, or the one with the least to do.
+    /// The requested node, or the one with the fewest workspaces.
     async fn place(&self, wanted: Option<String>) -> Result<String, CallError> {
         match wanted {
             Some(name) => {

@@ -14,7 +14,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Takes up what a restart interrupted, of the control plane or of an agent.
+/// Resumes what a restart of the control plane or of an agent interrupted.
 pub(crate) struct Recovery {
     store: Arc<dyn Store>,
     drivers: Arc<Drivers>,
@@ -43,7 +43,7 @@ impl Recovery {
         }
     }
 
-    /// After a restart: attempts are driven on, deletions are finished. Returns how many.
+    /// After a restart of the control plane: resumes attempts and deletions. Returns how many.
     pub(crate) async fn resume(&self) -> Result<usize, StoreError> {
         let unfinished = self.store.unfinished().await?;
         for record in &unfinished {
@@ -57,8 +57,8 @@ impl Recovery {
         Ok(unfinished.len())
     }
 
-    /// Puts a node in order in the background after it registered: of the workspaces on it, those that are not known are
-    /// removed, and deletions that it did not answer are finished.
+    /// After a node registered, in the background: removes workspaces on it that are not known, and resumes deletions that it
+    /// did not answer.
     pub(crate) fn tidy(self: &Arc<Self>, node: String, workspace_ids: Vec<WorkspaceId>) {
         let recovery = self.clone();
         self.tasks.spawn("tidy node", async move {
@@ -85,7 +85,7 @@ impl Recovery {
                 Ok(Some(_)) => continue,
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!(%error, "cannot look for workspaces that are left over");
+                    tracing::error!(%error, "cannot look for unknown workspaces");
                     return;
                 }
             }
@@ -95,10 +95,10 @@ impl Recovery {
             tracing::info!(
                 workspace.id = %id,
                 node = node.name,
-                "removing a workspace that is not known"
+                "removing an unknown workspace"
             );
             if let Err(error) = remove(&self.agents, &node, &id, REMOVE).await {
-                tracing::warn!(workspace.id = %id, node = node.name, %error, "it is still there; the next registration tries again");
+                tracing::warn!(workspace.id = %id, node = node.name, %error, "an unknown workspace was not removed; the next registration tries again");
             }
         }
     }

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use super::feeds::Feeds;
 use crate::{error::CallError, record::Record, store::Store};
 
-/// Events read at once. With 64 KiB each it bounds what one watcher holds in memory to 8 MiB.
+/// Events read at once; with 64 KiB each, a watcher holds at most 8 MiB.
 const PAGE: u32 = 128;
 
-/// The logs of workspaces, for those who follow them.
+/// Reads the logs of workspaces for watchers.
 pub(crate) struct Watching {
     store: Arc<dyn Store>,
     feeds: Arc<Feeds>,
@@ -30,20 +30,20 @@ pub(crate) enum Until {
 pub(crate) struct Watcher {
     watching: Arc<Watching>,
     id: WorkspaceId,
-    /// Sequence of the event that was sent last.
+    /// Sequence of the newest event that was sent.
     cursor: u64,
     until: Until,
     news: watch::Receiver<u64>,
     pending: VecDeque<Event>,
 }
 
-/// Where the reading begins.
+/// Where a watcher begins.
 pub(crate) enum Begin {
-    /// With the oldest event that is kept.
+    /// With the oldest stored event.
     Oldest,
-    /// After this one; it is a fault when what follows is not kept any more.
+    /// After this sequence; fails if the events after it were trimmed.
     After(u64),
-    /// After the newest one.
+    /// After the newest event.
     Snapshot,
 }
 
@@ -56,14 +56,14 @@ impl Watching {
         }
     }
 
-    /// Begins to read; returns the workspace as it is now.
+    /// Begins to watch; returns the workspace as of now.
     pub(crate) async fn begin(
         self: &Arc<Self>,
         id: &WorkspaceId,
         from: Begin,
         until: Until,
     ) -> Result<(Workspace, Watcher), CallError> {
-        // Before the read, so that what is written after it wakes the watcher.
+        // Before the read, so that a later write wakes the watcher.
         let news = self.feeds.subscribe(id);
         let page = self.store.events(id, u64::MAX, 0).await?;
         let page = page.ok_or_else(|| CallError::WorkspaceUnknown(id.clone()))?;
@@ -90,7 +90,7 @@ impl Watching {
 }
 
 impl Watcher {
-    /// The events, to where the stream ends.
+    /// The events up to the end of the stream.
     pub(crate) fn events(self) -> impl Stream<Item = Result<Event, CallError>> {
         try_unfold(self, |mut watcher| async move {
             Ok(watcher.next().await?.map(|event| (event, watcher)))
@@ -136,7 +136,7 @@ impl Watcher {
     }
 }
 
-/// Sequence of the event that the stream ends with, once it is there.
+/// Sequence of the event that ends the stream, once it is stored.
 fn end(record: &Record, until: Until) -> Option<u64> {
     let progress = &record.progress;
     let sequence = match until {

@@ -3,15 +3,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use futures_util::{Stream, stream::try_unfold};
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream, try_unfold},
+};
 use hearth_api::v1::{
-    CacheSkipReason, Event, HeartbeatRequest, NodeInfo, RegisterRequest, RegisterResponse,
-    RemoveWorkspaceRequest, RemoveWorkspaceResponse, StartAttemptRequest, StartAttemptResponse,
-    WatchAttemptRequest, WatchAttemptResponse,
+    AgentServicePrepareWorkspaceRequest as Asked, AgentServicePrepareWorkspaceResponse as Answer,
+    AttemptAccepted, CacheSkipReason, Event, HeartbeatRequest, NodeInfo, RegisterRequest,
+    RegisterResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse,
+    agent_service_prepare_workspace_response::Message,
     agent_service_server::{AgentService, AgentServiceServer},
     event::Kind,
 };
@@ -32,11 +35,12 @@ pub enum Removal {
 }
 
 struct Attempt {
-    request: StartAttemptRequest,
+    request: Asked,
     events: Vec<Event>,
 }
 
 struct State {
+    boot_id: String,
     attempts: BTreeMap<(String, u32), Attempt>,
     starts: u32,
     refusal: Option<Code>,
@@ -88,7 +92,7 @@ impl FakeAgent {
             endpoint: String::new(),
             port: 0,
             boots: 0,
-            shared: shared(),
+            shared: shared(""),
             runtime: None,
         };
         agent.boot().await;
@@ -105,7 +109,7 @@ impl FakeAgent {
     async fn boot(&mut self) {
         self.boots += 1;
         self.boot_id = format!("{}-boot-{}", self.name, self.boots);
-        self.shared = shared();
+        self.shared = shared(&self.boot_id);
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await;
         let listener = listener.expect("a port").into_std().expect("a listener");
         self.port = listener.local_addr().expect("an address").port();
@@ -208,7 +212,7 @@ impl FakeAgent {
     }
 
     /// Waits until the control plane has started an attempt.
-    pub async fn started(&self, id: &str, attempt: u32) -> StartAttemptRequest {
+    pub async fn started(&self, id: &str, attempt: u32) -> Asked {
         self.when("an attempt", |state| {
             let known = state.attempts.get(&(id.to_owned(), attempt));
             known.map(|attempt| attempt.request.clone())
@@ -270,9 +274,10 @@ impl Drop for FakeAgent {
     }
 }
 
-fn shared() -> Arc<Shared> {
+fn shared(boot_id: &str) -> Arc<Shared> {
     Arc::new(Shared {
         state: Mutex::new(State {
+            boot_id: boot_id.into(),
             attempts: BTreeMap::new(),
             starts: 0,
             refusal: None,
@@ -286,96 +291,84 @@ fn shared() -> Arc<Shared> {
     })
 }
 
+impl State {
+    /// Takes an attempt, or finds the one that is known.
+    fn take(&mut self, request: Asked) -> Result<(String, u32), Status> {
+        let attempt = request.attempt.clone().unwrap_or_default();
+        let key = (attempt.workspace_id, attempt.attempt);
+        let skipped = request.cache_skip_reason() != CacheSkipReason::Unspecified;
+        if key.0.is_empty() || key.1 == 0 || request.spec.is_none() {
+            self.faults.push(format!("malformed: {request:?}"));
+        }
+        if request.cache.is_some() == skipped {
+            self.faults.push(format!(
+                "cache and skip reason exclude each other: {request:?}"
+            ));
+        }
+        let is_new = !self.attempts.contains_key(&key);
+        if is_new && request.after_sequence == 0 {
+            self.starts += 1;
+        }
+        if let Some(code) = self.refusal {
+            return Err(Status::new(code, "the test says no"));
+        }
+        self.asked_after.push(request.after_sequence);
+        let newer = |(id, number): &(String, u32)| *id == key.0 && *number > key.1;
+        if self.attempts.keys().any(newer) {
+            self.faults.push(format!("{key:?} has been replaced"));
+            return Err(Status::failed_precondition("a newer attempt is known"));
+        }
+        match self.attempts.get(&key) {
+            Some(known) => {
+                if (&known.request.spec, &known.request.cache_skip_reason)
+                    != (&request.spec, &request.cache_skip_reason)
+                {
+                    let fault = format!("{key:?} came with another request");
+                    self.faults.push(fault);
+                }
+                if request.after_sequence > known.events.len() as u64 {
+                    let fault = format!("{key:?} never had that many events");
+                    self.faults.push(fault);
+                }
+            }
+            None if request.after_sequence > 0 => {
+                return Err(Status::not_found("no such attempt"));
+            }
+            None => {
+                let events = Vec::new();
+                let attempt = Attempt { request, events };
+                self.attempts.insert(key.clone(), attempt);
+            }
+        }
+        Ok(key)
+    }
+}
+
+fn answer(message: Message) -> Answer {
+    Answer {
+        message: Some(message),
+    }
+}
+
 struct Service(Arc<Shared>);
 
 #[tonic::async_trait]
 impl AgentService for Service {
-    type PrepareWorkspaceStream = futures_util::stream::BoxStream<
-        'static,
-        Result<hearth_api::v1::AgentServicePrepareWorkspaceResponse, Status>,
-    >;
+    type PrepareWorkspaceStream = BoxStream<'static, Result<Answer, Status>>;
 
     async fn prepare_workspace(
         &self,
-        _: Request<hearth_api::v1::AgentServicePrepareWorkspaceRequest>,
+        request: Request<Asked>,
     ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
-        Err(Status::unimplemented(
-            "StartAttempt and WatchAttempt are served",
-        ))
-    }
-
-    async fn start_attempt(
-        &self,
-        request: Request<StartAttemptRequest>,
-    ) -> Result<Response<StartAttemptResponse>, Status> {
         let request = request.into_inner();
-        self.0.change(|state| {
-            state.starts += 1;
-            if let Some(code) = state.refusal {
-                return Err(Status::new(code, "the test says no"));
-            }
-            let attempt = request.attempt.clone().unwrap_or_default();
-            let key = (attempt.workspace_id, attempt.attempt);
-            let skipped = request.cache_skip_reason() != CacheSkipReason::Unspecified;
-            if key.0.is_empty() || key.1 == 0 || request.spec.is_none() {
-                state.faults.push(format!("malformed: {request:?}"));
-            }
-            if request.cache.is_some() == skipped {
-                state.faults.push(format!(
-                    "cache and skip reason exclude each other: {request:?}"
-                ));
-            }
-            let newer = state
-                .attempts
-                .keys()
-                .any(|(id, number)| *id == key.0 && *number > key.1);
-            if newer {
-                state.faults.push(format!("{key:?} has been replaced"));
-                return Err(Status::failed_precondition("a newer attempt is known"));
-            }
-            if let Some(known) = state.attempts.get(&key) {
-                if known.request != request {
-                    state
-                        .faults
-                        .push(format!("{key:?} came with another request"));
-                }
-            } else {
-                let events = Vec::new();
-                state.attempts.insert(key, Attempt { request, events });
-            }
-            Ok(Response::new(StartAttemptResponse {}))
-        })
-    }
-
-    type WatchAttemptStream =
-        Pin<Box<dyn Stream<Item = Result<WatchAttemptResponse, Status>> + Send>>;
-
-    async fn watch_attempt(
-        &self,
-        request: Request<WatchAttemptRequest>,
-    ) -> Result<Response<Self::WatchAttemptStream>, Status> {
-        let request = request.into_inner();
-        let attempt = request.attempt.unwrap_or_default();
-        let key = (attempt.workspace_id, attempt.attempt);
-        let line = {
-            let mut state = self.0.lock();
-            let line = state.line;
-            state.asked_after.push(request.after_sequence);
-            let known = state.attempts.get(&key).map(|known| known.events.len());
-            match known {
-                None => return Err(Status::not_found("no such attempt")),
-                Some(known) if request.after_sequence > known as u64 => {
-                    state
-                        .faults
-                        .push(format!("{key:?} never had that many events"));
-                }
-                Some(_) => {}
-            }
-            line
-        };
-        let reader = (self.0.clone(), key, request.after_sequence as usize, line);
+        let next = request.after_sequence as usize;
+        let (key, line, boot_id) = self.0.change(|state| {
+            let key = state.take(request)?;
+            Ok::<_, Status>((key, state.line, state.boot_id.clone()))
+        })?;
+        let reader = (self.0.clone(), key, next, line);
         let changed = self.0.changed.subscribe();
-        let stream = try_unfold(
+        let events = try_unfold(
             (reader, changed),
             |((shared, key, next, line), mut changed)| async move {
                 loop {
@@ -396,9 +389,9 @@ impl AgentService for Service {
                             None => None,
                         }
                     };
-                    if found.is_some() {
-                        let message = WatchAttemptResponse { event: found };
-                        return Ok(Some((message, ((shared, key, next + 1, line), changed))));
+                    if let Some(event) = found {
+                        let next = (shared, key, next + 1, line);
+                        return Ok(Some((answer(Message::Event(event)), (next, changed))));
                     }
                     if changed.changed().await.is_err() {
                         return Ok(None);
@@ -406,7 +399,9 @@ impl AgentService for Service {
                 }
             },
         );
-        Ok(Response::new(Box::pin(stream)))
+        let accepted = answer(Message::Accepted(AttemptAccepted { boot_id }));
+        let first = stream::once(async move { Ok(accepted) });
+        Ok(Response::new(first.chain(events).boxed()))
     }
 
     async fn remove_workspace(

@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use hearth_api::v1;
-use hearth_domain::{Platform, WorkspaceId};
-use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
+use hearth_domain::{Login, Platform, WorkspaceId};
+use hearth_layers::{Pulled, Transfer, TransferError};
 
 /// Label on every volume and container of a workspace; its value is the workspace's id.
 pub const WORKSPACE_LABEL: &str = "hearth.workspace";
@@ -111,7 +111,7 @@ pub trait Engine: Send + Sync {
     async fn pull(
         &self,
         image: &str,
-        login: Option<&RegistryLogin>,
+        login: Option<&Login>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError>;
     /// Pushes an image.
@@ -119,7 +119,7 @@ pub trait Engine: Send + Sync {
         &self,
         repository: &str,
         tag: &str,
-        login: Option<&RegistryLogin>,
+        login: Option<&Login>,
         progress: OnTransfer<'_>,
     ) -> Result<Transfer, TransferError>;
 }

@@ -18,8 +18,8 @@ use bollard::{
     },
 };
 use hearth_api::v1::ImageStore;
-use hearth_domain::{PlatformError, WorkspaceId};
-use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
+use hearth_domain::{Login, PlatformError, WorkspaceId};
+use hearth_layers::{Pulled, Transfer, TransferError};
 
 use super::api::{
     Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage, WORKSPACE_LABEL,
@@ -286,7 +286,7 @@ impl Engine for DockerEngine {
     async fn pull(
         &self,
         image: &str,
-        login: Option<&RegistryLogin>,
+        login: Option<&Login>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
         hearth_layers::pull(&self.docker, image, login, progress).await
@@ -296,7 +296,7 @@ impl Engine for DockerEngine {
         &self,
         repository: &str,
         tag: &str,
-        login: Option<&RegistryLogin>,
+        login: Option<&Login>,
         progress: OnTransfer<'_>,
     ) -> Result<Transfer, TransferError> {
         hearth_layers::push(&self.docker, repository, tag, login, progress).await

@@ -9,8 +9,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use hearth_domain::WorkspaceId;
-use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
+use hearth_domain::{Login, WorkspaceId};
+use hearth_layers::{Pulled, Transfer, TransferError};
 use tokio::sync::Notify;
 
 use super::{Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage};
@@ -139,7 +139,7 @@ impl Engine for FakeEngine {
     async fn pull(
         &self,
         image: &str,
-        _: Option<&RegistryLogin>,
+        _: Option<&Login>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
         let is_first = self.lock().pulled.insert(image.to_owned());
@@ -191,7 +191,7 @@ impl Engine for FakeEngine {
         &self,
         _: &str,
         _: &str,
-        _: Option<&RegistryLogin>,
+        _: Option<&Login>,
         _: OnTransfer<'_>,
     ) -> Result<Transfer, TransferError> {
         unreachable!()

@@ -7,17 +7,17 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::failure::Refusal;
 
-/// GitHub signs nothing and checks nothing closer than this: its own advice is to issue a minute in the past.
+/// Tolerance of GitHub for the time of signatures: its documentation advises to date them a minute back.
 const SKEW_SECONDS: i64 = 60;
-/// GitHub's advice for a limit without a time.
+/// GitHub's advice for a rate limit without a time.
 const DEFAULT_WAIT: Duration = Duration::from_secs(60);
-/// The primary limit is reset every hour. A longer wait is a mistake, on whichever side.
+/// The primary rate limit is reset every hour, so a longer wait is a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const MAX_WORDS: usize = 200;
-/// No word of GitHub's messages is longer, and every secret is.
+/// Longer words of a message are left out: they could be secrets.
 const MAX_WORD: usize = 32;
 
-/// What the headers of an answer tell.
+/// The headers of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
     /// GitHub's time.
@@ -50,7 +50,7 @@ impl Told {
         }
     }
 
-    /// How long nobody is to ask, if this is what a 403 or 429 is about.
+    /// How long to send no requests, if a 403 or 429 is due to a rate limit.
     fn wait(&self) -> Option<Duration> {
         let exhausted = self.remaining == Some(0);
         let wait = match self.retry_after {
@@ -62,7 +62,7 @@ impl Told {
     }
 }
 
-/// Seconds by which `theirs` is ahead of `ours`. A date has whole seconds, so a part of one is no difference.
+/// Seconds by which `theirs` is ahead of `ours`. A date has whole seconds, so a part of one is ignored.
 fn ahead_seconds(theirs: SystemTime, ours: SystemTime) -> i64 {
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     match theirs.duration_since(ours) {
@@ -71,14 +71,14 @@ fn ahead_seconds(theirs: SystemTime, ours: SystemTime) -> i64 {
     }
 }
 
-/// The answer, if it is one.
+/// The decoded answer.
 pub(super) fn read<T: DeserializeOwned>(
     status: StatusCode,
     told: &Told,
     body: &[u8],
 ) -> Result<T, Refusal> {
     match status.as_u16() {
-        // What serde says of it could repeat a token.
+        // serde's message could contain a token.
         200 | 201 => serde_json::from_slice(body)
             .map_err(|_| Refusal::Unexpected("something that is not the JSON of its API".into())),
         401 => Err(match told.skew_seconds {
@@ -96,7 +96,7 @@ pub(super) fn read<T: DeserializeOwned>(
                 None => Refusal::Forbidden(words),
             })
         }
-        // The id in the signature is no App's.
+        // No App has the id in the signature.
         404 if words(body).contains("Integration not found") => Err(Refusal::KeyRefused),
         404 => Err(Refusal::Missing),
         422 => Err(Refusal::Impossible(words(body))),
@@ -109,7 +109,7 @@ pub(super) fn read<T: DeserializeOwned>(
     }
 }
 
-/// GitHub's own words about a failure, short and printable, and without anything that could be a secret.
+/// GitHub's message of a failure, short and printable, without anything that could be a secret.
 fn words(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Said {

@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -8,6 +8,7 @@ use backon::{ExponentialBuilder, Retryable as _};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use octocrab::{Octocrab, models::AppId};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -20,12 +21,12 @@ use super::{
 };
 
 const CONNECT: Duration = Duration::from_secs(2);
-/// For one answer. GitHub's own take a fraction of a second.
+/// For one answer; GitHub's usual answers take a fraction of a second.
 const ANSWER: Duration = Duration::from_secs(3);
 const TRIES: usize = 3;
-/// A limit that ends sooner is waited for.
+/// A rate limit that ends sooner is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A repository in an answer has some 6 KiB.
+/// A repository in an answer has about 6 KiB.
 const MAX_BODY: usize = 256 * 1024;
 
 /// GitHub's API, as the App.
@@ -38,7 +39,7 @@ pub(super) struct Api {
     counters: Arc<Counters>,
 }
 
-/// What GitHub is asked.
+/// A request to GitHub.
 enum Question<'a> {
     Installation(&'a Slug),
     Token(u64, TokenRequest<'a>),
@@ -58,7 +59,7 @@ impl Api {
                     .set_connect_timeout(Some(CONNECT))
                     .app(AppId(settings.app_id), settings.key.clone())
             })
-            // TLS trusts what the machine trusts, an Enterprise Server's own authority for example.
+            // TLS trusts the machine's roots, for example the authority of an Enterprise Server.
             .and_then(|builder| builder.build())
             .context("no client for GitHub's API")?;
         Ok(Self {
@@ -75,21 +76,18 @@ impl Api {
         self.app_id
     }
 
-    /// Seconds by which GitHub's clock is ahead of ours, as last seen.
+    /// Seconds by which GitHub's clock is ahead of ours, from its newest answer.
     pub(super) fn skew_seconds(&self) -> Option<i64> {
-        *self
-            .skew_seconds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.skew_seconds.lock()
     }
 
-    /// The installation that has a repository.
+    /// The installation for a repository.
     pub(super) async fn installation(&self, slug: &Slug) -> Result<Installation, Refusal> {
         let (installation, _) = self.ask(Question::Installation(slug)).await?;
         Ok(installation)
     }
 
-    /// A token for one repository with exactly these permissions. Whatever else GitHub makes is thrown away.
+    /// A token for one repository with exactly these permissions. Any other token is discarded.
     pub(super) async fn mint(
         &self,
         installation: u64,
@@ -110,8 +108,7 @@ impl Api {
         Ok(token)
     }
 
-    /// Asks until there is an answer that stays the same, or a few times. A token that was made and whose answer got
-    /// lost ends by itself.
+    /// Retries failures that may pass, a few times. A token whose answer was lost expires unused.
     async fn ask<T: DeserializeOwned>(&self, question: Question<'_>) -> Result<(T, Told), Refusal> {
         let delays = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
@@ -146,7 +143,7 @@ impl Api {
     }
 
     async fn send(&self, question: &Question<'_>) -> Result<(StatusCode, Told, Vec<u8>), Refusal> {
-        // Relative, since octocrab signs no others.
+        // Relative, since octocrab signs only those.
         let answer = match question {
             Question::Installation(slug) => {
                 self.crab._get(format!("/repos/{slug}/installation")).await
@@ -168,7 +165,7 @@ impl Api {
                 let what = format!("more than {} KiB", MAX_BODY / 1024);
                 return Err(Refusal::Unexpected(what));
             }
-            // The status says enough.
+            // The status is enough.
             Err(_) => Vec::new(),
         };
         Ok((parts.status, told, body))
@@ -179,11 +176,7 @@ impl Api {
             self.counters.remaining(&self.host, remaining);
         }
         if told.skew_seconds.is_some() {
-            let mut skew = self
-                .skew_seconds
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *skew = told.skew_seconds;
+            *self.skew_seconds.lock() = told.skew_seconds;
         }
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hearth_api::v1::{CredentialProblem, CredentialProblemReason as Reason};
+use hearth_domain::Login;
 use hearth_runtime::Tasks;
 use tokio::sync::oneshot;
 
@@ -13,13 +14,13 @@ use super::{
     wire::{Slug, Token},
 };
 use crate::credentials::{
-    ask::{Login, Logins, problem},
+    ask::{Logins, problem},
     counters::Counters,
     settings::GitHubAppSettings,
     source::{Source, Want},
 };
 
-/// GitHub and its registry take any name with a token, and this one is in its documentation.
+/// GitHub and its registry accept any name with a token; its documentation uses this one.
 const USERNAME: &str = "x-access-token";
 
 /// A GitHub App as a source of logins.
@@ -43,7 +44,7 @@ impl GitHubApp {
         })
     }
 
-    /// A token, from a task of its own: others may wait for the same one when the caller goes away.
+    /// A token, from a separate task: other callers may wait for the same one when this call is cancelled.
     async fn token(
         &self,
         slug: Slug,
@@ -56,7 +57,7 @@ impl GitHubApp {
             tokio::select! {
                 () = stopping.cancelled() => {}
                 token = minter.token(&slug, needed, &refused) => {
-                    // Nobody may be there any more to take it.
+                    // The caller may be gone.
                     let _ = done.send(token);
                 }
             }
@@ -81,7 +82,7 @@ impl Source for GitHubApp {
             .and_then(Slug::of);
         let Some(slug) = slug else {
             return nothing(want, Reason::NotInstalled, || {
-                "the GitHub App gives logins for repositories at GitHub only".to_owned()
+                "the GitHub App issues logins for repositories on GitHub only".to_owned()
             });
         };
         let needed = Permissions::needed(want.git.is_some(), want.registry.is_some(), want.rights);
@@ -97,7 +98,7 @@ impl Source for GitHubApp {
     }
 }
 
-/// The one token for both hosts, where it is good for them.
+/// The one token as logins for both hosts, as far as its permissions go.
 fn logins(want: &Want<'_>, slug: &Slug, needed: Permissions, token: Option<&Token>) -> Logins {
     let given = token.map_or(
         Permissions {
@@ -123,7 +124,7 @@ fn logins(want: &Want<'_>, slug: &Slug, needed: Permissions, token: Option<&Toke
     }
 }
 
-/// What was needed and not granted, and what that means.
+/// A problem for each permission that is needed and not granted.
 fn missing(
     want: &Want<'_>,
     slug: &Slug,
@@ -155,13 +156,11 @@ fn missing(
             ),
             (Some(Access::Write), None) => (
                 "packages: write",
-                format!(
-                    "nothing can be pushed to {host}, and what is private there cannot be read"
-                ),
+                format!("nothing can be pushed to {host}, and private images there cannot be read"),
             ),
             (Some(Access::Read), None) => (
                 "packages: read",
-                format!("what is private at {host} cannot be read"),
+                format!("private images at {host} cannot be read"),
             ),
         };
         Some(lacks(host, permission, so))

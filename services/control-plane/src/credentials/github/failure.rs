@@ -4,10 +4,10 @@ use hearth_api::v1::CredentialProblemReason as Reason;
 
 use super::wire::Slug;
 
-/// Why GitHub gave no token.
+/// Why GitHub issued no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
-    /// No installation has the repository.
+    /// No installation includes the repository.
     #[error(
         "the GitHub App is not installed on {0}, or there is no such repository: install it for the repository at GitHub"
     )]
@@ -17,37 +17,37 @@ pub(super) enum Failure {
         "the GitHub App's installation for {0} is suspended: its owner can unsuspend it at GitHub"
     )]
     Suspended(String),
-    /// GitHub knows the App and refuses; its own words.
+    /// GitHub forbids it, with its message.
     #[error("GitHub forbids it: {0}")]
     Forbidden(String),
-    /// GitHub does not grant what its own list of permissions has.
-    #[error("GitHub makes no token for {slug}: {words}")]
+    /// GitHub does not grant a permission that the installation lists, with its message.
+    #[error("GitHub issues no token for {slug}: {words}")]
     NotGranted { slug: String, words: String },
     /// The id and the key do not belong together, or the App is gone.
     #[error(
         "GitHub does not accept the App's id {0} and its key: check both in the App's settings"
     )]
     KeyRefused(u64),
-    /// Signatures are of the wrong time.
+    /// The clocks differ by more than signatures allow.
     #[error(
         "the control plane's clock is {} seconds {} GitHub's, which refuses its signatures: set the clock",
         .ahead_seconds.unsigned_abs(),
         if *.ahead_seconds > 0 { "ahead of" } else { "behind" }
     )]
     ClockSkew { ahead_seconds: i64 },
-    /// Too many requests.
-    #[error("GitHub asks for fewer requests: it is asked again in {} seconds", seconds(.0))]
+    /// GitHub's rate limit, with the time until it ends.
+    #[error("GitHub's rate limit is reached: retrying in {} seconds", seconds(.0))]
     RateLimited(Duration),
     /// No connection, no answer in time, or a server error.
     #[error("GitHub does not answer: {0}")]
     Unreachable(String),
-    /// An answer that is not one to the question.
+    /// An answer that does not match the request.
     #[error("GitHub answered with {0}")]
     Unexpected(String),
 }
 
 impl Failure {
-    /// The word for it.
+    /// The reason in the contract.
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::NotInstalled(_) => Reason::NotInstalled,
@@ -62,8 +62,8 @@ impl Failure {
         }
     }
 
-    /// Whether a token that was made before is still good: GitHub ends the tokens of an installation that it takes
-    /// away or suspends, and no others.
+    /// Whether tokens that were issued before are still valid: GitHub revokes those of an installation that is removed or
+    /// suspended, and no others.
     pub(super) fn leaves_tokens_alive(&self) -> bool {
         match self {
             Self::NotInstalled(_)
@@ -79,20 +79,20 @@ impl Failure {
     }
 }
 
-/// Why a request had no success.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// 404: it is not there, or not for this App.
+    /// 404: it does not exist, or the App may not see it.
     Missing,
-    /// 422: this cannot be had, in GitHub's words.
+    /// 422, with GitHub's message.
     Impossible(String),
-    /// 403, in GitHub's words.
+    /// 403, with GitHub's message.
     Forbidden(String),
     /// 401, or an App that GitHub does not know.
     KeyRefused,
     /// 401, and the clocks differ by more than signatures allow.
     ClockSkew { ahead_seconds: i64 },
-    /// Nobody is to ask for so long.
+    /// A rate limit, with the time until it ends.
     RateLimited(Duration),
     /// No connection, no answer in time, or a server error.
     Unreachable(String),
@@ -101,7 +101,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the same request may succeed a moment later.
+    /// Whether the same request may succeed soon.
     pub(super) fn may_pass(&self, patience: Duration) -> bool {
         match self {
             Self::Unreachable(_) => true,
@@ -115,7 +115,7 @@ impl Refusal {
         }
     }
 
-    /// Whether what is remembered of an installation may be out of date.
+    /// Whether the cached installation may be out of date.
     pub(super) fn is_of_another_installation(&self) -> bool {
         match self {
             Self::Missing | Self::Impossible(_) => true,
@@ -128,7 +128,7 @@ impl Refusal {
         }
     }
 
-    /// What it means when there is nothing more to try.
+    /// The failure, when no retry is left.
     pub(super) fn into_failure(self, app_id: u64, slug: &Slug) -> Failure {
         match self {
             Self::Missing => Failure::NotInstalled(slug.to_string()),

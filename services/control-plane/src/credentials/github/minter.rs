@@ -1,5 +1,5 @@
-//! Tokens and the installations that they come from: made when they are needed, once for all who need them at a time,
-//! and kept while they are good.
+//! Tokens and the installations that they come from: issued on demand, once for all callers that need the same, and cached
+//! while they are valid.
 
 use std::{
     future::ready,
@@ -18,32 +18,32 @@ use super::{
     wire::{Installation, Slug, Token},
 };
 
-/// For a lookup and a token, with all that is tried again.
+/// For a lookup and a token, with all retries.
 const ALTOGETHER: Duration = Duration::from_secs(10);
-/// A token is not handed out in its last minutes: a push that begins with it should end with it.
+/// A token is not used in its last minutes, so that a push that begins with it can end with it.
 const MARGIN: Duration = Duration::from_secs(300);
-/// An installation that ends or changes is noticed by the next token; this only bounds what is remembered.
+/// Bounds the cache of installations: the next token notices one that ended or changed.
 const INSTALLATION: Duration = Duration::from_secs(3600);
 const MAX_ENTRIES: u64 = 10_000;
 
-/// Makes and keeps the tokens of one App.
+/// Issues and caches the tokens of one App.
 pub(super) struct Minter {
     api: Api,
     counters: Arc<Counters>,
     installations: Cache<String, Arc<Installation>>,
     fresh: Cache<Fresh, Arc<Token>>,
-    /// The newest token for each need until its very end, for when there is no better one.
+    /// The newest token for each need until it expires, for when no better one can be issued.
     spare: Cache<Spare, Arc<Token>>,
 }
 
-/// What a token that is handed out is known by: installation, repository, permissions.
+/// Key of a cached token: installation, repository, permissions.
 type Fresh = (u64, String, Permissions);
-/// What it was needed for: repository and permissions.
+/// Key of a need: repository and permissions.
 type Spare = (String, Permissions);
 
-/// An installation that is not remembered.
+/// Why an installation is not cached.
 enum NotKept {
-    /// It lacks a permission that is needed. Once it is granted, the next lookup has to see it.
+    /// It lacks a permission that is needed. Once that is granted, the next lookup has to see it.
     Lacking(Arc<Installation>),
     Failed(Failure),
 }
@@ -72,8 +72,8 @@ impl Minter {
         self.api.skew_seconds()
     }
 
-    /// A token with as much of what is needed as the installation was granted; `None` where that is nothing. It is not
-    /// the one whose SHA-256 is `refused`.
+    /// A token with those of the needed permissions that the installation was granted; `None` if that is none of them. Never
+    /// the token whose SHA-256 is `refused`.
     pub(super) async fn token(
         &self,
         slug: &Slug,
@@ -123,7 +123,7 @@ impl Minter {
         }
     }
 
-    /// The installation that has the repository, remembered only where it was granted all that is needed.
+    /// The installation for the repository, cached only if it was granted all that is needed.
     async fn installation(
         &self,
         slug: &Slug,
@@ -158,7 +158,7 @@ impl Minter {
         })
     }
 
-    /// Logged here, where it happens once, and not by all who wait for it.
+    /// Logged here once, and not by every caller that waits for it.
     fn failed(&self, slug: &Slug, failure: Failure) -> NotKept {
         tracing::warn!(
             repository = %slug,
@@ -195,7 +195,7 @@ impl Minter {
                 tracing::warn!(
                     repository = %slug,
                     installation,
-                    "GitHub made no token: {}",
+                    "GitHub issued no token: {}",
                     refusal.clone().into_failure(self.api.app_id(), slug)
                 );
             })?);
@@ -232,7 +232,7 @@ fn is_enough(installation: &Installation, needed: Permissions) -> bool {
     needed.within(&installation.permissions) == needed
 }
 
-/// Drops what is out of date, and not what somebody else has put in its place meanwhile.
+/// Drops an outdated value, but not one that replaced it meanwhile.
 async fn forget<K, V>(cache: &Cache<K, Arc<V>>, key: K, stale: &Arc<V>)
 where
     K: std::hash::Hash + Eq + Send + Sync + 'static,
@@ -247,7 +247,7 @@ where
         .await;
 }
 
-/// How long a token that lives for so long is handed out. Of a short life half is left, so that it is of use at all.
+/// How long a token with this lifetime is used: until five minutes before its end, or for half of a short lifetime.
 fn fresh_for(life: Duration) -> Duration {
     if life < MARGIN * 2 {
         life / 2
@@ -256,7 +256,7 @@ fn fresh_for(life: Duration) -> Duration {
     }
 }
 
-/// Keeps each token for a time that its life tells.
+/// Caches each token as long as its lifetime allows.
 struct Ends(fn(Duration) -> Duration);
 
 impl<K> Expiry<K, Arc<Token>> for Ends {

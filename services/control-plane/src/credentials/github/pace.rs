@@ -1,19 +1,17 @@
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Until when GitHub wants to be left alone. Whoever asks in spite of it is shut out for longer.
+/// Until when GitHub's rate limit lasts. Requests before that make it longer.
 #[derive(Debug, Default)]
 pub(super) struct Pace(Mutex<Option<Instant>>);
 
 impl Pace {
-    /// Waits until GitHub may be asked, or says for how long it may not, where that is longer than `patience`.
+    /// Waits until the rate limit ends. Fails with the time left if that is longer than `patience`.
     pub(super) async fn turn(&self, patience: Duration) -> Result<(), Duration> {
         loop {
-            let Some(until) = *self.lock() else {
+            let Some(until) = *self.0.lock() else {
                 return Ok(());
             };
             let wait = until.saturating_duration_since(Instant::now());
@@ -23,20 +21,16 @@ impl Pace {
             if wait > patience {
                 return Err(wait);
             }
-            // Somebody else may be told to wait for longer meanwhile.
+            // Another request may have found a longer limit meanwhile.
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Nobody is to ask for so long.
+    /// Sends no request for this time.
     pub(super) fn hold(&self, wait: Duration) {
         let until = Instant::now() + wait;
-        let mut held = self.lock();
+        let mut held = self.0.lock();
         *held = Some(held.map_or(until, |held| held.max(until)));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

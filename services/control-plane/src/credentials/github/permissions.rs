@@ -35,7 +35,7 @@ impl Permissions {
         }
     }
 
-    /// What of it an installation can give.
+    /// Those that an installation was granted.
     pub(super) fn within(self, granted: &Granted) -> Self {
         let level = |name: &str| match granted.get(name).map(String::as_str) {
             Some("read") => Some(Access::Read),
@@ -50,12 +50,13 @@ impl Permissions {
         }
     }
 
-    /// Whether a token would be good for nothing.
+    /// Whether there are no permissions at all.
     pub(super) fn is_empty(self) -> bool {
         !self.contents && self.packages.is_none()
     }
 
-    /// As GitHub is asked for it, and as it has to answer. Without the list a token could do all that the installation can.
+    /// The list in the request, which the answer has to repeat. Without a list a token has all permissions of the
+    /// installation.
     pub(super) fn listed(self) -> Granted {
         let packages = self.packages.map(|access| match access {
             Access::Read => "read",

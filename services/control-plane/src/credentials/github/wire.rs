@@ -1,4 +1,4 @@
-//! What goes to GitHub and comes back. octocrab's own types ask for no permissions and know nothing of packages.
+//! GitHub's requests and answers. octocrab's own types have no permissions in the request and no packages.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::permissions::{Granted, Permissions};
 
-/// GitHub's tokens live one hour. Whatever it says, none is used for longer.
+/// The lifetime of GitHub's tokens. None is used for longer.
 const LONGEST_LIFE: Duration = Duration::from_secs(3600);
 
 /// `owner/name` of a repository at GitHub, where letter case does not matter.
@@ -20,7 +20,7 @@ pub(super) struct Slug {
 }
 
 impl Slug {
-    /// `None` where the path has another shape.
+    /// `None` if the path has another form.
     pub(super) fn of(repository: &Repository) -> Option<Self> {
         let (owner, name) = repository.path().split_once('/')?;
         (!name.contains('/')).then(|| Self {
@@ -78,7 +78,7 @@ struct RepositoryAnswer {
     full_name: Option<String>,
 }
 
-/// A token that is what was asked for.
+/// A token that matches its request.
 #[derive(Debug)]
 pub(super) struct Token {
     pub(super) secret: SecretString,
@@ -86,12 +86,13 @@ pub(super) struct Token {
     pub(super) permissions: Permissions,
     /// By GitHub's clock.
     pub(super) expires: SystemTime,
-    /// How long it lives from the moment of the answer, by whoever's clock.
+    /// Its lifetime from the answer on.
     pub(super) life: Duration,
 }
 
 impl TokenAnswer {
-    /// The token, if it is for exactly this and lives at `now`, which is GitHub's own time where it told it.
+    /// The token, if it is for exactly this repository and these permissions and valid at `now`, GitHub's time if it is
+    /// known.
     pub(super) fn check(
         self,
         slug: &Slug,
@@ -123,15 +124,15 @@ impl TokenAnswer {
         let expires: Timestamp = self
             .expires_at
             .parse()
-            .map_err(|_| "a token that ends at no time".to_owned())?;
-        let expires =
-            SystemTime::try_from(expires).map_err(|_| "a token that ends at no time".to_owned())?;
+            .map_err(|_| "a token without a valid expiry time".to_owned())?;
+        let expires = SystemTime::try_from(expires)
+            .map_err(|_| "a token without a valid expiry time".to_owned())?;
         let life = expires.duration_since(now).unwrap_or_default();
         if life.is_zero() {
-            return Err("a token that has ended already".to_owned());
+            return Err("a token that has expired".to_owned());
         }
         if self.token.is_empty() || self.token.contains(|c: char| !c.is_ascii_graphic()) {
-            return Err("a token that is none".to_owned());
+            return Err("a token that is empty or malformed".to_owned());
         }
         Ok(Token {
             sha256: sha256_hex(&self.token),

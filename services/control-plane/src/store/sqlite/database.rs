@@ -8,30 +8,29 @@ use sqlx::{
 
 use crate::store::{error::StoreError, whole::Store};
 
-/// How long a statement waits for another process that writes, for example a backup.
+/// How long a statement waits for another process, for example a backup.
 const BUSY: Duration = Duration::from_secs(10);
-/// Readers never wait for the writer in WAL mode; more than this many at once wait for each other.
+/// Connections of readers, which never wait for the writer in WAL mode.
 const READERS: u32 = 4;
 
 /// The store in one SQLite file.
 pub struct Sqlite {
-    // One connection writes, so that writers queue here and not in SQLite, which polls.
+    // One connection, so that writers queue here and not in SQLite, which polls.
     pub(super) writer: SqlitePool,
     pub(super) reader: SqlitePool,
     pub(super) history_limit: u64,
 }
 
 impl Sqlite {
-    /// Opens the file, creates it if it is not there, and brings its schema up to date. `history_limit` events are
-    /// kept per workspace.
+    /// Opens or creates the file and migrates its schema. `history_limit` events are kept for each workspace.
     pub async fn open(path: &Path, history_limit: u64) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // In WAL mode a crash of the process loses nothing with this, and a crash of the machine at most the
-            // last moments, never consistency (https://sqlite.org/pragma.html#pragma_synchronous).
+            // In WAL mode a crash of the process loses nothing, and a crash of the machine at most the last
+            // transactions, without corruption (https://sqlite.org/pragma.html#pragma_synchronous).
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY);
         let writer = SqlitePoolOptions::new()
@@ -59,7 +58,7 @@ impl Sqlite {
 #[async_trait]
 impl Store for Sqlite {
     async fn close(&self) {
-        // The last connection to close moves the log of SQLite into the file; only the writer can.
+        // The writer last: it moves the write-ahead log into the file.
         self.reader.close().await;
         self.writer.close().await;
     }

@@ -1,4 +1,4 @@
-//! Rows of SQLite and what they stand for.
+//! Rows of SQLite as values.
 
 use std::fmt;
 
@@ -103,7 +103,7 @@ pub(super) fn corrupt(
     }
 }
 
-/// SQLite has no unsigned integers; no number here comes near the difference.
+/// SQLite has no unsigned integers; the numbers here are far below the limit.
 pub(super) fn to_i64(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Sqlite {
-    /// Reads a workspace, changes it, and writes it with what its log gained.
+    /// Reads a workspace, changes it, and writes it with the new entries of its log.
     async fn change(
         &self,
         id: &WorkspaceId,
