@@ -30,8 +30,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let descriptors = compiler.file_descriptor_set();
     debug_assert!(descriptors.encoded_len() > 0);
+    let mut config = tonic_prost_build::Config::new();
+    // The CLI finds a message's descriptor by its name.
+    config.enable_type_names();
     tonic_prost_build::configure()
         .skip_debug(REDACTED)
-        .compile_fds(descriptors)?;
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

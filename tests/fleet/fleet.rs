@@ -7,9 +7,13 @@ use std::{
 };
 
 use clap::Parser as _;
-use hearth_agent::{app::App, settings::Settings};
+use hearth_agent::{app::App, config::Config as AgentConfig};
 use hearth_api::v1::{Event, PrepareWorkspaceRequest, event::Kind};
 use hearth_control_plane::{Config, ControlPlane};
+use hearth_tests::{
+    client::{Client, Story, request},
+    process::PATIENCE,
+};
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{self, UnboundedReceiver},
@@ -18,12 +22,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    external::{Builds, FakeEngine, FakeRegistry, info, on_node},
     follow::follow,
-    parties::{Builds, FakeEngine, FakeRegistry, info, on_node},
-    support::{
-        client::{Client, Story, request},
-        process::PATIENCE,
-    },
 };
 
 /// The registry's name. Nobody listens there: the control plane finds it down, which is no harm to it.
@@ -78,10 +78,10 @@ impl Fleet {
         let folder = self.dir.path().join(name);
         let volumes = folder.join("volumes");
         std::fs::create_dir_all(&volumes).expect("a folder");
-        let (engine, parties) = on_node(name, &volumes, &self.registry, &self.builds);
-        let settings = settings(name, &folder, self.address);
+        let (engine, externals) = on_node(name, &volumes, &self.registry, &self.builds);
+        let config = agent_config(name, &folder, self.address);
         let agent = Service::start(async move {
-            let app = App::build_with(settings, parties, info(&volumes)).await?;
+            let app = App::build_with(config, externals, info(&volumes)).await?;
             Ok(((), |stop| app.run(stop)))
         });
         let (agent, ()) = agent.await;
@@ -192,8 +192,8 @@ impl Preparations {
     }
 }
 
-fn settings(name: &str, folder: &Path, control_plane: SocketAddr) -> Settings {
-    Settings::try_parse_from([
+fn agent_config(name: &str, folder: &Path, control_plane: SocketAddr) -> AgentConfig {
+    AgentConfig::try_parse_from([
         "hearth-agent",
         "--listen=127.0.0.1:0",
         "--admin-listen=127.0.0.1:0",

@@ -6,13 +6,12 @@ use hearth_api::v1::{
     Event, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest,
     prepare_workspace_response as prepared, watch_workspace_response as watched,
 };
-use tokio::sync::mpsc::UnboundedSender;
-use tonic::Status;
-
-use crate::support::{
+use hearth_tests::{
     client::{Client, Story},
     process::PATIENCE,
 };
+use tokio::sync::mpsc::UnboundedSender;
+use tonic::Status;
 
 /// Prepares a workspace and follows it to its end; every event is told to `ear` too. A stream that breaks is taken up
 /// again where it was.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use hearth_api::v1::CacheResult;
+use hearth_tests::github::{GitHub, Repositories, Visibility};
 
 use crate::{
     fleet::{Fleet, REGISTRY},
-    github::{GitHub, Repositories, Visibility},
     once::{NODES, assert_ready, names, results},
 };
 

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use hearth_api::v1::{CacheResult, FailureReason, PushOutcome, WorkspaceState, event::Kind};
+use hearth_tests::client::Story;
 
-use crate::{
-    fleet::{Fleet, Stop, repository},
-    support::client::Story,
-};
+use crate::fleet::{Fleet, Stop, repository};
 
 pub const NODES: usize = 20;
 

@@ -1,14 +1,10 @@
 //! What one node built, another node has.
 
 use hearth_api::v1::{CacheResult, PipelineStep, PushOutcome, WorkspaceState, event::Kind};
-
-use crate::{
-    app,
-    support::{
-        Lab,
-        client::request,
-        proxy::{Fault, Proxy},
-    },
+use hearth_tests::{
+    Lab, app,
+    client::request,
+    proxy::{Fault, Proxy},
 };
 
 fn hook_runs(lab: &Lab, node: usize, container: &str) -> String {
@@ -227,7 +223,7 @@ async fn an_image_that_two_nodes_need_at_once_is_built_once() {
         lab.client.prepare("node-1", &repo.url),
         lab.client.prepare("node-2", &repo.url)
     );
-    let waited = |story: &crate::support::client::Story| {
+    let waited = |story: &hearth_tests::client::Story| {
         story.kinds().any(|kind| matches!(kind, Kind::Waiting(_)))
     };
     let (builder, waiter) = if waited(&one) {
@@ -238,7 +234,7 @@ async fn an_image_that_two_nodes_need_at_once_is_built_once() {
     assert!(waited(waiter) && !waited(builder));
     assert_eq!(builder.result(), CacheResult::Miss, "{:?}", builder.cache());
     assert_eq!(waiter.result(), CacheResult::Exact, "{:?}", waiter.cache());
-    let sum = |node: usize, story: &crate::support::client::Story| {
+    let sum = |node: usize, story: &hearth_tests::client::Story| {
         lab.vms[node].docker(&[
             "exec",
             &story.workspace.container_id,

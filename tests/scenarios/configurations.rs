@@ -3,11 +3,7 @@
 use hearth_api::v1::{
     CacheResult, CacheSkipReason, FailureReason, ImageStore, PushOutcome, WorkspaceState,
 };
-
-use crate::{
-    app,
-    support::{Lab, Vm, client::request},
-};
+use hearth_tests::{Lab, Vm, app, client::request};
 
 #[tokio::test]
 async fn a_repository_without_a_devcontainer_gets_the_default_image() {

@@ -8,8 +8,7 @@ use hearth_api::v1::{
     cache_service_client::CacheServiceClient, event::Kind,
 };
 use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
-
-use crate::support::{
+use hearth_tests::{
     Lab,
     client::{Story, next, request},
     github::{Repositories, Route, Visibility},
@@ -283,7 +282,7 @@ async fn a_probe_says_in_a_sentence_what_is_missing() {
 /// GitHub is down, and the repository is one that everybody may read.
 #[tokio::test]
 async fn a_public_repository_comes_up_while_github_gives_no_tokens() {
-    use crate::support::github::{Fault, Times};
+    use hearth_tests::github::{Fault, Times};
     let lab = Lab::guarded(1).await;
     let github = lab.github();
     github.create_repository(REPOSITORY, Visibility::Public);

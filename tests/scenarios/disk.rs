@@ -3,11 +3,7 @@
 use std::{path::PathBuf, process::Command};
 
 use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
-
-use crate::{
-    app,
-    support::{Lab, Repo, Vm, client::Story, process::eventually},
-};
+use hearth_tests::{Lab, Repo, Vm, app, client::Story, process::eventually};
 
 /// A mark that every disk is below.
 const ALWAYS: [&str; 4] = [

@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use hearth_api::v1::{FailureReason, Workspace, WorkspaceState};
-
-use crate::support::{
+use hearth_tests::{
     Lab, Vm,
     client::{Story, request},
     github::{Repositories, Visibility},
@@ -95,7 +94,7 @@ fn assert_ready(story: &Story) {
 /// Runs git in the workspace as its user; whether it worked.
 fn git(lab: &Lab, workspace: &Workspace, args: &[&str]) -> bool {
     std::process::Command::new("docker")
-        .env("PATH", crate::support::process::path())
+        .env("PATH", hearth_tests::process::path())
         .env("DOCKER_HOST", lab.vms[0].docker_host())
         .args(["exec", "--env", "GIT_TERMINAL_PROMPT=0"])
         .args(["--user", &workspace.remote_user])

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use hearth_api::v1::{CacheResult, PushOutcome};
-
-use crate::support::{
+use hearth_tests::{
     Lab, Vm,
     github::{Repositories, Visibility},
     leaks::{CommandLines, Secrets},

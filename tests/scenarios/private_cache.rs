@@ -4,8 +4,7 @@ use hearth_api::v1::{
     BuildStepStatus, CacheResult, Event, PushOutcome, WorkspaceState, event::Kind,
     prepare_workspace_response::Message,
 };
-
-use crate::support::{
+use hearth_tests::{
     Lab,
     client::{next, request},
     github::{Repositories, Visibility},

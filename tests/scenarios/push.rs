@@ -4,14 +4,10 @@ use hearth_api::v1::{
     CacheAccess, CacheResult, PipelineStep, PrepareWorkspaceRequest, PushOutcome, WatchUntil,
     WorkspaceState, event::Kind,
 };
-
-use crate::{
-    app,
-    support::{
-        Lab,
-        client::request,
-        proxy::{Fault, Proxy},
-    },
+use hearth_tests::{
+    Lab, app,
+    client::request,
+    proxy::{Fault, Proxy},
 };
 
 async fn lab_behind_a_proxy() -> (Lab, Proxy) {
@@ -51,7 +47,7 @@ async fn a_push_that_crawls_leaves_the_workspace_alone_and_ends_with_its_deletio
         story.workspace
     );
     assert!(!story.workspace.settled);
-    crate::support::process::eventually("the push is under way", || proxy.uploads() > 0).await;
+    hearth_tests::process::eventually("the push is under way", || proxy.uploads() > 0).await;
     let id = &story.workspace.container_id;
     assert_eq!(
         lab.vms[0].docker(&["exec", id, "cat", "/opt/built"]),

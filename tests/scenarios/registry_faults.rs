@@ -1,14 +1,10 @@
 //! The cache never breaks a workspace.
 
 use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
-
-use crate::{
-    app,
-    support::{
-        Lab,
-        git::free_port,
-        proxy::{Fault, Proxy},
-    },
+use hearth_tests::{
+    Lab, app,
+    git::free_port,
+    proxy::{Fault, Proxy},
 };
 
 #[tokio::test]
@@ -40,7 +36,7 @@ async fn a_registry_that_is_lost_before_the_push_costs_the_push_and_nothing_else
     let take_away = async {
         let vm = &lab.vms[0];
         let mut container = String::new();
-        crate::support::process::eventually("the container runs", || {
+        hearth_tests::process::eventually("the container runs", || {
             container = vm.docker(&["ps", "--quiet", "--filter", "label=hearth.workspace"]);
             !container.is_empty()
         })
@@ -68,7 +64,7 @@ async fn a_registry_that_accepts_and_never_answers_does_not_hold_up_a_workspace(
     let repo = app::with_dockerfile(&lab, "app", "FROM BASE\nRUN echo x > /x\n", "");
     let request = hearth_api::v1::PrepareWorkspaceRequest {
         until: hearth_api::v1::WatchUntil::Ready.into(),
-        ..crate::support::client::request("node-1", &repo.url)
+        ..hearth_tests::client::request("node-1", &repo.url)
     };
     let story = lab.client.run(request).await;
     assert_eq!(

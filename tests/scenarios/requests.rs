@@ -1,13 +1,9 @@
 //! Requests that are wrong, and requests that come twice.
 
 use hearth_api::v1::{FailureReason, PrepareWorkspaceRequest, WorkspaceState};
+use hearth_tests::{Lab, app, client::request};
 use tonic::Code;
 use tonic_types::StatusExt as _;
-
-use crate::{
-    app,
-    support::{Lab, client::request},
-};
 
 #[tokio::test]
 async fn the_same_request_twice_is_one_workspace_and_another_payload_is_refused() {

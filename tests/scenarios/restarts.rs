@@ -4,13 +4,9 @@ use hearth_api::v1::{
     BuildStepStatus, FailureReason, PushOutcome, WorkspaceState, event::Kind,
     prepare_workspace_response::Message,
 };
-
-use crate::{
-    app,
-    support::{
-        Lab,
-        client::{next, request},
-    },
+use hearth_tests::{
+    Lab, app,
+    client::{next, request},
 };
 
 const SLOW: &str =
@@ -105,7 +101,7 @@ async fn an_agent_that_is_killed_in_a_build_leaves_nothing_and_the_next_attempt_
     lab.agents[0].kill();
     // What the agent had started dies with it, at once.
     let docker_host = lab.vms[0].docker_host();
-    crate::support::process::eventually("the agent's commands are gone", || {
+    hearth_tests::process::eventually("the agent's commands are gone", || {
         !commands_for(&docker_host)
     })
     .await;

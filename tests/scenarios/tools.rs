@@ -2,12 +2,9 @@
 
 use std::process::{Command, Output};
 
-use crate::{
-    app,
-    support::{
-        Lab,
-        process::{binary, path},
-    },
+use hearth_tests::{
+    Lab, app,
+    process::{binary, path},
 };
 
 fn run(program: &str, lab: &Lab, args: &[&str]) -> Output {

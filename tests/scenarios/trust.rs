@@ -3,13 +3,9 @@
 use std::process::Command;
 
 use hearth_api::v1::{CacheResult, PushOutcome};
-
-use crate::{
-    app,
-    support::{
-        Lab,
-        process::{binary, path},
-    },
+use hearth_tests::{
+    Lab, app,
+    process::{binary, path},
 };
 
 #[tokio::test]

@@ -208,6 +208,7 @@ impl Lab {
             hearth_domain::CacheReference::new(&registry, &repository, None).expect("a place");
         reference
             .repository()
+            .as_str()
             .split_once('/')
             .expect("a path")
             .1

@@ -14,7 +14,9 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Root of the checkout.
 pub fn checkout() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent()
+        .expect("this package is a folder of the checkout")
 }
 
 /// PATH with the tools that `deploy/local/tools` got.

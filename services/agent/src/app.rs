@@ -15,17 +15,21 @@ use tonic::service::Routes;
 
 use crate::{
     attempt::Attempts,
+    config::Config,
     credentials::GitAccess,
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
-    metrics::AgentMetrics,
-    parties::{
-        ControlPlaneClient, DevcontainerCli, DockerEngine, Engine as _, EngineInfo, GitCli,
-        OciRegistry, Parties, PartiesOnNode,
+    external::{
+        Externals, NodeExternals,
+        control_plane::ControlPlaneClient,
+        devcontainer::DevcontainerCli,
+        engine::{DockerEngine, Engine as _, EngineInfo},
+        git::GitCli,
+        registry::OciRegistry,
     },
-    pipeline::{NodeFacts, Places},
+    metrics::AgentMetrics,
+    pipeline::{NodeFacts, Runner},
     registration::Registration,
     service::Agent,
-    settings::Settings,
     sweep::sweep,
 };
 
@@ -34,91 +38,91 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// An agent that listens and does not serve yet.
 pub struct App {
-    settings: Settings,
+    config: Config,
     listener: TcpListener,
     admin: Admin,
     metrics: Metrics,
-    parties: Parties,
+    externals: Externals,
     node: Arc<NodeFacts>,
     registration: Registration,
 }
 
 impl App {
     /// Checks that the node has what an agent needs, and builds upon that.
-    pub async fn build(settings: Settings) -> anyhow::Result<Self> {
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "the agent needs root: it clones into Docker's volumes and hands files to the users of containers"
         );
         // COPY counts file modes: the same clone must have the same ones on every node.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        let engine = DockerEngine::connect(&settings.docker_host)?;
+        let engine = DockerEngine::connect(&config.docker_host)?;
         let info = engine.describe().await?;
-        let parties = PartiesOnNode {
+        let externals = NodeExternals {
             engine: Arc::new(engine),
             git: Arc::new(GitCli),
             devcontainer: Arc::new(DevcontainerCli::new(
-                settings.devcontainer_cli.clone(),
-                settings.docker_host.clone(),
+                config.devcontainer_cli.clone(),
+                config.docker_host.clone(),
             )),
             registry: Arc::new(OciRegistry::new(info.platform.clone())),
         };
-        Self::build_with(settings, parties, info).await
+        Self::build_with(config, externals, info).await
     }
 
-    /// Sweeps what an earlier life left, and binds. The control plane is the one of the settings; all others that the
+    /// Sweeps what an earlier life left, and binds. The control plane is the one of the config; all others that the
     /// agent works with are the caller's choice, and need not be root's.
     pub async fn build_with(
-        settings: Settings,
-        on_node: PartiesOnNode,
+        config: Config,
+        on_node: NodeExternals,
         info: EngineInfo,
     ) -> anyhow::Result<Self> {
         let cli_version = on_node.devcontainer.version().await.map_err(|failure| {
             anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}")
         })?;
-        let listener = settings.listening.bind(settings.listen).await?;
+        let listener = config.listening.bind(config.listen).await?;
         let metrics = Metrics::default();
-        let admin = Admin::bind(settings.admin_listen, metrics.clone()).await?;
+        let admin = Admin::bind(config.admin_listen, metrics.clone()).await?;
 
-        let control_plane = ControlPlaneClient::new(settings.control_plane.clone());
-        let parties = on_node.and(&control_plane);
-        let attempts_dir = settings.state_dir.join("attempts");
+        let control_plane = ControlPlaneClient::new(config.control_plane.clone());
+        let externals = on_node.with_control_plane(&control_plane);
+        let attempts_dir = config.state_dir.join("attempts");
         std::fs::create_dir_all(&attempts_dir)
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
-        sweep(parties.engine.as_ref(), &attempts_dir).await?;
+        sweep(externals.engine.as_ref(), &attempts_dir).await?;
 
         let images = ImagesInUse::default();
         let data_root = info.data_root.clone();
         let disk = Arc::new(DiskKeeper::new(
             move || Space::of(&data_root),
-            settings.disk_marks(),
+            config.disk_marks(),
             images.clone(),
-            &settings.state_dir,
+            &config.state_dir,
             DiskMetrics::new(&metrics),
         ));
         let registration = Registration {
             control_plane,
-            node: settings.node_name.clone(),
+            node: config.node_name.clone(),
             info: node_info(&info, &cli_version, listener.local_addr()?),
             disk: disk.clone(),
-            parties: parties.clone(),
+            engine: externals.engine.clone(),
         };
         let node = Arc::new(NodeFacts {
-            platform: info.platform,
+            platform: info.platform.parse().context("the engine's platform")?,
             store: info.store,
             cli_version,
-            default_image: settings.default_image.clone(),
-            min_free_disk_bytes: settings.min_free_disk_mib << 20,
-            push_timeout: settings.push_timeout(),
+            default_image: config.default_image.clone(),
+            min_free_disk_bytes: config.min_free_disk_mib << 20,
+            push_timeout: config.push_timeout(),
             images,
             disk,
         });
         Ok(Self {
-            settings,
+            config,
             listener,
             admin,
             metrics,
-            parties,
+            externals,
             node,
             registration,
         })
@@ -130,21 +134,21 @@ impl App {
         let tasks = Tasks::default();
         let git_access = GitAccess::new(
             // The engine mounts them, and knows nothing of this process's folder.
-            std::path::absolute(self.settings.state_dir.join("workspaces"))?,
-            self.parties.credentials.clone(),
+            std::path::absolute(self.config.state_dir.join("workspaces"))?,
+            self.externals.credentials.clone(),
             tasks.clone(),
         );
-        git_access.resume(self.parties.engine.as_ref()).await?;
-        let engine = self.parties.engine.clone();
+        git_access.resume(self.externals.engine.as_ref()).await?;
+        let engine = self.externals.engine.clone();
         let service = Agent {
             attempts: Attempts::new(tasks.clone()),
-            parties: self.parties,
-            node: self.node.clone(),
-            places: Places {
-                attempts: self.settings.state_dir.join("attempts"),
+            runner: Arc::new(Runner {
+                node: self.node.clone(),
+                externals: self.externals,
+                attempts_dir: self.config.state_dir.join("attempts"),
                 git_access,
-            },
-            metrics: AgentMetrics::new(&self.metrics),
+                metrics: AgentMetrics::new(&self.metrics),
+            }),
             tasks: tasks.clone(),
         };
         let server = GrpcServer::new(Routes::new(AgentServiceServer::new(service)))?;
@@ -156,7 +160,7 @@ impl App {
         tasks.spawn("disk", self.node.disk.clone().run(engine, stop.clone()));
         ready.store(true, Ordering::Relaxed);
         tracing::info!(
-            node = self.settings.node_name,
+            node = self.config.node_name,
             %listen,
             %admin,
             store = ?self.node.store,
@@ -164,7 +168,7 @@ impl App {
             "hearth-agent {} serves",
             env!("CARGO_PKG_VERSION")
         );
-        if let Some(file) = &self.settings.ready_file {
+        if let Some(file) = &self.config.ready_file {
             write_ready_file(file, listen, admin)?;
         }
         let stopping = tasks.stopping().clone();

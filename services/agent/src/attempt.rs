@@ -1,10 +1,12 @@
-//! One attempt: its log, its life, and the register of all attempts on the node.
+//! An attempt's log, and the register of all attempts on the node.
 
+mod attempts;
 mod log;
-mod manager;
+mod output;
 mod recorder;
 
+pub use attempts::{AttemptError, Attempts};
 pub use log::{AttemptLog, Batch};
-pub use manager::{AttemptError, Attempts};
-pub(crate) use recorder::without_escapes;
-pub use recorder::{OutputSink, Recorder};
+pub use output::OutputSink;
+pub(crate) use output::without_escapes;
+pub use recorder::Recorder;

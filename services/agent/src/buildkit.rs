@@ -40,9 +40,9 @@ pub struct StepChange {
     pub seconds: f64,
 }
 
-/// What a line told.
+/// News from a build.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Told {
+pub enum Update {
     /// A step began or ended.
     Step(StepChange),
     /// A line of output; a step's own begins with its number, `#7 `.
@@ -105,22 +105,22 @@ struct VertexLog {
 
 impl Progress {
     /// Takes a line. A document may be one line, or be spread over many as `{` … `}`.
-    pub fn line(&mut self, line: &str) -> Vec<Told> {
+    pub fn line(&mut self, line: &str) -> Vec<Update> {
         if self.document.is_empty() && !line.starts_with('{') {
-            return vec![Told::Output(line.to_owned())];
+            return vec![Update::Output(line.to_owned())];
         }
         self.document.push_str(line);
         self.document.push('\n');
         if !line.ends_with('}') || (line != "}" && line.starts_with(' ')) {
             if self.document.len() > MAX_DOCUMENT {
-                return vec![Told::Output(std::mem::take(&mut self.document))];
+                return vec![Update::Output(std::mem::take(&mut self.document))];
             }
             return Vec::new();
         }
         let document = std::mem::take(&mut self.document);
         match serde_json::from_str::<SolveStatus>(&document) {
             Ok(status) => self.status(status),
-            Err(_) => vec![Told::Output(document.trim_end().to_owned())],
+            Err(_) => vec![Update::Output(document.trim_end().to_owned())],
         }
     }
 
@@ -135,8 +135,8 @@ impl Progress {
     }
 
     /// Ends what is still open when the build itself is over.
-    pub fn close(&mut self) -> Vec<Told> {
-        let mut told = Vec::new();
+    pub fn close(&mut self) -> Vec<Update> {
+        let mut updates = Vec::new();
         let mut open: Vec<String> = self
             .steps
             .iter()
@@ -145,30 +145,30 @@ impl Progress {
             .collect();
         open.sort_by_key(|digest| self.steps.get(digest).map(|step| step.number));
         for digest in open {
-            self.end(&digest, Status::Canceled, None, &mut told);
+            self.end(&digest, Status::Canceled, None, &mut updates);
         }
-        told
+        updates
     }
 
-    fn status(&mut self, status: SolveStatus) -> Vec<Told> {
-        let mut told = Vec::new();
+    fn status(&mut self, status: SolveStatus) -> Vec<Update> {
+        let mut updates = Vec::new();
         for log in status.logs {
-            self.log(&log, &mut told);
+            self.log(&log, &mut updates);
         }
         for vertex in status.vertexes {
-            self.vertex(vertex, &mut told);
+            self.vertex(vertex, &mut updates);
         }
-        told
+        updates
     }
 
-    fn vertex(&mut self, vertex: Vertex, told: &mut Vec<Told>) {
+    fn vertex(&mut self, vertex: Vertex, updates: &mut Vec<Update>) {
         if !is_step(&vertex.name) || vertex.started.is_none() {
             return;
         }
         let time = |text: Option<&String>| text.and_then(|text| text.parse::<Timestamp>().ok());
         if !self.steps.contains_key(&vertex.digest) {
             self.begun += 1;
-            told.push(Told::Step(StepChange {
+            updates.push(Update::Step(StepChange {
                 number: self.begun,
                 name: vertex.name.clone(),
                 status: Status::Started,
@@ -203,20 +203,26 @@ impl Progress {
             &vertex.digest,
             status,
             time(vertex.completed.as_ref()),
-            told,
+            updates,
         );
     }
 
-    fn end(&mut self, digest: &str, status: Status, at: Option<Timestamp>, told: &mut Vec<Told>) {
+    fn end(
+        &mut self,
+        digest: &str,
+        status: Status,
+        at: Option<Timestamp>,
+        updates: &mut Vec<Update>,
+    ) {
         let Some(step) = self.steps.get_mut(digest).filter(|step| !step.ended) else {
             return;
         };
         step.ended = true;
         if !step.open_line.is_empty() {
             let line = std::mem::take(&mut step.open_line);
-            told.push(output(step.number, &line));
+            updates.push(output(step.number, &line));
         }
-        told.push(Told::Step(StepChange {
+        updates.push(Update::Step(StepChange {
             number: step.number,
             name: step.name.clone(),
             status,
@@ -235,7 +241,7 @@ impl Progress {
         }
     }
 
-    fn log(&mut self, log: &VertexLog, told: &mut Vec<Told>) {
+    fn log(&mut self, log: &VertexLog, updates: &mut Vec<Update>) {
         let Ok(data) = STANDARD.decode(&log.data) else {
             return;
         };
@@ -245,7 +251,7 @@ impl Progress {
         step.open_line.extend_from_slice(&data);
         while let Some(end) = step.open_line.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = step.open_line.drain(..=end).collect();
-            told.push(output(step.number, &line));
+            updates.push(output(step.number, &line));
         }
         // A line without an end is a progress bar; it must not grow for ever.
         if step.open_line.len() > 64 * 1024 {
@@ -254,12 +260,12 @@ impl Progress {
     }
 }
 
-fn output(number: u32, line: &[u8]) -> Told {
+fn output(number: u32, line: &[u8]) -> Update {
     let text = String::from_utf8_lossy(line);
     // Of a line that was overwritten in place, what stood there last.
     let text = text.trim_end_matches(['\n', '\r']);
     let text = text.rsplit('\r').next().unwrap_or(text);
-    Told::Output(format!("#{number} {text}"))
+    Update::Output(format!("#{number} {text}"))
 }
 
 fn seconds_between(from: &Timestamp, to: &Timestamp) -> f64 {
@@ -290,103 +296,5 @@ fn is_step(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn follow(text: &str) -> (Progress, Vec<Told>) {
-        let mut progress = Progress::default();
-        let told = text.lines().flat_map(|line| progress.line(line)).collect();
-        (progress, told)
-    }
-
-    fn count(told: &[Told], status: Status) -> usize {
-        told.iter()
-            .filter(|told| matches!(told, Told::Step(change) if change.status == status))
-            .count()
-    }
-
-    #[test]
-    fn a_recorded_build_with_an_imported_cache_is_counted_as_buildkit_tells_it() {
-        let (mut progress, told) = follow(include_str!("../tests/buildkit/imported.txt"));
-        assert_eq!(
-            progress.counts(),
-            Counts {
-                total: 12,
-                reused: 4
-            }
-        );
-        assert_eq!(progress.close(), []);
-        assert_eq!(
-            (count(&told, Status::Started), count(&told, Status::Cached)),
-            (12, 4)
-        );
-        assert_eq!(count(&told, Status::Done), 8);
-        let feature = told.iter().any(|told| {
-            matches!(told, Told::Output(line) if line.starts_with('#') && line.contains("Feature       : Hello"))
-        });
-        assert!(feature, "a step's output is told");
-        let pulled = Told::Output("c9afcd7dfb09: Download complete".into());
-        assert!(told.contains(&pulled), "text between the documents is told");
-    }
-
-    #[test]
-    fn a_recorded_build_of_which_everything_is_there_ran_nothing() {
-        let (progress, told) = follow(include_str!("../tests/buildkit/cached.txt"));
-        let counts = progress.counts();
-        assert_eq!(counts.total, counts.reused);
-        assert!(counts.total > 5);
-        assert_eq!(count(&told, Status::Done), 0);
-    }
-
-    #[test]
-    fn base_images_and_housekeeping_are_no_steps() {
-        for name in [
-            "[internal] load build definition from Dockerfile",
-            "[stage 1/7] FROM localhost:5000/base:1",
-            "[context x] load from client",
-            "importing cache manifest from x",
-        ] {
-            assert!(!is_step(name), "{name}");
-        }
-        assert!(is_step("[2/5] RUN true"));
-        assert!(is_step("[linux/amd64 stage-0 2/5] COPY . /x"));
-    }
-
-    #[test]
-    fn a_failed_step_is_told_with_its_time_and_what_it_took_along_is_closed() {
-        let (mut progress, told) = follow(concat!(
-            r#"{"vertexes":[{"digest":"a","name":"[1/2] RUN a","started":"2026-01-01T00:00:00Z"},"#,
-            r#"{"digest":"b","name":"[2/2] RUN b","started":"2026-01-01T00:00:00Z"}]}"#,
-            "\n",
-            r#"{"logs":[{"vertex":"a","data":"bm8gbmV3bGluZQ=="}]}"#,
-            "\n",
-            r#"{"vertexes":[{"digest":"a","name":"[1/2] RUN a","started":"2026-01-01T00:00:00Z","#,
-            r#""completed":"2026-01-01T00:00:01.5Z","error":"exit code: 1"}]}"#,
-        ));
-        let Some(Told::Step(failed)) = told.last() else {
-            panic!("{told:?}")
-        };
-        assert_eq!((failed.status, failed.seconds), (Status::Failed, 1.5));
-        assert_eq!(progress.failed(), Some("[1/2] RUN a: exit code: 1"));
-        assert!(told.contains(&Told::Output("#1 no newline".into())));
-        assert!(
-            matches!(progress.close().as_slice(), [Told::Step(step)] if step.status == Status::Canceled)
-        );
-        assert_eq!(
-            progress.counts(),
-            Counts {
-                total: 1,
-                reused: 0
-            }
-        );
-    }
-
-    #[test]
-    fn what_only_looks_like_a_document_is_text() {
-        let (_, told) = follow("{broken}\ntext\n");
-        assert_eq!(
-            told,
-            [Told::Output("{broken}".into()), Told::Output("text".into())]
-        );
-    }
-}
+#[path = "buildkit_tests.rs"]
+mod tests;

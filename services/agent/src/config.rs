@@ -1,213 +1,165 @@
-//! The devcontainer configuration of a clone: found by name, read as JSONC.
+//! The flags of the agent; each is an environment variable too.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use hearth_domain::{ConfigName, substitute_local_env};
-use serde_json::{Map, Value};
+use clap::Parser;
+use hearth_runtime::{ListenArgs, LogArgs};
+use tonic::transport::Endpoint;
 
-/// Largest configuration that is read, in bytes. Real ones have a few KiB.
-const MAX_BYTES: u64 = 1024 * 1024;
+use crate::disk::Marks;
 
-/// A devcontainer configuration, as it is written in the repository, but for `${localEnv:…}`: a node is nobody's local
-/// machine, so such a variable is its default, or empty, on all of them.
-#[derive(Clone, Debug)]
-pub struct DevcontainerConfig {
-    /// Where it is, relative to the clone, for example `.devcontainer/devcontainer.json`.
-    pub path: PathBuf,
-    /// Its properties.
-    pub properties: Map<String, Value>,
+/// Prepares and runs devcontainer workspaces on this node, for a hearth control plane.
+///
+/// Needs root, Docker with buildx 0.13 or newer, git, util-linux and the devcontainer CLI on PATH. Exits with 64 when
+/// it was told something wrong and with 1 when it could not start or broke.
+#[derive(Clone, Debug, Parser)]
+#[command(version, name = "hearth-agent")]
+pub struct Config {
+    /// Address that the control plane reaches; port 0 picks a free one
+    #[arg(
+        long,
+        env = "HEARTH_LISTEN",
+        default_value = "127.0.0.1:7410",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(
+        long,
+        env = "HEARTH_ADMIN_LISTEN",
+        default_value = "127.0.0.1:7411",
+        value_name = "ADDRESS"
+    )]
+    pub admin_listen: SocketAddr,
+    /// URL of the control plane
+    #[arg(
+        long,
+        env = "HEARTH_CONTROL_PLANE",
+        default_value = "http://127.0.0.1:7400",
+        value_name = "URL"
+    )]
+    pub control_plane: Endpoint,
+    /// Name of this node, unique in the fleet: lower-case letters, digits, dashes and dots
+    #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME")]
+    pub node_name: String,
+    /// Folder for what the agent keeps of attempts and workspaces
+    #[arg(
+        long,
+        env = "HEARTH_STATE_DIR",
+        default_value = "/var/lib/hearth",
+        value_name = "DIR"
+    )]
+    pub state_dir: PathBuf,
+    /// Docker's socket
+    #[arg(long, env = "HEARTH_DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_name = "URL", value_parser = docker_host)]
+    pub docker_host: String,
+    /// The devcontainer CLI
+    #[arg(
+        long,
+        env = "HEARTH_DEVCONTAINER_CLI",
+        default_value = "devcontainer",
+        value_name = "PROGRAM"
+    )]
+    pub devcontainer_cli: OsString,
+    /// Image for repositories that have no devcontainer, or whose devcontainer fails
+    #[arg(
+        long,
+        env = "HEARTH_DEFAULT_IMAGE",
+        default_value = "mcr.microsoft.com/devcontainers/base:debian",
+        value_name = "IMAGE"
+    )]
+    pub default_image: String,
+    /// MiB of free disk below which no attempt is begun
+    #[arg(
+        long,
+        env = "HEARTH_MIN_FREE_DISK_MIB",
+        default_value = "2048",
+        value_name = "MIB"
+    )]
+    pub min_free_disk_mib: u64,
+    /// Percent of free disk below which images of the cache that nothing uses are removed from the engine, the least
+    /// recently used first, and after them BuildKit's cache; 0 removes nothing, also where an attempt finds the disk full
+    #[arg(long, env = "HEARTH_IMAGE_GC_FREE_DISK_PERCENT", default_value = "15", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_free_disk_percent: u8,
+    /// Percent of the disk that is freed beyond that, so that the next image does not come to it again
+    #[arg(long, env = "HEARTH_IMAGE_GC_HEADROOM_PERCENT", default_value = "5", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_headroom_percent: u8,
+    /// Minutes since its last use for which BuildKit's cache is kept even if the disk is full
+    #[arg(
+        long,
+        env = "HEARTH_BUILD_CACHE_KEEP_MINUTES",
+        default_value = "60",
+        value_name = "MINUTES"
+    )]
+    pub build_cache_keep_minutes: u32,
+    /// Seconds that an attempt's background push may take
+    #[arg(long, env = "HEARTH_PUSH_TIMEOUT_SECONDS", default_value = "1800", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub push_timeout_seconds: u64,
+    /// File that is written once the agent serves: JSON with its addresses
+    #[arg(long, env = "HEARTH_READY_FILE", value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Where it may listen
+    #[command(flatten)]
+    pub listening: ListenArgs,
+    /// How it logs
+    #[command(flatten)]
+    pub logging: LogArgs,
 }
 
-/// Why there is no configuration to work with.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// No configuration of the name that was asked for.
-    #[error("the repository has no {}", .0.display())]
-    NotFound(PathBuf),
-    /// It is there and cannot be used.
-    #[error("{}: {why}", path.display())]
-    Invalid {
-        /// Where it is, relative to the clone.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+impl Config {
+    /// See `push_timeout_seconds`.
+    pub fn push_timeout(&self) -> Duration {
+        Duration::from_secs(self.push_timeout_seconds)
+    }
+
+    /// When and how much disk is freed.
+    pub fn disk_marks(&self) -> Marks {
+        Marks {
+            free_percent: self.image_gc_free_disk_percent,
+            headroom_percent: self.image_gc_headroom_percent,
+            keep_build_cache: Duration::from_secs(u64::from(self.build_cache_keep_minutes) * 60),
+        }
+    }
 }
 
-/// How an image comes to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImageSource {
-    /// From a Dockerfile.
-    Dockerfile,
-    /// From an image, perhaps with features on top.
-    Image,
-    /// By Docker Compose.
-    Compose,
-}
-
-impl DevcontainerConfig {
-    /// Finds and reads the configuration `name` of `clone`; `None` stands for the default one, of which there
-    /// may be none.
-    pub fn find(clone: &Path, name: Option<&ConfigName>) -> Result<Option<Self>, ConfigError> {
-        let candidates = match name {
-            Some(name) => vec![format!(".devcontainer/{name}/devcontainer.json")],
-            None => vec![
-                ".devcontainer/devcontainer.json".to_owned(),
-                ".devcontainer.json".to_owned(),
-            ],
-        };
-        for candidate in &candidates {
-            let path = PathBuf::from(candidate);
-            if clone.join(&path).is_file() {
-                return Self::read(clone, path).map(Some);
-            }
-        }
-        match name {
-            Some(_) => Err(ConfigError::NotFound(candidates.concat().into())),
-            None => Ok(None),
-        }
-    }
-
-    fn read(clone: &Path, path: PathBuf) -> Result<Self, ConfigError> {
-        let invalid = |why: String| ConfigError::Invalid {
-            path: path.clone(),
-            why,
-        };
-        let full = clone.join(&path);
-        // A link could lead to any file of the node.
-        let real = full.canonicalize().map_err(|e| invalid(e.to_string()))?;
-        let root = clone.canonicalize().map_err(|e| invalid(e.to_string()))?;
-        if !real.starts_with(&root) {
-            return Err(invalid("leads out of the repository".to_owned()));
-        }
-        let size = real.metadata().map_err(|e| invalid(e.to_string()))?.len();
-        if size > MAX_BYTES {
-            return Err(invalid(format!(
-                "has {size} bytes; at most {MAX_BYTES} are read"
-            )));
-        }
-        let text = std::fs::read_to_string(&real).map_err(|e| invalid(e.to_string()))?;
-        let value: Value =
-            jsonc_parser::parse_to_serde_value(&text, &jsonc_parser::ParseOptions::default())
-                .map_err(|error| invalid(error.to_string()))?;
-        Self::new(path.clone(), &value).ok_or_else(|| invalid("is no JSON object".to_owned()))
-    }
-
-    /// A configuration with these properties; `None` when they are no JSON object.
-    pub fn new(path: PathBuf, properties: &Value) -> Option<Self> {
-        match substitute_local_env(properties, &BTreeMap::new()) {
-            Value::Object(properties) => Some(Self { path, properties }),
-            _ => None,
-        }
-    }
-
-    /// How its image comes to be; `None` when it says nothing about that.
-    pub fn image_source(&self) -> Option<ImageSource> {
-        let has = |name: &str| self.properties.contains_key(name);
-        let has_build = self
-            .properties
-            .get("build")
-            .and_then(|build| build.get("dockerfile"))
-            .is_some();
-        if has("dockerComposeFile") {
-            Some(ImageSource::Compose)
-        } else if has("dockerFile") || has_build {
-            Some(ImageSource::Dockerfile)
-        } else if has("image") {
-            Some(ImageSource::Image)
-        } else {
-            None
-        }
-    }
-
-    /// A property that is a string.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.properties.get(name)?.as_str()
+fn docker_host(text: &str) -> Result<String, String> {
+    if text.starts_with("unix:///") {
+        Ok(text.to_owned())
+    } else {
+        Err("must be unix:// and the absolute path of a socket: the agent works on its own node only".to_owned())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
-    fn clone_with(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = dir.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        dir
-    }
-
     #[test]
-    fn comments_and_trailing_commas_are_read() {
-        let clone = clone_with(&[(
-            ".devcontainer/devcontainer.json",
-            "{ // why\n \"build\": {\"dockerfile\": \"Dockerfile\",}, /* x */ \"remoteUser\": \"dev\",\n}",
-        )]);
-        let config = DevcontainerConfig::find(clone.path(), None)
-            .unwrap()
-            .unwrap();
-        assert_eq!(config.image_source(), Some(ImageSource::Dockerfile));
-        assert_eq!(config.text("remoteUser"), Some("dev"));
-    }
-
-    #[test]
-    fn the_environment_of_a_node_is_nobodys_local_one() {
-        let clone = clone_with(&[(
-            ".devcontainer.json",
-            r#"{"image": "x", "containerEnv": {"A": "${localEnv:PATH}", "B": "${localEnv:HOME:none}"}}"#,
-        )]);
-        let config = DevcontainerConfig::find(clone.path(), None)
-            .unwrap()
-            .unwrap();
-        let expected = serde_json::json!({"A": "", "B": "none"});
-        assert_eq!(config.properties["containerEnv"], expected);
-    }
-
-    #[test]
-    fn a_named_config_is_a_folder_and_must_exist() {
-        let clone = clone_with(&[(".devcontainer/gpu/devcontainer.json", "{\"image\": \"x\"}")]);
-        let name = "gpu".parse().unwrap();
-        let config = DevcontainerConfig::find(clone.path(), Some(&name))
-            .unwrap()
-            .unwrap();
-        assert_eq!(config.image_source(), Some(ImageSource::Image));
-        assert!(
-            DevcontainerConfig::find(clone.path(), None)
-                .unwrap()
-                .is_none()
-        );
-        let missing = "cpu".parse().unwrap();
-        let error = DevcontainerConfig::find(clone.path(), Some(&missing)).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains(".devcontainer/cpu/devcontainer.json")
-        );
-    }
-
-    #[test]
-    fn what_is_no_config_is_refused_by_its_path() {
-        for text in ["", "[]", "{\"image\": }"] {
-            let clone = clone_with(&[(".devcontainer.json", text)]);
-            let error = DevcontainerConfig::find(clone.path(), None).unwrap_err();
-            assert!(
-                error.to_string().starts_with(".devcontainer.json: "),
-                "{error}"
+    fn the_command_line_is_well_formed_and_every_flag_is_a_variable() {
+        let command = Config::command();
+        command.clone().debug_assert();
+        for argument in command.get_arguments() {
+            let Some(long) = argument.get_long() else {
+                continue;
+            };
+            if matches!(long, "help" | "version") {
+                continue;
+            }
+            let expected = format!("HEARTH_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(
+                argument.get_env().and_then(|env| env.to_str()),
+                Some(expected.as_str())
             );
+            assert!(argument.get_help().is_some(), "--{long} has no help");
         }
     }
 
     #[test]
-    fn a_link_out_of_the_repository_is_not_followed() {
-        let clone = clone_with(&[]);
-        std::os::unix::fs::symlink("/etc/passwd", clone.path().join(".devcontainer.json")).unwrap();
-        let error = DevcontainerConfig::find(clone.path(), None).unwrap_err();
-        assert!(error.to_string().contains("leads out"), "{error}");
+    fn an_engine_on_another_machine_is_refused() {
+        let parsed =
+            Config::try_parse_from(["x", "--node-name", "n", "--docker-host", "tcp://other:2375"]);
+        assert!(parsed.unwrap_err().to_string().contains("--docker-host"));
     }
 }

@@ -1,31 +1,26 @@
 //! Logins: how an attempt gets them, and how git in a workspace and docker on the node do.
 //!
-//! [`Logins`] asks the control plane and keeps the answer in memory while it lives. Programs that need a login call the
-//! credential helper (`credential-helper/main.rs`), which asks [`serve`] at a Unix socket; there
-//! is one for each attempt, and one in the folder of each workspace ([`GitAccess`]). No login is ever written to a file.
+//! [`Logins`] asks the control plane and keeps the answer in memory until it expires. Programs that need a login call the
+//! credential helper, which asks [`serve`] at a Unix socket; there is one for each attempt, and one in the folder of each
+//! workspace ([`GitAccess`]). No login is ever written to a file.
 
-mod again;
-mod folder;
+mod cached_login;
 mod git_access;
-mod held;
-mod helper;
+mod git_remote;
 mod logins;
-mod question;
+mod protocol;
+mod retry;
 mod socket;
+mod workspace_folder;
 
-pub use again::with_login;
-pub use folder::MOUNT_POINT;
-pub(crate) use folder::git_settings;
 pub use git_access::GitAccess;
-pub use helper::{DOCKER_HELPER, DOCKER_HELPER_NAME, SOCKET_VARIABLE, write_helper};
+pub use git_remote::GitRemote;
 pub use logins::Logins;
-pub use question::{Asker, GitRemote};
+pub use protocol::Protocol;
+pub use retry::with_login;
 pub use socket::{bind, serve};
+pub use workspace_folder::MOUNT_POINT;
+pub(crate) use workspace_folder::git_settings;
 
 #[cfg(test)]
 pub(crate) mod fake;
-
-#[cfg(test)]
-#[allow(dead_code, reason = "its main is not called here")]
-#[path = "../credential-helper/main.rs"]
-mod helper_source;

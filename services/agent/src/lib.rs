@@ -1,18 +1,30 @@
 //! The hearth agent: prepares and runs workspaces on one node.
 //!
-//! [`app`] puts it together, [`pipeline`] is what an attempt does, [`parties`] are those it works with.
+//! A module uses only modules that stand below it here:
+//!
+//! ```text
+//! app                                 wires everything, owns the tasks
+//! config, service, registration, sweep    flags; the gRPC service; the node's registration; cleanup at start
+//! pipeline                            the steps of an attempt
+//! attempt, credentials, disk          logs and register of attempts; logins; free disk
+//! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
+//! scratch, devcontainer_config        an attempt's private folder; devcontainer.json
+//! credential_helper, buildkit, metrics
+//! ```
 
 pub mod app;
 pub mod attempt;
 pub mod buildkit;
 pub mod config;
+mod credential_helper;
 pub mod credentials;
+pub mod devcontainer_config;
 pub mod disk;
+pub mod external;
 pub mod key;
 mod metrics;
-pub mod parties;
 pub mod pipeline;
 mod registration;
+pub mod scratch;
 mod service;
-pub mod settings;
 mod sweep;

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use hearth_agent::{app::App, settings::Settings};
+use hearth_agent::{app::App, config::Config};
 use hearth_runtime::EXIT_CONFIG;
 
 fn main() -> ExitCode {
-    let settings = match Settings::try_parse() {
-        Ok(settings) => settings,
+    let config = match Config::try_parse() {
+        Ok(config) => config,
         Err(error) => {
             // --help and --version come this way too, and are no mistakes.
             let code = if error.use_stderr() { EXIT_CONFIG } else { 0 };
@@ -16,9 +16,9 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    if let Err(error) = settings.logging.init() {
+    if let Err(error) = config.logging.init() {
         tracing::error!("{error:#}");
         return ExitCode::from(EXIT_CONFIG);
     }
-    hearth_runtime::run(|stop| async move { App::build(settings).await?.run(stop).await })
+    hearth_runtime::run(|stop| async move { App::build(config).await?.run(stop).await })
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     disk::DiskKeeper,
-    parties::{ControlPlaneClient, Parties},
+    external::{control_plane::ControlPlaneClient, engine::Engine},
 };
 
 /// Until the control plane has said how often it wants to hear.
@@ -24,8 +24,8 @@ pub struct Registration {
     pub info: NodeInfo,
     /// Knows how much disk is free.
     pub disk: Arc<DiskKeeper>,
-    /// For the list of workspaces.
-    pub parties: Parties,
+    /// Has the workspaces of the node.
+    pub engine: Arc<dyn Engine>,
 }
 
 impl Registration {
@@ -49,7 +49,7 @@ impl Registration {
 
     async fn register(&self) -> Duration {
         let mut retries = self.retries();
-        let mut told = false;
+        let mut warned = false;
         loop {
             match self.try_register().await {
                 Ok(interval) => {
@@ -57,9 +57,9 @@ impl Registration {
                     return interval;
                 }
                 Err(why) => {
-                    if !told {
+                    if !warned {
                         tracing::warn!("not registered yet, trying on: {why}");
-                        told = true;
+                        warned = true;
                     }
                     tokio::time::sleep(retries.next().unwrap_or(RETRY_MAX)).await;
                 }
@@ -69,7 +69,6 @@ impl Registration {
 
     async fn try_register(&self) -> Result<Duration, String> {
         let workspace_ids = self
-            .parties
             .engine
             .workspaces()
             .await

@@ -9,50 +9,45 @@ use hearth_runtime::{FieldFaults, Reason, Tasks, status};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    attempt::{AttemptError, AttemptLog, Attempts, Recorder},
-    metrics::AgentMetrics,
-    parties::Parties,
-    pipeline::{self, Job, NodeFacts, Places},
+    attempt::{AttemptError, AttemptLog, Attempts},
+    pipeline::{Job, Runner, is_workspace_id},
 };
 
 /// `hearth.v1.AgentService`: the contract says what each call does.
 pub struct Agent {
     /// All attempts of the node.
     pub attempts: Attempts,
-    /// Who they work with.
-    pub parties: Parties,
-    /// What they need to know of the node.
-    pub node: Arc<NodeFacts>,
-    /// Where they keep what is theirs.
-    pub places: Places,
-    /// What is counted.
-    pub metrics: AgentMetrics,
+    /// Runs them.
+    pub runner: Arc<Runner>,
     /// The owner of all tasks.
     pub tasks: Tasks,
 }
 
 #[tonic::async_trait]
 impl AgentService for Agent {
+    type PrepareWorkspaceStream =
+        BoxStream<'static, Result<hearth_api::v1::AgentServicePrepareWorkspaceResponse, Status>>;
+
+    async fn prepare_workspace(
+        &self,
+        _: Request<hearth_api::v1::AgentServicePrepareWorkspaceRequest>,
+    ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
+        Err(Status::unimplemented(
+            "StartAttempt and WatchAttempt are served",
+        ))
+    }
+
     async fn start_attempt(
         &self,
         request: Request<StartAttemptRequest>,
     ) -> Result<Response<StartAttemptResponse>, Status> {
         let job = Job::from_request(request.into_inner())?;
         let (workspace_id, attempt) = (job.attempt.workspace_id.clone(), job.attempt.attempt);
-        let (node, parties) = (self.node.clone(), self.parties.clone());
-        let (places, metrics) = (self.places.clone(), self.metrics.clone());
+        let runner = self.runner.clone();
         let shutdown = self.tasks.stopping().clone();
         self.attempts
             .start(&workspace_id, attempt, move |log, stop| async move {
-                tracing::info!(
-                    workspace.id = job.attempt.workspace_id,
-                    attempt = job.attempt.attempt,
-                    repository = %job.repository,
-                    "attempt begins"
-                );
-                let recorder = Recorder::new(log, metrics);
-                pipeline::run(&job, &node, &parties, &recorder, &places, &stop, &shutdown).await;
-                node.disk.wake();
+                runner.run(&job, log, &stop, &shutdown).await;
             })
             .map_err(refuse)?;
         Ok(Response::new(StartAttemptResponse {}))
@@ -78,7 +73,7 @@ impl AgentService for Agent {
         request: Request<RemoveWorkspaceRequest>,
     ) -> Result<Response<RemoveWorkspaceResponse>, Status> {
         let workspace_id = request.into_inner().workspace_id;
-        if !pipeline::is_workspace_id(&workspace_id) {
+        if !is_workspace_id(&workspace_id) {
             let mut faults = FieldFaults::default();
             faults.add(
                 "workspace_id",
@@ -87,8 +82,13 @@ impl AgentService for Agent {
             faults.into_result()?;
         }
         let remove = async {
-            let removed = self.parties.engine.remove_workspace(&workspace_id).await;
-            if let Err(error) = self.places.git_access.close(&workspace_id) {
+            let removed = self
+                .runner
+                .externals
+                .engine
+                .remove_workspace(&workspace_id)
+                .await;
+            if let Err(error) = self.runner.git_access.close(&workspace_id) {
                 tracing::warn!(workspace.id = workspace_id, %error, "a folder of the workspace stays behind");
             }
             removed
@@ -97,7 +97,7 @@ impl AgentService for Agent {
             .remove(&workspace_id, remove)
             .await
             .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
-        self.node.disk.wake();
+        self.runner.node.disk.wake();
         Ok(Response::new(RemoveWorkspaceResponse {}))
     }
 }

@@ -1,33 +1,16 @@
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
-use crate::parties::Engine;
+use anyhow::Context as _;
 
-/// Marks in an attempt's folder that its workspace became ready: it then outlives the agent.
-const READY_MARK: &str = "ready";
+use crate::{external::engine::Engine, scratch};
 
-/// Notes that the workspace of the attempt with this folder is ready.
-pub fn mark_ready(scratch: &Path) -> io::Result<()> {
-    fs::write(scratch.join(READY_MARK), "")
-}
-
-/// Removes what an earlier life of the agent left half done: folders of attempts, and the containers and volumes of
-/// workspaces that never became ready. Processes need no sweeping: they died with the agent.
+/// Removes what an earlier process of the agent left unfinished: the folders of its attempts, and the containers and
+/// volumes of workspaces that were not ready. Its commands need no sweeping: the kernel killed them with the agent.
 pub async fn sweep(engine: &dyn Engine, attempts_dir: &Path) -> anyhow::Result<()> {
-    let entries = match fs::read_dir(attempts_dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => anyhow::bail!("{}: {error}", attempts_dir.display()),
-    };
-    for entry in entries {
-        let folder = entry?.path();
-        let name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if let Some((workspace_id, attempt)) = name.rsplit_once('-')
-            && !folder.join(READY_MARK).exists()
-        {
+    let leftovers =
+        scratch::leftovers(attempts_dir).with_context(|| attempts_dir.display().to_string())?;
+    for leftover in leftovers {
+        if let (Some((workspace_id, attempt)), false) = (&leftover.attempt, leftover.ready) {
             tracing::info!(
                 workspace.id = workspace_id,
                 attempt,
@@ -35,7 +18,7 @@ pub async fn sweep(engine: &dyn Engine, attempts_dir: &Path) -> anyhow::Result<(
             );
             engine.remove_workspace(workspace_id).await?;
         }
-        fs::remove_dir_all(&folder)?;
+        fs::remove_dir_all(&leftover.path)?;
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ pub(crate) fn cache_target(
         .reference(&spec.repository, &spec.config)
         .ok_or(CacheSkipReason::NotEligible)?;
     Ok(CacheTarget {
-        repository: reference.repository().to_owned(),
+        repository: reference.repository().to_string(),
         tag: reference.tag().to_owned(),
         access: access.into(),
         newest_digest: String::new(),
@@ -78,12 +78,18 @@ impl CacheRights {
             };
         };
         let rights = Rights::of(target.access());
-        let reference = CacheReference::from_parts(target.repository, target.tag);
         Self {
-            registry: Some(reference.registry_host().to_owned()),
+            registry: Some(registry_host(&target.repository).to_owned()),
             rights,
         }
     }
+}
+
+/// `host[:port]` of the registry that `repository` (`<registry>/<path>`) is in.
+pub(crate) fn registry_host(repository: &str) -> &str {
+    repository
+        .split_once('/')
+        .map_or(repository, |(host, _)| host)
 }
 
 impl CacheRules {

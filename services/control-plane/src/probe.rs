@@ -8,11 +8,11 @@ use hearth_api::v1::{
     AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status, CacheAccess, CacheTarget,
     CredentialProblemReason, ProbeAccessResponse, WorkspaceSpec,
 };
-use hearth_domain::{CacheReference, Repository, sha256_hex};
+use hearth_domain::{Repository, sha256_hex};
 use secrecy::ExposeSecret as _;
 
 use crate::{
-    cache_target::{CacheRights, cache_target},
+    cache_target::{CacheRights, cache_target, registry_host},
     core::Core,
     credentials::{Ask, Login, Logins},
 };
@@ -92,8 +92,7 @@ fn unwritable(target: &CacheTarget, logins: &Logins) -> Option<AccessCheck> {
         let why = "this ref may only read the cache: --cache-writers of the control plane decides";
         return Some(check(Kind::Push, Status::Skipped, why));
     }
-    let reference = CacheReference::from_parts(target.repository.clone(), target.tag.clone());
-    let registry = reference.registry_host();
+    let registry = registry_host(&target.repository);
     let missing = logins.problems.iter().find(|problem| {
         problem.host == registry && problem.reason() == CredentialProblemReason::PermissionMissing
     });

@@ -3,15 +3,13 @@
 use hearth_api::v1::{
     CacheAccess, CredentialProblemReason as Reason, CredentialUse, RefreshCredentialsResponse,
 };
+use hearth_tests::github::{GitHub, Repositories, Visibility};
 
-use crate::{
-    github::{GitHub, Repositories, Visibility},
-    support::{
-        agent::FakeAgent,
-        logins::{ALL, LoginLab, REGISTRY, question, token, try_ask},
-        logs,
-        plane::{Plane, shop},
-    },
+use crate::support::{
+    agent::FakeAgent,
+    logins::{ALL, LoginLab, REGISTRY, question, token, try_ask},
+    logs,
+    plane::{Plane, shop},
 };
 
 /// What the token of an answer is good for, as GitHub has it.

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hearth_domain::sha256_hex;
+use hearth_tests::github::{Fault, Route, Times, Visibility};
 
-use crate::{
-    github::{Fault, Route, Times, Visibility},
-    support::{
-        logins::{LoginLab, question, token, try_ask},
-        soon,
-    },
+use crate::support::{
+    logins::{LoginLab, question, token, try_ask},
+    soon,
 };
 
 #[tokio::test]

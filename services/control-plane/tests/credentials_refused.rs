@@ -3,13 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hearth_api::v1::CredentialProblemReason as Reason;
+use hearth_tests::github::{Fault, GitHub, Lie, Repositories, Route, Times, Visibility};
 
-use crate::{
-    github::{Fault, Lie, Repositories, Route, Times, Visibility},
-    support::{
-        logins::{LoginLab, token},
-        soon,
-    },
+use crate::support::{
+    logins::{LoginLab, token},
+    soon,
 };
 
 type Spoil = fn(&LoginLab);
@@ -148,7 +146,7 @@ async fn a_github_that_is_not_there_is_unreachable() {
         session,
         directory,
     } = LoginLab::start().await;
-    let elsewhere = crate::github::GitHub::start(directory.path().join("other")).await;
+    let elsewhere = GitHub::start(directory.path().join("other")).await;
     let lab = LoginLab {
         github: elsewhere,
         plane,

@@ -9,8 +9,6 @@ mod credentials_refused;
 mod credentials_tls;
 mod deleting;
 mod following;
-#[path = "../../../tests/support/github/mod.rs"]
-mod github;
 mod losing_agents;
 mod new_attempts;
 mod operating;

@@ -2,14 +2,14 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::sha256_hex;
+use crate::{Digest, digest::sha256_hex};
 
 /// Version of the rules by which inputs are chosen and written down. A change of the rules is a new
 /// version, so that keys made by different rules never meet.
 const VERSION: &str = "k1";
 
 /// Digest of everything that determines an image: `k1:` and 64 hex digits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CacheKey(String);
 
 /// The text is no cache key.
@@ -25,8 +25,20 @@ impl CacheKey {
 
     /// The first 16 hex digits, as used in tags.
     pub fn short(&self) -> &str {
-        let hex = VERSION.len() + 1;
-        &self.0[hex..hex + 16]
+        &self.hex()[..16]
+    }
+
+    /// The digest of the key manifest: the key is its SHA-256, behind the version of the rules.
+    pub fn manifest_digest(&self) -> Digest {
+        Digest::from_hex(self.hex())
+    }
+
+    fn of(canonical_json: &str) -> Self {
+        Self(format!("{VERSION}:{}", sha256_hex(canonical_json)))
+    }
+
+    fn hex(&self) -> &str {
+        &self.0[VERSION.len() + 1..]
     }
 }
 
@@ -127,7 +139,63 @@ impl KeyManifest {
 
     /// The key.
     pub fn key(&self) -> CacheKey {
-        CacheKey(format!("{VERSION}:{}", sha256_hex(self.canonical_json())))
+        CacheKey::of(&self.canonical_json())
+    }
+}
+
+/// A key manifest that is complete: its canonical form and its key, both computed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyedManifest {
+    inputs: KeyManifest,
+    canonical_json: String,
+    key: CacheKey,
+}
+
+/// The text is not a key manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a key manifest of version {VERSION} in its canonical form")]
+pub struct ManifestParseError;
+
+impl KeyedManifest {
+    /// The inputs.
+    pub fn inputs(&self) -> &KeyManifest {
+        &self.inputs
+    }
+
+    /// The bytes that the key is the digest of.
+    pub fn canonical_json(&self) -> &str {
+        &self.canonical_json
+    }
+
+    /// The key.
+    pub fn key(&self) -> &CacheKey {
+        &self.key
+    }
+}
+
+impl From<KeyManifest> for KeyedManifest {
+    fn from(inputs: KeyManifest) -> Self {
+        let canonical_json = inputs.canonical_json();
+        Self {
+            key: CacheKey::of(&canonical_json),
+            canonical_json,
+            inputs,
+        }
+    }
+}
+
+impl FromStr for KeyedManifest {
+    type Err = ManifestParseError;
+
+    fn from_str(text: &str) -> Result<Self, ManifestParseError> {
+        let inputs: KeyManifest = serde_json::from_str(text).map_err(|_| ManifestParseError)?;
+        let manifest = Self::from(inputs);
+        // Another order or white space would be another key of the same inputs.
+        if manifest.inputs.version == VERSION && manifest.canonical_json == text {
+            Ok(manifest)
+        } else {
+            Err(ManifestParseError)
+        }
     }
 }
 
@@ -184,5 +252,26 @@ mod tests {
         assert_eq!(key.as_str().parse(), Ok(key.clone()));
         assert_eq!(key.short().len(), 16);
         assert!("k2:00".parse::<CacheKey>().is_err());
+        assert_eq!(
+            key.manifest_digest().as_str().strip_prefix("sha256:"),
+            key.as_str().strip_prefix("k1:")
+        );
+    }
+
+    #[test]
+    fn a_manifest_reads_back_from_its_canonical_form_only() {
+        let mut manifest = KeyManifest::default();
+        manifest.insert(Input::Platform, "platform", "linux/amd64");
+        let keyed = KeyedManifest::from(manifest.clone());
+        assert_eq!(keyed.key(), &manifest.key());
+        assert_eq!(keyed.canonical_json().parse(), Ok(keyed.clone()));
+        for bad in [
+            format!("{} ", keyed.canonical_json()),
+            keyed.canonical_json().replace("k1", "k2"),
+            "{}".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(bad.parse::<KeyedManifest>(), Err(ManifestParseError));
+        }
     }
 }

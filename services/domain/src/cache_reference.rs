@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use crate::{CacheKey, ConfigName, Repository, digest::sha256_hex};
+use crate::{CacheKey, ConfigName, Digest, Platform, Repository, digest::sha256_hex};
 
 /// Longest tag that the OCI distribution spec allows.
 const MAX_TAG: usize = 128;
@@ -80,15 +80,64 @@ impl fmt::Display for CacheRegistry {
     }
 }
 
-/// Where the cache of one repository and configuration lives.
+/// The image repository that holds a repository's cache: `<registry>/<path>`, without a tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CacheRepository(String);
+
+/// The text is not an image repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must have the form host[:port]/path, in lower case and without a tag")]
+pub struct CacheRepositoryError;
+
+impl CacheRepository {
+    /// The whole text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `host[:port]` of the registry.
+    pub fn registry_host(&self) -> &str {
+        self.0.split_once('/').map_or(&*self.0, |(host, _)| host)
+    }
+
+    /// An image in it by its digest, which names the same bytes for ever.
+    pub fn image(&self, digest: &Digest) -> String {
+        format!("{self}@{digest}")
+    }
+}
+
+impl FromStr for CacheRepository {
+    type Err = CacheRepositoryError;
+
+    fn from_str(text: &str) -> Result<Self, CacheRepositoryError> {
+        let registry: CacheRegistry = text.parse().map_err(|_| CacheRepositoryError)?;
+        match registry.prefix {
+            Some(_) => Ok(Self(text.to_owned())),
+            None => Err(CacheRepositoryError),
+        }
+    }
+}
+
+impl fmt::Display for CacheRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where the cache of one repository and configuration is.
 ///
 /// Two configurations of a repository never share a tag: a name that had to be changed to fit, or that
 /// could be taken for one of the endings below, carries a hash of its original.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CacheReference {
-    repository: String,
+    repository: CacheRepository,
     tag: String,
 }
+
+/// The text is not the tag of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be {BASE_TAG}, or begin with it and a dash")]
+pub struct CacheTagError;
 
 impl CacheReference {
     /// The place in `registry` for `repository` and `config` (`None`: the default configuration).
@@ -113,18 +162,29 @@ impl CacheReference {
             Some(name) => format!("{BASE_TAG}-{}", tag_part(name.as_str())),
         };
         Ok(Self {
-            repository: format!("{registry}/{path}"),
+            repository: CacheRepository(format!("{registry}/{path}")),
             tag,
         })
     }
 
-    /// A reference that was taken apart with [`Self::repository`] and [`Self::tag`] for a message.
-    pub fn from_parts(repository: String, tag: String) -> Self {
-        Self { repository, tag }
+    /// A reference that travelled in two parts, as [`Self::repository`] and [`Self::tag`].
+    pub fn from_parts(repository: CacheRepository, tag: &str) -> Result<Self, CacheTagError> {
+        let rest = tag.strip_prefix(BASE_TAG).ok_or(CacheTagError)?;
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if tag.len() > MAX_TAG
+            || !rest.bytes().all(good)
+            || !(rest.is_empty() || rest.starts_with('-'))
+        {
+            return Err(CacheTagError);
+        }
+        Ok(Self {
+            repository,
+            tag: tag.to_owned(),
+        })
     }
 
-    /// `<registry>/<path>` without tag.
-    pub fn repository(&self) -> &str {
+    /// The image repository, without a tag.
+    pub fn repository(&self) -> &CacheRepository {
         &self.repository
     }
 
@@ -133,42 +193,19 @@ impl CacheReference {
         &self.tag
     }
 
-    /// `host[:port]` of the registry.
-    pub fn registry_host(&self) -> &str {
-        self.repository
-            .split_once('/')
-            .map_or(self.repository.as_str(), |(host, _)| host)
-    }
-
-    /// The newest trusted image for `platform` (`os/architecture`), which other tools may pull.
-    pub fn newest(&self, platform: &str) -> String {
-        format!("{}:{}", self.repository, self.platform_tag(platform))
+    /// The newest trusted image for `platform`, which other tools may pull.
+    pub fn newest(&self, platform: &Platform) -> String {
+        format!("{}:{}{}", self.repository, self.tag, platform.tag_suffix())
     }
 
     /// The image of one key.
-    pub fn entry(&self, platform: &str, key: &CacheKey) -> String {
-        format!(
-            "{}:{}-k{}",
-            self.repository,
-            self.platform_tag(platform),
-            key.short()
-        )
+    pub fn entry(&self, platform: &Platform, key: &CacheKey) -> String {
+        format!("{}-k{}", self.newest(platform), key.short())
     }
 
     /// BuildKit's cache, all stages included.
-    pub fn build_cache(&self, platform: &str) -> String {
-        format!(
-            "{}:{}-{BUILD_CACHE}",
-            self.repository,
-            self.platform_tag(platform)
-        )
-    }
-
-    fn platform_tag(&self, platform: &str) -> String {
-        match platform.split_once('/') {
-            Some(("linux", "amd64")) | None => self.tag.clone(),
-            Some((_, arch)) => format!("{}-{}", self.tag, arch.replace('/', "-")),
-        }
+    pub fn build_cache(&self, platform: &Platform) -> String {
+        format!("{}-{BUILD_CACHE}", self.newest(platform))
     }
 }
 

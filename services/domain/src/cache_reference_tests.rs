@@ -14,6 +14,10 @@ fn reference(registry: &str, repository: &str, config: Option<&str>) -> CacheRef
     .unwrap()
 }
 
+fn platform(text: &str) -> Platform {
+    text.parse().unwrap()
+}
+
 fn key() -> CacheKey {
     format!("k1:{}", "0123456789abcdef".repeat(4))
         .parse()
@@ -24,18 +28,18 @@ fn key() -> CacheKey {
 fn a_github_repository_has_its_own_name_in_lower_case() {
     let reference = reference("ghcr.io", "https://github.com/Octo/Repo.js", None);
     assert_eq!(
-        reference.newest("linux/amd64"),
+        reference.newest(&platform("linux/amd64")),
         "ghcr.io/octo/repo.js:devcontainer-cache"
     );
     assert_eq!(
-        reference.entry("linux/amd64", &key()),
+        reference.entry(&platform("linux/amd64"), &key()),
         "ghcr.io/octo/repo.js:devcontainer-cache-k0123456789abcdef"
     );
     assert_eq!(
-        reference.build_cache("linux/arm64"),
+        reference.build_cache(&platform("linux/arm64")),
         "ghcr.io/octo/repo.js:devcontainer-cache-arm64-buildcache"
     );
-    assert_eq!(reference.registry_host(), "ghcr.io");
+    assert_eq!(reference.repository().registry_host(), "ghcr.io");
 }
 
 #[test]
@@ -46,7 +50,7 @@ fn other_hosts_are_part_of_the_path_and_need_another_registry() {
         Some("gpu"),
     );
     assert_eq!(
-        other.newest("linux/amd64"),
+        other.newest(&platform("linux/amd64")),
         format!(
             "localhost:5000/cache/127.0.0.1_9500/demo/app-{}:devcontainer-cache-gpu",
             &sha256_hex("127.0.0.1:9500/demo/app")[..8]
@@ -78,12 +82,15 @@ fn owner_and_name_never_run_together() {
 fn a_config_named_like_an_ending_does_not_collide_with_it() {
     let default = reference("localhost:5000", "https://github.com/a/b", None);
     for (config, taken) in [
-        ("buildcache", default.build_cache("linux/amd64")),
-        ("arm64", default.newest("linux/arm64")),
-        ("k0123456789abcdef", default.entry("linux/amd64", &key())),
+        ("buildcache", default.build_cache(&platform("linux/amd64"))),
+        ("arm64", default.newest(&platform("linux/arm64"))),
+        (
+            "k0123456789abcdef",
+            default.entry(&platform("linux/amd64"), &key()),
+        ),
     ] {
         let named = reference("localhost:5000", "https://github.com/a/b", Some(config));
-        assert_ne!(named.newest("linux/amd64"), taken);
+        assert_ne!(named.newest(&platform("linux/amd64")), taken);
     }
 }
 
@@ -105,6 +112,35 @@ fn a_registry_is_a_host_with_an_optional_prefix() {
     }
 }
 
+#[test]
+fn what_is_not_a_cache_is_not_read_as_one() {
+    for bad in [
+        "",
+        "localhost:5000",
+        "localhost:5000/",
+        "ghcr.io/a:tag",
+        "ghcr.io/A",
+        "ghcr.io/a@x",
+    ] {
+        assert_eq!(
+            bad.parse::<CacheRepository>(),
+            Err(CacheRepositoryError),
+            "{bad}"
+        );
+    }
+    let repository: CacheRepository = "ghcr.io/a/b".parse().unwrap();
+    for bad in [
+        "",
+        "latest",
+        "devcontainer-cached",
+        "devcontainer-cache-ä",
+        "devcontainer-cache:x",
+    ] {
+        let parsed = CacheReference::from_parts(repository.clone(), bad);
+        assert_eq!(parsed, Err(CacheTagError), "{bad}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_tag_is_valid_and_no_two_configs_share_one(
@@ -118,7 +154,9 @@ proptest! {
                 &"https://github.com/a/b".parse().unwrap(),
                 Some(&config),
             ).unwrap();
-            for platform in ["linux/amd64", "linux/arm64"] {
+            let again = CacheReference::from_parts(reference.repository().clone(), reference.tag());
+            prop_assert_eq!(again.as_ref(), Ok(&reference));
+            for platform in [&platform("linux/amd64"), &platform("linux/arm64")] {
                 for full in [
                     reference.newest(platform),
                     reference.entry(platform, &key()),
@@ -140,7 +178,9 @@ proptest! {
         if let Ok(repository) = format!("https://host.example:8443/{path}").parse::<Repository>() {
             let reference =
                 CacheReference::new(&"localhost:5000".parse().unwrap(), &repository, None).unwrap();
-            let path = reference.repository().strip_prefix("localhost:5000/").unwrap();
+            let text = reference.repository().as_str();
+            prop_assert_eq!(text.parse::<CacheRepository>(), Ok(reference.repository().clone()));
+            let path = text.strip_prefix("localhost:5000/").unwrap();
             prop_assert!(path.len() <= 200);
             prop_assert!(path.split('/').all(is_path_component), "{}", path);
         }
@@ -153,12 +193,12 @@ proptest! {
             2..40
         )
     ) {
-        let mut seen: HashMap<String, Repository> = HashMap::new();
+        let mut seen: HashMap<CacheRepository, Repository> = HashMap::new();
         for url in urls {
             let Ok(repository) = url.parse::<Repository>() else { continue };
             let registry = "localhost:5000".parse().unwrap();
             let Ok(reference) = CacheReference::new(&registry, &repository, None) else { continue };
-            let path = reference.repository().to_owned();
+            let path = reference.repository().clone();
             if let Some(other) = seen.insert(path.clone(), repository.clone()) {
                 // GitHub does not tell letter case apart.
                 let same = other == repository

@@ -36,6 +36,11 @@ impl Digest {
         Self(format!("sha256:{}", sha256_hex(bytes)))
     }
 
+    /// The digest that `hex`, 64 lower-case digits, spells.
+    pub(crate) fn from_hex(hex: &str) -> Self {
+        Self(format!("sha256:{hex}"))
+    }
+
     /// The whole text, `sha256:` included.
     pub fn as_str(&self) -> &str {
         &self.0

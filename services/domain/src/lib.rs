@@ -1,26 +1,40 @@
 //! Pure types and rules of hearth: what a repository is, where its cache lives, what a cache key is
 //! made of. No I/O happens here, so every rule can be tested by itself.
 
+pub mod annotation;
 mod cache_key;
 mod cache_reference;
 mod config_name;
 mod digest;
 mod dockerfile;
 mod feature_id;
+mod git_ref;
 mod glob;
 mod ignore;
+mod login;
+mod platform;
 mod repository;
 mod substitution;
+mod workspace;
 
-pub use cache_key::{CacheKey, Input, KeyManifest, KeyParseError};
-pub use cache_reference::{CacheReference, CacheRegistry, NotCacheable, RegistryParseError};
+pub use cache_key::{
+    CacheKey, Input, KeyManifest, KeyParseError, KeyedManifest, ManifestParseError,
+};
+pub use cache_reference::{
+    CacheReference, CacheRegistry, CacheRepository, CacheRepositoryError, CacheTagError,
+    NotCacheable, RegistryParseError,
+};
 pub use config_name::{ConfigName, ConfigNameError};
 pub use digest::{Digest, DigestError, sha256_hex};
 pub use dockerfile::{
     BuildOptions, BuildPlan, ContextSource, DockerfileError, ImageFacts, plan, plan_blindly,
 };
 pub use feature_id::FeatureId;
+pub use git_ref::{CommitHash, CommitHashError, GitRef, GitRefError};
 pub use glob::matches as glob_matches;
 pub use ignore::{FolderMatches, Ignore, IgnoreError};
-pub use repository::{Repository, RepositoryError, validate_git_ref};
+pub use login::Login;
+pub use platform::{Platform, PlatformError};
+pub use repository::{Repository, RepositoryError};
 pub use substitution::{canonical_json, substitute_local_env};
+pub use workspace::{AttemptRef, CacheAccess, Spec, WorkspaceId, WorkspaceIdError};

@@ -245,30 +245,6 @@ fn default_port(scheme: Scheme) -> u16 {
     }
 }
 
-/// Checks a branch, tag or commit name by the rules of `git check-ref-format`; the error completes the
-/// sentence "ref …".
-pub fn validate_git_ref(name: &str) -> Result<(), &'static str> {
-    if name.len() > 255 {
-        return Err("is longer than 255 bytes");
-    }
-    if name.starts_with('-') {
-        return Err("must not start with a dash");
-    }
-    let forbidden =
-        |c: char| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
-    if name.chars().any(forbidden) {
-        return Err("has a character that git does not allow in a name");
-    }
-    let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
-    if name.contains("..") || name.contains("@{") || name.ends_with('.') || name == "@" {
-        return Err("is no name of a branch, tag or commit");
-    }
-    if name.split('/').any(bad_part) {
-        return Err("has a part that is empty, starts with a dot or ends with .lock");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 #[path = "repository_tests.rs"]
 mod tests;

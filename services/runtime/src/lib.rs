@@ -2,6 +2,7 @@
 //! admin port with metrics, tasks that end, and a shutdown with a deadline.
 
 mod admin;
+pub mod contract;
 mod grpc;
 mod listen;
 mod process;

@@ -169,6 +169,19 @@ impl FieldFaults {
         parsed.map_err(|why| self.add(field, why)).ok()
     }
 
+    /// The value that was read from the request, if nothing is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// Like [`Self::into_result`]; `INTERNAL` when there is neither a value nor a fault.
+    pub fn complete<T>(self, value: Option<T>) -> Result<T, Status> {
+        self.into_result()?;
+        value.ok_or_else(|| {
+            tracing::error!("a request was refused without naming a field");
+            status(Reason::Internal, "the request could not be read")
+        })
+    }
+
     /// `INVALID_ARGUMENT` with a `BadRequest` if anything was noted.
     pub fn into_result(self) -> Result<(), Status> {
         if self.0.is_empty() {

@@ -1,14 +1,14 @@
 //! The App, its installations and their tokens.
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::{Value, json};
-
-use super::{ask, github, good_jwt, jwt, lookup, mint, now, try_mint};
-use crate::support::{
+use hearth_tests::{
     GitHub,
     curl::Request,
     github::{Repositories, Route, Visibility},
 };
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use super::{ask, github, good_jwt, jwt, lookup, mint, now, try_mint};
 
 #[tokio::test]
 async fn both_key_files_sign_for_the_same_app_and_belong_to_their_owner_alone() {

@@ -1,12 +1,12 @@
 //! A client of a guarded registry, by hand.
 
-use serde_json::json;
-
-use super::github;
-use crate::support::{
+use hearth_tests::{
     GitHub, Registry,
     curl::{Answer, Request},
 };
+use serde_json::json;
+
+use super::github;
 
 /// An empty configuration is a blob that needs no further bytes.
 const EMPTY: &str = "{}";
@@ -41,7 +41,13 @@ impl World {
         let registry = self.registry.host().parse().unwrap();
         let repository = self.github.clone_url("acme/shop").parse().unwrap();
         let reference = hearth_domain::CacheReference::new(&registry, &repository, None).unwrap();
-        let path = reference.repository().split_once('/').unwrap().1.to_owned();
+        let path = reference
+            .repository()
+            .as_str()
+            .split_once('/')
+            .unwrap()
+            .1
+            .to_owned();
         assert!(path.contains("/acme/shop-"), "{path}");
         path
     }

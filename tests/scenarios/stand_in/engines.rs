@@ -6,10 +6,10 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hearth_tests::{GitHub, Registry, Vm, process::path};
 use serde_json::json;
 
 use super::{github, mint};
-use crate::support::{GitHub, Registry, Vm, process::path};
 
 struct World {
     vm: Vm,

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use hearth_tests::{
+    curl::Request,
+    github::{Fault, Lie, Route, Times},
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -9,10 +13,6 @@ use tokio::{
 };
 
 use super::{ask, github, good_jwt, lookup, mint, try_mint};
-use crate::support::{
-    curl::Request,
-    github::{Fault, Lie, Route, Times},
-};
 
 #[tokio::test]
 async fn errors_come_as_often_as_they_were_ordered_and_only_where() {

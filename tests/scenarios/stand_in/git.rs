@@ -3,14 +3,14 @@
 use std::{path::Path, process::Output};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::json;
-
-use super::{github, mint};
-use crate::support::{
+use hearth_tests::{
     GitHub,
     curl::Request,
     github::{Repositories, Visibility},
 };
+use serde_json::json;
+
+use super::{github, mint};
 
 /// Runs git with a login in its environment, or with none.
 async fn git(dir: &Path, password: Option<&str>, args: &[&str]) -> Output {

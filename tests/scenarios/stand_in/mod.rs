@@ -7,14 +7,13 @@ mod faults;
 mod git;
 mod packages;
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::{Value, json};
-
-use crate::support::{
+use hearth_tests::{
     GitHub,
     curl::{Answer, Request},
     github::{Repositories, Visibility},
 };
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
 
 const ALL: &[(&str, &str)] = &[
     ("contents", "read"),

@@ -1,16 +1,16 @@
 //! A real registry that asks for tokens of the stand-in.
 
+use hearth_tests::{
+    Proxy,
+    curl::Request,
+    github::{Repositories, Route},
+};
 use serde_json::{Value, json};
 
 use super::{
     ask,
     client::{EMPTY_DIGEST, world},
     mint, try_mint,
-};
-use crate::support::{
-    Proxy,
-    curl::Request,
-    github::{Repositories, Route},
 };
 
 #[tokio::test]

@@ -3,13 +3,6 @@
 //!
 //! It runs on a thread of its own, so that a test may wait for a process that talks to it.
 
-#![allow(
-    dead_code,
-    missing_docs,
-    unused_imports,
-    reason = "no test binary uses all of it"
-)]
-
 mod api;
 mod app;
 mod cgi;

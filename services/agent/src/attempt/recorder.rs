@@ -6,23 +6,17 @@ use std::{
 };
 
 use hearth_api::v1::{
-    BuildStep, BuildStepStatus, Failure, LogChunk, PipelineStep, Settled, StateChanged,
-    StepFinished, StepStarted, TransferDirection, TransferProgress, Warning, WorkspaceState,
-    event::Kind,
+    BuildStep, BuildStepStatus, Failure, PipelineStep, Settled, StateChanged, StepFinished,
+    StepStarted, TransferDirection, TransferProgress, Warning, WorkspaceState, event::Kind,
 };
 use hearth_layers::Transfer;
 
-use super::log::AttemptLog;
+use super::{log::AttemptLog, output::OutputSink};
 use crate::{
     buildkit::{Status, StepChange},
     metrics::AgentMetrics,
-    parties::Line,
 };
 
-/// Output is collected this long, so that a fast build makes few events and a slow one is still seen live.
-const COLLECT: Duration = Duration::from_millis(200);
-/// A piece of output is never larger, in bytes.
-const MAX_CHUNK: usize = 32 * 1024;
 /// Progress of a transfer is told this often.
 const TRANSFER_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -113,23 +107,18 @@ impl Recorder {
 
     /// Takes the output of a step's command.
     pub fn output(&self, step: PipelineStep) -> OutputSink {
-        OutputSink {
-            log: self.log.clone(),
-            step,
-            text: String::new(),
-            since: Instant::now(),
-        }
+        OutputSink::new(self.log.clone(), step)
     }
 
     /// Takes the progress of a transfer, and tells of it now and then.
     pub fn transfer(&self, direction: TransferDirection) -> impl Fn(Transfer) + Send + Sync {
         let log = self.log.clone();
-        let told = Mutex::new(None::<Instant>);
+        let reported = Mutex::new(None::<Instant>);
         move |transfer| {
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = told.is_none_or(|at| at.elapsed() >= TRANSFER_INTERVAL);
+            let mut last = reported.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = last.is_none_or(|at| at.elapsed() >= TRANSFER_INTERVAL);
             if due || transfer.done == transfer.total {
-                *told = Some(Instant::now());
+                *last = Some(Instant::now());
                 log.append(Kind::Transfer(TransferProgress {
                     direction: direction.into(),
                     bytes_done: transfer.done,
@@ -155,125 +144,12 @@ impl Recorder {
     }
 }
 
-/// Collects lines of output into events. What is left is written when it is dropped.
-pub struct OutputSink {
-    log: Arc<AttemptLog>,
-    step: PipelineStep,
-    text: String,
-    since: Instant,
-}
-
-impl OutputSink {
-    /// Takes what comes from a command.
-    pub fn take(&mut self, line: Line<'_>) {
-        match line {
-            Line::Text(text) => self.line(text),
-            Line::Quiet => self.flush(),
-        }
-    }
-
-    /// Takes a line, without its newline; terminal escapes are removed.
-    pub fn line(&mut self, line: &str) {
-        let line = without_escapes(line);
-        if !self.text.is_empty() && self.text.len() + line.len() >= MAX_CHUNK {
-            self.flush();
-        }
-        if self.text.is_empty() {
-            self.since = Instant::now();
-        } else {
-            self.text.push('\n');
-        }
-        let mut end = line.len().min(MAX_CHUNK);
-        while !line.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.text.push_str(&line[..end]);
-        if self.since.elapsed() >= COLLECT {
-            self.flush();
-        }
-    }
-
-    /// Writes what was collected.
-    pub fn flush(&mut self) {
-        if !self.text.is_empty() {
-            self.log.append(Kind::Log(LogChunk {
-                step: self.step.into(),
-                text: std::mem::take(&mut self.text),
-                dropped_lines: 0,
-            }));
-        }
-    }
-}
-
-impl Drop for OutputSink {
-    fn drop(&mut self) {
-        self.flush();
-    }
-}
-
-/// Removes ANSI escape sequences and control characters: output goes to terminals of people who did not ask for it.
-pub(crate) fn without_escapes(line: &str) -> String {
-    let mut clean = String::with_capacity(line.len());
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        if c == '\u{1b}' {
-            // CSI sequences end with a letter; of all others the next character is the whole rest.
-            if chars.next() == Some('[') {
-                for c in chars.by_ref() {
-                    if c.is_ascii_alphabetic() || c == '~' {
-                        break;
-                    }
-                }
-            }
-        } else if c == '\t' || !c.is_control() {
-            clean.push(c);
-        }
-    }
-    clean
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn recorder(log: Arc<AttemptLog>) -> Recorder {
         Recorder::new(log, AgentMetrics::new(&hearth_runtime::Metrics::default()))
-    }
-
-    fn texts(log: &AttemptLog) -> Vec<String> {
-        log.after(0, None)
-            .events
-            .into_iter()
-            .filter_map(|event| match event.kind {
-                Some(Kind::Log(chunk)) => Some(chunk.text),
-                _ => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn lines_are_collected_into_few_events_and_none_is_lost() {
-        let log = Arc::new(AttemptLog::new(1));
-        let mut sink = recorder(log.clone()).output(PipelineStep::Image);
-        for number in 0..5000 {
-            sink.line(&format!("line {number}"));
-        }
-        drop(sink);
-        let texts = texts(&log);
-        assert!(texts.len() < 20, "{}", texts.len());
-        assert!(texts.iter().all(|text| text.len() <= MAX_CHUNK));
-        let lines: Vec<_> = texts.iter().flat_map(|text| text.lines()).collect();
-        assert_eq!(lines.len(), 5000);
-        assert_eq!(lines[4999], "line 4999");
-    }
-
-    #[test]
-    fn escapes_do_not_reach_the_log() {
-        assert_eq!(
-            without_escapes("\u{1b}[1m\u{1b}[31mred\u{1b}[0m\tx\u{7}\r"),
-            "red\tx"
-        );
-        assert_eq!(without_escapes("\u{1b}]0;title\u{7}"), "0;title");
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use hearth_api::v1::{
     RefreshCredentialsResponse, RegistryCredential,
 };
 
-use crate::parties::{CredentialFailure, Credentials};
+use crate::external::control_plane::{CredentialFailure, Credentials};
 
 /// How one question is answered.
 #[derive(Clone)]

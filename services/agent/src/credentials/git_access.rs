@@ -11,11 +11,16 @@ use hearth_runtime::Tasks;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    Asker, GitRemote, Logins,
-    folder::{Folder, Record},
-    serve,
+    git_remote::GitRemote,
+    logins::Logins,
+    protocol::Protocol,
+    socket::serve,
+    workspace_folder::{WorkspaceFolder, WorkspaceRecord},
 };
-use crate::parties::{Credentials, Engine, EngineFailure};
+use crate::external::{
+    control_plane::Credentials,
+    engine::{Engine, EngineFailure},
+};
 
 /// Lets git in workspaces log in to their repositories' hosts: each workspace has a folder that its container sees, and
 /// a socket in it that is served for as long as the workspace lives, over restarts of the agent.
@@ -51,8 +56,8 @@ impl GitAccess {
         let Some(remote) = GitRemote::of(repository) else {
             return Ok(None);
         };
-        let folder = Folder::of(&self.0.folders, &attempt.workspace_id);
-        let record = Record {
+        let folder = WorkspaceFolder::of(&self.0.folders, &attempt.workspace_id);
+        let record = WorkspaceRecord {
             workspace_id: attempt.workspace_id.clone(),
             attempt: attempt.attempt,
             repository: repository.clone_url(),
@@ -65,7 +70,7 @@ impl GitAccess {
     /// Ends the service of a workspace and removes its folder. What is not there is no error.
     pub fn close(&self, workspace_id: &str) -> io::Result<()> {
         self.lock().remove(workspace_id);
-        Folder::of(&self.0.folders, workspace_id).remove()
+        WorkspaceFolder::of(&self.0.folders, workspace_id).remove()
     }
 
     /// Serves the workspaces that an earlier life of the agent left, and removes the folders of those that are gone.
@@ -92,13 +97,18 @@ impl GitAccess {
     }
 
     fn resume_one(&self, workspace_id: &str) -> io::Result<()> {
-        let folder = Folder::of(&self.0.folders, workspace_id);
+        let folder = WorkspaceFolder::of(&self.0.folders, workspace_id);
         let record = folder.record()?;
         let remote = record.remote().ok_or(io::ErrorKind::InvalidData)?;
         self.serve(&folder, record.attempt(), remote)
     }
 
-    fn serve(&self, folder: &Folder, attempt: AttemptRef, remote: GitRemote) -> io::Result<()> {
+    fn serve(
+        &self,
+        folder: &WorkspaceFolder,
+        attempt: AttemptRef,
+        remote: GitRemote,
+    ) -> io::Result<()> {
         let listener = folder.open()?;
         let workspace_id = attempt.workspace_id.clone();
         let warn = {
@@ -121,7 +131,7 @@ impl GitAccess {
         self.0.tasks.spawn("git access", async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = serve(listener, Asker::Git(remote), logins) => {}
+                () = serve(listener, Protocol::Git(remote), logins) => {}
             }
         });
         Ok(())

@@ -4,7 +4,7 @@ use tokio::process::Command;
 
 use super::*;
 use crate::credentials::fake::{Answer, FakeCredentials, attempt, logins};
-use crate::credentials::folder::git_settings;
+use crate::credentials::workspace_folder::git_settings;
 
 const URL: &str = "https://git.example/a/b";
 
@@ -147,6 +147,6 @@ async fn a_new_attempt_takes_the_folder_over_and_a_repository_without_passwords_
     assert_eq!(world.access.open(&next, &ssh).unwrap(), None);
     assert!(!folder.exists());
     world.access.open(&next, &URL.parse().unwrap()).unwrap();
-    let record = Folder::of(&world.dir.path().join("workspaces"), "ws-1").record();
+    let record = WorkspaceFolder::of(&world.dir.path().join("workspaces"), "ws-1").record();
     assert_eq!(record.unwrap().attempt, 2);
 }

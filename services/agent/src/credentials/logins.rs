@@ -16,8 +16,11 @@ use hearth_layers::RegistryLogin;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::held::{Held, Login, sha256};
-use crate::parties::{CredentialFailure, Credentials, GitLogin};
+use super::cached_login::{CachedLogin, Login, sha256};
+use crate::external::{
+    control_plane::{CredentialFailure, Credentials},
+    git::GitLogin,
+};
 
 /// A control plane that does not answer within this time is gone on without.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,13 +47,13 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    git: Held<GitLogin>,
-    registry: Held<RegistryLogin>,
+    git: CachedLogin<GitLogin>,
+    registry: CachedLogin<RegistryLogin>,
     problems: Vec<CredentialProblem>,
     unanswered: Option<(CredentialFailure, Instant)>,
     answered: bool,
     asking: Option<Shared<BoxFuture<'static, ()>>>,
-    told: BTreeSet<String>,
+    reported: BTreeSet<String>,
 }
 
 impl Logins {
@@ -114,7 +117,7 @@ impl Logins {
         Some(state.problem(host, lacks)?.message.clone())
     }
 
-    async fn live<T: Login>(&self, pick: fn(&mut State) -> &mut Held<T>) -> Option<T> {
+    async fn live<T: Login>(&self, pick: fn(&mut State) -> &mut CachedLogin<T>) -> Option<T> {
         let asking = {
             let mut state = self.0.lock();
             let asked = state.answered;
@@ -130,7 +133,7 @@ impl Logins {
     async fn instead_of<T: Login>(
         &self,
         refused: &SecretString,
-        pick: fn(&mut State) -> &mut Held<T>,
+        pick: fn(&mut State) -> &mut CachedLogin<T>,
     ) -> Option<T> {
         // Somebody may be asking already, and not because of this refusal.
         let asking = self.0.lock().asking.clone();
@@ -139,13 +142,13 @@ impl Logins {
         }
         let asking = {
             let mut state = self.0.lock();
-            let held = pick(&mut state);
-            if let Some(other) = held.instead_of(refused) {
+            let cached = pick(&mut state);
+            if let Some(other) = cached.instead_of(refused) {
                 return Some(other);
             }
             // One that has ended was refused with good reason.
-            let ended = held.live().is_none();
-            if !ended && !held.refuse() {
+            let ended = cached.live().is_none();
+            if !ended && !cached.refuse() {
                 return None;
             }
             let refused = if ended {
@@ -190,20 +193,20 @@ impl Inner {
     fn take(&self, answer: Result<RefreshCredentialsResponse, CredentialFailure>) {
         let mut state = self.lock();
         state.asking = None;
-        let told = match answer {
+        let warnings = match answer {
             Ok(answer) => state.answer(answer),
             Err(failure) => {
-                let told = failure.to_string();
+                let sentence = failure.to_string();
                 state.unanswered = Some((failure, Instant::now()));
-                let first = state.told.insert(String::new());
+                let first = state.reported.insert(String::new());
                 first
-                    .then(|| format!("{told}; going on without"))
+                    .then(|| format!("{sentence}; going on without"))
                     .into_iter()
                     .collect()
             }
         };
         drop(state);
-        for sentence in told {
+        for sentence in warnings {
             (self.warn)(sentence);
         }
     }
@@ -242,10 +245,10 @@ impl State {
         });
         self.registry.take(registry, expires, retry);
         self.problems = problems;
-        let told = &mut self.told;
+        let reported = &mut self.reported;
         self.problems
             .iter()
-            .filter(|problem| told.insert(problem.message.clone()))
+            .filter(|problem| reported.insert(problem.message.clone()))
             .map(|problem| problem.message.clone())
             .collect()
     }

@@ -12,7 +12,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use super::{Asker, Logins};
+use super::{logins::Logins, protocol::Protocol};
 
 /// Whoever else wants to ask waits in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8;
@@ -43,12 +43,12 @@ pub fn bind(folder: &Path, name: &str) -> io::Result<UnixListener> {
 
 /// Answers questions at a socket, for as long as it is awaited. Bounded in connections, bytes and seconds: in a
 /// workspace anything may run.
-pub async fn serve(listener: UnixListener, asker: Asker, logins: Logins) {
+pub async fn serve(listener: UnixListener, protocol: Protocol, logins: Logins) {
     let mut open = FuturesUnordered::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => open.push(exchange(stream, &asker, &logins)),
+                Ok((stream, _)) => open.push(exchange(stream, &protocol, &logins)),
                 Err(error) => {
                     tracing::warn!(%error, "a question for a login could not be taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -60,12 +60,12 @@ pub async fn serve(listener: UnixListener, asker: Asker, logins: Logins) {
 }
 
 /// One question, one answer. An error is the asker's own: it hears nothing, and goes on without.
-async fn exchange(mut stream: UnixStream, asker: &Asker, logins: &Logins) {
+async fn exchange(mut stream: UnixStream, protocol: &Protocol, logins: &Logins) {
     let Ok(Some(question)) = tokio::time::timeout(QUESTION_TIMEOUT, read(&mut stream)).await else {
         return;
     };
     let work = async {
-        if let Some(answer) = asker.answer(logins, &question).await {
+        if let Some(answer) = protocol.answer(logins, &question).await {
             let _ = stream.write_all(answer.as_bytes()).await;
         }
         let _ = stream.shutdown().await;

@@ -26,7 +26,7 @@ async fn ask(path: &Path, question: &[u8]) -> String {
 /// Serves a socket while `work` is done.
 async fn serving<T>(listener: UnixListener, work: impl Future<Output = T>) -> T {
     tokio::select! {
-        () = serve(listener, Asker::Docker, some_logins()) => unreachable!(),
+        () = serve(listener, Protocol::Docker, some_logins()) => unreachable!(),
         done = work => done,
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use crate::parties::StoredImage;
+use crate::external::engine::StoredImage;
 
 /// Repository of the names that mark images. It has no registry: nobody pushes it by mistake.
 pub const MARK: &str = "hearth-cache";

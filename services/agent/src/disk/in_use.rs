@@ -75,8 +75,8 @@ pub struct ImageUse {
 }
 
 impl ImageUse {
-    /// Whether nobody else needs it.
-    pub fn is_the_only_one(&self) -> bool {
+    /// Whether no other attempt needs it.
+    pub fn is_exclusive(&self) -> bool {
         self.images.lock().needed.get(&self.image) == Some(&1)
     }
 }
@@ -121,11 +121,11 @@ mod tests {
     fn an_image_that_two_attempts_need_belongs_to_neither_alone() {
         let images = ImagesInUse::default();
         let one = images.enter("r@d");
-        assert!(one.is_the_only_one());
+        assert!(one.is_exclusive());
         let two = images.enter("r@d");
-        assert!(!one.is_the_only_one() && !two.is_the_only_one());
+        assert!(!one.is_exclusive() && !two.is_exclusive());
         drop(one);
-        assert!(two.is_the_only_one() && images.is_needed("r@d"));
+        assert!(two.is_exclusive() && images.is_needed("r@d"));
         drop(two);
         assert!(!images.is_needed("r@d"));
     }

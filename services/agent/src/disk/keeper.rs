@@ -13,12 +13,13 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DiskMetrics, ImagesInUse,
     choice::{MARK, Removable, mark_tag, removable},
+    in_use::ImagesInUse,
     marks::{Goal, Marks, Space},
+    metrics::DiskMetrics,
     recency::Recency,
 };
-use crate::parties::{Engine, EngineFailure};
+use crate::external::engine::{Engine, EngineFailure};
 
 /// The disk is looked at so often, besides whenever an attempt has ended or a workspace is gone.
 const PERIOD: Duration = Duration::from_secs(300);
@@ -128,7 +129,7 @@ impl DiskKeeper {
             Ok(None) => self.short.store(false, Ordering::Relaxed),
             Ok(Some(done)) => {
                 let was_short = self.short.swap(done.is_short(), Ordering::Relaxed);
-                done.tell(&self.metrics, was_short);
+                done.report(&self.metrics, was_short);
             }
             Err(error) => {
                 self.metrics.pass("FAILED");
@@ -248,7 +249,7 @@ impl Done {
     }
 
     /// A disk that stays too full is warned of once.
-    fn tell(&self, metrics: &DiskMetrics, was_short: bool) {
+    fn report(&self, metrics: &DiskMetrics, was_short: bool) {
         let freed = self.after.saturating_sub(self.before);
         metrics.removed_images.inc_by(self.images);
         metrics.freed_bytes.inc_by(freed);

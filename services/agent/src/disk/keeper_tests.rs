@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
 
 use super::*;
-use crate::parties::{EngineInfo, LocalImage, OnTransfer, StoredImage};
+use crate::external::engine::{EngineInfo, LocalImage, OnTransfer, StoredImage};
 
 const IMAGE_BYTES: u64 = 10;
 

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, path::Path};
 use hearth_domain::{ContextSource, FolderMatches, Ignore, glob_matches};
 
 use super::{
+    clone_path::ClonePath,
     error::KeyError,
     git, ignores,
-    place::Place,
     tree::{self, Found, Kind, Limits},
 };
 
@@ -20,7 +20,7 @@ pub(super) struct Seen {
 /// Finds what `sources` name in `context`.
 pub(super) fn see(
     clone: &Path,
-    context: &Place,
+    context: &ClonePath,
     dockerfile: &Path,
     sources: &BTreeSet<ContextSource>,
     limits: Limits,
@@ -61,7 +61,7 @@ pub(super) fn see(
 
 struct Walk<'a> {
     clone: &'a Path,
-    context: &'a Place,
+    context: &'a ClonePath,
     ignores: &'a [Ignore],
     sources: &'a BTreeSet<ContextSource>,
     limits: Limits,

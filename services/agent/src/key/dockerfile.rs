@@ -8,10 +8,12 @@ use std::{
 use hearth_domain::{BuildOptions, BuildPlan, Digest, ImageFacts, Input, plan, plan_blindly};
 
 use super::{
-    KeyReading, KeySource, ResolveImage, blocking, context,
+    context,
     error::KeyError,
     inputs::Build,
-    tree::{self, Limits},
+    remote::{add_download, image_digest},
+    source::{KeyReading, KeySource, ResolveImage},
+    tree::{self, Limits, blocking},
 };
 
 /// Largest Dockerfile that is read, in bytes; BuildKit's own limit.
@@ -53,7 +55,7 @@ pub(super) async fn read(
     reading.careful.extend(plan.careful.iter().cloned());
     images(&plan, resolver, reading).await?;
     for (url, pin) in &plan.remotes {
-        super::remote(url, pin.as_deref(), resolver, reading).await;
+        add_download(url, pin.as_deref(), resolver, reading).await;
     }
     for what in plan.unpinned {
         reading.manifest.insert(Input::Remote, &what, "unpinned");
@@ -145,13 +147,13 @@ async fn images(
     reading: &mut KeyReading,
 ) -> Result<(), KeyError> {
     for reference in &plan.images {
-        let digest = super::image(reference, resolver).await?;
+        let digest = image_digest(reference, resolver).await?;
         reading.manifest.insert(Input::BaseImage, reference, digest);
     }
     let Some(frontend) = &plan.frontend else {
         return Ok(());
     };
-    match super::image(frontend, resolver).await {
+    match image_digest(frontend, resolver).await {
         Ok(digest) => reading.manifest.insert(Input::BaseImage, frontend, digest),
         Err(error) if !is_dockers_own(frontend) => return Err(error),
         // Its own versions build the same image from the same text; a build without it would fail by itself.

@@ -9,11 +9,12 @@ use hearth_domain::{FeatureId, Input};
 use serde_json::{Map, Value};
 
 use super::{
-    KeyReading, KeySource, ResolveImage, blocking,
+    clone_path::ClonePath,
     error::KeyError,
     inputs,
-    place::Place,
-    tree::{self, Limits},
+    remote::add_download,
+    source::{KeyReading, KeySource, ResolveImage},
+    tree::{self, Limits, blocking},
 };
 
 /// Ids that a feature depends on, out of its metadata (`devcontainer-feature.json`, or the annotation
@@ -57,7 +58,7 @@ pub(super) async fn read(
                     .insert(Input::Feature, id, locked.integrity.clone());
                 queue.extend(locked.depends_on.iter().cloned());
             }
-            (FeatureId::Tarball(url), None) => super::remote(&url, None, resolver, reading).await,
+            (FeatureId::Tarball(url), None) => add_download(&url, None, resolver, reading).await,
             (FeatureId::Oci(reference), None) => {
                 let unresolved = |why| KeyError::Unresolved {
                     reference: format!("feature {reference}"),
@@ -89,18 +90,18 @@ pub(super) async fn read(
 async fn local(
     source: &KeySource<'_>,
     id: &str,
-    path: &str,
+    folder: &str,
     reading: &mut KeyReading,
 ) -> Result<Vec<String>, KeyError> {
-    let place = Place::new(source.clone, inputs::config_folder(source), path)?;
-    let metadata_path = place.full.join("devcontainer-feature.json");
+    let path = ClonePath::new(source.clone, inputs::config_folder(source), folder)?;
+    let metadata_path = path.full.join("devcontainer-feature.json");
     let metadata = std::fs::read_to_string(&metadata_path).map_err(|error| {
         tree::unreadable(
-            &Path::new(&place.name).join("devcontainer-feature.json"),
+            &Path::new(&path.name).join("devcontainer-feature.json"),
             error,
         )
     })?;
-    let folder = place.full.clone();
+    let folder = path.full.clone();
     let values =
         blocking(move || tree::values(tree::walk(&folder, Limits::default())?, Limits::default()))
             .await?;
@@ -110,7 +111,7 @@ async fn local(
         format!("sha256:{}", tree::digest(&values)),
     );
     dependencies_of(&metadata).ok_or_else(|| KeyError::File {
-        path: Path::new(&place.name).join("devcontainer-feature.json"),
+        path: Path::new(&path.name).join("devcontainer-feature.json"),
         why: "is no JSON object".to_owned(),
     })
 }
@@ -137,19 +138,19 @@ impl Lockfile {
         } else {
             "devcontainer-lock.json"
         };
-        let place = match Place::new(source.clone, inputs::config_folder(source), name) {
-            Ok(place) => place,
+        let path = match ClonePath::new(source.clone, inputs::config_folder(source), name) {
+            Ok(path) => path,
             Err(KeyError::File { .. }) => return Ok(Self::default()),
             Err(error) => return Err(error),
         };
-        let text = std::fs::read_to_string(&place.full)
-            .map_err(|error| tree::unreadable(Path::new(&place.name), error))?;
+        let text = std::fs::read_to_string(&path.full)
+            .map_err(|error| tree::unreadable(Path::new(&path.name), error))?;
         // An empty lockfile asks the CLI to write one.
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
         let lockfile: Value = serde_json::from_str(&text)
-            .map_err(|error| tree::unreadable(Path::new(&place.name), error))?;
+            .map_err(|error| tree::unreadable(Path::new(&path.name), error))?;
         let features = lockfile
             .get("features")
             .and_then(Value::as_object)

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, path::Path};
 use hearth_domain::canonical_json;
 use serde_json::{Map, Value};
 
-use super::{KeySource, error::KeyError, place::Place};
+use super::{clone_path::ClonePath, error::KeyError, source::KeySource};
 
 /// A configuration's `build`, in the new form or the old one.
 pub(super) struct Build {
-    pub dockerfile: Place,
-    pub context: Place,
+    pub dockerfile: ClonePath,
+    pub context: ClonePath,
     pub target: Option<String>,
     pub args: BTreeMap<String, String>,
     /// Options of `docker build` that go into the key as they are.
@@ -50,9 +50,9 @@ pub(super) fn build(
         text(build, "context")
     };
     let folder = config_folder(source);
-    let dockerfile_place = Place::new(source.clone, folder, &dockerfile)?;
+    let dockerfile_path = ClonePath::new(source.clone, folder, &dockerfile)?;
     let context = match context.filter(|context| !context.is_empty()) {
-        Some(context) => Place::new(source.clone, folder, &context)?,
+        Some(context) => ClonePath::new(source.clone, folder, &context)?,
         // Without a context, the CLI takes the Dockerfile's folder.
         None => {
             let beside = Path::new(&dockerfile)
@@ -60,7 +60,7 @@ pub(super) fn build(
                 .unwrap_or(Path::new(""))
                 .to_string_lossy()
                 .into_owned();
-            Place::new(source.clone, folder, &beside)?
+            ClonePath::new(source.clone, folder, &beside)?
         }
     };
     let mut args = BTreeMap::new();
@@ -76,7 +76,7 @@ pub(super) fn build(
     }
     let options = options(build, &mut args)?;
     Ok(Some(Build {
-        dockerfile: dockerfile_place,
+        dockerfile: dockerfile_path,
         context,
         target: text(build, "target"),
         args,

@@ -1,10 +1,13 @@
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path};
 
+use async_trait::async_trait;
+use hearth_domain::{Digest, ImageFacts, Input};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::devcontainer_config::DevcontainerConfig;
 
 mod edges;
 

@@ -214,3 +214,14 @@ pub(super) fn unreadable(path: &Path, error: impl std::fmt::Display) -> KeyError
         why: error.to_string(),
     }
 }
+
+/// Runs what waits for the disk on a thread that may wait.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KeyError> + Send + 'static,
+) -> Result<T, KeyError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(unreadable(Path::new("."), error)),
+    }
+}

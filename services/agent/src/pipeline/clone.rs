@@ -2,23 +2,26 @@ use std::path::Path;
 
 use hearth_api::v1::{Cloned, Failure, FailureReason, PipelineStep, event::Kind};
 
-use super::{Clone, Context, child_failure, failure};
+use super::{
+    context::{Checkout, Context},
+    failure::{failure, process_failure},
+};
 use crate::{
     credentials::GitRemote,
-    parties::{CloneFailure, CloneRequest, GitLogin},
+    external::git::{CloneFailure, CloneRequest, GitLogin},
 };
 
 const STEP: PipelineStep = PipelineStep::Clone;
 
 /// Clones the repository into the workspace's volume.
-pub async fn clone(cx: &Context<'_>) -> Result<Clone, Failure> {
+pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
     let description = format!("clones {}", cx.job.repository.clone_url());
     cx.recorder
         .step(STEP, description, async {
             let workspace_id = &cx.job.attempt.workspace_id;
             // Asking for a login takes about as long as making the volume.
             let (volume, login) =
-                tokio::join!(cx.parties.engine.create_volume(workspace_id), login(cx));
+                tokio::join!(cx.externals.engine.create_volume(workspace_id), login(cx));
             let volume =
                 volume.map_err(|error| failure(FailureReason::EngineFailed, STEP, error))?;
             let folder = volume.join(cx.job.repository.name());
@@ -30,11 +33,11 @@ pub async fn clone(cx: &Context<'_>) -> Result<Clone, Failure> {
                 let _ = tokio::fs::remove_dir_all(&folder).await;
                 cloned = clone_into(cx, &folder, Some(&other)).await;
             }
-            let commit = cloned.map_err(|why| told(cx, why, login.is_some()))?;
+            let commit = cloned.map_err(|why| clone_failure(cx, why, login.is_some()))?;
             cx.recorder.note(Kind::Cloned(Cloned {
                 commit: commit.clone(),
             }));
-            Ok(Clone {
+            Ok(Checkout {
                 volume,
                 folder,
                 commit,
@@ -56,7 +59,7 @@ async fn clone_into(
         login,
     };
     let mut output = cx.recorder.output(STEP);
-    cx.parties
+    cx.externals
         .git
         .clone_repository(&request, &mut |line| output.take(line))
         .await
@@ -69,15 +72,15 @@ async fn login(cx: &Context<'_>) -> Option<GitLogin> {
     cx.logins.git().await.filter(|login| login.host == host)
 }
 
-/// The failure in words that say what to do, as far as that is known.
-fn told(cx: &Context<'_>, why: CloneFailure, with_login: bool) -> Failure {
+/// The failure, with what to do about it as far as that is known.
+fn clone_failure(cx: &Context<'_>, why: CloneFailure, with_login: bool) -> Failure {
     let url = cx.job.repository.clone_url();
     let host = cx.job.repository.host_port();
     let problem = GitRemote::of(&cx.job.repository).and_then(|_| cx.logins.problem(&host));
     let (child, what) = match why {
         CloneFailure::RefNotFound(child) => {
             let message = format!("{url} has no branch, tag or commit {:?}", cx.job.spec.r#ref);
-            return child_failure(FailureReason::RefNotFound, STEP, message, child.tail);
+            return process_failure(FailureReason::RefNotFound, STEP, message, &child);
         }
         CloneFailure::LoginRefused(child) if with_login => {
             (child, format!("{host} does not accept the login"))
@@ -99,5 +102,5 @@ fn told(cx: &Context<'_>, why: CloneFailure, with_login: bool) -> Failure {
         "{url} cannot be cloned: {what}{}",
         problem.unwrap_or_default()
     );
-    child_failure(FailureReason::CloneFailed, STEP, message, child.tail)
+    process_failure(FailureReason::CloneFailed, STEP, message, &child)
 }

@@ -4,15 +4,20 @@ use hearth_api::v1::{ContainerStarted, Failure, FailureReason, PipelineStep, eve
 use serde_json::{Map, Value};
 
 use super::{
-    Clone, Context, child_failure, failure,
-    folders::{hookless_config, override_config},
+    context::{Checkout, Context},
+    failure::{failure, process_failure},
     git_mount,
+    override_config::{hookless_config, override_config},
     owner::{Owner, remote_user},
 };
 use crate::{
-    config::DevcontainerConfig,
     credentials::GitRemote,
-    parties::{ChildFailure, CliPlace, EngineFailure, Started, UpRequest, default_config_path},
+    devcontainer_config::DevcontainerConfig,
+    external::{
+        devcontainer::{CliWorkspace, Started, UpRequest, default_config_path},
+        engine::EngineFailure,
+        process::ProcessFailure,
+    },
 };
 
 const STEP: PipelineStep = PipelineStep::Container;
@@ -30,13 +35,13 @@ pub enum Devcontainer {
 /// Starts the container and runs its hooks; returns when the last one has ended.
 pub async fn start(
     cx: &Context<'_>,
-    clone: &Clone,
+    clone: &Checkout,
     config: Option<&DevcontainerConfig>,
     from: &Devcontainer,
 ) -> Result<(), Failure> {
     cx.recorder
         .step(STEP, "starts the container and runs its hooks", async {
-            let engine = &cx.parties.engine;
+            let engine = &cx.externals.engine;
             // What a failed try left would be taken up again instead of made anew.
             engine
                 .remove_containers(&cx.job.attempt.workspace_id)
@@ -58,11 +63,11 @@ pub async fn start(
 
 async fn from_image(
     cx: &Context<'_>,
-    clone: &Clone,
+    clone: &Checkout,
     config: Option<&DevcontainerConfig>,
     image: &str,
 ) -> Result<Started, Failure> {
-    let engine = &cx.parties.engine;
+    let engine = &cx.externals.engine;
     let local = engine
         .image(image)
         .await
@@ -76,7 +81,12 @@ async fn from_image(
             .map_err(engine_failure)?;
         give_clone(cx, clone, &user, passwd).await?;
     }
-    let mut properties = override_config(clone, &cx.job.attempt.workspace_id, config, image);
+    let mut properties = override_config(
+        cx.job.repository.name(),
+        &cx.job.attempt.workspace_id,
+        config,
+        image,
+    );
     if let Some((folder, remote)) = git(cx) {
         git_mount::into_container(&mut properties, folder, &remote, &local);
     }
@@ -84,12 +94,12 @@ async fn from_image(
     write(&file, properties).await?;
     let config_path = config_path(clone, config);
     let request = UpRequest {
-        place: place(cx, clone, &config_path),
+        workspace: cli_workspace(cx, clone, &config_path),
         override_config: Some(&file),
         skip_hooks: false,
     };
     let mut output = cx.recorder.output(STEP);
-    cx.parties
+    cx.externals
         .devcontainer
         .up(&request, &mut |line| output.take(line))
         .await
@@ -100,7 +110,7 @@ async fn from_image(
 /// the clone must belong to is known only when the container is there, so its hooks run in a second go.
 async fn from_compose(
     cx: &Context<'_>,
-    clone: &Clone,
+    clone: &Checkout,
     config: Option<&DevcontainerConfig>,
 ) -> Result<Started, Failure> {
     let config_path = config_path(clone, config);
@@ -112,19 +122,19 @@ async fn from_compose(
         write(&file, properties).await?;
     }
     let request = UpRequest {
-        place: place(cx, clone, &config_path),
+        workspace: cli_workspace(cx, clone, &config_path),
         override_config: with_git.as_ref().map(|_| file.as_path()),
         skip_hooks: true,
     };
     let mut output = cx.recorder.output(STEP);
-    let cli = &cx.parties.devcontainer;
+    let cli = &cx.externals.devcontainer;
     let started = cli
         .up(&request, &mut |line| output.take(line))
         .await
         .map_err(up_failure)?;
     if !is_root(&started.remote_user) {
         let passwd = cx
-            .parties
+            .externals
             .engine
             .file_of_container(&started.container_id, PASSWD)
             .await
@@ -153,7 +163,7 @@ async fn write(file: &Path, properties: Map<String, Value>) -> Result<(), Failur
 
 async fn give_clone(
     cx: &Context<'_>,
-    clone: &Clone,
+    clone: &Checkout,
     user: &str,
     passwd: Option<Vec<u8>>,
 ) -> Result<(), Failure> {
@@ -182,8 +192,12 @@ fn git<'a>(cx: &Context<'a>) -> Option<(&'a Path, GitRemote)> {
     cx.git_access.zip(GitRemote::of(&cx.job.repository))
 }
 
-fn place<'a>(cx: &'a Context<'_>, clone: &'a Clone, config: &'a Path) -> CliPlace<'a> {
-    CliPlace {
+fn cli_workspace<'a>(
+    cx: &'a Context<'_>,
+    clone: &'a Checkout,
+    config: &'a Path,
+) -> CliWorkspace<'a> {
+    CliWorkspace {
         folder: &clone.folder,
         config,
         scratch: cx.scratch.path(),
@@ -191,7 +205,7 @@ fn place<'a>(cx: &'a Context<'_>, clone: &'a Clone, config: &'a Path) -> CliPlac
     }
 }
 
-fn config_path(clone: &Clone, config: Option<&DevcontainerConfig>) -> PathBuf {
+fn config_path(clone: &Checkout, config: Option<&DevcontainerConfig>) -> PathBuf {
     match config {
         Some(config) => clone.folder.join(&config.path),
         None => default_config_path(&clone.folder),
@@ -206,7 +220,7 @@ fn engine_failure(error: EngineFailure) -> Failure {
     failure(FailureReason::EngineFailed, STEP, error)
 }
 
-fn up_failure(child: ChildFailure) -> Failure {
+fn up_failure(child: ProcessFailure) -> Failure {
     let message = format!("the container cannot be started: {}", child.message);
-    child_failure(FailureReason::ContainerFailed, STEP, message, child.tail)
+    process_failure(FailureReason::ContainerFailed, STEP, message, &child)
 }

@@ -5,9 +5,9 @@ use std::{io::Read as _, path::Path};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    config::DevcontainerConfig,
     credentials::{GitRemote, MOUNT_POINT, git_settings},
-    parties::LocalImage,
+    devcontainer_config::DevcontainerConfig,
+    external::engine::LocalImage,
 };
 
 /// How many settings git finds in its environment, as `GIT_CONFIG_KEY_0`, `GIT_CONFIG_VALUE_0` and so on; git 2.31 and

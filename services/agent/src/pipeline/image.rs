@@ -1,64 +1,43 @@
 mod build;
 mod fetch;
+mod outcome;
+mod progress;
 
-use hearth_api::v1::{
-    CacheReport, CacheResult, CacheSkipReason, Failure, ImageStore, PipelineStep,
-};
+use hearth_api::v1::{CacheReport, CacheResult, CacheSkipReason, Failure, ImageStore};
 use hearth_domain::KeyManifest;
 
 use super::{
-    Bet, Clone, Context, PushPlan,
+    context::{Checkout, Context},
     key::Key,
-    push::Upload,
+    prefetch::Prefetch,
+    push::{PushPlan, Upload},
     resolve::{Lookup, resolve},
 };
-use crate::{config::DevcontainerConfig, disk::ImageUse, parties::volume_name};
+use crate::{devcontainer_config::DevcontainerConfig, external::engine::volume_name};
 use build::build;
-use fetch::{Unfetched, as_it_is, fetch, fetch_as_it_is};
+use fetch::{Unfetched, fetch, fetch_unchanged, unchanged_image};
+use outcome::STEP;
 
-pub use fetch::{fetch_default, pull};
-
-const STEP: PipelineStep = PipelineStep::Image;
-
-/// An image that the engine has, how it came there, and what is left to do for the cache.
-#[derive(Debug)]
-pub struct Image {
-    /// What the engine knows it by.
-    pub name: String,
-    /// What the cache did.
-    pub report: CacheReport,
-    /// The background work.
-    pub push: PushPlan,
-    /// Keeps it from being removed until its container is there.
-    pub in_use: ImageUse,
-}
-
-/// A report of a cache that was left alone.
-pub fn skipped(reason: CacheSkipReason) -> CacheReport {
-    CacheReport {
-        result: CacheResult::Skipped.into(),
-        skip_reason: reason.into(),
-        ..CacheReport::default()
-    }
-}
+pub use fetch::fetch_default;
+pub use outcome::{Image, skipped};
 
 /// Fetches the image, or builds it. A hit that cannot be fetched is built; only a build can fail.
 pub async fn obtain(
     cx: &Context<'_>,
-    clone: &Clone,
+    clone: &Checkout,
     config: &DevcontainerConfig,
     key: Key,
     lookup: Lookup,
-    bet: &mut Bet<'_>,
+    prefetch: &mut Prefetch<'_>,
 ) -> Result<Image, Failure> {
-    if let Some(image) = as_it_is(config) {
-        bet.call_off(cx).await;
-        return fetch_as_it_is(cx, image).await;
+    if let Some(image) = unchanged_image(config) {
+        prefetch.cancel(cx).await;
+        return fetch_unchanged(cx, image).await;
     }
     let mut lookup = lookup;
     let mut reasons = Vec::new();
     while let Some(entry) = lookup.hit.take() {
-        match fetch(cx, &entry, bet).await {
+        match fetch(cx, &entry, prefetch).await {
             Ok(mut image) => {
                 image.report.reasons.extend(lookup.reasons);
                 image.report.reasons.extend(reasons);
@@ -75,7 +54,7 @@ pub async fn obtain(
     }
     reasons.extend(lookup.reasons);
     // Before the build: it needs what the fetch would take of network and disk.
-    bet.call_off(cx).await;
+    prefetch.cancel(cx).await;
     reasons.extend(key.reasons);
     let name = image_name(cx, key.manifest.as_ref());
     // Before the build: from the moment that the name stands for the new image, it is not to be removed.
@@ -97,7 +76,7 @@ pub async fn obtain(
         )
         .await?;
     let disk = &cx.node.disk;
-    disk.used(cx.parties.engine.as_ref(), &name).await;
+    disk.used(cx.externals.engine.as_ref(), &name).await;
     let skip_reason = match &cx.job.cache {
         Err(reason) => Some(*reason),
         Ok(_) => lookup.fetch_is_slower.then_some(CacheSkipReason::Slower),

@@ -1,11 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use hearth_api::v1;
-use hearth_domain::{CacheReference, ConfigName, Digest, Repository, validate_git_ref};
+use hearth_domain::{CacheReference, ConfigName, Digest, GitRef, Repository};
 use hearth_runtime::FieldFaults;
 use tonic::Status;
-
-use crate::disk::{DiskKeeper, ImagesInUse};
 
 /// What an attempt is asked to do, checked.
 #[derive(Debug)]
@@ -35,34 +33,13 @@ pub struct CacheUse {
     pub newest_digest: Option<Digest>,
 }
 
-/// What the steps need to know of the node.
-#[derive(Clone, Debug)]
-pub struct NodeFacts {
-    /// `os/architecture`.
-    pub platform: String,
-    /// How the engine keeps images.
-    pub store: v1::ImageStore,
-    /// Version of the devcontainer CLI.
-    pub cli_version: String,
-    /// Image for repositories without a devcontainer.
-    pub default_image: String,
-    /// An attempt is not begun with less, in bytes.
-    pub min_free_disk_bytes: u64,
-    /// How long the background work of an attempt may take.
-    pub push_timeout: Duration,
-    /// Images that its attempts need right now.
-    pub images: ImagesInUse,
-    /// Makes room on its disk.
-    pub disk: Arc<DiskKeeper>,
-}
-
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(1800);
 
 impl Job {
     /// `host[:port]` of the cache's registry.
     pub fn registry(&self) -> Option<&str> {
         let cache = self.cache.as_ref().ok()?;
-        Some(cache.reference.registry_host())
+        Some(cache.reference.repository().registry_host())
     }
 
     /// Checks a request; the control plane did so too, but an agent believes nobody.
@@ -87,13 +64,22 @@ impl Job {
             faults.add("attempt.attempt", "counts from 1");
         }
         let repository = faults.check("spec.repository", spec.repository.parse::<Repository>());
-        if !spec.r#ref.is_empty() {
-            faults.check("spec.ref", validate_git_ref(&spec.r#ref));
-        }
+        faults.check("spec.ref", spec.r#ref.parse::<GitRef>());
         let config = match spec.config.as_str() {
             "" => None,
             name => faults.check("spec.config", name.parse::<ConfigName>()),
         };
+        let cache = cache.map(|target| {
+            let at = faults.check("cache.repository", target.repository.parse());
+            let reference = at.and_then(|at| {
+                faults.check("cache.tag", CacheReference::from_parts(at, &target.tag))
+            });
+            reference.map(|reference| CacheUse {
+                writable: target.access() == v1::CacheAccess::ReadWrite,
+                newest_digest: target.newest_digest.parse().ok(),
+                reference,
+            })
+        });
         faults.into_result()?;
         let Some(repository) = repository else {
             // A repository that did not parse has been a fault above.
@@ -107,13 +93,7 @@ impl Job {
             attempt,
             repository,
             config,
-            cache: cache
-                .map(|target| CacheUse {
-                    writable: target.access() == v1::CacheAccess::ReadWrite,
-                    newest_digest: target.newest_digest.parse().ok(),
-                    reference: CacheReference::from_parts(target.repository, target.tag),
-                })
-                .ok_or(cache_skip_reason),
+            cache: cache.flatten().ok_or(cache_skip_reason),
             time_limit,
             spec,
         })

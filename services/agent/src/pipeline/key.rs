@@ -3,12 +3,12 @@ use hearth_api::v1::PipelineStep;
 use hearth_domain::{Digest, ImageFacts, KeyManifest};
 use serde::Deserialize;
 
-use super::{Clone, Context};
+use super::context::{Checkout, Context};
 use crate::{
-    config::DevcontainerConfig,
     credentials::Logins,
+    devcontainer_config::DevcontainerConfig,
+    external::registry::Registry,
     key::{KeySource, ResolveImage, dependencies_of, read_key},
-    parties::Registry,
 };
 
 /// The inputs of the image, as far as they can be known, and what there is to say about them.
@@ -23,18 +23,18 @@ pub struct Key {
 }
 
 /// Computes the key of the clone's image. Not fatal: without a key the image is built.
-pub async fn compute(cx: &Context<'_>, clone: &Clone, config: &DevcontainerConfig) -> Key {
+pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerConfig) -> Key {
     if cx.job.cache.is_err() {
         return Key::default();
     }
     let source = KeySource {
         clone: &clone.folder,
         config,
-        platform: &cx.node.platform,
+        platform: cx.node.platform.as_str(),
         cli_version: &cx.node.cli_version,
     };
     let resolver = Resolver {
-        registry: cx.parties.registry.as_ref(),
+        registry: cx.externals.registry.as_ref(),
         logins: cx.logins,
     };
     let reading = cx

@@ -2,7 +2,7 @@ use std::{os::unix::fs::lchown, path::Path};
 
 use serde_json::Value;
 
-use crate::{config::DevcontainerConfig, parties::LocalImage};
+use crate::{devcontainer_config::DevcontainerConfig, external::engine::LocalImage};
 
 /// User and group that the clone must belong to: nobody adapts them in a volume, and hooks of a user who is not root
 /// could not write otherwise.

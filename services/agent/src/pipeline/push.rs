@@ -10,8 +10,8 @@ use hearth_api::v1::{
 use hearth_domain::Digest;
 use hearth_layers::{RegistryError, Transfer, TransferError};
 
-use super::{CacheUse, Context};
-use crate::{credentials::with_login, parties::OnTransfer};
+use super::{context::Context, job::CacheUse};
+use crate::{credentials::with_login, external::engine::OnTransfer};
 use build_cache::export_build_cache;
 use refusal::{Refusal, shared_base};
 
@@ -53,8 +53,8 @@ async fn push(
     upload: &Upload,
     cache: &CacheUse,
 ) -> Result<PushReport, PushReport> {
-    let engine = &cx.parties.engine;
-    let repository = cache.reference.repository();
+    let engine = &cx.externals.engine;
+    let repository = cache.reference.repository().as_str();
     let registry = cx.job.registry().unwrap_or_default();
     // Nobody knows what is missing before the control plane is asked.
     let login = cx.logins.registry().await;
@@ -79,7 +79,7 @@ async fn push(
         .map_err(PushReport::from)?;
     let login = cx.logins.for_image(repository).await;
     let pushed = cx
-        .parties
+        .externals
         .registry
         .inspect(&upload.image, login.as_ref())
         .await
@@ -97,13 +97,13 @@ async fn push(
         digest: pushed.digest.to_string(),
         key_manifest: upload.manifest.canonical_json(),
         config: cx.job.spec.config.clone(),
-        platform: cx.node.platform.clone(),
+        platform: cx.node.platform.to_string(),
         commit: upload.commit.clone(),
         build_seconds: upload.build_seconds,
         bytes: pushed.bytes,
         ..CacheEntry::default()
     };
-    cx.parties
+    cx.externals
         .index
         .commit(&cx.job.attempt, entry)
         .await
@@ -139,7 +139,7 @@ async fn push_tag(
     tag: &str,
     progress: OnTransfer<'_>,
 ) -> Result<Transfer, TransferError> {
-    let engine = &cx.parties.engine;
+    let engine = &cx.externals.engine;
     with_login(cx.logins, repository, |login| async move {
         engine.push(repository, tag, login.as_ref(), progress).await
     })
@@ -163,13 +163,13 @@ async fn verify(
     }
     // The classic store makes the manifest when it pushes: the layers have to be the same.
     let config = cx
-        .parties
+        .externals
         .registry
         .config(image, cx.logins.for_image(image).await.as_ref())
         .await
         .map_err(not_found_again)?;
     let built = cx
-        .parties
+        .externals
         .engine
         .image(&upload.image_id)
         .await

@@ -4,8 +4,8 @@ use hearth_api::v1::{BuildDecision, CacheEntry, PipelineStep, WaitDecision, Wait
 use hearth_domain::{Digest, KeyManifest};
 use tokio::time::Instant;
 
-use super::{Context, key::Key};
-use crate::parties::{IndexFailure, Resolution};
+use super::{context::Context, key::Key};
+use crate::external::control_plane::{IndexFailure, Resolution};
 
 /// Pauses before an index that was lost while it made the attempt wait is asked again: together half a minute, which a
 /// restart of the control plane does not need, and which costs less than most builds.
@@ -54,7 +54,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
             ..Lookup::default()
         };
     }
-    let repository = cache.reference.repository();
+    let repository = cache.reference.repository().as_str();
     let mut wait = Wait::default();
     let answer = cx
         .recorder
@@ -89,7 +89,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
         },
         Err(error) => Lookup::miss(format!("the cache could not be asked: {error}")),
     };
-    if let Some(waited) = wait.told(lookup.hit.is_some(), Instant::now()) {
+    if let Some(waited) = wait.summary(lookup.hit.is_some(), Instant::now()) {
         lookup.reasons.insert(0, waited);
     }
     lookup
@@ -111,7 +111,7 @@ async fn ask(
             }
         };
         let answer = cx
-            .parties
+            .externals
             .index
             .resolve(&cx.job.attempt, repository, manifest, &mut on_wait)
             .await;
@@ -126,7 +126,7 @@ async fn ask(
 #[derive(Debug, Default)]
 struct Wait {
     began: Option<Instant>,
-    told: Option<(Waiting, Instant)>,
+    reported: Option<(Waiting, Instant)>,
 }
 
 impl Wait {
@@ -134,22 +134,22 @@ impl Wait {
     fn hear(&mut self, decision: WaitDecision, now: Instant) -> Option<Waiting> {
         self.began.get_or_insert(now);
         let WaitDecision { node, seconds } = decision;
-        if let Some((told, at)) = &self.told {
-            let left = (told.seconds - (now - *at).as_secs_f64()).max(0.0);
+        if let Some((reported, at)) = &self.reported {
+            let left = (reported.seconds - (now - *at).as_secs_f64()).max(0.0);
             let notable = (left * NOTABLE_PART).max(NOTABLE_SECONDS);
-            if told.node == node && (seconds - left).abs() < notable {
+            if reported.node == node && (seconds - left).abs() < notable {
                 return None;
             }
         }
         let waiting = Waiting { node, seconds };
-        self.told = Some((waiting.clone(), now));
+        self.reported = Some((waiting.clone(), now));
         Some(waiting)
     }
 
     /// The wait in a sentence, if there was one.
-    fn told(&self, hit: bool, now: Instant) -> Option<String> {
+    fn summary(&self, hit: bool, now: Instant) -> Option<String> {
         let seconds = (now - self.began?).as_secs();
-        let (Waiting { node, .. }, _) = self.told.as_ref()?;
+        let (Waiting { node, .. }, _) = self.reported.as_ref()?;
         Some(if hit {
             format!("waited {seconds} s for {node}, which built the same image")
         } else {
@@ -189,13 +189,13 @@ mod tests {
     fn a_wait_is_part_of_the_reasons_whichever_way_it_ended() {
         let start = Instant::now();
         let end = start + Duration::from_secs(42);
-        assert_eq!(Wait::default().told(true, end), None, "there was none");
+        assert_eq!(Wait::default().summary(true, end), None, "there was none");
         let mut wait = Wait::default();
         wait.hear(decision("node-1", 60.0), start);
         assert_eq!(
-            wait.told(true, end).unwrap(),
+            wait.summary(true, end).unwrap(),
             "waited 42 s for node-1, which built the same image"
         );
-        assert!(wait.told(false, end).unwrap().ends_with("in vain"));
+        assert!(wait.summary(false, end).unwrap().ends_with("in vain"));
     }
 }

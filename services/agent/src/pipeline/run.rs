@@ -1,153 +1,180 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use hearth_api::v1::{
     CredentialUse, Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Job, NodeFacts, Ready, Scratch, failure, prepare, push};
+use super::{
+    context::Context,
+    failure::failure,
+    job::Job,
+    node::NodeFacts,
+    prepare::{Ready, prepare},
+    push,
+};
 use crate::{
-    attempt::Recorder,
-    credentials::{Asker, GitAccess, Logins, serve},
-    parties::Parties,
-    sweep,
+    attempt::{AttemptLog, Recorder},
+    credentials::{GitAccess, Logins, Protocol, bind, serve},
+    external::Externals,
+    metrics::AgentMetrics,
+    scratch::{SOCKET, Scratch},
 };
 
-/// Where attempts keep on the node what is theirs.
-#[derive(Clone)]
-pub struct Places {
-    /// Folders of attempts.
-    pub attempts: PathBuf,
-    /// Folders of workspaces.
+/// Runs the attempts of the node.
+pub struct Runner {
+    /// Facts about the node.
+    pub node: Arc<NodeFacts>,
+    /// Everything outside of the agent.
+    pub externals: Externals,
+    /// Folder of the attempts' private folders.
+    pub attempts_dir: PathBuf,
+    /// Logins of git in workspaces.
     pub git_access: GitAccess,
+    /// Counters of attempts.
+    pub metrics: AgentMetrics,
 }
 
-/// Runs an attempt to its end, whatever that is: prepares, tells, pushes, cleans up.
-///
-/// `stop` ends it early: a newer attempt, a deletion, or (when `shutdown` is cancelled too) the agent's own end.
-pub async fn run(
-    job: &Job,
-    node: &NodeFacts,
-    parties: &Parties,
-    recorder: &Recorder,
-    places: &Places,
-    stop: &CancellationToken,
-    shutdown: &CancellationToken,
-) {
-    recorder.state(WorkspaceState::Preparing, None);
-    match Scratch::create(&places.attempts, &job.attempt, job.registry()) {
-        Ok(scratch) => {
-            let logins = logins(job, parties, recorder);
-            let git_access = git_access(job, places, recorder);
-            let cx = Context {
-                job,
-                node,
-                parties,
-                recorder,
-                scratch: &scratch,
-                logins: &logins,
-                git_access: git_access.as_deref(),
-            };
-            let work = run_in(&cx, &places.git_access, stop, shutdown);
-            match scratch.open_socket() {
-                Ok(socket) => tokio::select! {
-                    () = work => {}
-                    () = serve(socket, Asker::Docker, logins.clone()) => {}
-                },
-                Err(error) => {
-                    recorder.warn(format!("docker gets no login for the registry: {error}"));
-                    work.await;
-                }
+impl Runner {
+    /// Runs an attempt until it has settled: prepares the workspace, pushes the image, cleans up.
+    ///
+    /// `stop` ends it early: a newer attempt, a deletion, or (when `shutdown` is cancelled too) the agent's own end.
+    pub async fn run(
+        &self,
+        job: &Job,
+        log: Arc<AttemptLog>,
+        stop: &CancellationToken,
+        shutdown: &CancellationToken,
+    ) {
+        tracing::info!(
+            workspace.id = job.attempt.workspace_id,
+            attempt = job.attempt.attempt,
+            repository = %job.repository,
+            "attempt begins"
+        );
+        let recorder = Recorder::new(log, self.metrics.clone());
+        recorder.state(WorkspaceState::Preparing, None);
+        match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
+            Ok(scratch) => self.run_in(&scratch, job, &recorder, stop, shutdown).await,
+            Err(error) => {
+                let message = format!("no folder can be made for the attempt: {error}");
+                let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
+                recorder.state(WorkspaceState::Failed, Some(failure));
             }
         }
-        Err(error) => {
-            let message = format!("no folder can be made for the attempt: {error}");
-            let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
-            recorder.state(WorkspaceState::Failed, Some(failure));
+        recorder.settle();
+        self.node.disk.wake();
+    }
+
+    /// Runs the steps, and serves logins to docker meanwhile.
+    async fn run_in(
+        &self,
+        scratch: &Scratch,
+        job: &Job,
+        recorder: &Recorder,
+        stop: &CancellationToken,
+        shutdown: &CancellationToken,
+    ) {
+        let logins = self.logins(job, recorder);
+        // A workspace whose git cannot log in is better than none.
+        let git_access = self
+            .git_access
+            .open(&job.attempt, &job.repository)
+            .unwrap_or_else(|error| {
+                recorder.warn(format!("git in the workspace gets no login: {error}"));
+                None
+            });
+        let cx = Context {
+            job,
+            node: &self.node,
+            externals: &self.externals,
+            recorder,
+            scratch,
+            logins: &logins,
+            git_access: git_access.as_deref(),
+        };
+        let work = self.run_steps(&cx, stop, shutdown);
+        match bind(scratch.path(), SOCKET) {
+            Ok(socket) => tokio::select! {
+                () = work => {}
+                () = serve(socket, Protocol::Docker, logins.clone()) => {}
+            },
+            Err(error) => {
+                recorder.warn(format!("docker gets no login for the registry: {error}"));
+                work.await;
+            }
         }
     }
-    recorder.settle();
-}
 
-fn logins(job: &Job, parties: &Parties, recorder: &Recorder) -> Logins {
-    let recorder = recorder.clone();
-    Logins::new(
-        parties.credentials.clone(),
-        job.attempt.clone(),
-        CredentialUse::Attempt,
-        move |why| recorder.warn(why),
-    )
-}
+    fn logins(&self, job: &Job, recorder: &Recorder) -> Logins {
+        let recorder = recorder.clone();
+        Logins::new(
+            self.externals.credentials.clone(),
+            job.attempt.clone(),
+            CredentialUse::Attempt,
+            move |why| recorder.warn(why),
+        )
+    }
 
-/// A workspace whose git cannot log in is better than none.
-fn git_access(job: &Job, places: &Places, recorder: &Recorder) -> Option<PathBuf> {
-    places
-        .git_access
-        .open(&job.attempt, &job.repository)
-        .unwrap_or_else(|error| {
-            recorder.warn(format!("git in the workspace gets no login: {error}"));
-            None
-        })
-}
-
-async fn run_in(
-    cx: &Context<'_>,
-    git_access: &GitAccess,
-    stop: &CancellationToken,
-    shutdown: &CancellationToken,
-) {
-    let prepared = tokio::select! {
-        biased;
-        () = stop.cancelled() => Err(stopped(shutdown)),
-        prepared = tokio::time::timeout(cx.job.time_limit, prepare(cx)) => {
-            prepared.unwrap_or_else(|_| Err(timed_out(cx.job)))
-        }
-    };
-    match prepared {
-        Ok(Ready {
-            state,
-            failure,
-            push: plan,
-        }) => {
-            if let Err(error) = sweep::mark_ready(cx.scratch.path()) {
-                cx.recorder.warn(format!(
-                    "the workspace would not survive a crash of the agent: {error}"
-                ));
+    async fn run_steps(
+        &self,
+        cx: &Context<'_>,
+        stop: &CancellationToken,
+        shutdown: &CancellationToken,
+    ) {
+        let prepared = tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(stopped(shutdown)),
+            prepared = tokio::time::timeout(cx.job.time_limit, prepare(cx)) => {
+                prepared.unwrap_or_else(|_| Err(timed_out(cx.job)))
             }
-            cx.recorder.state(state, failure);
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {
-                    cx.recorder.note(Kind::Push(push::report(
-                        PushOutcome::Interrupted,
-                        stopped(shutdown).message,
-                    )));
+        };
+        match prepared {
+            Ok(Ready {
+                state,
+                failure,
+                push: plan,
+            }) => {
+                if let Err(error) = cx.scratch.mark_ready() {
+                    cx.recorder.warn(format!(
+                        "the workspace would not survive a crash of the agent: {error}"
+                    ));
                 }
-                () = push::carry_out(cx, plan) => {}
+                cx.recorder.state(state, failure);
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {
+                        cx.recorder.note(Kind::Push(push::report(
+                            PushOutcome::Interrupted,
+                            stopped(shutdown).message,
+                        )));
+                    }
+                    () = push::carry_out(cx, plan) => {}
+                }
             }
-        }
-        Err(failure) => {
-            // A workspace that failed leaves nothing on the node; its log stays.
-            let removed = cx
-                .parties
-                .engine
-                .remove_workspace(&cx.job.attempt.workspace_id)
-                .await;
-            if let Err(error) = removed {
-                cx.recorder.warn(error.to_string());
+            Err(failure) => {
+                // A workspace that failed leaves nothing on the node; its log stays.
+                let removed = cx
+                    .externals
+                    .engine
+                    .remove_workspace(&cx.job.attempt.workspace_id)
+                    .await;
+                if let Err(error) = removed {
+                    cx.recorder.warn(error.to_string());
+                }
+                if let Err(error) = self.git_access.close(&cx.job.attempt.workspace_id) {
+                    cx.recorder
+                        .warn(format!("a folder of the workspace stays behind: {error}"));
+                }
+                tracing::info!(
+                    workspace.id = cx.job.attempt.workspace_id,
+                    attempt = cx.job.attempt.attempt,
+                    reason = failure.reason().as_str_name(),
+                    "attempt failed: {}",
+                    failure.message
+                );
+                cx.recorder.state(WorkspaceState::Failed, Some(failure));
             }
-            if let Err(error) = git_access.close(&cx.job.attempt.workspace_id) {
-                cx.recorder
-                    .warn(format!("a folder of the workspace stays behind: {error}"));
-            }
-            tracing::info!(
-                workspace.id = cx.job.attempt.workspace_id,
-                attempt = cx.job.attempt.attempt,
-                reason = failure.reason().as_str_name(),
-                "attempt failed: {}",
-                failure.message
-            );
-            cx.recorder.state(WorkspaceState::Failed, Some(failure));
         }
     }
 }

@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use cases::{Case, Change};
 use engine::{Build, Engine};
 use hearth_agent::{
-    config::DevcontainerConfig,
+    devcontainer_config::DevcontainerConfig,
     key::{KeyReading, KeySource, ResolveImage, read_key},
 };
 use hearth_domain::{Digest, ImageFacts};

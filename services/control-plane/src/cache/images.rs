@@ -5,11 +5,12 @@ use std::{
 };
 
 use hearth_api::v1::CacheEntry;
-use hearth_domain::{CacheKey, CacheReference};
+use hearth_domain::{CacheKey, CacheReference, Platform};
 use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
 
 use super::logins::RegistryLogins;
 use crate::{
+    cache_target::registry_host,
     credentials::Rights,
     store::{Store, StoreError},
 };
@@ -70,8 +71,7 @@ impl Images {
     }
 
     fn keep(&self, entry: &CacheEntry, warnings: &mut Vec<String>) {
-        let reference = CacheReference::from_parts(entry.repository.clone(), String::new());
-        let registry = reference.registry_host().to_owned();
+        let registry = registry_host(&entry.repository).to_owned();
         let warning = format!(
             "The registry {registry} does not let images be deleted; they stay there until it removes them itself."
         );
@@ -94,14 +94,14 @@ impl Images {
 pub(crate) async fn adopt(
     registry: &RegistryLogins<'_>,
     reference: &CacheReference,
-    platform: &str,
+    platform: &Platform,
     key: &CacheKey,
     rights: Rights,
 ) -> Option<CacheEntry> {
     let image = reference.entry(platform, key);
     let look = async {
-        let login = registry.of(reference.repository(), rights).await;
-        let client = RegistryClient::new(login, platform);
+        let login = registry.of(reference.repository().as_str(), rights).await;
+        let client = RegistryClient::new(login, platform.as_str());
         let info = client.inspect(&image).await?;
         // By its digest: the tag may move between the two questions.
         let pinned = format!("{}@{}", reference.repository(), info.digest);
@@ -127,10 +127,10 @@ pub(crate) async fn adopt(
         return None;
     }
     Some(CacheEntry {
-        repository: reference.repository().to_owned(),
+        repository: reference.repository().to_string(),
         key: key.to_string(),
         digest: info.digest.to_string(),
-        platform: platform.to_owned(),
+        platform: platform.to_string(),
         bytes: info.bytes,
         writer: WRITER.to_owned(),
         ..CacheEntry::default()

@@ -2,7 +2,7 @@ use hearth_domain::{CacheReference, Repository};
 use hearth_layers::RegistryLogin;
 
 use crate::{
-    cache_target::CacheRules,
+    cache_target::{CacheRules, registry_host},
     core::Core,
     credentials::{Ask, Credentials, Login, Rights},
 };
@@ -24,8 +24,7 @@ impl<'a> RegistryLogins<'a> {
     /// A login for the cache at `<registry>/<path>`; `None` where there is none, as for registries that ask for none.
     /// Why one that should be there is missing was logged by its source.
     pub(crate) async fn of(&self, cache: &str, rights: Rights) -> Option<RegistryLogin> {
-        let reference = CacheReference::from_parts(cache.to_owned(), String::new());
-        let registry = reference.registry_host();
+        let registry = registry_host(cache);
         let logins = match self.rules.repository_of(cache) {
             Some(repository) => {
                 let ask = Ask {
@@ -65,7 +64,7 @@ impl CacheRules {
             .filter_map(guess)
             .find(|repository| {
                 CacheReference::new(&self.registry, repository, None)
-                    .is_ok_and(|reference| reference.repository() == cache)
+                    .is_ok_and(|reference| reference.repository().as_str() == cache)
             })
     }
 }
@@ -135,7 +134,7 @@ mod tests {
             let rules = rules("r.example/team");
             let repository: Repository = url.parse().expect("a repository");
             let reference = CacheReference::new(&rules.registry, &repository, None);
-            let found = rules.repository_of(reference.expect("a cache").repository());
+            let found = rules.repository_of(reference.expect("a cache").repository().as_str());
             let found = found.map(|found| found.to_string().to_ascii_lowercase());
             let expected = repository.to_string().to_ascii_lowercase();
             assert_eq!(found, is_known.then_some(expected), "{url}");

@@ -18,7 +18,7 @@ pub(crate) async fn learn(
     let spec = workspace.spec.clone().unwrap_or_default();
     let repository = rules
         .reference(&spec.repository, &spec.config)
-        .map(|reference| reference.repository().to_owned())
+        .map(|reference| reference.repository().to_string())
         .unwrap_or_default();
     let exact = report.result() == CacheResult::Exact;
     let mut saved = 0.0;

@@ -6,7 +6,7 @@ use hearth_api::v1::{
     InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest,
     ProbeAccessResponse, WorkspaceSpec, cache_service_server::CacheService,
 };
-use hearth_domain::{CacheReference, ConfigName, Repository, validate_git_ref};
+use hearth_domain::{CacheReference, ConfigName, GitRef, Repository};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
@@ -102,7 +102,7 @@ impl Cache {
             "" => String::new(),
             url => self
                 .reference(url, "", &mut faults)
-                .map(|reference| reference.repository().to_owned())
+                .map(|reference| reference.repository().to_string())
                 .unwrap_or_default(),
         };
         faults.into_result()?;
@@ -143,12 +143,12 @@ impl Cache {
         let mut faults = FieldFaults::default();
         let reference = self.reference(&request.repository, &request.config, &mut faults);
         if !request.r#ref.is_empty() {
-            faults.check("ref", validate_git_ref(&request.r#ref));
+            faults.check("ref", request.r#ref.parse::<GitRef>());
         }
         faults.into_result()?;
         let store = &self.0.store;
         let repository = reference
-            .map(|reference| reference.repository().to_owned())
+            .map(|reference| reference.repository().to_string())
             .unwrap_or_default();
         let seen = store
             .newest_lookup(&repository, &request.r#ref, &request.config)
@@ -194,7 +194,7 @@ impl Cache {
         let mut entries = core
             .store
             .drop_cache_entries(Selection {
-                repository: reference.repository(),
+                repository: reference.repository().as_str(),
                 config: (!all).then_some(config),
                 key: &key,
             })
@@ -203,7 +203,7 @@ impl Cache {
             return Err(CallError::CacheEntryUnknown);
         }
         tracing::info!(
-            cache.repository = reference.repository(),
+            cache.repository = %reference.repository(),
             entries = entries.len(),
             "cache entries dropped on request"
         );
@@ -222,7 +222,7 @@ impl Cache {
         let mut faults = FieldFaults::default();
         let repository = faults.check("repository", request.repository.parse::<Repository>());
         if !request.r#ref.is_empty() {
-            faults.check("ref", validate_git_ref(&request.r#ref));
+            faults.check("ref", request.r#ref.parse::<GitRef>());
         }
         faults.into_result()?;
         let spec = WorkspaceSpec {

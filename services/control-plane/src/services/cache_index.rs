@@ -73,13 +73,9 @@ impl CacheIndex {
         faults.into_result()?;
         let target = target.unwrap_or_default();
         let (key, manifest) = (request.key, request.key_manifest);
-        Ok(Question::new(
-            self.0.clone(),
-            &workspace,
-            &target,
-            key,
-            manifest,
-        ))
+        // A workspace whose repository has no cache was refused above.
+        Question::new(self.0.clone(), &workspace, &target, key, manifest)
+            .ok_or(CallError::CacheReadOnly)
     }
 
     async fn commit(&self, request: CommitCacheRequest) -> Result<(), CallError> {

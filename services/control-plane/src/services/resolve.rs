@@ -60,15 +60,16 @@ impl Question {
         target: &CacheTarget,
         key: String,
         manifest: String,
-    ) -> Self {
+    ) -> Option<Self> {
         let spec = workspace.spec.clone().unwrap_or_default();
+        let reference = core.cache_rules.reference(&spec.repository, &spec.config)?;
         let node = core.fleet.get(&workspace.node);
-        Self {
+        Some(Self {
             place: Place {
                 repository: target.repository.clone(),
                 key,
             },
-            reference: CacheReference::from_parts(target.repository.clone(), target.tag.clone()),
+            reference,
             manifest,
             config: spec.config,
             git_ref: spec.r#ref,
@@ -81,7 +82,7 @@ impl Question {
                 may_write: target.access() == CacheAccess::ReadWrite && may_commit(workspace),
             },
             core,
-        }
+        })
     }
 
     /// Answers: at once, or after others.
@@ -147,15 +148,9 @@ impl Question {
     /// An image that only the registry knows of, for example because the index was lost.
     async fn adopt(&self) -> Option<CacheEntry> {
         let key = self.place.key.parse().ok()?;
+        let platform = self.platform.parse().ok()?;
         let registry = RegistryLogins::new(&self.core);
-        let mut entry = adopt(
-            &registry,
-            &self.reference,
-            &self.platform,
-            &key,
-            self.rights,
-        )
-        .await?;
+        let mut entry = adopt(&registry, &self.reference, &platform, &key, self.rights).await?;
         tracing::info!(
             cache.repository = entry.repository,
             cache.key = entry.key,

@@ -1,5 +1,5 @@
 use hearth_api::v1::{CacheAccess, PrepareWorkspaceRequest, WatchUntil, WorkspaceSpec};
-use hearth_domain::{ConfigName, Repository, sha256_hex, validate_git_ref};
+use hearth_domain::{ConfigName, GitRef, Repository, sha256_hex};
 use hearth_runtime::FieldFaults;
 use prost::Message as _;
 
@@ -117,7 +117,7 @@ fn check_until(number: i32, faults: &mut FieldFaults) -> Until {
 fn check_spec(spec: &WorkspaceSpec, faults: &mut FieldFaults) {
     faults.check("spec.repository", spec.repository.parse::<Repository>());
     if !spec.r#ref.is_empty() {
-        faults.check("spec.ref", validate_git_ref(&spec.r#ref));
+        faults.check("spec.ref", spec.r#ref.parse::<GitRef>());
     }
     if !spec.config.is_empty() {
         faults.check("spec.config", spec.config.parse::<ConfigName>());

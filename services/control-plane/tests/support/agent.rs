@@ -290,6 +290,20 @@ struct Service(Arc<Shared>);
 
 #[tonic::async_trait]
 impl AgentService for Service {
+    type PrepareWorkspaceStream = futures_util::stream::BoxStream<
+        'static,
+        Result<hearth_api::v1::AgentServicePrepareWorkspaceResponse, Status>,
+    >;
+
+    async fn prepare_workspace(
+        &self,
+        _: Request<hearth_api::v1::AgentServicePrepareWorkspaceRequest>,
+    ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
+        Err(Status::unimplemented(
+            "StartAttempt and WatchAttempt are served",
+        ))
+    }
+
     async fn start_attempt(
         &self,
         request: Request<StartAttemptRequest>,

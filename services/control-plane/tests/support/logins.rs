@@ -4,11 +4,11 @@ use hearth_api::v1::{
     AttemptRef, CredentialProblemReason as Reason, CredentialUse, PrepareWorkspaceRequest,
     RefreshCredentialsRequest, RefreshCredentialsResponse, WorkspaceSpec,
 };
+use hearth_tests::github::{GitHub, Repositories, Visibility};
 use tempfile::TempDir;
 use tonic::{Request, Status};
 
 use super::{agent::FakeAgent, plane::Plane, soon};
-use crate::github::{GitHub, Repositories, Visibility};
 
 /// Where the caches are; nobody listens there, and a login for it is made all the same.
 pub const REGISTRY: &str = "localhost:1";

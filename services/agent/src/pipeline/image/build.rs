@@ -4,13 +4,19 @@ use hearth_api::v1::{Failure, FailureReason, ImageStore};
 use hearth_domain::{CacheKey, KeyManifest, Repository};
 use hearth_layers::RegistryError;
 
-use super::STEP;
+use super::{outcome::STEP, progress::BuildProgress};
 use crate::{
-    attempt::{OutputSink, Recorder},
-    buildkit::{Counts, Progress, Told},
-    config::DevcontainerConfig,
-    parties::{BuildRequest, ChildFailure, CliPlace, Line, Tail},
-    pipeline::{Clone, Context, child_failure, failure, folders::build_folder},
+    buildkit::Counts,
+    devcontainer_config::DevcontainerConfig,
+    external::{
+        devcontainer::{BuildRequest, CliWorkspace},
+        process::ProcessFailure,
+    },
+    pipeline::{
+        build_folder::build_folder,
+        context::{Checkout, Context},
+        failure::{failure, process_failure},
+    },
 };
 
 /// An image that was built.
@@ -23,7 +29,7 @@ pub(super) struct Built {
 /// Builds the image, with the registry's cache where there is one.
 pub(super) async fn build(
     cx: &Context<'_>,
-    clone: &Clone,
+    clone: &Checkout,
     config: &DevcontainerConfig,
     name: &str,
     manifest: Option<&KeyManifest>,
@@ -36,7 +42,7 @@ pub(super) async fn build(
     let annotations = manifest.map(|manifest| annotations(&cx.job.repository, &manifest.key()));
     let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
     let request = BuildRequest {
-        place: CliPlace {
+        workspace: CliWorkspace {
             folder: &folder.folder,
             config: &folder.config,
             scratch: cx.scratch.path(),
@@ -65,10 +71,10 @@ pub(super) async fn build(
     }
     let counts = result.map_err(|child| {
         let message = format!("the image cannot be built: {}", child.message);
-        child_failure(FailureReason::BuildFailed, STEP, message, child.tail)
+        process_failure(FailureReason::BuildFailed, STEP, message, &child)
     })?;
     let image = cx
-        .parties
+        .externals
         .engine
         .image(name)
         .await
@@ -87,16 +93,16 @@ pub(super) async fn build(
     })
 }
 
-async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Counts, ChildFailure> {
+async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Counts, ProcessFailure> {
     let mut progress = BuildProgress::new(cx.recorder);
     let result = cx
-        .parties
+        .externals
         .devcontainer
         .build(request, &mut |line| progress.take(line))
         .await;
     let (counts, failed, tail) = progress.finish();
     // The CLI's own message is the whole command line, and its tail is BuildKit's JSON.
-    result.map(|()| counts).map_err(|child| ChildFailure {
+    result.map(|()| counts).map_err(|child| ProcessFailure {
         message: shortened(failed.as_deref().unwrap_or(&child.message)),
         tail,
     })
@@ -159,7 +165,7 @@ async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> Option<Stri
         ImageStore::Classic | ImageStore::Unspecified => cache.reference.newest(&cx.node.platform),
     };
     match cx
-        .parties
+        .externals
         .registry
         .digest(&reference, cx.logins.for_image(&reference).await.as_ref())
         .await
@@ -176,63 +182,8 @@ async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> Option<Stri
     }
 }
 
-/// Turns a build's output into events.
-struct BuildProgress<'a> {
-    recorder: &'a Recorder,
-    output: OutputSink,
-    progress: Progress,
-    tail: Tail,
-}
-
-impl<'a> BuildProgress<'a> {
-    fn new(recorder: &'a Recorder) -> Self {
-        Self {
-            recorder,
-            output: recorder.output(STEP),
-            progress: Progress::default(),
-            tail: Tail::default(),
-        }
-    }
-
-    fn take(&mut self, line: Line<'_>) {
-        match line {
-            Line::Text(text) => {
-                let told = self.progress.line(text);
-                self.tell(told);
-            }
-            Line::Quiet => self.output.flush(),
-        }
-    }
-
-    /// What was counted, the step that failed, and the last lines of output.
-    fn finish(mut self) -> (Counts, Option<String>, String) {
-        let told = self.progress.close();
-        self.tell(told);
-        let failed = self.progress.failed().map(str::to_owned);
-        (self.progress.counts(), failed, self.tail.into_text())
-    }
-
-    fn tell(&mut self, told: Vec<Told>) {
-        for told in told {
-            match told {
-                Told::Output(line) => {
-                    self.tail.push(&line);
-                    self.output.line(&line);
-                }
-                Told::Step(change) => {
-                    // What was printed before belongs before it in the log.
-                    self.output.flush();
-                    self.recorder.build_step(change);
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use hearth_api::v1::event::Kind;
-
     use super::*;
 
     #[test]
@@ -251,49 +202,5 @@ mod tests {
         assert_eq!(output, expected);
         assert_eq!(on("https://git.example/owner/repo").len(), 2);
         assert_eq!(image_output(ImageStore::Classic, "r/i:t", &github), None);
-    }
-
-    #[test]
-    fn a_step_is_told_between_the_output_before_and_after_it() {
-        let log = std::sync::Arc::new(crate::attempt::AttemptLog::new(1));
-        let recorder = Recorder::new(
-            log.clone(),
-            crate::metrics::AgentMetrics::new(&hearth_runtime::Metrics::default()),
-        );
-        let mut progress = BuildProgress::new(&recorder);
-        let vertex = |rest: &str| {
-            format!(
-                r#"{{"vertexes":[{{"digest":"a","name":"[1/1] RUN x","started":"2026-01-01T00:00:00Z"{rest}}}]}}"#
-            )
-        };
-        progress.take(Line::Text("before"));
-        progress.take(Line::Text(&vertex("")));
-        progress.take(Line::Text(
-            r#"{"logs":[{"vertex":"a","data":"aW5zaWRlCg=="}]}"#,
-        ));
-        progress.take(Line::Text(&vertex(r#","cached":true"#)));
-        progress.take(Line::Text("after"));
-        assert_eq!(
-            progress.finish().0,
-            Counts {
-                total: 1,
-                reused: 1
-            }
-        );
-        let kinds: Vec<_> = log
-            .after(0, None)
-            .events
-            .into_iter()
-            .filter_map(|event| event.kind)
-            .map(|kind| match kind {
-                Kind::Log(chunk) => chunk.text,
-                Kind::BuildStep(step) => format!("<{:?}>", step.status()),
-                other => format!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(
-            kinds,
-            ["before", "<Started>", "#1 inside", "<Cached>", "after"]
-        );
     }
 }

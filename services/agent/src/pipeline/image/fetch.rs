@@ -6,12 +6,12 @@ use hearth_api::v1::{
 };
 use hearth_layers::TransferError;
 
-use super::{Image, STEP, skipped};
+use super::outcome::{Image, STEP, skipped};
 use crate::{
-    config::{DevcontainerConfig, ImageSource},
-    credentials::with_login,
-    parties::OnTransfer,
-    pipeline::{Bet, Context, PushPlan, failure},
+    devcontainer_config::{DevcontainerConfig, ImageSource},
+    pipeline::{
+        context::Context, failure::failure, prefetch::Prefetch, pull::pull, push::PushPlan,
+    },
 };
 
 /// The image for repositories without a devcontainer of their own.
@@ -28,7 +28,7 @@ pub async fn fetch_default(cx: &Context<'_>) -> Result<String, Failure> {
 }
 
 /// A configuration that names an image and adds nothing to it has nothing of its own to cache.
-pub(super) fn as_it_is(config: &DevcontainerConfig) -> Option<&str> {
+pub(super) fn unchanged_image(config: &DevcontainerConfig) -> Option<&str> {
     let features = config
         .properties
         .get("features")
@@ -41,7 +41,7 @@ pub(super) fn as_it_is(config: &DevcontainerConfig) -> Option<&str> {
         .filter(|image| !image.contains("${"))
 }
 
-pub(super) async fn fetch_as_it_is(cx: &Context<'_>, image: &str) -> Result<Image, Failure> {
+pub(super) async fn fetch_unchanged(cx: &Context<'_>, image: &str) -> Result<Image, Failure> {
     let began = Instant::now();
     let in_use = cx.node.images.enter(image);
     let bytes_fetched = cx
@@ -74,33 +74,6 @@ async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
     })
 }
 
-/// Fetches an image, unless the engine has it, and returns the compressed bytes of the layers that were not there. The
-/// registry is asked for their sizes meanwhile: the engine does not tell of a layer that arrives quickly.
-pub async fn pull(
-    cx: &Context<'_>,
-    image: &str,
-    progress: OnTransfer<'_>,
-) -> Result<u64, TransferError> {
-    // One that just goes to make room is not there.
-    cx.node.images.until_removed(image).await;
-    if matches!(cx.parties.engine.image(image).await, Ok(Some(_))) {
-        return Ok(0);
-    }
-    let engine = &cx.parties.engine;
-    let pull = with_login(cx.logins, image, |login| async move {
-        engine.pull(image, login.as_ref(), progress).await
-    });
-    let inspect = async {
-        let login = cx.logins.for_image(image).await;
-        cx.parties.registry.inspect(image, login.as_ref()).await
-    };
-    let (pulled, info) = tokio::join!(pull, inspect);
-    let pulled = pulled?;
-    Ok(info.map_or(pulled.transfer.done, |info| {
-        info.bytes_without(&pulled.present)
-    }))
-}
-
 /// Why an entry's image did not arrive, in a sentence.
 pub(super) enum Unfetched {
     /// The registry does not have it any more.
@@ -113,7 +86,7 @@ pub(super) enum Unfetched {
 pub(super) async fn fetch(
     cx: &Context<'_>,
     entry: &CacheEntry,
-    bet: &mut Bet<'_>,
+    prefetch: &mut Prefetch<'_>,
 ) -> Result<Image, Unfetched> {
     let name = format!("{}@{}", entry.repository, entry.digest);
     let in_use = cx.node.images.enter(&name);
@@ -122,14 +95,14 @@ pub(super) async fn fetch(
     let fetched = cx
         .recorder
         .step(STEP, format!("fetches {name}"), async {
-            if bet.is_on(&name)
-                && let Some(fetched) = bet.won().await
+            if prefetch.is_for(&name)
+                && let Some(fetched) = prefetch.finish().await
             {
                 reasons.push("its fetch began while the clone was made".to_owned());
                 return fetched;
             }
-            // Another image than the one that the bet is on, or one that the engine may have.
-            bet.call_off(cx).await;
+            // It fetches another image, or found that the engine has this one.
+            prefetch.cancel(cx).await;
             let progress = cx.recorder.transfer(TransferDirection::Fetch);
             pull(cx, &name, &progress).await
         })
@@ -141,7 +114,7 @@ pub(super) async fn fetch(
             if !matches!(error, TransferError::NotFound(_)) {
                 return Err(Unfetched::Failed(reason));
             }
-            let dropped = cx.parties.index.drop_entry(&cx.job.attempt, entry).await;
+            let dropped = cx.externals.index.drop_entry(&cx.job.attempt, entry).await;
             if let Err(error) = dropped {
                 cx.recorder.warn(format!(
                     "the entry of a missing image could not be dropped: {error}"
@@ -151,7 +124,7 @@ pub(super) async fn fetch(
         }
     };
     let disk = &cx.node.disk;
-    disk.used(cx.parties.engine.as_ref(), &name).await;
+    disk.used(cx.externals.engine.as_ref(), &name).await;
     Ok(Image {
         name,
         report: CacheReport {
@@ -182,14 +155,20 @@ mod tests {
     #[test]
     fn an_image_that_nothing_is_added_to_is_used_as_it_is() {
         assert_eq!(
-            as_it_is(&config(r#"{"image": "a:1", "features": {}}"#)),
+            unchanged_image(&config(r#"{"image": "a:1", "features": {}}"#)),
             Some("a:1")
         );
         assert_eq!(
-            as_it_is(&config(r#"{"image": "a:1", "features": {"./f": {}}}"#)),
+            unchanged_image(&config(r#"{"image": "a:1", "features": {"./f": {}}}"#)),
             None
         );
-        assert_eq!(as_it_is(&config(r#"{"build": {"dockerfile": "D"}}"#)), None);
-        assert_eq!(as_it_is(&config(r#"{"image": "${localEnv:IMAGE}"}"#)), None);
+        assert_eq!(
+            unchanged_image(&config(r#"{"build": {"dockerfile": "D"}}"#)),
+            None
+        );
+        assert_eq!(
+            unchanged_image(&config(r#"{"image": "${localEnv:IMAGE}"}"#)),
+            None
+        );
     }
 }

@@ -1,7 +1,7 @@
-use super::Upload;
+use super::plan::Upload;
 use crate::{
-    parties::{BuildRequest, CliPlace},
-    pipeline::{CacheUse, Context, folders::build_folder},
+    external::devcontainer::{BuildRequest, CliWorkspace},
+    pipeline::{build_folder::build_folder, context::Context, job::CacheUse},
 };
 
 /// Exports BuildKit's cache of every stage by building once more, from a fresh checkout: the workspace's own files
@@ -14,7 +14,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             .path()
             .join("export")
             .join(cx.job.repository.name());
-        cx.parties
+        cx.externals
             .git
             .export(&upload.clone, &upload.commit, &checkout, cx.scratch.path())
             .await
@@ -25,7 +25,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             &upload.config,
         )?;
         let request = BuildRequest {
-            place: CliPlace {
+            workspace: CliWorkspace {
                 folder: &folder.folder,
                 config: &folder.config,
                 scratch: cx.scratch.path(),
@@ -38,7 +38,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             )),
             output: Some("type=cacheonly"),
         };
-        cx.parties
+        cx.externals
             .devcontainer
             .build(&request, &mut |_| {})
             .await

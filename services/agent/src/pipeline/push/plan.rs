@@ -4,9 +4,9 @@ use hearth_api::v1::{CacheReport, CacheSkipReason, PushOutcome, PushReport};
 use hearth_domain::KeyManifest;
 
 use crate::{
-    config::DevcontainerConfig,
+    devcontainer_config::DevcontainerConfig,
     disk::ImageUse,
-    pipeline::{CacheUse, Context},
+    pipeline::{context::Context, job::CacheUse},
 };
 
 /// What is left to do for the cache once the workspace is ready.

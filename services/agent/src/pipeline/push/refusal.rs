@@ -2,7 +2,7 @@ use hearth_api::v1::{PushOutcome, PushReport};
 use hearth_domain::{Input, KeyManifest};
 use hearth_layers::TransferError;
 
-use super::report;
+use super::plan::report;
 
 /// A push that came to nothing, and what is known about why.
 pub(super) struct Refusal {
@@ -81,7 +81,7 @@ pub(super) fn shared_base(manifest: &KeyManifest, repository: &str) -> Option<St
 mod tests {
     use super::*;
 
-    fn told(error: TransferError, logged_in: bool, base: Option<&str>) -> PushReport {
+    fn refused_with(error: TransferError, logged_in: bool, base: Option<&str>) -> PushReport {
         PushReport::from(Refusal {
             error,
             logged_in,
@@ -145,7 +145,7 @@ mod tests {
                 "tries again",
             ),
         ] {
-            let report = told(error, logged_in, base);
+            let report = refused_with(error, logged_in, base);
             assert_eq!(report.outcome(), outcome);
             assert!(report.message.contains(hint), "{}", report.message);
         }

@@ -1,0 +1,142 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hearth_api::v1::{LogChunk, PipelineStep, event::Kind};
+
+use super::log::AttemptLog;
+use crate::external::process::Line;
+
+/// Output is collected this long, so that a fast build makes few events and a slow one is still seen live.
+const COLLECT: Duration = Duration::from_millis(200);
+/// A piece of output is never larger, in bytes.
+const MAX_CHUNK: usize = 32 * 1024;
+
+/// Collects lines of output into events. What is left is written when it is dropped.
+pub struct OutputSink {
+    log: Arc<AttemptLog>,
+    step: PipelineStep,
+    text: String,
+    since: Instant,
+}
+
+impl OutputSink {
+    /// Collects the output of `step` for `log`.
+    pub(super) fn new(log: Arc<AttemptLog>, step: PipelineStep) -> Self {
+        Self {
+            log,
+            step,
+            text: String::new(),
+            since: Instant::now(),
+        }
+    }
+
+    /// Takes what comes from a command.
+    pub fn take(&mut self, line: Line<'_>) {
+        match line {
+            Line::Text(text) => self.line(text),
+            Line::Quiet => self.flush(),
+        }
+    }
+
+    /// Takes a line, without its newline; terminal escapes are removed.
+    pub fn line(&mut self, line: &str) {
+        let line = without_escapes(line);
+        if !self.text.is_empty() && self.text.len() + line.len() >= MAX_CHUNK {
+            self.flush();
+        }
+        if self.text.is_empty() {
+            self.since = Instant::now();
+        } else {
+            self.text.push('\n');
+        }
+        let mut end = line.len().min(MAX_CHUNK);
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.text.push_str(&line[..end]);
+        if self.since.elapsed() >= COLLECT {
+            self.flush();
+        }
+    }
+
+    /// Writes what was collected.
+    pub fn flush(&mut self) {
+        if !self.text.is_empty() {
+            self.log.append(Kind::Log(LogChunk {
+                step: self.step.into(),
+                text: std::mem::take(&mut self.text),
+                dropped_lines: 0,
+            }));
+        }
+    }
+}
+
+impl Drop for OutputSink {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Removes ANSI escape sequences and control characters: output goes to terminals of people who did not ask for it.
+pub(crate) fn without_escapes(line: &str) -> String {
+    let mut clean = String::with_capacity(line.len());
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            // CSI sequences end with a letter; of all others the next character is the whole rest.
+            if chars.next() == Some('[') {
+                for c in chars.by_ref() {
+                    if c.is_ascii_alphabetic() || c == '~' {
+                        break;
+                    }
+                }
+            }
+        } else if c == '\t' || !c.is_control() {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(log: &AttemptLog) -> Vec<String> {
+        log.after(0, None)
+            .events
+            .into_iter()
+            .filter_map(|event| match event.kind {
+                Some(Kind::Log(chunk)) => Some(chunk.text),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_collected_into_few_events_and_none_is_lost() {
+        let log = Arc::new(AttemptLog::new(1));
+        let mut sink = OutputSink::new(log.clone(), PipelineStep::Image);
+        for number in 0..5000 {
+            sink.line(&format!("line {number}"));
+        }
+        drop(sink);
+        let texts = texts(&log);
+        assert!(texts.len() < 20, "{}", texts.len());
+        assert!(texts.iter().all(|text| text.len() <= MAX_CHUNK));
+        let lines: Vec<_> = texts.iter().flat_map(|text| text.lines()).collect();
+        assert_eq!(lines.len(), 5000);
+        assert_eq!(lines[4999], "line 4999");
+    }
+
+    #[test]
+    fn escapes_do_not_reach_the_log() {
+        assert_eq!(
+            without_escapes("\u{1b}[1m\u{1b}[31mred\u{1b}[0m\tx\u{7}\r"),
+            "red\tx"
+        );
+        assert_eq!(without_escapes("\u{1b}]0;title\u{7}"), "0;title");
+    }
+}

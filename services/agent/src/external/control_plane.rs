@@ -1,0 +1,11 @@
+//! The control plane as the agent sees it: registration, the index of the cache, logins.
+
+mod cache_index;
+mod client;
+mod credentials;
+mod session;
+
+pub use cache_index::{CacheIndex, IndexFailure, OnWait, Resolution};
+pub use client::ControlPlaneClient;
+pub use credentials::{CredentialFailure, Credentials};
+pub use session::Session;

@@ -1,0 +1,10 @@
+//! The container engine of the node: what the agent asks of it, and Docker.
+
+mod api;
+mod docker;
+
+pub use api::{
+    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage, WORKSPACE_LABEL,
+    volume_name,
+};
+pub use docker::DockerEngine;

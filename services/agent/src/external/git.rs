@@ -1,0 +1,261 @@
+//! Git: what the agent asks of it, and the `git` command.
+
+use std::{path::Path, time::SystemTime};
+
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::process::{OnLine, Process, ProcessFailure};
+
+/// A transfer slower than this many bytes a second for so many seconds is broken; git then tries no further.
+const LOW_SPEED_BYTES: &str = "1000";
+const LOW_SPEED_SECONDS: &str = "60";
+
+/// What is to be cloned, and where to.
+pub struct CloneRequest<'a> {
+    /// URL without credentials.
+    pub url: &'a str,
+    /// Branch, tag or full commit hash; `None` for the default branch.
+    pub git_ref: Option<&'a str>,
+    /// A folder that does not exist yet.
+    pub into: &'a Path,
+    /// Private scratch folder of the attempt.
+    pub scratch: &'a Path,
+    /// Login for this repository, and for nothing else on its host.
+    pub login: Option<&'a GitLogin>,
+}
+
+/// Why there is no clone.
+#[derive(Clone, Debug)]
+pub enum CloneFailure {
+    /// The remote has no such branch, tag or commit.
+    RefNotFound(ProcessFailure),
+    /// The git host did not accept the login that it got.
+    LoginRefused(ProcessFailure),
+    /// Anything else.
+    Failed(ProcessFailure),
+}
+
+/// Git.
+#[async_trait]
+pub trait Git: Send + Sync {
+    /// Clones and returns the full hash of the commit that was checked out.
+    async fn clone_repository(
+        &self,
+        request: &CloneRequest<'_>,
+        on_line: OnLine<'_>,
+    ) -> Result<String, CloneFailure>;
+    /// Checks `commit` of the clone out again, into another folder, whatever happened to the clone's files since.
+    async fn export(
+        &self,
+        clone: &Path,
+        commit: &str,
+        into: &Path,
+        scratch: &Path,
+    ) -> Result<(), ProcessFailure>;
+}
+
+/// User and password for one git host.
+#[derive(Clone, Debug)]
+pub struct GitLogin {
+    /// `host[:port]`.
+    pub host: String,
+    /// User name.
+    pub username: String,
+    /// Password or token.
+    pub password: SecretString,
+    /// When it ends; `None` when it does not end by itself.
+    pub expires: Option<SystemTime>,
+}
+
+/// The git command.
+#[derive(Debug, Default)]
+pub struct GitCli;
+
+#[async_trait]
+impl Git for GitCli {
+    async fn clone_repository(
+        &self,
+        request: &CloneRequest<'_>,
+        on_line: OnLine<'_>,
+    ) -> Result<String, CloneFailure> {
+        let git = |dir: Option<&Path>| {
+            let child = command(request.scratch, request.login, request.url);
+            match dir {
+                Some(dir) => child.dir(dir),
+                None => child,
+            }
+        };
+        // `git clone --branch` knows branches and tags only; a commit or a full ref, such as a pull request's, is fetched
+        // by name.
+        let fetched = request
+            .git_ref
+            .filter(|name| is_commit(name) || is_full(name));
+        let branch = request.git_ref.filter(|_| fetched.is_none());
+        let mut clone =
+            git(None).args(["clone", "--progress", "--filter=blob:none", "--no-checkout"]);
+        if let Some(branch) = branch {
+            clone = clone.args(["--branch", branch]);
+        }
+        clone
+            .args(["--", request.url])
+            .args([request.into])
+            .run(on_line)
+            .await
+            .map_err(classify)?;
+
+        let in_clone = || git(Some(request.into));
+        let checkout = match fetched {
+            Some(name) => {
+                // What no branch reaches is not in the clone yet.
+                in_clone()
+                    .args(["fetch", "--filter=blob:none", "origin", name])
+                    .run(on_line)
+                    .await
+                    .map_err(classify)?;
+                let commit = if is_commit(name) { name } else { "FETCH_HEAD" };
+                match name.strip_prefix("refs/heads/") {
+                    // As `git clone --branch` does, so that whoever works in it is on the branch.
+                    Some(branch) => in_clone().args([
+                        "checkout",
+                        "--quiet",
+                        "-B",
+                        branch,
+                        "--track",
+                        &format!("origin/{branch}"),
+                        "--",
+                    ]),
+                    None => in_clone().args(["checkout", "--quiet", "--detach", commit, "--"]),
+                }
+            }
+            None => in_clone().args(["checkout", "--quiet"]),
+        };
+        checkout.run(on_line).await.map_err(classify)?;
+        if request.into.join(".gitmodules").exists() {
+            in_clone()
+                .args([
+                    "submodule",
+                    "update",
+                    "--init",
+                    "--recursive",
+                    "--filter=blob:none",
+                ])
+                .run(on_line)
+                .await
+                .map_err(CloneFailure::Failed)?;
+        }
+        let head = in_clone()
+            .args(["rev-parse", "--verify", "HEAD"])
+            .run(on_line)
+            .await
+            .map_err(CloneFailure::Failed)?;
+        Ok(head.trim().to_owned())
+    }
+
+    async fn export(
+        &self,
+        clone: &Path,
+        commit: &str,
+        into: &Path,
+        scratch: &Path,
+    ) -> Result<(), ProcessFailure> {
+        if clone.join(".gitmodules").exists() {
+            return Err(ProcessFailure::new(
+                "a repository with submodules cannot be checked out a second time without its remotes",
+            ));
+        }
+        std::fs::create_dir_all(into)
+            .map_err(|error| ProcessFailure::new(format!("{}: {error}", into.display())))?;
+        // An index of its own: the clone belongs to its user by now.
+        command(scratch, None, "")
+            .env("GIT_DIR", clone.join(".git"))
+            .env("GIT_WORK_TREE", into)
+            .env("GIT_INDEX_FILE", scratch.join("export-index"))
+            .args(["checkout", "--quiet", "--force", commit, "--", "."])
+            .run(&mut |_| {})
+            .await
+            .map(|_| ())
+    }
+}
+
+fn command(scratch: &Path, login: Option<&GitLogin>, url: &str) -> Process {
+    let mut settings = vec![
+        ("http.lowSpeedLimit".to_owned(), LOW_SPEED_BYTES.to_owned()),
+        ("http.lowSpeedTime".to_owned(), LOW_SPEED_SECONDS.to_owned()),
+        // The clone's files belong to the devcontainer's user, and git would refuse to look at them.
+        ("safe.directory".to_owned(), "*".to_owned()),
+        ("advice.detachedHead".to_owned(), "false".to_owned()),
+        // The warning about a server without partial clones comes for every fetch.
+        ("core.hooksPath".to_owned(), "/dev/null".to_owned()),
+    ];
+    settings.extend(login.into_iter().flat_map(|login| headers(login, url)));
+    let mut child = Process::new("git")
+        .env("HOME", scratch)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_ALLOW_PROTOCOL", "https:http:ssh:git")
+        .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=15")
+        .env("GIT_CONFIG_COUNT", settings.len().to_string());
+    for (number, (name, value)) in settings.into_iter().enumerate() {
+        child = child
+            .env(&format!("GIT_CONFIG_KEY_{number}"), name)
+            .env(&format!("GIT_CONFIG_VALUE_{number}"), value);
+    }
+    child
+}
+
+/// A login as a header for this repository alone, by either of its names: other repositories on the host, such as
+/// submodules, are fetched without. The environment of a process is readable by its user only, unlike its arguments;
+/// and nothing is written anywhere.
+fn headers(login: &GitLogin, url: &str) -> Vec<(String, String)> {
+    let rest = ["https://", "http://"]
+        .into_iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    if rest.and_then(|rest| rest.split('/').next()) != Some(login.host.as_str()) {
+        return Vec::new();
+    }
+    let pair = format!("{}:{}", login.username, login.password.expose_secret());
+    let header = format!("Authorization: Basic {}", STANDARD.encode(pair));
+    let url = url.strip_suffix(".git").unwrap_or(url);
+    ["", ".git"]
+        .map(|ending| (format!("http.{url}{ending}.extraHeader"), header.clone()))
+        .into()
+}
+
+fn is_commit(name: &str) -> bool {
+    matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn is_full(name: &str) -> bool {
+    name.starts_with("refs/")
+}
+
+fn classify(failure: ProcessFailure) -> CloneFailure {
+    let missing = [
+        "not found in upstream",
+        "not our ref",
+        "couldn't find remote ref",
+        "reference is not a tree",
+        "Server does not allow request for unadvertised object",
+    ];
+    let refused = [
+        "Authentication failed",
+        "returned error: 401",
+        "returned error: 403",
+        // Git would ask somebody for another login.
+        "terminal prompts disabled",
+    ];
+    let says = |texts: &[&str]| texts.iter().any(|text| failure.tail.contains(text));
+    if says(&missing) {
+        CloneFailure::RefNotFound(failure)
+    } else if says(&refused) {
+        CloneFailure::LoginRefused(failure)
+    } else {
+        CloneFailure::Failed(failure)
+    }
+}
+
+#[cfg(test)]
+#[path = "git_tests.rs"]
+mod tests;

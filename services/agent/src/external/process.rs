@@ -1,0 +1,248 @@
+//! Commands in a PID namespace of their own, and the lines that they print.
+
+mod lines;
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::Stdio,
+};
+
+use tokio::{io::AsyncReadExt as _, process::Command};
+
+use lines::for_each_line;
+
+pub(crate) use lines::Tail;
+pub use lines::{Line, OnLine};
+
+/// How programs are found, and how the outside is reached. Nothing else of the agent's environment concerns a command.
+const PASSED_ON: [&str; 10] = [
+    "PATH",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+];
+/// Most that a command's result (its stdout) may have.
+const MAX_STDOUT: u64 = 1024 * 1024;
+
+/// A command did not do what it should have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ProcessFailure {
+    /// One sentence.
+    pub message: String,
+    /// The last lines that it printed.
+    pub tail: String,
+}
+
+impl ProcessFailure {
+    /// A failure before the command printed anything.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            tail: String::new(),
+        }
+    }
+}
+
+/// A command in a process group and a PID namespace of its own: when it is dropped, or the agent dies by whatever
+/// cause, the kernel kills it with everything it started, however deep.
+pub(super) struct Process {
+    name: String,
+    command: Command,
+}
+
+impl Process {
+    /// Prepares `program` with an environment that holds of the agent's only what [`PASSED_ON`] names.
+    pub(super) fn new(program: impl AsRef<OsStr>) -> Self {
+        let program = program.as_ref();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--"])
+            .arg(program)
+            .env_clear()
+            .envs(
+                PASSED_ON
+                    .iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        Self {
+            name: Path::new(program)
+                .file_name()
+                .unwrap_or(program)
+                .to_string_lossy()
+                .into_owned(),
+            command,
+        }
+    }
+
+    pub(super) fn args<I, S>(mut self, args: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        self.command.args(args);
+        self
+    }
+
+    pub(super) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.command.env(name, value.into());
+        self
+    }
+
+    pub(super) fn dir(mut self, dir: &Path) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// Runs it and returns its stdout, or a failure with the last lines of its stderr.
+    pub(super) async fn run(self, on_line: OnLine<'_>) -> Result<String, ProcessFailure> {
+        let (success, stdout, tail) = self.run_to_end(on_line).await?;
+        match success {
+            Ok(()) => Ok(stdout),
+            Err(message) => Err(ProcessFailure { message, tail }),
+        }
+    }
+
+    /// Runs it and returns how it ended, its stdout, and the last lines of its stderr.
+    pub(super) async fn run_to_end(
+        mut self,
+        on_line: OnLine<'_>,
+    ) -> Result<(Result<(), String>, String, String), ProcessFailure> {
+        let name = self.name;
+        let mut child = self
+            .command
+            .spawn()
+            .map_err(|error| ProcessFailure::new(format!("{name} cannot be started: {error}")))?;
+        let stdout = child.stdout.take();
+        let stderr = child.stderr.take();
+        let mut tail = Tail::default();
+        let read_stdout = async {
+            let mut text = Vec::new();
+            if let Some(stdout) = stdout {
+                stdout.take(MAX_STDOUT).read_to_end(&mut text).await?;
+            }
+            Ok::<_, std::io::Error>(String::from_utf8_lossy(&text).into_owned())
+        };
+        let read_stderr = async {
+            if let Some(stderr) = stderr {
+                for_each_line(stderr, |line| {
+                    if let Line::Text(text) = line {
+                        tail.push(text);
+                    }
+                    on_line(line);
+                })
+                .await?;
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        let (text, _) = tokio::try_join!(read_stdout, read_stderr).map_err(|error| {
+            ProcessFailure::new(format!("the output of {name} cannot be read: {error}"))
+        })?;
+        let status = child
+            .wait()
+            .await
+            .map_err(|error| ProcessFailure::new(format!("{name} was lost: {error}")))?;
+        let success = if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{name} ended with {status}"))
+        };
+        Ok((success, text, tail.into_text()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{lines::MAX_TAIL, *};
+
+    #[tokio::test]
+    async fn lines_come_one_by_one_and_the_result_is_stdout() {
+        let mut lines = Vec::new();
+        let result = Process::new("sh")
+            .args(["-c", "echo out; echo one >&2; printf two >&2"])
+            .run(&mut |line| {
+                if let Line::Text(text) = line {
+                    lines.push(text.to_owned());
+                }
+            })
+            .await;
+        assert_eq!(result.unwrap(), "out\n");
+        assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn a_failing_command_tells_its_last_lines() {
+        let failure = Process::new("sh")
+            .args(["-c", "seq 10000 >&2; exit 3"])
+            .run(&mut |_| {})
+            .await
+            .unwrap_err();
+        assert!(failure.message.contains("sh ended with exit status: 3"));
+        assert!(failure.tail.ends_with("9999\n10000"));
+        assert!(failure.tail.len() <= MAX_TAIL);
+    }
+
+    #[tokio::test]
+    async fn the_agents_environment_does_not_leak() {
+        let text = Process::new("env").run(&mut |_| {}).await.unwrap();
+        for line in text.lines() {
+            let name = line.split('=').next().unwrap_or_default();
+            assert!(name == "LC_ALL" || PASSED_ON.contains(&name), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_command_takes_its_grandchildren_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let beat = dir.path().join("beat");
+        let script = format!(
+            "setsid sh -c 'while :; do echo x >> {beat}; sleep 0.02; done' & wait",
+            beat = beat.display()
+        );
+        let child = Process::new("sh").args(["-c", &script]);
+        let mut ignore = |_: Line<'_>| {};
+        let run = child.run(&mut ignore);
+        let started = async {
+            while !beat.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = run => panic!("it ended by itself"),
+            () = started => {}
+        }
+        // The kernel kills asynchronously: the file stops growing soon, and never grows again.
+        let size = || {
+            std::fs::metadata(&beat)
+                .map(|m| m.len())
+                .unwrap_or_default()
+        };
+        let mut last = size();
+        let mut quiet = 0;
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            quiet = if size() == last { quiet + 1 } else { 0 };
+            last = size();
+            if quiet == 10 {
+                return;
+            }
+        }
+        panic!("the grandchild still runs");
+    }
+}

@@ -1,0 +1,85 @@
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+
+/// A command that printed something and then nothing for this long is quiet.
+const QUIET: Duration = Duration::from_millis(200);
+/// Longest line that is passed on as one, in bytes.
+const MAX_LINE: usize = 2 * 1024 * 1024;
+/// Most of a failing command's output that is kept for its failure, in bytes.
+pub(super) const MAX_TAIL: usize = 8 * 1024;
+
+/// What comes from a command's stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A line, without its newline.
+    Text(&'a str),
+    /// Nothing more for the moment: a good time to pass on what was collected.
+    Quiet,
+}
+
+/// Takes the lines of a command as they come.
+pub type OnLine<'a> = &'a mut (dyn FnMut(Line<'_>) + Send);
+
+/// Calls back for every line, with bounded memory whatever comes.
+pub(super) async fn for_each_line(
+    reader: impl AsyncRead + Unpin,
+    mut on_line: impl FnMut(Line<'_>),
+) -> std::io::Result<()> {
+    let mut reader = BufReader::with_capacity(64 * 1024, reader);
+    let mut line = Vec::new();
+    let mut quiet = true;
+    loop {
+        let room = (MAX_LINE - line.len()) as u64;
+        let mut limited = (&mut reader).take(room);
+        let read = limited.read_until(b'\n', &mut line);
+        // What was read of a line before the time is over stays in `line`.
+        let ended = match tokio::time::timeout(QUIET, read).await {
+            Ok(read) => read? == 0,
+            Err(_) => {
+                if !quiet {
+                    on_line(Line::Quiet);
+                    quiet = true;
+                }
+                continue;
+            }
+        };
+        if !line.is_empty() {
+            let text = String::from_utf8_lossy(&line);
+            on_line(Line::Text(text.trim_end_matches(['\n', '\r'])));
+            quiet = false;
+            line.clear();
+        }
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+/// The last lines of an output.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Tail {
+    pub(crate) fn push(&mut self, line: &str) {
+        let mut end = line.len().min(MAX_TAIL / 4);
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.bytes += end + 1;
+        self.lines.push_back(line[..end].to_owned());
+        while self.bytes > MAX_TAIL {
+            let Some(first) = self.lines.pop_front() else {
+                break;
+            };
+            self.bytes -= first.len() + 1;
+        }
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        Vec::from(self.lines).join("\n")
+    }
+}

@@ -1,0 +1,88 @@
+//! Container registries: what the agent asks of them, and the OCI distribution protocol.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use hearth_domain::Digest;
+use hearth_layers::{ImageInfo, RegistryClient, RegistryError, RegistryLogin};
+
+/// Container registries.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// The digest that a reference stands for now.
+    async fn digest(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<Digest, RegistryError>;
+    /// An image's configuration as JSON.
+    async fn config(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<String, RegistryError>;
+    /// The annotations of a manifest.
+    async fn annotations(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<BTreeMap<String, String>, RegistryError>;
+    /// What the registry knows of an image.
+    async fn inspect(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<ImageInfo, RegistryError>;
+}
+
+/// Registries that speak the OCI distribution protocol.
+#[derive(Debug)]
+pub struct OciRegistry {
+    platform: String,
+}
+
+impl OciRegistry {
+    /// Registries, asked for images of `platform` (`os/architecture`).
+    pub fn new(platform: String) -> Self {
+        Self { platform }
+    }
+
+    fn client(&self, login: Option<&RegistryLogin>) -> RegistryClient {
+        RegistryClient::new(login.cloned(), self.platform.clone())
+    }
+}
+
+#[async_trait]
+impl Registry for OciRegistry {
+    async fn digest(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<Digest, RegistryError> {
+        self.client(login).digest(image).await
+    }
+
+    async fn config(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<String, RegistryError> {
+        self.client(login).config(image).await
+    }
+
+    async fn annotations(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<BTreeMap<String, String>, RegistryError> {
+        self.client(login).annotations(image).await
+    }
+
+    async fn inspect(
+        &self,
+        image: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<ImageInfo, RegistryError> {
+        self.client(login).inspect(image).await
+    }
+}

@@ -1,0 +1,44 @@
+//! Paths that a configuration names, none of which may lead out of the clone.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{error::KeyError, tree::readable};
+
+/// A path in the clone.
+#[derive(Clone, Debug)]
+pub(super) struct ClonePath {
+    /// Relative to the clone, `.` for the clone itself; links are not followed in it.
+    pub name: String,
+    /// Where it really is, links followed.
+    pub full: PathBuf,
+}
+
+impl ClonePath {
+    /// `path` as seen from `folder`, which is relative to the clone.
+    pub fn new(clone: &Path, folder: &Path, path: &str) -> Result<Self, KeyError> {
+        let mut name = PathBuf::new();
+        for part in folder.components().chain(Path::new(path).components()) {
+            match part {
+                Component::Normal(part) => name.push(part),
+                Component::CurDir => {}
+                Component::ParentDir if name.pop() => {}
+                _ => return Err(KeyError::LeadsOut(PathBuf::from(path))),
+            }
+        }
+        let missing = |error: std::io::Error| KeyError::File {
+            path: name.clone(),
+            why: error.to_string(),
+        };
+        let root = clone.canonicalize().map_err(missing)?;
+        let full = clone.join(&name).canonicalize().map_err(missing)?;
+        if !full.starts_with(&root) {
+            return Err(KeyError::LeadsOut(name));
+        }
+        let name = if name.as_os_str().is_empty() {
+            ".".to_owned()
+        } else {
+            readable(name.as_os_str())
+        };
+        Ok(Self { name, full })
+    }
+}

@@ -1,0 +1,110 @@
+use super::outcome::STEP;
+use crate::{
+    attempt::{OutputSink, Recorder},
+    buildkit::{Counts, Progress, Update},
+    external::process::{Line, Tail},
+};
+
+/// Turns a build's output into events.
+pub(super) struct BuildProgress<'a> {
+    recorder: &'a Recorder,
+    output: OutputSink,
+    progress: Progress,
+    tail: Tail,
+}
+
+impl<'a> BuildProgress<'a> {
+    pub(super) fn new(recorder: &'a Recorder) -> Self {
+        Self {
+            recorder,
+            output: recorder.output(STEP),
+            progress: Progress::default(),
+            tail: Tail::default(),
+        }
+    }
+
+    pub(super) fn take(&mut self, line: Line<'_>) {
+        match line {
+            Line::Text(text) => {
+                let updates = self.progress.line(text);
+                self.record(updates);
+            }
+            Line::Quiet => self.output.flush(),
+        }
+    }
+
+    /// What was counted, the step that failed, and the last lines of output.
+    pub(super) fn finish(mut self) -> (Counts, Option<String>, String) {
+        let updates = self.progress.close();
+        self.record(updates);
+        let failed = self.progress.failed().map(str::to_owned);
+        (self.progress.counts(), failed, self.tail.into_text())
+    }
+
+    fn record(&mut self, updates: Vec<Update>) {
+        for update in updates {
+            match update {
+                Update::Output(line) => {
+                    self.tail.push(&line);
+                    self.output.line(&line);
+                }
+                Update::Step(change) => {
+                    // What was printed before belongs before it in the log.
+                    self.output.flush();
+                    self.recorder.build_step(change);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_api::v1::event::Kind;
+
+    use super::*;
+
+    #[test]
+    fn a_step_is_told_between_the_output_before_and_after_it() {
+        let log = std::sync::Arc::new(crate::attempt::AttemptLog::new(1));
+        let recorder = Recorder::new(
+            log.clone(),
+            crate::metrics::AgentMetrics::new(&hearth_runtime::Metrics::default()),
+        );
+        let mut progress = BuildProgress::new(&recorder);
+        let vertex = |rest: &str| {
+            format!(
+                r#"{{"vertexes":[{{"digest":"a","name":"[1/1] RUN x","started":"2026-01-01T00:00:00Z"{rest}}}]}}"#
+            )
+        };
+        progress.take(Line::Text("before"));
+        progress.take(Line::Text(&vertex("")));
+        progress.take(Line::Text(
+            r#"{"logs":[{"vertex":"a","data":"aW5zaWRlCg=="}]}"#,
+        ));
+        progress.take(Line::Text(&vertex(r#","cached":true"#)));
+        progress.take(Line::Text("after"));
+        assert_eq!(
+            progress.finish().0,
+            Counts {
+                total: 1,
+                reused: 1
+            }
+        );
+        let kinds: Vec<_> = log
+            .after(0, None)
+            .events
+            .into_iter()
+            .filter_map(|event| event.kind)
+            .map(|kind| match kind {
+                Kind::Log(chunk) => chunk.text,
+                Kind::BuildStep(step) => format!("<{:?}>", step.status()),
+                other => format!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            kinds,
+            ["before", "<Started>", "#1 inside", "<Cached>", "after"]
+        );
+    }
+}

@@ -1,0 +1,133 @@
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::future::BoxFuture;
+use hearth_api::v1::TransferDirection;
+use hearth_layers::{Transfer, TransferError};
+
+use super::{context::Context, pull::pull};
+use crate::disk::ImageUse;
+
+/// A prefetch of the repository's newest image, which runs while the clone is made: often the key is that of the newest
+/// image.
+///
+/// The fetch makes progress only while [`Prefetch::alongside`] or [`Prefetch::finish`] is awaited. It cannot fail the
+/// attempt.
+pub struct Prefetch<'a> {
+    image: String,
+    fetch: Option<BoxFuture<'a, Arrival>>,
+    arrival: Option<Arrival>,
+    /// The fetch has started: the engine did not have the image.
+    started: Arc<AtomicBool>,
+    /// Whether the log shows its progress: only once the image is known to be used.
+    visible: Arc<AtomicBool>,
+    in_use: Option<ImageUse>,
+}
+
+/// How many bytes the fetch took, or how it failed; `None` when the engine had the image before.
+type Arrival = Option<Result<u64, TransferError>>;
+
+impl<'a> Prefetch<'a> {
+    /// Prepares the fetch of the newest image, if there is one that the attempt may use.
+    pub fn start(cx: &'a Context<'_>) -> Self {
+        let started = Arc::new(AtomicBool::new(false));
+        let visible = Arc::new(AtomicBool::new(false));
+        let image = cx
+            .job
+            .cache
+            .as_ref()
+            .ok()
+            .filter(|_| !cx.job.spec.lightweight)
+            .and_then(|cache| {
+                let digest = cache.newest_digest.as_ref()?;
+                Some(format!("{}@{digest}", cache.reference.repository()))
+            });
+        let fetch = image.clone().map(|image| {
+            let (started, visible) = (started.clone(), visible.clone());
+            let fetch: BoxFuture<'a, Arrival> = Box::pin(async move {
+                let engine = &cx.externals.engine;
+                // If the engine does not answer now, the step that needs the image reports it.
+                if !matches!(engine.image(&image).await, Ok(None)) {
+                    return None;
+                }
+                started.store(true, Ordering::Relaxed);
+                let report = cx.recorder.transfer(TransferDirection::Fetch);
+                let progress = |transfer: Transfer| {
+                    if visible.load(Ordering::Relaxed) {
+                        report(transfer);
+                    }
+                };
+                Some(pull(cx, &image, &progress).await)
+            });
+            fetch
+        });
+        Self {
+            in_use: image.as_ref().map(|image| cx.node.images.enter(image)),
+            image: image.unwrap_or_default(),
+            fetch,
+            arrival: None,
+            started,
+            visible,
+        }
+    }
+
+    /// Runs `work`, and the fetch at the same time.
+    pub async fn alongside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        if let Some(fetch) = &mut self.fetch {
+            let arrival = tokio::select! {
+                biased;
+                done = &mut work => return done,
+                arrival = fetch => arrival,
+            };
+            self.fetch = None;
+            self.arrival = Some(arrival);
+        }
+        work.await
+    }
+
+    /// Whether it fetches `image`.
+    pub fn is_for(&self, image: &str) -> bool {
+        self.image == image && (self.fetch.is_some() || self.arrival.is_some())
+    }
+
+    /// Waits for the rest of the fetch; its image is used. `None` when there was nothing to fetch.
+    pub async fn finish(&mut self) -> Arrival {
+        self.visible.store(true, Ordering::Relaxed);
+        if let Some(fetch) = self.fetch.take() {
+            self.arrival = Some(fetch.await);
+        }
+        self.in_use = None;
+        self.arrival.take().flatten()
+    }
+
+    /// Stops the fetch, if it still runs, and removes its image unless another attempt uses it. Does nothing after
+    /// [`Prefetch::finish`].
+    pub async fn cancel(&mut self, cx: &Context<'_>) {
+        self.fetch = None;
+        self.arrival = None;
+        let Some(in_use) = self.in_use.take() else {
+            return;
+        };
+        if !self.started.load(Ordering::Relaxed) || !in_use.is_exclusive() {
+            return;
+        }
+        let removed = cx.externals.engine.remove_image(&self.image).await;
+        if let Err(error) = removed {
+            tracing::info!(
+                image = self.image,
+                "a prefetched image that is not used could not be removed: {error}"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "prefetch_tests.rs"]
+mod tests;

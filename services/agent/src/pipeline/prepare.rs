@@ -1,0 +1,191 @@
+use hearth_api::v1::{
+    CacheSkipReason, Failure, FailureReason, PipelineStep, WorkspaceState, event::Kind,
+};
+
+use super::{
+    clone::clone,
+    container::{self, Devcontainer},
+    context::{Checkout, Context},
+    failure::failure,
+    image::{self, Image, skipped},
+    key,
+    prefetch::Prefetch,
+    push::PushPlan,
+    recovery_note::leave_note,
+    resolve,
+};
+use crate::devcontainer_config::{ConfigError, DevcontainerConfig, ImageSource};
+
+/// A workspace that can be used, and what is left to do for the cache.
+#[derive(Debug)]
+pub struct Ready {
+    /// READY or RECOVERY.
+    pub state: WorkspaceState,
+    /// Why it is in RECOVERY.
+    pub failure: Option<Failure>,
+    /// The background work.
+    pub push: PushPlan,
+}
+
+/// Prepares the workspace.
+pub async fn prepare(cx: &Context<'_>) -> Result<Ready, Failure> {
+    validate(cx).await?;
+    let mut prefetch = Prefetch::start(cx);
+    let ready = prepare_with(cx, &mut prefetch).await;
+    prefetch.cancel(cx).await;
+    ready
+}
+
+async fn prepare_with(cx: &Context<'_>, prefetch: &mut Prefetch<'_>) -> Result<Ready, Failure> {
+    let clone = prefetch.alongside(clone(cx)).await?;
+    if cx.job.spec.lightweight {
+        return default_image(cx, &clone, CacheSkipReason::Lightweight).await;
+    }
+    let found = DevcontainerConfig::find(&clone.folder, cx.job.config.as_ref());
+    if !matches!(found, Ok(Some(_))) {
+        prefetch.cancel(cx).await;
+    }
+    let config = match found {
+        Ok(Some(config)) => config,
+        Ok(None) => return default_image(cx, &clone, CacheSkipReason::NoDevcontainer).await,
+        Err(error @ ConfigError::NotFound(_)) => {
+            return Err(failure(
+                FailureReason::ConfigNotFound,
+                PipelineStep::Key,
+                error,
+            ));
+        }
+        Err(error @ ConfigError::Invalid { .. }) => {
+            let failure = failure(FailureReason::ConfigInvalid, PipelineStep::Key, error);
+            return recover(cx, &clone, failure).await;
+        }
+    };
+    match repository_devcontainer(cx, &clone, &config, prefetch).await {
+        Err(failure) if is_recoverable(failure.reason()) => recover(cx, &clone, failure).await,
+        result => result,
+    }
+}
+
+/// The repository's own devcontainer, by way of the cache.
+async fn repository_devcontainer(
+    cx: &Context<'_>,
+    clone: &Checkout,
+    config: &DevcontainerConfig,
+    prefetch: &mut Prefetch<'_>,
+) -> Result<Ready, Failure> {
+    let (devcontainer, push, _in_use) = match config.image_source() {
+        Some(ImageSource::Compose) => {
+            prefetch.cancel(cx).await;
+            cx.recorder
+                .note(Kind::Cache(skipped(CacheSkipReason::Compose)));
+            (
+                Devcontainer::Compose,
+                PushPlan::not_eligible("Docker Compose projects are not cached"),
+                None,
+            )
+        }
+        _ => {
+            let (key, lookup) = prefetch
+                .alongside(async {
+                    let key = key::compute(cx, clone, config).await;
+                    let lookup = resolve::resolve(cx, &key).await;
+                    (key, lookup)
+                })
+                .await;
+            let Image {
+                name,
+                report,
+                push,
+                in_use,
+            } = image::obtain(cx, clone, config, key, lookup, prefetch).await?;
+            cx.recorder.note(Kind::Cache(report));
+            (Devcontainer::Image(name), push, Some(in_use))
+        }
+    };
+    container::start(cx, clone, Some(config), &devcontainer).await?;
+    Ok(Ready {
+        state: WorkspaceState::Ready,
+        failure: None,
+        push,
+    })
+}
+
+/// The default image with the clone in it; the cache steps aside.
+async fn default_image(
+    cx: &Context<'_>,
+    clone: &Checkout,
+    reason: CacheSkipReason,
+) -> Result<Ready, Failure> {
+    let name = image::fetch_default(cx).await?;
+    cx.recorder.note(Kind::Cache(skipped(reason)));
+    container::start(cx, clone, None, &Devcontainer::Image(name)).await?;
+    Ok(Ready {
+        state: WorkspaceState::Ready,
+        failure: None,
+        push: PushPlan::skipped(reason),
+    })
+}
+
+/// A repository whose configuration fails still gets a workspace, to mend it in.
+async fn recover(cx: &Context<'_>, clone: &Checkout, failure: Failure) -> Result<Ready, Failure> {
+    cx.recorder.warn(format!(
+        "the repository's own devcontainer failed, the default image takes its place: {}",
+        failure.message
+    ));
+    leave_note(&clone.volume, &failure);
+    match default_image(cx, clone, CacheSkipReason::Fallback).await {
+        Ok(ready) => Ok(Ready {
+            state: WorkspaceState::Recovery,
+            failure: Some(failure),
+            ..ready
+        }),
+        // What was wrong first is what helps.
+        Err(second) => {
+            cx.recorder
+                .warn(format!("the default image failed too: {}", second.message));
+            Err(failure)
+        }
+    }
+}
+
+async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
+    let step = PipelineStep::Validate;
+    cx.recorder
+        .step(step, "checks the node", async {
+            let needed = cx.node.min_free_disk_bytes;
+            let look = || {
+                cx.node.disk.free_bytes().map_err(|error| {
+                    failure(
+                        FailureReason::EngineFailed,
+                        step,
+                        format!("the engine's data folder cannot be looked at: {error}"),
+                    )
+                })
+            };
+            if look()? >= needed {
+                return Ok(());
+            }
+            // A node that is full of images that nobody uses still takes work.
+            let engine = cx.externals.engine.as_ref();
+            cx.node.disk.make_room(engine, needed).await;
+            let free = look()?;
+            if free < needed {
+                let message = format!(
+                    "the node has {} MiB of free disk; {} MiB are needed",
+                    free >> 20,
+                    needed >> 20
+                );
+                return Err(failure(FailureReason::DiskFull, step, message));
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Failures that another configuration would not have: the default image may still work.
+fn is_recoverable(reason: FailureReason) -> bool {
+    matches!(
+        reason,
+        FailureReason::ConfigInvalid | FailureReason::BuildFailed | FailureReason::ContainerFailed
+    )
+}

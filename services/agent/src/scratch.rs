@@ -1,0 +1,153 @@
+//! The private folder of an attempt.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use hearth_api::v1::AttemptRef;
+use serde_json::{Map, Value, json};
+
+use crate::credential_helper::{DOCKER_HELPER, DOCKER_HELPER_NAME, write_helper};
+
+/// Home of the attempt's commands.
+pub const HOME: &str = "home";
+/// Their temporary files.
+pub const TMP: &str = "tmp";
+/// Their Docker configuration.
+pub const DOCKER_CONFIG: &str = "docker";
+/// Programs that they find before others.
+pub const HELPERS: &str = "bin";
+/// The socket at which the credential helper asks.
+pub const SOCKET: &str = "credentials.sock";
+const READY: &str = "ready";
+
+/// Private folder of an attempt (0700): the home, temporary files, Docker configuration and credential helper of its
+/// commands. There is no secret in it, and it is removed when the attempt ends.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes the folder below `attempts`; docker asks the credential helper for a login to `registry`. What an earlier
+    /// life of the agent left there is removed.
+    pub fn create(
+        attempts: &Path,
+        attempt: &AttemptRef,
+        registry: Option<&str>,
+    ) -> io::Result<Self> {
+        let path = attempts.join(format!("{}-{}", attempt.workspace_id, attempt.attempt));
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        let scratch = Self(path);
+        for part in [HOME, TMP, DOCKER_CONFIG, HELPERS] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(scratch.0.join(part))?;
+        }
+        write_helper(&scratch.0.join(HELPERS).join(DOCKER_HELPER_NAME))?;
+        scratch.write_docker_config(registry)?;
+        Ok(scratch)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Notes that the workspace of the attempt is ready: it then outlives the agent.
+    pub fn mark_ready(&self) -> io::Result<()> {
+        fs::write(self.0.join(READY), "")
+    }
+
+    /// Docker's plugins (buildx, compose) are found through the agent's own configuration; the login through this one.
+    fn write_docker_config(&self, registry: Option<&str>) -> io::Result<()> {
+        let mut config = Map::new();
+        let agents = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+        let plugins = agents.map(|dir| dir.join("cli-plugins"));
+        if let Some(plugins) = plugins.filter(|dir| dir.is_dir()) {
+            config.insert("cliPluginsExtraDirs".to_owned(), json!([plugins]));
+        }
+        if let Some(registry) = registry {
+            config.insert("credHelpers".to_owned(), json!({ registry: DOCKER_HELPER }));
+        }
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.0.join(DOCKER_CONFIG).join("config.json"))?;
+        io::Write::write_all(&mut file, Value::Object(config).to_string().as_bytes())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.0.display(), %error, "an attempt's folder stays behind");
+        }
+    }
+}
+
+/// An attempt's folder that an earlier process of the agent left.
+#[derive(Debug)]
+pub struct Leftover {
+    /// The folder.
+    pub path: PathBuf,
+    /// The attempt, as it names the folder: workspace and number.
+    pub attempt: Option<(String, String)>,
+    /// Whether the attempt's workspace became ready.
+    pub ready: bool,
+}
+
+/// The folders of attempts that were interrupted.
+pub fn leftovers(attempts: &Path) -> io::Result<Vec<Leftover>> {
+    let entries = match fs::read_dir(attempts) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    entries
+        .map(|entry| {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let attempt = name
+                .rsplit_once('-')
+                .map(|(workspace, number)| (workspace.to_owned(), number.to_owned()));
+            Ok(Leftover {
+                ready: path.join(READY).exists(),
+                attempt,
+                path,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn an_attempts_folder_is_private_and_ends_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = AttemptRef {
+            workspace_id: "ws-1".into(),
+            attempt: 2,
+        };
+        let scratch = Scratch::create(dir.path(), &attempt, Some("localhost:5000")).unwrap();
+        let path = scratch.path().to_path_buf();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&path.join("bin/docker-credential-hearth")), 0o755);
+        let docker = fs::read(path.join("docker/config.json")).unwrap();
+        let docker: Value = serde_json::from_slice(&docker).unwrap();
+        assert_eq!(docker["credHelpers"], json!({ "localhost:5000": "hearth" }));
+        assert_eq!(docker["auths"], Value::Null, "no login is in a file");
+        drop(scratch);
+        assert!(!path.exists());
+    }
+}

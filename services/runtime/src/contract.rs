@@ -1,0 +1,131 @@
+//! Between the contract's messages and the domain's types: the values of a message are parsed here, once.
+
+use std::time::Duration;
+
+use hearth_api::v1;
+use hearth_domain::{AttemptRef, CacheAccess, ConfigName, Repository, Spec, WorkspaceId};
+
+use crate::FieldFaults;
+
+const MAX_TIMEOUT_SECONDS: u32 = 14_400;
+
+/// Reads what a workspace is asked to be. `None` when a fault was added.
+pub fn spec(message: &v1::WorkspaceSpec, faults: &mut FieldFaults) -> Option<Spec> {
+    let repository = faults.check("spec.repository", message.repository.parse::<Repository>());
+    let git_ref = faults.check("spec.ref", message.r#ref.parse());
+    let config = match message.config.as_str() {
+        "" => Some(None),
+        name => faults.check("spec.config", name.parse::<ConfigName>().map(Some)),
+    };
+    let access = v1::CacheAccess::try_from(message.cache_access);
+    let access = access.map_err(|_| "is not a kind of access to the cache");
+    let cache_access = faults.check("spec.cache_access", access).map(cache_access);
+    if message.timeout_seconds > MAX_TIMEOUT_SECONDS {
+        faults.add("spec.timeout_seconds", "is more than 14400");
+        return None;
+    }
+    let time_limit = match message.timeout_seconds {
+        0 => None,
+        seconds => Some(Duration::from_secs(seconds.into())),
+    };
+    Some(Spec {
+        repository: repository?,
+        git_ref: git_ref?,
+        config: config?,
+        lightweight: message.lightweight,
+        cache_access: cache_access?,
+        time_limit,
+    })
+}
+
+/// Reads which attempt a request is about, from its field `attempt`. `None` when a fault was added.
+pub fn attempt(message: Option<&v1::AttemptRef>, faults: &mut FieldFaults) -> Option<AttemptRef> {
+    let Some(message) = message else {
+        faults.add("attempt", "must be set");
+        return None;
+    };
+    let workspace = message.workspace_id.parse::<WorkspaceId>();
+    let workspace = faults.check("attempt.workspace_id", workspace);
+    if message.attempt == 0 {
+        faults.add("attempt.attempt", "counts from 1");
+        return None;
+    }
+    Some(AttemptRef {
+        workspace: workspace?,
+        number: message.attempt,
+    })
+}
+
+/// The message that stands for an attempt.
+pub fn attempt_message(attempt: &AttemptRef) -> v1::AttemptRef {
+    v1::AttemptRef {
+        workspace_id: attempt.workspace.to_string(),
+        attempt: attempt.number,
+    }
+}
+
+fn cache_access(access: v1::CacheAccess) -> CacheAccess {
+    match access {
+        v1::CacheAccess::Unspecified | v1::CacheAccess::ReadWrite => CacheAccess::ReadWrite,
+        v1::CacheAccess::ReadOnly => CacheAccess::ReadOnly,
+        v1::CacheAccess::Off => CacheAccess::Off,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_parsed_and_every_fault_is_named_by_its_field() {
+        let mut message = v1::WorkspaceSpec {
+            repository: "https://github.com/acme/shop".into(),
+            r#ref: "refs/heads/main".into(),
+            config: "gpu".into(),
+            cache_access: v1::CacheAccess::Off.into(),
+            timeout_seconds: 60,
+            ..v1::WorkspaceSpec::default()
+        };
+        let mut faults = FieldFaults::default();
+        let spec = spec(&message, &mut faults).expect("a good spec");
+        assert_eq!(spec.repository.to_string(), "github.com/acme/shop");
+        assert_eq!(spec.git_ref.to_string(), "refs/heads/main");
+        assert_eq!(spec.config_text(), "gpu");
+        assert_eq!(spec.cache_access, CacheAccess::Off);
+        assert_eq!(spec.time_limit, Some(Duration::from_secs(60)));
+
+        message.repository = "file:///etc".into();
+        message.r#ref = "-x".into();
+        message.config = "a/b".into();
+        message.cache_access = 99;
+        message.timeout_seconds = 14_401;
+        assert_eq!(super::spec(&message, &mut faults), None);
+        assert_eq!(attempt(None, &mut faults), None);
+        let text = faults
+            .into_result()
+            .expect_err("faults")
+            .message()
+            .to_owned();
+        for field in [
+            "repository",
+            "ref",
+            "config",
+            "cache_access",
+            "timeout_seconds",
+        ] {
+            assert!(text.contains(&format!("spec.{field} ")), "{text}");
+        }
+        assert!(text.contains("attempt must be set"), "{text}");
+    }
+
+    #[test]
+    fn an_attempt_reads_back() {
+        let attempt = AttemptRef {
+            workspace: "ws-1".parse().expect("an id"),
+            number: 2,
+        };
+        let mut faults = FieldFaults::default();
+        let read = super::attempt(Some(&attempt_message(&attempt)), &mut faults);
+        assert_eq!(read, Some(attempt));
+    }
+}

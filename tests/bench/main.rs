@@ -1,0 +1,39 @@
+//! Benchmarks with real parts; `tests/bench/run` prints their tables.
+
+#![allow(missing_docs, clippy::print_stdout, reason = "benchmarks print tables")]
+
+mod by_hand;
+mod idle;
+mod long_output;
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let rounds = std::env::var("HEARTH_BENCH_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(5);
+    runtime.block_on(async {
+        idle::run(rounds).await;
+        by_hand::run(rounds).await;
+        long_output::run().await;
+    });
+}
+
+/// The middle one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// Resident memory of a process in MiB: now, or the most it ever had.
+pub fn memory_mib(pid: u32, field: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib = status.lines().find_map(|line| {
+        line.strip_prefix(field)?
+            .split_whitespace()
+            .next()?
+            .parse::<f64>()
+            .ok()
+    });
+    kib.unwrap_or_default() / 1024.0
+}

@@ -1,0 +1,68 @@
+use tokio::sync::watch;
+
+/// The image builds of all nodes: what began, and a gate that holds up those that did.
+pub struct Builds {
+    begun: watch::Sender<Vec<Build>>,
+    open: watch::Sender<bool>,
+}
+
+/// A build that began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// The node.
+    pub node: String,
+    /// What the image is to be called.
+    pub image: String,
+}
+
+impl Default for Builds {
+    fn default() -> Self {
+        Self {
+            begun: watch::Sender::default(),
+            open: watch::Sender::new(true),
+        }
+    }
+}
+
+impl Builds {
+    /// From now on builds begin and do not end.
+    pub fn hold(&self) {
+        self.open.send_replace(false);
+    }
+
+    /// Builds end.
+    pub fn let_go(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// All builds that began so far.
+    pub fn begun(&self) -> Vec<Build> {
+        self.begun.borrow().clone()
+    }
+
+    /// Waits until `count` builds have begun, and returns them.
+    pub async fn until_begun(&self, count: usize) -> Vec<Build> {
+        let mut begun = self.begun.subscribe();
+        let enough = begun.wait_for(|builds| builds.len() >= count);
+        let builds = tokio::time::timeout(hearth_tests::process::PATIENCE, enough).await;
+        builds
+            .unwrap_or_else(|_| panic!("{count} builds never began: {:?}", self.begun()))
+            .expect("the sender lives")
+            .clone()
+    }
+
+    /// A build begins, and ends when it is let. Its number, from 1.
+    pub(super) async fn build(&self, node: &str, image: &str) -> usize {
+        let mut number = 0;
+        self.begun.send_modify(|builds| {
+            builds.push(Build {
+                node: node.to_owned(),
+                image: image.to_owned(),
+            });
+            number = builds.len();
+        });
+        let mut open = self.open.subscribe();
+        open.wait_for(|open| *open).await.expect("the sender lives");
+        number
+    }
+}

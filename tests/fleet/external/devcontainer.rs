@@ -1,0 +1,85 @@
+use std::{fs, sync::Arc};
+
+use async_trait::async_trait;
+use hearth_agent::external::{
+    devcontainer::{BuildRequest, Devcontainer, Started, UpRequest},
+    process::{OnLine, ProcessFailure},
+};
+use hearth_domain::Digest;
+
+use super::{Builds, FakeEngine, FakeRegistry};
+
+/// The devcontainer CLI of a node.
+pub struct FakeDevcontainer {
+    node: String,
+    engine: Arc<FakeEngine>,
+    registry: Arc<FakeRegistry>,
+    builds: Arc<Builds>,
+}
+
+impl FakeDevcontainer {
+    pub(super) fn new(
+        node: &str,
+        engine: Arc<FakeEngine>,
+        registry: Arc<FakeRegistry>,
+        builds: Arc<Builds>,
+    ) -> Self {
+        Self {
+            node: node.to_owned(),
+            engine,
+            registry,
+            builds,
+        }
+    }
+}
+
+#[async_trait]
+impl Devcontainer for FakeDevcontainer {
+    async fn version(&self) -> Result<String, ProcessFailure> {
+        Ok("0.89.0".to_owned())
+    }
+
+    async fn build(&self, request: &BuildRequest<'_>, _: OnLine<'_>) -> Result<(), ProcessFailure> {
+        fs::read_to_string(request.workspace.config)
+            .map_err(|error| ProcessFailure::new(error.to_string()))?;
+        if let Some(cache) = request.cache_to {
+            let reference = cache
+                .split(',')
+                .find_map(|option| option.strip_prefix("ref="))
+                .expect("a place for the cache");
+            self.registry.put(reference, &Digest::of(reference));
+            return Ok(());
+        }
+        let number = self.builds.build(&self.node, request.image_name).await;
+        // No two builds make the same image, as with real ones.
+        let digest = Digest::of(format!("{} {number}", request.image_name));
+        self.engine.add_image(request.image_name, digest);
+        Ok(())
+    }
+
+    async fn up(&self, request: &UpRequest<'_>, _: OnLine<'_>) -> Result<Started, ProcessFailure> {
+        let file = request.override_config.expect("an image is named");
+        let text =
+            fs::read_to_string(file).map_err(|error| ProcessFailure::new(error.to_string()))?;
+        let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let image = config["image"].as_str().expect("an image");
+        let id = request.workspace.workspace_id;
+        if !self.engine.start(id, image) {
+            return Err(ProcessFailure::new(format!("there is no image {image}")));
+        }
+        Ok(Started {
+            container_id: format!("container-of-{id}"),
+            remote_user: "root".to_owned(),
+            remote_folder: "/workspaces".to_owned(),
+        })
+    }
+
+    async fn run_hooks(
+        &self,
+        _: &UpRequest<'_>,
+        container_id: &str,
+        _: OnLine<'_>,
+    ) -> Result<(), ProcessFailure> {
+        unreachable!("hooks are run by up: {container_id}")
+    }
+}

@@ -1,0 +1,219 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use hearth_agent::external::engine::{
+    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
+};
+use hearth_api::v1::ImageStore;
+use hearth_domain::Digest;
+use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
+
+use super::{FakeRegistry, lock, registry::BYTES};
+
+/// A node's engine: images, volumes and containers by name.
+pub struct FakeEngine {
+    volumes: PathBuf,
+    registry: Arc<FakeRegistry>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    workspaces: BTreeSet<String>,
+    /// Names (`repository:tag`, `repository@digest`) of what the images are.
+    images: BTreeMap<String, Digest>,
+    /// Image of each workspace's container.
+    containers: BTreeMap<String, String>,
+    pulls: usize,
+}
+
+/// What every engine says of itself.
+pub fn info(data_root: &Path) -> EngineInfo {
+    EngineInfo {
+        version: "Fake 1".to_owned(),
+        platform: "linux/amd64".to_owned(),
+        store: ImageStore::Containerd,
+        data_root: data_root.to_owned(),
+        cpus: 1,
+        memory_bytes: 1 << 30,
+    }
+}
+
+impl FakeEngine {
+    pub(super) fn new(volumes: &Path, registry: Arc<FakeRegistry>) -> Self {
+        Self {
+            volumes: volumes.to_owned(),
+            registry,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Images that were fetched so far.
+    pub fn pulls(&self) -> usize {
+        lock(&self.state).pulls
+    }
+
+    /// Takes an image that was built here.
+    pub(super) fn add_image(&self, name: &str, digest: Digest) {
+        lock(&self.state).images.insert(name.to_owned(), digest);
+    }
+
+    /// Starts a workspace's container, if the image is there.
+    pub(super) fn start(&self, workspace_id: &str, image: &str) -> bool {
+        let mut state = lock(&self.state);
+        let there = state.images.contains_key(image);
+        if there {
+            state
+                .containers
+                .insert(workspace_id.to_owned(), image.to_owned());
+        }
+        there
+    }
+}
+
+#[async_trait]
+impl Engine for FakeEngine {
+    async fn describe(&self) -> Result<EngineInfo, EngineFailure> {
+        Ok(info(&self.volumes))
+    }
+
+    async fn create_volume(&self, workspace_id: &str) -> Result<PathBuf, EngineFailure> {
+        self.remove_workspace(workspace_id).await?;
+        let volume = self.volumes.join(workspace_id);
+        fs::create_dir_all(&volume).map_err(|error| EngineFailure {
+            action: "make the workspace's volume",
+            cause: error.to_string(),
+        })?;
+        lock(&self.state).workspaces.insert(workspace_id.to_owned());
+        Ok(volume)
+    }
+
+    async fn remove_workspace(&self, workspace_id: &str) -> Result<(), EngineFailure> {
+        self.remove_containers(workspace_id).await?;
+        lock(&self.state).workspaces.remove(workspace_id);
+        // It may not be there.
+        let _ = fs::remove_dir_all(self.volumes.join(workspace_id));
+        Ok(())
+    }
+
+    async fn remove_containers(&self, workspace_id: &str) -> Result<(), EngineFailure> {
+        lock(&self.state).containers.remove(workspace_id);
+        Ok(())
+    }
+
+    async fn workspaces(&self) -> Result<Vec<String>, EngineFailure> {
+        Ok(lock(&self.state).workspaces.iter().cloned().collect())
+    }
+
+    async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure> {
+        let state = lock(&self.state);
+        Ok(state.images.get(image).map(|digest| LocalImage {
+            id: digest.to_string(),
+            ..LocalImage::default()
+        }))
+    }
+
+    async fn file_of_image(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+        Ok(None)
+    }
+
+    async fn file_of_container(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+        Ok(None)
+    }
+
+    async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure> {
+        let mut state = lock(&self.state);
+        let digest = state.images.get(image).cloned().ok_or(EngineFailure {
+            action: "name the image",
+            cause: format!("there is no {image}"),
+        })?;
+        state.images.insert(format!("{repository}:{tag}"), digest);
+        Ok(())
+    }
+
+    async fn remove_image(&self, image: &str) -> Result<(), EngineFailure> {
+        lock(&self.state).images.remove(image);
+        Ok(())
+    }
+
+    async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure> {
+        let state = lock(&self.state);
+        let mut images: BTreeMap<&Digest, StoredImage> = BTreeMap::new();
+        for (name, digest) in &state.images {
+            let image = images.entry(digest).or_insert_with(|| StoredImage {
+                id: digest.to_string(),
+                bytes: BYTES,
+                ..StoredImage::default()
+            });
+            if name.contains('@') {
+                image.digests.push(name.clone());
+            } else {
+                image.tags.push(name.clone());
+            }
+        }
+        Ok(images.into_values().collect())
+    }
+
+    async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure> {
+        let state = lock(&self.state);
+        let images = state.containers.values();
+        let ids = images.filter_map(|image| state.images.get(image));
+        Ok(ids.map(Digest::to_string).collect())
+    }
+
+    async fn prune_build_cache(&self, _: Duration) -> Result<u64, EngineFailure> {
+        Ok(0)
+    }
+
+    async fn pull(
+        &self,
+        image: &str,
+        _: Option<&RegistryLogin>,
+        _: OnTransfer<'_>,
+    ) -> Result<Pulled, TransferError> {
+        let digest = self
+            .registry
+            .find(image)
+            .map_err(|error| TransferError::NotFound(error.to_string()))?;
+        let mut state = lock(&self.state);
+        state.images.insert(image.to_owned(), digest);
+        state.pulls += 1;
+        Ok(Pulled {
+            transfer: Transfer {
+                done: BYTES,
+                total: BYTES,
+            },
+            ..Pulled::default()
+        })
+    }
+
+    async fn push(
+        &self,
+        repository: &str,
+        tag: &str,
+        _: Option<&RegistryLogin>,
+        _: OnTransfer<'_>,
+    ) -> Result<Transfer, TransferError> {
+        let name = format!("{repository}:{tag}");
+        let mut state = lock(&self.state);
+        let digest = state
+            .images
+            .get(&name)
+            .cloned()
+            .ok_or_else(|| TransferError::Failed(format!("there is no {name}")))?;
+        self.registry.put(&name, &digest);
+        state
+            .images
+            .insert(format!("{repository}@{digest}"), digest);
+        Ok(Transfer {
+            done: BYTES,
+            total: BYTES,
+        })
+    }
+}

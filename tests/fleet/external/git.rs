@@ -1,0 +1,57 @@
+use std::{fs, path::Path};
+
+use async_trait::async_trait;
+use hearth_agent::external::{
+    git::{CloneFailure, CloneRequest, Git},
+    process::{OnLine, ProcessFailure},
+};
+use hearth_domain::Digest;
+
+use super::registry::BASE;
+
+/// Every URL is a repository of its own, with a Dockerfile that says which.
+pub struct FakeGit;
+
+#[async_trait]
+impl Git for FakeGit {
+    async fn clone_repository(
+        &self,
+        request: &CloneRequest<'_>,
+        _: OnLine<'_>,
+    ) -> Result<String, CloneFailure> {
+        write_tree(request.into, &dockerfile(request.url))
+            .map_err(|error| CloneFailure::Failed(ProcessFailure::new(error.to_string())))?;
+        Ok(commit(&dockerfile(request.url)))
+    }
+
+    async fn export(
+        &self,
+        clone: &Path,
+        hash: &str,
+        into: &Path,
+        _: &Path,
+    ) -> Result<(), ProcessFailure> {
+        let failed = |error: std::io::Error| ProcessFailure::new(error.to_string());
+        let text = fs::read_to_string(clone.join(".devcontainer/Dockerfile")).map_err(failed)?;
+        assert_eq!(hash, commit(&text), "a commit that the clone has");
+        write_tree(into, &text).map_err(failed)
+    }
+}
+
+fn dockerfile(url: &str) -> String {
+    format!("FROM {BASE}\nRUN echo {url}\n")
+}
+
+fn commit(tree: &str) -> String {
+    Digest::of(tree).as_str()["sha256:".len()..][..40].to_owned()
+}
+
+fn write_tree(into: &Path, dockerfile: &str) -> std::io::Result<()> {
+    let folder = into.join(".devcontainer");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("Dockerfile"), dockerfile)?;
+    fs::write(
+        folder.join("devcontainer.json"),
+        r#"{ "build": { "dockerfile": "Dockerfile" } }"#,
+    )
+}

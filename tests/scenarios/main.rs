@@ -1,0 +1,19 @@
+//! Whole-system tests: real engines, a real registry, real git, the real devcontainer CLI, and hearth's own
+//! binaries as processes. One module for each promise.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod cache;
+mod configurations;
+mod credentials;
+mod disk;
+mod git_in_workspace;
+mod leaks;
+mod private_cache;
+mod push;
+mod registry_faults;
+mod requests;
+mod restarts;
+mod stand_in;
+mod tools;
+mod trust;
