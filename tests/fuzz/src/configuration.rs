@@ -2,7 +2,7 @@ use std::{fs, sync::LazyLock};
 
 use async_trait::async_trait;
 use hearth_agent::{
-    config::DevcontainerConfig,
+    devcontainer_config::DevcontainerConfig,
     key::{KeySource, ResolveImage, read_key},
 };
 use hearth_domain::{Digest, ImageFacts};

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use hearth_agent::buildkit::{Progress, Status, Told};
+use hearth_agent::buildkit::{Progress, Status, Update};
 
 /// Reads the input as the output of a build, line by line.
 ///
@@ -8,12 +8,14 @@ use hearth_agent::buildkit::{Progress, Status, Told};
 pub fn progress(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut progress = Progress::default();
-    let mut told: Vec<Told> = text.lines().flat_map(|line| progress.line(line)).collect();
-    told.extend(progress.close());
+    let mut updates: Vec<Update> = text.lines().flat_map(|line| progress.line(line)).collect();
+    updates.extend(progress.close());
 
     let mut steps: BTreeMap<u32, Option<Status>> = BTreeMap::new();
-    for told in told {
-        let Told::Step(step) = told else { continue };
+    for update in updates {
+        let Update::Step(step) = update else {
+            continue;
+        };
         assert!(step.seconds.is_finite() && step.seconds >= 0.0);
         let before = match step.status {
             Status::Started => steps.insert(step.number, None),

@@ -1,6 +1,6 @@
-use hearth_domain::{CacheKey, CacheReference, ConfigName, KeyManifest, Repository};
+use hearth_domain::{CacheReference, ConfigName, KeyManifest, Platform, Repository};
 
-/// Reads the first line of the input as a repository's URL, and the second as the name of a configuration.
+/// Reads the lines of the input as a repository's URL, the name of a configuration, and a platform.
 ///
 /// A repository survives being written and read again, and carries no password. Its cache has a name that registries
 /// accept.
@@ -18,17 +18,20 @@ pub fn repository(data: &[u8]) {
     assert!(user.is_none_or(|user| !user.contains(':')), "{url}");
 
     let config: Option<ConfigName> = lines.next().and_then(|name| name.parse().ok());
-    let Ok(registry) = "localhost:5000/prefix".parse() else {
-        panic!("the registry of this test is refused");
+    let platform: Option<Platform> = lines.next().and_then(|name| name.parse().ok());
+    let (Ok(registry), Ok(usual)) = ("localhost:5000/prefix".parse(), "linux/amd64".parse()) else {
+        panic!("the registry or the platform of this test is refused");
     };
     let Ok(reference) = CacheReference::new(&registry, &repository, config.as_ref()) else {
         panic!("{url} has no cache");
     };
-    let key: CacheKey = KeyManifest::default().key();
+    let parts = CacheReference::from_parts(reference.repository().clone(), reference.tag());
+    assert_eq!(parts.as_ref(), Ok(&reference));
+    let (platform, key) = (platform.unwrap_or(usual), KeyManifest::default().key());
     for image in [
-        reference.newest("linux/amd64"),
-        reference.entry("linux/arm64", &key),
-        reference.build_cache("linux/amd64"),
+        reference.newest(&platform),
+        reference.entry(&platform, &key),
+        reference.build_cache(&platform),
     ] {
         let Some((path, tag)) = image
             .strip_prefix("localhost:5000/prefix/")
