@@ -108,7 +108,7 @@ impl App {
             engine: externals.engine.clone(),
         };
         let node = Arc::new(NodeFacts {
-            platform: info.platform.parse().context("the engine's platform")?,
+            platform: info.platform,
             store: info.store,
             cli_version,
             default_image: config.default_image.clone(),
@@ -150,6 +150,7 @@ impl App {
                 metrics: AgentMetrics::new(&self.metrics),
             }),
             tasks: tasks.clone(),
+            boot_id: self.registration.info.boot_id.clone(),
         };
         let server = GrpcServer::new(Routes::new(AgentServiceServer::new(service)))?;
         let ready = self.admin.ready();
@@ -191,7 +192,7 @@ fn node_info(info: &EngineInfo, cli_version: &str, listen: SocketAddr) -> NodeIn
     NodeInfo {
         endpoint: format!("http://{listen}"),
         boot_id: uuid::Uuid::new_v4().to_string(),
-        platform: info.platform.clone(),
+        platform: info.platform.to_string(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         engine: info.version.clone(),
         image_store: ImageStore::into(info.store),

@@ -1,11 +1,13 @@
 //! An attempt's log, and the register of all attempts on the node.
 
 mod attempts;
+mod follow;
 mod log;
 mod output;
 mod recorder;
 
 pub use attempts::{AttemptError, Attempts};
+pub use follow::follow;
 pub use log::{AttemptLog, Batch};
 pub use output::OutputSink;
 pub(crate) use output::without_escapes;

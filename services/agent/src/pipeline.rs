@@ -30,7 +30,6 @@ mod recovery_note;
 mod resolve;
 mod run;
 
-pub(crate) use job::is_workspace_id;
 pub use job::{CacheUse, Job};
 pub use node::NodeFacts;
 pub use run::Runner;

@@ -68,7 +68,7 @@ impl Registration {
     }
 
     async fn try_register(&self) -> Result<Duration, String> {
-        let workspace_ids = self
+        let workspaces = self
             .engine
             .workspaces()
             .await
@@ -79,7 +79,7 @@ impl Registration {
                 disk_free_bytes: self.free_disk(),
                 ..self.info.clone()
             }),
-            workspace_ids,
+            workspace_ids: workspaces.iter().map(ToString::to_string).collect(),
         };
         let answer = self
             .control_plane

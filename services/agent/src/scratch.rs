@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hearth_api::v1::AttemptRef;
+use hearth_domain::AttemptRef;
 use serde_json::{Map, Value, json};
 
 use crate::credential_helper::{DOCKER_HELPER, DOCKER_HELPER_NAME, write_helper};
@@ -36,7 +36,7 @@ impl Scratch {
         attempt: &AttemptRef,
         registry: Option<&str>,
     ) -> io::Result<Self> {
-        let path = attempts.join(format!("{}-{}", attempt.workspace_id, attempt.attempt));
+        let path = attempts.join(format!("{}-{}", attempt.workspace, attempt.number));
         if path.exists() {
             fs::remove_dir_all(&path)?;
         }
@@ -97,8 +97,8 @@ impl Drop for Scratch {
 pub struct Leftover {
     /// The folder.
     pub path: PathBuf,
-    /// The attempt, as it names the folder: workspace and number.
-    pub attempt: Option<(String, String)>,
+    /// The attempt that the folder is named after; `None` for any other name.
+    pub attempt: Option<AttemptRef>,
     /// Whether the attempt's workspace became ready.
     pub ready: bool,
 }
@@ -113,9 +113,12 @@ pub fn leftovers(attempts: &Path) -> io::Result<Vec<Leftover>> {
         .map(|entry| {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let attempt = name
-                .rsplit_once('-')
-                .map(|(workspace, number)| (workspace.to_owned(), number.to_owned()));
+            let attempt = name.rsplit_once('-').and_then(|(workspace, number)| {
+                Some(AttemptRef {
+                    workspace: workspace.parse().ok()?,
+                    number: number.parse().ok()?,
+                })
+            });
             Ok(Leftover {
                 ready: path.join(READY).exists(),
                 attempt,
@@ -135,8 +138,8 @@ mod tests {
     fn an_attempts_folder_is_private_and_ends_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let attempt = AttemptRef {
-            workspace_id: "ws-1".into(),
-            attempt: 2,
+            workspace: "ws-1".parse().unwrap(),
+            number: 2,
         };
         let scratch = Scratch::create(dir.path(), &attempt, Some("localhost:5000")).unwrap();
         let path = scratch.path().to_path_buf();

@@ -1,16 +1,25 @@
+mod request;
+
 use std::sync::Arc;
 
-use futures_util::{Stream, stream::BoxStream};
-use hearth_api::v1::{
-    RemoveWorkspaceRequest, RemoveWorkspaceResponse, StartAttemptRequest, StartAttemptResponse,
-    WatchAttemptRequest, WatchAttemptResponse, agent_service_server::AgentService,
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
 };
-use hearth_runtime::{FieldFaults, Reason, Tasks, status};
+use hearth_api::v1::{
+    AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse, AttemptAccepted,
+    RemoveWorkspaceRequest, RemoveWorkspaceResponse, StartAttemptRequest, StartAttemptResponse,
+    WatchAttemptRequest, WatchAttemptResponse, agent_service_prepare_workspace_response::Message,
+    agent_service_server::AgentService,
+};
+use hearth_domain::WorkspaceId;
+use hearth_runtime::{FieldFaults, Reason, Tasks, contract, status};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    attempt::{AttemptError, AttemptLog, Attempts},
-    pipeline::{Job, Runner, is_workspace_id},
+    attempt::{AttemptError, AttemptLog, Attempts, follow},
+    external::engine::EngineFailure,
+    pipeline::{Job, Runner},
 };
 
 /// `hearth.v1.AgentService`: the contract says what each call does.
@@ -21,35 +30,82 @@ pub struct Agent {
     pub runner: Arc<Runner>,
     /// The owner of all tasks.
     pub tasks: Tasks,
+    /// Boot id of this process.
+    pub boot_id: String,
+}
+
+impl Agent {
+    fn start(&self, job: Job) -> Result<Arc<AttemptLog>, AttemptError> {
+        let attempt = job.attempt.clone();
+        let runner = self.runner.clone();
+        let shutdown = self.tasks.stopping().clone();
+        self.attempts.start(&attempt, move |log, stop| async move {
+            runner.run(&job, log, &stop, &shutdown).await;
+        })
+    }
+
+    async fn remove(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+        self.attempts.stop(workspace).await;
+        let removed = self
+            .runner
+            .externals
+            .engine
+            .remove_workspace(workspace)
+            .await;
+        if let Err(error) = self.runner.git_access.close(workspace) {
+            tracing::warn!(workspace.id = %workspace, %error, "the workspace's folder on the node was not removed");
+        }
+        self.runner.node.disk.wake();
+        removed
+    }
 }
 
 #[tonic::async_trait]
 impl AgentService for Agent {
     type PrepareWorkspaceStream =
-        BoxStream<'static, Result<hearth_api::v1::AgentServicePrepareWorkspaceResponse, Status>>;
+        BoxStream<'static, Result<AgentServicePrepareWorkspaceResponse, Status>>;
 
     async fn prepare_workspace(
         &self,
-        _: Request<hearth_api::v1::AgentServicePrepareWorkspaceRequest>,
+        request: Request<AgentServicePrepareWorkspaceRequest>,
     ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
-        Err(Status::unimplemented(
-            "StartAttempt and WatchAttempt are served",
-        ))
+        let request = request.into_inner();
+        let job = request::job(&request)?;
+        let after = request.after_sequence;
+        let log = match after {
+            0 => self.start(job),
+            _ => self.attempts.log(&job.attempt),
+        };
+        let accepted = Message::Accepted(AttemptAccepted {
+            boot_id: self.boot_id.clone(),
+        });
+        let events = follow(log.map_err(refuse)?, after).map(Message::Event);
+        let messages = stream::iter([accepted]).chain(events).map(|message| {
+            Ok(AgentServicePrepareWorkspaceResponse {
+                message: Some(message),
+            })
+        });
+        Ok(Response::new(messages.boxed()))
     }
 
     async fn start_attempt(
         &self,
         request: Request<StartAttemptRequest>,
     ) -> Result<Response<StartAttemptResponse>, Status> {
-        let job = Job::from_request(request.into_inner())?;
-        let (workspace_id, attempt) = (job.attempt.workspace_id.clone(), job.attempt.attempt);
-        let runner = self.runner.clone();
-        let shutdown = self.tasks.stopping().clone();
-        self.attempts
-            .start(&workspace_id, attempt, move |log, stop| async move {
-                runner.run(&job, log, &stop, &shutdown).await;
-            })
-            .map_err(refuse)?;
+        let StartAttemptRequest {
+            attempt,
+            spec,
+            cache,
+            cache_skip_reason,
+        } = request.into_inner();
+        let job = request::job(&AgentServicePrepareWorkspaceRequest {
+            attempt,
+            spec,
+            cache,
+            cache_skip_reason,
+            after_sequence: 0,
+        })?;
+        self.start(job).map_err(refuse)?;
         Ok(Response::new(StartAttemptResponse {}))
     }
 
@@ -60,93 +116,28 @@ impl AgentService for Agent {
         request: Request<WatchAttemptRequest>,
     ) -> Result<Response<Self::WatchAttemptStream>, Status> {
         let request = request.into_inner();
-        let attempt = request.attempt.unwrap_or_default();
-        let log = self
-            .attempts
-            .log(&attempt.workspace_id, attempt.attempt)
-            .map_err(refuse)?;
-        Ok(Response::new(Box::pin(follow(log, request.after_sequence))))
+        let mut faults = FieldFaults::default();
+        let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
+        let attempt = faults.complete(attempt)?;
+        let log = self.attempts.log(&attempt).map_err(refuse)?;
+        let events = follow(log, request.after_sequence)
+            .map(|event| Ok(WatchAttemptResponse { event: Some(event) }));
+        Ok(Response::new(events.boxed()))
     }
 
     async fn remove_workspace(
         &self,
         request: Request<RemoveWorkspaceRequest>,
     ) -> Result<Response<RemoveWorkspaceResponse>, Status> {
-        let workspace_id = request.into_inner().workspace_id;
-        if !is_workspace_id(&workspace_id) {
-            let mut faults = FieldFaults::default();
-            faults.add(
-                "workspace_id",
-                "must be 1 to 63 lower-case letters, digits and dashes",
-            );
-            faults.into_result()?;
-        }
-        let remove = async {
-            let removed = self
-                .runner
-                .externals
-                .engine
-                .remove_workspace(&workspace_id)
-                .await;
-            if let Err(error) = self.runner.git_access.close(&workspace_id) {
-                tracing::warn!(workspace.id = workspace_id, %error, "a folder of the workspace stays behind");
-            }
-            removed
-        };
-        self.attempts
-            .remove(&workspace_id, remove)
+        let mut faults = FieldFaults::default();
+        let workspace = request.into_inner().workspace_id.parse();
+        let workspace = faults.check("workspace_id", workspace);
+        let workspace: WorkspaceId = faults.complete(workspace)?;
+        self.remove(&workspace)
             .await
             .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
-        self.runner.node.disk.wake();
         Ok(Response::new(RemoveWorkspaceResponse {}))
     }
-}
-
-/// Events after `after`, as they come, until the last one.
-fn follow(
-    log: Arc<AttemptLog>,
-    after: u64,
-) -> impl Stream<Item = Result<WatchAttemptResponse, Status>> {
-    struct Reader {
-        log: Arc<AttemptLog>,
-        changes: tokio::sync::watch::Receiver<u64>,
-        after: u64,
-        lines_seen: Option<u64>,
-        complete: bool,
-    }
-    let reader = Reader {
-        changes: log.changes(),
-        log,
-        after,
-        lines_seen: None,
-        complete: false,
-    };
-    let batches = futures_util::stream::unfold(reader, |mut reader| async move {
-        if reader.complete {
-            return None;
-        }
-        loop {
-            reader.changes.mark_unchanged();
-            let batch = reader.log.after(reader.after, reader.lines_seen);
-            reader.complete = batch.complete;
-            if let Some(last) = batch.events.last() {
-                reader.after = last.sequence;
-                reader.lines_seen = batch.lines_seen;
-                return Some((batch.events, reader));
-            }
-            // The log belongs to this reader too: the sender lives as long as it waits.
-            if reader.complete || reader.changes.changed().await.is_err() {
-                return None;
-            }
-        }
-    });
-    futures_util::StreamExt::flat_map(batches, |events| {
-        futures_util::stream::iter(
-            events
-                .into_iter()
-                .map(|event| Ok(WatchAttemptResponse { event: Some(event) })),
-        )
-    })
 }
 
 fn refuse(error: AttemptError) -> Status {
@@ -156,31 +147,4 @@ fn refuse(error: AttemptError) -> Status {
         AttemptError::ShuttingDown => Reason::ShuttingDown,
     };
     status(reason, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::StreamExt as _;
-    use hearth_api::v1::{Cloned, Settled, event::Kind};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_watcher_gets_what_was_and_what_comes_and_the_stream_ends_with_the_attempt() {
-        let log = Arc::new(AttemptLog::new(1));
-        log.append(Kind::Cloned(Cloned::default()));
-        let mut stream = std::pin::pin!(follow(log.clone(), 0));
-        let sequence = |item: Option<Result<WatchAttemptResponse, Status>>| {
-            item.map(|response| response.unwrap().event.unwrap().sequence)
-        };
-        assert_eq!(sequence(stream.next().await), Some(1));
-        let (next, ()) = tokio::join!(stream.next(), async {
-            tokio::task::yield_now().await;
-            log.append(Kind::Settled(Settled {}));
-        });
-        assert_eq!(sequence(next), Some(2));
-        assert_eq!(sequence(stream.next().await), None);
-        let again: Vec<_> = follow(log, 1).collect().await;
-        assert_eq!(again.len(), 1);
-    }
 }

@@ -10,13 +10,13 @@ pub async fn sweep(engine: &dyn Engine, attempts_dir: &Path) -> anyhow::Result<(
     let leftovers =
         scratch::leftovers(attempts_dir).with_context(|| attempts_dir.display().to_string())?;
     for leftover in leftovers {
-        if let (Some((workspace_id, attempt)), false) = (&leftover.attempt, leftover.ready) {
+        if let (Some(attempt), false) = (&leftover.attempt, leftover.ready) {
             tracing::info!(
-                workspace.id = workspace_id,
-                attempt,
+                workspace.id = %attempt.workspace,
+                attempt = attempt.number,
                 "removes what an interrupted attempt left"
             );
-            engine.remove_workspace(workspace_id).await?;
+            engine.remove_workspace(&attempt.workspace).await?;
         }
         fs::remove_dir_all(&leftover.path)?;
     }

@@ -1,53 +1,78 @@
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::error::CliError;
 
-/// A control plane that does not take a connection within this time cannot be reached.
+/// Limit for establishing the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Detects a control plane that vanished without a word while a stream is silent.
+/// Interval of HTTP/2 pings: without them a silent stream would not notice that its control plane has vanished.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// Connects. The channel connects anew by itself when it is used after a break.
-pub(crate) async fn connect(url: &str) -> Result<Channel, CliError> {
-    endpoint(url)?
+/// Address of a control plane: `http://HOST:PORT`.
+#[derive(Clone, Debug)]
+pub struct Address {
+    text: String,
+    uri: Uri,
+}
+
+/// Why a text is not the address of a control plane.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressError;
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(or HEARTH_CONTROL_PLANE) must be http://HOST:PORT, without a path; TLS is not supported")
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let uri: Uri = text.parse().map_err(|_| AddressError)?;
+        if uri.scheme_str() != Some("http") || uri.path() != "/" || uri.query().is_some() {
+            return Err(AddressError);
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            uri,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Connects. The channel reconnects by itself when it is used after its connection broke.
+pub(crate) async fn connect(address: &Address) -> Result<Channel, CliError> {
+    endpoint(address.uri.clone())
         .connect()
         .await
         .map_err(|error| CliError::Unreachable {
-            url: url.to_owned(),
-            cause: chain(&error),
+            address: address.to_string(),
+            cause: innermost(&error),
         })
 }
 
-fn endpoint(url: &str) -> Result<Endpoint, CliError> {
-    let usage = |why: &str| {
-        CliError::Usage(format!(
-            "--control-plane (HEARTH_CONTROL_PLANE): {url:?} {why}"
-        ))
-    };
-    let uri: Uri = url.parse().map_err(|_| usage("is no URL"))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(usage("does not begin with http://"));
-    }
-    if uri.path() != "/" || uri.query().is_some() {
-        return Err(usage("has more than a host and a port"));
-    }
-    Ok(Channel::builder(uri)
+fn endpoint(uri: Uri) -> Endpoint {
+    Channel::builder(uri)
         .connect_timeout(CONNECT_LIMIT)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true)
-        .tcp_nodelay(true))
+        .tcp_nodelay(true)
 }
 
-/// The innermost cause says what happened; the layers above it only say that something did.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
+/// The innermost cause says what happened (`Connection refused`); the outer ones only say `transport error`.
+fn innermost(error: &tonic::transport::Error) -> String {
+    let mut causes = anyhow::Chain::new(error);
+    causes
+        .next_back()
+        .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]
@@ -55,8 +80,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_that_cannot_be_one_of_a_control_plane_is_wrong_usage() {
-        assert!(endpoint("http://127.0.0.1:7400").is_ok());
+    fn a_url_that_cannot_be_one_of_a_control_plane_is_refused_by_the_name_of_its_variable() {
+        assert!("http://127.0.0.1:7400".parse::<Address>().is_ok());
         for wrong in [
             "",
             "localhost:7400",
@@ -64,10 +89,10 @@ mod tests {
             "http://a/b",
             "http://a?b",
         ] {
-            let error = endpoint(wrong).unwrap_err();
+            let error = wrong.parse::<Address>().map(|_| wrong).unwrap_err();
             assert!(
-                matches!(&error, CliError::Usage(text) if text.contains("HEARTH_CONTROL_PLANE")),
-                "{wrong}: {error:?}"
+                error.to_string().contains("HEARTH_CONTROL_PLANE"),
+                "{wrong}"
             );
         }
     }

@@ -1,4 +1,4 @@
-use std::{error::Error as _, io, time::Duration};
+use std::{error::Error as _, fmt::Display, io, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -11,52 +11,51 @@ use crate::{
 /// Why a command ended without a result.
 #[derive(Debug)]
 pub(crate) enum CliError {
-    /// The command line asks for something that cannot be.
+    /// The arguments do not fit together.
     Usage(String),
-    /// The control plane was never reached.
+    /// No connection to the control plane could be made.
     Unreachable {
-        /// Where it was looked for.
-        url: String,
-        /// What the system says.
+        /// Its address.
+        address: String,
+        /// The innermost cause.
         cause: String,
     },
-    /// The control plane was there and did not come back in time.
+    /// The connection was lost and could not be restored in time.
     Lost {
-        /// How long it was looked for.
+        /// How long it was tried.
         limit: Duration,
-        /// What the last try met.
+        /// The last failure.
         status: Box<Status>,
-        /// How to go on once it is back.
+        /// How to continue later.
         advice: String,
     },
     /// The control plane answered with an error.
     Call(Box<Status>),
     /// Stdout cannot be written.
     Output(io::Error),
-    /// Anything on this side.
+    /// A failure within the client.
     Local(anyhow::Error),
 }
 
-/// What a status means for a caller that could call again.
+/// What a status means for a caller that can repeat the call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// The connection, or the process behind it, went away: the call is worth repeating, not before `hint` if the
-    /// peer gave one.
+    /// The connection broke or the control plane is stopping: repeat the call.
     Broken {
-        /// When the peer says that it is worth trying again.
+        /// The delay that the control plane asks for.
         hint: Option<Duration>,
     },
-    /// The events asked for are not kept any more; this is the oldest that is.
+    /// Some of the requested events are no longer kept.
     Trimmed {
-        /// Its sequence.
+        /// Sequence of the oldest that is kept.
         oldest: u64,
     },
-    /// An answer, and a final one.
+    /// A final answer.
     Answer,
 }
 
-/// Tells a broken connection from an answer. Every status that hearth itself makes carries an `ErrorInfo`; what comes
-/// without one was made by the transport or by a proxy.
+/// Tells a broken connection from an answer. Every status of hearth carries an `ErrorInfo`; one without it comes from the
+/// transport or from a proxy.
 pub(crate) fn meaning(status: &Status) -> Meaning {
     let info = status.get_details_error_info();
     let hint = status
@@ -67,9 +66,9 @@ pub(crate) fn meaning(status: &Status) -> Meaning {
         (Code::Unavailable, Some(info)) if info.reason == "SHUTTING_DOWN" => {
             Meaning::Broken { hint }
         }
-        // What tonic makes of a stream that was reset, or that ended without trailers.
+        // tonic's status for a stream that was reset, or that ended without trailers.
         (Code::Unknown | Code::Cancelled, None) => Meaning::Broken { hint },
-        // Without a source it is a message that cannot be decoded, which will not get better.
+        // Without a source it is a message that cannot be decoded, which repeating does not change.
         (Code::Internal, None) if status.source().is_some() => Meaning::Broken { hint },
         (Code::OutOfRange, Some(info)) => {
             let oldest = info.metadata.get("oldest_sequence");
@@ -103,10 +102,10 @@ pub(crate) fn meaning(status: &Status) -> Meaning {
 
 impl CliError {
     /// The error of a call that is made once.
-    pub(crate) fn call(url: &str, status: Status) -> Self {
+    pub(crate) fn call(address: &impl Display, status: Status) -> Self {
         match meaning(&status) {
             Meaning::Broken { .. } => Self::Unreachable {
-                url: url.to_owned(),
+                address: address.to_string(),
                 cause: status.message().to_owned(),
             },
             Meaning::Trimmed { .. } | Meaning::Answer => Self::Call(Box::new(status)),
@@ -117,18 +116,18 @@ impl CliError {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Unreachable { .. } | Self::Lost { .. } => Exit::Unreachable,
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::ReaderLeft,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::ClosedPipe,
             Self::Call(_) | Self::Output(_) | Self::Local(_) => Exit::Error,
         }
     }
 
-    /// What to print on stderr; nothing when whoever read the output has gone.
+    /// The lines for stderr; none when the reader of the output has ended.
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             Self::Usage(text) => vec![format!("hearth: {}", line(text))],
-            Self::Unreachable { url, cause } => vec![format!(
-                "hearth: the control plane at {} cannot be reached: {}",
-                line(url),
+            Self::Unreachable { address, cause } => vec![format!(
+                "hearth: cannot connect to the control plane at {}: {}",
+                line(address),
                 line(cause)
             )],
             Self::Lost {
@@ -137,7 +136,7 @@ impl CliError {
                 advice,
             } => vec![
                 format!(
-                    "hearth: the control plane was lost and did not come back within {} s: {}",
+                    "hearth: the connection to the control plane was lost and not restored within {} s: {}",
                     limit.as_secs(),
                     line(status.message())
                 ),
@@ -172,7 +171,7 @@ fn call_lines(status: &Status) -> Vec<String> {
         None => format!("  status {code}"),
     });
     if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
-        lines.push(format!("  worth repeating in {} s", delay.as_secs()));
+        lines.push(format!("  try again in {} s", delay.as_secs()));
     }
     lines
 }
@@ -204,7 +203,7 @@ mod tests {
             [
                 "hearth: no node",
                 "  reason NODE_UNAVAILABLE (UNAVAILABLE)",
-                "  worth repeating in 5 s"
+                "  try again in 5 s"
             ]
         );
     }
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn trimmed_history_tells_where_to_go_on() {
+    fn trimmed_history_says_where_to_continue() {
         let trimmed = status_with_metadata(
             Reason::HistoryTrimmed,
             "trimmed",

@@ -1,28 +1,28 @@
-//! What the process says to whoever started it.
+//! Exit codes.
 
 use std::process::ExitCode;
 
 /// How a command ended. The numbers are part of the interface; `--help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done; for `up`, the workspace is READY.
+    /// Success; for `up`, the workspace is READY.
     Ok = 0,
-    /// The control plane answered the call with an error, or the output could not be written.
+    /// The control plane returned an error, or the output could not be written.
     Error = 1,
-    /// The call went well and the workspace is FAILED.
+    /// The call succeeded, and the workspace is FAILED.
     WorkspaceFailed = 2,
     /// The workspace is in RECOVERY.
     Recovery = 3,
-    /// `doctor` and `cache probe` found something that does not work.
-    Unwell = 4,
+    /// A check of `doctor` or `cache probe` failed.
+    CheckFailed = 4,
     /// `EX_USAGE` of sysexits.h, as for hearth's services.
     Usage = 64,
     /// `EX_UNAVAILABLE` of sysexits.h.
     Unreachable = 69,
     /// 128 + SIGINT.
     Interrupted = 130,
-    /// 128 + SIGPIPE: what a shell shows for other programs whose reader left.
-    ReaderLeft = 141,
+    /// 128 + SIGPIPE: what a shell reports for other programs that write into a closed pipe.
+    ClosedPipe = 141,
 }
 
 impl From<Exit> for ExitCode {
@@ -31,18 +31,18 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The end of every `--help`.
+/// The end of `--help`.
 pub const HELP: &str = "\
 Exit codes:
-    0  done; for `up`, the workspace is READY
-    1  the control plane answered with an error
+    0  success; for `up`, the workspace is READY
+    1  the control plane returned an error
     2  `up`: the workspace is FAILED
-    3  `up`: the workspace is in RECOVERY: its own configuration failed, the default image runs instead
-    4  `doctor`, `cache probe`: something does not work
+    3  `up`: the workspace is in RECOVERY: its devcontainer failed, and the default image runs instead
+    4  `doctor`, `cache probe`: a check failed
    64  wrong usage
-   69  the control plane cannot be reached, or was lost and did not come back
-  130  interrupted; a preparation that had begun goes on
-  141  whoever read the output has gone";
+   69  the control plane cannot be reached, or the connection to it was lost and could not be restored
+  130  interrupted; a preparation that has begun continues in the background
+  141  the output was piped into a program that has ended";
 
 #[cfg(test)]
 mod tests {
@@ -55,11 +55,11 @@ mod tests {
             Exit::Error,
             Exit::WorkspaceFailed,
             Exit::Recovery,
-            Exit::Unwell,
+            Exit::CheckFailed,
             Exit::Usage,
             Exit::Unreachable,
             Exit::Interrupted,
-            Exit::ReaderLeft,
+            Exit::ClosedPipe,
         ] {
             let listed = HELP
                 .lines()

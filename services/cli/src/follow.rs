@@ -1,52 +1,45 @@
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::StreamExt as _;
 use hearth_api::v1::{
     Event, GetWorkspaceRequest, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest,
-    Workspace, prepare_workspace_response as prepared, watch_workspace_response as watched,
-    workspace_service_client::WorkspaceServiceClient,
+    Workspace, workspace_service_client::WorkspaceServiceClient,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Status, transport::Channel};
 
 use crate::{
+    backoff::Backoff,
     error::{CliError, Meaning, meaning},
-    over::Over,
-    patience::Patience,
     render::clean::line,
+    stream_end::StreamEnd,
+    streams::{self, Message, Messages},
 };
 
-/// A stream that lasted this long was a good one, even when nothing happened on it.
+/// A stream that lasted this long ends a series of failures, even when no event came.
 const GOOD_STREAM: Duration = Duration::from_secs(10);
 
-/// What a follower tells.
+/// What a follower returns.
 #[derive(Debug)]
 pub(crate) enum Update {
-    /// The workspace as it was when the first stream began. Told once, before anything else.
+    /// The workspace when the first stream began. Returned once, before anything else.
     Snapshot(Box<Workspace>),
-    /// The next event. No event is told twice.
+    /// The next event. No event is returned twice.
     Event(Box<Event>),
-    /// Something about the connection that a person wants to know.
+    /// A message about the connection, for the user.
     Note(String),
 }
 
-/// What opens the next stream.
+/// The call that opens the next stream.
 #[derive(Debug)]
 enum Opening {
     /// Until there is a snapshot: the request id makes repeating safe.
     Prepare(PrepareWorkspaceRequest),
-    /// From then on.
+    /// From then on, by the workspace's id.
     Watch(String),
 }
 
-enum Message {
-    Snapshot(Box<Workspace>),
-    Event(Box<Event>),
-}
-
-type Messages = BoxStream<'static, Result<Option<Message>, Status>>;
-
-/// Reads a workspace's log over as many streams as it takes.
+/// Reads a workspace's events over as many streams as it takes.
 ///
 /// ```text
 /// Prepare ──snapshot──▶ Watch(after the last event) ◀──┐
@@ -57,17 +50,17 @@ pub(crate) struct Follower {
     client: WorkspaceServiceClient<Channel>,
     opening: Opening,
     until: WatchUntil,
-    /// Sequence of the last event that was told.
+    /// Sequence of the last event that was returned.
     cursor: u64,
+    /// The open stream, and since when it is open.
     stream: Option<(Messages, Instant)>,
-    /// An event that waits until the note about the ones before it is told.
+    /// An event that is returned after the note about the missing ones before it.
     held: Option<Box<Event>>,
     /// When the next stream may be opened.
     not_before: Option<Instant>,
-    /// What the log says so far, or the newest snapshot.
-    over: Over,
-    told_snapshot: bool,
-    patience: Patience,
+    end: StreamEnd,
+    has_snapshot: bool,
+    backoff: Backoff,
 }
 
 impl Follower {
@@ -75,21 +68,21 @@ impl Follower {
     pub(crate) fn prepare(
         channel: Channel,
         request: PrepareWorkspaceRequest,
-        patience: Patience,
+        backoff: Backoff,
     ) -> Self {
         let until = request.until();
-        Self::new(channel, Opening::Prepare(request), until, 0, patience)
+        Self::new(channel, Opening::Prepare(request), until, 0, backoff)
     }
 
-    /// Follows a workspace from the event after `cursor`.
+    /// Follows a workspace until it has settled, from the event after `cursor`.
     pub(crate) fn watch(
         channel: Channel,
         workspace_id: String,
         cursor: u64,
-        patience: Patience,
+        backoff: Backoff,
     ) -> Self {
         let opening = Opening::Watch(workspace_id);
-        Self::new(channel, opening, WatchUntil::Settled, cursor, patience)
+        Self::new(channel, opening, WatchUntil::Settled, cursor, backoff)
     }
 
     fn new(
@@ -97,7 +90,7 @@ impl Follower {
         opening: Opening,
         until: WatchUntil,
         cursor: u64,
-        patience: Patience,
+        backoff: Backoff,
     ) -> Self {
         Self {
             client: WorkspaceServiceClient::new(channel),
@@ -107,50 +100,42 @@ impl Follower {
             stream: None,
             held: None,
             not_before: None,
-            over: Over::default(),
-            told_snapshot: false,
-            patience,
+            end: StreamEnd::default(),
+            has_snapshot: false,
+            backoff,
         }
     }
 
-    /// What comes next; `None` when the log has come to the end that was asked for.
+    /// The next update; `None` when the stream has ended where it was asked to.
     pub(crate) async fn next(&mut self) -> Result<Option<Update>, CliError> {
         if let Some(event) = self.held.take() {
             return Ok(self.take(Message::Event(event)));
         }
         loop {
             if let Some(time) = self.not_before.take() {
-                tokio::time::sleep_until(time).await;
+                sleep_until(time).await;
             }
-            let Some((stream, _)) = &mut self.stream else {
-                match self.open().await {
-                    Ok(stream) => self.stream = Some((stream, Instant::now())),
-                    Err(status) => {
-                        if let Some(note) = self.broke(status)? {
-                            return Ok(Some(Update::Note(note)));
-                        }
+            let message = match &mut self.stream {
+                Some((stream, _)) => stream.next().await,
+                None => match self.open().await {
+                    Ok(stream) => {
+                        self.stream = Some((stream, Instant::now()));
+                        continue;
                     }
-                }
-                continue;
+                    Err(status) => Some(Err(status)),
+                },
             };
-            match stream.next().await {
-                Some(Ok(message)) => {
-                    if let Some(update) = message.and_then(|message| self.take(message)) {
-                        return Ok(Some(update));
-                    }
-                }
-                Some(Err(status)) => {
-                    if let Some(note) = self.broke(status)? {
-                        return Ok(Some(Update::Note(note)));
-                    }
-                }
-                None if self.over.is_reached(self.until) => return Ok(None),
+            let update = match message {
+                Some(Ok(message)) => message.and_then(|message| self.take(message)),
+                Some(Err(status)) => self.broke(status)?.map(Update::Note),
+                None if self.end.is_reached(self.until) => return Ok(None),
                 None => {
                     let ended = Status::unavailable("the stream ended too early");
-                    if let Some(note) = self.broke(ended)? {
-                        return Ok(Some(Update::Note(note)));
-                    }
+                    self.broke(ended)?.map(Update::Note)
                 }
+            };
+            if update.is_some() {
+                return Ok(update);
             }
         }
     }
@@ -168,7 +153,7 @@ impl Follower {
             match self.client.get_workspace(request).await {
                 Ok(response) => return Ok(response.into_inner().workspace.unwrap_or_default()),
                 Err(status) => match meaning(&status) {
-                    Meaning::Broken { hint } => sleep(self.pause(hint, status)?).await,
+                    Meaning::Broken { hint } => sleep(self.delay(hint, status)?).await,
                     Meaning::Trimmed { .. } | Meaning::Answer => {
                         return Err(CliError::Call(Box::new(status)));
                     }
@@ -179,62 +164,23 @@ impl Follower {
 
     async fn open(&mut self) -> Result<Messages, Status> {
         match &self.opening {
-            Opening::Prepare(request) => {
-                let response = self.client.prepare_workspace(request.clone()).await?;
-                let messages = response.into_inner().map(|message| {
-                    Ok(message?.message.map(|message| match message {
-                        prepared::Message::Snapshot(workspace) => {
-                            Message::Snapshot(Box::new(workspace))
-                        }
-                        prepared::Message::Event(event) => Message::Event(Box::new(event)),
-                    }))
-                });
-                Ok(messages.boxed())
-            }
+            Opening::Prepare(request) => streams::prepare(&mut self.client, request.clone()).await,
             Opening::Watch(workspace_id) => {
                 let request = WatchWorkspaceRequest {
                     workspace_id: workspace_id.clone(),
                     after_sequence: self.cursor,
                     until: self.until.into(),
                 };
-                let response = self.client.watch_workspace(request).await?;
-                let messages = response.into_inner().map(|message| {
-                    Ok(message?.message.map(|message| match message {
-                        watched::Message::Snapshot(workspace) => {
-                            Message::Snapshot(Box::new(workspace))
-                        }
-                        watched::Message::Event(event) => Message::Event(Box::new(event)),
-                    }))
-                });
-                Ok(messages.boxed())
+                streams::watch(&mut self.client, request).await
             }
         }
     }
 
     fn take(&mut self, message: Message) -> Option<Update> {
         match message {
-            Message::Snapshot(workspace) => {
-                self.over.snapshot(&workspace);
-                if let Opening::Prepare(request) = &self.opening {
-                    // Events of a prepared stream follow its snapshot; those of a watched one follow our cursor.
-                    self.cursor = workspace.last_sequence;
-                    if request.workspace_id.is_empty() && self.cursor > 0 {
-                        // An earlier call with this request id has made the workspace, perhaps one of ours whose
-                        // answer was lost: its whole log is what was asked for.
-                        self.cursor = 0;
-                        self.stream = None;
-                    }
-                    self.opening = Opening::Watch(workspace.id.clone());
-                }
-                if self.told_snapshot {
-                    let resumed = format!("connected again; going on after event {}", self.cursor);
-                    return self.patience.is_tried().then_some(Update::Note(resumed));
-                }
-                self.told_snapshot = true;
-                Some(Update::Snapshot(workspace))
-            }
+            Message::Snapshot(workspace) => self.take_snapshot(workspace),
             Message::Event(event) if event.sequence <= self.cursor => None,
-            // Whoever asks for everything gets what is kept.
+            // With `after_sequence` zero a stream begins at the oldest event that is kept.
             Message::Event(event) if event.sequence > self.cursor + 1 => {
                 let note = self.skip_to(event.sequence);
                 self.held = Some(event);
@@ -242,34 +188,55 @@ impl Follower {
             }
             Message::Event(event) => {
                 self.cursor = event.sequence;
-                self.patience.succeeded();
-                self.over.event(&event);
+                self.backoff.succeeded();
+                self.end.event(&event);
                 Some(Update::Event(event))
             }
         }
     }
 
-    /// Makes ready for the next stream. The first failure in a row is worth a note.
+    fn take_snapshot(&mut self, workspace: Box<Workspace>) -> Option<Update> {
+        self.end.snapshot(&workspace);
+        if let Opening::Prepare(request) = &self.opening {
+            // The events of PrepareWorkspace follow its snapshot; those of WatchWorkspace follow the cursor.
+            self.cursor = workspace.last_sequence;
+            if request.workspace_id.is_empty() && self.cursor > 0 {
+                // An earlier call with this request id has created the workspace, perhaps one of this process whose
+                // answer was lost: all its events are wanted.
+                self.cursor = 0;
+                self.stream = None;
+            }
+            self.opening = Opening::Watch(workspace.id.clone());
+        }
+        if self.has_snapshot {
+            let note = format!("reconnected; continuing after event {}", self.cursor);
+            return self.backoff.is_failing().then_some(Update::Note(note));
+        }
+        self.has_snapshot = true;
+        Some(Update::Snapshot(workspace))
+    }
+
+    /// Prepares for the next stream. Only the first of several failures in a row is worth a note.
     fn broke(&mut self, status: Status) -> Result<Option<String>, CliError> {
         if let Some((_, since)) = self.stream.take()
             && since.elapsed() >= GOOD_STREAM
         {
-            self.patience.succeeded();
+            self.backoff.succeeded();
         }
         match meaning(&status) {
             Meaning::Broken { hint } => {
-                let first = !self.patience.is_tried();
+                let first = !self.backoff.is_failing();
                 let why = line(status.message());
-                let pause = self.pause(hint, status)?;
-                self.not_before = Some(Instant::now() + pause);
+                let delay = self.delay(hint, status)?;
+                self.not_before = Some(Instant::now() + delay);
                 Ok(first.then(|| {
                     format!(
-                        "the control plane was lost ({why}); trying again for up to {} s",
-                        self.patience.limit().as_secs()
+                        "the connection to the control plane was lost ({why}); reconnecting for up to {} s",
+                        self.backoff.limit().as_secs()
                     )
                 }))
             }
-            // An oldest event that we could have had anyway would lead here again and again.
+            // An oldest event that is no later than the next one would lead here again and again.
             Meaning::Trimmed { oldest } if oldest > self.cursor + 1 => {
                 Ok(Some(self.skip_to(oldest)))
             }
@@ -281,25 +248,24 @@ impl Follower {
         let first = self.cursor + 1;
         self.cursor = oldest - 1;
         format!(
-            "events {first} to {} are not kept any more; going on with event {oldest}",
+            "events {first} to {} are no longer kept; continuing with event {oldest}",
             self.cursor
         )
     }
 
-    fn pause(&mut self, hint: Option<Duration>, status: Status) -> Result<Duration, CliError> {
-        match self.patience.failed(hint) {
-            Some(pause) => Ok(pause),
-            None => Err(CliError::Lost {
-                limit: self.patience.limit(),
-                status: Box::new(status),
-                advice: match &self.opening {
-                    Opening::Watch(id) => format!("once it is back: hearth logs {id} --follow"),
-                    Opening::Prepare(request) => format!(
-                        "once it is back, repeat the command with --request-id {}",
-                        request.request_id
-                    ),
-                },
-            }),
-        }
+    fn delay(&mut self, hint: Option<Duration>, status: Status) -> Result<Duration, CliError> {
+        self.backoff.failed(hint).ok_or_else(|| CliError::Lost {
+            limit: self.backoff.limit(),
+            status: Box::new(status),
+            advice: match &self.opening {
+                Opening::Watch(id) => {
+                    format!("when it is back, continue with: hearth logs {id} --follow")
+                }
+                Opening::Prepare(request) => format!(
+                    "when it is back, repeat the command with --request-id {}",
+                    request.request_id
+                ),
+            },
+        })
     }
 }

@@ -1,44 +1,12 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use hearth_api::v1;
-use prost::Message;
+use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
-/// Messages that are printed, with their names in the contract.
-pub(crate) trait Named: Message {
-    const NAME: &'static str;
-}
+use crate::{error::CliError, out, render::clean};
 
-impl Named for v1::Event {
-    const NAME: &'static str = "hearth.v1.Event";
-}
-impl Named for v1::Workspace {
-    const NAME: &'static str = "hearth.v1.Workspace";
-}
-impl Named for v1::Node {
-    const NAME: &'static str = "hearth.v1.Node";
-}
-impl Named for v1::DeleteWorkspaceResponse {
-    const NAME: &'static str = "hearth.v1.DeleteWorkspaceResponse";
-}
-impl Named for v1::CacheEntry {
-    const NAME: &'static str = "hearth.v1.CacheEntry";
-}
-impl Named for v1::Explanation {
-    const NAME: &'static str = "hearth.v1.Explanation";
-}
-impl Named for v1::InvalidateEntryResponse {
-    const NAME: &'static str = "hearth.v1.InvalidateEntryResponse";
-}
-impl Named for v1::ProbeAccessResponse {
-    const NAME: &'static str = "hearth.v1.ProbeAccessResponse";
-}
-impl Named for v1::GetStatsResponse {
-    const NAME: &'static str = "hearth.v1.GetStatsResponse";
-}
-
-/// Turns messages into proto3 JSON, one line each: lowerCamelCase names, enums by name, 64-bit numbers as strings,
+/// Prints messages as proto3 JSON, one line each: lowerCamelCase names, enums by name, 64-bit numbers as strings,
 /// fields with their default value left out.
 #[derive(Debug)]
 pub(crate) struct Json {
@@ -52,23 +20,34 @@ impl Json {
         Ok(Self { pool })
     }
 
-    pub(crate) fn line<M: Named>(&self, message: &M) -> anyhow::Result<String> {
+    /// Prints a message on stdout.
+    pub(crate) fn print<M: Message + Name>(&self, message: &M) -> Result<(), CliError> {
+        out::print(&self.line(message).map_err(CliError::Local)?)
+    }
+
+    /// Prints messages on stdout.
+    pub(crate) fn print_all<M: Message + Name>(&self, messages: &[M]) -> Result<(), CliError> {
+        messages.iter().try_for_each(|message| self.print(message))
+    }
+
+    fn line<M: Message + Name>(&self, message: &M) -> anyhow::Result<String> {
+        let name = M::full_name();
         let descriptor = self
             .pool
-            .get_message_by_name(M::NAME)
-            .with_context(|| format!("{} is not in the contract", M::NAME))?;
+            .get_message_by_name(&name)
+            .with_context(|| format!("{name} is not in the contract"))?;
         let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
         Ok(escape(&serde_json::to_string(&dynamic)?))
     }
 }
 
-/// JSON may carry DEL and the C1 controls as they are, which a terminal takes for commands, and the marks that turn
-/// the direction of writing. They only occur inside strings, where an escape means the same.
+/// JSON may contain DEL and C1 controls, which a terminal obeys, and bidirectional marks. They only occur inside strings,
+/// where an escape means the same.
 fn escape(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
-        if crate::render::clean::is_harmful(c) {
-            // Writing to a String cannot fail.
+        if clean::is_harmful(c) {
+            // Writing to a `String` cannot fail.
             write!(escaped, "\\u{:04x}", u32::from(c)).ok();
         } else {
             escaped.push(c);
@@ -79,7 +58,7 @@ fn escape(json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hearth_api::v1::{LogChunk, PipelineStep, WorkspaceState, event};
+    use hearth_api::v1::{self, LogChunk, PipelineStep, WorkspaceState, event};
 
     use super::*;
 

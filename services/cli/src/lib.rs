@@ -1,10 +1,11 @@
 //! hearth: the command line client.
 //!
-//! A command is parsed (`args`), the control plane is called (`connect`, and `follow` for streams that survive a
-//! break), and what comes back is turned into text by pure functions (`render`) or into proto3 JSON (`json`).
-//! Everything that reaches stdout or stderr goes through `out`.
+//! `args` parses the command line, `commands` calls the control plane (through `connect`, and through `follow` for
+//! event streams that survive a broken connection), and pure functions turn the answers into text (`render`) or into
+//! proto3 JSON (`json`). All output goes through `out`.
 
 mod args;
+mod backoff;
 mod commands;
 mod connect;
 mod error;
@@ -12,24 +13,23 @@ mod exit;
 mod follow;
 mod json;
 mod out;
-mod over;
-mod patience;
 mod progress;
 mod render;
+mod stream_end;
+mod streams;
 
-use std::{cell::OnceCell, ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser as _, error::ErrorKind};
 
-use crate::{args::Cli, commands::Context, error::CliError, exit::Exit, out::Out};
+use crate::{args::Cli, commands::Context, error::CliError, exit::Exit};
 
-/// Runs the client with the arguments of a process, its own name first.
+/// Runs the client. `arguments` begin with the name of the program.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let out = Out::default();
     let exit = match Cli::try_parse_from(arguments) {
-        Ok(cli) => run(&cli, &out),
+        Ok(cli) => run(&cli).unwrap_or_else(|error| fail(&error)),
         Err(error) => {
-            // A failed write has nowhere to be told.
+            // There is no other place to report that stderr is closed.
             error.print().ok();
             match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
@@ -40,41 +40,28 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     exit.into()
 }
 
-fn run(cli: &Cli, out: &Out) -> Exit {
-    // One thread does: nothing here computes, and the live display draws on a thread of its own.
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+fn run(cli: &Cli) -> Result<Exit, CliError> {
+    // One thread is enough: nothing here computes, and the live display draws on a thread of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(out, &CliError::Local(error.into())),
-    };
-    let on_interrupt = OnceCell::new();
-    let context = Context {
-        cli,
-        out,
-        on_interrupt: &on_interrupt,
-    };
-    let result = runtime.block_on(async {
+        .map_err(|error| CliError::Local(error.into()))?;
+    let context = Context::new(cli)?;
+    let exit = runtime.block_on(async {
         tokio::select! {
-            result = commands::dispatch(&context) => result,
+            result = commands::dispatch(&context, &cli.command) => result,
             _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
         }
-    });
-    match result {
-        Ok(exit) => {
-            if let (Exit::Interrupted, Some(advice)) = (exit, on_interrupt.get()) {
-                out.note(&advice.borrow());
-            }
-            exit
-        }
-        Err(error) => fail(out, &error),
+    })?;
+    if let (Exit::Interrupted, Some(advice)) = (exit, context.on_interrupt.take()) {
+        out::note(&advice);
     }
+    Ok(exit)
 }
 
-fn fail(out: &Out, error: &CliError) -> Exit {
+fn fail(error: &CliError) -> Exit {
     for line in error.lines() {
-        out.note(&line);
+        out::note(&line);
     }
     error.exit()
 }

@@ -1,4 +1,4 @@
-//! What the events of an attempt add up to while it runs. Pure: the live display is drawn from it.
+//! State of an attempt, from its events. The live display is drawn from it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use hearth_api::v1::{
     event::Kind,
 };
 
-/// A step of the pipeline that has begun.
+/// A step of the pipeline that has started.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
     pub(crate) step: PipelineStep,
@@ -22,13 +22,13 @@ pub(crate) struct StepEnd {
     pub(crate) succeeded: bool,
 }
 
-/// The newest attempt as far as its events tell.
+/// The newest attempt.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     attempt: u32,
-    /// In the order in which they began; they may overlap.
+    /// In the order in which they started; they may overlap.
     pub(crate) steps: Vec<Step>,
-    /// Steps of the image build that run now, with their names, by number.
+    /// Names of the running steps of the image build, by number.
     pub(crate) building: BTreeMap<u32, String>,
     /// Steps of the image build that have ended.
     pub(crate) built: u32,
@@ -39,7 +39,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Takes an event into account. An event of another attempt begins anew: that attempt replaced what was there.
+    /// Applies an event. An event of another attempt starts over: that attempt replaced the previous one.
     pub(crate) fn apply(&mut self, event: &Event) {
         if event.attempt != self.attempt {
             *self = Self {
@@ -84,7 +84,7 @@ impl Progress {
         }
     }
 
-    /// The fetch, until the image is there.
+    /// The fetch, until the image step has ended.
     pub(crate) fn fetching(&self) -> Option<TransferProgress> {
         self.fetch.filter(|_| !self.has_ended(PipelineStep::Image))
     }
@@ -101,14 +101,14 @@ impl Progress {
     }
 
     fn end(&mut self, step: PipelineStep, end: StepEnd) {
-        // A fetch that fails is followed by a build, so a step may run twice: the end belongs to the one that runs.
+        // A failed fetch is followed by a build, so a step may run twice: the end belongs to the running one.
         let running = self
             .steps
             .iter_mut()
             .rfind(|begun| begun.step == step && begun.end.is_none());
         match running {
             Some(begun) => begun.end = Some(end),
-            // Whoever begins to watch in the middle sees ends without beginnings.
+            // The start came before the first event of this stream.
             None => self.steps.push(Step {
                 step,
                 description: String::new(),
@@ -223,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_is_shown_until_the_image_is_there() {
+    fn a_fetch_is_shown_until_the_image_step_has_ended() {
         assert!(fold([(1, fetched(10))]).fetching().is_some());
         let ended = finished(PipelineStep::Image, true);
         assert!(fold([(1, fetched(10)), (1, ended)]).fetching().is_none());
     }
 
     #[test]
-    fn a_new_attempt_begins_anew() {
+    fn a_new_attempt_starts_over() {
         let progress = fold([
             (1, started(PipelineStep::Clone)),
             (1, fetched(3)),

@@ -22,7 +22,8 @@ pub enum GitRef {
     Commit(CommitHash),
 }
 
-/// The full hash of a commit: 40 hex digits (SHA-1) or 64 (SHA-256), in lower case.
+/// The full hash of a commit: 40 hex digits (SHA-1) or 64 (SHA-256), in lower case. Git takes such a name for a commit
+/// even where a branch has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CommitHash(String);
 
@@ -165,6 +166,16 @@ mod tests {
         }
         let upper: GitRef = SHA1.to_uppercase().parse().unwrap();
         assert_eq!(upper.to_string(), SHA1);
+    }
+
+    #[test]
+    fn only_whole_hashes_are_commits() {
+        for length in [40, 64] {
+            assert!("a1".repeat(length / 2).parse::<CommitHash>().is_ok());
+            assert!("g".repeat(length).parse::<CommitHash>().is_err());
+            assert!("a".repeat(length - 1).parse::<CommitHash>().is_err());
+        }
+        assert!("".parse::<CommitHash>().is_err());
     }
 
     #[test]

@@ -10,11 +10,13 @@ mod dockerfile;
 mod feature_id;
 mod git_ref;
 mod glob;
+mod host;
 mod ignore;
 mod login;
 mod platform;
 mod repository;
 mod substitution;
+pub mod text;
 mod workspace;
 
 pub use cache_key::{
@@ -32,6 +34,7 @@ pub use dockerfile::{
 pub use feature_id::FeatureId;
 pub use git_ref::{CommitHash, CommitHashError, GitRef, GitRefError};
 pub use glob::matches as glob_matches;
+pub use host::{is_loopback, split_port};
 pub use ignore::{FolderMatches, Ignore, IgnoreError};
 pub use login::Login;
 pub use platform::{Platform, PlatformError};

@@ -1,7 +1,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -12,6 +12,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use parking_lot::Mutex;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -31,15 +32,12 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers metrics; their names get the prefix `hearth_`.
     pub fn register(&self, register: impl FnOnce(&mut Registry)) {
-        register(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        register(&mut self.0.lock());
     }
 
     fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        encode(
-            &mut text,
-            &self.0.lock().unwrap_or_else(PoisonError::into_inner),
-        )?;
+        encode(&mut text, &self.0.lock())?;
         Ok(text)
     }
 }

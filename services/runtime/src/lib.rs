@@ -2,8 +2,11 @@
 //! admin port with metrics, tasks that end, and a shutdown with a deadline.
 
 mod admin;
+mod contain;
 pub mod contract;
+mod files;
 mod grpc;
+mod keyed_tasks;
 mod listen;
 mod process;
 mod ready;
@@ -12,7 +15,10 @@ mod tasks;
 mod telemetry;
 
 pub use admin::{Admin, Metrics};
+pub use contain::{Panicked, contain};
+pub use files::write_atomically;
 pub use grpc::GrpcServer;
+pub use keyed_tasks::{KeyedTasks, Start};
 pub use listen::{ListenArgs, ListenError};
 pub use process::{EXIT_CONFIG, EXIT_FAILED, run};
 pub use ready::write_ready_file;

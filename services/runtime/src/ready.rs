@@ -2,15 +2,12 @@ use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
 
-/// Tells whoever waits for `file` where a process serves: `{"listen":"ADDRESS","admin":"ADDRESS"}`.
-///
-/// Written under another name first, so that nobody ever reads half of it.
+use crate::write_atomically;
+
+/// Writes the file that says where a process serves: `{"listen":"ADDRESS","admin":"ADDRESS"}`. Scripts wait for it.
 pub fn write_ready_file(file: &Path, listen: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
     let text = format!(r#"{{"listen":"{listen}","admin":"{admin}"}}"#);
-    let mut draft = file.as_os_str().to_owned();
-    draft.push(".new");
-    std::fs::write(&draft, text)
-        .and_then(|()| std::fs::rename(&draft, file))
+    write_atomically(file, text.as_bytes(), 0o644)
         .with_context(|| format!("--ready-file (HEARTH_READY_FILE): {}", file.display()))
 }
 

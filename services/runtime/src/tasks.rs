@@ -3,8 +3,10 @@ use std::{future::Future, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
-/// The owner of a process's tasks: each has a name and a span, learns of the shutdown by [`Tasks::stopping`],
-/// and is waited for.
+use crate::contain;
+
+/// The owner of a process's tasks. Each has a name and a span, learns of the shutdown by [`Tasks::stopping`], and is
+/// waited for.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
@@ -12,7 +14,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Starts a task.
+    /// Starts a task. A panic in it ends this task alone, and is logged.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place where tasks are spawned"
@@ -21,14 +23,18 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        let contained = async move {
+            // What a panic means for others is decided where they meet: the log has the panic.
+            let _ = contain(name, task).await;
+        };
         tokio::spawn(
             self.tracker
-                .track_future(task)
+                .track_future(contained)
                 .instrument(tracing::info_span!("task", name)),
         );
     }
 
-    /// Ends when the process begins to shut down. A child token may be cancelled by itself.
+    /// Cancelled when the process begins to shut down. Take a child token for what may be stopped alone.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stop
     }

@@ -11,7 +11,7 @@ use hearth_agent::external::engine::{
     Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
 };
 use hearth_api::v1::ImageStore;
-use hearth_domain::Digest;
+use hearth_domain::{Digest, WorkspaceId};
 use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
 
 use super::{FakeRegistry, lock, registry::BYTES};
@@ -25,11 +25,11 @@ pub struct FakeEngine {
 
 #[derive(Default)]
 struct State {
-    workspaces: BTreeSet<String>,
+    workspaces: BTreeSet<WorkspaceId>,
     /// Names (`repository:tag`, `repository@digest`) of what the images are.
     images: BTreeMap<String, Digest>,
     /// Image of each workspace's container.
-    containers: BTreeMap<String, String>,
+    containers: BTreeMap<WorkspaceId, String>,
     pulls: usize,
 }
 
@@ -37,7 +37,7 @@ struct State {
 pub fn info(data_root: &Path) -> EngineInfo {
     EngineInfo {
         version: "Fake 1".to_owned(),
-        platform: "linux/amd64".to_owned(),
+        platform: "linux/amd64".parse().expect("a platform"),
         store: ImageStore::Containerd,
         data_root: data_root.to_owned(),
         cpus: 1,
@@ -65,13 +65,13 @@ impl FakeEngine {
     }
 
     /// Starts a workspace's container, if the image is there.
-    pub(super) fn start(&self, workspace_id: &str, image: &str) -> bool {
+    pub(super) fn start(&self, workspace_id: &WorkspaceId, image: &str) -> bool {
         let mut state = lock(&self.state);
         let there = state.images.contains_key(image);
         if there {
             state
                 .containers
-                .insert(workspace_id.to_owned(), image.to_owned());
+                .insert(workspace_id.clone(), image.to_owned());
         }
         there
     }
@@ -83,31 +83,31 @@ impl Engine for FakeEngine {
         Ok(info(&self.volumes))
     }
 
-    async fn create_volume(&self, workspace_id: &str) -> Result<PathBuf, EngineFailure> {
+    async fn create_volume(&self, workspace_id: &WorkspaceId) -> Result<PathBuf, EngineFailure> {
         self.remove_workspace(workspace_id).await?;
-        let volume = self.volumes.join(workspace_id);
+        let volume = self.volumes.join(workspace_id.as_str());
         fs::create_dir_all(&volume).map_err(|error| EngineFailure {
             action: "make the workspace's volume",
             cause: error.to_string(),
         })?;
-        lock(&self.state).workspaces.insert(workspace_id.to_owned());
+        lock(&self.state).workspaces.insert(workspace_id.clone());
         Ok(volume)
     }
 
-    async fn remove_workspace(&self, workspace_id: &str) -> Result<(), EngineFailure> {
+    async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
         self.remove_containers(workspace_id).await?;
         lock(&self.state).workspaces.remove(workspace_id);
         // It may not be there.
-        let _ = fs::remove_dir_all(self.volumes.join(workspace_id));
+        let _ = fs::remove_dir_all(self.volumes.join(workspace_id.as_str()));
         Ok(())
     }
 
-    async fn remove_containers(&self, workspace_id: &str) -> Result<(), EngineFailure> {
+    async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
         lock(&self.state).containers.remove(workspace_id);
         Ok(())
     }
 
-    async fn workspaces(&self) -> Result<Vec<String>, EngineFailure> {
+    async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
         Ok(lock(&self.state).workspaces.iter().cloned().collect())
     }
 

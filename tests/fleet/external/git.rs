@@ -5,7 +5,7 @@ use hearth_agent::external::{
     git::{CloneFailure, CloneRequest, Git},
     process::{OnLine, ProcessFailure},
 };
-use hearth_domain::Digest;
+use hearth_domain::{CommitHash, Digest};
 
 use super::registry::BASE;
 
@@ -18,7 +18,7 @@ impl Git for FakeGit {
         &self,
         request: &CloneRequest<'_>,
         _: OnLine<'_>,
-    ) -> Result<String, CloneFailure> {
+    ) -> Result<CommitHash, CloneFailure> {
         write_tree(request.into, &dockerfile(request.url))
             .map_err(|error| CloneFailure::Failed(ProcessFailure::new(error.to_string())))?;
         Ok(commit(&dockerfile(request.url)))
@@ -27,13 +27,13 @@ impl Git for FakeGit {
     async fn export(
         &self,
         clone: &Path,
-        hash: &str,
+        hash: &CommitHash,
         into: &Path,
         _: &Path,
     ) -> Result<(), ProcessFailure> {
         let failed = |error: std::io::Error| ProcessFailure::new(error.to_string());
         let text = fs::read_to_string(clone.join(".devcontainer/Dockerfile")).map_err(failed)?;
-        assert_eq!(hash, commit(&text), "a commit that the clone has");
+        assert_eq!(hash, &commit(&text), "a commit that the clone has");
         write_tree(into, &text).map_err(failed)
     }
 }
@@ -42,8 +42,10 @@ fn dockerfile(url: &str) -> String {
     format!("FROM {BASE}\nRUN echo {url}\n")
 }
 
-fn commit(tree: &str) -> String {
-    Digest::of(tree).as_str()["sha256:".len()..][..40].to_owned()
+fn commit(tree: &str) -> CommitHash {
+    let digest = Digest::of(tree);
+    let digits = &digest.as_str()["sha256:".len()..][..40];
+    digits.parse().expect("a hash")
 }
 
 fn write_tree(into: &Path, dockerfile: &str) -> std::io::Result<()> {

@@ -4,6 +4,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::Tasks;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,7 @@ use super::log::AttemptLog;
 /// A workspace never has two attempts at work: a new one begins when the old one is gone.
 #[derive(Clone)]
 pub struct Attempts {
-    slots: Arc<Mutex<HashMap<String, Slot>>>,
+    slots: Arc<Mutex<HashMap<WorkspaceId, Slot>>>,
     tasks: Tasks,
 }
 
@@ -56,10 +57,9 @@ impl Attempts {
     /// again is no error. A running older one is told to stop, and `run` begins when it is gone.
     pub fn start<F>(
         &self,
-        workspace_id: &str,
-        attempt: u32,
+        attempt: &AttemptRef,
         run: impl FnOnce(Arc<AttemptLog>, CancellationToken) -> F + Send + 'static,
-    ) -> Result<(), AttemptError>
+    ) -> Result<Arc<AttemptLog>, AttemptError>
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -67,12 +67,12 @@ impl Attempts {
             return Err(AttemptError::ShuttingDown);
         }
         let mut slots = self.lock();
-        let previous = slots.get(workspace_id).cloned();
+        let previous = slots.get(&attempt.workspace).cloned();
         if let Some(previous) = &previous {
-            if previous.attempt == attempt {
-                return Ok(());
+            if previous.attempt == attempt.number {
+                return Ok(previous.log.clone());
             }
-            if previous.attempt > attempt {
+            if previous.attempt > attempt.number {
                 return Err(AttemptError::Outdated {
                     newest: previous.attempt,
                 });
@@ -80,13 +80,14 @@ impl Attempts {
             previous.stop.cancel();
         }
         let slot = Slot {
-            attempt,
-            log: Arc::new(AttemptLog::new(attempt)),
+            attempt: attempt.number,
+            log: Arc::new(AttemptLog::new(attempt.number)),
             stop: self.tasks.stopping().child_token(),
             gone: CancellationToken::new(),
         };
-        slots.insert(workspace_id.to_owned(), slot.clone());
+        slots.insert(attempt.workspace.clone(), slot.clone());
         drop(slots);
+        let log = slot.log.clone();
         self.tasks.spawn("attempt", async move {
             // Also when the task is dropped or panics, whoever waits for it goes on.
             let _gone = slot.gone.drop_guard();
@@ -95,38 +96,36 @@ impl Attempts {
             }
             run(slot.log, slot.stop).await;
         });
-        Ok(())
+        Ok(log)
     }
 
     /// The log of an attempt.
-    pub fn log(&self, workspace_id: &str, attempt: u32) -> Result<Arc<AttemptLog>, AttemptError> {
+    pub fn log(&self, attempt: &AttemptRef) -> Result<Arc<AttemptLog>, AttemptError> {
         self.lock()
-            .get(workspace_id)
-            .filter(|slot| slot.attempt == attempt)
+            .get(&attempt.workspace)
+            .filter(|slot| slot.attempt == attempt.number)
             .map(|slot| slot.log.clone())
             .ok_or(AttemptError::Unknown)
     }
 
-    /// Stops whatever runs for a workspace, waits until it is gone, then does `remove`; attempts that are started
-    /// meanwhile are stopped too.
-    pub async fn remove<T>(&self, workspace_id: &str, remove: impl Future<Output = T>) -> T {
+    /// Stops the attempt of a workspace and waits until it is gone; attempts that are started meanwhile are stopped too.
+    pub async fn stop(&self, workspace: &WorkspaceId) {
         loop {
-            let slot = self.lock().get(workspace_id).cloned();
+            let slot = self.lock().get(workspace).cloned();
             let Some(slot) = slot else { break };
             slot.stop.cancel();
             slot.gone.cancelled().await;
             let mut slots = self.lock();
             let unchanged = slots
-                .get(workspace_id)
+                .get(workspace)
                 .is_some_and(|now| now.attempt == slot.attempt);
             if unchanged {
-                slots.remove(workspace_id);
+                slots.remove(workspace);
             }
         }
-        remove.await
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,6 +137,13 @@ mod tests {
     use hearth_api::v1::{Settled, event::Kind};
 
     use super::*;
+
+    fn attempt(workspace: &str, number: u32) -> AttemptRef {
+        AttemptRef {
+            workspace: workspace.parse().unwrap(),
+            number,
+        }
+    }
 
     fn attempts() -> Attempts {
         Attempts::new(Tasks::default())
@@ -153,10 +159,10 @@ mod tests {
         let attempts = attempts();
         let running = Arc::new(AtomicUsize::new(0));
         let most = Arc::new(AtomicUsize::new(0));
-        for attempt in 1..=5 {
+        for number in 1..=5 {
             let (running, most) = (running.clone(), most.clone());
             attempts
-                .start("ws", attempt, move |log, stop| async move {
+                .start(&attempt("ws", number), move |log, stop| async move {
                     most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     until_stopped(log, stop).await;
                     running.fetch_sub(1, Ordering::SeqCst);
@@ -164,7 +170,7 @@ mod tests {
                 .unwrap();
             tokio::task::yield_now().await;
         }
-        attempts.remove("ws", async {}).await;
+        attempts.stop(&attempt("ws", 1).workspace).await;
         assert_eq!(
             (most.load(Ordering::SeqCst), running.load(Ordering::SeqCst)),
             (1, 0)
@@ -174,25 +180,33 @@ mod tests {
     #[tokio::test]
     async fn the_same_attempt_twice_runs_once_and_an_older_one_is_refused() {
         let attempts = attempts();
-        attempts.start("ws", 2, until_stopped).unwrap();
+        attempts.start(&attempt("ws", 2), until_stopped).unwrap();
         attempts
-            .start("ws", 2, |_, _| async { panic!("started twice") })
+            .start(&attempt("ws", 2), |_, _| async { panic!("started twice") })
             .unwrap();
         assert_eq!(
-            attempts.start("ws", 1, until_stopped),
-            Err(AttemptError::Outdated { newest: 2 })
+            attempts
+                .start(&attempt("ws", 1), until_stopped)
+                .unwrap_err(),
+            AttemptError::Outdated { newest: 2 }
         );
-        assert!(attempts.log("ws", 2).is_ok());
-        assert_eq!(attempts.log("ws", 1).unwrap_err(), AttemptError::Unknown);
-        attempts.remove("ws", async {}).await;
-        assert_eq!(attempts.log("ws", 2).unwrap_err(), AttemptError::Unknown);
+        assert!(attempts.log(&attempt("ws", 2)).is_ok());
+        assert_eq!(
+            attempts.log(&attempt("ws", 1)).unwrap_err(),
+            AttemptError::Unknown
+        );
+        attempts.stop(&attempt("ws", 1).workspace).await;
+        assert_eq!(
+            attempts.log(&attempt("ws", 2)).unwrap_err(),
+            AttemptError::Unknown
+        );
     }
 
     #[tokio::test]
     async fn a_shutdown_stops_every_attempt_and_takes_no_more() {
         let attempts = attempts();
-        attempts.start("ws", 1, until_stopped).unwrap();
-        let log = attempts.log("ws", 1).unwrap();
+        attempts.start(&attempt("ws", 1), until_stopped).unwrap();
+        let log = attempts.log(&attempt("ws", 1)).unwrap();
         assert!(
             attempts
                 .tasks
@@ -201,8 +215,10 @@ mod tests {
         );
         assert!(log.is_settled());
         assert_eq!(
-            attempts.start("other", 1, until_stopped),
-            Err(AttemptError::ShuttingDown)
+            attempts
+                .start(&attempt("other", 1), until_stopped)
+                .unwrap_err(),
+            AttemptError::ShuttingDown
         );
     }
 }

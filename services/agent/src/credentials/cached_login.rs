@@ -1,11 +1,8 @@
 use std::time::{Duration, SystemTime};
 
-use hearth_domain::sha256_hex;
-use hearth_layers::RegistryLogin;
+use hearth_domain::{Login, sha256_hex};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
-
-use crate::external::git::GitLogin;
 
 /// A login is replaced this long before it ends, or at half its life where that is later.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -14,53 +11,21 @@ const NONE_PAUSE: Duration = Duration::from_secs(300);
 /// A host that refuses whatever it gets is not a reason to make logins all the time.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
 
-/// A login of either kind.
-pub(super) trait Login: Clone {
-    fn password(&self) -> &SecretString;
-}
-
-impl Login for GitLogin {
-    fn password(&self) -> &SecretString {
-        &self.password
-    }
-}
-
-impl Login for RegistryLogin {
-    fn password(&self) -> &SecretString {
-        &self.password
-    }
-}
-
 /// The login that there is for one purpose, and when to ask for the next one.
-#[derive(Debug)]
-pub(super) struct CachedLogin<T> {
-    login: Option<T>,
+#[derive(Debug, Default)]
+pub(super) struct CachedLogin {
+    login: Option<Login>,
     ends: Option<Instant>,
     due: Option<Instant>,
     refused: Option<Instant>,
 }
 
-impl<T> Default for CachedLogin<T> {
-    fn default() -> Self {
-        Self {
-            login: None,
-            ends: None,
-            due: None,
-            refused: None,
-        }
-    }
-}
-
-impl<T: Login> CachedLogin<T> {
+impl CachedLogin {
     /// Takes what came; `retry` is when a login that is missing is worth asking for again, if there is a reason that it
     /// is missing.
-    pub(super) fn take(
-        &mut self,
-        login: Option<T>,
-        expires: Option<SystemTime>,
-        retry: Option<Instant>,
-    ) {
+    pub(super) fn take(&mut self, login: Option<Login>, retry: Option<Instant>) {
         let now = Instant::now();
+        let expires = login.as_ref().and_then(|login| login.expires);
         let life = expires.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
         self.ends = life.map(|life| now + life);
         self.due = match (&login, life) {
@@ -72,7 +37,7 @@ impl<T: Login> CachedLogin<T> {
     }
 
     /// The login, while it lives.
-    pub(super) fn live(&self) -> Option<T> {
+    pub(super) fn live(&self) -> Option<Login> {
         self.login
             .clone()
             .filter(|_| self.ends.is_none_or(|ends| Instant::now() < ends))
@@ -87,9 +52,9 @@ impl<T: Login> CachedLogin<T> {
     }
 
     /// The login that there is instead of a refused one.
-    pub(super) fn instead_of(&self, refused: &SecretString) -> Option<T> {
+    pub(super) fn instead_of(&self, refused: &SecretString) -> Option<Login> {
         self.live()
-            .filter(|login| login.password().expose_secret() != refused.expose_secret())
+            .filter(|login| login.password.expose_secret() != refused.expose_secret())
     }
 
     /// Notes that the login is refused; false when that was so a moment ago.

@@ -7,17 +7,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use hearth_api::v1::{
-    AttemptRef, CredentialProblem, CredentialProblemReason, CredentialUse, GitCredential,
-    RefreshCredentialsResponse, RegistryCredential,
-};
+use hearth_domain::{AttemptRef, Login};
 
-use crate::external::control_plane::{CredentialFailure, Credentials};
+use crate::external::control_plane::{
+    CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose,
+};
 
 /// How one question is answered.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    Logins(Box<RefreshCredentialsResponse>),
+    Logins(Box<IssuedLogins>),
     Failure,
     Silence,
 }
@@ -26,7 +25,7 @@ pub(crate) enum Answer {
 #[derive(Default)]
 pub(crate) struct FakeCredentials {
     answers: Mutex<VecDeque<Answer>>,
-    asked: Mutex<Vec<(CredentialUse, String)>>,
+    asked: Mutex<Vec<(LoginPurpose, String)>>,
 }
 
 impl FakeCredentials {
@@ -57,14 +56,14 @@ impl Credentials for FakeCredentials {
     async fn refresh(
         &self,
         for_whom: &AttemptRef,
-        purpose: CredentialUse,
-        refused_sha256: &str,
-    ) -> Result<RefreshCredentialsResponse, CredentialFailure> {
+        purpose: LoginPurpose,
+        refused_sha256: Option<&str>,
+    ) -> Result<IssuedLogins, CredentialFailure> {
         assert_eq!(for_whom, &attempt());
         self.asked
             .lock()
             .unwrap()
-            .push((purpose, refused_sha256.to_owned()));
+            .push((purpose, refused_sha256.unwrap_or_default().to_owned()));
         // Whoever else wants to ask gets the chance to.
         tokio::task::yield_now().await;
         let answer = self.answers.lock().unwrap().pop_front();
@@ -78,40 +77,34 @@ impl Credentials for FakeCredentials {
 
 pub(crate) fn attempt() -> AttemptRef {
     AttemptRef {
-        workspace_id: "ws-1".to_owned(),
-        attempt: 1,
+        workspace: "ws-1".parse().unwrap(),
+        number: 1,
     }
 }
 
 /// Logins for git.example and registry.example with this password, which live for so many seconds.
 pub(crate) fn logins(password: &str, seconds: Option<u64>) -> Answer {
-    let expire_time =
-        seconds.map(|seconds| (SystemTime::now() + Duration::from_secs(seconds)).into());
-    Answer::Logins(Box::new(RefreshCredentialsResponse {
-        git: Some(GitCredential {
-            host: "git.example".to_owned(),
-            username: "x-access-token".to_owned(),
-            password: password.to_owned(),
-            expire_time,
-        }),
-        registry: Some(RegistryCredential {
-            registry: "registry.example".to_owned(),
-            username: "x-access-token".to_owned(),
-            password: password.to_owned(),
-            expire_time,
-        }),
+    let login = |host: &str| Login {
+        host: host.to_owned(),
+        username: "x-access-token".to_owned(),
+        password: password.to_owned().into(),
+        expires: seconds.map(|seconds| SystemTime::now() + Duration::from_secs(seconds)),
+    };
+    Answer::Logins(Box::new(IssuedLogins {
+        git: Some(login("git.example")),
+        registry: Some(login("registry.example")),
         problems: Vec::new(),
     }))
 }
 
 /// The same, with a problem at a host.
-pub(crate) fn with_problem(answer: Answer, host: &str, reason: CredentialProblemReason) -> Answer {
+pub(crate) fn with_problem(answer: Answer, host: &str, permission_missing: bool) -> Answer {
     let Answer::Logins(mut logins) = answer else {
         return answer;
     };
-    logins.problems.push(CredentialProblem {
+    logins.problems.push(LoginProblem {
         host: host.to_owned(),
-        reason: reason.into(),
+        permission_missing,
         message: format!("what to do about {host}"),
     });
     Answer::Logins(logins)

@@ -5,20 +5,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use hearth_api::v1::{AttemptRef, CredentialUse};
-use hearth_domain::Repository;
+use hearth_domain::{AttemptRef, Repository, WorkspaceId};
 use hearth_runtime::Tasks;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    git_remote::GitRemote,
-    logins::Logins,
-    protocol::Protocol,
-    socket::serve,
-    workspace_folder::{WorkspaceFolder, WorkspaceRecord},
+    git_remote::GitRemote, logins::Logins, protocol::Protocol, socket::serve,
+    workspace_folder::WorkspaceFolder,
 };
 use crate::external::{
-    control_plane::Credentials,
+    control_plane::{Credentials, LoginPurpose},
     engine::{Engine, EngineFailure},
 };
 
@@ -31,7 +27,7 @@ struct Inner {
     folders: PathBuf,
     credentials: Arc<dyn Credentials>,
     tasks: Tasks,
-    served: Mutex<HashMap<String, DropGuard>>,
+    served: Mutex<HashMap<WorkspaceId, DropGuard>>,
 }
 
 impl GitAccess {
@@ -52,25 +48,20 @@ impl GitAccess {
         attempt: &AttemptRef,
         repository: &Repository,
     ) -> io::Result<Option<PathBuf>> {
-        self.close(&attempt.workspace_id)?;
+        self.close(&attempt.workspace)?;
         let Some(remote) = GitRemote::of(repository) else {
             return Ok(None);
         };
-        let folder = WorkspaceFolder::of(&self.0.folders, &attempt.workspace_id);
-        let record = WorkspaceRecord {
-            workspace_id: attempt.workspace_id.clone(),
-            attempt: attempt.attempt,
-            repository: repository.clone_url(),
-        };
-        folder.create(&record)?;
+        let folder = WorkspaceFolder::of(&self.0.folders, &attempt.workspace);
+        folder.create(attempt, repository)?;
         self.serve(&folder, attempt.clone(), remote)?;
         Ok(Some(folder.path().to_path_buf()))
     }
 
     /// Ends the service of a workspace and removes its folder. What is not there is no error.
-    pub fn close(&self, workspace_id: &str) -> io::Result<()> {
-        self.lock().remove(workspace_id);
-        WorkspaceFolder::of(&self.0.folders, workspace_id).remove()
+    pub fn close(&self, workspace: &WorkspaceId) -> io::Result<()> {
+        self.lock().remove(workspace);
+        WorkspaceFolder::of(&self.0.folders, workspace).remove()
     }
 
     /// Serves the workspaces that an earlier life of the agent left, and removes the folders of those that are gone.
@@ -79,16 +70,16 @@ impl GitAccess {
         Ok(())
     }
 
-    fn resume_those(&self, alive: &[String]) {
-        for workspace_id in names(&self.0.folders) {
-            let resumed = if alive.contains(&workspace_id) {
-                self.resume_one(&workspace_id)
+    fn resume_those(&self, alive: &[WorkspaceId]) {
+        for workspace in workspaces(&self.0.folders) {
+            let resumed = if alive.contains(&workspace) {
+                self.resume_one(&workspace)
             } else {
-                self.close(&workspace_id)
+                self.close(&workspace)
             };
             if let Err(error) = resumed {
                 tracing::warn!(
-                    workspace.id = workspace_id,
+                    workspace.id = %workspace,
                     %error,
                     "git in the workspace gets no logins"
                 );
@@ -96,11 +87,11 @@ impl GitAccess {
         }
     }
 
-    fn resume_one(&self, workspace_id: &str) -> io::Result<()> {
-        let folder = WorkspaceFolder::of(&self.0.folders, workspace_id);
-        let record = folder.record()?;
-        let remote = record.remote().ok_or(io::ErrorKind::InvalidData)?;
-        self.serve(&folder, record.attempt(), remote)
+    fn resume_one(&self, workspace: &WorkspaceId) -> io::Result<()> {
+        let folder = WorkspaceFolder::of(&self.0.folders, workspace);
+        let (attempt, repository) = folder.record()?;
+        let remote = GitRemote::of(&repository).ok_or(io::ErrorKind::InvalidData)?;
+        self.serve(&folder, attempt, remote)
     }
 
     fn serve(
@@ -110,24 +101,21 @@ impl GitAccess {
         remote: GitRemote,
     ) -> io::Result<()> {
         let listener = folder.open()?;
-        let workspace_id = attempt.workspace_id.clone();
+        let workspace = attempt.workspace.clone();
         let warn = {
-            let workspace_id = workspace_id.clone();
+            let workspace = workspace.clone();
             move |why: String| {
-                tracing::warn!(
-                    workspace.id = workspace_id,
-                    "no login for the workspace: {why}"
-                );
+                tracing::warn!(workspace.id = %workspace, "no login for the workspace: {why}");
             }
         };
         let logins = Logins::new(
             self.0.credentials.clone(),
             attempt,
-            CredentialUse::Workspace,
+            LoginPurpose::Workspace,
             warn,
         );
         let stop: CancellationToken = self.0.tasks.stopping().child_token();
-        self.lock().insert(workspace_id, stop.clone().drop_guard());
+        self.lock().insert(workspace, stop.clone().drop_guard());
         self.0.tasks.spawn("git access", async move {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -137,15 +125,16 @@ impl GitAccess {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, DropGuard>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, DropGuard>> {
         self.0.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn names(folders: &Path) -> Vec<String> {
+/// The workspaces that have a folder.
+fn workspaces(folders: &Path) -> Vec<WorkspaceId> {
     let entries = fs::read_dir(folders).into_iter().flatten().flatten();
     entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()
 }
 

@@ -103,9 +103,9 @@ async fn a_workspaces_folder_is_for_its_container_alone_and_holds_no_secret() {
             assert!(!found, "{:?}", entry.file_name());
         }
     }
-    world.access.close("ws-1").unwrap();
+    world.access.close(&attempt().workspace).unwrap();
     assert!(!folder.exists());
-    world.access.close("ws-1").unwrap();
+    world.access.close(&attempt().workspace).unwrap();
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_restarted_agent_serves_workspaces_that_live_and_removes_the_folders_o
         FakeCredentials::answering([logins("secret", None)]),
         tasks.clone(),
     );
-    again.resume_those(&["ws-1".to_owned()]);
+    again.resume_those(&[attempt().workspace]);
     assert!(fill(&folder, URL).await.contains("password=secret\n"));
     assert!(!folder.with_file_name("ws-gone").exists());
     let now = fs::metadata(&folder).map(|m| std::os::unix::fs::MetadataExt::ino(&m));
@@ -140,13 +140,14 @@ async fn a_new_attempt_takes_the_folder_over_and_a_repository_without_passwords_
     let world = World::answering([]);
     let folder = world.open();
     let next = AttemptRef {
-        attempt: 2,
+        number: 2,
         ..attempt()
     };
     let ssh = "git@git.example:a/b".parse().unwrap();
     assert_eq!(world.access.open(&next, &ssh).unwrap(), None);
     assert!(!folder.exists());
     world.access.open(&next, &URL.parse().unwrap()).unwrap();
-    let record = WorkspaceFolder::of(&world.dir.path().join("workspaces"), "ws-1").record();
-    assert_eq!(record.unwrap().attempt, 2);
+    let record =
+        WorkspaceFolder::of(&world.dir.path().join("workspaces"), &next.workspace).record();
+    assert_eq!(record.unwrap().0.number, 2);
 }

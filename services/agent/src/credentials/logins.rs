@@ -1,25 +1,21 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
-use hearth_api::v1::{
-    AttemptRef, CredentialProblem, CredentialProblemReason, CredentialUse,
-    RefreshCredentialsResponse,
-};
+use hearth_domain::{AttemptRef, Login};
 use hearth_layers::RegistryLogin;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::cached_login::{CachedLogin, Login, sha256};
-use crate::external::{
-    control_plane::{CredentialFailure, Credentials},
-    git::GitLogin,
+use super::cached_login::{CachedLogin, sha256};
+use crate::external::control_plane::{
+    CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose,
 };
 
 /// A control plane that does not answer within this time is gone on without.
@@ -40,16 +36,16 @@ pub struct Logins(Arc<Inner>);
 struct Inner {
     credentials: Arc<dyn Credentials>,
     attempt: AttemptRef,
-    purpose: CredentialUse,
+    purpose: LoginPurpose,
     warn: Warn,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    git: CachedLogin<GitLogin>,
-    registry: CachedLogin<RegistryLogin>,
-    problems: Vec<CredentialProblem>,
+    git: CachedLogin,
+    registry: CachedLogin,
+    problems: Vec<LoginProblem>,
     unanswered: Option<(CredentialFailure, Instant)>,
     answered: bool,
     asking: Option<Shared<BoxFuture<'static, ()>>>,
@@ -61,7 +57,7 @@ impl Logins {
     pub fn new(
         credentials: Arc<dyn Credentials>,
         attempt: AttemptRef,
-        purpose: CredentialUse,
+        purpose: LoginPurpose,
         warn: impl Fn(String) + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -74,13 +70,14 @@ impl Logins {
     }
 
     /// The login for the repository's git host.
-    pub async fn git(&self) -> Option<GitLogin> {
+    pub async fn git(&self) -> Option<Login> {
         self.live(|state| &mut state.git).await
     }
 
     /// The login for the cache's registry.
     pub async fn registry(&self) -> Option<RegistryLogin> {
-        self.live(|state| &mut state.registry).await
+        let login = self.live(|state| &mut state.registry).await;
+        login.map(for_registry)
     }
 
     /// The login for the registry of `image`: that of the cache's registry is for nobody else.
@@ -91,13 +88,14 @@ impl Logins {
     }
 
     /// Another login for the git host, which did not accept this password.
-    pub async fn git_instead_of(&self, refused: &SecretString) -> Option<GitLogin> {
+    pub async fn git_instead_of(&self, refused: &SecretString) -> Option<Login> {
         self.instead_of(refused, |state| &mut state.git).await
     }
 
     /// Another login for the registry, which did not accept this password.
     pub async fn registry_instead_of(&self, refused: &SecretString) -> Option<RegistryLogin> {
-        self.instead_of(refused, |state| &mut state.registry).await
+        let login = self.instead_of(refused, |state| &mut state.registry).await;
+        login.map(for_registry)
     }
 
     /// Why there is no login for `host`, or only one with fewer rights, in a sentence.
@@ -112,17 +110,17 @@ impl Logins {
 
     /// Says what to do when the login for `host` lacks a right.
     pub fn missing_permission(&self, host: &str) -> Option<String> {
-        let lacks = |reason| reason == CredentialProblemReason::PermissionMissing;
         let state = self.0.lock();
-        Some(state.problem(host, lacks)?.message.clone())
+        let problem = state.problem(host, |problem| problem.permission_missing);
+        Some(problem?.message.clone())
     }
 
-    async fn live<T: Login>(&self, pick: fn(&mut State) -> &mut CachedLogin<T>) -> Option<T> {
+    async fn live(&self, pick: fn(&mut State) -> &mut CachedLogin) -> Option<Login> {
         let asking = {
             let mut state = self.0.lock();
             let asked = state.answered;
             let due = pick(&mut state).is_due(asked) && !state.is_pausing();
-            due.then(|| self.ask(&mut state, String::new()))
+            due.then(|| self.ask(&mut state, None))
         };
         if let Some(asking) = asking {
             asking.await;
@@ -130,11 +128,11 @@ impl Logins {
         pick(&mut self.0.lock()).live()
     }
 
-    async fn instead_of<T: Login>(
+    async fn instead_of(
         &self,
         refused: &SecretString,
-        pick: fn(&mut State) -> &mut CachedLogin<T>,
-    ) -> Option<T> {
+        pick: fn(&mut State) -> &mut CachedLogin,
+    ) -> Option<Login> {
         // Somebody may be asking already, and not because of this refusal.
         let asking = self.0.lock().asking.clone();
         if let Some(asking) = asking {
@@ -151,11 +149,7 @@ impl Logins {
             if !ended && !cached.refuse() {
                 return None;
             }
-            let refused = if ended {
-                String::new()
-            } else {
-                sha256(refused)
-            };
+            let refused = (!ended).then(|| sha256(refused));
             self.ask(&mut state, refused)
         };
         asking.await;
@@ -163,7 +157,7 @@ impl Logins {
     }
 
     /// Whoever awaits the answer moves it on, so that one who is called off holds up nobody.
-    fn ask(&self, state: &mut State, refused: String) -> Shared<BoxFuture<'static, ()>> {
+    fn ask(&self, state: &mut State, refused: Option<String>) -> Shared<BoxFuture<'static, ()>> {
         if let Some(asking) = &state.asking {
             return asking.clone();
         }
@@ -171,7 +165,7 @@ impl Logins {
         let (credentials, attempt) = (self.0.credentials.clone(), self.0.attempt.clone());
         let purpose = self.0.purpose;
         let asking = async move {
-            let answer = credentials.refresh(&attempt, purpose, &refused);
+            let answer = credentials.refresh(&attempt, purpose, refused.as_deref());
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer)
                 .await
                 .unwrap_or_else(|_| {
@@ -190,7 +184,7 @@ impl Logins {
 }
 
 impl Inner {
-    fn take(&self, answer: Result<RefreshCredentialsResponse, CredentialFailure>) {
+    fn take(&self, answer: Result<IssuedLogins, CredentialFailure>) {
         let mut state = self.lock();
         state.asking = None;
         let warnings = match answer {
@@ -218,8 +212,8 @@ impl Inner {
 
 impl State {
     /// Takes an answer; returns what is to be told of it.
-    fn answer(&mut self, answer: RefreshCredentialsResponse) -> Vec<String> {
-        let RefreshCredentialsResponse {
+    fn answer(&mut self, answer: IssuedLogins) -> Vec<String> {
+        let IssuedLogins {
             git,
             registry,
             problems,
@@ -227,23 +221,8 @@ impl State {
         self.answered = true;
         self.unanswered = None;
         let retry = (!problems.is_empty()).then(|| Instant::now() + RETRY_PAUSE);
-        let git = git.map(|login| GitLogin {
-            host: login.host,
-            username: login.username,
-            password: login.password.into(),
-            expires: login.expire_time.and_then(|at| at.try_into().ok()),
-        });
-        let expires = git.as_ref().and_then(|login| login.expires);
-        self.git.take(git, expires, retry);
-        let expires: Option<SystemTime> = registry
-            .as_ref()
-            .and_then(|login| login.expire_time?.try_into().ok());
-        let registry = registry.map(|login| RegistryLogin {
-            registry: login.registry,
-            username: login.username,
-            password: login.password.into(),
-        });
-        self.registry.take(registry, expires, retry);
+        self.git.take(git, retry);
+        self.registry.take(registry, retry);
         self.problems = problems;
         let reported = &mut self.reported;
         self.problems
@@ -253,14 +232,10 @@ impl State {
             .collect()
     }
 
-    fn problem(
-        &self,
-        host: &str,
-        fits: impl Fn(CredentialProblemReason) -> bool,
-    ) -> Option<&CredentialProblem> {
+    fn problem(&self, host: &str, fits: impl Fn(&LoginProblem) -> bool) -> Option<&LoginProblem> {
         self.problems
             .iter()
-            .find(|problem| problem.host == host && fits(problem.reason()))
+            .find(|problem| problem.host == host && fits(problem))
     }
 
     /// The control plane did not answer a moment ago.
@@ -268,6 +243,14 @@ impl State {
         self.unanswered
             .as_ref()
             .is_some_and(|(_, at)| Instant::now() < *at + RETRY_PAUSE)
+    }
+}
+
+fn for_registry(login: Login) -> RegistryLogin {
+    RegistryLogin {
+        registry: login.host,
+        username: login.username,
+        password: login.password,
     }
 }
 

@@ -1,4 +1,3 @@
-use hearth_api::v1::CredentialProblemReason as Reason;
 use secrecy::ExposeSecret as _;
 
 use super::*;
@@ -7,7 +6,7 @@ use crate::credentials::fake::{Answer, FakeCredentials, attempt, logins, no_logi
 /// Logins from `credentials`, and what they warn of.
 fn asking(credentials: &Arc<FakeCredentials>) -> (Logins, Arc<Mutex<Vec<String>>>) {
     let warned = Arc::<Mutex<Vec<String>>>::default();
-    let logins = Logins::new(credentials.clone(), attempt(), CredentialUse::Attempt, {
+    let logins = Logins::new(credentials.clone(), attempt(), LoginPurpose::Attempt, {
         let warned = warned.clone();
         move |why| warned.lock().unwrap().push(why)
     });
@@ -108,7 +107,7 @@ async fn a_login_that_lives_is_used_while_no_other_one_can_be_had_and_not_longer
 
 #[tokio::test(start_paused = true)]
 async fn a_problem_is_told_once_and_what_is_missing_is_asked_for_when_it_is_needed_later() {
-    let missing = || with_problem(no_logins(), "git.example", Reason::NotInstalled);
+    let missing = || with_problem(no_logins(), "git.example", false);
     let credentials = FakeCredentials::answering([missing(), missing(), logins("one", None)]);
     let (logins, warned) = asking(&credentials);
     for _ in 0..2 {
@@ -188,11 +187,7 @@ async fn a_login_that_ended_by_itself_is_not_called_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_right_that_is_missing_is_known_beside_a_login_that_works() {
-    let answer = with_problem(
-        logins("one", None),
-        "registry.example",
-        Reason::PermissionMissing,
-    );
+    let answer = with_problem(logins("one", None), "registry.example", true);
     let (logins, _) = asking(&FakeCredentials::answering([answer]));
     assert_eq!(git(&logins).await.as_deref(), Some("one"));
     assert!(logins.missing_permission("registry.example").is_some());

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use hearth_api::v1::CredentialUse;
-
 use super::*;
 use crate::credentials::fake::{Answer, FakeCredentials, attempt, logins};
+use crate::external::control_plane::LoginPurpose;
 
 fn remote(url: &str) -> GitRemote {
     GitRemote::of(&url.parse().unwrap()).unwrap()
@@ -14,7 +13,7 @@ fn answering(answers: impl IntoIterator<Item = Answer>) -> (Logins, Arc<FakeCred
     let logins = Logins::new(
         credentials.clone(),
         attempt(),
-        CredentialUse::Workspace,
+        LoginPurpose::Workspace,
         |_| {},
     );
     (logins, credentials)

@@ -37,11 +37,13 @@ where
 mod tests {
     use std::{sync::Mutex, time::Duration};
 
-    use hearth_api::v1::CredentialUse;
     use secrecy::ExposeSecret as _;
 
     use super::*;
-    use crate::credentials::fake::{Answer, FakeCredentials, attempt, logins};
+    use crate::{
+        credentials::fake::{Answer, FakeCredentials, attempt, logins},
+        external::control_plane::LoginPurpose,
+    };
 
     const IMAGE: &str = "registry.example/a/b:1";
 
@@ -53,7 +55,7 @@ mod tests {
         refuse: fn(String) -> TransferError,
     ) -> (Result<(), TransferError>, Vec<String>) {
         let credentials = FakeCredentials::answering(answers);
-        let logins = Logins::new(credentials, attempt(), CredentialUse::Attempt, |_| {});
+        let logins = Logins::new(credentials, attempt(), LoginPurpose::Attempt, |_| {});
         let tried = Mutex::new(Vec::new());
         let done = with_login(&logins, image, |login| {
             let password = login.map_or_else(String::new, |login| {

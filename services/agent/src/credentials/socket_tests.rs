@@ -1,15 +1,14 @@
 use std::os::unix::fs::FileTypeExt as _;
 
-use hearth_api::v1::CredentialUse;
-
 use super::*;
 use crate::credentials::fake::{FakeCredentials, attempt, logins};
+use crate::external::control_plane::LoginPurpose;
 
 const QUESTION: &[u8] = b"docker get\nregistry.example\n";
 
 fn some_logins() -> Logins {
     let credentials = FakeCredentials::answering([logins("one", None)]);
-    Logins::new(credentials, attempt(), CredentialUse::Attempt, |_| {})
+    Logins::new(credentials, attempt(), LoginPurpose::Attempt, |_| {})
 }
 
 /// Asks at a socket while it is served.

@@ -5,8 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hearth_api::v1::AttemptRef;
-use hearth_domain::Repository;
+use hearth_domain::{AttemptRef, Repository, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
@@ -23,31 +22,18 @@ const RECORD: &str = "workspace.json";
 #[derive(Debug)]
 pub(super) struct WorkspaceFolder(PathBuf);
 
-/// What an agent that was restarted needs to know of a workspace.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct WorkspaceRecord {
-    pub workspace_id: String,
-    pub attempt: u32,
-    pub repository: String,
-}
-
-impl WorkspaceRecord {
-    pub(super) fn attempt(&self) -> AttemptRef {
-        AttemptRef {
-            workspace_id: self.workspace_id.clone(),
-            attempt: self.attempt,
-        }
-    }
-
-    pub(super) fn remote(&self) -> Option<GitRemote> {
-        GitRemote::of(&self.repository.parse::<Repository>().ok()?)
-    }
+/// What an agent that was restarted needs to know of a workspace, as it is in the folder's record.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    workspace_id: String,
+    attempt: u32,
+    repository: String,
 }
 
 impl WorkspaceFolder {
     /// The folder of a workspace below `all`, whether it is there or not.
-    pub(super) fn of(all: &Path, workspace_id: &str) -> Self {
-        Self(all.join(workspace_id))
+    pub(super) fn of(all: &Path, workspace: &WorkspaceId) -> Self {
+        Self(all.join(workspace.as_str()))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -55,7 +41,12 @@ impl WorkspaceFolder {
     }
 
     /// Makes it anew. Whoever is in the container may read all of it; nobody else on the node can reach it.
-    pub(super) fn create(&self, record: &WorkspaceRecord) -> io::Result<()> {
+    pub(super) fn create(&self, attempt: &AttemptRef, repository: &Repository) -> io::Result<()> {
+        let record = Record {
+            workspace_id: attempt.workspace.to_string(),
+            attempt: attempt.number,
+            repository: repository.clone_url(),
+        };
         self.remove()?;
         if let Some(all) = self.0.parent() {
             fs::DirBuilder::new()
@@ -70,11 +61,17 @@ impl WorkspaceFolder {
             .create_new(true)
             .mode(0o600)
             .open(self.0.join(RECORD))?;
-        file.write_all(&serde_json::to_vec(record)?)
+        file.write_all(&serde_json::to_vec(&record)?)
     }
 
-    pub(super) fn record(&self) -> io::Result<WorkspaceRecord> {
-        Ok(serde_json::from_slice(&fs::read(self.0.join(RECORD))?)?)
+    /// The attempt that made it, and the repository that it is for.
+    pub(super) fn record(&self) -> io::Result<(AttemptRef, Repository)> {
+        let record: Record = serde_json::from_slice(&fs::read(self.0.join(RECORD))?)?;
+        let attempt = AttemptRef {
+            workspace: record.workspace_id.parse().map_err(invalid)?,
+            number: record.attempt,
+        };
+        Ok((attempt, record.repository.parse().map_err(invalid)?))
     }
 
     /// Writes what git in the workspace calls, and opens the socket. Again after a restart: the container sees the folder
@@ -90,6 +87,10 @@ impl WorkspaceFolder {
             _ => Ok(()),
         }
     }
+}
+
+fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// What git in the container has to be told: the helper for the repository's host, and to say in its question which

@@ -4,6 +4,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use hearth_domain::WorkspaceId;
 use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
 
 use super::*;
@@ -121,16 +122,16 @@ impl Engine for Shelf {
     async fn describe(&self) -> Result<EngineInfo, EngineFailure> {
         unreachable!()
     }
-    async fn create_volume(&self, _: &str) -> Result<std::path::PathBuf, EngineFailure> {
+    async fn create_volume(&self, _: &WorkspaceId) -> Result<std::path::PathBuf, EngineFailure> {
         unreachable!()
     }
-    async fn remove_workspace(&self, _: &str) -> Result<(), EngineFailure> {
+    async fn remove_workspace(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
         unreachable!()
     }
-    async fn remove_containers(&self, _: &str) -> Result<(), EngineFailure> {
+    async fn remove_containers(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
         unreachable!()
     }
-    async fn workspaces(&self) -> Result<Vec<String>, EngineFailure> {
+    async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
         unreachable!()
     }
     async fn file_of_image(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {

@@ -5,7 +5,7 @@ mod client;
 mod credentials;
 mod session;
 
-pub use cache_index::{CacheIndex, IndexFailure, OnWait, Resolution};
+pub use cache_index::{CacheIndex, IndexFailure, OnWait, PushedImage, Resolution};
 pub use client::ControlPlaneClient;
-pub use credentials::{CredentialFailure, Credentials};
+pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
 pub use session::Session;

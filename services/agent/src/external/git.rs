@@ -1,10 +1,11 @@
 //! Git: what the agent asks of it, and the `git` command.
 
-use std::{path::Path, time::SystemTime};
+use std::path::Path;
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use secrecy::{ExposeSecret as _, SecretString};
+use hearth_domain::{CommitHash, GitRef, Login};
+use secrecy::ExposeSecret as _;
 
 use super::process::{OnLine, Process, ProcessFailure};
 
@@ -16,14 +17,14 @@ const LOW_SPEED_SECONDS: &str = "60";
 pub struct CloneRequest<'a> {
     /// URL without credentials.
     pub url: &'a str,
-    /// Branch, tag or full commit hash; `None` for the default branch.
-    pub git_ref: Option<&'a str>,
+    /// What is checked out.
+    pub git_ref: &'a GitRef,
     /// A folder that does not exist yet.
     pub into: &'a Path,
     /// Private scratch folder of the attempt.
     pub scratch: &'a Path,
     /// Login for this repository, and for nothing else on its host.
-    pub login: Option<&'a GitLogin>,
+    pub login: Option<&'a Login>,
 }
 
 /// Why there is no clone.
@@ -40,33 +41,20 @@ pub enum CloneFailure {
 /// Git.
 #[async_trait]
 pub trait Git: Send + Sync {
-    /// Clones and returns the full hash of the commit that was checked out.
+    /// Clones and returns the commit that was checked out.
     async fn clone_repository(
         &self,
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
-    ) -> Result<String, CloneFailure>;
+    ) -> Result<CommitHash, CloneFailure>;
     /// Checks `commit` of the clone out again, into another folder, whatever happened to the clone's files since.
     async fn export(
         &self,
         clone: &Path,
-        commit: &str,
+        commit: &CommitHash,
         into: &Path,
         scratch: &Path,
     ) -> Result<(), ProcessFailure>;
-}
-
-/// User and password for one git host.
-#[derive(Clone, Debug)]
-pub struct GitLogin {
-    /// `host[:port]`.
-    pub host: String,
-    /// User name.
-    pub username: String,
-    /// Password or token.
-    pub password: SecretString,
-    /// When it ends; `None` when it does not end by itself.
-    pub expires: Option<SystemTime>,
 }
 
 /// The git command.
@@ -79,7 +67,7 @@ impl Git for GitCli {
         &self,
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
-    ) -> Result<String, CloneFailure> {
+    ) -> Result<CommitHash, CloneFailure> {
         let git = |dir: Option<&Path>| {
             let child = command(request.scratch, request.login, request.url);
             match dir {
@@ -87,16 +75,10 @@ impl Git for GitCli {
                 None => child,
             }
         };
-        // `git clone --branch` knows branches and tags only; a commit or a full ref, such as a pull request's, is fetched
-        // by name.
-        let fetched = request
-            .git_ref
-            .filter(|name| is_commit(name) || is_full(name));
-        let branch = request.git_ref.filter(|_| fetched.is_none());
         let mut clone =
             git(None).args(["clone", "--progress", "--filter=blob:none", "--no-checkout"]);
-        if let Some(branch) = branch {
-            clone = clone.args(["--branch", branch]);
+        if let GitRef::Name(name) = request.git_ref {
+            clone = clone.args(["--branch", name]);
         }
         clone
             .args(["--", request.url])
@@ -106,30 +88,26 @@ impl Git for GitCli {
             .map_err(classify)?;
 
         let in_clone = || git(Some(request.into));
-        let checkout = match fetched {
-            Some(name) => {
-                // What no branch reaches is not in the clone yet.
-                in_clone()
-                    .args(["fetch", "--filter=blob:none", "origin", name])
-                    .run(on_line)
-                    .await
-                    .map_err(classify)?;
-                let commit = if is_commit(name) { name } else { "FETCH_HEAD" };
-                match name.strip_prefix("refs/heads/") {
-                    // As `git clone --branch` does, so that whoever works in it is on the branch.
-                    Some(branch) => in_clone().args([
-                        "checkout",
-                        "--quiet",
-                        "-B",
-                        branch,
-                        "--track",
-                        &format!("origin/{branch}"),
-                        "--",
-                    ]),
-                    None => in_clone().args(["checkout", "--quiet", "--detach", commit, "--"]),
-                }
+        // `git clone --branch` takes short names only, and what no branch reaches, such as a pull request's head, is not in
+        // the clone yet.
+        if !matches!(request.git_ref, GitRef::Default | GitRef::Name(_)) {
+            in_clone()
+                .args(["fetch", "--filter=blob:none", "origin"])
+                .args([request.git_ref.to_string()])
+                .run(on_line)
+                .await
+                .map_err(classify)?;
+        }
+        let checkout = in_clone().args(["checkout", "--quiet"]);
+        let checkout = match request.git_ref {
+            GitRef::Default | GitRef::Name(_) => checkout,
+            // As `git clone --branch` does, so that work in the workspace is on the branch.
+            GitRef::Branch(branch) => {
+                let remote = format!("origin/{branch}");
+                checkout.args(["-B", branch, "--track", &remote, "--"])
             }
-            None => in_clone().args(["checkout", "--quiet"]),
+            GitRef::Tag(_) | GitRef::Other(_) => checkout.args(["--detach", "FETCH_HEAD", "--"]),
+            GitRef::Commit(commit) => checkout.args(["--detach", commit.as_str(), "--"]),
         };
         checkout.run(on_line).await.map_err(classify)?;
         if request.into.join(".gitmodules").exists() {
@@ -150,13 +128,15 @@ impl Git for GitCli {
             .run(on_line)
             .await
             .map_err(CloneFailure::Failed)?;
-        Ok(head.trim().to_owned())
+        head.trim().parse().map_err(|error| {
+            CloneFailure::Failed(ProcessFailure::new(format!("what git checked out {error}")))
+        })
     }
 
     async fn export(
         &self,
         clone: &Path,
-        commit: &str,
+        commit: &CommitHash,
         into: &Path,
         scratch: &Path,
     ) -> Result<(), ProcessFailure> {
@@ -172,14 +152,14 @@ impl Git for GitCli {
             .env("GIT_DIR", clone.join(".git"))
             .env("GIT_WORK_TREE", into)
             .env("GIT_INDEX_FILE", scratch.join("export-index"))
-            .args(["checkout", "--quiet", "--force", commit, "--", "."])
+            .args(["checkout", "--quiet", "--force", commit.as_str(), "--", "."])
             .run(&mut |_| {})
             .await
             .map(|_| ())
     }
 }
 
-fn command(scratch: &Path, login: Option<&GitLogin>, url: &str) -> Process {
+fn command(scratch: &Path, login: Option<&Login>, url: &str) -> Process {
     let mut settings = vec![
         ("http.lowSpeedLimit".to_owned(), LOW_SPEED_BYTES.to_owned()),
         ("http.lowSpeedTime".to_owned(), LOW_SPEED_SECONDS.to_owned()),
@@ -208,7 +188,7 @@ fn command(scratch: &Path, login: Option<&GitLogin>, url: &str) -> Process {
 /// A login as a header for this repository alone, by either of its names: other repositories on the host, such as
 /// submodules, are fetched without. The environment of a process is readable by its user only, unlike its arguments;
 /// and nothing is written anywhere.
-fn headers(login: &GitLogin, url: &str) -> Vec<(String, String)> {
+fn headers(login: &Login, url: &str) -> Vec<(String, String)> {
     let rest = ["https://", "http://"]
         .into_iter()
         .find_map(|scheme| url.strip_prefix(scheme));
@@ -221,14 +201,6 @@ fn headers(login: &GitLogin, url: &str) -> Vec<(String, String)> {
     ["", ".git"]
         .map(|ending| (format!("http.{url}{ending}.extraHeader"), header.clone()))
         .into()
-}
-
-fn is_commit(name: &str) -> bool {
-    matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn is_full(name: &str) -> bool {
-    name.starts_with("refs/")
 }
 
 fn classify(failure: ProcessFailure) -> CloneFailure {

@@ -73,16 +73,13 @@ impl Remote {
         self.dir.path().join("repo")
     }
 
-    async fn clone(
-        &self,
-        git_ref: Option<&str>,
-    ) -> Result<(tempfile::TempDir, String), CloneFailure> {
+    async fn clone(&self, git_ref: &str) -> Result<(tempfile::TempDir, CommitHash), CloneFailure> {
         let scratch = tempfile::tempdir().unwrap();
         let commit = GitCli
             .clone_repository(
                 &CloneRequest {
                     url: &self.url,
-                    git_ref,
+                    git_ref: &git_ref.parse().unwrap(),
                     into: &scratch.path().join("clone"),
                     scratch: scratch.path(),
                     login: None,
@@ -110,15 +107,15 @@ async fn a_branch_a_tag_and_a_commit_lead_to_their_commit() {
     let remote = Remote::start();
     let main = head(&remote.path());
     for (git_ref, text) in [
-        (None, "one\n"),
-        (Some("v1"), "one\n"),
-        (Some("side"), "two\n"),
-        (Some(main.as_str()), "one\n"),
+        ("", "one\n"),
+        ("v1", "one\n"),
+        ("side", "two\n"),
+        (main.as_str(), "one\n"),
     ] {
         let (scratch, commit) = remote.clone(git_ref).await.unwrap();
         let file = scratch.path().join("clone/file");
         assert_eq!(std::fs::read_to_string(file).unwrap(), text, "{git_ref:?}");
-        assert_eq!(commit.len(), 40);
+        assert_eq!(commit.as_str().len(), 40);
     }
 }
 
@@ -131,14 +128,14 @@ async fn a_full_ref_leads_to_its_commit_and_a_branch_stays_a_branch() {
         ("refs/heads/side", "two\n", "side"),
         ("refs/heads/main", "one\n", "main"),
     ] {
-        let (scratch, commit) = remote.clone(Some(git_ref)).await.unwrap();
+        let (scratch, commit) = remote.clone(git_ref).await.unwrap();
         let clone = scratch.path().join("clone");
         assert_eq!(
             std::fs::read_to_string(clone.join("file")).unwrap(),
             text,
             "{git_ref}"
         );
-        assert_eq!(commit, head(&clone), "{git_ref}");
+        assert_eq!(commit.as_str(), head(&clone), "{git_ref}");
         let output = Command::new("git")
             .args(["rev-parse", "--abbrev-ref", "HEAD"])
             .current_dir(&clone)
@@ -156,7 +153,7 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
         "refs/pull/13/head",
         "0123456789012345678901234567890123456789",
     ] {
-        let failure = remote.clone(Some(git_ref)).await.unwrap_err();
+        let failure = remote.clone(git_ref).await.unwrap_err();
         assert!(
             matches!(&failure, CloneFailure::RefNotFound(f) if f.tail.contains(git_ref)),
             "{failure:?}"
@@ -165,7 +162,7 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
     let scratch = tempfile::tempdir().unwrap();
     let request = CloneRequest {
         url: "git://127.0.0.1:1/repo",
-        git_ref: None,
+        git_ref: &GitRef::Default,
         into: &scratch.path().join("clone"),
         scratch: scratch.path(),
         login: None,
@@ -183,7 +180,7 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
 #[tokio::test]
 async fn an_export_has_the_commits_files_whatever_the_clone_looks_like_now() {
     let remote = Remote::start();
-    let (scratch, commit) = remote.clone(None).await.unwrap();
+    let (scratch, commit) = remote.clone("").await.unwrap();
     let clone = scratch.path().join("clone");
     std::fs::write(clone.join("file"), "edited").unwrap();
     std::fs::write(clone.join("new"), "new").unwrap();
@@ -202,7 +199,7 @@ async fn an_export_has_the_commits_files_whatever_the_clone_looks_like_now() {
 
 #[test]
 fn a_login_is_for_one_repository_and_for_no_other_on_its_host() {
-    let login = GitLogin {
+    let login = Login {
         host: "git.example".into(),
         username: "x-access-token".into(),
         password: "planted".into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use hearth_domain::Digest;
+use hearth_domain::{Digest, Platform};
 use hearth_layers::{ImageInfo, RegistryClient, RegistryError, RegistryLogin};
 
 /// Container registries.
@@ -38,17 +38,17 @@ pub trait Registry: Send + Sync {
 /// Registries that speak the OCI distribution protocol.
 #[derive(Debug)]
 pub struct OciRegistry {
-    platform: String,
+    platform: Platform,
 }
 
 impl OciRegistry {
-    /// Registries, asked for images of `platform` (`os/architecture`).
-    pub fn new(platform: String) -> Self {
+    /// Registries, asked for images of `platform`.
+    pub fn new(platform: Platform) -> Self {
         Self { platform }
     }
 
     fn client(&self, login: Option<&RegistryLogin>) -> RegistryClient {
-        RegistryClient::new(login.cloned(), self.platform.clone())
+        RegistryClient::new(login.cloned(), self.platform.to_string())
     }
 }
 

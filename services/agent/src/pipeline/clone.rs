@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use hearth_api::v1::{Cloned, Failure, FailureReason, PipelineStep, event::Kind};
+use hearth_domain::{CommitHash, Login};
 
 use super::{
     context::{Checkout, Context},
@@ -8,23 +9,23 @@ use super::{
 };
 use crate::{
     credentials::GitRemote,
-    external::git::{CloneFailure, CloneRequest, GitLogin},
+    external::git::{CloneFailure, CloneRequest},
 };
 
 const STEP: PipelineStep = PipelineStep::Clone;
 
 /// Clones the repository into the workspace's volume.
 pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
-    let description = format!("clones {}", cx.job.repository.clone_url());
+    let description = format!("clones {}", cx.job.spec.repository.clone_url());
     cx.recorder
         .step(STEP, description, async {
-            let workspace_id = &cx.job.attempt.workspace_id;
+            let workspace = &cx.job.attempt.workspace;
             // Asking for a login takes about as long as making the volume.
             let (volume, login) =
-                tokio::join!(cx.externals.engine.create_volume(workspace_id), login(cx));
+                tokio::join!(cx.externals.engine.create_volume(workspace), login(cx));
             let volume =
                 volume.map_err(|error| failure(FailureReason::EngineFailed, STEP, error))?;
-            let folder = volume.join(cx.job.repository.name());
+            let folder = volume.join(cx.job.spec.repository.name());
             let mut cloned = clone_into(cx, &folder, login.as_ref()).await;
             if let (Err(CloneFailure::LoginRefused(_)), Some(refused)) = (&cloned, &login)
                 && let Some(other) = cx.logins.git_instead_of(&refused.password).await
@@ -35,7 +36,7 @@ pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
             }
             let commit = cloned.map_err(|why| clone_failure(cx, why, login.is_some()))?;
             cx.recorder.note(Kind::Cloned(Cloned {
-                commit: commit.clone(),
+                commit: commit.to_string(),
             }));
             Ok(Checkout {
                 volume,
@@ -49,11 +50,11 @@ pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
 async fn clone_into(
     cx: &Context<'_>,
     folder: &Path,
-    login: Option<&GitLogin>,
-) -> Result<String, CloneFailure> {
+    login: Option<&Login>,
+) -> Result<CommitHash, CloneFailure> {
     let request = CloneRequest {
-        url: &cx.job.repository.clone_url(),
-        git_ref: Some(cx.job.spec.r#ref.as_str()).filter(|name| !name.is_empty()),
+        url: &cx.job.spec.repository.clone_url(),
+        git_ref: &cx.job.spec.git_ref,
         into: folder,
         scratch: cx.scratch.path(),
         login,
@@ -66,20 +67,23 @@ async fn clone_into(
 }
 
 /// The login for the repository, where one can be used.
-async fn login(cx: &Context<'_>) -> Option<GitLogin> {
-    GitRemote::of(&cx.job.repository)?;
-    let host = cx.job.repository.host_port();
+async fn login(cx: &Context<'_>) -> Option<Login> {
+    GitRemote::of(&cx.job.spec.repository)?;
+    let host = cx.job.spec.repository.host_port();
     cx.logins.git().await.filter(|login| login.host == host)
 }
 
 /// The failure, with what to do about it as far as that is known.
 fn clone_failure(cx: &Context<'_>, why: CloneFailure, with_login: bool) -> Failure {
-    let url = cx.job.repository.clone_url();
-    let host = cx.job.repository.host_port();
-    let problem = GitRemote::of(&cx.job.repository).and_then(|_| cx.logins.problem(&host));
+    let url = cx.job.spec.repository.clone_url();
+    let host = cx.job.spec.repository.host_port();
+    let problem = GitRemote::of(&cx.job.spec.repository).and_then(|_| cx.logins.problem(&host));
     let (child, what) = match why {
         CloneFailure::RefNotFound(child) => {
-            let message = format!("{url} has no branch, tag or commit {:?}", cx.job.spec.r#ref);
+            let message = format!(
+                "{url} has no branch, tag or commit {:?}",
+                cx.job.spec.git_ref.to_string()
+            );
             return process_failure(FailureReason::RefNotFound, STEP, message, &child);
         }
         CloneFailure::LoginRefused(child) if with_login => {

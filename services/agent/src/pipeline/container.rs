@@ -44,7 +44,7 @@ pub async fn start(
             let engine = &cx.externals.engine;
             // What a failed try left would be taken up again instead of made anew.
             engine
-                .remove_containers(&cx.job.attempt.workspace_id)
+                .remove_containers(&cx.job.attempt.workspace)
                 .await
                 .map_err(engine_failure)?;
             let started = match from {
@@ -82,8 +82,8 @@ async fn from_image(
         give_clone(cx, clone, &user, passwd).await?;
     }
     let mut properties = override_config(
-        cx.job.repository.name(),
-        &cx.job.attempt.workspace_id,
+        cx.job.spec.repository.name(),
+        &cx.job.attempt.workspace,
         config,
         image,
     );
@@ -189,7 +189,7 @@ async fn give_clone(
 
 /// What git in the container logs in through, and where to.
 fn git<'a>(cx: &Context<'a>) -> Option<(&'a Path, GitRemote)> {
-    cx.git_access.zip(GitRemote::of(&cx.job.repository))
+    cx.git_access.zip(GitRemote::of(&cx.job.spec.repository))
 }
 
 fn cli_workspace<'a>(
@@ -201,7 +201,7 @@ fn cli_workspace<'a>(
         folder: &clone.folder,
         config,
         scratch: cx.scratch.path(),
-        workspace_id: &cx.job.attempt.workspace_id,
+        workspace_id: &cx.job.attempt.workspace,
     }
 }
 

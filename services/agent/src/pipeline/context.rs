@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use hearth_domain::CommitHash;
+
 use super::{job::Job, node::NodeFacts};
 use crate::{attempt::Recorder, credentials::Logins, external::Externals, scratch::Scratch};
 
@@ -28,6 +30,6 @@ pub struct Checkout {
     pub volume: PathBuf,
     /// The clone's folder in it, named like the repository.
     pub folder: PathBuf,
-    /// Full hash of the commit.
-    pub commit: String,
+    /// The commit that is checked out.
+    pub commit: CommitHash,
 }

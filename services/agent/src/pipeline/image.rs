@@ -4,7 +4,7 @@ mod outcome;
 mod progress;
 
 use hearth_api::v1::{CacheReport, CacheResult, CacheSkipReason, Failure, ImageStore};
-use hearth_domain::KeyManifest;
+use hearth_domain::KeyedManifest;
 
 use super::{
     context::{Checkout, Context},
@@ -36,8 +36,8 @@ pub async fn obtain(
     }
     let mut lookup = lookup;
     let mut reasons = Vec::new();
-    while let Some(entry) = lookup.hit.take() {
-        match fetch(cx, &entry, prefetch).await {
+    while let Some(hit) = lookup.hit.take() {
+        match fetch(cx, &hit, prefetch).await {
             Ok(mut image) => {
                 image.report.reasons.extend(lookup.reasons);
                 image.report.reasons.extend(reasons);
@@ -124,13 +124,13 @@ pub async fn obtain(
 }
 
 /// An image with a key gets the name that it is pushed by.
-fn image_name(cx: &Context<'_>, manifest: Option<&KeyManifest>) -> String {
+fn image_name(cx: &Context<'_>, manifest: Option<&KeyedManifest>) -> String {
     match (&cx.job.cache, manifest) {
-        (Ok(cache), Some(manifest)) => cache.reference.entry(&cx.node.platform, &manifest.key()),
+        (Ok(cache), Some(manifest)) => cache.reference.entry(&cx.node.platform, manifest.key()),
         _ => format!(
             "{}:{}",
-            volume_name(&cx.job.attempt.workspace_id),
-            cx.job.attempt.attempt
+            volume_name(&cx.job.attempt.workspace),
+            cx.job.attempt.number
         ),
     }
 }

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use hearth_api::v1::PipelineStep;
-use hearth_domain::{Digest, ImageFacts, KeyManifest};
+use hearth_domain::{Digest, ImageFacts, KeyedManifest};
 use serde::Deserialize;
 
 use super::context::{Checkout, Context};
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Key {
     /// `None`: there is no key, and `reasons` says why.
-    pub manifest: Option<KeyManifest>,
+    pub manifest: Option<KeyedManifest>,
     /// Sentences for people.
     pub reasons: Vec<String>,
     /// What the key cannot see and BuildKit looks at: such an image is built, never fetched by its key.
@@ -47,7 +47,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
         .await;
     match reading {
         Ok(reading) => Key {
-            manifest: Some(reading.manifest),
+            manifest: Some(reading.manifest.into()),
             reasons: reading.careful,
             unpinned: reading.unpinned,
         },

@@ -1,3 +1,4 @@
+use hearth_domain::WorkspaceId;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -18,7 +19,7 @@ const COMPOSE_PROPERTIES: [&str; 3] = ["dockerComposeFile", "service", "runServi
 /// The configuration for `up`: what the repository says of the container, on an image that is there already.
 pub fn override_config(
     repository: &str,
-    workspace_id: &str,
+    workspace: &WorkspaceId,
     config: Option<&DevcontainerConfig>,
     image: &str,
 ) -> Map<String, Value> {
@@ -32,7 +33,7 @@ pub fn override_config(
     if !properties.contains_key("workspaceMount") {
         let mount = format!(
             "source={},target=/workspaces,type=volume",
-            volume_name(workspace_id)
+            volume_name(workspace)
         );
         properties.insert("workspaceMount".to_owned(), json!(mount));
     }
@@ -76,7 +77,7 @@ mod tests {
         assert_eq!(
             Value::Object(override_config(
                 "app",
-                "ws-1",
+                &"ws-1".parse().unwrap(),
                 Some(&config),
                 "localhost:5000/a/b@sha256:0"
             )),
@@ -95,7 +96,7 @@ mod tests {
         let config = config(
             r#"{ "image": "x", "workspaceMount": "source=${localWorkspaceFolder},target=/app,type=bind", "workspaceFolder": "/app" }"#,
         );
-        let made = override_config("app", "ws-1", Some(&config), "y");
+        let made = override_config("app", &"ws-1".parse().unwrap(), Some(&config), "y");
         assert_eq!(made["workspaceFolder"], "/app");
         assert_eq!(
             made["workspaceMount"],

@@ -46,7 +46,7 @@ impl<'a> Prefetch<'a> {
             .filter(|_| !cx.job.spec.lightweight)
             .and_then(|cache| {
                 let digest = cache.newest_digest.as_ref()?;
-                Some(format!("{}@{digest}", cache.reference.repository()))
+                Some(cache.reference.repository().image(digest))
             });
         let fetch = image.clone().map(|image| {
             let (started, visible) = (started.clone(), visible.clone());

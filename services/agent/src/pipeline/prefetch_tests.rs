@@ -2,6 +2,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use hearth_api::v1;
+use hearth_domain::{AttemptRef, CacheAccess, CacheReference, GitRef, Spec, WorkspaceId};
 use hearth_layers::{Pulled, RegistryLogin};
 use tokio::sync::Notify;
 
@@ -12,14 +13,16 @@ use crate::{
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Marks, Space},
     external::{
         Externals,
-        control_plane::{ControlPlaneClient, CredentialFailure, Credentials},
+        control_plane::{
+            ControlPlaneClient, CredentialFailure, Credentials, IssuedLogins, LoginPurpose,
+        },
         devcontainer::DevcontainerCli,
         engine::{Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage},
         git::GitCli,
         registry::OciRegistry,
     },
     metrics::AgentMetrics,
-    pipeline::{Job, NodeFacts},
+    pipeline::{CacheUse, Job, NodeFacts},
     scratch::Scratch,
 };
 
@@ -68,16 +71,16 @@ impl Engine for OneImage {
     async fn describe(&self) -> Result<EngineInfo, EngineFailure> {
         unreachable!()
     }
-    async fn create_volume(&self, _: &str) -> Result<std::path::PathBuf, EngineFailure> {
+    async fn create_volume(&self, _: &WorkspaceId) -> Result<std::path::PathBuf, EngineFailure> {
         unreachable!()
     }
-    async fn remove_workspace(&self, _: &str) -> Result<(), EngineFailure> {
+    async fn remove_workspace(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
         unreachable!()
     }
-    async fn remove_containers(&self, _: &str) -> Result<(), EngineFailure> {
+    async fn remove_containers(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
         unreachable!()
     }
-    async fn workspaces(&self) -> Result<Vec<String>, EngineFailure> {
+    async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
         unreachable!()
     }
     async fn file_of_image(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
@@ -116,11 +119,11 @@ struct NoLogins;
 impl Credentials for NoLogins {
     async fn refresh(
         &self,
-        _: &v1::AttemptRef,
-        _: v1::CredentialUse,
-        _: &str,
-    ) -> Result<v1::RefreshCredentialsResponse, CredentialFailure> {
-        Ok(v1::RefreshCredentialsResponse::default())
+        _: &AttemptRef,
+        _: LoginPurpose,
+        _: Option<&str>,
+    ) -> Result<IssuedLogins, CredentialFailure> {
+        Ok(IssuedLogins::default())
     }
 }
 
@@ -139,26 +142,28 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let attempt = v1::AttemptRef {
-            workspace_id: "ws-1".into(),
-            attempt: 1,
+        let attempt = AttemptRef {
+            workspace: "ws-1".parse().unwrap(),
+            number: 1,
         };
         let (repository, digest) = IMAGE.split_once('@').unwrap();
-        let job = Job::from_request(v1::StartAttemptRequest {
-            attempt: Some(attempt.clone()),
-            spec: Some(v1::WorkspaceSpec {
-                repository: "https://github.com/a/b".into(),
-                ..v1::WorkspaceSpec::default()
+        let repository = repository.parse().unwrap();
+        let job = Job {
+            attempt: attempt.clone(),
+            spec: Spec {
+                repository: "https://github.com/a/b".parse().unwrap(),
+                git_ref: GitRef::Default,
+                config: None,
+                lightweight: false,
+                cache_access: CacheAccess::ReadWrite,
+                time_limit: None,
+            },
+            cache: Ok(CacheUse {
+                reference: CacheReference::from_parts(repository, "devcontainer-cache").unwrap(),
+                writable: true,
+                newest_digest: Some(digest.parse().unwrap()),
             }),
-            cache: Some(v1::CacheTarget {
-                repository: repository.into(),
-                tag: "t".into(),
-                newest_digest: digest.into(),
-                ..v1::CacheTarget::default()
-            }),
-            ..v1::StartAttemptRequest::default()
-        })
-        .unwrap();
+        };
         let dir = tempfile::tempdir().unwrap();
         let engine = Arc::new(OneImage::default());
         let log = Arc::new(AttemptLog::new(1));
@@ -174,7 +179,7 @@ impl World {
                 engine: engine.clone(),
                 git: Arc::new(GitCli),
                 devcontainer: Arc::new(DevcontainerCli::new("false".into(), String::new())),
-                registry: Arc::new(OciRegistry::new("linux/amd64".into())),
+                registry: Arc::new(OciRegistry::new("linux/amd64".parse().unwrap())),
                 index: Arc::new(ControlPlaneClient::new(nowhere)),
                 credentials: Arc::new(NoLogins),
             },
@@ -201,12 +206,9 @@ impl World {
             ),
             log,
             scratch: Scratch::create(dir.path(), &attempt, None).unwrap(),
-            logins: Logins::new(
-                Arc::new(NoLogins),
-                attempt,
-                v1::CredentialUse::Attempt,
-                |why| panic!("{why}"),
-            ),
+            logins: Logins::new(Arc::new(NoLogins), attempt, LoginPurpose::Attempt, |why| {
+                panic!("{why}")
+            }),
             job,
             _dir: dir,
         }

@@ -41,7 +41,7 @@ async fn prepare_with(cx: &Context<'_>, prefetch: &mut Prefetch<'_>) -> Result<R
     if cx.job.spec.lightweight {
         return default_image(cx, &clone, CacheSkipReason::Lightweight).await;
     }
-    let found = DevcontainerConfig::find(&clone.folder, cx.job.config.as_ref());
+    let found = DevcontainerConfig::find(&clone.folder, cx.job.spec.config.as_ref());
     if !matches!(found, Ok(Some(_))) {
         prefetch.cancel(cx).await;
     }

@@ -5,13 +5,16 @@ mod refusal;
 use std::time::{Duration, Instant};
 
 use hearth_api::v1::{
-    CacheEntry, ImageStore, PipelineStep, PushOutcome, PushReport, TransferDirection, event::Kind,
+    ImageStore, PipelineStep, PushOutcome, PushReport, TransferDirection, event::Kind,
 };
 use hearth_domain::Digest;
 use hearth_layers::{RegistryError, Transfer, TransferError};
 
 use super::{context::Context, job::CacheUse};
-use crate::{credentials::with_login, external::engine::OnTransfer};
+use crate::{
+    credentials::with_login,
+    external::{control_plane::PushedImage, engine::OnTransfer},
+};
 use build_cache::export_build_cache;
 use refusal::{Refusal, shared_base};
 
@@ -54,7 +57,7 @@ async fn push(
     cache: &CacheUse,
 ) -> Result<PushReport, PushReport> {
     let engine = &cx.externals.engine;
-    let repository = cache.reference.repository().as_str();
+    let repository = cache.reference.repository();
     let registry = cx.job.registry().unwrap_or_default();
     // Nobody knows what is missing before the control plane is asked.
     let login = cx.logins.registry().await;
@@ -68,16 +71,16 @@ async fn push(
             .unwrap_or_default()
     };
     let progress = cx.recorder.transfer(TransferDirection::Push);
-    push_tag(cx, repository, &tag(&upload.image), &progress)
+    push_tag(cx, repository.as_str(), &tag(&upload.image), &progress)
         .await
         .map_err(|error| Refusal {
             error,
             logged_in: login.is_some(),
             problem: cx.logins.problem(registry),
-            base: shared_base(&upload.manifest, repository),
+            base: shared_base(upload.manifest.inputs(), repository.as_str()),
         })
         .map_err(PushReport::from)?;
-    let login = cx.logins.for_image(repository).await;
+    let login = cx.logins.for_image(repository.as_str()).await;
     let pushed = cx
         .externals
         .registry
@@ -87,25 +90,23 @@ async fn push(
     verify(
         cx,
         upload,
-        &format!("{repository}@{}", pushed.digest),
+        &repository.image(&pushed.digest),
         &pushed.digest,
     )
     .await?;
-    let entry = CacheEntry {
-        repository: repository.to_owned(),
-        key: upload.manifest.key().to_string(),
-        digest: pushed.digest.to_string(),
-        key_manifest: upload.manifest.canonical_json(),
-        config: cx.job.spec.config.clone(),
-        platform: cx.node.platform.to_string(),
-        commit: upload.commit.clone(),
+    let image = PushedImage {
+        repository,
+        digest: &pushed.digest,
+        manifest: &upload.manifest,
+        config: cx.job.spec.config.as_ref(),
+        platform: &cx.node.platform,
+        commit: &upload.commit,
         build_seconds: upload.build_seconds,
         bytes: pushed.bytes,
-        ..CacheEntry::default()
     };
     cx.externals
         .index
-        .commit(&cx.job.attempt, entry)
+        .commit(&cx.job.attempt, &image)
         .await
         .map_err(|error| {
             report(
@@ -114,9 +115,11 @@ async fn push(
             )
         })?;
     let newest = tag(&cache.reference.newest(&cx.node.platform));
-    let named = engine.tag(&upload.image, repository, &newest).await;
+    let named = engine
+        .tag(&upload.image, repository.as_str(), &newest)
+        .await;
     let newest_pushed = match named {
-        Ok(()) => push_tag(cx, repository, &newest, &|_| {})
+        Ok(()) => push_tag(cx, repository.as_str(), &newest, &|_| {})
             .await
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use hearth_api::v1::{BuildDecision, CacheEntry, PipelineStep, WaitDecision, Waiting, event::Kind};
-use hearth_domain::{Digest, KeyManifest};
+use hearth_api::v1::{PipelineStep, Waiting, event::Kind};
+use hearth_domain::{CacheKey, CacheRepository, Digest, KeyedManifest};
 use tokio::time::Instant;
 
 use super::{context::Context, key::Key};
@@ -22,11 +22,22 @@ const NOTABLE_SECONDS: f64 = 5.0;
 /// Nor is one that moved by less than this part of what was left.
 const NOTABLE_PART: f64 = 0.25;
 
+/// An image in the cache.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// Where it is.
+    pub repository: CacheRepository,
+    /// The key that it was built for.
+    pub key: CacheKey,
+    /// Its digest.
+    pub digest: Digest,
+}
+
 /// What the index knows for the key.
 #[derive(Debug, Default)]
 pub struct Lookup {
     /// An image that was built from the same inputs.
-    pub hit: Option<CacheEntry>,
+    pub hit: Option<Hit>,
     /// There is one, and it is expected to be built sooner than fetched.
     pub fetch_is_slower: bool,
     /// Why there is none; on a hit, what else there is to say.
@@ -54,7 +65,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
             ..Lookup::default()
         };
     }
-    let repository = cache.reference.repository().as_str();
+    let repository = cache.reference.repository();
     let mut wait = Wait::default();
     let answer = cx
         .recorder
@@ -65,24 +76,18 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
         )
         .await;
     let mut lookup = match answer {
-        // The index is trusted, and yet: an entry of another place or key is none.
-        Ok(Resolution::Hit(entry))
-            if entry.repository == repository
-                && entry.key == manifest.key().as_str()
-                && entry.digest.parse::<Digest>().is_ok() =>
-        {
-            Lookup {
-                hit: Some(*entry),
-                ..Lookup::default()
-            }
-        }
-        Ok(Resolution::Hit(_)) => {
-            Lookup::miss("the index answered with an entry of another key".to_owned())
-        }
-        Ok(Resolution::Build(BuildDecision {
+        Ok(Resolution::Hit(digest)) => Lookup {
+            hit: Some(Hit {
+                repository: repository.clone(),
+                key: manifest.key().clone(),
+                digest,
+            }),
+            ..Lookup::default()
+        },
+        Ok(Resolution::Build {
             reasons,
             fetch_is_slower,
-        })) => Lookup {
+        }) => Lookup {
             hit: None,
             fetch_is_slower,
             reasons,
@@ -99,14 +104,14 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
 /// on without the control plane.
 async fn ask(
     cx: &Context<'_>,
-    repository: &str,
-    manifest: &KeyManifest,
+    repository: &CacheRepository,
+    manifest: &KeyedManifest,
     wait: &mut Wait,
 ) -> Result<Resolution, IndexFailure> {
     let mut pauses = ASK_AGAIN.iter();
     loop {
-        let mut on_wait = |decision: WaitDecision| {
-            if let Some(waiting) = wait.hear(decision, Instant::now()) {
+        let mut on_wait = |node, seconds| {
+            if let Some(waiting) = wait.update(Waiting { node, seconds }, Instant::now()) {
                 cx.recorder.note(Kind::Waiting(waiting));
             }
         };
@@ -131,17 +136,15 @@ struct Wait {
 
 impl Wait {
     /// Takes what the index says; returns it when it is news. An estimate that only counts down is none.
-    fn hear(&mut self, decision: WaitDecision, now: Instant) -> Option<Waiting> {
+    fn update(&mut self, waiting: Waiting, now: Instant) -> Option<Waiting> {
         self.began.get_or_insert(now);
-        let WaitDecision { node, seconds } = decision;
         if let Some((reported, at)) = &self.reported {
             let left = (reported.seconds - (now - *at).as_secs_f64()).max(0.0);
             let notable = (left * NOTABLE_PART).max(NOTABLE_SECONDS);
-            if reported.node == node && (seconds - left).abs() < notable {
+            if reported.node == waiting.node && (waiting.seconds - left).abs() < notable {
                 return None;
             }
         }
-        let waiting = Waiting { node, seconds };
         self.reported = Some((waiting.clone(), now));
         Some(waiting)
     }
@@ -162,8 +165,8 @@ impl Wait {
 mod tests {
     use super::*;
 
-    fn decision(node: &str, seconds: f64) -> WaitDecision {
-        WaitDecision {
+    fn waiting(node: &str, seconds: f64) -> Waiting {
+        Waiting {
             node: node.to_owned(),
             seconds,
         }
@@ -173,16 +176,16 @@ mod tests {
     fn a_wait_is_told_when_it_begins_and_when_builder_or_estimate_change_notably() {
         let mut wait = Wait::default();
         let start = Instant::now();
-        let mut hear = |node, seconds, at| {
-            wait.hear(decision(node, seconds), start + Duration::from_secs(at))
+        let mut is_news = |node, seconds, at| {
+            wait.update(waiting(node, seconds), start + Duration::from_secs(at))
                 .is_some()
         };
-        assert!(hear("node-1", 60.0, 0), "the first one");
-        assert!(!hear("node-1", 50.0, 10), "it only counts down");
-        assert!(!hear("node-1", 47.0, 11), "a little is no news");
-        assert!(hear("node-1", 90.0, 12), "it takes longer");
-        assert!(hear("node-2", 90.0, 12), "somebody else builds");
-        assert!(!hear("node-2", 0.0, 200), "it is overdue, as expected");
+        assert!(is_news("node-1", 60.0, 0), "the first one");
+        assert!(!is_news("node-1", 50.0, 10), "it only counts down");
+        assert!(!is_news("node-1", 47.0, 11), "a little is no news");
+        assert!(is_news("node-1", 90.0, 12), "it takes longer");
+        assert!(is_news("node-2", 90.0, 12), "somebody else builds");
+        assert!(!is_news("node-2", 0.0, 200), "it is overdue, as expected");
     }
 
     #[test]
@@ -191,7 +194,7 @@ mod tests {
         let end = start + Duration::from_secs(42);
         assert_eq!(Wait::default().summary(true, end), None, "there was none");
         let mut wait = Wait::default();
-        wait.hear(decision("node-1", 60.0), start);
+        wait.update(waiting("node-1", 60.0), start);
         assert_eq!(
             wait.summary(true, end).unwrap(),
             "waited 42 s for node-1, which built the same image"

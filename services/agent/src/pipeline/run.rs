@@ -1,7 +1,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use hearth_api::v1::{
-    CredentialUse, Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
+    Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     attempt::{AttemptLog, Recorder},
     credentials::{GitAccess, Logins, Protocol, bind, serve},
-    external::Externals,
+    external::{Externals, control_plane::LoginPurpose},
     metrics::AgentMetrics,
     scratch::{SOCKET, Scratch},
 };
@@ -47,9 +47,9 @@ impl Runner {
         shutdown: &CancellationToken,
     ) {
         tracing::info!(
-            workspace.id = job.attempt.workspace_id,
-            attempt = job.attempt.attempt,
-            repository = %job.repository,
+            workspace.id = %job.attempt.workspace,
+            attempt = job.attempt.number,
+            repository = %job.spec.repository,
             "attempt begins"
         );
         let recorder = Recorder::new(log, self.metrics.clone());
@@ -79,7 +79,7 @@ impl Runner {
         // A workspace whose git cannot log in is better than none.
         let git_access = self
             .git_access
-            .open(&job.attempt, &job.repository)
+            .open(&job.attempt, &job.spec.repository)
             .unwrap_or_else(|error| {
                 recorder.warn(format!("git in the workspace gets no login: {error}"));
                 None
@@ -111,7 +111,7 @@ impl Runner {
         Logins::new(
             self.externals.credentials.clone(),
             job.attempt.clone(),
-            CredentialUse::Attempt,
+            LoginPurpose::Attempt,
             move |why| recorder.warn(why),
         )
     }
@@ -125,7 +125,7 @@ impl Runner {
         let prepared = tokio::select! {
             biased;
             () = stop.cancelled() => Err(stopped(shutdown)),
-            prepared = tokio::time::timeout(cx.job.time_limit, prepare(cx)) => {
+            prepared = tokio::time::timeout(cx.job.time_limit(), prepare(cx)) => {
                 prepared.unwrap_or_else(|_| Err(timed_out(cx.job)))
             }
         };
@@ -157,18 +157,18 @@ impl Runner {
                 let removed = cx
                     .externals
                     .engine
-                    .remove_workspace(&cx.job.attempt.workspace_id)
+                    .remove_workspace(&cx.job.attempt.workspace)
                     .await;
                 if let Err(error) = removed {
                     cx.recorder.warn(error.to_string());
                 }
-                if let Err(error) = self.git_access.close(&cx.job.attempt.workspace_id) {
+                if let Err(error) = self.git_access.close(&cx.job.attempt.workspace) {
                     cx.recorder
                         .warn(format!("a folder of the workspace stays behind: {error}"));
                 }
                 tracing::info!(
-                    workspace.id = cx.job.attempt.workspace_id,
-                    attempt = cx.job.attempt.attempt,
+                    workspace.id = %cx.job.attempt.workspace,
+                    attempt = cx.job.attempt.number,
                     reason = failure.reason().as_str_name(),
                     "attempt failed: {}",
                     failure.message
@@ -192,6 +192,6 @@ fn stopped(shutdown: &CancellationToken) -> Failure {
 }
 
 fn timed_out(job: &Job) -> Failure {
-    let message = format!("it was not ready within {} s", job.time_limit.as_secs());
+    let message = format!("it was not ready within {} s", job.time_limit().as_secs());
     failure(FailureReason::TimedOut, PipelineStep::Unspecified, message)
 }

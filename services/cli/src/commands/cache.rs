@@ -4,154 +4,129 @@ use hearth_api::v1::{
     ExplainRefRequest, ExplainWorkspaceRequest, GetStatsRequest, InvalidateEntryRequest,
     ListEntriesRequest, cache_service_client::CacheServiceClient,
 };
+use hearth_domain::{GitRef, Repository};
 use tonic::transport::Channel;
 
 use super::{
-    Context, doctor,
-    simple::{PAGE, now},
+    context::{Context, now},
+    doctor,
+    lists::{PAGE_SIZE, print_pages},
 };
 use crate::{
-    args::CacheCommand,
-    connect::connect,
+    args::{CacheCommand, ConfigArg, Subject},
     error::CliError,
     exit::Exit,
+    out,
     render::{cache, clean::line},
 };
 
-/// Stands for all configurations in the contract.
+/// Stands for all configurations in `InvalidateEntryRequest`.
 const ALL_CONFIGS: &str = "*";
 
+type Client = CacheServiceClient<Channel>;
+
 pub(super) async fn cache(context: &Context<'_>, command: &CacheCommand) -> Result<Exit, CliError> {
-    let client = CacheServiceClient::new(connect(&context.cli.control_plane).await?);
+    let client = CacheServiceClient::new(context.connect().await?);
     match command {
-        CacheCommand::Ls { repository } => ls(context, client, repository).await,
+        CacheCommand::Ls { repository } => ls(context, client, repository.0.as_ref()).await?,
         CacheCommand::Explain {
-            what,
+            subject,
             git_ref,
             config,
-        } => explain(context, client, what, git_ref, config).await,
+        } => explain(context, client, subject, git_ref, config).await?,
         CacheCommand::Rm {
             repository,
             config,
             all_configs,
             key,
         } => {
-            let config = if *all_configs { ALL_CONFIGS } else { config };
             let request = InvalidateEntryRequest {
-                repository: repository.clone(),
-                config: config.to_owned(),
+                repository: repository.clone_url(),
+                config: match all_configs {
+                    true => ALL_CONFIGS.to_owned(),
+                    false => config.name.to_field(),
+                },
                 key: key.clone(),
             };
-            rm(context, client, request).await
+            rm(context, client, request).await?;
         }
-        CacheCommand::Stats => stats(context, client).await,
+        CacheCommand::Stats => stats(context, client).await?,
         CacheCommand::Probe {
             repository,
             git_ref,
-        } => doctor::probe(context, client, repository, &git_ref.name).await,
+        } => return doctor::probe(context, client, repository, git_ref).await,
     }
+    Ok(Exit::Ok)
 }
 
-type Client = CacheServiceClient<Channel>;
-
-async fn ls(context: &Context<'_>, mut client: Client, repository: &str) -> Result<Exit, CliError> {
-    let json = context.json()?;
-    let mut all = Vec::new();
-    let mut page_token = String::new();
-    loop {
+async fn ls(
+    context: &Context<'_>,
+    mut client: Client,
+    repository: Option<&Repository>,
+) -> Result<(), CliError> {
+    let page = async |page_token| {
         let request = ListEntriesRequest {
-            repository: repository.to_owned(),
-            page_size: PAGE,
+            repository: repository.map(Repository::clone_url).unwrap_or_default(),
+            page_size: PAGE_SIZE,
             page_token,
         };
         let page = context.answer(client.list_entries(request).await)?;
-        match &json {
-            Some(json) => {
-                for entry in &page.entries {
-                    context.print_json(json, entry)?;
-                }
-            }
-            // Columns are as wide as their widest cell, so a table needs all of them.
-            None => all.extend(page.entries),
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    if json.is_none() {
-        context.out.print(&cache::entries(&all, &now()))?;
-    }
-    Ok(Exit::Ok)
+        Ok((page.entries, page.next_page_token))
+    };
+    print_pages(context, page, cache::entries).await
 }
 
 async fn explain(
     context: &Context<'_>,
     mut client: Client,
-    what: &str,
-    git_ref: &str,
-    config: &str,
-) -> Result<Exit, CliError> {
-    let json = context.json()?;
-    let explanation = if is_repository(what) {
-        let request = ExplainRefRequest {
-            repository: what.to_owned(),
-            r#ref: git_ref.to_owned(),
-            config: config.to_owned(),
-        };
-        let response = context.answer(client.explain_ref(request).await)?;
-        response.explanation
-    } else if git_ref.is_empty() && config.is_empty() {
-        let request = ExplainWorkspaceRequest {
-            workspace_id: what.to_owned(),
-        };
-        let response = context.answer(client.explain_workspace(request).await)?;
-        response.explanation
-    } else {
-        return Err(CliError::Usage(
-            "--ref and --config belong to a repository; a workspace has its own".into(),
-        ));
+    subject: &Subject,
+    git_ref: &GitRef,
+    config: &ConfigArg,
+) -> Result<(), CliError> {
+    let explanation = match subject {
+        Subject::Repository(repository) => {
+            let request = ExplainRefRequest {
+                repository: repository.clone_url(),
+                r#ref: git_ref.to_string(),
+                config: config.name.to_field(),
+            };
+            context
+                .answer(client.explain_ref(request).await)?
+                .explanation
+        }
+        Subject::Workspace(_) if *git_ref != GitRef::Default || config.name.0.is_some() => {
+            return Err(CliError::Usage(
+                "--ref and --config can only be given with a repository, not with a workspace"
+                    .into(),
+            ));
+        }
+        Subject::Workspace(id) => {
+            let request = ExplainWorkspaceRequest {
+                workspace_id: id.to_string(),
+            };
+            context
+                .answer(client.explain_workspace(request).await)?
+                .explanation
+        }
     };
-    let explanation = explanation.unwrap_or_default();
-    match json {
-        Some(json) => context.print_json(&json, &explanation)?,
-        None => context.out.print(&cache::explanation(&explanation))?,
-    }
-    Ok(Exit::Ok)
-}
-
-/// Ids of workspaces are lower-case letters, digits and dashes; no address of a repository is without one of these.
-fn is_repository(what: &str) -> bool {
-    what.contains([':', '/'])
+    context.show(&explanation.unwrap_or_default(), cache::explanation)
 }
 
 async fn rm(
     context: &Context<'_>,
     mut client: Client,
     request: InvalidateEntryRequest,
-) -> Result<Exit, CliError> {
-    let json = context.json()?;
+) -> Result<(), CliError> {
     let dropped = context.answer(client.invalidate_entry(request).await)?;
-    match json {
-        Some(json) => context.print_json(&json, &dropped)?,
-        None => {
-            for warning in &dropped.warnings {
-                context.out.note(&format!("warning: {}", line(warning)));
-            }
-            context
-                .out
-                .print(&cache::entries(&dropped.entries, &now()))?;
+    if context.json.is_none() {
+        for warning in &dropped.warnings {
+            out::note(&format!("warning: {}", line(warning)));
         }
     }
-    Ok(Exit::Ok)
+    context.show(&dropped, |dropped| cache::entries(&dropped.entries, &now()))
 }
 
-async fn stats(context: &Context<'_>, mut client: Client) -> Result<Exit, CliError> {
-    let json = context.json()?;
+async fn stats(context: &Context<'_>, mut client: Client) -> Result<(), CliError> {
     let stats = context.answer(client.get_stats(GetStatsRequest {}).await)?;
-    match json {
-        Some(json) => context.print_json(&json, &stats)?,
-        None => context.out.print(&cache::stats(&stats))?,
-    }
-    Ok(Exit::Ok)
+    context.show(&stats, cache::stats)
 }

@@ -9,7 +9,7 @@ use super::live::Live;
 use crate::{
     error::CliError,
     json::Json,
-    out::Out,
+    out,
     render::{
         clean::line,
         describe::describe,
@@ -18,23 +18,20 @@ use crate::{
     },
 };
 
-/// How a preparation is shown while it runs: events on stdout for programs, or progress on stderr for people, so that
-/// stdout holds nothing but the result.
+/// Shows the events of `hearth up`: on stdout for programs, or on stderr for people, so that stdout has only the result.
 pub(super) enum Display<'a> {
-    /// One event a line.
-    Json(&'a Out, &'a Json),
-    /// One line for what is worth one.
-    Plain(&'a Out, Box<Plain>),
-    /// Drawn anew again and again.
+    Json(&'a Json),
+    Plain(Box<Plain>),
+    /// On a terminal. The flag asks for the output of commands, too.
     Live(Box<Live>, bool),
 }
 
 impl<'a> Display<'a> {
-    pub(super) fn new(out: &'a Out, json: Option<&'a Json>, verbose: bool) -> Self {
+    pub(super) fn new(json: Option<&'a Json>, verbose: bool) -> Self {
         match json {
-            Some(json) => Self::Json(out, json),
+            Some(json) => Self::Json(json),
             None if is_drawable() => Self::Live(Box::default(), verbose),
-            None => Self::Plain(out, Box::new(Plain::new(Stamp::Elapsed, verbose))),
+            None => Self::Plain(Box::new(Plain::new(Stamp::Elapsed, verbose))),
         }
     }
 
@@ -42,12 +39,12 @@ impl<'a> Display<'a> {
         if let Self::Json(..) = self {
             return;
         }
-        let place = match line(&workspace.node) {
+        let on_node = match line(&workspace.node) {
             node if node.is_empty() => String::new(),
             node => format!(" on {node}"),
         };
         self.note(&format!(
-            "workspace {}{place}: {}",
+            "workspace {}{on_node}: {}",
             line(&workspace.id),
             names::state(workspace.state)
         ));
@@ -55,12 +52,8 @@ impl<'a> Display<'a> {
 
     pub(super) fn event(&mut self, event: &Event) -> Result<(), CliError> {
         match self {
-            Self::Json(out, json) => out.print(&json.line(event).map_err(CliError::Local)?)?,
-            Self::Plain(out, plain) => {
-                for line in plain.lines(event) {
-                    out.note(&line);
-                }
-            }
+            Self::Json(json) => json.print(event)?,
+            Self::Plain(plain) => plain.lines(event).iter().for_each(|line| out::note(line)),
             Self::Live(live, verbose) => {
                 live.event(event);
                 match &event.kind {
@@ -75,13 +68,13 @@ impl<'a> Display<'a> {
 
     pub(super) fn note(&mut self, text: &str) {
         match self {
-            Self::Json(out, _) | Self::Plain(out, _) => out.note(text),
+            Self::Json(_) | Self::Plain(_) => out::note(text),
             Self::Live(live, _) => live.lines([text.to_owned()]),
         }
     }
 }
 
-/// Whether stderr is a terminal that understands how to move the cursor.
+/// Whether stderr is a terminal that can move its cursor.
 fn is_drawable() -> bool {
     io::stderr().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

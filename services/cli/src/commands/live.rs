@@ -8,10 +8,10 @@ use crate::{
     render::view::{Key, Look, rows},
 };
 
-/// How often a spinner turns and its seconds are counted.
+/// How often spinners and their seconds are redrawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The live display: brings the terminal's rows into line with what the events add up to.
+/// The live display: keeps the rows on the terminal in step with the progress.
 #[derive(Default)]
 pub(super) struct Live {
     screen: MultiProgress,
@@ -58,14 +58,14 @@ impl Live {
     /// Prints lines above the rows.
     pub(super) fn lines(&self, lines: impl IntoIterator<Item = String>) {
         for line in lines {
-            // Nobody reading there is no reason to stop.
+            // That stderr is closed is no reason to stop.
             self.screen.println(line).ok();
         }
     }
 }
 
 impl Drop for Live {
-    /// The summary, or the reason why there is none, takes the rows' place.
+    /// The rows make room for the summary or for an error.
     fn drop(&mut self) {
         for row in &self.rows {
             row.bar.finish_and_clear();
@@ -112,7 +112,7 @@ impl Row {
                 }
                 self.bar.set_position(*done);
                 if !same_kind {
-                    // What had arrived before the first look says nothing about the rate.
+                    // The bytes before the first event say nothing about the rate.
                     self.bar.reset_eta();
                 }
             }
@@ -121,7 +121,7 @@ impl Row {
     }
 
     fn style(&self, template: &str) {
-        // The templates above are constants: a faulty one shows as the default style in the first try by hand.
+        // The templates are constants; a faulty one would leave the default style.
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);
         }

@@ -1,42 +1,37 @@
-use super::Context;
+use super::context::Context;
 use crate::{
     args::LogsArgs,
-    connect::connect,
+    backoff::Backoff,
     error::CliError,
     exit::Exit,
     follow::{Follower, Update},
-    patience::Patience,
+    out,
     render::plain::{Plain, Stamp},
 };
 
-/// Prints a workspace's log: to its present end, or with `--follow` until the workspace has settled.
+/// `hearth logs`: up to the event that is the last when it begins, or with `--follow` until the workspace has settled.
 pub(super) async fn logs(context: &Context<'_>, args: &LogsArgs) -> Result<Exit, CliError> {
-    let json = context.json()?;
     let mut plain = Plain::new(Stamp::Clock, true);
-    let channel = connect(&context.cli.control_plane).await?;
-    let patience = Patience::new(args.reconnect.limit());
-    let mut follower = Follower::watch(channel, args.workspace.clone(), args.after, patience);
+    let backoff = Backoff::new(args.reconnect.limit());
+    let channel = context.connect().await?;
+    let mut follower = Follower::watch(channel, args.workspace.to_string(), args.after, backoff);
     let mut last = u64::MAX;
-    let mut told = args.after;
-    while told < last {
+    let mut printed = args.after;
+    while printed < last {
         match follower.next().await? {
-            Some(Update::Snapshot(workspace)) => {
-                if !args.follow {
-                    last = workspace.last_sequence;
-                }
-            }
+            Some(Update::Snapshot(workspace)) if !args.follow => last = workspace.last_sequence,
+            Some(Update::Snapshot(_)) => {}
             Some(Update::Event(event)) => {
-                told = event.sequence;
-                match &json {
-                    Some(json) => context.print_json(json, event.as_ref())?,
-                    None => {
-                        for line in plain.lines(&event) {
-                            context.out.print(&line)?;
-                        }
-                    }
+                printed = event.sequence;
+                match &context.json {
+                    Some(json) => json.print(event.as_ref())?,
+                    None => plain
+                        .lines(&event)
+                        .iter()
+                        .try_for_each(|line| out::print(line))?,
                 }
             }
-            Some(Update::Note(note)) => context.out.note(&format!("hearth: {note}")),
+            Some(Update::Note(note)) => out::note(&format!("hearth: {note}")),
             None => break,
         }
     }

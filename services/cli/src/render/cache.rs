@@ -1,4 +1,4 @@
-//! What the cache holds and why, as text.
+//! Cache entries, explanations and statistics as text.
 
 use hearth_api::v1::{CacheEntry, CacheStats, Explanation, GetStatsResponse};
 use prost_types::Timestamp;
@@ -9,7 +9,7 @@ use super::{
     table::table,
 };
 
-/// Digits of a key that tell entries apart, and more than `hearth cache rm --key` asks for.
+/// Digits shown of a key: enough to tell entries apart, and more than `hearth cache rm --key` needs.
 const KEY_DIGITS: usize = 16;
 
 /// `hearth cache ls`

@@ -1,5 +1,6 @@
-//! An event as a line of text, without a time in front.
+//! An event as lines of text, without a time in front.
 
+use console::truncate_str;
 use hearth_api::v1::{
     BuildStep, BuildStepStatus, Failure, StateChanged, StepFinished, TransferDirection,
     TransferProgress, event::Kind,
@@ -11,7 +12,7 @@ use super::{
     names, outcome,
 };
 
-/// The lines that tell an event. Output of commands has a line for each of its own.
+/// The lines of an event: one, or one for each line of a command's output.
 pub(crate) fn describe(kind: &Kind) -> Vec<String> {
     match kind {
         Kind::StateChanged(change) => state_changed(change),
@@ -51,14 +52,14 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
         }
         Kind::Push(report) => vec![format!("push: {}", outcome::push(report))],
         Kind::Container(container) => vec![format!(
-            "container {} runs, user {}, folder {}",
+            "container {} started, user {}, folder {}",
             short(&line(&container.container_id)),
             line(&container.remote_user),
             line(&container.remote_folder)
         )],
         Kind::Warning(warning) => vec![format!("warning: {}", line(&warning.message))],
         Kind::Waiting(waiting) => vec![format!(
-            "waits for {}, which builds the same image: about {:.0} s",
+            "waiting for {}, which is building the same image: about {:.0} s",
             line(&waiting.node),
             waiting.seconds
         )],
@@ -76,25 +77,19 @@ pub(crate) fn failure(failure: &Failure) -> String {
     }
 }
 
-/// `[stage-0 3/7] RUN make (cached)`
-/// A `RUN` can be a script of many lines; its beginning tells which one it is.
+/// Columns of a build step's name: a `RUN` can be a script of many lines, and its beginning identifies it.
 const MAX_STEP_NAME: usize = 120;
 
+/// `[stage-0 3/7] RUN make (cached)`
 fn build_step(step: &BuildStep) -> String {
-    let name = shortened(&line(&step.name), MAX_STEP_NAME);
+    let name = line(&step.name);
+    let name = truncate_str(&name, MAX_STEP_NAME, "…");
     match step.status() {
-        BuildStepStatus::Started | BuildStepStatus::Unspecified => name,
+        BuildStepStatus::Started | BuildStepStatus::Unspecified => name.into_owned(),
         BuildStepStatus::Done => format!("{name} ({})", seconds(step.seconds)),
         BuildStepStatus::Cached | BuildStepStatus::Failed | BuildStepStatus::Canceled => {
             format!("{name} ({})", names::build_status(step.status))
         }
-    }
-}
-
-fn shortened(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 
@@ -174,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn output_is_told_line_by_line_with_what_was_dropped() {
+    fn output_is_printed_line_by_line_with_the_number_of_dropped_lines() {
         assert_eq!(
             describe(&Kind::Log(LogChunk {
                 step: PipelineStep::Image.into(),
@@ -201,17 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn a_script_as_long_as_a_page_is_told_by_its_beginning() {
+    fn a_script_as_long_as_a_page_is_cut_to_its_beginning() {
         let lines = describe(&Kind::BuildStep(BuildStep {
             name: format!("[3/10] RUN {}", "ä".repeat(500)),
             ..BuildStep::default()
         }));
-        assert_eq!(lines[0].chars().count(), MAX_STEP_NAME + 1);
+        assert_eq!(console::measure_text_width(&lines[0]), MAX_STEP_NAME);
         assert!(lines[0].ends_with('…'));
     }
 
     #[test]
-    fn names_from_a_repository_cannot_speak_to_the_terminal() {
+    fn names_from_a_repository_cannot_control_the_terminal() {
         let harm = "x\u{1b}[31m\u{9b}2J\u{7}\r\ny";
         for kind in [
             Kind::Warning(Warning {

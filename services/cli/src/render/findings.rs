@@ -1,13 +1,13 @@
-//! What works and what does not, as text.
+//! Results of checks as text.
 
 use hearth_api::v1::{AccessCheck, AccessCheckStatus};
 
 use super::{clean::line, names, table::table};
 
-/// One thing that was looked at.
+/// Result of a check.
 pub(crate) struct Finding {
     pub(crate) what: String,
-    /// An `AccessCheckStatus`, or the number of one that this client does not know yet.
+    /// An `AccessCheckStatus`, possibly one that this client does not know yet.
     pub(crate) status: i32,
     pub(crate) message: String,
 }

@@ -1,4 +1,4 @@
-//! Numbers for people.
+//! Numbers, times, ids and words as people read them.
 
 use prost_types::Timestamp;
 
@@ -7,7 +7,7 @@ pub(crate) fn bytes(count: u64) -> String {
     let mut value = count as f64;
     let mut unit = "B";
     for next in ["kB", "MB", "GB", "TB"] {
-        // What would round up to 1000 belongs to the next unit.
+        // Values that round up to 1000 get the next unit.
         if value < 999.5 {
             break;
         }
@@ -69,13 +69,10 @@ pub(crate) fn short(id: &str) -> String {
     id.chars().take(12).collect()
 }
 
-/// A word for a POSIX shell, quoted unless it is harmless: what is printed to be copied must not run anything else.
+/// A word for a shell, quoted where needed: a printed command may be copied, and must not run anything else.
 pub(crate) fn shell_word(word: &str) -> String {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "_-./:@".contains(c);
-    if !word.is_empty() && word.chars().all(harmless) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    let quoted = shlex::Quoter::new().allow_nul(true).quote(word);
+    quoted.map_or_else(|_| "''".to_owned(), Into::into)
 }
 
 #[cfg(test)]
@@ -128,10 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn a_word_to_be_copied_runs_nothing() {
+    fn a_copied_word_runs_nothing() {
         assert_eq!(shell_word("/workspaces/a"), "/workspaces/a");
         assert_eq!(shell_word("a b;$(c)"), "'a b;$(c)'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(
+            shlex::split(&shell_word("it's $(a)")),
+            Some(vec!["it's $(a)".to_owned()])
+        );
         assert_eq!(shell_word(""), "''");
     }
 }

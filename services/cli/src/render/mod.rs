@@ -1,4 +1,4 @@
-//! Text from messages: pure functions, without a terminal and without a clock.
+//! Renders messages as text. Pure functions: no terminal, no clock.
 
 pub(crate) mod cache;
 pub(crate) mod clean;

@@ -1,4 +1,4 @@
-//! Words for the contract's enums. A value that this client does not know yet is shown as its number.
+//! Names of the contract's enum values. One that this client does not know yet is shown as its number.
 
 use hearth_api::v1::{
     AccessCheckKind, AccessCheckStatus, BuildStepStatus, CacheSkipReason, FailureReason,
@@ -6,94 +6,37 @@ use hearth_api::v1::{
 };
 use tonic::Code;
 
-/// `READY`
-pub(crate) fn state(value: i32) -> String {
-    upper(
-        WorkspaceState::try_from(value).map(|state| state.as_str_name()),
-        "WORKSPACE_STATE_",
-        value,
-    )
+/// A function for each enum, from a field's number to the name without the enum's prefix.
+macro_rules! names {
+    ($($(#[$example:meta])* $function:ident = $case:ident($kind:ident, $prefix:literal);)*) => {$(
+        $(#[$example])*
+        pub(crate) fn $function(value: i32) -> String {
+            $case($kind::try_from(value).map(|kind| kind.as_str_name()), $prefix, value)
+        }
+    )*};
 }
 
-/// `BUILD_FAILED`
-pub(crate) fn failure_reason(value: i32) -> String {
-    upper(
-        FailureReason::try_from(value).map(|reason| reason.as_str_name()),
-        "FAILURE_REASON_",
-        value,
-    )
-}
-
-/// `ONLINE`
-pub(crate) fn node_state(value: i32) -> String {
-    upper(
-        NodeState::try_from(value).map(|state| state.as_str_name()),
-        "NODE_STATE_",
-        value,
-    )
-}
-
-/// `clone`
-pub(crate) fn step(value: i32) -> String {
-    lower(
-        PipelineStep::try_from(value).map(|step| step.as_str_name()),
-        "PIPELINE_STEP_",
-        value,
-    )
-}
-
-/// `cached`
-pub(crate) fn build_status(value: i32) -> String {
-    lower(
-        BuildStepStatus::try_from(value).map(|status| status.as_str_name()),
-        "BUILD_STEP_STATUS_",
-        value,
-    )
-}
-
-/// `no devcontainer`
-pub(crate) fn skip_reason(value: i32) -> String {
-    lower(
-        CacheSkipReason::try_from(value).map(|reason| reason.as_str_name()),
-        "CACHE_SKIP_REASON_",
-        value,
-    )
-}
-
-/// `login failed`
-pub(crate) fn push_outcome(value: i32) -> String {
-    lower(
-        PushOutcome::try_from(value).map(|outcome| outcome.as_str_name()),
-        "PUSH_OUTCOME_",
-        value,
-    )
-}
-
-/// `containerd`
-pub(crate) fn image_store(value: i32) -> String {
-    lower(
-        ImageStore::try_from(value).map(|store| store.as_str_name()),
-        "IMAGE_STORE_",
-        value,
-    )
-}
-
-/// `git read`
-pub(crate) fn access_check(value: i32) -> String {
-    lower(
-        AccessCheckKind::try_from(value).map(|kind| kind.as_str_name()),
-        "ACCESS_CHECK_KIND_",
-        value,
-    )
-}
-
-/// `FAILED`
-pub(crate) fn access_status(value: i32) -> String {
-    upper(
-        AccessCheckStatus::try_from(value).map(|status| status.as_str_name()),
-        "ACCESS_CHECK_STATUS_",
-        value,
-    )
+names! {
+    /// `READY`
+    state = upper(WorkspaceState, "WORKSPACE_STATE_");
+    /// `BUILD_FAILED`
+    failure_reason = upper(FailureReason, "FAILURE_REASON_");
+    /// `ONLINE`
+    node_state = upper(NodeState, "NODE_STATE_");
+    /// `clone`
+    step = lower(PipelineStep, "PIPELINE_STEP_");
+    /// `cached`
+    build_status = lower(BuildStepStatus, "BUILD_STEP_STATUS_");
+    /// `no devcontainer`
+    skip_reason = lower(CacheSkipReason, "CACHE_SKIP_REASON_");
+    /// `login failed`
+    push_outcome = lower(PushOutcome, "PUSH_OUTCOME_");
+    /// `containerd`
+    image_store = lower(ImageStore, "IMAGE_STORE_");
+    /// `git read`
+    access_check = lower(AccessCheckKind, "ACCESS_CHECK_KIND_");
+    /// `FAILED`
+    access_status = upper(AccessCheckStatus, "ACCESS_CHECK_STATUS_");
 }
 
 /// The name of a status code as the gRPC specification writes it.

@@ -1,4 +1,4 @@
-//! Sentences about what the cache and the push came to.
+//! Sentences about the cache's result and the outcome of the push.
 
 use hearth_api::v1::{CacheReport, CacheResult, PushOutcome, PushReport};
 
@@ -8,7 +8,7 @@ use super::{
     names,
 };
 
-/// A headline and the reasons that it does not contain, a line each.
+/// A headline, then one line for each reason.
 pub(crate) fn cache(report: &CacheReport) -> Vec<String> {
     let reasons = report.reasons.iter().map(|reason| line(reason));
     let (total, reused) = (report.steps_total, report.steps_reused);
@@ -31,7 +31,7 @@ pub(crate) fn cache(report: &CacheReport) -> Vec<String> {
     [headline].into_iter().chain(reasons).collect()
 }
 
-/// A few characters for a table.
+/// The cache's result in a word, for a table.
 pub(crate) fn cache_word(report: Option<&CacheReport>) -> String {
     let Some(report) = report else {
         return "-".to_owned();
@@ -45,7 +45,7 @@ pub(crate) fn cache_word(report: Option<&CacheReport>) -> String {
     }
 }
 
-/// One sentence, and the report's own message after it.
+/// The outcome, and the report's message after it.
 pub(crate) fn push(report: &PushReport) -> String {
     let headline = match report.outcome() {
         PushOutcome::Pushed => format!(
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_says_what_it_came_to_and_what_to_do() {
+    fn a_push_says_its_outcome_and_what_to_do() {
         assert_eq!(
             push(&PushReport {
                 outcome: PushOutcome::Pushed.into(),

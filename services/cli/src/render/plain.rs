@@ -1,4 +1,4 @@
-//! Lines for a pipe, in the order of events, with a time in front.
+//! Events as lines with a time in front, for a pipe.
 
 use hearth_api::v1::{BuildStepStatus, Event, TransferProgress, event::Kind};
 use prost_types::Timestamp;
@@ -8,10 +8,10 @@ use super::{
     format::{between, clock},
 };
 
-/// A transfer is told at most once in so many seconds, and at its end.
+/// Shortest time between two lines of a transfer, except for its end.
 const TRANSFER_SECONDS: f64 = 5.0;
 
-/// What stands in front of a line.
+/// The time in front of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stamp {
     /// Seconds since the attempt's first event.
@@ -20,7 +20,7 @@ pub(crate) enum Stamp {
     Clock,
 }
 
-/// Renders events one after the other.
+/// Renders the events of a workspace, in order.
 #[derive(Debug)]
 pub(crate) struct Plain {
     stamp: Stamp,
@@ -28,8 +28,8 @@ pub(crate) struct Plain {
     output: bool,
     attempt: u32,
     began: Option<Timestamp>,
-    /// When a transfer was last told, and whether that was its end; by direction.
-    told: [Option<(Timestamp, bool)>; 3],
+    /// When a transfer was last printed, and whether that was its end; by direction.
+    transfers: [Option<(Timestamp, bool)>; 3],
 }
 
 impl Plain {
@@ -39,21 +39,21 @@ impl Plain {
             output,
             attempt: 0,
             began: None,
-            told: [None; 3],
+            transfers: [None; 3],
         }
     }
 
-    /// The lines for an event; none for what would only be noise.
+    /// The lines of an event; none if it is not worth one.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
         let mut lines = Vec::new();
         if event.attempt != self.attempt {
-            // The first attempt needs no headline; a later one replaces what was told so far.
+            // A later attempt replaces the one before.
             if event.attempt > 1 {
                 lines.push(format!("attempt {}", event.attempt));
             }
             self.attempt = event.attempt;
             self.began = event.time;
-            self.told = [None; 3];
+            self.transfers = [None; 3];
         }
         if let Some(kind) = &event.kind
             && self.is_shown(kind, event.time)
@@ -71,7 +71,7 @@ impl Plain {
     fn is_shown(&mut self, kind: &Kind, time: Option<Timestamp>) -> bool {
         match kind {
             Kind::Log(_) => self.output,
-            // Its end has the name again, and says how it went.
+            // The step's end repeats its name, with the result.
             Kind::BuildStep(step) => step.status() != BuildStepStatus::Started,
             Kind::Transfer(progress) => self.is_due(progress, time),
             Kind::StateChanged(_)
@@ -90,15 +90,15 @@ impl Plain {
     fn is_due(&mut self, progress: &TransferProgress, time: Option<Timestamp>) -> bool {
         let now = time.unwrap_or_default();
         let ended = progress.bytes_total > 0 && progress.bytes_done >= progress.bytes_total;
-        let told = &mut self.told[progress.direction() as usize];
-        let due = match told {
+        let last = &mut self.transfers[progress.direction() as usize];
+        let due = match last {
             None => true,
-            Some((last, had_ended)) => {
-                (ended && !*had_ended) || between(last, &now) >= TRANSFER_SECONDS
+            Some((time, had_ended)) => {
+                (ended && !*had_ended) || between(time, &now) >= TRANSFER_SECONDS
             }
         };
         if due {
-            *told = Some((now, ended));
+            *last = Some((now, ended));
         }
         due
     }
@@ -205,9 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_is_told_now_and_then_and_once_at_its_end() {
+    fn a_transfer_is_printed_now_and_then_and_once_at_its_end() {
         let mut plain = Plain::new(Stamp::Elapsed, false);
-        let mut told = Vec::new();
+        let mut printed = Vec::new();
         for (tenths, done) in [(0, 1), (10, 2), (49, 3), (50, 4), (60, 10), (61, 10)] {
             let transfer = Kind::Transfer(TransferProgress {
                 direction: TransferDirection::Fetch.into(),
@@ -215,9 +215,9 @@ mod tests {
                 bytes_total: 10,
             });
             if !plain.lines(&event(1, tenths, transfer)).is_empty() {
-                told.push(done);
+                printed.push(done);
             }
         }
-        assert_eq!(told, [1, 4, 10]);
+        assert_eq!(printed, [1, 4, 10]);
     }
 }

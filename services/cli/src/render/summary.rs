@@ -1,4 +1,4 @@
-//! A workspace in a few lines: the end of `up`, and `get`.
+//! Summary of a workspace: the end of `up`, and `get`.
 
 use hearth_api::v1::{Failure, Workspace, WorkspaceState};
 
@@ -9,7 +9,7 @@ use super::{
     names, outcome,
 };
 
-/// Everything a person wants to know about a workspace.
+/// The workspace in a few lines.
 pub(crate) fn workspace(workspace: &Workspace) -> String {
     let mut lines = vec![headline(workspace)];
     let mut entry = |name: &str, text: String| lines.push(format!("  {name:<11}{text}"));
@@ -52,8 +52,8 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
     lines.join("\n")
 }
 
-/// What went wrong, and the last lines that the command printed.
-pub(crate) fn failure(failure: &Failure) -> Vec<String> {
+/// The reason, and the last lines of the command's output.
+fn failure(failure: &Failure) -> Vec<String> {
     let mut lines = vec![describe::failure(failure)];
     lines.extend(
         block(&failure.output_tail)
@@ -104,7 +104,7 @@ fn repository(workspace: &Workspace) -> String {
     }
 }
 
-/// The command that opens a shell in the container. `sh` is there in every image that a devcontainer can have.
+/// The command that opens a shell in the container. Every image that a devcontainer can use has `sh`.
 fn enter(workspace: &Workspace) -> String {
     let mut words = vec!["docker exec -it".to_owned()];
     let options = [
@@ -125,7 +125,7 @@ fn push(workspace: &Workspace) -> Option<String> {
     match (&workspace.push, workspace.settled, workspace.state()) {
         (Some(report), _, _) => Some(outcome::push(report)),
         (None, false, WorkspaceState::Ready | WorkspaceState::Recovery) => Some(format!(
-            "goes on in the background: hearth logs {} --follow",
+            "running in the background; follow it with: hearth logs {} --follow",
             shell_word(&line(&workspace.id))
         )),
         (None, _, _) => None,
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ready_workspace_tells_how_it_came_to_be_and_how_to_enter_it() {
+    fn a_ready_workspace_says_how_it_was_prepared_and_how_to_enter_it() {
         assert_eq!(
             workspace(&ready()),
             "\
@@ -188,7 +188,7 @@ READY in 6.0 s: w-1 on node-1
   steps      clone 1.2 s, image 3.1 s
   container  fedcba987654, user vscode, folder /workspaces/b
   enter      docker exec -it -u vscode -w /workspaces/b fedcba987654 sh  (on node-1)
-  push       goes on in the background: hearth logs w-1 --follow"
+  push       running in the background; follow it with: hearth logs w-1 --follow"
         );
         let settled = Workspace {
             settled: true,
@@ -209,10 +209,12 @@ READY in 6.0 s: w-1 on node-1
             ..ready()
         };
         let text = workspace(&hostile);
-        assert!(
-            text.contains(r"-u 'x; rm -rf ~' -w '/a'\''$(id)' fedcba987654 sh"),
-            "{text}"
-        );
+        let command = text
+            .lines()
+            .find_map(|line| line.strip_prefix("  enter      "));
+        let words = command.and_then(shlex::split).unwrap_or_default();
+        let expected = ["-u", "x; rm -rf ~", "-w", "/a'$(id)", "fedcba987654", "sh"];
+        assert_eq!(words[3..9], expected, "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Tables: columns as wide as their widest cell.
+//! Tables of workspaces and nodes, and the table that all others use.
 
+use console::{Alignment, measure_text_width, pad_str};
 use hearth_api::v1::{Node, NodeInfo, Workspace};
 use prost_types::Timestamp;
 
@@ -61,11 +62,12 @@ pub(crate) fn nodes(nodes: &[Node], now: &Timestamp) -> String {
     )
 }
 
+/// Columns are as wide as their widest cell on a terminal, where a character may take two places or none.
 pub(super) fn table<const N: usize>(
     head: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> String {
-    // An empty cell would make the columns after it hard to count.
+    // With an empty cell the columns after it would be hard to tell apart.
     let clean = rows.map(|row| {
         row.map(|cell| match line(&cell) {
             cell if cell.is_empty() => "-".to_owned(),
@@ -76,14 +78,14 @@ pub(super) fn table<const N: usize>(
     let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(measure_text_width(cell));
         }
     }
     let mut text = String::new();
     for row in &rows {
         let cells = row.iter().zip(widths);
-        let padded: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
+        let padded: Vec<_> = cells
+            .map(|(cell, width)| pad_str(cell, width, Alignment::Left, None))
             .collect();
         text.push_str(padded.join("  ").trim_end());
         text.push('\n');
@@ -143,6 +145,25 @@ w-long-name  READY  node-1  https://git.example/a b  7/10   2m
 w            READY  node-1  -                        -      2m
 "
         );
+    }
+
+    #[test]
+    fn columns_line_up_on_a_terminal_whatever_characters_their_cells_have() {
+        let cells = ["ascii", "日本語", "cafe\u{301}", "👩‍💻", "\u{200b}a"];
+        let text = table(
+            ["A", "B"],
+            cells
+                .into_iter()
+                .map(|cell| [cell.to_owned(), "x".to_owned()]),
+        );
+        for line in text.lines() {
+            let (first, _) = line.split_at(line.len() - 1);
+            assert_eq!(
+                measure_text_width(first),
+                "日本語".len() * 2 / 3 + 2,
+                "{text}"
+            );
+        }
     }
 
     #[test]

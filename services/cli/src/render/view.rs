@@ -5,13 +5,13 @@ use hearth_api::v1::{PipelineStep, TransferProgress};
 use super::{clean::line, format::seconds, names};
 use crate::progress::{Progress, Step};
 
-/// Build steps that run at once are shown up to this many: a matrix of stages would fill the screen.
+/// The most concurrent build steps that are shown: many stages would fill the screen.
 const BUILD_ROWS: usize = 4;
 
-/// What a row stands for, so that it keeps its place and its clock from one drawing to the next.
+/// Identity of a row, so that it keeps its place and its elapsed time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// A step of the pipeline, by its position: a step may run twice.
+    /// A step of the pipeline, by its position, since a step may run twice.
     Step(usize),
     /// A step of the image build, by its number.
     Build(u32),
@@ -21,20 +21,20 @@ pub(crate) enum Key {
     Push,
 }
 
-/// What a row looks like.
+/// Appearance of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Look {
     /// Something that runs: spinner, text, seconds.
     Running(String),
-    /// Something that has ended, with its mark.
+    /// Something that has ended: mark, text, seconds.
     Ended(String),
     /// A bar of bytes.
     Bar {
-        /// What is moved.
+        /// Name of the transfer.
         label: &'static str,
-        /// Bytes moved.
+        /// Bytes transferred.
         done: u64,
-        /// Bytes to move; zero when not known.
+        /// Bytes in all; zero when not known.
         total: u64,
     },
 }
@@ -71,7 +71,7 @@ fn look(step: &Step, progress: &Progress) -> Look {
     let Some(end) = step.end else {
         let text = match step.step {
             PipelineStep::Image if progress.built > 0 => format!(
-                "{name:<9} steps ended: {}, cached: {}",
+                "{name:<9} steps done: {}, cached: {}",
                 progress.built, progress.cached
             ),
             _ => format!("{name:<9} {}", line(&step.description)),
@@ -89,7 +89,7 @@ fn bar(label: &'static str, transfer: TransferProgress) -> Look {
     Look::Bar {
         label,
         done: transfer.bytes_done,
-        // The total grows while layers become known; a bar must not run over its end meanwhile.
+        // The total grows while layers become known; the bar must not run past its end.
         total: match transfer.bytes_total {
             0 => 0,
             total => total.max(transfer.bytes_done),
@@ -151,7 +151,7 @@ mod tests {
                 (Key::Step(0), Look::Ended("✓ clone     1.2 s".into())),
                 (
                     Key::Step(1),
-                    Look::Running("image     steps ended: 1, cached: 1".into())
+                    Look::Running("image     steps done: 1, cached: 1".into())
                 ),
                 (Key::Build(3), Look::Running("  [3/3] RUN make".into())),
                 (

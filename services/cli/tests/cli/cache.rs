@@ -101,7 +101,7 @@ async fn explain_asks_about_a_workspace_or_about_a_repository() {
 }
 
 #[tokio::test]
-async fn rm_tells_what_went_and_what_stays_in_the_registry() {
+async fn rm_lists_removed_entries_and_warns_of_what_stays_in_the_registry() {
     let answer = || {
         Answer::Invalidated(InvalidateEntryResponse {
             entries: vec![entry()],

@@ -84,7 +84,7 @@ async fn doctor_looks_at_the_nodes_and_at_a_repository_when_there_is_one() {
         (
             &[lost],
             4,
-            "nodes          FAILED  none is online; lost: node-1",
+            "nodes          FAILED  no node is online; lost: node-1",
         ),
         (
             &[online, lost],

@@ -83,7 +83,7 @@ async fn a_trimmed_log_is_printed_from_the_oldest_event_with_a_note() {
     let plane = ControlPlane::start([Answer::Refuse(trimmed), rest()]).await;
     let after = run(plane.hearth(&["logs", ID, "--after", "2"])).await;
     assert_eq!(plane.calls(), [watch(2), watch(4)]);
-    // All that is kept was asked for, so there is nothing to refuse.
+    // Without --after the stream begins at the oldest event that is kept.
     let plane = ControlPlane::start([rest()]).await;
     let all = run(plane.hearth(&["logs", ID])).await;
     assert_eq!(plane.calls(), [watch(0)]);
@@ -92,7 +92,7 @@ async fn a_trimmed_log_is_printed_from_the_oldest_event_with_a_note() {
         assert_eq!(ended.code, Some(0));
         assert_eq!(
             ended.stderr,
-            format!("hearth: events {first} to 4 are not kept any more; going on with event 5\n")
+            format!("hearth: events {first} to 4 are no longer kept; continuing with event 5\n")
         );
         assert_eq!(ended.stdout.lines().count(), 2, "{}", ended.stdout);
     }

@@ -23,7 +23,7 @@ async fn a_cut_connection_resumes_after_the_last_event_and_repeats_none() {
     let events = story(ready);
     let plane = ControlPlane::start([
         Answer::Prepare(prepared(workspace(pending, 0), &events[..2]), End::Never),
-        // Sent again although it was asked for what comes after: the client must not tell it twice.
+        // Event 2 again, although only later ones were requested: the client must not print it twice.
         Answer::Watch(watched(workspace(ready, 6), &events[1..]), End::Well),
         Answer::Get(Box::new(workspace(ready, 6))),
     ])
@@ -33,29 +33,29 @@ async fn a_cut_connection_resumes_after_the_last_event_and_repeats_none() {
         .spawn()
         .expect("the client");
     let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
-    let mut told = Vec::new();
+    let mut sequences = Vec::new();
     while let Some(line) = tokio::time::timeout(LIMIT, lines.next_line())
         .await
         .expect("in time")
         .expect("readable")
     {
         let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        told.extend(line["sequence"].as_str().map(str::to_owned));
-        if told.len() == 2 && line["sequence"] == "2" {
+        sequences.extend(line["sequence"].as_str().map(str::to_owned));
+        if sequences.len() == 2 && line["sequence"] == "2" {
             plane.cut();
         }
     }
     let ended = ended(child).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(told, ["1", "2", "3", "4", "5", "6"]);
+    assert_eq!(sequences, ["1", "2", "3", "4", "5", "6"]);
     assert_eq!(plane.calls()[1], watch(2, WatchUntil::Ready));
     let notes: Vec<_> = ended.stderr.lines().collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(
-        notes[0].starts_with("hearth: the control plane was lost ("),
+        notes[0].starts_with("hearth: the connection to the control plane was lost ("),
         "{notes:?}"
     );
-    assert_eq!(notes[1], "hearth: connected again; going on after event 2");
+    assert_eq!(notes[1], "hearth: reconnected; continuing after event 2");
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn history_that_was_trimmed_meanwhile_is_noted_and_skipped() {
     assert!(
         ended
             .stderr
-            .contains("hearth: events 3 to 4 are not kept any more; going on with event 5\n"),
+            .contains("hearth: events 3 to 4 are no longer kept; continuing with event 5\n"),
         "{}",
         ended.stderr
     );
@@ -152,7 +152,7 @@ async fn history_that_was_trimmed_meanwhile_is_noted_and_skipped() {
 }
 
 #[tokio::test]
-async fn a_control_plane_that_does_not_come_back_exits_with_69_and_says_how_to_go_on() {
+async fn a_control_plane_that_does_not_come_back_exits_with_69_and_says_how_to_continue() {
     let plane = ControlPlane::start([Answer::Prepare(
         prepared(workspace(WorkspaceState::Pending, 0), &[]),
         End::With(status(Reason::ShuttingDown, "shutting down")),
@@ -163,14 +163,14 @@ async fn a_control_plane_that_does_not_come_back_exits_with_69_and_says_how_to_g
     assert!(
         ended
             .stderr
-            .ends_with("  once it is back: hearth logs sample-1 --follow\n"),
+            .ends_with("  when it is back, continue with: hearth logs sample-1 --follow\n"),
         "{}",
         ended.stderr
     );
 }
 
 #[tokio::test]
-async fn a_request_id_that_found_a_workspace_again_tells_its_whole_log() {
+async fn a_request_id_that_finds_an_existing_workspace_shows_its_whole_log() {
     let ready = WorkspaceState::Ready;
     let events = story(ready);
     let plane = ControlPlane::start([
@@ -190,7 +190,7 @@ async fn a_request_id_that_found_a_workspace_again_tells_its_whole_log() {
 }
 
 #[tokio::test]
-async fn a_workspace_prepared_anew_is_followed_from_its_new_attempt() {
+async fn a_workspace_prepared_again_is_followed_from_its_new_attempt() {
     let ready = WorkspaceState::Ready;
     let events = story(ready);
     let plane = ControlPlane::start([

@@ -94,7 +94,7 @@ async fn nodes_are_listed() {
 }
 
 #[tokio::test]
-async fn rm_removes_and_tells_when_the_node_does_not_answer() {
+async fn rm_deletes_and_reports_a_node_that_does_not_answer() {
     let plane = ControlPlane::start([
         Answer::Refuse(status(Reason::NodeUnavailable, "node-1 does not answer")),
         Answer::Deleted,

@@ -1,4 +1,4 @@
-//! The workspace that the tests tell about, and what happens to it.
+//! The workspace of the tests, and its events.
 
 use hearth_api::v1::{
     BuildStep, BuildStepStatus, CacheReport, CacheResult, Event, Failure, FailureReason, LogChunk,
@@ -18,7 +18,7 @@ pub fn spec() -> WorkspaceSpec {
     }
 }
 
-/// The workspace in a state, with everything that it has then.
+/// The workspace in a state, with the fields that are set then.
 pub fn workspace(state: WorkspaceState, last_sequence: u64) -> Workspace {
     let mut workspace = Workspace {
         id: ID.into(),
@@ -103,7 +103,7 @@ pub fn story(last: WorkspaceState) -> Vec<Event> {
     number(kinds)
 }
 
-/// What follows [`story`] in the background.
+/// The event that follows [`story`] when the background push has ended.
 pub fn settled() -> Event {
     Event {
         sequence: 7,

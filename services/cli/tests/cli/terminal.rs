@@ -15,7 +15,7 @@ use crate::{
     up::smooth,
 };
 
-/// Runs a client whose stderr is a terminal, and returns what was written there with it.
+/// Runs a client whose stderr is a terminal, and returns what it wrote there, too.
 async fn run_on_a_terminal(kind: &str, mut command: Command) -> (Ended, String) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let screen = openpt(flags).expect("a terminal");
@@ -34,7 +34,7 @@ async fn run_on_a_terminal(kind: &str, mut command: Command) -> (Ended, String) 
         .stderr(Stdio::from(peer))
         .spawn()
         .expect("the client");
-    // It holds this process's copy of the other side, without which reading ends with the client.
+    // Closes this process's copy of the other side, so that reading ends when the client does.
     drop(command);
     let reader = std::thread::spawn(move || {
         let (mut screen, mut shown) = (File::from(screen), Vec::new());

@@ -43,7 +43,7 @@ READY in 9.0 s: sample-1 on node-1
   cache      partial hit: 7 of 10 steps reused, built in 5.0 s
   container  0123456789ab, user vscode, folder /workspaces/sample
   enter      docker exec -it -u vscode -w /workspaces/sample 0123456789ab sh  (on node-1)
-  push       goes on in the background: hearth logs sample-1 --follow
+  push       running in the background; follow it with: hearth logs sample-1 --follow
 "
     );
     assert_eq!(ended.code, Some(0));
@@ -181,22 +181,46 @@ async fn a_workspace_in_recovery_exits_with_3_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_bad_field_is_named() {
+async fn a_field_that_the_control_plane_refuses_is_named() {
     let mut faults = FieldFaults::default();
-    faults.add("spec.config", "must be the name of one folder");
+    faults.add("node", "must be the name of one folder");
     let refusal = faults.into_result().expect_err("a fault");
     let plane = ControlPlane::start([Answer::Refuse(refusal)]).await;
-    let ended =
-        run(plane.hearth(&["up", REPOSITORY, "--config", "../x", "--output", "json"])).await;
+    let ended = run(plane.hearth(&["up", REPOSITORY, "--node", "../x", "--output", "json"])).await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert_eq!(
         ended.stderr,
         "\
-hearth: spec.config must be the name of one folder
-  field spec.config: must be the name of one folder
+hearth: node must be the name of one folder
+  field node: must be the name of one folder
   reason INVALID_FIELD (INVALID_ARGUMENT)
 "
     );
+}
+
+#[tokio::test]
+async fn a_bad_argument_is_named_before_anything_is_asked() {
+    for (arguments, message) in [
+        (
+            &["up", "https://robot:secret@git.example/a"][..],
+            "error: REPO carries a user name or password",
+        ),
+        (
+            &["up", REPOSITORY, "--config", "../x"],
+            "error: --config must be the name of one folder",
+        ),
+        (
+            &["doctor", REPOSITORY, "--ref", "a..b"],
+            "error: --ref is not the name of a branch, tag or commit",
+        ),
+    ] {
+        let plane = ControlPlane::start([]).await;
+        let ended = run(plane.hearth(arguments)).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""));
+        assert!(ended.stderr.starts_with(message), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+        assert_eq!(plane.calls(), []);
+    }
 }
 
 #[tokio::test]
@@ -206,7 +230,7 @@ async fn a_fleet_without_room_is_an_answer_and_not_tried_again() {
     let ended = run(plane.hearth(&["up", REPOSITORY])).await;
     assert_eq!(ended.code, Some(1));
     assert!(
-        ended.stderr.contains("worth repeating in 5 s"),
+        ended.stderr.contains("try again in 5 s"),
         "{}",
         ended.stderr
     );
@@ -215,14 +239,14 @@ async fn a_fleet_without_room_is_an_answer_and_not_tried_again() {
 
 #[tokio::test]
 async fn a_control_plane_that_is_not_there_exits_with_69() {
-    // A port that was just freed could be given to another test; nobody listens on port 1.
+    // A port that was just freed could be given to another test; nothing listens on port 1.
     for arguments in [["up", REPOSITORY], ["get", ID], ["logs", ID]] {
         let ended = run(hearth("http://127.0.0.1:1", &arguments)).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(69), ""));
         assert!(
             ended
                 .stderr
-                .starts_with("hearth: the control plane at http://127.0.0.1:1 cannot be reached: "),
+                .starts_with("hearth: cannot connect to the control plane at http://127.0.0.1:1: "),
             "{}",
             ended.stderr
         );
@@ -230,7 +254,7 @@ async fn a_control_plane_that_is_not_there_exits_with_69() {
 }
 
 #[tokio::test]
-async fn an_interrupt_says_that_the_preparation_goes_on_and_how_to_watch_it() {
+async fn an_interrupt_says_that_preparation_continues_and_how_to_watch_it() {
     let messages = prepared(
         workspace(WorkspaceState::Pending, 0),
         &story(WorkspaceState::Ready)[..2],
@@ -252,7 +276,7 @@ async fn an_interrupt_says_that_the_preparation_goes_on_and_how_to_watch_it() {
     assert_eq!(ended.code, Some(130));
     assert_eq!(
         ended.stderr,
-        "hearth: interrupted; the preparation goes on. Watch it with: hearth logs sample-1 --follow\n"
+        "hearth: interrupted; preparation continues in the background. Watch it with: hearth logs sample-1 --follow\n"
     );
 }
 

@@ -4,6 +4,7 @@ use super::{
     lines::Instruction,
     words::{self, Env, WordError},
 };
+use crate::CommitHash;
 
 /// Files of the context that a build can see.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,6 +179,14 @@ fn remote(source: &str, instruction: &Instruction, env: &Env, escape: char) -> O
     let commit = source
         .split_once('#')
         .map(|(_, fragment)| fragment.split(':').next().unwrap_or_default())
-        .filter(|commit| commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit()));
+        .filter(|commit| is_pinning(commit));
     Origin::Remote(source.to_owned(), checksum.or(commit.map(str::to_owned)))
+}
+
+/// What BuildKit takes for a commit and not for the name of a branch (its `gitutil.IsCommitSHA`): 40 digits, none of
+/// them in upper case.
+fn is_pinning(commit: &str) -> bool {
+    commit.len() == 40
+        && commit.parse::<CommitHash>().is_ok()
+        && !commit.contains(|c: char| c.is_ascii_uppercase())
 }

@@ -65,8 +65,13 @@ impl Seeds {
 
     fn piece(&self) -> BoxedStrategy<Vec<u8>> {
         let word = select(self.words.clone());
-        let few = many(word.clone(), 1..4).prop_map(|words| words.concat());
-        let repeated = (few, 1..MAX_REPEATS).prop_map(|(text, times)| {
+        // A part of a line, so that it can hold an opening bracket with all that belongs to it.
+        let part = (select(self.lines.clone()), any::<u16>(), 1..24usize);
+        let part = part.prop_map(|(line, at, length)| {
+            let at = usize::from(at) % line.len();
+            line[at..line.len().min(at + length)].to_vec()
+        });
+        let repeated = (part.clone(), 1..MAX_REPEATS).prop_map(|(text, times)| {
             let times = times.min(MAX_BYTES / text.len());
             text.repeat(times)
         });
@@ -74,6 +79,7 @@ impl Seeds {
         prop_oneof![
             8 => word,
             6 => select(self.lines.clone()),
+            2 => part,
             1 => many(any::<u8>(), 1..8),
             1 => text,
             1 => repeated,

@@ -1,25 +1,55 @@
 use async_trait::async_trait;
 use hearth_api::v1::{
-    AttemptRef, BuildDecision, CacheEntry, CommitCacheRequest, DropCacheRequest,
-    ResolveCacheRequest, WaitDecision, cache_index_service_client::CacheIndexServiceClient,
+    BuildDecision, CacheEntry, CommitCacheRequest, DropCacheRequest, ResolveCacheRequest,
+    WaitDecision, cache_index_service_client::CacheIndexServiceClient,
     resolve_cache_response::Decision,
 };
-use hearth_domain::KeyManifest;
+use hearth_domain::{
+    AttemptRef, CacheKey, CacheRepository, CommitHash, ConfigName, Digest, KeyedManifest, Platform,
+};
+use hearth_runtime::contract::attempt_message;
 use tonic::{Status, transport::Channel};
 
 use super::client::{CALL_TIMEOUT, ControlPlaneClient};
 
 /// What the index has for a key.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// An image.
-    Hit(Box<CacheEntry>),
-    /// Nothing that is worth fetching, and why.
-    Build(BuildDecision),
+    /// An image, by its digest.
+    Hit(Digest),
+    /// The image is to be built.
+    Build {
+        /// Why, in sentences.
+        reasons: Vec<String>,
+        /// There is an image, and fetching it is expected to take longer than building it.
+        fetch_is_slower: bool,
+    },
 }
 
-/// Hears who builds the key, while the index makes the caller wait for it.
-pub type OnWait<'a> = &'a mut (dyn FnMut(WaitDecision) + Send);
+/// An image that was pushed.
+#[derive(Clone, Debug)]
+pub struct PushedImage<'a> {
+    /// Where it was pushed to.
+    pub repository: &'a CacheRepository,
+    /// Its digest there.
+    pub digest: &'a Digest,
+    /// Its inputs.
+    pub manifest: &'a KeyedManifest,
+    /// The configuration that it was built from; `None`: the default one.
+    pub config: Option<&'a ConfigName>,
+    /// What it runs on.
+    pub platform: &'a Platform,
+    /// The commit that it was built from.
+    pub commit: &'a CommitHash,
+    /// How long it took to build.
+    pub build_seconds: f64,
+    /// Compressed bytes of its layers.
+    pub bytes: u64,
+}
+
+/// Called with the node that builds the key and the seconds that it is expected to take, while the index makes the caller
+/// wait for it.
+pub type OnWait<'a> = &'a mut (dyn FnMut(String, f64) + Send);
 
 /// The index could not be asked, in words.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,21 +59,27 @@ pub struct IndexFailure(pub String);
 /// The control plane's index of the cache.
 #[async_trait]
 pub trait CacheIndex: Send + Sync {
-    /// Asks what there is for a key. May take as long as another node builds it; whoever drops the future waits no more.
+    /// Asks what there is for a key. May take as long as another node builds it; dropping the future ends the wait.
     async fn resolve(
         &self,
         attempt: &AttemptRef,
-        repository: &str,
-        manifest: &KeyManifest,
+        repository: &CacheRepository,
+        manifest: &KeyedManifest,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure>;
     /// Enters a pushed image.
-    async fn commit(&self, attempt: &AttemptRef, entry: CacheEntry) -> Result<(), IndexFailure>;
-    /// Reports that an entry's image is gone.
+    async fn commit(
+        &self,
+        attempt: &AttemptRef,
+        image: &PushedImage<'_>,
+    ) -> Result<(), IndexFailure>;
+    /// Reports that an entry's image is gone from the registry.
     async fn drop_entry(
         &self,
         attempt: &AttemptRef,
-        entry: &CacheEntry,
+        repository: &CacheRepository,
+        key: &CacheKey,
+        digest: &Digest,
     ) -> Result<(), IndexFailure>;
 }
 
@@ -52,15 +88,15 @@ impl CacheIndex for ControlPlaneClient {
     async fn resolve(
         &self,
         attempt: &AttemptRef,
-        repository: &str,
-        manifest: &KeyManifest,
+        repository: &CacheRepository,
+        manifest: &KeyedManifest,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure> {
         let request = ResolveCacheRequest {
-            attempt: Some(attempt.clone()),
-            repository: repository.to_owned(),
+            attempt: Some(attempt_message(attempt)),
+            repository: repository.to_string(),
             key: manifest.key().to_string(),
-            key_manifest: manifest.canonical_json(),
+            key_manifest: manifest.canonical_json().to_owned(),
         };
         let answer = client(self).resolve_cache(request).await.map_err(failure)?;
         let mut decisions = answer.into_inner();
@@ -71,9 +107,17 @@ impl CacheIndex for ControlPlaneClient {
             .map_err(failure)?;
         while let Some(response) = message {
             match response.decision {
-                Some(Decision::Hit(entry)) => return Ok(Resolution::Hit(Box::new(entry))),
-                Some(Decision::Build(build)) => return Ok(Resolution::Build(build)),
-                Some(Decision::Wait(wait)) => on_wait(wait),
+                Some(Decision::Hit(entry)) => return hit(&entry, repository, manifest.key()),
+                Some(Decision::Build(BuildDecision {
+                    reasons,
+                    fetch_is_slower,
+                })) => {
+                    return Ok(Resolution::Build {
+                        reasons,
+                        fetch_is_slower,
+                    });
+                }
+                Some(Decision::Wait(WaitDecision { node, seconds })) => on_wait(node, seconds),
                 None => {}
             }
             message = decisions.message().await.map_err(failure)?;
@@ -81,9 +125,25 @@ impl CacheIndex for ControlPlaneClient {
         Err(IndexFailure("it decided nothing".to_owned()))
     }
 
-    async fn commit(&self, attempt: &AttemptRef, entry: CacheEntry) -> Result<(), IndexFailure> {
+    async fn commit(
+        &self,
+        attempt: &AttemptRef,
+        image: &PushedImage<'_>,
+    ) -> Result<(), IndexFailure> {
+        let entry = CacheEntry {
+            repository: image.repository.to_string(),
+            key: image.manifest.key().to_string(),
+            digest: image.digest.to_string(),
+            key_manifest: image.manifest.canonical_json().to_owned(),
+            config: image.config.map(ToString::to_string).unwrap_or_default(),
+            platform: image.platform.to_string(),
+            commit: image.commit.to_string(),
+            build_seconds: image.build_seconds,
+            bytes: image.bytes,
+            ..CacheEntry::default()
+        };
         let request = CommitCacheRequest {
-            attempt: Some(attempt.clone()),
+            attempt: Some(attempt_message(attempt)),
             entry: Some(entry),
         };
         client(self).commit_cache(request).await.map_err(failure)?;
@@ -93,17 +153,35 @@ impl CacheIndex for ControlPlaneClient {
     async fn drop_entry(
         &self,
         attempt: &AttemptRef,
-        entry: &CacheEntry,
+        repository: &CacheRepository,
+        key: &CacheKey,
+        digest: &Digest,
     ) -> Result<(), IndexFailure> {
         let request = DropCacheRequest {
-            attempt: Some(attempt.clone()),
-            repository: entry.repository.clone(),
-            key: entry.key.clone(),
-            digest: entry.digest.clone(),
+            attempt: Some(attempt_message(attempt)),
+            repository: repository.to_string(),
+            key: key.to_string(),
+            digest: digest.to_string(),
         };
         client(self).drop_cache(request).await.map_err(failure)?;
         Ok(())
     }
+}
+
+/// The image of an entry, if the entry is of the key that was asked for.
+fn hit(
+    entry: &CacheEntry,
+    repository: &CacheRepository,
+    key: &CacheKey,
+) -> Result<Resolution, IndexFailure> {
+    if entry.repository != repository.as_str() || entry.key != key.as_str() {
+        let other = format!("it answered with the entry {} of another key", entry.key);
+        return Err(IndexFailure(other));
+    }
+    let digest = entry.digest.parse();
+    digest
+        .map(Resolution::Hit)
+        .map_err(|error| IndexFailure(format!("it answered with a malformed entry: {error}")))
 }
 
 fn client(control_plane: &ControlPlaneClient) -> CacheIndexServiceClient<Channel> {

@@ -1,8 +1,13 @@
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use hearth_api::v1::{
-    AttemptRef, CredentialUse, RefreshCredentialsRequest, RefreshCredentialsResponse,
+    CredentialProblemReason, CredentialUse, RefreshCredentialsRequest, RefreshCredentialsResponse,
     credential_service_client::CredentialServiceClient,
 };
+use hearth_domain::{AttemptRef, Login};
+use hearth_runtime::contract::attempt_message;
+use prost_types::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use tonic::{
     Code, Request,
@@ -11,21 +16,53 @@ use tonic::{
 
 use super::client::ControlPlaneClient;
 
-/// There was no answer about logins, in words.
+/// What logins are used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginPurpose {
+    /// By an attempt: to clone, and to read and write the cache.
+    Attempt,
+    /// By git in a workspace.
+    Workspace,
+}
+
+/// What the control plane has for an attempt.
+#[derive(Clone, Debug, Default)]
+pub struct IssuedLogins {
+    /// For the repository's git host.
+    pub git: Option<Login>,
+    /// For the cache's registry.
+    pub registry: Option<Login>,
+    /// Why a login is missing, or has fewer rights than needed.
+    pub problems: Vec<LoginProblem>,
+}
+
+/// Why there is no login for a host, or one with too few rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginProblem {
+    /// `host[:port]`.
+    pub host: String,
+    /// There is a login, and it lacks a right.
+    pub permission_missing: bool,
+    /// What to do about it, in a sentence.
+    pub message: String,
+}
+
+/// The control plane gave no answer about logins, in words.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the control plane was asked for logins: {0}")]
 pub struct CredentialFailure(pub String);
 
-/// Where logins come from: the control plane.
+/// The source of logins: the control plane.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// Asks for logins. May wait for the node's registration: whoever asks has a limit. `refused_sha256` is the SHA-256, in hex, of a password that a host did not accept, or empty.
+    /// Asks for logins. Waits until the node is registered: callers set a limit. `refused_sha256` is the SHA-256, in hex,
+    /// of a password that a host did not accept.
     async fn refresh(
         &self,
         attempt: &AttemptRef,
-        purpose: CredentialUse,
-        refused_sha256: &str,
-    ) -> Result<RefreshCredentialsResponse, CredentialFailure>;
+        purpose: LoginPurpose,
+        refused_sha256: Option<&str>,
+    ) -> Result<IssuedLogins, CredentialFailure>;
 }
 
 #[async_trait]
@@ -33,24 +70,28 @@ impl Credentials for ControlPlaneClient {
     async fn refresh(
         &self,
         attempt: &AttemptRef,
-        purpose: CredentialUse,
-        refused_sha256: &str,
-    ) -> Result<RefreshCredentialsResponse, CredentialFailure> {
+        purpose: LoginPurpose,
+        refused_sha256: Option<&str>,
+    ) -> Result<IssuedLogins, CredentialFailure> {
+        let purpose = match purpose {
+            LoginPurpose::Attempt => CredentialUse::Attempt,
+            LoginPurpose::Workspace => CredentialUse::Workspace,
+        };
         let mut token = self.session().token().await;
         let mut renewed = false;
         loop {
             let mut request = Request::new(RefreshCredentialsRequest {
-                attempt: Some(attempt.clone()),
+                attempt: Some(attempt_message(attempt)),
                 r#use: purpose.into(),
-                refused_sha256: refused_sha256.to_owned(),
+                refused_sha256: refused_sha256.unwrap_or_default().to_owned(),
             });
             request
                 .metadata_mut()
                 .insert("authorization", bearer(token.secret())?);
             let mut client = CredentialServiceClient::new(self.channel());
             match client.refresh_credentials(request).await {
-                Ok(answer) => return Ok(answer.into_inner()),
-                // Somebody registered this node anew, or the control plane has forgotten it.
+                Ok(answer) => return issued(answer.into_inner()),
+                // The node was registered again by another process, or the control plane has forgotten it.
                 Err(status) if status.code() == Code::Unauthenticated && !renewed => {
                     renewed = true;
                     token = self.session().renewed(&token).await;
@@ -67,11 +108,53 @@ impl Credentials for ControlPlaneClient {
     }
 }
 
-/// The value of `authorization`; marked so that HTTP/2's compression does not remember it and nobody prints it.
+fn issued(answer: RefreshCredentialsResponse) -> Result<IssuedLogins, CredentialFailure> {
+    let RefreshCredentialsResponse {
+        git,
+        registry,
+        problems,
+    } = answer;
+    let git = git.map(|login| {
+        Ok(Login {
+            host: login.host,
+            username: login.username,
+            password: login.password.into(),
+            expires: expires(login.expire_time)?,
+        })
+    });
+    let registry = registry.map(|login| {
+        Ok(Login {
+            host: login.registry,
+            username: login.username,
+            password: login.password.into(),
+            expires: expires(login.expire_time)?,
+        })
+    });
+    let problems = problems.into_iter().map(|problem| LoginProblem {
+        permission_missing: problem.reason() == CredentialProblemReason::PermissionMissing,
+        host: problem.host,
+        message: problem.message,
+    });
+    Ok(IssuedLogins {
+        git: git.transpose()?,
+        registry: registry.transpose()?,
+        problems: problems.collect(),
+    })
+}
+
+fn expires(time: Option<Timestamp>) -> Result<Option<SystemTime>, CredentialFailure> {
+    time.map(SystemTime::try_from)
+        .transpose()
+        .map_err(|error| CredentialFailure(format!("a login expires at no valid time: {error}")))
+}
+
+/// The value of `authorization`; marked so that HTTP/2's compression does not keep it and it is not printed.
 fn bearer(token: &SecretString) -> Result<MetadataValue<Ascii>, CredentialFailure> {
     let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.expose_secret())
         .parse()
-        .map_err(|_| CredentialFailure("its session token is no text for a header".to_owned()))?;
+        .map_err(|_| {
+            CredentialFailure("its session token cannot be sent in a header".to_owned())
+        })?;
     value.set_sensitive(true);
     Ok(value)
 }

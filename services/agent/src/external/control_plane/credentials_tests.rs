@@ -110,13 +110,13 @@ impl World {
         }
     }
 
-    async fn refresh(&self) -> Result<RefreshCredentialsResponse, CredentialFailure> {
+    async fn refresh(&self) -> Result<IssuedLogins, CredentialFailure> {
         let attempt = AttemptRef {
-            workspace_id: "ws-1".to_owned(),
-            attempt: 3,
+            workspace: "ws-1".parse().unwrap(),
+            number: 3,
         };
         self.client
-            .refresh(&attempt, CredentialUse::Workspace, "aa")
+            .refresh(&attempt, LoginPurpose::Workspace, Some("aa"))
             .await
     }
 

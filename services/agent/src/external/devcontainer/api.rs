@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use hearth_domain::WorkspaceId;
 
 use crate::external::process::{OnLine, ProcessFailure};
 
@@ -14,7 +15,7 @@ pub struct CliWorkspace<'a> {
     /// Private scratch folder of the attempt: home, temporary files and Docker configuration.
     pub scratch: &'a Path,
     /// The workspace.
-    pub workspace_id: &'a str,
+    pub workspace_id: &'a WorkspaceId,
 }
 
 /// What to build.

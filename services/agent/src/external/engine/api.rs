@@ -2,6 +2,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use hearth_api::v1;
+use hearth_domain::{Platform, WorkspaceId};
 use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
 
 /// Label on every volume and container of a workspace; its value is the workspace's id.
@@ -15,8 +16,8 @@ pub type OnTransfer<'a> = &'a (dyn Fn(Transfer) + Send + Sync);
 pub struct EngineInfo {
     /// Name and version.
     pub version: String,
-    /// `os/architecture`.
-    pub platform: String,
+    /// The platform of its containers.
+    pub platform: Platform,
     /// How it keeps images.
     pub store: v1::ImageStore,
     /// Where it keeps its data; free space is measured there.
@@ -71,13 +72,13 @@ pub trait Engine: Send + Sync {
     /// What it is.
     async fn describe(&self) -> Result<EngineInfo, EngineFailure>;
     /// Makes the volume of a workspace and returns where it is on the node. An existing one is replaced.
-    async fn create_volume(&self, workspace_id: &str) -> Result<PathBuf, EngineFailure>;
+    async fn create_volume(&self, workspace_id: &WorkspaceId) -> Result<PathBuf, EngineFailure>;
     /// Removes containers and volume of a workspace; what is not there is no error.
-    async fn remove_workspace(&self, workspace_id: &str) -> Result<(), EngineFailure>;
+    async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
     /// Removes the containers of a workspace and leaves its volume.
-    async fn remove_containers(&self, workspace_id: &str) -> Result<(), EngineFailure>;
-    /// Ids of the workspaces that have a volume or a container.
-    async fn workspaces(&self) -> Result<Vec<String>, EngineFailure>;
+    async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
+    /// Ids of the workspaces that have a volume.
+    async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure>;
     /// An image, if the engine has it.
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure>;
     /// A file out of an image, without running anything. `None` when it is not there.
@@ -122,6 +123,6 @@ pub trait Engine: Send + Sync {
 }
 
 /// Name of a workspace's volume, and of its Compose project.
-pub fn volume_name(workspace_id: &str) -> String {
+pub fn volume_name(workspace_id: &WorkspaceId) -> String {
     format!("hearth-{workspace_id}")
 }

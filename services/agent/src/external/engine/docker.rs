@@ -19,6 +19,7 @@ use bollard::{
 };
 use futures_util::StreamExt as _;
 use hearth_api::v1::ImageStore;
+use hearth_domain::{PlatformError, WorkspaceId};
 use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
 
 use super::api::{
@@ -117,7 +118,12 @@ impl Engine for DockerEngine {
         let arch = version.arch.unwrap_or_else(|| "amd64".to_owned());
         Ok(EngineInfo {
             version: format!("Docker {}", version.version.unwrap_or_default()),
-            platform: format!("{os}/{arch}"),
+            platform: format!("{os}/{arch}")
+                .parse()
+                .map_err(|error: PlatformError| EngineFailure {
+                    action: "describe itself",
+                    cause: format!("its platform {os}/{arch} {error}"),
+                })?,
             store: if containerd {
                 ImageStore::Containerd
             } else {
@@ -135,13 +141,13 @@ impl Engine for DockerEngine {
         })
     }
 
-    async fn create_volume(&self, workspace_id: &str) -> Result<PathBuf, EngineFailure> {
+    async fn create_volume(&self, workspace_id: &WorkspaceId) -> Result<PathBuf, EngineFailure> {
         self.remove_workspace(workspace_id).await?;
         let request = VolumeCreateRequest {
             name: Some(volume_name(workspace_id)),
             labels: Some(HashMap::from([(
                 WORKSPACE_LABEL.to_owned(),
-                workspace_id.to_owned(),
+                workspace_id.to_string(),
             )])),
             ..VolumeCreateRequest::default()
         };
@@ -153,7 +159,7 @@ impl Engine for DockerEngine {
         Ok(volume.mountpoint.into())
     }
 
-    async fn remove_workspace(&self, workspace_id: &str) -> Result<(), EngineFailure> {
+    async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
         self.remove_containers(workspace_id).await?;
         let options = RemoveVolumeOptionsBuilder::default().force(true).build();
         absent_is_fine(
@@ -164,7 +170,7 @@ impl Engine for DockerEngine {
         .map_err(failed("remove the workspace's volume"))
     }
 
-    async fn remove_containers(&self, workspace_id: &str) -> Result<(), EngineFailure> {
+    async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
         let labels = [
             format!("{WORKSPACE_LABEL}={workspace_id}"),
             format!("{COMPOSE_LABEL}={}", volume_name(workspace_id)),
@@ -183,7 +189,7 @@ impl Engine for DockerEngine {
         Ok(())
     }
 
-    async fn workspaces(&self) -> Result<Vec<String>, EngineFailure> {
+    async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
         let filters = HashMap::from([("label".to_owned(), vec![WORKSPACE_LABEL.to_owned()])]);
         let options = ListVolumesOptionsBuilder::default()
             .filters(&filters)
@@ -197,7 +203,14 @@ impl Engine for DockerEngine {
             .volumes
             .unwrap_or_default()
             .into_iter()
-            .filter_map(|mut volume| volume.labels.remove(WORKSPACE_LABEL))
+            .filter_map(|mut volume| {
+                let id = volume.labels.remove(WORKSPACE_LABEL)?;
+                id.parse()
+                    .inspect_err(|error| {
+                        tracing::warn!(volume = volume.name, "its label {WORKSPACE_LABEL} {error}");
+                    })
+                    .ok()
+            })
             .collect())
     }
 

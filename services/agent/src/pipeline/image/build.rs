@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use hearth_api::v1::{Failure, FailureReason, ImageStore};
-use hearth_domain::{CacheKey, KeyManifest, Repository};
+use hearth_domain::{CacheKey, KeyedManifest, Repository, annotation};
 use hearth_layers::RegistryError;
 
 use super::{outcome::STEP, progress::BuildProgress};
@@ -32,21 +32,21 @@ pub(super) async fn build(
     clone: &Checkout,
     config: &DevcontainerConfig,
     name: &str,
-    manifest: Option<&KeyManifest>,
+    manifest: Option<&KeyedManifest>,
     reasons: &mut Vec<String>,
 ) -> Result<Built, Failure> {
     let began = Instant::now();
     let folder = build_folder(&cx.scratch.path().join("build"), &clone.folder, config)
         .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
     let cache_from = build_cache(cx, reasons).await;
-    let annotations = manifest.map(|manifest| annotations(&cx.job.repository, &manifest.key()));
+    let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
     let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
     let request = BuildRequest {
         workspace: CliWorkspace {
             folder: &folder.folder,
             config: &folder.config,
             scratch: cx.scratch.path(),
-            workspace_id: &cx.job.attempt.workspace_id,
+            workspace_id: &cx.job.attempt.workspace,
         },
         image_name: name,
         cache_from: cache_from.as_deref(),
@@ -141,14 +141,17 @@ fn image_output(
 /// it follows from the key: the commit (`org.opencontainers.image.revision`) is left out, because it would give the same
 /// image another digest with every commit.
 fn annotations(repository: &Repository, key: &CacheKey) -> Vec<(&'static str, String)> {
-    let mut annotations = vec![("dev.hearth.key", key.to_string())];
-    if let Some((_, hex)) = key.as_str().split_once(':') {
-        annotations.push(("dev.hearth.manifest-digest", format!("sha256:{hex}")));
-    }
+    let mut annotations = vec![
+        (annotation::KEY, key.to_string()),
+        (
+            annotation::MANIFEST_DIGEST,
+            key.manifest_digest().to_string(),
+        ),
+    ];
     if repository.is_github() {
         // GHCR links a package to the repository that this names.
         annotations.push((
-            "org.opencontainers.image.source",
+            annotation::SOURCE,
             format!("https://github.com/{}", repository.path()),
         ));
     }

@@ -1,8 +1,7 @@
 use std::time::Instant;
 
 use hearth_api::v1::{
-    CacheEntry, CacheReport, CacheResult, CacheSkipReason, Failure, FailureReason,
-    TransferDirection,
+    CacheReport, CacheResult, CacheSkipReason, Failure, FailureReason, TransferDirection,
 };
 use hearth_layers::TransferError;
 
@@ -11,6 +10,7 @@ use crate::{
     devcontainer_config::{DevcontainerConfig, ImageSource},
     pipeline::{
         context::Context, failure::failure, prefetch::Prefetch, pull::pull, push::PushPlan,
+        resolve::Hit,
     },
 };
 
@@ -85,10 +85,10 @@ pub(super) enum Unfetched {
 /// Fetches the image of an entry by its digest; the reason when that does not work.
 pub(super) async fn fetch(
     cx: &Context<'_>,
-    entry: &CacheEntry,
+    hit: &Hit,
     prefetch: &mut Prefetch<'_>,
 ) -> Result<Image, Unfetched> {
-    let name = format!("{}@{}", entry.repository, entry.digest);
+    let name = hit.repository.image(&hit.digest);
     let in_use = cx.node.images.enter(&name);
     let began = Instant::now();
     let mut reasons = vec!["an image built from the same inputs is in the registry".to_owned()];
@@ -114,7 +114,11 @@ pub(super) async fn fetch(
             if !matches!(error, TransferError::NotFound(_)) {
                 return Err(Unfetched::Failed(reason));
             }
-            let dropped = cx.externals.index.drop_entry(&cx.job.attempt, entry).await;
+            let dropped = cx
+                .externals
+                .index
+                .drop_entry(&cx.job.attempt, &hit.repository, &hit.key, &hit.digest)
+                .await;
             if let Err(error) = dropped {
                 cx.recorder.warn(format!(
                     "the entry of a missing image could not be dropped: {error}"
@@ -132,11 +136,11 @@ pub(super) async fn fetch(
             reasons,
             bytes_fetched,
             seconds: began.elapsed().as_secs_f64(),
-            key: entry.key.clone(),
-            image_digest: entry.digest.clone(),
+            key: hit.key.to_string(),
+            image_digest: hit.digest.to_string(),
             ..CacheReport::default()
         },
-        push: PushPlan::unchanged(&entry.digest),
+        push: PushPlan::unchanged(&hit.digest),
         in_use,
     })
 }

@@ -13,7 +13,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             .scratch
             .path()
             .join("export")
-            .join(cx.job.repository.name());
+            .join(cx.job.spec.repository.name());
         cx.externals
             .git
             .export(&upload.clone, &upload.commit, &checkout, cx.scratch.path())
@@ -29,7 +29,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
                 folder: &folder.folder,
                 config: &folder.config,
                 scratch: cx.scratch.path(),
-                workspace_id: &cx.job.attempt.workspace_id,
+                workspace_id: &cx.job.attempt.workspace,
             },
             image_name: &upload.image,
             cache_from: None,

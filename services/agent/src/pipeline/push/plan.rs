@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use hearth_api::v1::{CacheReport, CacheSkipReason, PushOutcome, PushReport};
-use hearth_domain::KeyManifest;
+use hearth_domain::{CommitHash, Digest, KeyedManifest};
 
 use crate::{
     devcontainer_config::DevcontainerConfig,
@@ -26,13 +26,13 @@ pub struct Upload {
     /// The engine's id of it.
     pub image_id: String,
     /// Its inputs.
-    pub manifest: KeyManifest,
+    pub manifest: KeyedManifest,
     /// How long it took to build.
     pub build_seconds: f64,
     /// Where its repository is cloned to.
     pub clone: PathBuf,
     /// The commit that it was built from.
-    pub commit: String,
+    pub commit: CommitHash,
     /// The configuration that it was built from.
     pub config: DevcontainerConfig,
     /// Keeps it from being removed until it is pushed.
@@ -43,9 +43,9 @@ impl PushPlan {
     /// The plan after a build.
     pub fn after_build(
         cx: &Context<'_>,
-        manifest: Option<KeyManifest>,
+        manifest: Option<KeyedManifest>,
         report: &CacheReport,
-        upload: impl FnOnce(KeyManifest) -> Upload,
+        upload: impl FnOnce(KeyedManifest) -> Upload,
     ) -> Self {
         match (&cx.job.cache, manifest) {
             (Err(reason), _) => Self::skipped(*reason),
@@ -78,10 +78,10 @@ impl PushPlan {
     }
 
     /// The registry has it already.
-    pub fn unchanged(digest: &str) -> Self {
+    pub fn unchanged(digest: &Digest) -> Self {
         Self::Nothing(PushReport {
             outcome: PushOutcome::Unchanged.into(),
-            digest: digest.to_owned(),
+            digest: digest.to_string(),
             message: "the registry has this image already".to_owned(),
             ..PushReport::default()
         })

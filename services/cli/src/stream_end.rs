@@ -1,14 +1,14 @@
 use hearth_api::v1::{Event, WatchUntil, Workspace, WorkspaceState, event::Kind};
 
-/// Whether a stream may have come to its own end, as far as the newest snapshot and the events after it tell.
+/// Tells a stream that ended where it was asked to from one that broke off, by the newest snapshot and the events since.
 #[derive(Debug, Default)]
-pub(crate) struct Over {
+pub(crate) struct StreamEnd {
     ready: bool,
     settled: bool,
     deleting: bool,
 }
 
-impl Over {
+impl StreamEnd {
     pub(crate) fn snapshot(&mut self, workspace: &Workspace) {
         self.enter(workspace.state());
         self.settled = workspace.settled;
@@ -31,7 +31,7 @@ impl Over {
         self.deleting = state == WorkspaceState::Deleting;
     }
 
-    /// Whether a stream that was asked for `until` had reason to end.
+    /// Whether a stream that was opened with `until` is complete.
     pub(crate) fn is_reached(&self, until: WatchUntil) -> bool {
         let reached = match until {
             WatchUntil::Ready => self.ready,
@@ -56,7 +56,7 @@ mod tests {
             })
         };
         let (ready, settled) = (WatchUntil::Ready, WatchUntil::Settled);
-        let mut over = Over::default();
+        let mut end = StreamEnd::default();
         for (kind, at_ready, at_settled) in [
             (enter(WorkspaceState::Preparing), false, false),
             (enter(WorkspaceState::Ready), true, false),
@@ -66,11 +66,11 @@ mod tests {
             (enter(WorkspaceState::Failed), true, false),
             (enter(WorkspaceState::Deleting), true, true),
         ] {
-            over.event(&Event {
+            end.event(&Event {
                 kind: Some(kind.clone()),
                 ..Default::default()
             });
-            let reached = (over.is_reached(ready), over.is_reached(settled));
+            let reached = (end.is_reached(ready), end.is_reached(settled));
             assert_eq!(reached, (at_ready, at_settled), "{kind:?}");
         }
     }

@@ -1,0 +1,111 @@
+use hearth_api::v1;
+use hearth_domain::{CacheReference, Digest};
+use hearth_runtime::{FieldFaults, contract};
+use tonic::Status;
+
+use crate::pipeline::{CacheUse, Job};
+
+/// Reads what an attempt is to do. The control plane checks all of it as well; the agent does not rely on that.
+pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<Job, Status> {
+    let mut faults = FieldFaults::default();
+    let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
+    let spec = request.spec.clone().unwrap_or_default();
+    let spec = contract::spec(&spec, &mut faults);
+    let cache = match &request.cache {
+        Some(target) => cache_use(target, &mut faults).map(Ok),
+        None => Some(Err(request.cache_skip_reason())),
+    };
+    let job = attempt.zip(spec).zip(cache);
+    faults.complete(job.map(|((attempt, spec), cache)| Job {
+        attempt,
+        spec,
+        cache,
+    }))
+}
+
+fn cache_use(target: &v1::CacheTarget, faults: &mut FieldFaults) -> Option<CacheUse> {
+    let repository = faults.check("cache.repository", target.repository.parse());
+    let reference = repository.and_then(|repository| {
+        let reference = CacheReference::from_parts(repository, &target.tag);
+        faults.check("cache.tag", reference)
+    });
+    let newest_digest = match target.newest_digest.as_str() {
+        "" => Some(None),
+        digest => faults.check("cache.newest_digest", digest.parse::<Digest>().map(Some)),
+    };
+    Some(CacheUse {
+        reference: reference?,
+        writable: target.access() == v1::CacheAccess::ReadWrite,
+        newest_digest: newest_digest?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    #[test]
+    fn every_fault_is_named_by_its_field() {
+        let request = v1::AgentServicePrepareWorkspaceRequest {
+            attempt: Some(v1::AttemptRef {
+                workspace_id: "../x".into(),
+                attempt: 0,
+            }),
+            spec: Some(v1::WorkspaceSpec {
+                repository: "file:///etc".into(),
+                r#ref: "-x".into(),
+                config: "a/b".into(),
+                ..v1::WorkspaceSpec::default()
+            }),
+            cache: Some(v1::CacheTarget {
+                repository: "Registry/a".into(),
+                tag: "latest".into(),
+                newest_digest: "sha256:0".into(),
+                ..v1::CacheTarget::default()
+            }),
+            ..v1::AgentServicePrepareWorkspaceRequest::default()
+        };
+        let status = job(&request).unwrap_err();
+        let details = status.get_error_details();
+        let fields: Vec<_> = details
+            .bad_request()
+            .unwrap()
+            .field_violations
+            .iter()
+            .map(|violation| violation.field.as_str())
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                "attempt.workspace_id",
+                "attempt.attempt",
+                "spec.repository",
+                "spec.ref",
+                "spec.config",
+                "cache.repository",
+                "cache.newest_digest",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_request_without_a_cache_says_why() {
+        let request = v1::AgentServicePrepareWorkspaceRequest {
+            attempt: Some(v1::AttemptRef {
+                workspace_id: "ws-1".into(),
+                attempt: 1,
+            }),
+            spec: Some(v1::WorkspaceSpec {
+                repository: "https://github.com/a/b".into(),
+                ..v1::WorkspaceSpec::default()
+            }),
+            cache_skip_reason: v1::CacheSkipReason::Off.into(),
+            ..v1::AgentServicePrepareWorkspaceRequest::default()
+        };
+        let made = job(&request).unwrap();
+        assert_eq!(made.cache.clone().unwrap_err(), v1::CacheSkipReason::Off);
+        assert_eq!(made.time_limit().as_secs(), 1800);
+    }
+}

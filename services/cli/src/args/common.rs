@@ -1,0 +1,53 @@
+//! Arguments of several commands.
+
+use std::time::Duration;
+
+use clap::Args;
+use hearth_domain::{ConfigName, GitRef};
+
+use super::values::{Optional, parsed};
+
+/// The ref that `doctor` and `cache probe` check.
+#[derive(Args, Debug)]
+pub struct ProbeRef {
+    /// Branch, tag or commit, which decides whether the cache may be written [default: the repository's default branch]
+    #[arg(
+        long = "ref",
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true,
+        requires = "repository",
+        value_parser = parsed::<GitRef>()
+    )]
+    pub name: GitRef,
+}
+
+/// A devcontainer configuration of the repository.
+#[derive(Args, Debug)]
+pub struct ConfigArg {
+    /// Name of the configuration, as in .devcontainer/NAME/devcontainer.json [default: the one without a name]
+    #[arg(
+        id = "config",
+        long = "config",
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = parsed::<Optional<ConfigName>>()
+    )]
+    pub name: Optional<ConfigName>,
+}
+
+/// Reconnecting after a lost connection.
+#[derive(Args, Debug)]
+pub struct ReconnectArgs {
+    /// Give up reconnecting to the control plane after this time without a new event
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    reconnect_seconds: u32,
+}
+
+impl ReconnectArgs {
+    /// The limit as a duration.
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(self.reconnect_seconds.into())
+    }
+}

@@ -1,0 +1,171 @@
+//! The command line.
+
+mod cache;
+mod common;
+mod up;
+mod values;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hearth_domain::{Repository, WorkspaceId};
+
+use crate::{connect::Address, exit};
+
+pub use self::{
+    cache::CacheCommand,
+    common::{ConfigArg, ProbeRef},
+    up::UpArgs,
+    values::Subject,
+};
+use self::{common::ReconnectArgs, values::parsed};
+
+/// Prepare devcontainer workspaces on disposable machines
+#[derive(Debug, Parser)]
+#[command(name = "hearth", version, after_help = exit::HELP)]
+pub struct Cli {
+    /// Address of the control plane, as http://HOST:PORT
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HEARTH_CONTROL_PLANE",
+        default_value = "http://127.0.0.1:7400",
+        value_parser = parsed::<Address>(),
+        global = true
+    )]
+    pub control_plane: Address,
+    /// Format of stdout: text, or proto3 JSON with one message per line
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub output: Output,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The format of stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Prepare a workspace and show its progress until it is ready
+    #[command(after_help = exit::HELP)]
+    Up(UpArgs),
+    /// Print the log of a workspace: its events and the output of its commands
+    #[command(after_help = exit::HELP)]
+    Logs(LogsArgs),
+    /// Show a workspace
+    Get {
+        /// Id of the workspace
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
+        workspace: WorkspaceId,
+    },
+    /// List workspaces, newest first
+    Ls,
+    /// List nodes
+    Nodes,
+    /// Inspect and prune the image cache
+    Cache {
+        /// The command
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
+    /// Check the control plane, its nodes, and access to a repository and its cache
+    #[command(after_help = exit::HELP)]
+    Doctor {
+        /// URL of a repository [default: check only the control plane and its nodes]
+        #[arg(value_name = "REPO", value_parser = parsed::<Repository>())]
+        repository: Option<Repository>,
+        /// Its ref
+        #[command(flatten)]
+        git_ref: ProbeRef,
+    },
+    /// Delete a workspace: its container, its volume and its log
+    Rm {
+        /// Id of the workspace
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
+        workspace: WorkspaceId,
+        /// Delete it even if its node does not answer; container and volume then stay on the node
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// Arguments of `hearth logs`.
+#[derive(Args, Debug)]
+pub struct LogsArgs {
+    /// Id of the workspace
+    #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
+    pub workspace: WorkspaceId,
+    /// Begin after the event with this sequence number
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
+    pub after: u64,
+    /// Continue until the workspace has settled: it failed, or its background push has ended
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Reconnecting
+    #[command(flatten)]
+    pub reconnect: ReconnectArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn up(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["hearth", "up"], arguments].concat())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_existing_workspace_takes_no_spec() {
+        assert!(up(&["--workspace", "w"]).is_ok());
+        assert!(up(&[]).is_err());
+        assert!(up(&["https://git.example/a", "--workspace", "w"]).is_err());
+        assert!(up(&["--workspace", "w", "--ref", "main"]).is_err());
+        assert!(up(&["--workspace", "w", "--cache", "off"]).is_err());
+        assert!(up(&["--workspace", "w", "--until", "settled"]).is_ok());
+    }
+
+    #[test]
+    fn a_refused_value_is_named_by_its_argument_and_not_repeated() {
+        const REPOSITORY: &str = "https://git.example/a";
+        for (arguments, message) in [
+            (
+                &["https://robot:planted@git.example/a"][..],
+                "REPO carries a user name or password",
+            ),
+            (
+                &[REPOSITORY, "--config", "../planted"],
+                "--config must be the name of one folder",
+            ),
+            (
+                &[REPOSITORY, "--ref", "planted..x"],
+                "--ref is not the name of a branch, tag or commit",
+            ),
+            (
+                &[REPOSITORY, "--control-plane", "https://planted"],
+                "--control-plane (or HEARTH_CONTROL_PLANE) must be",
+            ),
+        ] {
+            let refusal = up(arguments).map(|_| message).unwrap_err().to_string();
+            assert!(
+                refusal.starts_with(&format!("error: {message}")),
+                "{refusal}"
+            );
+            assert!(!refusal.contains("planted"), "{refusal}");
+        }
+        assert!(up(&[REPOSITORY, "--config", "", "--ref", ""]).is_ok());
+    }
+}

@@ -1,0 +1,109 @@
+use clap::{Args, ValueEnum};
+use hearth_api::v1::{CacheAccess, WatchUntil};
+use hearth_domain::{GitRef, Repository, WorkspaceId};
+
+use super::{
+    common::{ConfigArg, ReconnectArgs},
+    values::parsed,
+};
+
+/// Arguments of `hearth up`.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// URL of the repository: https, http, ssh, git, or git@host:owner/name
+    #[arg(
+        value_name = "REPO",
+        required_unless_present = "workspace",
+        value_parser = parsed::<Repository>()
+    )]
+    pub repository: Option<Repository>,
+    /// Branch, tag or full commit hash [default: the repository's default branch]
+    #[arg(
+        long = "ref",
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = parsed::<GitRef>()
+    )]
+    pub git_ref: GitRef,
+    /// The configuration
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Name of the node to use [default: the least loaded]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub node: String,
+    /// Ignore the repository's devcontainer and use the default image
+    #[arg(long)]
+    pub lightweight: bool,
+    /// Access to the repository's cache [default: read-write]
+    #[arg(long, value_enum)]
+    pub cache: Option<Cache>,
+    /// Seconds after which an attempt that is not ready fails [default: 1800, at most 14400]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub timeout: u32,
+    /// Idempotency key: repeating the command with the same id finds the same workspace [default: a random id]
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// Prepare this existing workspace again, with its own spec and on its own node
+    #[arg(
+        long,
+        value_name = "ID",
+        value_parser = parsed::<WorkspaceId>(),
+        conflicts_with_all = ["repository", "git_ref", "config", "node", "lightweight", "cache", "timeout"]
+    )]
+    pub workspace: Option<WorkspaceId>,
+    /// When to stop watching
+    #[arg(long, value_enum, default_value_t)]
+    pub until: Until,
+    /// Also print the output of the commands
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Reconnecting
+    #[command(flatten)]
+    pub reconnect: ReconnectArgs,
+}
+
+/// What an attempt may do with the cache.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Cache {
+    /// Fetch and push.
+    ReadWrite,
+    /// Fetch only.
+    ReadOnly,
+    /// Do not use it.
+    Off,
+}
+
+impl From<Cache> for CacheAccess {
+    fn from(cache: Cache) -> Self {
+        match cache {
+            Cache::ReadWrite => Self::ReadWrite,
+            Cache::ReadOnly => Self::ReadOnly,
+            Cache::Off => Self::Off,
+        }
+    }
+}
+
+/// When to stop watching.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Until {
+    /// At READY, RECOVERY or FAILED.
+    #[default]
+    Ready,
+    /// When the background push has ended too.
+    Settled,
+}
+
+impl From<Until> for WatchUntil {
+    fn from(until: Until) -> Self {
+        match until {
+            Until::Ready => Self::Ready,
+            Until::Settled => Self::Settled,
+        }
+    }
+}

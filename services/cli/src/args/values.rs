@@ -1,0 +1,96 @@
+//! Values of arguments, parsed once into the types that the commands work with.
+
+use std::{ffi::OsStr, fmt::Display, marker::PhantomData, str::FromStr};
+
+use clap::{Arg, Command, Error, builder::TypedValueParser, error::ErrorKind};
+use hearth_domain::{Repository, RepositoryError, WorkspaceId, WorkspaceIdError};
+
+/// Parses a value with its type's `FromStr`, whose errors complete the sentence "ARGUMENT …". Unlike clap's own
+/// messages, an error does not repeat the value: a URL may contain a password.
+#[derive(Clone, Debug)]
+pub struct Parsed<T>(PhantomData<fn() -> T>);
+
+/// The parser for a `T`.
+pub fn parsed<T>() -> Parsed<T> {
+    Parsed(PhantomData)
+}
+
+impl<T> TypedValueParser for Parsed<T>
+where
+    T: FromStr<Err: Display> + Clone + Send + Sync + 'static,
+{
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, Error> {
+        let Some(text) = value.to_str() else {
+            return Err(Error::new(ErrorKind::InvalidUtf8).with_cmd(command));
+        };
+        text.parse().map_err(|error| {
+            let name = argument.map(name).unwrap_or_default();
+            Error::raw(ErrorKind::ValueValidation, format!("{name} {error}\n")).with_cmd(command)
+        })
+    }
+}
+
+/// `--config`, or `REPO` for a positional argument.
+fn name(argument: &Arg) -> String {
+    match (argument.get_long(), argument.get_value_names()) {
+        (Some(long), _) => format!("--{long}"),
+        (None, Some([value, ..])) => value.to_string(),
+        (None, _) => argument.get_id().to_string(),
+    }
+}
+
+/// A value that may be left out. An empty one counts as left out, so that a script can always pass `--config "$CONFIG"`.
+#[derive(Clone, Debug, Default)]
+pub struct Optional<T>(pub Option<T>);
+
+impl<T: FromStr> FromStr for Optional<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        match text {
+            "" => Ok(Self(None)),
+            text => text.parse().map(Some).map(Self),
+        }
+    }
+}
+
+impl<T: Display> Optional<T> {
+    /// The value as the contract has it: empty when left out.
+    pub fn to_field(&self) -> String {
+        self.0.as_ref().map(T::to_string).unwrap_or_default()
+    }
+}
+
+/// What `hearth cache explain` is asked about.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A workspace.
+    Workspace(WorkspaceId),
+    /// A repository.
+    Repository(Repository),
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Every repository has one of these, and no id has.
+        if text.contains([':', '/']) {
+            let repository: Result<Repository, RepositoryError> = text.parse();
+            repository
+                .map(Self::Repository)
+                .map_err(|error| error.to_string())
+        } else {
+            text.parse()
+                .map(Self::Workspace)
+                .map_err(|error: WorkspaceIdError| format!("{error}, or the URL of a repository"))
+        }
+    }
+}

@@ -1,0 +1,100 @@
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hearth_api::v1::{
+    DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
+    GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse,
+    ListEntriesRequest, ListEntriesResponse, ListNodesResponse, ListWorkspacesRequest,
+    ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest, ProbeAccessResponse,
+    WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared,
+    watch_workspace_response as watched,
+};
+use tonic::Status;
+
+/// A call that the control plane got.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    Prepare(PrepareWorkspaceRequest),
+    Watch(WatchWorkspaceRequest),
+    Get(GetWorkspaceRequest),
+    List(ListWorkspacesRequest),
+    Delete(DeleteWorkspaceRequest),
+    Nodes,
+    Entries(ListEntriesRequest),
+    ExplainWorkspace(ExplainWorkspaceRequest),
+    ExplainRef(ExplainRefRequest),
+    Invalidate(InvalidateEntryRequest),
+    Stats,
+    Probe(ProbeAccessRequest),
+}
+
+/// The answer to the next call. A call of another kind is a fault.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// To Prepare: messages, and how the stream ends.
+    Prepare(Vec<prepared::Message>, End),
+    /// To Watch: messages, and how the stream ends.
+    Watch(Vec<watched::Message>, End),
+    Get(Box<Workspace>),
+    List(ListWorkspacesResponse),
+    Deleted,
+    Nodes(ListNodesResponse),
+    Entries(ListEntriesResponse),
+    /// To both kinds of explanation.
+    Explained(Box<Explanation>),
+    Invalidated(InvalidateEntryResponse),
+    Stats(Box<GetStatsResponse>),
+    Probed(ProbeAccessResponse),
+    /// To any call.
+    Refuse(Status),
+}
+
+/// How a stream ends.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// As the contract has it.
+    Well,
+    /// With a status.
+    With(Status),
+    /// Not at all, until the connection is cut.
+    Never,
+}
+
+#[derive(Debug, Default)]
+pub struct Script {
+    pub answers: VecDeque<Answer>,
+    pub calls: Vec<Call>,
+    pub faults: Vec<String>,
+}
+
+/// The script as the services see it.
+#[derive(Clone, Debug, Default)]
+pub struct Served(Arc<Mutex<Script>>);
+
+impl Served {
+    pub fn with<T>(&self, work: impl FnOnce(&mut Script) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes the next answer; `fits` picks out what it has for this kind of call.
+    pub fn answer<T>(
+        &self,
+        call: Call,
+        fits: impl FnOnce(Answer) -> Option<T>,
+    ) -> Result<T, Status> {
+        self.with(|script| {
+            let fault = format!("unexpected {call:?}");
+            script.calls.push(call);
+            let answer = match script.answers.pop_front() {
+                Some(Answer::Refuse(status)) => return Err(status),
+                answer => answer.and_then(fits),
+            };
+            answer.ok_or_else(|| {
+                script.faults.push(fault.clone());
+                Status::failed_precondition(fault)
+            })
+        })
+    }
+}

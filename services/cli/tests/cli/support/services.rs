@@ -1,0 +1,194 @@
+//! The services, answered from the script.
+
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use hearth_api::v1::{
+    DeleteWorkspaceRequest, DeleteWorkspaceResponse, ExplainRefRequest, ExplainRefResponse,
+    ExplainWorkspaceRequest, ExplainWorkspaceResponse, Explanation, GetStatsRequest,
+    GetStatsResponse, GetWorkspaceRequest, GetWorkspaceResponse, InvalidateEntryRequest,
+    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ListNodesRequest,
+    ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
+    PrepareWorkspaceResponse, ProbeAccessRequest, ProbeAccessResponse, WatchWorkspaceRequest,
+    WatchWorkspaceResponse, cache_service_server::CacheService, node_service_server::NodeService,
+    workspace_service_server::WorkspaceService,
+};
+use tonic::{Request, Response, Status};
+
+use super::script::{Answer, Call, End, Served};
+
+fn streamed<M, R>(
+    messages: Vec<M>,
+    end: End,
+    wrap: fn(Option<M>) -> R,
+) -> Response<BoxStream<'static, Result<R, Status>>>
+where
+    M: Send + 'static,
+    R: Send + 'static,
+{
+    let messages = stream::iter(messages).map(move |message| Ok(wrap(Some(message))));
+    Response::new(match end {
+        End::Well => messages.boxed(),
+        End::With(status) => messages.chain(stream::iter([Err(status)])).boxed(),
+        End::Never => messages.chain(stream::pending()).boxed(),
+    })
+}
+
+#[tonic::async_trait]
+impl WorkspaceService for Served {
+    type PrepareWorkspaceStream = BoxStream<'static, Result<PrepareWorkspaceResponse, Status>>;
+    type WatchWorkspaceStream = BoxStream<'static, Result<WatchWorkspaceResponse, Status>>;
+
+    async fn prepare_workspace(
+        &self,
+        request: Request<PrepareWorkspaceRequest>,
+    ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
+        let call = Call::Prepare(request.into_inner());
+        let (messages, end) = self.answer(call, |answer| match answer {
+            Answer::Prepare(messages, end) => Some((messages, end)),
+            _ => None,
+        })?;
+        Ok(streamed(messages, end, |message| {
+            PrepareWorkspaceResponse { message }
+        }))
+    }
+
+    async fn watch_workspace(
+        &self,
+        request: Request<WatchWorkspaceRequest>,
+    ) -> Result<Response<Self::WatchWorkspaceStream>, Status> {
+        let call = Call::Watch(request.into_inner());
+        let (messages, end) = self.answer(call, |answer| match answer {
+            Answer::Watch(messages, end) => Some((messages, end)),
+            _ => None,
+        })?;
+        Ok(streamed(messages, end, |message| WatchWorkspaceResponse {
+            message,
+        }))
+    }
+
+    async fn get_workspace(
+        &self,
+        request: Request<GetWorkspaceRequest>,
+    ) -> Result<Response<GetWorkspaceResponse>, Status> {
+        let workspace = self.answer(Call::Get(request.into_inner()), |answer| match answer {
+            Answer::Get(workspace) => Some(*workspace),
+            _ => None,
+        })?;
+        Ok(Response::new(GetWorkspaceResponse {
+            workspace: Some(workspace),
+        }))
+    }
+
+    async fn list_workspaces(
+        &self,
+        request: Request<ListWorkspacesRequest>,
+    ) -> Result<Response<ListWorkspacesResponse>, Status> {
+        self.answer(Call::List(request.into_inner()), |answer| match answer {
+            Answer::List(page) => Some(page),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn delete_workspace(
+        &self,
+        request: Request<DeleteWorkspaceRequest>,
+    ) -> Result<Response<DeleteWorkspaceResponse>, Status> {
+        self.answer(Call::Delete(request.into_inner()), |answer| {
+            matches!(answer, Answer::Deleted).then_some(DeleteWorkspaceResponse {})
+        })
+        .map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl NodeService for Served {
+    async fn list_nodes(
+        &self,
+        _: Request<ListNodesRequest>,
+    ) -> Result<Response<ListNodesResponse>, Status> {
+        self.answer(Call::Nodes, |answer| match answer {
+            Answer::Nodes(nodes) => Some(nodes),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl CacheService for Served {
+    async fn list_entries(
+        &self,
+        request: Request<ListEntriesRequest>,
+    ) -> Result<Response<ListEntriesResponse>, Status> {
+        let call = Call::Entries(request.into_inner());
+        self.answer(call, |answer| match answer {
+            Answer::Entries(page) => Some(page),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn explain_workspace(
+        &self,
+        request: Request<ExplainWorkspaceRequest>,
+    ) -> Result<Response<ExplainWorkspaceResponse>, Status> {
+        let explanation = self.explained(Call::ExplainWorkspace(request.into_inner()))?;
+        Ok(Response::new(ExplainWorkspaceResponse {
+            explanation: Some(explanation),
+        }))
+    }
+
+    async fn explain_ref(
+        &self,
+        request: Request<ExplainRefRequest>,
+    ) -> Result<Response<ExplainRefResponse>, Status> {
+        let explanation = self.explained(Call::ExplainRef(request.into_inner()))?;
+        Ok(Response::new(ExplainRefResponse {
+            explanation: Some(explanation),
+        }))
+    }
+
+    async fn invalidate_entry(
+        &self,
+        request: Request<InvalidateEntryRequest>,
+    ) -> Result<Response<InvalidateEntryResponse>, Status> {
+        let call = Call::Invalidate(request.into_inner());
+        self.answer(call, |answer| match answer {
+            Answer::Invalidated(response) => Some(response),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn probe_access(
+        &self,
+        request: Request<ProbeAccessRequest>,
+    ) -> Result<Response<ProbeAccessResponse>, Status> {
+        let call = Call::Probe(request.into_inner());
+        self.answer(call, |answer| match answer {
+            Answer::Probed(response) => Some(response),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn get_stats(
+        &self,
+        _: Request<GetStatsRequest>,
+    ) -> Result<Response<GetStatsResponse>, Status> {
+        self.answer(Call::Stats, |answer| match answer {
+            Answer::Stats(stats) => Some(*stats),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+}
+
+impl Served {
+    fn explained(&self, call: Call) -> Result<Explanation, Status> {
+        self.answer(call, |answer| match answer {
+            Answer::Explained(explanation) => Some(*explanation),
+            _ => None,
+        })
+    }
+}
