@@ -12,6 +12,8 @@ pub struct Seeds {
     pub whole: Vec<Vec<u8>>,
     lines: Vec<Vec<u8>>,
     words: Vec<Vec<u8>>,
+    /// What begins with an opening bracket: written again and again, it nests.
+    openings: Vec<Vec<u8>>,
 }
 
 impl Seeds {
@@ -33,8 +35,10 @@ impl Seeds {
             .map(<[u8]>::to_vec)
             .collect();
         let words: BTreeSet<Vec<u8>> = lines.iter().flat_map(|line| words(line)).collect();
+        let openings: BTreeSet<Vec<u8>> = lines.iter().flat_map(|line| openings(line)).collect();
         Self {
             whole,
+            openings: openings.into_iter().collect(),
             lines: lines.into_iter().collect(),
             words: words.into_iter().collect(),
         }
@@ -65,16 +69,19 @@ impl Seeds {
 
     fn piece(&self) -> BoxedStrategy<Vec<u8>> {
         let word = select(self.words.clone());
-        // A part of a line, so that it can hold an opening bracket with all that belongs to it.
         let part = (select(self.lines.clone()), any::<u16>(), 1..24usize);
         let part = part.prop_map(|(line, at, length)| {
             let at = usize::from(at) % line.len();
             line[at..line.len().min(at + length)].to_vec()
         });
-        let repeated = (part.clone(), 1..MAX_REPEATS).prop_map(|(text, times)| {
+        let repeat = |(text, times): (Vec<u8>, usize)| {
             let times = times.min(MAX_BYTES / text.len());
             text.repeat(times)
-        });
+        };
+        let repeated = (part.clone(), 1..MAX_REPEATS).prop_map(repeat);
+        let mut openings = self.openings.clone();
+        openings.push(b"[".to_vec());
+        let nested = (select(openings), 1..MAX_REPEATS).prop_map(repeat);
         let text = "\\PC{1,8}".prop_map(String::into_bytes);
         prop_oneof![
             8 => word,
@@ -83,9 +90,23 @@ impl Seeds {
             1 => many(any::<u8>(), 1..8),
             1 => text,
             1 => repeated,
+            1 => nested,
         ]
         .boxed()
     }
+}
+
+/// From each opening bracket, or from the `$` before it, up to twelve bytes.
+fn openings(line: &[u8]) -> Vec<Vec<u8>> {
+    let at_bracket = |at: &usize| b"([{<".contains(&line[*at]);
+    let starts = (0..line.len()).filter(at_bracket).map(|at| match at {
+        1.. if line[at - 1] == b'$' => at - 1,
+        _ => at,
+    });
+    starts
+        .flat_map(|at| (at + 1..=line.len().min(at + 12)).map(move |end| at..end))
+        .map(|range| line[range].to_vec())
+        .collect()
 }
 
 /// Runs of letters and digits, and every other byte by itself.
