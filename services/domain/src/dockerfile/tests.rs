@@ -251,22 +251,35 @@ fn the_written_instructions_never_change_their_form() {
 }
 
 #[test]
-fn variables_that_nest_without_end_overflow_no_stack() {
+fn variables_and_stages_that_nest_without_end_overflow_no_stack() {
     let deep = "${A:-".repeat(10_000);
     let plan = planned(&format!("FROM scratch\nCOPY {deep} /x\n"));
     assert!(plan.context.contains(&ContextSource::all()), "{plan:?}");
     planned(&format!("FROM base\nENV A={deep}\nARG B={deep}\n"));
 
-    // Whether such a line has a here-document decides how the next ones are read.
-    let text = format!("FROM scratch\nRUN <<{deep}\n");
+    let chain = |stages: usize| -> String {
+        let stage = |at: usize| format!("FROM s{at} AS s{}\n", at + 1);
+        (0..stages).map(stage).collect()
+    };
+    planned(&chain(200));
     let args = args(&[]);
     let options = BuildOptions {
         target: None,
         args: &args,
         platform: "linux/amd64",
     };
-    let error = super::plan(&text, &options, &Default::default()).unwrap_err();
-    assert_eq!(error.to_string(), "line 2: variables that nest too deep");
+    let refused = |text: &str| {
+        let error = super::plan(text, &options, &Default::default()).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(
+        refused(&chain(10_000)),
+        "line 1: more stages than are followed"
+    );
+
+    // Whether such a line has a here-document decides how the next ones are read.
+    let error = refused(&format!("FROM scratch\nRUN <<{deep}\n"));
+    assert_eq!(error, "line 2: variables that nest too deep");
 }
 
 /// Instructions that a stage may have, each of a form that all of them together are valid.
