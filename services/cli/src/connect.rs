@@ -1,5 +1,6 @@
 use std::{fmt, str::FromStr, time::Duration};
 
+use hearth_domain::text::innermost_cause;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::error::CliError;
@@ -54,7 +55,7 @@ pub(crate) async fn connect(address: &Address) -> Result<Channel, CliError> {
         .await
         .map_err(|error| CliError::Unreachable {
             address: address.to_string(),
-            cause: innermost(&error),
+            cause: innermost_cause(&error),
         })
 }
 
@@ -65,14 +66,6 @@ fn endpoint(uri: Uri) -> Endpoint {
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true)
-}
-
-/// The innermost cause says what happened (`Connection refused`); the outer ones only say `transport error`.
-fn innermost(error: &tonic::transport::Error) -> String {
-    let mut causes = anyhow::Chain::new(error);
-    causes
-        .next_back()
-        .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]

@@ -1,12 +1,10 @@
 use std::{error::Error as _, fmt::Display, io, time::Duration};
 
+use hearth_domain::text::printable_line;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::{
-    exit::Exit,
-    render::{clean::line, names},
-};
+use crate::{exit::Exit, render::names};
 
 /// Why a command ended without a result.
 #[derive(Debug)]
@@ -124,11 +122,11 @@ impl CliError {
     /// The lines for stderr; none when the reader of the output has ended.
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
-            Self::Usage(text) => vec![format!("hearth: {}", line(text))],
+            Self::Usage(text) => vec![format!("hearth: {}", printable_line(text))],
             Self::Unreachable { address, cause } => vec![format!(
                 "hearth: cannot connect to the control plane at {}: {}",
-                line(address),
-                line(cause)
+                printable_line(address),
+                printable_line(cause)
             )],
             Self::Lost {
                 limit,
@@ -138,14 +136,16 @@ impl CliError {
                 format!(
                     "hearth: the connection to the control plane was lost and not restored within {} s: {}",
                     limit.as_secs(),
-                    line(status.message())
+                    printable_line(status.message())
                 ),
-                format!("  {}", line(advice)),
+                format!("  {}", printable_line(advice)),
             ],
             Self::Call(status) => call_lines(status),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Vec::new(),
             Self::Output(error) => vec![format!("hearth: cannot write the output: {error}")],
-            Self::Local(error) => vec![format!("hearth: {}", line(&format!("{error:#}")))],
+            Self::Local(error) => {
+                vec![format!("hearth: {}", printable_line(&format!("{error:#}")))]
+            }
         }
     }
 }
@@ -153,7 +153,7 @@ impl CliError {
 /// The message, then one line for each detail.
 fn call_lines(status: &Status) -> Vec<String> {
     let details = status.get_error_details();
-    let mut lines = vec![format!("hearth: {}", line(status.message()))];
+    let mut lines = vec![format!("hearth: {}", printable_line(status.message()))];
     for violation in details
         .bad_request()
         .map(|bad| bad.field_violations.as_slice())
@@ -161,13 +161,13 @@ fn call_lines(status: &Status) -> Vec<String> {
     {
         lines.push(format!(
             "  field {}: {}",
-            line(&violation.field),
-            line(&violation.description)
+            printable_line(&violation.field),
+            printable_line(&violation.description)
         ));
     }
     let code = names::code(status.code());
     lines.push(match details.error_info() {
-        Some(info) => format!("  reason {} ({code})", line(&info.reason)),
+        Some(info) => format!("  reason {} ({code})", printable_line(&info.reason)),
         None => format!("  status {code}"),
     });
     if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {

@@ -5,13 +5,13 @@ use hearth_api::v1::{
     Event, GetWorkspaceRequest, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest,
     Workspace, workspace_service_client::WorkspaceServiceClient,
 };
+use hearth_domain::text::printable_line;
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Status, transport::Channel};
 
 use crate::{
     backoff::Backoff,
     error::{CliError, Meaning, meaning},
-    render::clean::line,
     stream_end::StreamEnd,
     streams::{self, Message, Messages},
 };
@@ -226,7 +226,7 @@ impl Follower {
         match meaning(&status) {
             Meaning::Broken { hint } => {
                 let first = !self.backoff.is_failing();
-                let why = line(status.message());
+                let why = printable_line(status.message());
                 let delay = self.delay(hint, status)?;
                 self.not_before = Some(Instant::now() + delay);
                 Ok(first.then(|| {

@@ -1,10 +1,11 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
+use hearth_domain::text;
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
-use crate::{error::CliError, out, render::clean};
+use crate::{error::CliError, out};
 
 /// Prints messages as proto3 JSON, one line each: lowerCamelCase names, enums by name, 64-bit numbers as strings,
 /// fields with their default value left out.
@@ -46,7 +47,7 @@ impl Json {
 fn escape(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
-        if clean::is_harmful(c) {
+        if text::is_harmful(c) {
             // Writing to a `String` cannot fail.
             write!(escaped, "\\u{:04x}", u32::from(c)).ok();
         } else {

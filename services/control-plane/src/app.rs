@@ -12,18 +12,21 @@ use anyhow::Context as _;
 use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks, write_ready_file};
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 use crate::{
-    cache::retention::{Retention, retire_hourly},
-    cache_target::CacheRules,
+    cache::{
+        CacheRules, Entries, Explanations, Images, Index, Keep, RegistryLogins, Reports, Resolving,
+        Retention, Waiting,
+    },
     config::Config,
-    core::{Core, Settings},
     credentials::Credentials,
-    deletion::resume,
-    fleet::Fleet,
-    services::routes,
-    sessions::Sessions,
+    metrics::Counters,
+    node::{Agents, Fleet, Nodes, Sessions, Standing},
+    probe::{AttemptLogins, Probe, ProbeOnce},
+    services::{Served, routes},
     store::{Sqlite, Store},
+    workspace::{Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces},
 };
 
 /// How long tasks may take to end after open calls were drained. None of them has more to do than one transaction.
@@ -33,7 +36,13 @@ const METRICS_PERIOD: Duration = Duration::from_secs(5);
 
 /// A control plane that has its ports and its database and does nothing yet.
 pub struct ControlPlane {
-    core: Arc<Core>,
+    store: Arc<dyn Store>,
+    fleet: Arc<Fleet>,
+    counters: Arc<Counters>,
+    recovery: Arc<Recovery>,
+    retention: Arc<Retention>,
+    routes: Routes,
+    tasks: Tasks,
     listener: TcpListener,
     admin: Admin,
     ready: Arc<AtomicBool>,
@@ -57,36 +66,113 @@ impl ControlPlane {
         let store = Sqlite::open(path, config.history_limit)
             .await
             .with_context(|| format!("--database (HEARTH_DATABASE): {}", path.display()))?;
-        let lease = Duration::from_secs(config.node_lease_seconds.into());
-        let fleet = Fleet::new(lease, store.nodes().await?);
         let (metrics, tasks) = (Metrics::default(), Tasks::default());
         let credentials = Credentials::new(config.sources, &tasks, &metrics)
             .context("--credentials (HEARTH_CREDENTIALS)")?;
+        let credentials = Arc::new(credentials);
         let store: Arc<dyn Store> = Arc::new(store);
-        let core = Core::new(
+        let counters = Arc::new(Counters::register(&metrics));
+
+        let lease = Duration::from_secs(config.node_lease_seconds.into());
+        let fleet = Arc::new(Fleet::new(lease, store.nodes().await?));
+        let agents = Arc::new(Agents::default());
+        let sessions = Arc::new(Sessions::load(store.clone()).await?);
+        let nodes = Arc::new(Nodes::new(store.clone(), fleet.clone(), sessions.clone()));
+
+        let rules = Arc::new(CacheRules {
+            registry: config.cache_registry,
+            writers: config.cache_writers,
+        });
+        let lease = Duration::from_secs(config.cache_lease_seconds.into());
+        let waiting = Arc::new(Waiting::new(lease));
+        let registry = Arc::new(RegistryLogins::new(credentials.clone(), rules.clone()));
+        let images = Arc::new(Images::new(store.clone(), registry.clone()));
+        let keep = Keep {
+            entries: config.cache_keep_entries,
+            days: config.cache_keep_days,
+        };
+        let retention = Retention::new(keep, store.clone(), images.clone(), tasks.clone());
+        let retention = Arc::new(retention);
+        let resolving = Resolving {
+            store: store.clone(),
+            waiting: waiting.clone(),
+            registry,
+            fleet: fleet.clone(),
+            tasks: tasks.clone(),
+        };
+
+        let feeds = Arc::new(Feeds::default());
+        let journal = Arc::new(Journal::new(
             store.clone(),
-            fleet,
-            Sessions::load(store).await?,
-            credentials,
-            Settings {
-                cache_rules: CacheRules {
-                    registry: config.cache_registry,
-                    writers: config.cache_writers,
-                },
-                cache_lease: Duration::from_secs(config.cache_lease_seconds.into()),
-                retention: Retention {
-                    entries: config.cache_keep_entries,
-                    days: config.cache_keep_days,
-                },
-                lease_seconds: config.node_lease_seconds,
-            },
-            tasks,
-            &metrics,
-        );
+            feeds.clone(),
+            counters.clone(),
+            waiting,
+            Reports::new(store.clone(), rules.clone()),
+        ));
+        let driving = Driving {
+            store: store.clone(),
+            journal: journal.clone(),
+            fleet: fleet.clone(),
+            agents: agents.clone(),
+            rules: rules.clone(),
+        };
+        let drivers = Arc::new(Drivers::new(driving, tasks.clone()));
+        let deletions = Arc::new(Deletions::new(
+            store.clone(),
+            journal.clone(),
+            drivers.clone(),
+            fleet.clone(),
+            agents.clone(),
+            tasks.clone(),
+        ));
+        let recovery = Arc::new(Recovery::new(
+            store.clone(),
+            drivers.clone(),
+            deletions.clone(),
+            fleet.clone(),
+            agents,
+            tasks.clone(),
+        ));
+
+        let probe = Probe::new(credentials.clone(), rules.clone(), tasks.clone());
+        let probe = Arc::new(probe);
+        let once = ProbeOnce::new(probe.clone(), rules.clone(), journal.clone(), tasks.clone());
+        let routes = routes(Served {
+            workspaces: Arc::new(Workspaces::new(
+                store.clone(),
+                journal,
+                nodes.clone(),
+                drivers,
+                tasks.clone(),
+            )),
+            watching: Arc::new(Watching::new(store.clone(), feeds, tasks.clone())),
+            deletions,
+            recovery: recovery.clone(),
+            nodes,
+            sessions,
+            lease_seconds: config.node_lease_seconds,
+            rules: rules.clone(),
+            index: Arc::new(Index::new(resolving, rules.clone(), retention.clone())),
+            entries: Arc::new(Entries::new(store.clone(), images)),
+            explanations: Arc::new(Explanations::new(store.clone())),
+            probe,
+            logins: Arc::new(AttemptLogins::new(
+                store.clone(),
+                credentials,
+                rules,
+                Arc::new(once),
+            )),
+        });
         let listener = config.listening.bind(config.listen).await?;
         let admin = Admin::bind(config.admin_listen, metrics).await?;
         Ok(Self {
-            core: Arc::new(core),
+            store,
+            fleet,
+            counters,
+            recovery,
+            retention,
+            routes,
+            tasks,
             addresses: Addresses {
                 listen: listener.local_addr()?,
                 admin: admin.address()?,
@@ -105,13 +191,18 @@ impl ControlPlane {
 
     /// Serves until `stop`, then ends its tasks. Attempts go on at their agents; the next start takes them up.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let core = self.core;
-        let tasks = core.tasks.clone();
-        let server = GrpcServer::new(routes(&core))?;
-        let resumed = resume(&core).await?;
+        let tasks = self.tasks;
+        let server = GrpcServer::new(self.routes)?;
+        let resumed = self.recovery.resume().await?;
         tasks.spawn("admin port", self.admin.serve(tasks.stopping().clone()));
-        tasks.spawn("retention", retire_hourly(core.clone()));
-        tasks.spawn("metrics", show_metrics(core.clone()));
+        tasks.spawn("retention", self.retention.hourly());
+        let shown = show_metrics(
+            self.store.clone(),
+            self.fleet,
+            self.counters,
+            tasks.stopping().clone(),
+        );
+        tasks.spawn("metrics", shown);
         let Addresses { listen, admin } = self.addresses;
         if let Some(path) = &self.ready_file {
             // The port is bound: whoever connects from now on is served.
@@ -139,24 +230,33 @@ impl ControlPlane {
         );
         self.ready.store(false, Ordering::Relaxed);
         tasks.stop(DRAIN).await;
-        core.store.close().await;
+        self.store.close().await;
         tracing::info!("control plane ended");
         served
     }
 }
 
-async fn show_metrics(core: Arc<Core>) {
+async fn show_metrics(
+    store: Arc<dyn Store>,
+    fleet: Arc<Fleet>,
+    counters: Arc<Counters>,
+    stopping: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(METRICS_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = core.tasks.stopping().cancelled() => return,
+            () = stopping.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match core.store.counts().await {
+        match store.counts().await {
             Ok(counts) => {
-                let standings = core.fleet.all().into_iter().map(|node| node.standing);
-                core.counters.show(&counts, standings);
+                let nodes = fleet.all();
+                let online = nodes
+                    .iter()
+                    .filter(|node| node.standing == Standing::Online)
+                    .count();
+                counters.show(&counts, online, nodes.len() - online);
             }
             Err(error) => tracing::warn!(%error, "cannot count workspaces"),
         }

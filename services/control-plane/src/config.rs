@@ -8,7 +8,7 @@ use hearth_domain::CacheRegistry;
 use hearth_runtime::{ListenArgs, ListenError, LogArgs};
 
 use crate::{
-    cache::policy::CacheWriters,
+    cache::CacheWriters,
     credentials::{CredentialArgs, SourceSettings, sources},
 };
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use hearth_domain::WorkspaceId;
 use hearth_runtime::{Reason, status, status_with_metadata};
 use tonic::Status;
 use tonic_types::StatusExt as _;
@@ -12,10 +13,10 @@ pub(crate) enum CallError {
     /// Fields of the request are malformed; made by `FieldFaults`.
     #[error("{}", .0.message())]
     Malformed(Box<Status>),
-    #[error("there is no workspace {0:?}")]
-    WorkspaceUnknown(String),
+    #[error("there is no workspace {0}")]
+    WorkspaceUnknown(WorkspaceId),
     #[error("workspace {0} is being deleted")]
-    WorkspaceDeleting(String),
+    WorkspaceDeleting(WorkspaceId),
     #[error("there is no node {0:?}; `hearth nodes` lists them")]
     NodeUnknown(String),
     #[error("node {0} does not answer")]
@@ -57,10 +58,13 @@ impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::WorkspaceUnknown(id) => Self::WorkspaceUnknown(id),
-            StoreError::AttemptOutdated { id, attempt } => Self::AttemptUnknown { id, attempt },
+            StoreError::AttemptOutdated(attempt) => Self::AttemptUnknown {
+                id: attempt.workspace.to_string(),
+                attempt: attempt.number,
+            },
             StoreError::Deleting(id) => Self::WorkspaceDeleting(id),
             StoreError::RequestIdReused => Self::RequestIdReused,
-            StoreError::Corrupt(_) | StoreError::Database(_) | StoreError::Migrate(_) => {
+            StoreError::Corrupt { .. } | StoreError::Database(_) | StoreError::Migrate(_) => {
                 Self::Store(error)
             }
         }
@@ -137,16 +141,20 @@ mod tests {
 
     use super::*;
 
+    fn id() -> WorkspaceId {
+        "w".parse().expect("an id")
+    }
+
     #[test]
     fn every_failure_meets_its_status() {
         let table = [
             (
-                CallError::WorkspaceUnknown("w".into()),
+                CallError::WorkspaceUnknown(id()),
                 Code::NotFound,
                 "WORKSPACE_UNKNOWN",
             ),
             (
-                CallError::WorkspaceDeleting("w".into()),
+                CallError::WorkspaceDeleting(id()),
                 Code::FailedPrecondition,
                 "WORKSPACE_DELETING",
             ),
@@ -215,7 +223,11 @@ mod tests {
             ),
             (CallError::ShuttingDown, Code::Unavailable, "SHUTTING_DOWN"),
             (
-                CallError::Store(StoreError::Corrupt("planted-detail".into())),
+                CallError::Store(StoreError::Corrupt {
+                    table: "workspaces",
+                    row: "w".into(),
+                    why: "planted-detail".into(),
+                }),
                 Code::Internal,
                 "INTERNAL",
             ),

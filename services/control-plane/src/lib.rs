@@ -1,34 +1,29 @@
 //! The hearth control plane: the service clients talk to.
 //!
-//! A request for a workspace is checked and placed in [`services`], written into the [`store`], and from there on
-//! owned by a driver task that hands it to the node's agent and follows what the agent says. Every event goes through
-//! the fold in [`record`], by the rules in [`log`], into one transaction; watchers read the log from the store by
-//! sequence. So nothing that is known is only in memory, and a restart takes up where it was.
+//! A request for a workspace is checked in [`services`], placed and written into the [`store`] by [`workspace`], and from
+//! there on owned by a driver task that hands it to the node's agent and follows what the agent says. Every event goes
+//! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. So nothing that
+//! is known is only in memory, and a restart takes up where it was.
+//!
+//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`cache`], [`credentials`] and
+//! [`node`], `metrics` and `error`, [`store`], [`record`], `clock`.
 
-mod agents;
 mod app;
 mod cache;
-mod cache_target;
 mod clock;
 mod config;
-mod core;
 mod credentials;
-mod deletion;
-mod driver;
-mod drivers;
+mod detached;
 mod error;
-mod feeds;
-mod fleet;
-mod journal;
-mod log;
 mod metrics;
+mod node;
 mod probe;
 mod record;
 mod services;
-mod sessions;
 mod store;
+mod workspace;
 
 pub use app::{Addresses, ControlPlane};
-pub use cache::policy::{CacheWriters, WritersParseError};
+pub use cache::{CacheWriters, WritersParseError};
 pub use config::{Config, ConfigError, Database, DatabaseParseError};
 pub use credentials::{CredentialArgs, CredentialKind};

@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 
-use crate::{fleet::Standing, log::LogEntry, store::Count};
+use crate::{record::LogEntry, store::Count};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -90,7 +90,7 @@ impl Counters {
     }
 
     /// Shows how many workspaces and nodes there are now.
-    pub(crate) fn show(&self, counts: &[Count], standings: impl Iterator<Item = Standing>) {
+    pub(crate) fn show(&self, counts: &[Count], online: usize, lost: usize) {
         for state in STATES {
             let workspaces: i64 = counts
                 .iter()
@@ -102,15 +102,10 @@ impl Counters {
                 .get_or_create(&InState { state })
                 .set(workspaces);
         }
-        let (mut online, mut lost) = (0, 0);
-        for standing in standings {
-            match standing {
-                Standing::Online => online += 1,
-                Standing::Lost => lost += 1,
-            }
-        }
         for (state, nodes) in [("ONLINE", online), ("LOST", lost)] {
-            self.nodes.get_or_create(&InState { state }).set(nodes);
+            self.nodes
+                .get_or_create(&InState { state })
+                .set(i64::try_from(nodes).unwrap_or(i64::MAX));
         }
     }
 }

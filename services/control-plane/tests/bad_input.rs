@@ -10,6 +10,8 @@ use tonic_types::StatusExt as _;
 use crate::support::{
     agent::FakeAgent,
     plane::{Plane, shop},
+    refusals,
+    start::with_agent,
 };
 
 fn fields(status: &Status) -> Vec<String> {
@@ -20,15 +22,12 @@ fn fields(status: &Status) -> Vec<String> {
         (info.domain.as_str(), info.reason.as_str()),
         ("hearth", "INVALID_FIELD")
     );
-    let violations = &details.bad_request().expect("fields").field_violations;
-    violations.iter().map(|v| v.field.clone()).collect()
+    refusals::fields(status)
 }
 
 #[tokio::test]
 async fn all_faults_of_a_request_are_named_at_once_and_nothing_is_made() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     let request = PrepareWorkspaceRequest {
         request_id: "x".repeat(129),
         spec: Some(WorkspaceSpec {
@@ -63,8 +62,7 @@ async fn all_faults_of_a_request_are_named_at_once_and_nothing_is_made() {
 
 #[tokio::test]
 async fn malformed_ids_and_tokens_are_named() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let mut client = plane.workspaces().await;
     let status = client.get_workspace(GetWorkspaceRequest::default()).await;
     assert_eq!(fields(&status.expect_err("a refusal")), ["workspace_id"]);
@@ -80,8 +78,7 @@ async fn malformed_ids_and_tokens_are_named() {
 
 #[tokio::test]
 async fn an_agent_with_a_bad_name_or_endpoint_does_not_get_in() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let agent = FakeAgent::start("n1").await;
     assert!(!agent.heartbeat(&plane).await, "it is not known yet");
     let mut info = agent.info();
@@ -101,9 +98,7 @@ async fn an_agent_with_a_bad_name_or_endpoint_does_not_get_in() {
 
 #[tokio::test]
 async fn a_list_comes_in_pages_newest_first() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, _agent) = with_agent(&[]).await;
     let mut made = Vec::new();
     for _ in 0..5 {
         made.push(plane.prepare(shop()).await.id().to_owned());

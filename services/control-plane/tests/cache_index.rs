@@ -1,66 +1,32 @@
 //! The index believes only those who may write, and only what fits together.
 
-use hearth_api::v1::{
-    AttemptRef, CacheAccess, CacheEntry, CommitCacheRequest, DropCacheRequest, ResolveCacheRequest,
-    resolve_cache_response::Decision,
-};
-use hearth_domain::{Digest, Input, KeyManifest};
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use hearth_api::v1::{CacheAccess, CacheEntry, DropCacheRequest, resolve_cache_response::Decision};
+use hearth_domain::KeyManifest;
+use tonic::Code;
 
 use crate::support::{
     agent::FakeAgent,
+    cache::{self, REPOSITORY, attempt, commit},
     plane::{Plane, again, shop},
+    refusals::{fields, reason},
+    start::with_agent,
 };
 
-const REPOSITORY: &str = "localhost:1/acme/shop";
-
 fn manifest(dockerfile: &str) -> KeyManifest {
-    let mut manifest = KeyManifest::default();
-    manifest.insert(Input::Dockerfile, ".devcontainer/Dockerfile", dockerfile);
-    manifest
+    cache::manifest(".devcontainer/Dockerfile", dockerfile)
 }
 
 fn entry(manifest: &KeyManifest, image: &str) -> CacheEntry {
     CacheEntry {
-        repository: REPOSITORY.into(),
-        key: manifest.key().to_string(),
-        digest: Digest::of(image).to_string(),
-        key_manifest: manifest.canonical_json(),
-        platform: "linux/amd64".into(),
         commit: "0123456789abcdef0123456789abcdef01234567".into(),
         build_seconds: 12.5,
         bytes: 1_000,
-        ..CacheEntry::default()
+        ..cache::entry(REPOSITORY, manifest, image)
     }
 }
 
-fn attempt(id: &str, attempt: u32) -> Option<AttemptRef> {
-    Some(AttemptRef {
-        workspace_id: id.to_owned(),
-        attempt,
-    })
-}
-
 async fn resolve(plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
-    let request = ResolveCacheRequest {
-        attempt: attempt(id, 1),
-        repository: REPOSITORY.into(),
-        key: manifest.key().to_string(),
-        key_manifest: manifest.canonical_json(),
-    };
-    let response = plane.cache().await.resolve_cache(request).await;
-    let mut decisions = response.expect("an answer").into_inner();
-    let message = decisions.message().await.expect("no failure");
-    message.expect("a message").decision.expect("a decision")
-}
-
-async fn commit(plane: &Plane, id: &str, number: u32, entry: CacheEntry) -> Result<(), Status> {
-    let request = CommitCacheRequest {
-        attempt: attempt(id, number),
-        entry: Some(entry),
-    };
-    plane.cache().await.commit_cache(request).await.map(|_| ())
+    cache::resolve(plane, id, REPOSITORY, manifest).await
 }
 
 async fn drop_entry(plane: &Plane, id: &str, entry: &CacheEntry) {
@@ -87,9 +53,7 @@ fn reasons(decision: Decision) -> Vec<String> {
 
 #[tokio::test]
 async fn what_one_node_commits_another_finds() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let _n1 = FakeAgent::join(&plane, "n1").await;
+    let (plane, _n1) = with_agent(&[]).await;
     let _n2 = FakeAgent::join(&plane, "n2").await;
     let one = plane.prepare(shop()).await.id().to_owned();
     let two = plane.prepare(shop()).await.id().to_owned();
@@ -138,9 +102,7 @@ async fn what_one_node_commits_another_finds() {
 
 #[tokio::test]
 async fn only_the_newest_attempt_is_heard() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, _agent) = with_agent(&[]).await;
     let id = plane.prepare(shop()).await.id().to_owned();
     plane.prepare(again(&id)).await;
     let entry = entry(&manifest("a"), "image");
@@ -148,18 +110,14 @@ async fn only_the_newest_attempt_is_heard() {
         let status = commit(&plane, id, number, entry.clone()).await;
         let status = status.expect_err("a refusal");
         assert_eq!(status.code(), Code::NotFound);
-        let details = status.get_error_details();
-        let info = details.error_info().expect("error info");
-        assert_eq!(info.reason, "ATTEMPT_UNKNOWN");
+        assert_eq!(reason(&status), "ATTEMPT_UNKNOWN");
     }
     commit(&plane, &id, 2, entry).await.expect("a commit");
 }
 
 #[tokio::test]
 async fn who_may_only_read_cannot_write() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, _agent) = with_agent(&[]).await;
     let mut lightweight = shop();
     lightweight.spec.as_mut().expect("a spec").lightweight = true;
     let mut read_only = shop();
@@ -192,17 +150,13 @@ async fn an_entry_that_does_not_fit_together_is_refused() {
             entry.build_seconds = f64::NAN;
         }),
     ];
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, _agent) = with_agent(&[]).await;
     let id = plane.prepare(shop()).await.id().to_owned();
     for (field, spoil) in table {
         let mut entry = entry(&manifest("a"), "image");
         spoil(&mut entry);
         let status = commit(&plane, &id, 1, entry).await.expect_err("a refusal");
         assert_eq!(status.code(), Code::InvalidArgument);
-        let details = status.get_error_details();
-        let violations = &details.bad_request().expect("fields").field_violations;
-        assert_eq!(violations[0].field, field);
+        assert_eq!(fields(&status)[0], field);
     }
 }

@@ -1,29 +1,26 @@
 //! What the cache holds and why it did what it did can be asked, and is bounded by policy.
 
 use hearth_api::v1::{
-    AttemptRef, CacheAccess, CacheEntry, CacheReport, CacheResult, CommitCacheRequest,
-    ExplainRefRequest, ExplainWorkspaceRequest, GetStatsRequest, InputKind, InvalidateEntryRequest,
-    ListEntriesRequest, PrepareWorkspaceRequest, ResolveCacheRequest, event::Kind,
-    resolve_cache_response::Decision,
+    CacheAccess, CacheEntry, CacheReport, CacheResult, ExplainRefRequest, ExplainWorkspaceRequest,
+    GetStatsRequest, InputKind, InvalidateEntryRequest, ListEntriesRequest,
+    PrepareWorkspaceRequest, event::Kind, resolve_cache_response::Decision,
 };
-use hearth_domain::{Digest, Input, KeyManifest};
+use hearth_domain::{Digest, KeyManifest};
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 
 use crate::support::{
-    agent::FakeAgent,
-    events::preparing,
+    cache::{self, REPOSITORY},
+    events::{line, preparing},
     plane::{Plane, shop},
+    refusals::{fields, reason},
     soon,
+    start::with_agent,
 };
 
-const REPOSITORY: &str = "localhost:1/acme/shop";
 const URL: &str = "https://github.com/acme/shop";
 
 fn manifest(dockerfile: &str) -> KeyManifest {
-    let mut manifest = KeyManifest::default();
-    manifest.insert(Input::Dockerfile, "Dockerfile", dockerfile);
-    manifest
+    cache::manifest("Dockerfile", dockerfile)
 }
 
 fn at(git_ref: &str) -> PrepareWorkspaceRequest {
@@ -32,57 +29,25 @@ fn at(git_ref: &str) -> PrepareWorkspaceRequest {
     request
 }
 
-fn attempt(id: &str) -> Option<AttemptRef> {
-    Some(AttemptRef {
-        workspace_id: id.to_owned(),
-        attempt: 1,
-    })
-}
-
 async fn commit(plane: &Plane, id: &str, manifest: &KeyManifest) -> Result<(), Status> {
     let entry = CacheEntry {
-        repository: REPOSITORY.into(),
-        key: manifest.key().to_string(),
-        digest: Digest::of(manifest.canonical_json()).to_string(),
-        key_manifest: manifest.canonical_json(),
-        platform: "linux/amd64".into(),
         build_seconds: 10.0,
         bytes: 100_000_000,
         // Only the control plane says these.
         r#ref: "forged".into(),
         writer: "forged".into(),
-        ..CacheEntry::default()
+        ..cache::entry(REPOSITORY, manifest, &manifest.canonical_json())
     };
-    let request = CommitCacheRequest {
-        attempt: attempt(id),
-        entry: Some(entry),
-    };
-    plane.cache().await.commit_cache(request).await.map(|_| ())
+    cache::commit(plane, id, 1, entry).await
 }
 
 async fn resolve(plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
-    let request = ResolveCacheRequest {
-        attempt: attempt(id),
-        repository: REPOSITORY.into(),
-        key: manifest.key().to_string(),
-        key_manifest: manifest.canonical_json(),
-    };
-    let response = plane.cache().await.resolve_cache(request).await;
-    let message = response.expect("an answer").into_inner().message().await;
-    let message = message.expect("no failure").expect("a message");
-    message.decision.expect("a decision")
-}
-
-fn reason(status: &Status) -> String {
-    let details = status.get_error_details();
-    details.error_info().expect("error info").reason.clone()
+    cache::resolve(plane, id, REPOSITORY, manifest).await
 }
 
 #[tokio::test]
 async fn only_refs_of_the_policy_write_and_forks_never_do() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &["--cache-writers=main,release/*"]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&["--cache-writers=main,release/*"]).await;
     for (git_ref, access) in [
         ("main", CacheAccess::ReadWrite),
         ("release/1", CacheAccess::ReadWrite),
@@ -107,9 +72,7 @@ async fn only_refs_of_the_policy_write_and_forks_never_do() {
 
 #[tokio::test]
 async fn an_image_is_built_where_fetching_it_is_known_to_take_longer() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     let mut follower = plane.prepare(at("main")).await;
     let id = follower.id().to_owned();
     commit(&plane, &id, &manifest("a")).await.expect("a commit");
@@ -160,9 +123,7 @@ async fn an_image_is_built_where_fetching_it_is_known_to_take_longer() {
 
 #[tokio::test]
 async fn entries_are_listed_explained_counted_and_dropped() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     let mut shows = plane.cache_service().await;
     let mut follower = plane.prepare(at("main")).await;
     let id = follower.id().to_owned();
@@ -217,7 +178,7 @@ async fn entries_are_listed_explained_counted_and_dropped() {
     agent.say(&id, 1, [preparing(), Kind::Cache(report)]);
     follower.until(|kind| matches!(kind, Kind::Cache(_))).await;
     // The number is written after the event: the next event of the log tells that it is there.
-    agent.say(&id, 1, [crate::support::events::line("after")]);
+    agent.say(&id, 1, [line("after")]);
     follower.take(1).await;
     let stats = shows.get_stats(GetStatsRequest {}).await;
     let stats = stats.expect("an answer").into_inner();
@@ -263,8 +224,7 @@ async fn entries_are_listed_explained_counted_and_dropped() {
 
 #[tokio::test]
 async fn malformed_fields_of_questions_about_the_cache_are_named() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let mut shows = plane.cache_service().await;
     let list = ListEntriesRequest {
         repository: "shop".into(),
@@ -288,12 +248,7 @@ async fn malformed_fields_of_questions_about_the_cache_are_named() {
     ]
     .map(|status| {
         assert_eq!(status.code(), Code::InvalidArgument);
-        let details = status.get_error_details();
-        let violations = &details.bad_request().expect("fields").field_violations;
-        violations
-            .iter()
-            .map(|violation| violation.field.clone())
-            .collect::<Vec<_>>()
+        fields(&status)
     });
     assert_eq!(faults[0], ["page_size", "page_token", "repository"]);
     assert_eq!(faults[1], ["config", "key"]);

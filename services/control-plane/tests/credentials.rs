@@ -147,8 +147,7 @@ async fn github_for_git_and_another_registry_for_the_cache_each_give_their_own_l
 
 #[tokio::test]
 async fn without_sources_there_are_no_logins_and_no_problems() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let agent = FakeAgent::start("n1").await;
     let session = agent.register(&plane, &[]).await.session_token;
     let id = plane.prepare(shop()).await.id().to_owned();

@@ -119,6 +119,7 @@ async fn problem(url: String, host: &str) -> CredentialProblem {
     let registration = RegisterRequest {
         node: "n1".into(),
         info: Some(NodeInfo {
+            platform: "linux/amd64".into(),
             endpoint: "http://127.0.0.1:1".into(),
             boot_id: "b".into(),
             ..NodeInfo::default()

@@ -4,20 +4,17 @@ use hearth_api::v1::{PipelineStep, WorkspaceState};
 use tonic::Code;
 
 use crate::support::{
-    agent::{FakeAgent, Removal},
+    agent::Removal,
     events::{preparing, ready, settled, started, words},
-    plane::{Plane, again, shop},
+    plane::{again, shop},
     soon,
+    start::{begin, with_agent},
 };
 
 #[tokio::test]
 async fn deleting_a_running_workspace_ends_its_attempt_and_every_stream() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let mut follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), started(PipelineStep::Image)]);
     follower.take(2).await;
     agent.on_removal(Removal::Hangs);
@@ -42,14 +39,10 @@ async fn deleting_a_running_workspace_ends_its_attempt_and_every_stream() {
 
 #[tokio::test]
 async fn a_deleted_workspace_is_not_found_and_its_request_id_is_free() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     let mut request = shop();
     request.request_id = "once".into();
-    let follower = plane.prepare(request.clone()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (follower, id) = begin(&plane, &agent, request.clone()).await;
     agent.say(&id, 1, [preparing(), ready(), settled()]);
     follower.rest().await;
     let (one, two) = tokio::join!(plane.delete(&id, false), plane.delete(&id, false));
@@ -71,12 +64,8 @@ async fn a_deleted_workspace_is_not_found_and_its_request_id_is_free() {
 
 #[tokio::test]
 async fn a_node_that_cannot_remove_a_workspace_keeps_it_and_a_second_deletion_tries_again() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (_follower, id) = begin(&plane, &agent, shop()).await;
     agent.on_removal(Removal::Fails);
     let status = plane
         .delete(&id, false)
@@ -92,12 +81,8 @@ async fn a_node_that_cannot_remove_a_workspace_keeps_it_and_a_second_deletion_tr
 
 #[tokio::test]
 async fn a_workspace_on_a_dead_node_is_forgotten_only_by_force() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let mut agent = FakeAgent::join(&plane, "n1").await;
-    let follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, mut agent) = with_agent(&[]).await;
+    let (_follower, id) = begin(&plane, &agent, shop()).await;
     agent.crash();
     let status = plane.delete(&id, false).await.expect_err("nobody answers");
     assert_eq!(status.code(), Code::Unavailable);
@@ -107,12 +92,8 @@ async fn a_workspace_on_a_dead_node_is_forgotten_only_by_force() {
 
 #[tokio::test]
 async fn a_node_that_comes_back_is_put_in_order() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), ready(), settled()]);
     follower.rest().await;
     let other = plane.prepare(shop()).await;

@@ -5,19 +5,15 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::support::{
-    agent::FakeAgent,
     events::{line, preparing, ready, settled, words},
-    plane::{Plane, shop},
+    plane::shop,
+    start::{begin, with_agent},
 };
 
 #[tokio::test]
 async fn a_client_goes_away_and_another_goes_on_where_it_was() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let mut follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), line("one")]);
     follower.take(2).await;
     drop(follower);
@@ -34,12 +30,8 @@ async fn a_client_goes_away_and_another_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn everybody_who_watches_sees_the_same() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let first = plane.prepare(shop()).await;
-    let id = first.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (first, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing()]);
     let second = plane.watch(&id, 0).await;
     let third = plane.watch(&id, 0).await;
@@ -53,12 +45,8 @@ async fn everybody_who_watches_sees_the_same() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_between_agent_and_control_plane_shows_nowhere() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let mut follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), line("one")]);
     follower.take(2).await;
     agent.break_streams();
@@ -77,9 +65,7 @@ async fn a_stream_that_breaks_between_agent_and_control_plane_shows_nowhere() {
 
 #[tokio::test]
 async fn who_asks_for_events_that_are_gone_learns_which_is_the_oldest() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &["--history-limit=5"]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&["--history-limit=5"]).await;
     let follower = plane.prepare(shop()).await;
     let id = follower.id().to_owned();
     drop(follower);

@@ -7,16 +7,13 @@ use crate::support::{
     agent::FakeAgent,
     events::{preparing, ready, settled, started, words},
     plane::{Plane, again, shop},
+    start::{begin, with_agent},
 };
 
 #[tokio::test]
 async fn an_agent_that_was_restarted_leaves_a_failure_with_no_open_step() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let mut agent = FakeAgent::join(&plane, "n1").await;
-    let mut follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, mut agent) = with_agent(&[]).await;
+    let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), started(PipelineStep::Image)]);
     follower.take(2).await;
     // It answers again before it has registered: the attempt is NOT_FOUND.
@@ -38,12 +35,8 @@ async fn an_agent_that_was_restarted_leaves_a_failure_with_no_open_step() {
 
 #[tokio::test]
 async fn another_boot_id_ends_what_the_agent_before_was_doing() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let mut agent = FakeAgent::join(&plane, "n1").await;
-    let mut follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, mut agent) = with_agent(&[]).await;
+    let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing()]);
     follower.take(1).await;
     // Nobody listens any more where the agent was: only its registration tells.
@@ -57,13 +50,9 @@ async fn another_boot_id_ends_what_the_agent_before_was_doing() {
 
 #[tokio::test]
 async fn an_agent_that_takes_work_before_it_has_registered_anew_keeps_it() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let mut agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, mut agent) = with_agent(&[]).await;
     agent.restart().await;
-    let mut follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing()]);
     follower.take(1).await;
     agent.register(&plane, &[&id]).await;
@@ -74,12 +63,8 @@ async fn an_agent_that_takes_work_before_it_has_registered_anew_keeps_it() {
 
 #[tokio::test]
 async fn a_ready_workspace_survives_the_restart_of_its_agent_without_its_push() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let mut agent = FakeAgent::join(&plane, "n1").await;
-    let mut follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, mut agent) = with_agent(&[]).await;
+    let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), ready(), started(PipelineStep::Push)]);
     follower.take(3).await;
     agent.restart().await;
@@ -93,8 +78,7 @@ async fn a_ready_workspace_survives_the_restart_of_its_agent_without_its_push() 
 
 #[tokio::test]
 async fn an_attempt_on_a_node_that_vanishes_fails_and_the_node_is_lost() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &["--node-lease-seconds=1"]).await;
+    let plane = Plane::fresh(&["--node-lease-seconds=1"]).await;
     let mut agent = FakeAgent::start("n1").await;
     // The registration and the call below have to meet within the lease, however slow the machine is.
     let follower = loop {
@@ -114,12 +98,7 @@ async fn an_attempt_on_a_node_that_vanishes_fails_and_the_node_is_lost() {
     let workspace = plane.get(&id).await.expect("a workspace");
     assert_eq!(workspace.state(), WorkspaceState::Failed);
 
-    let nodes = plane
-        .nodes()
-        .await
-        .list_nodes(hearth_api::v1::ListNodesRequest {})
-        .await;
-    let node = nodes.expect("nodes").into_inner().nodes.remove(0);
+    let node = plane.list_nodes().await.remove(0);
     assert_eq!(node.state(), NodeState::Lost);
     let status = plane
         .try_prepare(again(&id))
@@ -131,9 +110,7 @@ async fn an_attempt_on_a_node_that_vanishes_fails_and_the_node_is_lost() {
 
 #[tokio::test]
 async fn an_agent_that_refuses_an_attempt_for_good_fails_it() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     agent.refuse(Some(Code::InvalidArgument));
     let follower = plane.prepare(shop()).await;
     assert_eq!(words(&follower.rest().await), ["INTERNAL", "settled"]);
@@ -141,9 +118,7 @@ async fn an_agent_that_refuses_an_attempt_for_good_fails_it() {
 
 #[tokio::test]
 async fn an_agent_that_is_busy_for_a_moment_is_asked_again() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     agent.refuse(Some(Code::Unavailable));
     let mut follower = plane.prepare(shop()).await;
     let id = follower.id().to_owned();

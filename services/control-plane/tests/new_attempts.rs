@@ -6,17 +6,14 @@ use tonic::Code;
 use crate::support::{
     agent::FakeAgent,
     events::{failed, line, preparing, ready, settled, started, words},
-    plane::{Plane, again, shop},
+    plane::{again, shop},
+    start::{begin, with_agent},
 };
 
 #[tokio::test]
 async fn a_new_attempt_on_a_running_one_ends_it_and_the_log_goes_on() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let mut first = plane.prepare(shop()).await;
-    let id = first.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (mut first, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), started(PipelineStep::Clone)]);
     first.take(2).await;
 
@@ -56,12 +53,8 @@ async fn a_new_attempt_on_a_running_one_ends_it_and_the_log_goes_on() {
 
 #[tokio::test]
 async fn the_snapshot_of_a_new_attempt_knows_nothing_of_the_one_before() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let first = plane.prepare(shop()).await;
-    let id = first.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (first, id) = begin(&plane, &agent, shop()).await;
     agent.say(
         &id,
         1,
@@ -91,12 +84,8 @@ async fn the_snapshot_of_a_new_attempt_knows_nothing_of_the_one_before() {
 
 #[tokio::test]
 async fn the_same_retry_twice_is_one_attempt() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let first = plane.prepare(shop()).await;
-    let id = first.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (_first, id) = begin(&plane, &agent, shop()).await;
     let mut retry = again(&id);
     retry.request_id = "retry".into();
     for _ in 0..2 {
@@ -109,9 +98,7 @@ async fn the_same_retry_twice_is_one_attempt() {
 
 #[tokio::test]
 async fn a_new_attempt_stays_on_its_node() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     let _other = FakeAgent::join(&plane, "n2").await;
     let first = plane.prepare(shop()).await;
     assert_eq!(first.snapshot.node, "n1");

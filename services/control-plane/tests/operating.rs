@@ -1,20 +1,16 @@
 //! What an operator sees: readiness, metrics, health, the file that says where it listens.
 
 use crate::support::{
-    agent::FakeAgent,
     events::{preparing, pushed, ready, settled},
     plane::{Plane, shop},
     soon,
+    start::{begin, with_agent},
 };
 
 #[tokio::test]
 async fn outcomes_are_counted_once() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), ready(), pushed(), settled()]);
     follower.rest().await;
     plane.watch(&id, 0).await.rest().await;

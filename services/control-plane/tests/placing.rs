@@ -6,19 +6,17 @@ use tonic_types::StatusExt as _;
 use crate::support::{
     agent::FakeAgent,
     plane::{Plane, shop},
+    refusals::{fields, reason},
+    start::with_agent,
 };
 
 #[tokio::test]
 async fn without_a_node_a_call_is_worth_repeating_later() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let status = plane.try_prepare(shop()).await.err().expect("a refusal");
     assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(reason(&status), "NODE_UNAVAILABLE");
     let details = status.get_error_details();
-    assert_eq!(
-        details.error_info().map(|info| info.reason.as_str()),
-        Some("NODE_UNAVAILABLE")
-    );
     assert!(
         details
             .retry_info()
@@ -28,26 +26,18 @@ async fn without_a_node_a_call_is_worth_repeating_later() {
 
 #[tokio::test]
 async fn an_unknown_node_is_a_missing_thing_and_a_wrong_field() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, _agent) = with_agent(&[]).await;
     let mut request = shop();
     request.node = "n7".into();
     let status = plane.try_prepare(request).await.err().expect("a refusal");
     assert_eq!(status.code(), Code::NotFound);
-    let details = status.get_error_details();
-    assert_eq!(
-        details.error_info().map(|info| info.reason.as_str()),
-        Some("NODE_UNKNOWN")
-    );
-    let violations = &details.bad_request().expect("a field").field_violations;
-    assert_eq!(violations[0].field, "node");
+    assert_eq!(reason(&status), "NODE_UNKNOWN");
+    assert_eq!(fields(&status)[0], "node");
 }
 
 #[tokio::test]
 async fn the_node_with_the_least_to_do_is_chosen_and_names_break_ties() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let _n2 = FakeAgent::join(&plane, "n2").await;
     let _n1 = FakeAgent::join(&plane, "n1").await;
     let mut nodes = Vec::new();
@@ -57,15 +47,8 @@ async fn the_node_with_the_least_to_do_is_chosen_and_names_break_ties() {
         nodes.push(plane.prepare(request).await.snapshot.node);
     }
     assert_eq!(nodes, ["n1", "n1", "n2", "n2", "n1"]);
-    let list = plane
-        .nodes()
-        .await
-        .list_nodes(hearth_api::v1::ListNodesRequest {})
-        .await
-        .expect("nodes")
-        .into_inner();
+    let list = plane.list_nodes().await;
     let loads: Vec<_> = list
-        .nodes
         .iter()
         .map(|node| (node.name.as_str(), node.workspaces))
         .collect();

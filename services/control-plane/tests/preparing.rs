@@ -6,16 +6,14 @@ use hearth_api::v1::{
 use tonic::Code;
 
 use crate::support::{
-    agent::FakeAgent,
     events::{failed, finished, line, preparing, pushed, ready, settled, started, words},
-    plane::{Plane, shop},
+    plane::shop,
+    start::{begin, with_agent},
 };
 
 #[tokio::test]
 async fn a_preparation_is_told_from_its_acceptance_to_its_last_event() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
 
     let follower = plane.prepare(shop()).await;
     let id = follower.id().to_owned();
@@ -56,14 +54,10 @@ async fn a_preparation_is_told_from_its_acceptance_to_its_last_event() {
 
 #[tokio::test]
 async fn a_stream_until_ready_ends_before_the_push() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     let mut request = shop();
     request.until = WatchUntil::Ready.into();
-    let follower = plane.prepare(request).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (follower, id) = begin(&plane, &agent, request).await;
     agent.say(&id, 1, [preparing(), ready(), line("pushing")]);
     assert_eq!(words(&follower.rest().await), ["PREPARING", "READY"]);
     // Also for somebody who comes when it is long ready.
@@ -74,12 +68,8 @@ async fn a_stream_until_ready_ends_before_the_push() {
 
 #[tokio::test]
 async fn a_failed_preparation_is_no_failed_call() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(
         &id,
         1,
@@ -96,14 +86,10 @@ async fn a_failed_preparation_is_no_failed_call() {
 
 #[tokio::test]
 async fn the_same_request_twice_leads_to_one_workspace() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     let mut request = shop();
     request.request_id = "once".into();
-    let first = plane.prepare(request.clone()).await;
-    let id = first.id().to_owned();
-    agent.started(&id, 1).await;
+    let (first, id) = begin(&plane, &agent, request.clone()).await;
     agent.say(&id, 1, [preparing(), line("one")]);
     let mut first = first;
     first.take(2).await;
@@ -129,9 +115,7 @@ async fn the_same_request_twice_leads_to_one_workspace() {
 
 #[tokio::test]
 async fn two_calls_at_once_with_one_request_id_lead_to_one_workspace() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&[]).await;
     let mut request = shop();
     request.request_id = "once".into();
     let (one, two) = tokio::join!(
@@ -145,9 +129,7 @@ async fn two_calls_at_once_with_one_request_id_lead_to_one_workspace() {
 
 #[tokio::test]
 async fn an_agent_is_told_why_it_leaves_the_cache_alone() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &["--cache-registry=ghcr.io"]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
+    let (plane, agent) = with_agent(&["--cache-registry=ghcr.io"]).await;
     let mut lightweight = shop();
     lightweight.spec.as_mut().expect("a spec").lightweight = true;
     let mut off = shop();
@@ -167,12 +149,8 @@ async fn an_agent_is_told_why_it_leaves_the_cache_alone() {
 
 #[tokio::test]
 async fn a_long_build_loses_no_line() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
-    let agent = FakeAgent::join(&plane, "n1").await;
-    let follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (plane, agent) = with_agent(&[]).await;
+    let (follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing()]);
     agent.say(&id, 1, (0..5_000).map(|number| line(number.to_string())));
     agent.say(&id, 1, [ready(), settled()]);

@@ -6,7 +6,6 @@ use hearth_api::v1::{
     AccessCheckKind, AccessCheckStatus, ProbeAccessRequest, ProbeAccessResponse, event::Kind,
 };
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
     matchers::{basic_auth, method, path},
@@ -17,6 +16,8 @@ use crate::support::{
     events::{preparing, pushed, ready, settled},
     logins::{question, try_ask},
     plane::{Plane, shop},
+    refusals::fields,
+    start::begin,
 };
 
 /// A registry that knows the robot, and lets it pull and push as it says.
@@ -163,21 +164,12 @@ async fn a_probe_tries_each_right_and_says_what_came_of_it() {
 
 #[tokio::test]
 async fn a_probe_of_nonsense_names_the_fields() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let status = probe(&plane, "file:///etc", "-x")
         .await
         .expect_err("a refusal");
     assert_eq!(status.code(), Code::InvalidArgument);
-    let details = status.get_error_details();
-    let fields: Vec<_> = details
-        .bad_request()
-        .expect("faults of fields")
-        .field_violations
-        .iter()
-        .map(|violation| violation.field.as_str())
-        .collect();
-    assert_eq!(fields, ["repository", "ref"]);
+    assert_eq!(fields(&status), ["repository", "ref"]);
     plane.stop().await;
 }
 
@@ -192,9 +184,7 @@ async fn the_first_workspace_of_a_repository_hears_what_does_not_work_and_no_oth
     request.spec.as_mut().expect("a spec").repository =
         format!("http://{}/acme/shop", git.address());
 
-    let mut first = plane.prepare(request.clone()).await;
-    let id = first.id().to_owned();
-    agent.started(&id, 1).await;
+    let (mut first, id) = begin(&plane, &agent, request.clone()).await;
     let logins = try_ask(&plane, &session, question(&id)).await;
     assert!(logins.expect("logins").registry.is_some());
     let told = first.until(|kind| matches!(kind, Kind::Warning(_))).await;
@@ -205,9 +195,7 @@ async fn the_first_workspace_of_a_repository_hears_what_does_not_work_and_no_oth
     assert!(heard.contains("cannot be written"), "{heard}");
     assert!(heard.contains("hearth cache probe"), "{heard}");
 
-    let second = plane.prepare(request).await;
-    let id = second.id().to_owned();
-    agent.started(&id, 1).await;
+    let (second, id) = begin(&plane, &agent, request).await;
     try_ask(&plane, &session, question(&id))
         .await
         .expect("logins");

@@ -2,10 +2,9 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_api::v1::{
-    AttemptRef, CacheEntry, CommitCacheRequest, InvalidateEntryRequest, ListEntriesRequest,
-    ResolveCacheRequest, resolve_cache_response::Decision,
+    InvalidateEntryRequest, ListEntriesRequest, resolve_cache_response::Decision,
 };
-use hearth_domain::{Digest, Input, KeyManifest};
+use hearth_domain::{Digest, KeyManifest};
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
     matchers::{method, path, path_regex},
@@ -13,21 +12,20 @@ use wiremock::{
 
 use crate::support::{
     agent::FakeAgent,
+    cache,
     plane::{Plane, shop},
     soon,
+    start::with_agent,
 };
 
 fn manifest(dockerfile: &str) -> KeyManifest {
-    let mut manifest = KeyManifest::default();
-    manifest.insert(Input::Dockerfile, "Dockerfile", dockerfile);
-    manifest
+    cache::manifest("Dockerfile", dockerfile)
 }
 
-fn attempt(id: &str) -> Option<AttemptRef> {
-    Some(AttemptRef {
-        workspace_id: id.to_owned(),
-        attempt: 1,
-    })
+/// Annotations of an image that say which key it was built for.
+fn annotations(key: &str) -> String {
+    let hex = key.replacen("k1:", "sha256:", 1);
+    format!(r#""dev.hearth.key":"{key}","dev.hearth.manifest-digest":"{hex}""#)
 }
 
 /// An image manifest whose annotations name a key.
@@ -54,13 +52,12 @@ impl Registry {
         format!("{}/acme/shop", self.0.address())
     }
 
-    async fn plane(&self, directory: &std::path::Path, flags: &[&str]) -> Plane {
+    /// A control plane that caches here, a node, and a workspace on it by its id.
+    async fn workspace(&self, flags: &[&str]) -> (Plane, FakeAgent, String) {
         let registry = format!("--cache-registry={}", self.0.address());
-        let flags: Vec<&str> = [registry.as_str()]
-            .into_iter()
-            .chain(flags.iter().copied())
-            .collect();
-        Plane::start(directory, &flags).await
+        let (plane, agent) = with_agent(&[&[&*registry], flags].concat()).await;
+        let id = plane.prepare(shop()).await.id().to_owned();
+        (plane, agent, id)
     }
 
     /// Has an image under the tag of a key.
@@ -101,51 +98,25 @@ impl Registry {
     }
 
     async fn resolve(&self, plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
-        let request = ResolveCacheRequest {
-            attempt: attempt(id),
-            repository: self.repository(),
-            key: manifest.key().to_string(),
-            key_manifest: manifest.canonical_json(),
-        };
-        let response = plane.cache().await.resolve_cache(request).await;
-        let message = response.expect("an answer").into_inner().message().await;
-        let message = message.expect("no failure").expect("a message");
-        message.decision.expect("a decision")
+        cache::resolve(plane, id, &self.repository(), manifest).await
     }
 
     async fn commit(&self, plane: &Plane, id: &str, manifest: &KeyManifest, image: &str) {
-        let request = CommitCacheRequest {
-            attempt: attempt(id),
-            entry: Some(CacheEntry {
-                repository: self.repository(),
-                key: manifest.key().to_string(),
-                digest: Digest::of(image).to_string(),
-                key_manifest: manifest.canonical_json(),
-                platform: "linux/amd64".into(),
-                ..CacheEntry::default()
-            }),
-        };
-        let committed = plane.cache().await.commit_cache(request).await;
+        let entry = cache::entry(&self.repository(), manifest, image);
+        let committed = cache::commit(plane, id, 1, entry).await;
         committed.expect("a commit");
     }
 }
 
 #[tokio::test]
 async fn an_image_that_only_the_registry_knows_is_used_if_it_says_that_it_is_for_the_key() {
-    let directory = tempfile::tempdir().expect("a directory");
     let registry = Registry::start().await;
-    let plane = registry.plane(directory.path(), &[]).await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
-    let id = plane.prepare(shop()).await.id().to_owned();
+    let (plane, _agent, id) = registry.workspace(&[]).await;
     let (ours, forged) = (manifest("a"), manifest("b"));
-    let key = ours.key().to_string();
-    let says = |key: &str| {
-        let hex = key.replacen("k1:", "sha256:", 1);
-        format!(r#""dev.hearth.key":"{key}","dev.hearth.manifest-digest":"{hex}""#)
-    };
-    let digest = registry.holds(&ours, &image(&says(&key))).await;
+    let says_ours = image(&annotations(&ours.key().to_string()));
+    let digest = registry.holds(&ours, &says_ours).await;
     // Under another key's tag: whoever put it there cannot have it taken for that.
-    registry.holds(&forged, &image(&says(&key))).await;
+    registry.holds(&forged, &says_ours).await;
     let decision = registry.resolve(&plane, &id, &forged).await;
     assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
     let Decision::Hit(hit) = registry.resolve(&plane, &id, &ours).await else {
@@ -173,10 +144,8 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
         .await;
     let registry = Registry(server);
     let ours = manifest("a");
-    let key = ours.key().to_string();
-    let hex = key.replacen("k1:", "sha256:", 1);
-    let annotations = format!(r#""dev.hearth.key":"{key}","dev.hearth.manifest-digest":"{hex}""#);
-    let digest = registry.holds(&ours, &image(&annotations)).await;
+    let says_ours = image(&annotations(&ours.key().to_string()));
+    let digest = registry.holds(&ours, &says_ours).await;
     registry.answers_deletions(202).await;
     // Whoever comes without the login is sent away first.
     let login = format!("Basic {}", STANDARD.encode("robot:secret"));
@@ -198,9 +167,7 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
         format!("--static-password-file={}", password.display()),
     ];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let plane = registry.plane(directory.path(), &flags).await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
-    let id = plane.prepare(shop()).await.id().to_owned();
+    let (plane, _agent, id) = registry.workspace(&flags).await;
     let Decision::Hit(hit) = registry.resolve(&plane, &id, &ours).await else {
         panic!("the image was not adopted");
     };
@@ -217,12 +184,9 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
 
 #[tokio::test]
 async fn dropped_images_are_deleted_unless_another_entry_names_them() {
-    let directory = tempfile::tempdir().expect("a directory");
     let registry = Registry::start().await;
     registry.answers_deletions(202).await;
-    let plane = registry.plane(directory.path(), &[]).await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
-    let id = plane.prepare(shop()).await.id().to_owned();
+    let (plane, _agent, id) = registry.workspace(&[]).await;
     for (key, image) in [("a", "shared"), ("b", "shared"), ("c", "alone")] {
         registry.commit(&plane, &id, &manifest(key), image).await;
     }
@@ -241,12 +205,9 @@ async fn dropped_images_are_deleted_unless_another_entry_names_them() {
 
 #[tokio::test]
 async fn a_registry_that_lets_nobody_delete_is_named_in_a_warning() {
-    let directory = tempfile::tempdir().expect("a directory");
     let registry = Registry::start().await;
     registry.answers_deletions(405).await;
-    let plane = registry.plane(directory.path(), &[]).await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
-    let id = plane.prepare(shop()).await.id().to_owned();
+    let (plane, _agent, id) = registry.workspace(&[]).await;
     for key in ["a", "b"] {
         registry.commit(&plane, &id, &manifest(key), key).await;
     }
@@ -262,14 +223,9 @@ async fn a_registry_that_lets_nobody_delete_is_named_in_a_warning() {
 
 #[tokio::test]
 async fn the_oldest_entry_goes_when_there_are_too_many() {
-    let directory = tempfile::tempdir().expect("a directory");
     let registry = Registry::start().await;
     registry.answers_deletions(202).await;
-    let plane = registry
-        .plane(directory.path(), &["--cache-keep-entries=1"])
-        .await;
-    let _agent = FakeAgent::join(&plane, "n1").await;
-    let id = plane.prepare(shop()).await.id().to_owned();
+    let (plane, _agent, id) = registry.workspace(&["--cache-keep-entries=1"]).await;
     for key in ["a", "b"] {
         registry.commit(&plane, &id, &manifest(key), key).await;
     }

@@ -6,6 +6,7 @@ use crate::support::{
     agent::{FakeAgent, Removal},
     events::{line, preparing, ready, settled, words},
     plane::{Plane, shop},
+    start::begin,
 };
 
 #[tokio::test]
@@ -13,9 +14,7 @@ async fn a_restart_misses_no_event_and_stores_none_twice() {
     let directory = tempfile::tempdir().expect("a directory");
     let plane = Plane::start(directory.path(), &[]).await;
     let agent = FakeAgent::join(&plane, "n1").await;
-    let mut follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), line("before")]);
     follower.take(2).await;
     plane.stop().await;
@@ -75,9 +74,7 @@ async fn a_request_id_is_remembered_over_a_restart() {
     let agent = FakeAgent::join(&plane, "n1").await;
     let mut request = shop();
     request.request_id = "once".into();
-    let follower = plane.prepare(request.clone()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (_follower, id) = begin(&plane, &agent, request.clone()).await;
     plane.stop().await;
     let plane = Plane::start(directory.path(), &[]).await;
     assert_eq!(plane.prepare(request).await.id(), id);
@@ -88,9 +85,7 @@ async fn a_deletion_that_a_restart_interrupted_is_finished() {
     let directory = tempfile::tempdir().expect("a directory");
     let plane = Plane::start(directory.path(), &[]).await;
     let agent = FakeAgent::join(&plane, "n1").await;
-    let follower = plane.prepare(shop()).await;
-    let id = follower.id().to_owned();
-    agent.started(&id, 1).await;
+    let (_follower, id) = begin(&plane, &agent, shop()).await;
     agent.on_removal(Removal::Hangs);
     let deletion = plane.delete(&id, false);
     let interrupted = async {

@@ -1,33 +1,22 @@
 //! A key is built once: others wait for its image, and go on by themselves when none comes of it.
 
 use hearth_api::v1::{
-    AttemptRef, CacheAccess, CacheEntry, CommitCacheRequest, FailureReason, PushOutcome,
-    PushReport, ResolveCacheRequest, ResolveCacheResponse, event::Kind,
+    CacheAccess, FailureReason, PushOutcome, PushReport, ResolveCacheResponse, event::Kind,
     resolve_cache_response::Decision,
 };
-use hearth_domain::{Digest, Input, KeyManifest};
+use hearth_domain::KeyManifest;
 use tonic::{Code, Status, Streaming};
 
 use crate::support::{
     agent::FakeAgent,
+    cache::{self, REPOSITORY},
     events::{failed, preparing, ready, settled},
     plane::{Plane, again, shop},
     soon,
 };
 
-const REPOSITORY: &str = "localhost:1/acme/shop";
-
 fn manifest() -> KeyManifest {
-    let mut manifest = KeyManifest::default();
-    manifest.insert(Input::Dockerfile, ".devcontainer/Dockerfile", "a");
-    manifest
-}
-
-fn attempt(id: &str, attempt: u32) -> Option<AttemptRef> {
-    Some(AttemptRef {
-        workspace_id: id.to_owned(),
-        attempt,
-    })
+    cache::manifest(".devcontainer/Dockerfile", "a")
 }
 
 /// An agent's question.
@@ -35,14 +24,7 @@ struct Question(Streaming<ResolveCacheResponse>);
 
 impl Question {
     async fn ask(plane: &Plane, id: &str, number: u32) -> Self {
-        let request = ResolveCacheRequest {
-            attempt: attempt(id, number),
-            repository: REPOSITORY.into(),
-            key: manifest().key().to_string(),
-            key_manifest: manifest().canonical_json(),
-        };
-        let response = plane.cache().await.resolve_cache(request).await;
-        Self(response.expect("an answer").into_inner())
+        Self(cache::ask(plane, id, number, REPOSITORY, &manifest()).await)
     }
 
     async fn try_next(&mut self) -> Result<Option<Decision>, Status> {
@@ -76,18 +58,8 @@ impl Question {
 }
 
 async fn commit(plane: &Plane, id: &str) {
-    let request = CommitCacheRequest {
-        attempt: attempt(id, 1),
-        entry: Some(CacheEntry {
-            repository: REPOSITORY.into(),
-            key: manifest().key().to_string(),
-            digest: Digest::of("image").to_string(),
-            key_manifest: manifest().canonical_json(),
-            platform: "linux/amd64".into(),
-            ..CacheEntry::default()
-        }),
-    };
-    let committed = plane.cache().await.commit_cache(request).await;
+    let entry = cache::entry(REPOSITORY, &manifest(), "image");
+    let committed = cache::commit(plane, id, 1, entry).await;
     committed.expect("a commit");
 }
 
@@ -111,8 +83,7 @@ async fn crew<const N: usize>(plane: &Plane) -> ([FakeAgent; N], [String; N]) {
 
 #[tokio::test]
 async fn all_who_wait_get_the_image_the_moment_it_is_committed() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let (_agents, ids) = crew::<4>(&plane).await;
     Question::ask(&plane, &ids[0], 1).await.builds().await;
     let mut waiting = Vec::new();
@@ -130,8 +101,7 @@ async fn all_who_wait_get_the_image_the_moment_it_is_committed() {
 #[tokio::test]
 async fn the_next_in_line_builds_when_the_builder_fails_or_its_push_does_or_it_is_replaced_or_deleted()
  {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let (agents, ids) = crew::<5>(&plane).await;
     let mut questions = Vec::new();
     for id in &ids {
@@ -172,8 +142,7 @@ async fn the_next_in_line_builds_when_the_builder_fails_or_its_push_does_or_it_i
 
 #[tokio::test]
 async fn a_ready_builder_is_waited_for_until_its_push_has_ended() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let (agents, ids) = crew::<2>(&plane).await;
     Question::ask(&plane, &ids[0], 1).await.builds().await;
     agents[0].say(&ids[0], 1, [ready()]);
@@ -187,8 +156,7 @@ async fn a_ready_builder_is_waited_for_until_its_push_has_ended() {
 
 #[tokio::test]
 async fn a_lost_node_and_a_lost_stream_pass_the_key_on() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let (mut agents, ids) = crew::<3>(&plane).await;
     Question::ask(&plane, &ids[0], 1).await.builds().await;
     let mut gone = Question::ask(&plane, &ids[1], 1).await;
@@ -209,8 +177,7 @@ async fn a_lost_node_and_a_lost_stream_pass_the_key_on() {
 
 #[tokio::test]
 async fn a_reader_waits_for_others_and_nobody_waits_for_it() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let plane = Plane::start(directory.path(), &[]).await;
+    let plane = Plane::fresh(&[]).await;
     let (_agents, ids) = crew::<1>(&plane).await;
     let mut request = shop();
     request.spec.as_mut().expect("a spec").cache_access = CacheAccess::ReadOnly.into();

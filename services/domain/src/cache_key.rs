@@ -12,9 +12,9 @@ const VERSION: &str = "k1";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CacheKey(String);
 
-/// The text is no cache key.
+/// The text is not a cache key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no cache key of the form k1:<64 hex digits>")]
+#[error("{0:?} is not a cache key of the form k1:<64 hex digits>")]
 pub struct KeyParseError(String);
 
 impl CacheKey {

@@ -13,24 +13,24 @@ const MAX_ARCH_SUFFIX: usize = 12;
 const MAX_KIND_SUFFIX: usize = 18;
 const GHCR: &str = "ghcr.io";
 
-/// The registry that caches live in: `host[:port][/prefix]`.
+/// The registry that caches are kept in: `host[:port][/prefix]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CacheRegistry {
     host: String,
     prefix: Option<String>,
 }
 
-/// Why a text names no registry.
+/// The text is not a registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no registry of the form host[:port][/prefix], in lower case and without a scheme"
+    "{0:?} is not a registry of the form host[:port][/prefix], in lower case and without a scheme"
 )]
 pub struct RegistryParseError(String);
 
-/// A repository that this registry does not cache for.
+/// A repository whose cache cannot be in this registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{host} repositories are not cached in {GHCR}, which belongs to GitHub repositories: configure another registry"
+    "the cache of a repository on {host} cannot be in {GHCR}, which is for repositories on GitHub: configure another registry"
 )]
 pub struct NotCacheable {
     host: String,
@@ -209,12 +209,12 @@ impl CacheReference {
     }
 }
 
-/// Makes a path that the OCI distribution spec allows. Where that changes more than nothing, the last
-/// part carries a hash of the original, so that two repositories never share a path.
+/// Makes a path that the OCI distribution spec allows. Where that changes the path, the last part carries a
+/// hash of the original, so that two repositories never share a path.
 fn repository_path(original: &str) -> String {
     let path: Vec<String> = original.split('/').map(path_component).collect();
     let path = path.join("/");
-    // 255 is the limit for name and host together; a long path keeps its end, which tells most.
+    // 255 is the limit for name and host together; a long path keeps its end, which says most.
     let kept = if path.len() > 160 {
         let cut = path.len() - 120;
         path[cut..].trim_start_matches(|c: char| !c.is_ascii_alphanumeric())

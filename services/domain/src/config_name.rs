@@ -2,14 +2,14 @@ use std::{fmt, str::FromStr};
 
 /// Name of a devcontainer configuration: the folder `NAME` of `.devcontainer/NAME/devcontainer.json`.
 ///
-/// It becomes part of a path in the clone, so whatever could leave the `.devcontainer` folder is refused.
+/// It becomes part of a path in the clone, so a name that could lead out of the `.devcontainer` folder is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConfigName(String);
 
-/// Why a text is no configuration name.
+/// Why a text is not the name of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigNameError {
-    /// There is nothing.
+    /// The text is empty.
     #[error("must not be empty")]
     Empty,
     /// A file name has at most 255 bytes on Linux.
@@ -20,7 +20,7 @@ pub enum ConfigNameError {
         "must be the name of one folder: no `/`, `\\` or `..`, and no dot or dash at its start"
     )]
     NotAFolder,
-    /// Control characters have no place in a name.
+    /// It has a control character.
     #[error("must not contain control characters")]
     Control,
 }

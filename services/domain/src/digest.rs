@@ -9,14 +9,14 @@ pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// A content digest as OCI writes it: `sha256:` and 64 lower-case hex digits
-/// (OCI image spec, descriptor, "Digests"). Other algorithms are not used by any registry hearth meets.
+/// (OCI image spec, descriptor, "Digests"). Registries use no other algorithm in practice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
-/// The text is no SHA-256 digest.
+/// The text is not a SHA-256 digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no digest of the form sha256:<64 hex digits>")]
+#[error("{0:?} is not a digest of the form sha256:<64 hex digits>")]
 pub struct DigestError(String);
 
 impl Digest {

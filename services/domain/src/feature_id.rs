@@ -1,4 +1,5 @@
-//! What the id of a devcontainer feature means.
+//! Ids of devcontainer features. They look like image references and have rules of their own: `a/b` is not an image on
+//! Docker Hub, and letter case does not matter.
 
 use std::fmt;
 
@@ -13,11 +14,11 @@ pub enum FeatureId {
     Oci(String),
 }
 
-/// Where features were published first; ids without a path mean this place.
+/// Where an id without a path is found.
 const FIRST_REGISTRY: &str = "ghcr.io/devcontainers/features";
 
 impl FeatureId {
-    /// Reads an id as it stands in a configuration.
+    /// Reads an id as a configuration has it.
     pub fn new(id: &str) -> Self {
         if id.starts_with("./") || id.starts_with("../") {
             return Self::Local(id.to_owned());

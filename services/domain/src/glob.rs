@@ -1,5 +1,8 @@
 //! Patterns of COPY: those of Go's `path.Match`, which BuildKit uses. `*` and `?` never match a slash, and `**` is
 //! nothing but two stars.
+//!
+//! `globset` matches other names, so that a file which changed could leave the key as it was: there `**` crosses
+//! slashes, `{a,b}` are alternatives, `[!a]` negates, `[]a]` and `[-]` are well-formed, and `?` is one byte.
 
 /// Whether `path` as a whole matches `pattern`. A pattern that is malformed matches nothing, as in Go.
 pub fn matches(pattern: &str, path: &str) -> bool {

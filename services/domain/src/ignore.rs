@@ -1,8 +1,8 @@
 //! `.dockerignore`: which files of a context a build never sees.
 //!
 //! The rules are those of moby/patternmatcher and of the walk of tonistiigi/fsutil, which BuildKit's clients use:
-//! patterns become regular expressions, the last one that matches wins, `!` takes files back, and what a folder
-//! matched holds for everything below it.
+//! patterns become regular expressions, the last one that matches wins, `!` includes files again, and what matches a
+//! folder applies to everything below it. Crates for `.gitignore` files and for glob patterns have other rules.
 
 use regex::Regex;
 
@@ -12,19 +12,20 @@ pub struct Ignore {
     patterns: Vec<Pattern>,
 }
 
-/// What the patterns said of a folder; goes into the question for what is below it.
+/// Which patterns matched a folder: the questions about what is below it need that.
 #[derive(Clone, Debug, Default)]
 pub struct FolderMatches(Vec<bool>);
 
-/// The file cannot be understood; BuildKit refuses most such files.
+/// The file has a pattern that is malformed, or that Go may read in another way than this code. BuildKit refuses most
+/// such files.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the pattern {0:?} of the ignore file is not understood")]
+#[error("the pattern {0:?} of the ignore file cannot be read with certainty")]
 pub struct IgnoreError(String);
 
 #[derive(Debug)]
 struct Pattern {
     text: String,
-    takes_back: bool,
+    includes_again: bool,
     test: Test,
 }
 
@@ -43,7 +44,7 @@ impl Ignore {
         let mut patterns = Vec::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let line = line.trim();
-            let (takes_back, pattern) = match line.strip_prefix('!') {
+            let (includes_again, pattern) = match line.strip_prefix('!') {
                 Some(rest) => (true, rest.trim()),
                 None => (false, line),
             };
@@ -62,38 +63,38 @@ impl Ignore {
             let test = Test::of(&pattern).ok_or_else(error)?;
             patterns.push(Pattern {
                 text: pattern,
-                takes_back,
+                includes_again,
                 test,
             });
         }
         Ok(Self { patterns })
     }
 
-    /// Whether `path` (below the context, `/` between its parts) is left out, asked from the top downwards: `folder`
-    /// is the answer for the folder that it is in, `None` at the top.
+    /// Whether `path` (below the context, `/` between its parts) is left out. Ask from the top downwards: `folder` is
+    /// the answer for the folder that the path is in, `None` at the top.
     pub fn excludes(&self, path: &str, folder: Option<&FolderMatches>) -> (bool, FolderMatches) {
         let mut excluded = false;
         let mut matches = vec![false; self.patterns.len()];
         for (at, pattern) in self.patterns.iter().enumerate() {
             let inherited = folder.is_some_and(|folder| folder.0.get(at) == Some(&true));
-            // A pattern that could change nothing is not asked, and is then not inherited either.
-            if !inherited && pattern.takes_back != excluded {
+            // A pattern that could change nothing is not tried, and is then not inherited either.
+            if !inherited && pattern.includes_again != excluded {
                 continue;
             }
             if inherited || pattern.matches(path) {
                 matches[at] = true;
-                excluded = !pattern.takes_back;
+                excluded = !pattern.includes_again;
             }
         }
         (excluded, FolderMatches(matches))
     }
 
-    /// Whether something below an excluded folder may be taken back.
-    pub fn may_take_back_below(&self, folder: &str) -> bool {
+    /// Whether something below an excluded folder may be included again.
+    pub fn may_include_again_below(&self, folder: &str) -> bool {
         let below = format!("{folder}/");
         self.patterns
             .iter()
-            .filter(|pattern| pattern.takes_back)
+            .filter(|pattern| pattern.includes_again)
             .any(|pattern| {
                 let plain = pattern.text.trim_end_matches("/**").trim_end_matches("/*");
                 plain.contains(['*', '[', ']', '?', '^', '\\'])
@@ -279,7 +280,7 @@ mod tests {
             ("a\n! a/b", "a/b", false),
             ("a\n!a/b\na/b/c", "a/b/c", true),
             ("a\n!a/b\na/b/c", "a/b/d", false),
-            // A pattern that takes a folder back before anything left it out is not asked again below it.
+            // A pattern that includes a folder before another one leaves it out is not tried again below it.
             ("a/b\n!a", "a/b", true),
         ] {
             let ignore = Ignore::parse(patterns).unwrap();
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_entered_when_something_in_it_may_be_taken_back() {
+    fn a_folder_is_entered_when_something_in_it_may_be_included_again() {
         let ignore = Ignore::parse("*\n!a/b/c\n!d/**").unwrap();
         for (folder, expected) in [
             ("a", true),
@@ -304,8 +305,12 @@ mod tests {
             ("d", true),
             ("e", false),
         ] {
-            assert_eq!(ignore.may_take_back_below(folder), expected, "{folder}");
+            assert_eq!(ignore.may_include_again_below(folder), expected, "{folder}");
         }
-        assert!(Ignore::parse("*\n!**/x").unwrap().may_take_back_below("e"));
+        assert!(
+            Ignore::parse("*\n!**/x")
+                .unwrap()
+                .may_include_again_below("e")
+        );
     }
 }

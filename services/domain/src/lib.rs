@@ -1,5 +1,5 @@
-//! Pure types and rules of hearth: what a repository is, where its cache lives, what a cache key is
-//! made of. No I/O happens here, so every rule can be tested by itself.
+//! Pure types and rules of hearth: what a repository is, where its cache is kept, what a cache key is made of. There is
+//! no I/O, so every rule can be tested by itself.
 
 pub mod annotation;
 mod cache_key;

@@ -27,17 +27,17 @@ enum Scheme {
     Git,
 }
 
-/// Why a text names no repository.
+/// Why a text is not a repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RepositoryError {
-    /// There is nothing.
+    /// The text is empty.
     #[error("must not be empty")]
     Empty,
     /// No sensible URL is that long.
     #[error("is {0} bytes long; at most {MAX_LEN} are allowed")]
     TooLong(usize),
     /// It does not parse as a URL.
-    #[error("is no URL; write https://host/owner/name or git@host:owner/name")]
+    #[error("is not a URL; write https://host/owner/name or git@host:owner/name")]
     NotAUrl,
     /// `file:`, `ext::` and other transports could read the node itself.
     #[error("has a scheme other than https, http, ssh and git")]
@@ -46,7 +46,7 @@ pub enum RepositoryError {
     #[error("carries a user name or password; credentials come from the control plane")]
     UserInfo,
     /// There is no host, or it is written in a way that hides which one it is.
-    #[error("names no host, or not plainly")]
+    #[error("names no host, or hides which one")]
     NoHost,
     /// There is a query or fragment.
     #[error("must not have a query or a fragment")]
@@ -60,7 +60,7 @@ pub enum RepositoryError {
 }
 
 impl Repository {
-    /// The URL that git is told to clone.
+    /// The URL for git.
     pub fn clone_url(&self) -> String {
         let scheme = match self.scheme {
             Scheme::Https => "https",
@@ -90,7 +90,7 @@ impl Repository {
         &self.path
     }
 
-    /// Last part of the path: the name that the clone's folder gets.
+    /// Last part of the path, which is the name of the clone's folder.
     pub fn name(&self) -> &str {
         self.path
             .rsplit_once('/')
@@ -188,7 +188,7 @@ fn checked_user(url: &Url, scheme: Scheme) -> Result<Option<String>, RepositoryE
     }
 }
 
-/// The path as it was written: the URL parser would resolve `..` silently, and that is a mistake to tell.
+/// The path as it was written: the URL parser would resolve `..` silently, but that is a mistake.
 fn raw_path(url: &str) -> &str {
     url.split_once("://")
         .and_then(|(_, rest)| rest.split_once('/'))
@@ -215,7 +215,7 @@ fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-/// The URL parser finds hosts that nobody would read there: `https:///0/x` is at 0.0.0.0, `https://0x7f.1/x` at
+/// The URL parser finds hosts where no reader would see them: `https:///0/x` is at 0.0.0.0, `https://0x7f.1/x` at
 /// 127.0.0.1, and `%67ithub.com` is github.com. Only names in other scripts may change.
 fn is_written(host: &str, url: &str) -> bool {
     let authority = url

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Substitutes `${localEnv:NAME}` and `${localEnv:NAME:default}` (and the older `${env:…}`) in every string of
-/// `value`. Everything else stays as it is written: `${localWorkspaceFolder}` and its kind name a place on a machine,
-/// and `${containerEnv:…}` is known only inside a container.
+/// `value`. Everything else stays as it is written: `${localWorkspaceFolder}` and the like name a place on a machine,
+/// and `${containerEnv:…}` has a value only inside a container.
 pub fn substitute_local_env(value: &Value, environment: &BTreeMap<String, String>) -> Value {
     match value {
         Value::String(text) => Value::String(in_text(text, environment)),

@@ -1,4 +1,4 @@
-//! Foreign text, made fit for people: it comes from repositories, commands and servers.
+//! Text from outside (repositories, commands, servers), made safe and short enough to show.
 //!
 //! A terminal obeys what it is sent, so a build could move the cursor over earlier lines, set the window's title, or
 //! put a command on the clipboard.
@@ -38,8 +38,8 @@ pub fn shortened(text: &str, max: usize) -> String {
     }
 }
 
-/// The text of the last error in a chain of causes. Errors of HTTP and gRPC clients say which layer failed, and only the
-/// innermost one says why.
+/// The text of the last error in a chain of causes. Errors of HTTP and gRPC clients say which layer failed, and only
+/// the innermost one says why.
 pub fn innermost_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

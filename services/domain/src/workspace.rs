@@ -2,8 +2,8 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use crate::{ConfigName, GitRef, Repository};
 
-/// Name of a workspace: 1 to 63 lower-case letters, digits and dashes, no dash at its start. It becomes part of the names
-/// of volumes, containers and folders.
+/// Name of a workspace: 1 to 63 lower-case letters, digits and dashes, no dash at its start. It becomes part of the
+/// names of volumes, containers and folders.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkspaceId(String);
 
@@ -13,6 +13,11 @@ pub struct WorkspaceId(String);
 pub struct WorkspaceIdError;
 
 impl WorkspaceId {
+    /// The id `ws-` and the lower 48 bits of `number` in hex.
+    pub fn from_number(number: u64) -> Self {
+        Self(format!("ws-{:012x}", number & 0xffff_ffff_ffff))
+    }
+
     /// The id.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -98,6 +103,9 @@ mod tests {
         for good in ["ws-8df505e0b1e7", "a", "0", &"x".repeat(63)] {
             assert_eq!(good.parse::<WorkspaceId>().unwrap().as_str(), good);
         }
+        let made = WorkspaceId::from_number(0xffff_0000_0000_00ab);
+        assert_eq!(made.as_str(), "ws-0000000000ab");
+        assert_eq!(made.as_str().parse(), Ok(made.clone()));
         for bad in ["", "-a", "../x", "a/b", "A", "a b", "ä", &"x".repeat(64)] {
             assert_eq!(bad.parse::<WorkspaceId>(), Err(WorkspaceIdError), "{bad}");
         }

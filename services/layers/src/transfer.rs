@@ -18,7 +18,7 @@ use crate::RegistryLogin;
 /// Unpacking a large layer on a slow disk is silent too, so it is not short.
 const STALL: Duration = Duration::from_secs(120);
 
-/// Bytes of an image on its way, as far as the engine has told.
+/// Progress of an image transfer, as far as the engine has reported it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transfer {
     /// Compressed bytes moved.
@@ -30,25 +30,25 @@ pub struct Transfer {
 /// An image that was fetched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
-    /// What the engine told of its way. A small layer arrives between two reports and is not told at all.
+    /// What the engine reported. A small layer may arrive between two reports and then does not count.
     pub transfer: Transfer,
-    /// Layers that the engine had already, by the beginning of their digest's hex.
+    /// Layers that the engine had before, each by the first digits of its digest.
     pub present: BTreeSet<String>,
 }
 
-/// Why an image did not arrive, by what can be done about it.
+/// Why a transfer failed, by what can be done about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
     /// The registry has no such image.
     #[error("not in the registry: {0}")]
     NotFound(String),
-    /// The registry does not know who asks.
+    /// The registry wants a login and got none, or does not accept the one that it got.
     #[error("the registry asks for a login, or does not accept the one it got: {0}")]
     LoginFailed(String),
-    /// The registry knows who asks, and refuses.
+    /// The login is accepted, and has no right to this.
     #[error("the registry refuses: {0}")]
     Denied(String),
-    /// Nothing moved for a while.
+    /// The engine reported no progress for two minutes.
     #[error("nothing moved for {} s", STALL.as_secs())]
     Stalled,
     /// Anything else, in the engine's words.
@@ -56,7 +56,7 @@ pub enum TransferError {
     Failed(String),
 }
 
-/// Lets the engine pull `image` (`repository@digest` or `repository:tag`) and reports how far it is.
+/// Lets the engine pull `image` (`repository@digest` or `repository:tag`) and reports its progress.
 pub async fn pull(
     docker: &Docker,
     image: &str,
@@ -87,7 +87,7 @@ pub async fn pull(
     Ok(Pulled { transfer, present })
 }
 
-/// Lets the engine push `repository:tag` and reports how far it is.
+/// Lets the engine push `repository:tag` and reports its progress.
 pub async fn push(
     docker: &Docker,
     repository: &str,
@@ -100,7 +100,7 @@ pub async fn push(
         .push_image(repository, Some(options), login.map(credentials))
         .map(|step| {
             step.map(|info| Step {
-                // The engine's type leaves the layer out; its totals tell layers apart well enough.
+                // The engine's type leaves the layer out; the totals of layers differ well enough.
                 layer: info
                     .progress_detail
                     .as_ref()
@@ -141,7 +141,7 @@ async fn follow(
         let bytes =
             |count: Option<i64>| u64::try_from(count.unwrap_or_default()).unwrap_or_default();
         let layer = layers.entry(step.layer).or_default();
-        // Progress of a layer that is sent again starts over; what counts is how far it came.
+        // Progress of a layer that is sent again starts over; the furthest point counts.
         layer.total = layer.total.max(bytes(detail.total));
         layer.done = layer.done.max(bytes(detail.current)).min(layer.total);
         all = layers
@@ -163,8 +163,8 @@ fn credentials(login: &RegistryLogin) -> DockerCredentials {
     }
 }
 
-/// The engine passes a registry's refusal on as text, with a status code that says nothing; these are the words
-/// that containerd's resolver and the classic store's client use.
+/// The engine passes a registry's refusal on as text, with a status code that does not tell refusals apart. These are
+/// the words that containerd's resolver and the classic store's client use.
 fn classify(error: EngineError) -> TransferError {
     let text = match error {
         EngineError::DockerStreamError { error } => error,
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transfer_that_says_nothing_is_given_up() {
+    async fn a_transfer_without_progress_is_given_up() {
         let result = follow(stream::pending(), "Pushing", |_| {}).await;
         assert_eq!(result, Err(TransferError::Stalled));
     }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ListenError, listen::bind};
 
-/// The metrics of a process: parts register theirs, the admin port shows them.
+/// The metrics of a process. Its parts register theirs, the admin port serves them.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Mutex<Registry>>);
 
@@ -42,8 +42,8 @@ impl Metrics {
     }
 }
 
-/// The admin port: `/healthz` (the process lives), `/readyz` (it takes work), `/metrics` (OpenMetrics text). It
-/// tells no secrets and changes nothing, so it may listen where probes can reach it.
+/// The admin port: `/healthz` (the process is alive), `/readyz` (it accepts work), `/metrics` (OpenMetrics text). It
+/// shows no secrets and changes nothing, so it may listen where probes can reach it.
 pub struct Admin {
     listener: TcpListener,
     metrics: Metrics,
@@ -65,7 +65,7 @@ impl Admin {
         self.listener.local_addr()
     }
 
-    /// Set to true once the process takes work.
+    /// What `/readyz` answers: set it once the process accepts work.
     pub fn ready(&self) -> Arc<AtomicBool> {
         self.ready.clone()
     }
@@ -105,7 +105,7 @@ impl Admin {
             .with_graceful_shutdown(async move { stop.cancelled().await })
             .await;
         if let Err(error) = served {
-            tracing::error!(%error, "the admin port broke");
+            tracing::error!(%error, "the admin port stopped serving");
         }
     }
 }

@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 
 /// A task panicked. The panic has been logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("hearth itself failed: {0}")]
+#[error("a task of hearth panicked: {0}")]
 pub struct Panicked(
     /// The panic's text.
     String,

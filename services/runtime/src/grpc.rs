@@ -8,9 +8,9 @@ use tonic::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-/// Detects a peer that vanished without a word, on connections that may be silent for minutes.
+/// Detects a peer that is gone without having closed its connection, which may be idle for minutes.
 const KEEPALIVE: Duration = Duration::from_secs(20);
-/// How long open calls may take to end after a shutdown began: watchers never end by themselves.
+/// How long open calls may take to end after a shutdown began: streams of events do not end by themselves.
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// A gRPC server: the services of one process, and with them health and reflection (v1 for new clients, v1alpha

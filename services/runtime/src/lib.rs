@@ -1,5 +1,5 @@
-//! What every hearth process needs, whatever it does: logs, a gRPC server with health and reflection, an
-//! admin port with metrics, tasks that end, and a shutdown with a deadline.
+//! What every hearth process needs: logs, a gRPC server with health and reflection, an admin port with metrics, tasks
+//! with an owner, and a shutdown with a deadline.
 
 mod admin;
 mod contain;

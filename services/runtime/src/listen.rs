@@ -6,8 +6,8 @@ use tokio::net::TcpListener;
 /// Where a service listens.
 #[derive(Args, Clone, Debug)]
 pub struct ListenArgs {
-    /// Serve gRPC without TLS on purpose; silences the warning about it. Only a loopback address is ever
-    /// served without TLS
+    /// Do not warn that gRPC is served without TLS. Addresses other than loopback are refused with or without
+    /// this flag
     #[arg(long, env = "HEARTH_INSECURE_LOOPBACK")]
     pub insecure_loopback: bool,
 }
@@ -15,12 +15,12 @@ pub struct ListenArgs {
 /// Why a service cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Whoever reaches the port can run code on the nodes.
-    #[error("--{flag} (HEARTH_{env}): {address} is no loopback address, and hearth is served without TLS on loopback only", env = flag.to_uppercase().replace('-', "_"))]
+    /// Anyone who can reach the port can run code on the nodes.
+    #[error("--{flag} (HEARTH_{env}): {address} is not a loopback address, and hearth serves other addresses only with TLS, which it does not have yet", env = flag.to_uppercase().replace('-', "_"))]
     NotLoopback {
         /// The flag that names the address.
         flag: &'static str,
-        /// What it names.
+        /// Its value.
         address: SocketAddr,
     },
     /// The address cannot be bound.
@@ -28,9 +28,9 @@ pub enum ListenError {
     Bind {
         /// The flag that names the address.
         flag: &'static str,
-        /// What it names.
+        /// Its value.
         address: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
 }

@@ -3,13 +3,13 @@ use std::{future::Future, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Exit code for a process that was told something wrong (`EX_USAGE` of sysexits.h).
+/// Exit code for wrong flags or environment variables (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 64;
-/// Exit code for a process that could not start, or broke.
+/// Exit code for a process that failed to start, or failed later.
 pub const EXIT_FAILED: u8 = 1;
 
-/// Runs a service until it ends by itself or SIGINT or SIGTERM cancels the token it is given. The service does its
-/// own drain, with its own deadline; a second signal ends the process at once.
+/// Runs a service until it ends. SIGINT and SIGTERM cancel its token: it then drains and ends, within a deadline of its
+/// own. A second signal ends the process at once.
 pub fn run<F>(service: impl FnOnce(CancellationToken) -> F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<()>>,

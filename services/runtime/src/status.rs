@@ -15,11 +15,11 @@ pub enum Reason {
     WorkspaceUnknown,
     /// There is no such node.
     NodeUnknown,
-    /// The node does not answer, or there is none that could take the work.
+    /// The node does not answer, or no node is available for the work.
     NodeUnavailable,
     /// The request id was used with another payload.
     RequestIdReused,
-    /// The events asked for are not kept any more.
+    /// The events asked for are no longer kept.
     HistoryTrimmed,
     /// There is no such attempt, or it has been replaced.
     AttemptUnknown,
@@ -27,13 +27,13 @@ pub enum Reason {
     AttemptOutdated,
     /// The attempt may not write to the cache.
     CacheReadOnly,
-    /// The attempt has not come so far that its cache key is known.
+    /// The attempt has not computed its cache key yet.
     CacheKeyUnknown,
     /// The cache has no such entry.
     CacheEntryUnknown,
     /// No workspace was prepared from this ref and configuration of the repository.
     RefUnknown,
-    /// The caller does not prove that it is the agent of the node.
+    /// The caller did not prove that it is the agent of the node.
     SessionUnknown,
     /// The workspace is being deleted.
     WorkspaceDeleting,
@@ -41,7 +41,7 @@ pub enum Reason {
     ShuttingDown,
     /// The container engine refused or did not answer.
     EngineFailed,
-    /// A fault of hearth itself. The caller gets no detail; the log has it.
+    /// A bug or a failure in hearth itself. The caller gets no detail; the log has it.
     Internal,
 }
 
@@ -154,7 +154,7 @@ pub fn status_with_metadata<const N: usize>(
     Status::with_error_details(reason.code(), message, details)
 }
 
-/// Collects what is wrong with a request, so that one answer names all of it.
+/// Collects the faults of a request, so that one answer names all of them.
 #[derive(Debug, Default)]
 pub struct FieldFaults(Vec<(String, String)>);
 
@@ -222,7 +222,7 @@ mod tests {
             );
             assert!(
                 reason.code() != Code::Unavailable || details.retry_info().is_some(),
-                "{reason:?} is UNAVAILABLE and says not when to come back"
+                "{reason:?} is UNAVAILABLE and does not say when to retry"
             );
         }
     }

@@ -24,7 +24,7 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let contained = async move {
-            // What a panic means for others is decided where they meet: the log has the panic.
+            // It has been logged. A task that others depend on contains its panics itself.
             let _ = contain(name, task).await;
         };
         tokio::spawn(

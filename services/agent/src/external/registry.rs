@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use hearth_domain::{Digest, Platform};
-use hearth_layers::{ImageInfo, RegistryClient, RegistryError, RegistryLogin};
+use hearth_layers::{ImageInfo, Registries, RegistryClient, RegistryError, RegistryLogin};
 
 /// Container registries.
 #[async_trait]
@@ -38,17 +38,22 @@ pub trait Registry: Send + Sync {
 /// Registries that speak the OCI distribution protocol.
 #[derive(Debug)]
 pub struct OciRegistry {
+    registries: Registries,
     platform: Platform,
 }
 
 impl OciRegistry {
     /// Registries, asked for images of `platform`.
     pub fn new(platform: Platform) -> Self {
-        Self { platform }
+        Self {
+            registries: Registries::default(),
+            platform,
+        }
     }
 
     fn client(&self, login: Option<&RegistryLogin>) -> RegistryClient {
-        RegistryClient::new(login.cloned(), self.platform.to_string())
+        self.registries
+            .client(login.cloned(), self.platform.to_string())
     }
 }
 

@@ -161,7 +161,7 @@ impl Walk<'_> {
                     && !self
                         .ignores
                         .iter()
-                        .any(|ignore| ignore.may_take_back_below(path));
+                        .any(|ignore| ignore.may_include_again_below(path));
                 if hopeless {
                     return Ok(false);
                 }

@@ -4,7 +4,7 @@ use hearth_api::v1::{
     ExplainRefRequest, ExplainWorkspaceRequest, GetStatsRequest, InvalidateEntryRequest,
     ListEntriesRequest, cache_service_client::CacheServiceClient,
 };
-use hearth_domain::{GitRef, Repository};
+use hearth_domain::{GitRef, Repository, text::printable_line};
 use tonic::transport::Channel;
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
     error::CliError,
     exit::Exit,
     out,
-    render::{cache, clean::line},
+    render::cache,
 };
 
 /// Stands for all configurations in `InvalidateEntryRequest`.
@@ -120,7 +120,7 @@ async fn rm(
     let dropped = context.answer(client.invalidate_entry(request).await)?;
     if context.json.is_none() {
         for warning in &dropped.warnings {
-            out::note(&format!("warning: {}", line(warning)));
+            out::note(&format!("warning: {}", printable_line(warning)));
         }
     }
     context.show(&dropped, |dropped| cache::entries(&dropped.entries, &now()))

@@ -4,6 +4,7 @@ use std::{
 };
 
 use hearth_api::v1::{Event, Workspace, event::Kind};
+use hearth_domain::text::printable_line;
 
 use super::live::Live;
 use crate::{
@@ -11,7 +12,6 @@ use crate::{
     json::Json,
     out,
     render::{
-        clean::line,
         describe::describe,
         names,
         plain::{Plain, Stamp},
@@ -39,13 +39,13 @@ impl<'a> Display<'a> {
         if let Self::Json(..) = self {
             return;
         }
-        let on_node = match line(&workspace.node) {
+        let on_node = match printable_line(&workspace.node) {
             node if node.is_empty() => String::new(),
             node => format!(" on {node}"),
         };
         self.note(&format!(
             "workspace {}{on_node}: {}",
-            line(&workspace.id),
+            printable_line(&workspace.id),
             names::state(workspace.state)
         ));
     }

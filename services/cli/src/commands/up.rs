@@ -1,6 +1,7 @@
 use hearth_api::v1::{
     CacheAccess, PrepareWorkspaceRequest, WatchUntil, Workspace, WorkspaceSpec, WorkspaceState,
 };
+use hearth_domain::text::printable_line;
 use uuid::Uuid;
 
 use super::{context::Context, display::Display};
@@ -11,7 +12,7 @@ use crate::{
     exit::Exit,
     follow::{Follower, Update},
     out,
-    render::{clean::line, describe, names, summary},
+    render::{describe, names, summary},
 };
 
 /// `hearth up`: prepares a workspace and shows its progress.
@@ -20,7 +21,7 @@ pub(super) async fn up(context: &Context<'_>, args: &UpArgs) -> Result<Exit, Cli
     context.on_interrupt.replace(Some(format!(
         "hearth: interrupted before the control plane answered. If it has accepted the call, preparation \
          continues; the same command with --request-id {} finds the workspace",
-        line(&request.request_id)
+        printable_line(&request.request_id)
     )));
     let backoff = Backoff::new(args.reconnect.limit());
     let mut follower = Follower::prepare(context.connect().await?, request, backoff);
@@ -30,7 +31,7 @@ pub(super) async fn up(context: &Context<'_>, args: &UpArgs) -> Result<Exit, Cli
             Update::Snapshot(workspace) => {
                 context.on_interrupt.replace(Some(format!(
                     "hearth: interrupted; preparation continues in the background. Watch it with: hearth logs {} --follow",
-                    line(&workspace.id)
+                    printable_line(&workspace.id)
                 )));
                 display.snapshot(&workspace);
             }
@@ -48,7 +49,7 @@ pub(super) async fn up(context: &Context<'_>, args: &UpArgs) -> Result<Exit, Cli
                 let why = describe::failure(failure);
                 out::note(&format!(
                     "hearth: {} is {state}: {why}",
-                    line(&workspace.id)
+                    printable_line(&workspace.id)
                 ));
             }
         }
@@ -101,7 +102,7 @@ fn exit(workspace: &Workspace) -> Exit {
         | WorkspaceState::Deleting => {
             out::note(&format!(
                 "hearth: {} is {}: it was deleted or prepared again in the meantime",
-                line(&workspace.id),
+                printable_line(&workspace.id),
                 names::state(workspace.state)
             ));
             Exit::Error

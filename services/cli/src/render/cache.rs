@@ -1,10 +1,10 @@
 //! Cache entries, explanations and statistics as text.
 
 use hearth_api::v1::{CacheEntry, CacheStats, Explanation, GetStatsResponse};
+use hearth_domain::text::printable_line;
 use prost_types::Timestamp;
 
 use super::{
-    clean::line,
     format::{age, bytes, seconds, short},
     table::table,
 };
@@ -48,7 +48,7 @@ pub(crate) fn entries(entries: &[CacheEntry], now: &Timestamp) -> String {
 
 /// `hearth cache explain`
 pub(crate) fn explanation(explanation: &Explanation) -> String {
-    let mut text = line(&explanation.text);
+    let mut text = printable_line(&explanation.text);
     text.push('\n');
     for (name, value) in [
         ("key", explanation.key.as_str()),
@@ -61,7 +61,7 @@ pub(crate) fn explanation(explanation: &Explanation) -> String {
         ),
     ] {
         if !value.is_empty() {
-            text.push_str(&format!("{name}: {}\n", line(value)));
+            text.push_str(&format!("{name}: {}\n", printable_line(value)));
         }
     }
     text

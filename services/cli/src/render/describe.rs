@@ -5,9 +5,9 @@ use hearth_api::v1::{
     BuildStep, BuildStepStatus, Failure, StateChanged, StepFinished, TransferDirection,
     TransferProgress, event::Kind,
 };
+use hearth_domain::text::{printable_line, printable_lines};
 
 use super::{
-    clean::{block, line},
     format::{bytes, seconds, short},
     names, outcome,
 };
@@ -18,13 +18,13 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
         Kind::StateChanged(change) => state_changed(change),
         Kind::StepStarted(started) => {
             let step = names::step(started.step);
-            match line(&started.description) {
+            match printable_line(&started.description) {
                 description if description.is_empty() => vec![step],
                 description => vec![format!("{step}: {description}")],
             }
         }
         Kind::StepFinished(finished) => vec![step_finished(finished)],
-        Kind::Cloned(cloned) => vec![format!("commit {}", line(&cloned.commit))],
+        Kind::Cloned(cloned) => vec![format!("commit {}", printable_line(&cloned.commit))],
         Kind::BuildStep(step) => vec![build_step(step)],
         Kind::Log(chunk) => {
             let step = names::step(chunk.step);
@@ -33,7 +33,7 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
                 lines.push(format!("{step} | ({} lines dropped)", chunk.dropped_lines));
             }
             lines.extend(
-                block(&chunk.text)
+                printable_lines(&chunk.text)
                     .lines()
                     .map(|text| format!("{step} | {text}")),
             );
@@ -53,14 +53,14 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
         Kind::Push(report) => vec![format!("push: {}", outcome::push(report))],
         Kind::Container(container) => vec![format!(
             "container {} started, user {}, folder {}",
-            short(&line(&container.container_id)),
-            line(&container.remote_user),
-            line(&container.remote_folder)
+            short(&printable_line(&container.container_id)),
+            printable_line(&container.remote_user),
+            printable_line(&container.remote_folder)
         )],
-        Kind::Warning(warning) => vec![format!("warning: {}", line(&warning.message))],
+        Kind::Warning(warning) => vec![format!("warning: {}", printable_line(&warning.message))],
         Kind::Waiting(waiting) => vec![format!(
             "waiting for {}, which is building the same image: about {:.0} s",
-            line(&waiting.node),
+            printable_line(&waiting.node),
             waiting.seconds
         )],
         Kind::Settled(_) => vec!["settled".to_owned()],
@@ -70,7 +70,7 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
 /// `BUILD_FAILED in image: the message`
 pub(crate) fn failure(failure: &Failure) -> String {
     let reason = names::failure_reason(failure.reason);
-    let message = line(&failure.message);
+    let message = printable_line(&failure.message);
     match failure.step {
         0 => format!("{reason}: {message}"),
         step => format!("{reason} in {}: {message}", names::step(step)),
@@ -82,7 +82,7 @@ const MAX_STEP_NAME: usize = 120;
 
 /// `[stage-0 3/7] RUN make (cached)`
 fn build_step(step: &BuildStep) -> String {
-    let name = line(&step.name);
+    let name = printable_line(&step.name);
     let name = truncate_str(&name, MAX_STEP_NAME, "…");
     match step.status() {
         BuildStepStatus::Started | BuildStepStatus::Unspecified => name.into_owned(),

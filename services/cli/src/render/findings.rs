@@ -1,8 +1,9 @@
 //! Results of checks as text.
 
 use hearth_api::v1::{AccessCheck, AccessCheckStatus};
+use hearth_domain::text::printable_line;
 
-use super::{clean::line, names, table::table};
+use super::{names, table::table};
 
 /// Result of a check.
 pub(crate) struct Finding {
@@ -43,7 +44,7 @@ pub(crate) fn findings(findings: &[Finding], summary: Option<&str>) -> String {
     });
     let mut text = table(["CHECK", "STATUS", "FINDING"], rows);
     if let Some(summary) = summary {
-        text.push_str(&format!("\n{}\n", line(summary)));
+        text.push_str(&format!("\n{}\n", printable_line(summary)));
     }
     text
 }

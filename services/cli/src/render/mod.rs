@@ -1,7 +1,6 @@
 //! Renders messages as text. Pure functions: no terminal, no clock.
 
 pub(crate) mod cache;
-pub(crate) mod clean;
 pub(crate) mod describe;
 pub(crate) mod findings;
 pub(crate) mod format;

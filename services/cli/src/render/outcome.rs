@@ -1,16 +1,16 @@
 //! Sentences about the cache's result and the outcome of the push.
 
 use hearth_api::v1::{CacheReport, CacheResult, PushOutcome, PushReport};
+use hearth_domain::text::printable_line;
 
 use super::{
-    clean::line,
     format::{bytes, seconds},
     names,
 };
 
 /// A headline, then one line for each reason.
 pub(crate) fn cache(report: &CacheReport) -> Vec<String> {
-    let reasons = report.reasons.iter().map(|reason| line(reason));
+    let reasons = report.reasons.iter().map(|reason| printable_line(reason));
     let (total, reused) = (report.steps_total, report.steps_reused);
     let took = seconds(report.seconds);
     let headline = match report.result() {
@@ -66,7 +66,7 @@ pub(crate) fn push(report: &PushReport) -> String {
         | PushOutcome::SkippedNotEligible
         | PushOutcome::SkippedOff => names::push_outcome(report.outcome),
     };
-    match line(&report.message) {
+    match printable_line(&report.message) {
         message if message.is_empty() => headline,
         message => format!("{headline}: {message}"),
     }

@@ -43,7 +43,7 @@ impl Plain {
         }
     }
 
-    /// The lines of an event; none if it is not worth one.
+    /// The lines of an event; no line for those that say nothing new.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
         let mut lines = Vec::new();
         if event.attempt != self.attempt {

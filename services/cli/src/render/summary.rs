@@ -1,9 +1,9 @@
 //! Summary of a workspace: the end of `up`, and `get`.
 
 use hearth_api::v1::{Failure, Workspace, WorkspaceState};
+use hearth_domain::text::{printable_line, printable_lines};
 
 use super::{
-    clean::{block, line},
     describe,
     format::{seconds, shell_word, short},
     names, outcome,
@@ -33,14 +33,18 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
             "container",
             format!(
                 "{}, user {}, folder {}",
-                short(&line(&workspace.container_id)),
-                line(&workspace.remote_user),
-                line(&workspace.remote_folder)
+                short(&printable_line(&workspace.container_id)),
+                printable_line(&workspace.remote_user),
+                printable_line(&workspace.remote_folder)
             ),
         );
         entry(
             "enter",
-            format!("{}  (on {})", enter(workspace), line(&workspace.node)),
+            format!(
+                "{}  (on {})",
+                enter(workspace),
+                printable_line(&workspace.node)
+            ),
         );
     }
     if let Some(text) = push(workspace) {
@@ -56,7 +60,7 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
 fn failure(failure: &Failure) -> Vec<String> {
     let mut lines = vec![describe::failure(failure)];
     lines.extend(
-        block(&failure.output_tail)
+        printable_lines(&failure.output_tail)
             .lines()
             .map(|text| format!("  | {text}")),
     );
@@ -74,8 +78,8 @@ fn headline(workspace: &Workspace) -> String {
         true => format!(", attempt {}", workspace.attempt),
         false => String::new(),
     };
-    let id = line(&workspace.id);
-    match line(&workspace.node) {
+    let id = printable_line(&workspace.id);
+    match printable_line(&workspace.node) {
         node if node.is_empty() => format!("{state}{took}: {id}{attempt}"),
         node => format!("{state}{took}: {id} on {node}{attempt}"),
     }
@@ -86,9 +90,9 @@ fn repository(workspace: &Workspace) -> String {
         return "-".to_owned();
     };
     let named = [
-        ("ref", line(&spec.r#ref)),
-        ("config", line(&spec.config)),
-        ("commit", short(&line(&workspace.commit))),
+        ("ref", printable_line(&spec.r#ref)),
+        ("config", printable_line(&spec.config)),
+        ("commit", short(&printable_line(&workspace.commit))),
     ];
     let mut details: Vec<String> = named
         .into_iter()
@@ -99,8 +103,12 @@ fn repository(workspace: &Workspace) -> String {
         details.push("lightweight".to_owned());
     }
     match details.is_empty() {
-        true => line(&spec.repository),
-        false => format!("{} ({})", line(&spec.repository), details.join(", ")),
+        true => printable_line(&spec.repository),
+        false => format!(
+            "{} ({})",
+            printable_line(&spec.repository),
+            details.join(", ")
+        ),
     }
 }
 
@@ -113,10 +121,10 @@ fn enter(workspace: &Workspace) -> String {
     ];
     for (option, value) in options {
         if !value.is_empty() {
-            words.push(format!("{option} {}", shell_word(&line(value))));
+            words.push(format!("{option} {}", shell_word(&printable_line(value))));
         }
     }
-    words.push(shell_word(&short(&line(&workspace.container_id))));
+    words.push(shell_word(&short(&printable_line(&workspace.container_id))));
     words.push("sh".to_owned());
     words.join(" ")
 }
@@ -126,7 +134,7 @@ fn push(workspace: &Workspace) -> Option<String> {
         (Some(report), _, _) => Some(outcome::push(report)),
         (None, false, WorkspaceState::Ready | WorkspaceState::Recovery) => Some(format!(
             "running in the background; follow it with: hearth logs {} --follow",
-            shell_word(&line(&workspace.id))
+            shell_word(&printable_line(&workspace.id))
         )),
         (None, _, _) => None,
     }

@@ -2,10 +2,10 @@
 
 use console::{Alignment, measure_text_width, pad_str};
 use hearth_api::v1::{Node, NodeInfo, Workspace};
+use hearth_domain::text::printable_line;
 use prost_types::Timestamp;
 
 use super::{
-    clean::line,
     format::{age, bytes},
     names, outcome,
 };
@@ -69,7 +69,7 @@ pub(super) fn table<const N: usize>(
 ) -> String {
     // With an empty cell the columns after it would be hard to tell apart.
     let clean = rows.map(|row| {
-        row.map(|cell| match line(&cell) {
+        row.map(|cell| match printable_line(&cell) {
             cell if cell.is_empty() => "-".to_owned(),
             cell => cell,
         })

@@ -1,8 +1,9 @@
 //! The rows of the live display.
 
 use hearth_api::v1::{PipelineStep, TransferProgress};
+use hearth_domain::text::printable_line;
 
-use super::{clean::line, format::seconds, names};
+use super::{format::seconds, names};
 use crate::progress::{Progress, Step};
 
 /// The most concurrent build steps that are shown: many stages would fill the screen.
@@ -49,7 +50,7 @@ pub(crate) fn rows(progress: &Progress) -> Vec<(Key, Look)> {
             rows.extend(running.map(|(number, name)| {
                 (
                     Key::Build(*number),
-                    Look::Running(format!("  {}", line(name))),
+                    Look::Running(format!("  {}", printable_line(name))),
                 )
             }));
         }
@@ -74,7 +75,7 @@ fn look(step: &Step, progress: &Progress) -> Look {
                 "{name:<9} steps done: {}, cached: {}",
                 progress.built, progress.cached
             ),
-            _ => format!("{name:<9} {}", line(&step.description)),
+            _ => format!("{name:<9} {}", printable_line(&step.description)),
         };
         return Look::Running(text);
     };

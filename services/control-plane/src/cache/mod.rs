@@ -1,10 +1,32 @@
-//! What the control plane decides about the cache, apart from what the store remembers.
+//! What the control plane decides about the cache: where a repository's cache is and who may write to it, which attempt
+//! builds a key and which ones wait for it, what is kept, and why it came out like that.
 
-pub(crate) mod images;
-pub(crate) mod leases;
-pub(crate) mod logins;
-pub(crate) mod policy;
-pub(crate) mod reports;
-pub(crate) mod retention;
-pub(crate) mod waiting;
-pub(crate) mod worth;
+mod adopt;
+mod cost;
+mod entries;
+mod explain;
+mod explanations;
+mod images;
+mod index;
+mod leases;
+mod policy;
+mod registry_logins;
+mod reports;
+mod resolve;
+mod retention;
+mod rules;
+mod waiting;
+
+pub use policy::{CacheWriters, WritersParseError};
+
+pub(crate) use cost::too_slow;
+pub(crate) use entries::Entries;
+pub(crate) use explanations::Explanations;
+pub(crate) use images::Images;
+pub(crate) use index::Index;
+pub(crate) use registry_logins::RegistryLogins;
+pub(crate) use reports::Reports;
+pub(crate) use resolve::{Decisions, Resolving};
+pub(crate) use retention::{Keep, Retention};
+pub(crate) use rules::{CacheRules, CacheUse};
+pub(crate) use waiting::Waiting;

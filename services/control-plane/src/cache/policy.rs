@@ -1,5 +1,7 @@
 use std::str::FromStr;
 
+use hearth_domain::GitRef;
+
 /// Where the content of forks appears in the repository that they were made from: GitHub's and GitLab's own refs.
 const FORKS: [&str; 4] = [
     "refs/pull/",
@@ -33,30 +35,25 @@ impl FromStr for CacheWriters {
 }
 
 impl CacheWriters {
-    /// Whether an attempt at this ref, as the request has it, may write.
+    /// Whether an attempt at this ref may write.
     ///
     /// A commit by its hash never may: a git host serves the commits of forks under the repository that they were made
     /// from, so a hash does not tell whose content it is.
-    pub(crate) fn allow(&self, git_ref: &str) -> bool {
-        if FORKS.iter().any(|prefix| git_ref.starts_with(prefix)) || is_hash(git_ref) {
+    pub(crate) fn allow(&self, git_ref: &GitRef) -> bool {
+        let (name, short) = match git_ref {
+            GitRef::Commit(_) => return false,
+            GitRef::Default => (DEFAULT_BRANCH.to_owned(), None),
+            GitRef::Branch(short) | GitRef::Tag(short) => (git_ref.to_string(), Some(short)),
+            GitRef::Name(name) | GitRef::Other(name) => (name.clone(), None),
+        };
+        if FORKS.iter().any(|prefix| name.starts_with(prefix)) {
             return false;
         }
-        let name = match git_ref {
-            "" => DEFAULT_BRANCH,
-            other => other,
-        };
-        let short = ["refs/heads/", "refs/tags/"]
-            .iter()
-            .find_map(|prefix| name.strip_prefix(prefix));
         self.0.iter().any(|pattern| {
             fits(pattern.as_bytes(), name.as_bytes())
                 || short.is_some_and(|short| fits(pattern.as_bytes(), short.as_bytes()))
         })
     }
-}
-
-fn is_hash(git_ref: &str) -> bool {
-    matches!(git_ref.len(), 40 | 64) && git_ref.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
@@ -117,7 +114,8 @@ mod tests {
             ("m*x", "main", false),
         ] {
             let writers: CacheWriters = patterns.parse().expect("patterns");
-            assert_eq!(writers.allow(git_ref), allowed, "{patterns} {git_ref}");
+            let parsed = git_ref.parse().expect("a ref");
+            assert_eq!(writers.allow(&parsed), allowed, "{patterns} {git_ref}");
         }
         for bad in ["", "main,", ","] {
             assert_eq!(bad.parse::<CacheWriters>(), Err(WritersParseError));

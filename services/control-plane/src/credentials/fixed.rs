@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{fs::File, io::AsyncReadExt as _};
 
 use super::{
-    Login, Logins, problem,
+    ask::{Login, Logins, problem},
     settings::StaticSettings,
     source::{Source, Want},
 };

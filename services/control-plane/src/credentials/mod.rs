@@ -1,214 +1,22 @@
 //! Logins for git hosts and registries: where they come from, kept while they are good, handed to whoever may have them.
 //!
-//! A [`source::Source`] serves some hosts. The first that has a host gives its logins, so the git host and the cache's
-//! registry may have different sources; where both have the same one, it is asked once.
+//! A source serves some hosts. The first that has a host gives its logins, so the git host and the cache's registry may
+//! have different sources; where both have the same one, it is asked once.
 
 mod args;
+mod ask;
+mod broker;
 mod counters;
 mod fixed;
+mod flags;
 mod github;
 mod hosts;
 mod settings;
 mod settings_file;
 mod source;
 
-use std::{fmt, sync::Arc, time::SystemTime};
-
-use hearth_api::v1::{CacheAccess, CredentialProblem, CredentialProblemReason as Reason};
-use hearth_domain::Repository;
-use hearth_runtime::{Metrics, Tasks};
-use secrecy::SecretString;
-
 pub use args::{CredentialArgs, CredentialKind};
-pub(crate) use settings::{SourceSettings, sources};
-
-use self::{
-    counters::Counters,
-    fixed::FixedLogin,
-    github::GitHubApp,
-    source::{Source, Want},
-};
-
-/// Who asks for logins, and what for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ask<'a> {
-    pub(crate) repository: &'a Repository,
-    /// `host[:port]` of the cache's registry; `None`: its login is left out.
-    pub(crate) registry: Option<&'a str>,
-    pub(crate) rights: Rights,
-    /// SHA-256 in hex of a password that a host refused before its time; empty: none was.
-    pub(crate) refused_sha256: &'a str,
-}
-
-/// What logins are to allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Rights {
-    /// Read the repository at its git host; nothing at the registry.
-    Workspace,
-    /// Read both.
-    Read,
-    /// Read the repository, read and write the cache.
-    Write,
-}
-
-impl Rights {
-    /// Those of an attempt that may do this with its cache.
-    pub(crate) fn of(access: CacheAccess) -> Self {
-        match access {
-            CacheAccess::ReadWrite => Self::Write,
-            CacheAccess::ReadOnly | CacheAccess::Off | CacheAccess::Unspecified => Self::Read,
-        }
-    }
-}
-
-/// What could be had, and what could not.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Logins {
-    pub(crate) git: Option<Login>,
-    pub(crate) registry: Option<Login>,
-    pub(crate) problems: Vec<CredentialProblem>,
-}
-
-/// A login for one host. The password prints redacted.
-#[derive(Clone, Debug)]
-pub(crate) struct Login {
-    /// `host[:port]`.
-    pub(crate) host: String,
-    pub(crate) username: String,
-    pub(crate) password: SecretString,
-    /// `None`: it does not end by itself.
-    pub(crate) expires: Option<SystemTime>,
-}
-
-/// The sources of logins, in the order in which they are asked.
-pub(crate) struct Credentials {
-    sources: Vec<Arc<dyn Source>>,
-    counters: Arc<Counters>,
-}
-
-impl Credentials {
-    /// Sources that work in `tasks`. Fails where TLS has no roots to trust.
-    pub(crate) fn new(
-        settings: Vec<SourceSettings>,
-        tasks: &Tasks,
-        metrics: &Metrics,
-    ) -> anyhow::Result<Self> {
-        let counters = Arc::new(Counters::register(metrics));
-        let source = |settings| -> anyhow::Result<Arc<dyn Source>> {
-            Ok(match settings {
-                SourceSettings::Static(settings) => Arc::new(FixedLogin::new(settings)),
-                SourceSettings::GitHubApp(settings) => {
-                    Arc::new(GitHubApp::new(settings, tasks.clone(), counters.clone())?)
-                }
-            })
-        };
-        Ok(Self {
-            sources: settings.into_iter().map(source).collect::<Result<_, _>>()?,
-            counters,
-        })
-    }
-
-    /// Logins for a repository's git host and the cache's registry. What cannot be had is left out and told as a
-    /// problem; what no source serves is left out.
-    pub(crate) async fn logins(&self, ask: &Ask<'_>) -> Logins {
-        let host = ask.repository.host_port();
-        let registry = ask.registry.filter(|_| match ask.rights {
-            Rights::Workspace => false,
-            Rights::Read | Rights::Write => true,
-        });
-        let in_the_clear = self.source_of(&host).is_some() && is_in_the_clear(ask.repository);
-        let git = Some(host.as_str()).filter(|_| !in_the_clear);
-        let want = Want {
-            repository: Some(ask.repository),
-            git,
-            registry,
-            rights: ask.rights,
-            refused_sha256: ask.refused_sha256,
-        };
-        let mut logins = self.of_sources(&want).await;
-        if in_the_clear {
-            logins.problems.push(problem(
-                &host,
-                Reason::Forbidden,
-                format!(
-                    "no login is sent to {host} unencrypted: write the repository as https://{}",
-                    ask.repository
-                ),
-            ));
-        }
-        self.counters.answered(&logins.problems);
-        logins
-    }
-
-    /// A login for the registry of a cache whose repository is not known: of sources that need none.
-    pub(crate) async fn registry_login(&self, registry: &str, rights: Rights) -> Logins {
-        let want = Want {
-            repository: None,
-            git: None,
-            registry: Some(registry),
-            rights,
-            refused_sha256: "",
-        };
-        let logins = self.of_sources(&want).await;
-        self.counters.answered(&logins.problems);
-        logins
-    }
-
-    /// Seconds by which the clock of the source for a git host is ahead (+) or behind (-), as last seen in its answers.
-    /// `None`: it has none, or has not answered yet.
-    pub(crate) fn clock_skew_seconds(&self, git_host: &str) -> Option<i64> {
-        self.source_of(git_host)?.clock_skew_seconds()
-    }
-
-    async fn of_sources(&self, want: &Want<'_>) -> Logins {
-        let git = want.git.and_then(|host| self.source_of(host));
-        let registry = want.registry.and_then(|host| self.source_of(host));
-        match (git, registry) {
-            (None, None) => Logins::default(),
-            (Some(git), Some(registry)) if !Arc::ptr_eq(git, registry) => {
-                let (of_git, of_registry) = (want.of_git(), want.of_registry());
-                let (git, registry) =
-                    tokio::join!(git.logins(&of_git), registry.logins(&of_registry));
-                let mut problems = git.problems;
-                problems.extend(registry.problems);
-                Logins {
-                    git: git.git,
-                    registry: registry.registry,
-                    problems,
-                }
-            }
-            (Some(source), Some(_)) => source.logins(want).await,
-            (Some(source), None) => source.logins(&want.of_git()).await,
-            (None, Some(source)) => source.logins(&want.of_registry()).await,
-        }
-    }
-
-    fn source_of(&self, host: &str) -> Option<&Arc<dyn Source>> {
-        self.sources.iter().find(|source| source.serves(host))
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("sources", &self.sources.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Whether git would send a password to the repository's host for everybody on the way to read.
-fn is_in_the_clear(repository: &Repository) -> bool {
-    repository.clone_url().starts_with("http://") && !hosts::is_loopback(&repository.host_port())
-}
-
-fn problem(host: &str, reason: Reason, message: impl Into<String>) -> CredentialProblem {
-    CredentialProblem {
-        host: host.to_owned(),
-        reason: reason.into(),
-        message: message.into(),
-    }
-}
-
-#[cfg(test)]
-#[path = "mod_tests.rs"]
-mod tests;
+pub(crate) use ask::{Ask, Login, Logins, Rights};
+pub(crate) use broker::Credentials;
+pub(crate) use flags::sources;
+pub(crate) use settings::SourceSettings;

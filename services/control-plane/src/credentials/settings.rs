@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 use octocrab::{auth::create_jwt, models::AppId};
 
-use super::{args::CredentialArgs, args::CredentialKind, hosts, settings_file};
+use super::hosts;
 
 const API: &str = "https://api.github.com";
 const GITHUB_HOSTS: [&str; 2] = ["github.com", "ghcr.io"];
@@ -62,115 +62,6 @@ pub(super) struct Written {
     pub(super) api_url: Option<String>,
     pub(super) username: Option<String>,
     pub(super) password_file: Option<PathBuf>,
-}
-
-/// Checks the flags and reads what they name. The faults are sentences.
-pub(crate) fn sources(args: &CredentialArgs) -> Result<Vec<SourceSettings>, Vec<String>> {
-    let mut faults = misfits(args);
-    let github = |setting| {
-        flag(match setting {
-            Setting::AppId => "github-app-id",
-            Setting::AppKeyFile => "github-app-key-file",
-            Setting::ApiUrl => "github-api-url",
-            _ => "github-hosts",
-        })
-    };
-    let fixed = |setting| {
-        flag(match setting {
-            Setting::Username => "static-username",
-            Setting::PasswordFile => "static-password-file",
-            _ => "static-hosts",
-        })
-    };
-    let sources = match args.kind {
-        CredentialKind::None => Vec::new(),
-        CredentialKind::Static => {
-            let written = Written {
-                hosts: args.static_hosts.as_deref().map(split),
-                username: args.static_username.clone(),
-                password_file: args.static_password_file.clone(),
-                ..Written::default()
-            };
-            let source = static_login(written, &fixed, &mut faults);
-            source.into_iter().collect()
-        }
-        CredentialKind::GithubApp => {
-            let written = Written {
-                hosts: args.github_hosts.as_deref().map(split),
-                app_id: args.github_app_id.clone(),
-                app_key_file: args.github_app_key_file.clone(),
-                api_url: args.github_api_url.clone(),
-                ..Written::default()
-            };
-            let source = github_app(written, &github, &mut faults);
-            source.into_iter().collect()
-        }
-        CredentialKind::File => match &args.credentials_file {
-            Some(path) => settings_file::read(path, &flag("credentials-file"), &mut faults),
-            None => {
-                faults.push(format!("{} must be set", flag("credentials-file")));
-                Vec::new()
-            }
-        },
-    };
-    if faults.is_empty() {
-        Ok(sources)
-    } else {
-        Err(faults)
-    }
-}
-
-/// A flag is looked for by its own name or by its variable's.
-fn flag(name: &str) -> String {
-    let variable = name.to_uppercase().replace('-', "_");
-    format!("--{name} (HEARTH_{variable})")
-}
-
-/// Flags that were set and that the chosen kind of source has no use for.
-fn misfits(args: &CredentialArgs) -> Vec<String> {
-    use CredentialKind as K;
-    let set = [
-        (K::GithubApp, "github-app-id", args.github_app_id.is_some()),
-        (
-            K::GithubApp,
-            "github-app-key-file",
-            args.github_app_key_file.is_some(),
-        ),
-        (
-            K::GithubApp,
-            "github-api-url",
-            args.github_api_url.is_some(),
-        ),
-        (K::GithubApp, "github-hosts", args.github_hosts.is_some()),
-        (K::Static, "static-hosts", args.static_hosts.is_some()),
-        (K::Static, "static-username", args.static_username.is_some()),
-        (
-            K::Static,
-            "static-password-file",
-            args.static_password_file.is_some(),
-        ),
-        (K::File, "credentials-file", args.credentials_file.is_some()),
-    ];
-    let misfit = |(kind, _, is_set): &(K, &str, bool)| *is_set && *kind != args.kind;
-    set.into_iter()
-        .filter(misfit)
-        .map(|(kind, name, _)| {
-            let kind = match kind {
-                K::None => "none",
-                K::Static => "static",
-                K::GithubApp => "github-app",
-                K::File => "file",
-            };
-            format!(
-                "{} goes with --credentials {kind} (HEARTH_CREDENTIALS) only",
-                flag(name)
-            )
-        })
-        .collect()
-}
-
-fn split(list: &str) -> Vec<String> {
-    list.split(',').map(|one| one.trim().to_owned()).collect()
 }
 
 /// Checks a static login; `at` names a setting's place.
@@ -296,5 +187,31 @@ fn read_key(path: &Path) -> Result<AppKey, String> {
 }
 
 #[cfg(test)]
-#[path = "settings_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_is_for_an_api_on_this_machine_only() {
+        for good in [
+            "https://ghe.example/api/v3/",
+            "https://ghe.example:8443",
+            "http://127.0.0.1:80",
+            "http://localhost:80/api/v3",
+            "http://[::1]:80",
+        ] {
+            assert!(check_api(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "ghe.example",
+            "http://ghe.example",
+            "http://127.0.0.1.example",
+            "ftp://ghe.example",
+            "https://ghe.example/?q=1",
+            "https://ghe.example/#x",
+            "https://",
+        ] {
+            assert!(check_api(bad).is_err(), "{bad}");
+        }
+    }
+}

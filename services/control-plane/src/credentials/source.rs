@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use hearth_domain::Repository;
 
-use super::{Logins, Rights};
+use super::ask::{Logins, Rights};
 
 /// Where logins come from. Another kind of source is another file with this in it.
 #[async_trait]
@@ -29,7 +29,7 @@ pub(super) struct Want<'a> {
     /// `host[:port]` of the registry, where its login is wanted.
     pub(super) registry: Option<&'a str>,
     pub(super) rights: Rights,
-    /// See [`super::Ask`].
+    /// See [`super::ask::Ask`].
     pub(super) refused_sha256: &'a str,
 }
 

@@ -1,12 +1,11 @@
 use std::time::Duration;
 
 use hearth_api::v1::{AccessCheck, AccessCheckKind, AccessCheckStatus as Status};
-use hearth_domain::Repository;
-use hearth_layers::innermost;
+use hearth_domain::{Repository, text::innermost_cause};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret as _;
 
-use super::check;
+use super::findings::check;
 use crate::credentials::Login;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -45,7 +44,7 @@ pub(super) async fn read(repository: &Repository, login: Option<&Login>) -> Read
         }
         Ok(status) => check(KIND, Status::Failed, refusal(&url, status, login)),
         Err(error) => {
-            let why = innermost(&error);
+            let why = innermost_cause(&error);
             let message = format!("{} does not answer: {why}", repository.host_port());
             check(KIND, Status::Failed, message)
         }

@@ -1,7 +1,7 @@
 use hearth_api::v1::{AccessCheck, AccessCheckKind as Kind, AccessCheckStatus as Status};
 use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
 
-use super::check;
+use super::findings::check;
 use crate::credentials::Login;
 
 /// The platform plays no role where no image is asked for.

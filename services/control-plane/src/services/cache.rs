@@ -1,22 +1,21 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    CacheStats, ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest,
-    ExplainWorkspaceResponse, GetStatsRequest, GetStatsResponse, InvalidateEntryRequest,
-    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest,
-    ProbeAccessResponse, WorkspaceSpec, cache_service_server::CacheService,
+    ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest, ExplainWorkspaceResponse,
+    GetStatsRequest, GetStatsResponse, InvalidateEntryRequest, InvalidateEntryResponse,
+    ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest, ProbeAccessResponse,
+    cache_service_server::CacheService,
 };
-use hearth_domain::{CacheReference, ConfigName, GitRef, Repository};
+use hearth_domain::{CacheAccess, CacheReference, ConfigName, GitRef, Repository, Spec};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
-use super::{explain::explain, validate};
+use super::validate;
 use crate::{
-    cache::logins::RegistryLogins,
-    core::Core,
+    cache::{CacheRules, Entries, Explanations},
     error::CallError,
-    probe::probe,
-    store::{Decided, Lookup, Selection},
+    probe::Probe,
+    store::Selection,
 };
 
 const DEFAULT_PAGE: u32 = 100;
@@ -29,10 +28,15 @@ const MIN_KEY_DIGITS: usize = 8;
 const MAX_KEY_DIGITS: usize = 64;
 
 /// Serves `CacheService`.
-pub(super) struct Cache(pub(super) Arc<Core>);
+pub(super) struct CacheApi {
+    pub(super) rules: Arc<CacheRules>,
+    pub(super) entries: Arc<Entries>,
+    pub(super) explanations: Arc<Explanations>,
+    pub(super) probe: Arc<Probe>,
+}
 
 #[tonic::async_trait]
-impl CacheService for Cache {
+impl CacheService for CacheApi {
     async fn list_entries(
         &self,
         request: Request<ListEntriesRequest>,
@@ -77,7 +81,7 @@ impl CacheService for Cache {
     }
 }
 
-impl Cache {
+impl CacheApi {
     async fn list(&self, request: ListEntriesRequest) -> Result<ListEntriesResponse, CallError> {
         let mut faults = FieldFaults::default();
         let limit = match request.page_size {
@@ -106,9 +110,8 @@ impl Cache {
                 .unwrap_or_default(),
         };
         faults.into_result()?;
-        let store = &self.0.store;
         // One more than is asked for tells whether there is another page.
-        let mut rows = store.cache_entries(&repository, before, limit + 1).await?;
+        let mut rows = self.entries.list(&repository, before, limit + 1).await?;
         let size = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > size;
         rows.truncate(size);
@@ -122,17 +125,9 @@ impl Cache {
     }
 
     async fn explain_workspace(&self, id: String) -> Result<ExplainWorkspaceResponse, CallError> {
-        validate::workspace_id(&id)?;
-        let store = &self.0.store;
-        let Some(record) = store.workspace(&id).await? else {
-            return Err(CallError::WorkspaceUnknown(id));
-        };
-        let workspace = record.workspace;
-        let lookup = store.lookup(&id, workspace.attempt).await?;
-        let explanation = explain(lookup.as_ref(), workspace.cache.as_ref())
-            .ok_or(CallError::CacheKeyUnknown(id))?;
+        let id = validate::workspace_id(&id)?;
         Ok(ExplainWorkspaceResponse {
-            explanation: Some(explanation),
+            explanation: Some(self.explanations.of_workspace(id).await?),
         })
     }
 
@@ -146,36 +141,14 @@ impl Cache {
             faults.check("ref", request.r#ref.parse::<GitRef>());
         }
         faults.into_result()?;
-        let store = &self.0.store;
         let repository = reference
             .map(|reference| reference.repository().to_string())
             .unwrap_or_default();
-        let seen = store
-            .newest_lookup(&repository, &request.r#ref, &request.config)
-            .await?
-            .ok_or(CallError::RefUnknown)?;
-        // The question is what there is now, not what there was then.
-        let found = store.cache_entry(&repository, &seen.key).await?;
-        let decided = match found {
-            Some(_) => Decided::Hit,
-            None => Decided::Build,
-        };
-        let entry = match found {
-            Some(entry) => Some(entry),
-            None => {
-                let (config, platform) = (&seen.config, &seen.platform);
-                store
-                    .newest_cache_entry(&repository, config, platform)
-                    .await?
-            }
-        };
-        let lookup = Lookup {
-            decided,
-            entry,
-            ..seen
-        };
+        let explained = self
+            .explanations
+            .of_ref(&repository, &request.r#ref, &request.config);
         Ok(ExplainRefResponse {
-            explanation: explain(Some(&lookup), None),
+            explanation: explained.await?,
         })
     }
 
@@ -190,68 +163,33 @@ impl Cache {
         let key = check_key(&request.key, &mut faults);
         faults.into_result()?;
         let reference = reference.ok_or(CallError::CacheEntryUnknown)?;
-        let core = &self.0;
-        let mut entries = core
-            .store
-            .drop_cache_entries(Selection {
-                repository: reference.repository().as_str(),
-                config: (!all).then_some(config),
-                key: &key,
-            })
-            .await?;
-        if entries.is_empty() {
-            return Err(CallError::CacheEntryUnknown);
-        }
-        tracing::info!(
-            cache.repository = %reference.repository(),
-            entries = entries.len(),
-            "cache entries dropped on request"
-        );
-        for entry in &mut entries {
-            entry.key_manifest.clear();
-        }
-        let registry = RegistryLogins::new(core);
-        let deleted = core.images.delete(&*core.store, &registry, &entries);
-        Ok(InvalidateEntryResponse {
-            warnings: deleted.await?,
-            entries,
-        })
+        let selection = Selection {
+            repository: reference.repository().as_str(),
+            config: (!all).then_some(config),
+            key: &key,
+        };
+        let (entries, warnings) = self.entries.invalidate(selection).await?;
+        Ok(InvalidateEntryResponse { warnings, entries })
     }
 
     async fn probe(&self, request: ProbeAccessRequest) -> Result<ProbeAccessResponse, CallError> {
         let mut faults = FieldFaults::default();
-        let repository = faults.check("repository", request.repository.parse::<Repository>());
-        if !request.r#ref.is_empty() {
-            faults.check("ref", request.r#ref.parse::<GitRef>());
-        }
-        faults.into_result()?;
-        let spec = WorkspaceSpec {
-            repository: request.repository,
-            r#ref: request.r#ref,
-            ..WorkspaceSpec::default()
+        let repository = faults.check("repository", request.repository.parse());
+        let git_ref = faults.check("ref", request.r#ref.parse());
+        let (repository, git_ref) = faults.complete(repository.zip(git_ref))?;
+        let spec = Spec {
+            repository,
+            git_ref,
+            config: None,
+            lightweight: false,
+            cache_access: CacheAccess::ReadWrite,
+            time_limit: None,
         };
-        // One that did not parse has been a fault above.
-        let repository = repository.ok_or(CallError::RefUnknown)?;
-        let core = self.0.clone();
-        // What was begun in a registry is cancelled there even if the client goes away.
-        let work = async move { Ok(probe(&core, &repository, &spec).await) };
-        self.0.detached("probe access", work).await
+        self.probe.probe(spec).await
     }
 
     async fn stats(&self) -> Result<GetStatsResponse, CallError> {
-        let mut repositories = self.0.store.cache_stats().await?;
-        let mut total = CacheStats::default();
-        for one in &repositories {
-            total.exact += one.exact;
-            total.partial += one.partial;
-            total.misses += one.misses;
-            total.skipped += one.skipped;
-            total.entries += one.entries;
-            total.bytes += one.bytes;
-            total.saved_seconds += one.saved_seconds;
-        }
-        // Attempts of repositories without a cache have no name to be listed under.
-        repositories.retain(|one| !one.repository.is_empty());
+        let (total, mut repositories) = self.entries.stats().await?;
         repositories.truncate(MAX_STATS);
         Ok(GetStatsResponse {
             total: Some(total),
@@ -266,11 +204,12 @@ impl Cache {
         config: &str,
         faults: &mut FieldFaults,
     ) -> Option<CacheReference> {
-        faults.check("repository", repository.parse::<Repository>());
-        if !config.is_empty() {
-            faults.check("config", config.parse::<ConfigName>());
-        }
-        self.0.cache_rules.reference(repository, config)
+        let repository = faults.check("repository", repository.parse::<Repository>());
+        let config = match config {
+            "" => Some(None),
+            name => faults.check("config", name.parse::<ConfigName>().map(Some)),
+        };
+        self.rules.reference(&repository?, config?.as_ref())
     }
 }
 

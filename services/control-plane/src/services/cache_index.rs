@@ -1,22 +1,17 @@
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
 use hearth_api::v1::{
-    AttemptRef, CacheAccess, CacheEntry, CacheTarget, CommitCacheRequest, CommitCacheResponse,
-    DropCacheRequest, DropCacheResponse, ResolveCacheRequest, ResolveCacheResponse, Workspace,
-    cache_index_service_server::CacheIndexService,
+    AttemptRef, CacheEntry, CommitCacheRequest, CommitCacheResponse, DropCacheRequest,
+    DropCacheResponse, ResolveCacheRequest, cache_index_service_server::CacheIndexService,
 };
 use hearth_domain::{CacheKey, Digest, sha256_hex};
-use hearth_runtime::FieldFaults;
+use hearth_runtime::{FieldFaults, contract};
 use tonic::{Request, Response, Status};
 
-use super::resolve::Question;
 use crate::{
-    cache::{leases::Place, retention::retire},
-    cache_target::cache_target,
-    clock::now,
-    core::Core,
+    cache::{CacheUse, Decisions, Index},
     error::CallError,
+    record::Record,
 };
 
 /// A hit carries the manifest back, in a message of at most 4 MiB.
@@ -24,18 +19,17 @@ const MAX_MANIFEST_BYTES: usize = 2 * 1024 * 1024;
 const MAX_TEXT_BYTES: usize = 256;
 
 /// Serves `CacheIndexService`.
-pub(super) struct CacheIndex(pub(super) Arc<Core>);
+pub(super) struct CacheIndexApi(pub(super) Arc<Index>);
 
 #[tonic::async_trait]
-impl CacheIndexService for CacheIndex {
-    type ResolveCacheStream = BoxStream<'static, Result<ResolveCacheResponse, Status>>;
+impl CacheIndexService for CacheIndexApi {
+    type ResolveCacheStream = Decisions;
 
     async fn resolve_cache(
         &self,
         request: Request<ResolveCacheRequest>,
     ) -> Result<Response<Self::ResolveCacheStream>, Status> {
-        let question = self.question(request.into_inner()).await?;
-        Ok(Response::new(question.answer().await?))
+        Ok(Response::new(self.resolve(request.into_inner()).await?))
     }
 
     async fn commit_cache(
@@ -55,108 +49,72 @@ impl CacheIndexService for CacheIndex {
     }
 }
 
-impl CacheIndex {
-    async fn question(&self, request: ResolveCacheRequest) -> Result<Question, CallError> {
-        let workspace = self.workspace(request.attempt).await?;
+impl CacheIndexApi {
+    async fn resolve(&self, request: ResolveCacheRequest) -> Result<Decisions, CallError> {
+        let record = self.workspace(request.attempt).await?;
         let mut faults = FieldFaults::default();
         faults.check("key", request.key.parse::<CacheKey>());
         if request.key_manifest.len() > MAX_MANIFEST_BYTES {
             faults.add("key_manifest", "is larger than 2 MiB");
         }
-        let target = self.target(&workspace);
+        let cache = self.0.cache_use(&record);
         check_repository(
             "repository",
             &request.repository,
-            target.as_ref(),
+            cache.as_ref(),
             &mut faults,
         );
-        faults.into_result()?;
-        let target = target.unwrap_or_default();
+        let cache = faults.complete(cache)?;
         let (key, manifest) = (request.key, request.key_manifest);
-        // A workspace whose repository has no cache was refused above.
-        Question::new(self.0.clone(), &workspace, &target, key, manifest)
-            .ok_or(CallError::CacheReadOnly)
+        self.0.resolve(&record, cache, key, manifest).await
     }
 
     async fn commit(&self, request: CommitCacheRequest) -> Result<(), CallError> {
-        let core = &self.0;
-        let workspace = self.workspace(request.attempt).await?;
-        let target = self.target(&workspace);
-        if target
-            .as_ref()
-            .is_none_or(|target| target.access() != CacheAccess::ReadWrite)
-        {
+        let record = self.workspace(request.attempt).await?;
+        let cache = self.0.cache_use(&record);
+        if !cache.as_ref().is_some_and(|cache| cache.writable) {
             return Err(CallError::CacheReadOnly);
         }
-        let spec = workspace.spec.unwrap_or_default();
         let entry = CacheEntry {
-            r#ref: spec.r#ref,
-            writer: workspace.id.clone(),
+            r#ref: record.spec.git_ref.to_string(),
+            writer: record.id.to_string(),
             ..request.entry.unwrap_or_default()
         };
-        check_entry(&entry, &spec.config, target.as_ref())?;
-        core.store.put_cache_entry(&entry, now()).await?;
-        // Only now: whoever is woken looks into the index.
-        core.waiting.committed(&Place {
-            repository: entry.repository.clone(),
-            key: entry.key.clone(),
-        });
-        tracing::info!(
-            workspace.id = workspace.id,
-            cache.repository = entry.repository,
-            cache.key = entry.key,
-            cache.digest = entry.digest,
-            "cache entry committed"
-        );
-        retire(core).await;
-        Ok(())
+        check_entry(&entry, record.spec.config_text(), cache.as_ref())?;
+        self.0.commit(entry).await
     }
 
     async fn drop_entry(&self, request: DropCacheRequest) -> Result<(), CallError> {
-        let workspace = self.workspace(request.attempt).await?;
+        let record = self.workspace(request.attempt).await?;
         let mut faults = FieldFaults::default();
-        let target = self.target(&workspace);
+        let cache = self.0.cache_use(&record);
         check_repository(
             "repository",
             &request.repository,
-            target.as_ref(),
+            cache.as_ref(),
             &mut faults,
         );
         faults.check("key", request.key.parse::<CacheKey>());
         faults.check("digest", request.digest.parse::<Digest>());
         faults.into_result()?;
-        let dropped = self
-            .0
-            .store
-            .drop_cache_entry(&request.repository, &request.key, &request.digest)
-            .await?;
-        tracing::info!(
-            workspace.id = workspace.id,
-            cache.repository = request.repository,
-            cache.key = request.key,
-            cache.digest = request.digest,
-            dropped,
-            "the registry does not have this image any more"
-        );
-        Ok(())
+        self.0
+            .drop_entry(&record, &request.repository, &request.key, &request.digest)
+            .await
     }
 
-    /// The workspace of an attempt that is its newest.
-    async fn workspace(&self, attempt: Option<AttemptRef>) -> Result<Workspace, CallError> {
-        let attempt = attempt.unwrap_or_default();
-        let record = self.0.store.workspace(&attempt.workspace_id).await?;
-        record
-            .map(|record| record.workspace)
-            .filter(|workspace| workspace.attempt == attempt.attempt)
-            .ok_or(CallError::AttemptUnknown {
-                id: attempt.workspace_id,
-                attempt: attempt.attempt,
-            })
-    }
-
-    fn target(&self, workspace: &Workspace) -> Option<CacheTarget> {
-        let spec = workspace.spec.as_ref()?;
-        cache_target(spec, &self.0.cache_rules).ok()
+    async fn workspace(&self, attempt: Option<AttemptRef>) -> Result<Record, CallError> {
+        let mut faults = FieldFaults::default();
+        // An attempt that cannot be is not known either.
+        match contract::attempt(attempt.as_ref(), &mut faults) {
+            Some(attempt) => self.0.workspace(&attempt).await,
+            None => {
+                let AttemptRef {
+                    workspace_id: id,
+                    attempt,
+                } = attempt.unwrap_or_default();
+                Err(CallError::AttemptUnknown { id, attempt })
+            }
+        }
     }
 }
 
@@ -164,10 +122,10 @@ impl CacheIndex {
 fn check_repository(
     field: &str,
     repository: &str,
-    target: Option<&CacheTarget>,
+    cache: Option<&CacheUse>,
     faults: &mut FieldFaults,
 ) {
-    if target.is_none_or(|target| target.repository != repository) {
+    if cache.is_none_or(|cache| cache.reference.repository().as_str() != repository) {
         faults.add(field, "is not the cache of the workspace's repository");
     }
 }
@@ -175,10 +133,10 @@ fn check_repository(
 fn check_entry(
     entry: &CacheEntry,
     config: &str,
-    target: Option<&CacheTarget>,
+    cache: Option<&CacheUse>,
 ) -> Result<(), CallError> {
     let mut faults = FieldFaults::default();
-    check_repository("entry.repository", &entry.repository, target, &mut faults);
+    check_repository("entry.repository", &entry.repository, cache, &mut faults);
     if entry.config != config {
         faults.add("entry.config", "is not the workspace's configuration");
     }

@@ -1,33 +1,32 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    AttemptRef, CredentialUse, GitCredential, RefreshCredentialsRequest,
-    RefreshCredentialsResponse, RegistryCredential, Workspace, WorkspaceState,
-    credential_service_server::CredentialService,
+    CredentialUse, GitCredential, RefreshCredentialsRequest, RefreshCredentialsResponse,
+    RegistryCredential, credential_service_server::CredentialService,
 };
-use hearth_domain::Repository;
-use hearth_runtime::FieldFaults;
+use hearth_runtime::{FieldFaults, contract};
 use prost_types::Timestamp;
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-use super::validate;
 use crate::{
-    cache_target::CacheRights,
-    core::Core,
-    credentials::{Ask, Login, Logins, Rights},
+    credentials::{Login, Logins},
     error::CallError,
-    probe::Probed,
+    node::Sessions,
+    probe::{AttemptLogins, Purpose},
 };
 
 /// Hex digits of a SHA-256.
 const DIGEST_DIGITS: usize = 64;
 
 /// Serves `CredentialService`.
-pub(super) struct Credentials(pub(super) Arc<Core>);
+pub(super) struct CredentialApi {
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) logins: Arc<AttemptLogins>,
+}
 
 #[tonic::async_trait]
-impl CredentialService for Credentials {
+impl CredentialService for CredentialApi {
     async fn refresh_credentials(
         &self,
         request: Request<RefreshCredentialsRequest>,
@@ -37,20 +36,18 @@ impl CredentialService for Credentials {
     }
 }
 
-impl Credentials {
+impl CredentialApi {
     async fn refresh(
         &self,
         metadata: &MetadataMap,
         request: RefreshCredentialsRequest,
     ) -> Result<RefreshCredentialsResponse, CallError> {
-        let core = &self.0;
         // First of all: who is nobody's agent learns nothing, not even which workspaces there are.
-        if !core.sessions.is_agent(metadata) {
+        if !self.sessions.is_agent(metadata) {
             return Err(CallError::SessionUnknown);
         }
-        let attempt = request.attempt.unwrap_or_default();
-        validate::workspace_id(&attempt.workspace_id)?;
         let mut faults = FieldFaults::default();
+        let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
         let for_whom = CredentialUse::try_from(request.r#use);
         let for_whom = faults.check(
             "use",
@@ -62,48 +59,18 @@ impl Credentials {
         if !refused.is_empty() && !is_digest {
             faults.add("refused_sha256", "must be 64 hex digits, or empty");
         }
-        faults.into_result()?;
+        let (attempt, for_whom) = faults.complete(attempt.zip(for_whom))?;
 
-        let workspace = self.workspace(attempt).await?;
-        if !core.sessions.is_agent_of(&workspace.node, metadata) {
+        let record = self.logins.workspace(&attempt).await?;
+        if !self.sessions.is_agent_of(&record.workspace.node, metadata) {
             return Err(CallError::SessionUnknown);
         }
-        let spec = workspace.spec.clone().unwrap_or_default();
-        // It was checked before it was stored.
-        let Ok(repository) = spec.repository.parse::<Repository>() else {
-            return Ok(RefreshCredentialsResponse::default());
+        let purpose = match for_whom {
+            CredentialUse::Workspace => Purpose::Workspace,
+            CredentialUse::Unspecified | CredentialUse::Attempt => Purpose::Attempt,
         };
-        let cache = CacheRights::of(&spec, &core.cache_rules);
-        let rights = match for_whom {
-            Some(CredentialUse::Workspace) => Rights::Workspace,
-            Some(CredentialUse::Unspecified | CredentialUse::Attempt) | None => cache.rights,
-        };
-        let ask = Ask {
-            repository: &repository,
-            registry: cache.registry.as_deref(),
-            rights,
-            refused_sha256: &refused,
-        };
-        let logins = core.credentials.logins(&ask).await;
-        if rights != Rights::Workspace {
-            Probed::once(core, &workspace, &repository, &logins);
-        }
+        let logins = self.logins.give(&record, purpose, &refused).await;
         Ok(response(logins))
-    }
-
-    /// The workspace, if this is its newest attempt and it is to stay.
-    async fn workspace(&self, attempt: AttemptRef) -> Result<Workspace, CallError> {
-        let record = self.0.store.workspace(&attempt.workspace_id).await?;
-        record
-            .map(|record| record.workspace)
-            .filter(|workspace| {
-                workspace.attempt == attempt.attempt
-                    && workspace.state() != WorkspaceState::Deleting
-            })
-            .ok_or(CallError::AttemptUnknown {
-                id: attempt.workspace_id,
-                attempt: attempt.attempt,
-            })
     }
 }
 

@@ -5,35 +5,28 @@ use hearth_api::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::{core::Core, error::CallError, fleet::Standing};
+use crate::node::{Nodes, Standing};
 
 /// Serves `NodeService`.
-pub(super) struct Nodes(pub(super) Arc<Core>);
+pub(super) struct NodeApi(pub(super) Arc<Nodes>);
 
 #[tonic::async_trait]
-impl NodeService for Nodes {
+impl NodeService for NodeApi {
     async fn list_nodes(
         &self,
         _: Request<ListNodesRequest>,
     ) -> Result<Response<ListNodesResponse>, Status> {
-        let counts = self.0.store.counts().await.map_err(CallError::from)?;
-        let nodes = self.0.fleet.all().into_iter().map(|node| {
-            let state = match node.standing {
+        let nodes = self.0.list().await?.into_iter();
+        let nodes = nodes.map(|(node, workspaces)| Node {
+            name: node.name,
+            state: match node.standing {
                 Standing::Online => NodeState::Online,
                 Standing::Lost => NodeState::Lost,
-            };
-            let workspaces = counts
-                .iter()
-                .filter(|count| count.node == node.name)
-                .map(|count| count.workspaces)
-                .sum();
-            Node {
-                name: node.name,
-                state: state.into(),
-                info: Some(node.info),
-                workspaces,
-                heartbeat_time: Some(node.heartbeat),
             }
+            .into(),
+            info: Some(node.info),
+            workspaces,
+            heartbeat_time: Some(node.heartbeat),
         });
         Ok(Response::new(ListNodesResponse {
             nodes: nodes.collect(),

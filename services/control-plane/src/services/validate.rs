@@ -1,58 +1,41 @@
-use hearth_api::v1::{CacheAccess, PrepareWorkspaceRequest, WatchUntil, WorkspaceSpec};
-use hearth_domain::{ConfigName, GitRef, Repository, sha256_hex};
-use hearth_runtime::FieldFaults;
+use hearth_api::v1::{PrepareWorkspaceRequest, WatchUntil};
+use hearth_domain::{WorkspaceId, sha256_hex};
+use hearth_runtime::{FieldFaults, contract};
 use prost::Message as _;
 
-use crate::{error::CallError, store::RequestId};
+use crate::{
+    error::CallError,
+    store::RequestId,
+    workspace::{Until, Wanted, What},
+};
 
 const MAX_REQUEST_ID_BYTES: usize = 128;
-const MAX_TIMEOUT_SECONDS: u32 = 14_400;
-/// Longer than any id that was ever made.
-const MAX_ID_BYTES: usize = 128;
+/// Longer than the name of any node.
+const MAX_NODE_BYTES: usize = 128;
 
-/// A checked request for a workspace.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) request: Option<RequestId>,
-    pub(super) node: Option<String>,
-    pub(super) what: What,
-    pub(super) until: Until,
-}
-
-/// What is to be prepared.
-#[derive(Debug)]
-pub(super) enum What {
-    New(WorkspaceSpec),
-    Again { workspace_id: String },
-}
-
-/// Where a stream ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    Ready,
-    Settled,
-}
-
-/// Checks a request field by field.
-pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<Wanted, CallError> {
+/// Reads a request for a workspace, and where its stream is to end.
+pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<(Wanted, Until), CallError> {
     let mut faults = FieldFaults::default();
     if request.request_id.len() > MAX_REQUEST_ID_BYTES {
         faults.add("request_id", "is longer than 128 bytes");
     }
-    if request.node.len() > MAX_ID_BYTES {
-        faults.add("node", "is longer than any node's name");
+    if request.node.len() > MAX_NODE_BYTES {
+        faults.add("node", "is longer than 128 bytes");
     }
-    let until = check_until(request.until, &mut faults);
+    let until = read_until(request.until, &mut faults);
     let again = !request.workspace_id.is_empty();
-    if again {
-        check_id(&request.workspace_id, &mut faults);
-    } else {
-        match &request.spec {
-            Some(spec) => check_spec(spec, &mut faults),
-            None => faults.add("spec", "must be set, or workspace_id"),
+    let what = match &request.spec {
+        _ if again => read_id(&request.workspace_id, &mut faults).map(What::Again),
+        Some(message) => contract::spec(message, &mut faults).map(|spec| What::New {
+            spec,
+            message: message.clone(),
+        }),
+        None => {
+            faults.add("spec", "must be set, or workspace_id");
+            None
         }
-    }
-    faults.into_result()?;
+    };
+    let (what, until) = faults.complete(what.zip(until))?;
 
     // What a request id stands for: `until` does not count, and neither does a spec that is ignored.
     let payload = PrepareWorkspaceRequest {
@@ -67,71 +50,43 @@ pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<Wanted, CallEr
         id,
         payload: sha256_hex(payload.encode_to_vec()),
     });
-    Ok(Wanted {
+    let wanted = Wanted {
         request,
         node: Some(payload.node).filter(|node| !node.is_empty()),
-        what: match payload.spec {
-            Some(spec) => What::New(spec),
-            None => What::Again {
-                workspace_id: payload.workspace_id,
-            },
-        },
-        until,
-    })
+        what,
+    };
+    Ok((wanted, until))
 }
 
-/// Checks the id of a workspace that a request names.
-pub(super) fn workspace_id(id: &str) -> Result<(), CallError> {
+/// Reads the id of a workspace that a request names.
+pub(super) fn workspace_id(id: &str) -> Result<WorkspaceId, CallError> {
     let mut faults = FieldFaults::default();
-    check_id(id, &mut faults);
-    Ok(faults.into_result()?)
+    let id = read_id(id, &mut faults);
+    Ok(faults.complete(id)?)
 }
 
-/// Checks where a stream is to end.
+/// Reads where a stream is to end.
 pub(super) fn until(number: i32) -> Result<Until, CallError> {
     let mut faults = FieldFaults::default();
-    let until = check_until(number, &mut faults);
-    faults.into_result()?;
-    Ok(until)
+    let until = read_until(number, &mut faults);
+    Ok(faults.complete(until)?)
 }
 
-fn check_id(id: &str, faults: &mut FieldFaults) {
-    if id.is_empty() {
-        faults.add("workspace_id", "must not be empty");
-    } else if id.len() > MAX_ID_BYTES {
-        faults.add("workspace_id", "is longer than any workspace's id");
-    }
+fn read_id(id: &str, faults: &mut FieldFaults) -> Option<WorkspaceId> {
+    faults.check("workspace_id", id.parse())
 }
 
-fn check_until(number: i32, faults: &mut FieldFaults) -> Until {
-    match WatchUntil::try_from(number) {
-        Ok(WatchUntil::Ready) => Until::Ready,
-        Ok(WatchUntil::Settled | WatchUntil::Unspecified) => Until::Settled,
-        Err(_) => {
-            faults.add("until", "is no place where a stream can end");
-            Until::Settled
-        }
-    }
-}
-
-fn check_spec(spec: &WorkspaceSpec, faults: &mut FieldFaults) {
-    faults.check("spec.repository", spec.repository.parse::<Repository>());
-    if !spec.r#ref.is_empty() {
-        faults.check("spec.ref", spec.r#ref.parse::<GitRef>());
-    }
-    if !spec.config.is_empty() {
-        faults.check("spec.config", spec.config.parse::<ConfigName>());
-    }
-    if CacheAccess::try_from(spec.cache_access).is_err() {
-        faults.add("spec.cache_access", "is no kind of access");
-    }
-    if spec.timeout_seconds > MAX_TIMEOUT_SECONDS {
-        faults.add("spec.timeout_seconds", "is more than 14400");
-    }
+fn read_until(number: i32, faults: &mut FieldFaults) -> Option<Until> {
+    let until = WatchUntil::try_from(number).map_err(|_| "must be one of the values of WatchUntil");
+    faults.check("until", until).map(|until| match until {
+        WatchUntil::Ready => Until::Ready,
+        WatchUntil::Settled | WatchUntil::Unspecified => Until::Settled,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use hearth_api::v1::WorkspaceSpec;
     use tonic::Status;
     use tonic_types::StatusExt as _;
 
@@ -200,7 +155,7 @@ mod tests {
     #[test]
     fn a_request_id_stands_for_everything_but_where_the_stream_ends() {
         let payload = |request: PrepareWorkspaceRequest| {
-            let wanted = prepare(request).expect("a good request");
+            let (wanted, _) = prepare(request).expect("a good request");
             wanted.request.expect("a request id").payload
         };
         let original = payload(request());

@@ -3,23 +3,28 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    CacheEntry, CacheResult, LogChunk, Settled, StateChanged, WorkspaceSpec, event::Kind,
+    CacheEntry, CacheResult, Event, LogChunk, NodeInfo, Settled, StateChanged, Workspace,
+    WorkspaceState, event::Kind,
 };
 
-use super::*;
-use crate::clock::{from_millis, now};
+use hearth_domain::{AttemptRef, WorkspaceId};
+
+use super::{workspaces::Page, *};
+use crate::{
+    clock::{from_millis, now},
+    record::{Ending, Record, asked_for},
+};
 
 const HISTORY: u64 = 10;
 
-fn workspace(id: &str) -> Workspace {
-    Workspace {
-        id: id.into(),
-        node: "n1".into(),
-        spec: Some(WorkspaceSpec {
-            repository: "https://github.com/acme/shop".into(),
-            ..WorkspaceSpec::default()
-        }),
-        ..Workspace::default()
+fn id(id: &str) -> WorkspaceId {
+    id.parse().expect("an id")
+}
+
+fn attempt(workspace: &str, number: u32) -> AttemptRef {
+    AttemptRef {
+        workspace: id(workspace),
+        number,
     }
 }
 
@@ -54,14 +59,17 @@ fn lines(count: usize) -> impl Iterator<Item = Kind> {
 }
 
 async fn create(store: &dyn Store, id: &str) -> Record {
-    match store.create(workspace(id), None).await {
+    match store.create(asked_for(id), None).await {
         Ok(Once::New(change)) => change.record,
         other => panic!("{other:?}"),
     }
 }
 
-async fn page(store: &dyn Store, id: &str, after: u64) -> Page {
-    let page = store.events(id, after, 1000).await.expect("a read");
+async fn page(store: &dyn Store, workspace: &str, after: u64) -> Page {
+    let page = store
+        .events(&id(workspace), after, 1000)
+        .await
+        .expect("a read");
     page.expect("a workspace")
 }
 
@@ -69,22 +77,22 @@ pub(super) async fn a_workspace_reads_back_and_is_unfinished(store: Arc<dyn Stor
     let record = create(&*store, "a").await;
     assert_eq!(record.workspace.state(), WorkspaceState::Pending);
     assert_eq!(record.workspace.attempt, 1);
-    let read = store.workspace("a").await.expect("a read");
+    let read = store.workspace(&id("a")).await.expect("a read");
     assert_eq!(read.as_ref(), Some(&record));
     assert_eq!(store.unfinished().await.expect("a read"), [record]);
-    assert_eq!(store.workspace("b").await.expect("a read"), None);
-    assert_eq!(store.events("b", 0, 1).await.expect("a read"), None);
+    assert_eq!(store.workspace(&id("b")).await.expect("a read"), None);
+    assert_eq!(store.events(&id("b"), 0, 1).await.expect("a read"), None);
 }
 
 pub(super) async fn a_request_leads_to_one_workspace(store: Arc<dyn Store>) {
-    let first = store.create(workspace("a"), request("r", "p")).await;
+    let first = store.create(asked_for("a"), request("r", "p")).await;
     assert!(matches!(first, Ok(Once::New(_))), "{first:?}");
-    match store.create(workspace("b"), request("r", "p")).await {
+    match store.create(asked_for("b"), request("r", "p")).await {
         Ok(Once::Before(record)) => assert_eq!(record.workspace.id, "a"),
         other => panic!("{other:?}"),
     }
     assert!(matches!(
-        store.create(workspace("c"), request("r", "other")).await,
+        store.create(asked_for("c"), request("r", "other")).await,
         Err(StoreError::RequestIdReused)
     ));
     assert!(matches!(
@@ -93,16 +101,22 @@ pub(super) async fn a_request_leads_to_one_workspace(store: Arc<dyn Store>) {
             .await,
         Err(StoreError::RequestIdReused)
     ));
-    match store.begin_attempt("a", request("r2", "p"), now()).await {
+    match store
+        .begin_attempt(&id("a"), request("r2", "p"), now())
+        .await
+    {
         Ok(Once::New(change)) => assert_eq!(change.record.workspace.attempt, 2),
         other => panic!("{other:?}"),
     }
-    match store.begin_attempt("a", request("r2", "p"), now()).await {
+    match store
+        .begin_attempt(&id("a"), request("r2", "p"), now())
+        .await
+    {
         Ok(Once::Before(record)) => assert_eq!(record.workspace.attempt, 2),
         other => panic!("{other:?}"),
     }
-    store.forget("a").await.expect("a deletion");
-    let again = store.create(workspace("d"), request("r", "new")).await;
+    store.forget(&id("a")).await.expect("a deletion");
+    let again = store.create(asked_for("d"), request("r", "new")).await;
     assert!(matches!(again, Ok(Once::New(_))), "{again:?}");
 }
 
@@ -114,10 +128,13 @@ pub(super) async fn events_and_snapshot_change_together_and_once(store: Arc<dyn 
             .into_iter()
             .chain(lines(2)),
     );
-    let appended = store.append("a", 1, batch.clone(), now()).await;
+    let appended = store.append(&attempt("a", 1), batch.clone(), now()).await;
     let appended = appended.expect("an append");
     assert_eq!(appended.entries.len(), 3);
-    let again = store.append("a", 1, batch, now()).await.expect("an append");
+    let again = store
+        .append(&attempt("a", 1), batch, now())
+        .await
+        .expect("an append");
     assert_eq!(again.entries, []);
 
     let page = page(&*store, "a", 0).await;
@@ -125,11 +142,11 @@ pub(super) async fn events_and_snapshot_change_together_and_once(store: Arc<dyn 
     assert_eq!(page.record.workspace.state(), WorkspaceState::Preparing);
     let sequences: Vec<_> = page.events.iter().map(|event| event.sequence).collect();
     assert_eq!((sequences, page.oldest), (vec![1, 2, 3], 1));
-    let rest = store.events("a", 1, 1).await.expect("a read");
+    let rest = store.events(&id("a"), 1, 1).await.expect("a read");
     assert_eq!(rest.expect("a workspace").events, page.events[1..2]);
 
     let noted = store
-        .note("a", 1, "a warning", now())
+        .note(&attempt("a", 1), "a warning", now())
         .await
         .expect("a note");
     assert_eq!(noted.entries[0].event.sequence, 4);
@@ -141,32 +158,37 @@ pub(super) async fn nothing_is_written_for_an_attempt_that_is_not_the_newest(
 ) {
     create(&*store, "a").await;
     store
-        .begin_attempt("a", None, now())
+        .begin_attempt(&id("a"), None, now())
         .await
         .expect("an attempt");
-    for attempt in [1, 3] {
+    for number in [1, 3] {
         let batch = events(1, [change(WorkspaceState::Preparing)]);
-        let error = store.append("a", attempt, batch, now()).await;
+        let error = store.append(&attempt("a", number), batch, now()).await;
         assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
-        let error = store.end("a", attempt, &Ending::NodeLost, now()).await;
+        let error = store
+            .end(&attempt("a", number), &Ending::NodeLost, now())
+            .await;
         assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
-        let error = store.note("a", attempt, "warning", now()).await;
+        let error = store.note(&attempt("a", number), "warning", now()).await;
         assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
-        let error = store.accepted("a", attempt, "boot", now()).await;
+        let error = store.accepted(&attempt("a", number), "boot", now()).await;
         assert!(matches!(error, Err(StoreError::AttemptOutdated { .. })));
     }
-    let record = store.accepted("a", 2, "boot", now()).await;
+    let record = store.accepted(&attempt("a", 2), "boot", now()).await;
     assert_eq!(record.expect("a change").progress.boot_id, "boot");
-    let read = store.workspace("a").await.expect("a read");
+    let read = store.workspace(&id("a")).await.expect("a read");
     assert_eq!(read.expect("a workspace").progress.boot_id, "boot");
 }
 
 pub(super) async fn history_is_trimmed_to_its_limit(store: Arc<dyn Store>) {
     create(&*store, "a").await;
     create(&*store, "b").await;
-    for (id, count) in [("a", 25), ("b", 3)] {
+    for (workspace, count) in [("a", 25), ("b", 3)] {
         let batch = events(1, lines(count));
-        store.append(id, 1, batch, now()).await.expect("an append");
+        store
+            .append(&attempt(workspace, 1), batch, now())
+            .await
+            .expect("an append");
     }
     let a = page(&*store, "a", 0).await;
     assert_eq!((a.oldest, a.events.len() as u64), (16, HISTORY));
@@ -182,21 +204,24 @@ pub(super) async fn a_deleted_workspace_is_unfinished_until_it_is_forgotten(stor
         Kind::Settled(Settled {}),
     ];
     let batch = events(1, kinds);
-    store.append("a", 1, batch, now()).await.expect("an append");
+    store
+        .append(&attempt("a", 1), batch, now())
+        .await
+        .expect("an append");
     assert_eq!(store.unfinished().await.expect("a read"), []);
-    store.begin_delete("a", now()).await.expect("a change");
-    store.begin_delete("a", now()).await.expect("a change");
+    store.begin_delete(&id("a"), now()).await.expect("a change");
+    store.begin_delete(&id("a"), now()).await.expect("a change");
     let unfinished = store.unfinished().await.expect("a read");
     assert_eq!(unfinished[0].workspace.state(), WorkspaceState::Deleting);
     assert!(matches!(
-        store.begin_attempt("a", None, now()).await,
+        store.begin_attempt(&id("a"), None, now()).await,
         Err(StoreError::Deleting(_))
     ));
-    store.forget("a").await.expect("a deletion");
-    store.forget("a").await.expect("a deletion");
-    assert_eq!(store.workspace("a").await.expect("a read"), None);
+    store.forget(&id("a")).await.expect("a deletion");
+    store.forget(&id("a")).await.expect("a deletion");
+    assert_eq!(store.workspace(&id("a")).await.expect("a read"), None);
     assert!(matches!(
-        store.begin_delete("a", now()).await,
+        store.begin_delete(&id("a"), now()).await,
         Err(StoreError::WorkspaceUnknown(_))
     ));
 }
@@ -205,7 +230,7 @@ pub(super) async fn lists_are_newest_first_and_counts_are_by_node_and_state(stor
     for id in ["a", "b", "c"] {
         create(&*store, id).await;
     }
-    store.begin_delete("b", now()).await.expect("a change");
+    store.begin_delete(&id("b"), now()).await.expect("a change");
     let first = store.list(None, 2).await.expect("a read");
     let ids = |page: &[(u64, Workspace)]| -> Vec<String> {
         page.iter().map(|(_, w)| w.id.clone()).collect()
@@ -230,8 +255,10 @@ pub(super) async fn lists_are_newest_first_and_counts_are_by_node_and_state(stor
 pub(super) async fn a_node_is_known_by_what_it_said_last(store: Arc<dyn Store>) {
     let mut node = StoredNode {
         name: "n1".into(),
+        platform: "linux/amd64".parse().expect("a platform"),
         info: NodeInfo {
             boot_id: "b1".into(),
+            platform: "linux/amd64".into(),
             ..NodeInfo::default()
         },
         heartbeat: from_millis(1_234),

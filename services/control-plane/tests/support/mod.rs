@@ -1,10 +1,13 @@
 //! The real control plane in this process, and the one party outside of it: an agent.
 
 pub mod agent;
+pub mod cache;
 pub mod events;
 pub mod logins;
 pub mod logs;
 pub mod plane;
+pub mod refusals;
+pub mod start;
 
 use std::{future::Future, time::Duration};
 

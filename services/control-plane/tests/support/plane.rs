@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use hearth_api::v1::{
-    Event, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest, Workspace, WorkspaceSpec,
-    agent_registry_service_client::AgentRegistryServiceClient,
+    Event, ListNodesRequest, Node, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest,
+    Workspace, WorkspaceSpec, agent_registry_service_client::AgentRegistryServiceClient,
     cache_index_service_client::CacheIndexServiceClient, cache_service_client::CacheServiceClient,
     credential_service_client::CredentialServiceClient, event::Kind,
     node_service_client::NodeServiceClient, prepare_workspace_response as prepared,
@@ -10,6 +10,7 @@ use hearth_api::v1::{
 };
 use hearth_control_plane::{Addresses, Config, ControlPlane};
 use hearth_runtime::Tasks;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -28,9 +29,19 @@ pub struct Plane {
     pub addresses: Addresses,
     stop: CancellationToken,
     ended: oneshot::Receiver<anyhow::Result<()>>,
+    /// Where its database is, if nothing else needs to know.
+    directory: Option<TempDir>,
 }
 
 impl Plane {
+    /// Starts with an empty database.
+    pub async fn fresh(flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut plane = Self::start(directory.path(), flags).await;
+        plane.directory = Some(directory);
+        plane
+    }
+
     /// Starts with the database in `directory`, which may be there already.
     pub async fn start(directory: &Path, flags: &[&str]) -> Self {
         let database = format!("sqlite://{}", directory.join("hearth.db").display());
@@ -61,6 +72,7 @@ impl Plane {
             addresses,
             stop,
             ended,
+            directory: None,
         }
     }
 
@@ -84,8 +96,14 @@ impl Plane {
         WorkspaceServiceClient::new(self.channel().await)
     }
 
-    pub async fn nodes(&self) -> NodeServiceClient<Channel> {
+    async fn nodes(&self) -> NodeServiceClient<Channel> {
         NodeServiceClient::new(self.channel().await)
+    }
+
+    /// All nodes.
+    pub async fn list_nodes(&self) -> Vec<Node> {
+        let nodes = self.nodes().await.list_nodes(ListNodesRequest {}).await;
+        nodes.expect("nodes").into_inner().nodes
     }
 
     pub async fn registry(&self) -> AgentRegistryServiceClient<Channel> {

@@ -1,11 +1,11 @@
-//! What is left when a Dockerfile is not understood.
+//! The plan for a Dockerfile that cannot be parsed.
 
 use std::collections::BTreeSet;
 
 use super::{BuildOptions, BuildPlan, ContextSource};
 
-/// Plans the build of a Dockerfile that is not understood: all of its text and all of its context count, and every
-/// image that a line seems to begin with. There may be others, so the plan says that it does not pin everything.
+/// The plan for a Dockerfile that cannot be parsed, for the reason `why`: its whole text and its whole context count,
+/// and every image that a line seems to start from. There may be others, so the plan is not a pinned one.
 pub fn plan_blindly(text: &str, options: &BuildOptions<'_>, why: &str) -> BuildPlan {
     let mut stages = BTreeSet::from(["scratch".to_owned()]);
     let mut images = BTreeSet::new();
@@ -29,7 +29,7 @@ pub fn plan_blindly(text: &str, options: &BuildOptions<'_>, why: &str) -> BuildP
         args: options.args.clone(),
         images,
         context: BTreeSet::from([ContextSource::all()]),
-        unpinned: BTreeSet::from([format!("images that are not seen: {why}")]),
+        unpinned: BTreeSet::from([format!("images that cannot be found: {why}")]),
         careful: BTreeSet::from([format!("The whole build context counts: {why}.")]),
         ..BuildPlan::default()
     }

@@ -1,6 +1,6 @@
-//! Directives: comments at the top of a Dockerfile that tell how to read it.
+//! Parser directives: comments at the top of a Dockerfile that set its syntax and its escape character.
 
-/// Directives are comments of a certain form, before anything else.
+/// The directives read so far. The first line that is not one ends them.
 pub(super) struct Directives {
     open: bool,
     seen: Vec<String>,
@@ -27,7 +27,7 @@ impl Directives {
             return Ok(());
         };
         if self.seen.contains(&name) {
-            return Err("a directive that stands twice");
+            return Err("a repeated directive");
         }
         match name.as_str() {
             "syntax" => self.syntax = value.split(' ').next().map(str::to_owned),
@@ -35,7 +35,7 @@ impl Directives {
                 self.escape = match value {
                     "\\" => '\\',
                     "`" => '`',
-                    _ => return Err("an escape that is neither \\ nor `"),
+                    _ => return Err("an escape character other than \\ and `"),
                 }
             }
             "check" => {}
@@ -55,8 +55,8 @@ fn directive<'a>(line: &'a str, comment: &str) -> Option<(String, &'a str)> {
     valid.then(|| (name.to_ascii_lowercase(), value))
 }
 
-/// Other ways to choose a frontend: below a `#!` line, as a `//` comment, as JSON. The text is then no Dockerfile that
-/// this reader could know.
+/// The frontend as BuildKit also finds it: below a `#!` line, in a `//` comment, in JSON. The rest of such a text may
+/// be in another language.
 pub(super) fn foreign_syntax(text: &str) -> Option<String> {
     if text.trim_start().starts_with('{') {
         return serde_json::from_str::<serde_json::Value>(text)

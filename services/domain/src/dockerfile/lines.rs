@@ -12,13 +12,13 @@ use super::{
     words::{self, WordError},
 };
 
-/// Why a Dockerfile is not understood.
+/// Why a Dockerfile cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct DockerfileError {
     /// Line where the instruction begins, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong there.
     pub why: &'static str,
 }
 
@@ -85,7 +85,7 @@ impl Instruction {
         Ok(inner)
     }
 
-    /// Arguments in JSON form, where BuildKit takes them as such.
+    /// The arguments, where they are in JSON form as BuildKit reads it.
     pub fn json(&self) -> Option<Vec<String>> {
         serde_json::from_str(&self.rest).ok()
     }
@@ -95,7 +95,7 @@ impl Instruction {
         self.flag_values(name).last()
     }
 
-    /// Values of a flag that may stand several times. A flag without value is `""`.
+    /// Values of a flag that may be repeated. A flag without a value is `""`.
     pub fn flag_values(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
         self.flags.iter().filter_map(move |flag| {
             let (flag_name, value) = flag.split_once('=').unwrap_or((flag, ""));
@@ -177,7 +177,7 @@ pub(super) fn parse(text: &str) -> Result<Lines, DockerfileError> {
                 loop {
                     let (_, raw) = lines.next().ok_or(DockerfileError {
                         line: number,
-                        why: "a here-document that does not end",
+                        why: "a here-document without an end",
                     })?;
                     let end = raw.trim_end_matches(['\r', '\n']);
                     let end = if heredoc.chomp {

@@ -1,7 +1,8 @@
 //! What a Dockerfile's build depends on, read without running it.
 //!
 //! The rules are those of BuildKit (`frontend/dockerfile` of moby/buildkit, read at v0.13 and at v0.31). Where its
-//! versions differ, or where this reader does not follow, the answer is the careful one: more counts than need be.
+//! versions differ, or where this reader cannot follow, it counts too much and never too little: a key may then change
+//! without need, but two different images never have the same one.
 
 mod blind;
 mod directives;

@@ -26,18 +26,18 @@ pub struct BuildOptions<'a> {
 pub struct ImageFacts {
     /// Environment variables.
     pub environment: BTreeMap<String, String>,
-    /// Instructions that it defers to those who build upon it, as Dockerfile text.
+    /// Its ONBUILD instructions, as Dockerfile text.
     pub onbuild: Vec<String>,
 }
 
 /// What a build depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BuildPlan {
-    /// The instructions that are carried out, and nothing else, in a form of which equal means equal.
+    /// The instructions that are executed, and no others, in canonical form.
     pub instructions: Vec<String>,
     /// Build arguments that have an effect.
     pub args: BTreeMap<String, String>,
-    /// Images that are used.
+    /// Images that stages start from, or that files are copied or mounted from.
     pub images: BTreeSet<String>,
     /// Base images whose [`ImageFacts`] were needed and not given: plan again with them.
     pub missing_facts: BTreeSet<String>,
@@ -47,9 +47,9 @@ pub struct BuildPlan {
     pub context: BTreeSet<ContextSource>,
     /// URLs that are downloaded, with what pins their content, if anything does.
     pub remotes: BTreeMap<String, Option<String>>,
-    /// What may be used and cannot be seen, in words.
+    /// What the build may use and cannot be listed here, in words.
     pub unpinned: BTreeSet<String>,
-    /// Why more is counted than may be needed, in sentences.
+    /// Why more counts than the build may need, in sentences.
     pub careful: BTreeSet<String>,
 }
 
@@ -65,8 +65,8 @@ const ALWAYS: [&str; 5] = [
 /// Stages are followed by recursion. No real Dockerfile has nearly as many.
 const MAX_STAGES: usize = 200;
 
-/// Plans the build of a Dockerfile. `facts` holds what is known of images; `None` for one of which nothing can be
-/// known.
+/// Plans the build of a Dockerfile. `facts` are those of base images by name; `None` for an image whose configuration
+/// cannot be read.
 pub fn plan(
     text: &str,
     options: &BuildOptions<'_>,
@@ -75,7 +75,7 @@ pub fn plan(
     let lines = lines::parse(text)?;
     let malformed = DockerfileError {
         line: 1,
-        why: "no FROM, or one that is not well-formed",
+        why: "no FROM, or a malformed one",
     };
     let (globals, stages) = stages::split(&lines).ok_or(malformed)?;
     if stages.len() > MAX_STAGES {
@@ -88,7 +88,7 @@ pub fn plan(
         None => stages.len() - 1,
         Some(name) => stages::named(&stages, name).ok_or(DockerfileError {
             line: 1,
-            why: "the target stage is not there",
+            why: "the target stage does not exist",
         })?,
     };
     let predefined = variables::predefined(options.platform, options.target);
@@ -121,7 +121,8 @@ struct Planner<'a> {
     options: &'a BuildOptions<'a>,
     facts: &'a BTreeMap<String, Option<ImageFacts>>,
     plan: BuildPlan,
-    /// Stages that the target needs, with what those see that begin with them. `None` while a stage is being followed.
+    /// Stages that the target needs, with the variables that stages built on them see. `None` while a stage is being
+    /// followed.
     reached: BTreeMap<usize, Option<Variables>>,
     /// Arguments that reached stages declare.
     declared: BTreeSet<String>,
@@ -151,10 +152,10 @@ impl<'a> Planner<'a> {
         variables
     }
 
-    /// What a stage begins with: variables, and instructions that its base defers to it.
+    /// What a stage gets from its base: variables, and ONBUILD instructions.
     fn base_of(&mut self, at: usize) -> (Variables, Vec<Instruction>) {
         let Ok(base) = words::expand(self.stages[at].base, &self.global, self.lines.escape) else {
-            self.whole_context("the name of a base image is not understood");
+            self.whole_context("the name of a base image cannot be resolved");
             return Default::default();
         };
         if base == "scratch" || base.is_empty() {
@@ -169,7 +170,7 @@ impl<'a> Planner<'a> {
                 .map(|instruction| instruction.deferred(self.lines.escape));
             let deferred: Result<Vec<_>, _> = deferred.collect();
             if deferred.is_err() {
-                self.whole_context("an ONBUILD is not understood");
+                self.whole_context("an ONBUILD cannot be parsed");
             }
             return (variables, deferred.unwrap_or_default());
         }
@@ -192,7 +193,7 @@ impl<'a> Planner<'a> {
                     .map(|text| lines::parse(text))
                     .collect();
                 if deferred.is_err() {
-                    self.whole_context(&format!("an ONBUILD of {base} is not understood"));
+                    self.whole_context(&format!("an ONBUILD of {base} cannot be parsed"));
                 }
                 let deferred = deferred
                     .unwrap_or_default()
@@ -245,7 +246,7 @@ impl<'a> Planner<'a> {
             .insert(format!("The whole build context counts: {why}."));
     }
 
-    /// Writes down what is carried out: directives, the global ARGs that matter, the stages in their order.
+    /// Writes down what is executed: directives, the global ARGs that have an effect, the stages in their order.
     fn write(&mut self, globals: &[Instruction], target: usize) {
         let escape = self.lines.escape;
         let mut relevant = self.declared.clone();
@@ -258,7 +259,7 @@ impl<'a> Planner<'a> {
                     .map(str::to_owned),
             );
         }
-        // Backwards, so that what a default refers to is relevant before its own ARG is met.
+        // Backwards, so that the names in a default are relevant before their own ARGs are met.
         let mut kept = Vec::new();
         for instruction in globals.iter().rev() {
             let names = variables::declared(instruction, escape);

@@ -11,9 +11,9 @@ use crate::CommitHash;
 pub struct ContextSource {
     /// Path below the context, clean and without leading slash; `.` for all of it.
     pub path: String,
-    /// `*`, `?`, `[…]` and `\` in it have a meaning.
+    /// Whether `*`, `?`, `[…]` and `\` in it are those of a pattern.
     pub pattern: bool,
-    /// The folders above it are copied as well.
+    /// Whether its parent folders are copied as well (`--parents`).
     pub parents: bool,
 }
 
@@ -26,7 +26,7 @@ pub(super) enum Origin {
     From(String),
     /// A URL, and what pins its content, if anything does.
     Remote(String, Option<String>),
-    /// Something in the context that this reader cannot tell.
+    /// A part of the context that this reader cannot name, and why.
     Unknown(&'static str),
 }
 
@@ -92,7 +92,7 @@ pub(super) fn of_copy(instruction: &Instruction, env: &Env, escape: char) -> Vec
         match words::expand(source, env, escape) {
             Ok(source) if instruction.keyword == "ADD" && is_remote(&source) => {
                 origins.push(remote(&source, instruction, env, escape));
-                // user@host:path may also be a file's name.
+                // user@host:path may be the name of a file, too.
                 if !source.contains("://") {
                     origins.push(Origin::Context(ContextSource::new(&source, true)));
                 }
@@ -159,8 +159,8 @@ fn csv_fields(line: &str) -> Vec<String> {
 
 fn unknown(error: &WordError) -> Origin {
     Origin::Unknown(match error {
-        WordError::Syntax => "a path is not well-formed",
-        WordError::Unknown => "the value of a variable in a path is not known",
+        WordError::Syntax => "a path is malformed",
+        WordError::Unknown => "the value of a variable in a path is unknown",
     })
 }
 
@@ -176,11 +176,20 @@ fn remote(source: &str, instruction: &Instruction, env: &Env, escape: char) -> O
         .flag("checksum")
         .and_then(|checksum| words::expand(checksum, env, escape).ok())
         .filter(|checksum| !checksum.is_empty());
-    let commit = source
-        .split_once('#')
-        .map(|(_, fragment)| fragment.split(':').next().unwrap_or_default())
-        .filter(|commit| is_pinning(commit));
-    Origin::Remote(source.to_owned(), checksum.or(commit.map(str::to_owned)))
+    let commit = commit(source).map(str::to_owned);
+    Origin::Remote(source.to_owned(), checksum.or(commit))
+}
+
+/// The commit that a URL of a git repository ends with. An `http` URL is a repository's only if its path ends with
+/// `.git` (BuildKit's `gitutil.ParseGitRef`): a download stays one, whatever fragment it has.
+fn commit(source: &str) -> Option<&str> {
+    let (url, fragment) = source.split_once('#')?;
+    let is_git = url.ends_with(".git")
+        || url.starts_with("git://")
+        || url.starts_with("ssh://")
+        || !url.contains("://");
+    let commit = fragment.split(':').next()?;
+    (is_git && is_pinning(commit)).then_some(commit)
 }
 
 /// What BuildKit takes for a commit and not for the name of a branch (its `gitutil.IsCommitSHA`): 40 digits, none of

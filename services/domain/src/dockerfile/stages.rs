@@ -1,4 +1,4 @@
-//! Stages of a Dockerfile, and who builds upon whom.
+//! Stages of a Dockerfile, and the names by which they refer to each other.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::lines::{Instruction, Lines};
 pub(super) struct Stage<'a> {
     /// Its FROM.
     pub from: &'a Instruction,
-    /// Image or stage that it begins with, as written.
+    /// Image or stage that it starts from, as written.
     pub base: &'a str,
     /// Its name, in lower case.
     pub name: Option<String>,

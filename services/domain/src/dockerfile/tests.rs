@@ -282,6 +282,28 @@ fn variables_and_stages_that_nest_without_end_overflow_no_stack() {
     assert_eq!(error, "line 2: variables that nest too deep");
 }
 
+#[test]
+fn only_a_whole_commit_of_a_git_repository_pins_a_url() {
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let upper = commit.to_uppercase();
+    for (url, pinned) in [
+        (format!("https://x/c.git#{commit}"), true),
+        (format!("https://x/c.git#{commit}:folder"), true),
+        (format!("ssh://git@x/c#{commit}"), true),
+        (format!("git@x:c#{commit}"), true),
+        (format!("https://x/file#{commit}"), false),
+        (format!("https://x/c.git?a#{commit}"), false),
+        // BuildKit reads these as the name of a branch or tag.
+        (format!("https://x/c.git#{upper}"), false),
+        (format!("https://x/c.git#{}", &commit[1..]), false),
+        ("https://x/c.git#main".to_owned(), false),
+        ("https://x/c.git".to_owned(), false),
+    ] {
+        let plan = planned(&format!("FROM scratch\nADD {url} /x\n"));
+        assert_eq!(plan.remotes[&url].is_some(), pinned, "{url}");
+    }
+}
+
 /// Instructions that a stage may have, each of a form that all of them together are valid.
 fn instruction() -> impl Strategy<Value = String> {
     prop_oneof![

@@ -1,4 +1,4 @@
-//! Build arguments and environment variables, as far as they shape a Dockerfile's meaning.
+//! Build arguments and environment variables that the words of a Dockerfile may refer to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::{
 /// Variables that a stage sees.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variables {
-    /// What a word would be substituted with.
+    /// Values by name.
     pub seen: Env,
     /// Names that ENV set, here or in the base image.
     environment: BTreeSet<String>,
@@ -28,7 +28,8 @@ impl Variables {
         }
     }
 
-    /// What a stage sees that begins with this one. Old frontends do not hand on build arguments, new ones do.
+    /// The variables of a stage that is built on this one. Old frontends do not pass build arguments on, new ones do:
+    /// their values become unknown.
     pub fn handed_on(&self) -> Self {
         let mut next = self.clone();
         for (name, value) in &mut next.seen {
@@ -39,7 +40,7 @@ impl Variables {
         next
     }
 
-    /// Follows ENV.
+    /// Applies an ENV.
     pub fn env(&mut self, instruction: &Instruction, escape: char) {
         let before = self.seen.clone();
         for (name, value) in assignments(&instruction.rest, escape) {
@@ -49,7 +50,7 @@ impl Variables {
         }
     }
 
-    /// Follows an ARG of a stage and returns the names that it declares.
+    /// Applies an ARG of a stage and returns the names that it declares.
     pub fn arg(
         &mut self,
         instruction: &Instruction,
@@ -77,7 +78,7 @@ impl Variables {
     }
 }
 
-/// Follows the ARGs before the first stage.
+/// The ARGs before the first stage.
 pub(super) fn global_args(
     instructions: &[Instruction],
     escape: char,
@@ -111,7 +112,7 @@ pub(super) fn declared(instruction: &Instruction, escape: char) -> Vec<String> {
         .collect()
 }
 
-/// Arguments that BuildKit defines by itself. The builder is taken to be of the platform that it builds for.
+/// Arguments that BuildKit defines by itself. The platform of the builder is assumed to be the one that is built for.
 pub(super) fn predefined(platform: &str, target: Option<&str>) -> Env {
     let mut parts = platform.splitn(3, '/');
     let (os, arch, variant) = (parts.next(), parts.next(), parts.next());

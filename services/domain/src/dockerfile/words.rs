@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 /// build argument and an environment variable, and the order of precedence of the two has changed between versions.
 pub(super) type Env = BTreeMap<String, Option<String>>;
 
-/// Why a word has no value that could be known.
+/// Why a word cannot be expanded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WordError {
-    /// It is not well-formed; BuildKit refuses it as well.
+    /// It is malformed; BuildKit refuses it as well.
     Syntax,
-    /// BuildKit may understand it, this reader does not.
+    /// BuildKit may know its value, this reader does not.
     Unknown,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn quoted_words(rest: &str, escape: char) -> Vec<String> {
     words
 }
 
-/// Names that a text refers to by `$NAME` or `${NAME`. A name too many does no harm.
+/// Names that a text refers to by `$NAME` or `${NAME`, and perhaps some that it does not: they do no harm.
 pub(super) fn references(text: &str) -> impl Iterator<Item = &str> {
     text.split('$').skip(1).filter_map(|rest| {
         let rest = rest.strip_prefix('{').unwrap_or(rest);

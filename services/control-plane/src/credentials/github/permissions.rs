@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::super::Rights;
+use crate::credentials::ask::Rights;
 
 /// Names and levels as GitHub writes them.
 pub(super) type Granted = BTreeMap<String, String>;

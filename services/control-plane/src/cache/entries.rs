@@ -1,0 +1,71 @@
+use std::sync::Arc;
+
+use hearth_api::v1::{CacheEntry, CacheStats};
+
+use super::images::Images;
+use crate::{
+    error::CallError,
+    store::{Selection, Store},
+};
+
+/// The index of images, as users see it.
+pub(crate) struct Entries {
+    store: Arc<dyn Store>,
+    images: Arc<Images>,
+}
+
+impl Entries {
+    pub(crate) fn new(store: Arc<dyn Store>, images: Arc<Images>) -> Self {
+        Self { store, images }
+    }
+
+    /// At most `limit` entries with their numbers, newest first, beginning below `before`, without their manifests. An
+    /// empty repository stands for all.
+    pub(crate) async fn list(
+        &self,
+        repository: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, CacheEntry)>, CallError> {
+        Ok(self.store.cache_entries(repository, before, limit).await?)
+    }
+
+    /// Drops entries and their images. Returns what was dropped, without manifests, and what could not be done.
+    pub(crate) async fn invalidate(
+        &self,
+        selection: Selection<'_>,
+    ) -> Result<(Vec<CacheEntry>, Vec<String>), CallError> {
+        let mut entries = self.store.drop_cache_entries(selection).await?;
+        if entries.is_empty() {
+            return Err(CallError::CacheEntryUnknown);
+        }
+        tracing::info!(
+            cache.repository = selection.repository,
+            entries = entries.len(),
+            "cache entries dropped on request"
+        );
+        for entry in &mut entries {
+            entry.key_manifest.clear();
+        }
+        let warnings = self.images.delete(&entries).await?;
+        Ok((entries, warnings))
+    }
+
+    /// The sum of all attempts, and the numbers of each repository that has a cache, most attempts first.
+    pub(crate) async fn stats(&self) -> Result<(CacheStats, Vec<CacheStats>), CallError> {
+        let mut repositories = self.store.cache_stats().await?;
+        let mut total = CacheStats::default();
+        for one in &repositories {
+            total.exact += one.exact;
+            total.partial += one.partial;
+            total.misses += one.misses;
+            total.skipped += one.skipped;
+            total.entries += one.entries;
+            total.bytes += one.bytes;
+            total.saved_seconds += one.saved_seconds;
+        }
+        // Attempts of repositories without a cache have no name to be listed under.
+        repositories.retain(|one| !one.repository.is_empty());
+        Ok((total, repositories))
+    }
+}

@@ -1,0 +1,264 @@
+//! Why the cache did what it did, in plain words. One set of sentences serves the agent's report and the explanations.
+
+use hearth_api::v1::{
+    CacheEntry, CacheReport, CacheResult, CacheSkipReason, Explanation, InputChange, InputKind,
+};
+use hearth_domain::{Input, KeyManifest};
+
+use super::cost::too_slow;
+use crate::store::{Decided, Lookup};
+
+/// More than this nobody reads; the first ones say where to look.
+const MAX_CHANGES: usize = 5;
+/// Values longer than this are not repeated in sentences; the changes have them in full.
+const MAX_VALUE: usize = 80;
+
+/// All kinds of inputs, the telling ones first: a changed Dockerfile explains more than the file next to it.
+const KINDS: [(Input, InputKind); 9] = [
+    (Input::Config, InputKind::Config),
+    (Input::Dockerfile, InputKind::Dockerfile),
+    (Input::BaseImage, InputKind::BaseImage),
+    (Input::Feature, InputKind::Feature),
+    (Input::BuildArg, InputKind::BuildArg),
+    (Input::File, InputKind::File),
+    (Input::Platform, InputKind::Platform),
+    (Input::Tool, InputKind::Tool),
+    (Input::Remote, InputKind::Remote),
+];
+
+/// Why an attempt is to build, sentence by sentence.
+pub(super) fn reasons(lookup: &Lookup) -> Vec<String> {
+    match (lookup.decided, &lookup.entry) {
+        (Decided::Hit, Some(entry)) => vec![same(entry)],
+        (Decided::Slower, Some(entry)) => vec![slower(entry, lookup.rate)],
+        (Decided::Build, Some(newest)) => differences(newest, &lookup.manifest),
+        (_, None) => vec![
+            "Nothing is in the cache yet for this repository, configuration and platform.".into(),
+        ],
+    }
+}
+
+/// Explains an attempt. `None` while it has not come so far that there is anything to explain.
+pub(super) fn explain(
+    lookup: Option<&Lookup>,
+    report: Option<&CacheReport>,
+) -> Option<Explanation> {
+    let result = report.map(CacheReport::result).unwrap_or_default();
+    let Some(lookup) = lookup else {
+        let report = report.filter(|report| report.result() != CacheResult::Unspecified)?;
+        let mut sentences = vec![skipped(report.skip_reason()).to_owned()];
+        sentences.extend(report.reasons.iter().cloned());
+        sentences.dedup();
+        return Some(Explanation {
+            text: sentences.join(" "),
+            key: report.key.clone(),
+            ..Explanation::default()
+        });
+    };
+    let mut sentences = reasons(lookup);
+    let mut found = None;
+    match lookup.decided {
+        Decided::Hit if matches!(result, CacheResult::Partial | CacheResult::Miss) => {
+            sentences.push(
+                "But the image could not be fetched: the registry lost it, or did not deliver it. So it was built \
+                 again."
+                    .into(),
+            );
+        }
+        Decided::Hit => {
+            sentences.push("So the image is fetched, and nothing has to be built.".into());
+        }
+        Decided::Slower => {}
+        Decided::Build => {
+            found = lookup
+                .entry
+                .as_ref()
+                .and_then(|entry| changes(&entry.key_manifest, &lookup.manifest));
+            sentences.push("So a new image has to be built.".into());
+        }
+    }
+    if let (Some(report), CacheResult::Partial) = (report, result) {
+        sentences.push(format!(
+            "The build took {} of its {} steps from earlier builds.",
+            report.steps_reused, report.steps_total
+        ));
+    }
+    Some(Explanation {
+        text: sentences.join(" "),
+        key: lookup.key.clone(),
+        entry: lookup.entry.clone(),
+        changes: found.unwrap_or_default(),
+    })
+}
+
+fn skipped(reason: CacheSkipReason) -> &'static str {
+    match reason {
+        CacheSkipReason::Unspecified => {
+            "The cache was not asked: no key could be computed from the repository's inputs."
+        }
+        CacheSkipReason::Off => {
+            "The cache was not used because the request, or the settings, switched it off."
+        }
+        CacheSkipReason::NoDevcontainer => {
+            "The cache was not used: the repository has no devcontainer, so the default image is used as it is and there \
+             is nothing to build."
+        }
+        CacheSkipReason::Lightweight => {
+            "The cache was not used: the request asked for lightweight mode, which leaves the project's own devcontainer \
+             aside and uses the default image."
+        }
+        CacheSkipReason::Fallback => {
+            "The cache was not used: the repository's own configuration failed, and the default image runs instead."
+        }
+        CacheSkipReason::Compose => {
+            "The cache was not used: the configuration starts several containers with Docker Compose, and their images \
+             are not cached."
+        }
+        CacheSkipReason::NotEligible => {
+            "The cache was not used: the image has nothing of the repository's own in it, or the registry keeps no images \
+             for repositories of this host."
+        }
+        CacheSkipReason::Slower => {
+            "There is a finished image, but fetching it was expected to take longer than building it."
+        }
+    }
+}
+
+fn same(entry: &CacheEntry) -> String {
+    format!(
+        "The cache has an image that was made from exactly these inputs{}.",
+        origin(entry)
+    )
+}
+
+fn slower(entry: &CacheEntry, rate: Option<f64>) -> String {
+    let fetch = too_slow(entry, rate).unwrap_or_default();
+    format!(
+        "The cache has an image that was made from exactly these inputs{}, but fetching it is expected to take {fetch:.0} \
+         s on this node, and building it took {:.0} s. So it is built.",
+        origin(entry),
+        entry.build_seconds
+    )
+}
+
+/// `, built from <commit> of <ref>`, as far as it is known.
+fn origin(entry: &CacheEntry) -> String {
+    let commit = entry.commit.get(..12);
+    let git_ref = Some(entry.r#ref.as_str()).filter(|name| !name.is_empty());
+    match (commit, git_ref) {
+        (Some(commit), Some(git_ref)) => format!(", built from commit {commit} of {git_ref}"),
+        (Some(commit), None) => format!(", built from commit {commit}"),
+        (None, Some(git_ref)) => format!(", built from {git_ref}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn differences(newest: &CacheEntry, wanted_manifest: &str) -> Vec<String> {
+    let origin = origin(newest);
+    let Some(changes) = changes(&newest.key_manifest, wanted_manifest) else {
+        return vec![format!(
+            "There is no image for exactly these inputs; they differ from the newest image in the cache{origin}."
+        )];
+    };
+    let mut reasons = vec![format!(
+        "The inputs differ from the newest image in the cache{origin}."
+    )];
+    reasons.extend(changes.iter().take(MAX_CHANGES).map(sentence));
+    if changes.len() > MAX_CHANGES {
+        reasons.push(format!("And {} more.", changes.len() - MAX_CHANGES));
+    }
+    reasons
+}
+
+fn sentence(change: &InputChange) -> String {
+    let InputChange {
+        name,
+        before,
+        after,
+        ..
+    } = change;
+    let what = match change.kind() {
+        InputKind::Config => "configuration property",
+        InputKind::Dockerfile => "Dockerfile",
+        InputKind::File => "file",
+        InputKind::BuildArg => "build argument",
+        InputKind::BaseImage => "base image",
+        InputKind::Feature => "feature",
+        InputKind::Platform => "platform",
+        InputKind::Tool => "tool",
+        InputKind::Remote | InputKind::Unspecified => "download",
+    };
+    if before.is_empty() {
+        return format!("The {what} {name} is new.");
+    }
+    if after.is_empty() {
+        return format!("The {what} {name} is gone.");
+    }
+    let (was, is) = (shown(before), shown(after));
+    match change.kind() {
+        InputKind::BaseImage => format!(
+            "The base image {name} is another one now: the registry's image under this name had the digest {was} and has \
+             {is}."
+        ),
+        InputKind::Feature => {
+            format!("The feature {name} is another version now: its digest was {was} and is {is}.")
+        }
+        InputKind::BuildArg => {
+            format!("The build argument {name} was {was} and is {is}.")
+        }
+        InputKind::Config => format!("The configuration property {name} was {was} and is {is}."),
+        InputKind::Platform => {
+            format!("The image is for another platform: it was {was} and is {is}.")
+        }
+        InputKind::Tool => format!(
+            "The tool {name}, which takes part in the build, was of version {was} and is of {is}."
+        ),
+        InputKind::Remote | InputKind::Unspecified => {
+            format!("What {name} stands for outside the repository changed.")
+        }
+        InputKind::Dockerfile | InputKind::File => format!("The {what} {name} changed."),
+    }
+}
+
+/// Values come from repositories: one line, and not too long.
+fn shown(value: &str) -> String {
+    let line: String = value.chars().filter(|c| !c.is_control()).collect();
+    match line.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// What differs between two key manifests; `None` when one of them cannot be read.
+fn changes(before: &str, after: &str) -> Option<Vec<InputChange>> {
+    let before: KeyManifest = serde_json::from_str(before).ok()?;
+    let after: KeyManifest = serde_json::from_str(after).ok()?;
+    let mut changes = Vec::new();
+    for (input, kind) in KINDS {
+        let change = |name: &str, before: &str, after: &str| InputChange {
+            kind: kind.into(),
+            name: name.to_owned(),
+            before: before.to_owned(),
+            after: after.to_owned(),
+        };
+        let old: std::collections::BTreeMap<_, _> = before.inputs(input).collect();
+        let new: std::collections::BTreeMap<_, _> = after.inputs(input).collect();
+        for (name, value) in &new {
+            match old.get(name) {
+                None => changes.push(change(name, "", value)),
+                Some(was) if was != value => changes.push(change(name, was, value)),
+                Some(_) => {}
+            }
+        }
+        for (name, was) in &old {
+            if !new.contains_key(name) {
+                changes.push(change(name, was, ""));
+            }
+        }
+    }
+    Some(changes)
+}
+
+#[cfg(test)]
+#[path = "explain_tests.rs"]
+mod tests;

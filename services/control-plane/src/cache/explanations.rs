@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use hearth_api::v1::Explanation;
+use hearth_domain::WorkspaceId;
+
+use super::explain::explain;
+use crate::{
+    error::CallError,
+    store::{Decided, Lookup, Store},
+};
+
+/// Why the cache did what it did, from what attempts asked it.
+pub(crate) struct Explanations(Arc<dyn Store>);
+
+impl Explanations {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self(store)
+    }
+
+    /// Explains the newest attempt of a workspace.
+    pub(crate) async fn of_workspace(&self, id: WorkspaceId) -> Result<Explanation, CallError> {
+        let Some(record) = self.0.workspace(&id).await? else {
+            return Err(CallError::WorkspaceUnknown(id));
+        };
+        let workspace = record.workspace;
+        let lookup = self.0.lookup(id.as_str(), workspace.attempt).await?;
+        explain(lookup.as_ref(), workspace.cache.as_ref())
+            .ok_or(CallError::CacheKeyUnknown(id.to_string()))
+    }
+
+    /// What the newest attempt of a ref would find now.
+    pub(crate) async fn of_ref(
+        &self,
+        repository: &str,
+        git_ref: &str,
+        config: &str,
+    ) -> Result<Option<Explanation>, CallError> {
+        let seen = self.0.newest_lookup(repository, git_ref, config).await?;
+        let seen = seen.ok_or(CallError::RefUnknown)?;
+        let found = self.0.cache_entry(repository, &seen.key).await?;
+        let decided = match found {
+            Some(_) => Decided::Hit,
+            None => Decided::Build,
+        };
+        let entry = match found {
+            Some(entry) => Some(entry),
+            None => {
+                let (config, platform) = (&seen.config, &seen.platform);
+                self.0
+                    .newest_cache_entry(repository, config, platform)
+                    .await?
+            }
+        };
+        let lookup = Lookup {
+            decided,
+            entry,
+            ..seen
+        };
+        Ok(explain(Some(&lookup), None))
+    }
+}

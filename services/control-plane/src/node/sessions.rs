@@ -1,0 +1,87 @@
+use std::{collections::HashMap, fmt::Write as _, sync::Arc};
+
+use hearth_domain::sha256_hex;
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
+use tonic::metadata::MetadataMap;
+
+use crate::{
+    error::CallError,
+    store::{Store, StoreError},
+};
+
+const TOKEN_BYTES: usize = 32;
+const SCHEME: &str = "bearer ";
+
+/// Which agent speaks for which node: a token for each registration, of which only the digest is kept. It is in the
+/// store too, so that a restart of the control plane cuts off nobody.
+pub(crate) struct Sessions {
+    store: Arc<dyn Store>,
+    /// SHA-256 of each node's newest token, in hex.
+    digests: Mutex<HashMap<String, String>>,
+    /// One registration after the other, so that the store and the memory agree on which is the newest.
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl Sessions {
+    /// The sessions as they were before a restart.
+    pub(crate) async fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        let digests = store.sessions().await?.into_iter().collect();
+        Ok(Self {
+            store,
+            digests: Mutex::new(digests),
+            opening: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// A new token for a node; the one before is worth nothing any more.
+    pub(crate) async fn open(&self, node: &str) -> Result<SecretString, CallError> {
+        let token = new_token()?;
+        let digest = sha256_hex(token.expose_secret());
+        let _one = self.opening.lock().await;
+        self.store.put_session(node, &digest).await?;
+        self.digests.lock().insert(node.to_owned(), digest);
+        Ok(token)
+    }
+
+    /// Whether the caller is the agent of `node`, as its metadata proves (`authorization: Bearer <token>`).
+    pub(crate) fn is_agent_of(&self, node: &str, metadata: &MetadataMap) -> bool {
+        let Some(presented) = bearer(metadata).map(sha256_hex) else {
+            return false;
+        };
+        let digests = self.digests.lock();
+        let known = digests.get(node).map(String::as_bytes).unwrap_or_default();
+        // Slices of different lengths are not equal: an unknown node has nothing that could be.
+        presented.as_bytes().ct_eq(known).into()
+    }
+
+    /// Whether the caller is the agent of any node.
+    pub(crate) fn is_agent(&self, metadata: &MetadataMap) -> bool {
+        let Some(presented) = bearer(metadata).map(sha256_hex) else {
+            return false;
+        };
+        let is_it = |known: &String| bool::from(presented.as_bytes().ct_eq(known.as_bytes()));
+        self.digests.lock().values().any(is_it)
+    }
+}
+
+fn bearer(metadata: &MetadataMap) -> Option<&str> {
+    let value = metadata.get("authorization")?.to_str().ok()?;
+    let scheme = value.get(..SCHEME.len())?;
+    scheme
+        .eq_ignore_ascii_case(SCHEME)
+        .then(|| value[SCHEME.len()..].trim())
+}
+
+/// 256 bits from the system, in hex.
+fn new_token() -> Result<SecretString, CallError> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| CallError::NoRandomness(error.to_string()))?;
+    let mut token = String::with_capacity(TOKEN_BYTES * 2);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(token, "{byte:02x}");
+    }
+    Ok(SecretString::from(token))
+}

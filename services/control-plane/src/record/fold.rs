@@ -1,0 +1,266 @@
+//! What a workspace is, as the fold of its log. Pure: no clock, no I/O.
+//!
+//! ```text
+//!               ┌──────────────── a new attempt, from any state but DELETING ───────────────┐
+//!               ▼                                                                           │
+//!   new ──▶ PENDING ──▶ PREPARING ──┬──▶ READY ────▶ (push ends) ──▶ settled ───────────────┤
+//!               │            │      └──▶ RECOVERY ─▶ (push ends) ──▶ settled ───────────────┤
+//!               └────────────┴─────────▶ FAILED ───────────────────▶ settled ───────────────┘
+//!
+//!   any state ──▶ DELETING ──▶ forgotten
+//! ```
+//!
+//! DELETING is entered by the store and not by an event: a deletion first ends the attempt, and `Settled` is the
+//! last event of an attempt.
+
+use hearth_api::v1::{Event, StepTiming, Workspace, WorkspaceState as State, event::Kind};
+use hearth_domain::{AttemptRef, Spec, WorkspaceId};
+use hearth_runtime::{FieldFaults, contract};
+use prost::Message;
+
+use crate::clock::millis;
+
+/// Steps are few; a log that repeats them without end must not make the snapshot grow without end.
+const MAX_TIMINGS: usize = 64;
+
+/// A workspace and what its log says beyond the snapshot that clients see.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// What it was asked to be.
+    pub spec: Spec,
+    /// The snapshot, with the id and the request's own spec.
+    pub workspace: Workspace,
+    /// Where the newest attempt stands.
+    pub progress: Progress,
+}
+
+/// Where the newest attempt of a workspace stands. Stored next to the snapshot.
+#[derive(Clone, PartialEq, Message)]
+pub struct Progress {
+    /// The agent's sequence of the newest event that was stored.
+    #[prost(uint64, tag = "1")]
+    pub agent_sequence: u64,
+    /// Boot id of the agent that has the attempt, as far as is known. Empty until one accepted it.
+    #[prost(string, tag = "2")]
+    pub boot_id: String,
+    /// When the agent accepted the attempt, in milliseconds since 1970. Zero until then.
+    #[prost(int64, tag = "3")]
+    pub accepted_ms: i64,
+    /// Sequence of the event that made the workspace READY, RECOVERY or FAILED. Zero until then.
+    #[prost(uint64, tag = "4")]
+    pub ready_sequence: u64,
+    /// Sequence of the attempt's last event. Zero until then.
+    #[prost(uint64, tag = "5")]
+    pub settled_sequence: u64,
+    /// Steps that started and have not ended.
+    #[prost(message, repeated, tag = "6")]
+    pub open_steps: Vec<OpenStep>,
+}
+
+/// A step that started and has not ended.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct OpenStep {
+    /// The `PipelineStep`.
+    #[prost(int32, tag = "1")]
+    pub step: i32,
+    /// When it started, in milliseconds since 1970.
+    #[prost(int64, tag = "2")]
+    pub since_ms: i64,
+}
+
+/// Why an event says nothing about the workspace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ignored {
+    /// The log only grows.
+    #[error("sequence {0} is not after the newest one")]
+    Sequence(u64),
+    /// The attempt has been replaced.
+    #[error("attempt {0} is not the newest one")]
+    Attempt(u32),
+    /// Nothing follows the last event.
+    #[error("the attempt is settled")]
+    Settled,
+    /// The diagram above has no such arrow.
+    #[error("{from:?} does not lead to {to:?}")]
+    Transition {
+        /// The state now.
+        from: State,
+        /// The state that the event claims.
+        to: State,
+    },
+    /// Nothing can be settled that neither failed nor became ready.
+    #[error("{0:?} cannot settle")]
+    Unsettled(State),
+}
+
+/// The arrows that an event of the same attempt may follow.
+fn leads_to(from: State, to: State) -> bool {
+    match from {
+        State::Pending => matches!(to, State::Preparing | State::Failed),
+        State::Preparing => matches!(to, State::Ready | State::Recovery | State::Failed),
+        State::Ready | State::Recovery | State::Failed | State::Deleting | State::Unspecified => {
+            false
+        }
+    }
+}
+
+impl Record {
+    /// The record of a workspace that was just asked for. `spec` is what `workspace.spec` says.
+    pub fn new(id: WorkspaceId, spec: Spec, mut workspace: Workspace) -> Self {
+        workspace.id = id.to_string();
+        workspace.attempt = workspace.attempt.max(1);
+        workspace.set_state(State::Pending);
+        Self {
+            id,
+            spec,
+            workspace,
+            progress: Progress::default(),
+        }
+    }
+
+    /// The record that was stored as these two. Fails with what is wrong with the snapshot.
+    pub fn read(workspace: Workspace, progress: Progress) -> Result<Self, String> {
+        let mut faults = FieldFaults::default();
+        let id = faults.check("id", workspace.id.parse());
+        let message = workspace.spec.clone().unwrap_or_default();
+        let spec = contract::spec(&message, &mut faults);
+        let (id, spec) = faults.complete(id.zip(spec)).map_err(|status| {
+            format!("{}: id {:?}, {message:?}", status.message(), workspace.id)
+        })?;
+        Ok(Self {
+            id,
+            spec,
+            workspace,
+            progress,
+        })
+    }
+
+    /// The newest attempt.
+    pub fn attempt(&self) -> AttemptRef {
+        AttemptRef {
+            workspace: self.id.clone(),
+            number: self.workspace.attempt,
+        }
+    }
+
+    /// Folds one event in. An event that is ignored leaves the record as it was.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Ignored> {
+        if event.sequence <= self.workspace.last_sequence {
+            return Err(Ignored::Sequence(event.sequence));
+        }
+        if event.attempt < self.workspace.attempt {
+            return Err(Ignored::Attempt(event.attempt));
+        }
+        if event.attempt > self.workspace.attempt {
+            // Only the announcement of an attempt starts one.
+            let announced =
+                matches!(&event.kind, Some(Kind::StateChanged(s)) if s.state() == State::Pending);
+            if !announced || self.workspace.state() == State::Deleting {
+                return Err(Ignored::Attempt(event.attempt));
+            }
+            self.reset(event.attempt);
+        } else {
+            if self.workspace.settled {
+                return Err(Ignored::Settled);
+            }
+            self.fold(event)?;
+        }
+        self.workspace.last_sequence = event.sequence;
+        Ok(())
+    }
+
+    /// Forgets what belonged to the attempt before.
+    fn reset(&mut self, attempt: u32) {
+        let old = std::mem::take(&mut self.workspace);
+        self.workspace = Workspace {
+            id: old.id,
+            spec: old.spec,
+            node: old.node,
+            attempt,
+            create_time: old.create_time,
+            update_time: old.update_time,
+            last_sequence: old.last_sequence,
+            ..Workspace::default()
+        };
+        self.workspace.set_state(State::Pending);
+        self.progress = Progress::default();
+    }
+
+    fn fold(&mut self, event: &Event) -> Result<(), Ignored> {
+        let workspace = &mut self.workspace;
+        match &event.kind {
+            Some(Kind::StateChanged(change)) => {
+                let (from, to) = (workspace.state(), change.state());
+                if !leads_to(from, to) {
+                    return Err(Ignored::Transition { from, to });
+                }
+                workspace.set_state(to);
+                match to {
+                    State::Failed | State::Recovery => {
+                        workspace.failure.clone_from(&change.failure)
+                    }
+                    _ => workspace.failure = None,
+                }
+                if matches!(to, State::Ready | State::Recovery) {
+                    workspace.ready_seconds = change.seconds;
+                }
+                if to != State::Preparing {
+                    self.progress.ready_sequence = event.sequence;
+                }
+            }
+            Some(Kind::StepStarted(started)) => {
+                let open = &mut self.progress.open_steps;
+                open.retain(|other| other.step != started.step);
+                if open.len() < MAX_TIMINGS {
+                    open.push(OpenStep {
+                        step: started.step,
+                        since_ms: event.time.as_ref().map(millis).unwrap_or_default(),
+                    });
+                }
+            }
+            Some(Kind::StepFinished(finished)) => {
+                self.progress
+                    .open_steps
+                    .retain(|open| open.step != finished.step);
+                if workspace.timings.len() < MAX_TIMINGS {
+                    workspace.timings.push(StepTiming {
+                        step: finished.step,
+                        seconds: finished.seconds,
+                    });
+                }
+            }
+            Some(Kind::Cloned(cloned)) => workspace.commit.clone_from(&cloned.commit),
+            Some(Kind::Container(container)) => {
+                workspace.container_id.clone_from(&container.container_id);
+                workspace.remote_user.clone_from(&container.remote_user);
+                workspace.remote_folder.clone_from(&container.remote_folder);
+            }
+            Some(Kind::Cache(report)) => workspace.cache = Some(report.clone()),
+            Some(Kind::Push(report)) => workspace.push = Some(report.clone()),
+            Some(Kind::Settled(_)) => {
+                let state = workspace.state();
+                if matches!(state, State::Pending | State::Preparing) {
+                    return Err(Ignored::Unsettled(state));
+                }
+                workspace.settled = true;
+                self.progress.settled_sequence = event.sequence;
+            }
+            // Output and progress are for whoever watches; a kind of a newer contract has nothing for this snapshot.
+            Some(
+                Kind::Log(_)
+                | Kind::BuildStep(_)
+                | Kind::Transfer(_)
+                | Kind::Waiting(_)
+                | Kind::Warning(_),
+            )
+            | None => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+pub(crate) mod tests;

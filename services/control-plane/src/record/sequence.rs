@@ -1,0 +1,254 @@
+//! How the log of a workspace grows: numbers events, keeps out what cannot be, and gives every attempt an end.
+//! Pure: the store calls this inside its transaction.
+
+use hearth_api::v1::{
+    Event, Failure, FailureReason, PushOutcome, PushReport, Settled, StateChanged, StepFinished,
+    Warning, WorkspaceState as State, event::Kind,
+};
+use prost_types::Timestamp;
+
+use super::fold::Record;
+use crate::clock::{millis, seconds_between};
+
+/// An event with its place in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogEntry {
+    /// The agent's own number within the attempt; zero for what the control plane says itself.
+    pub agent_sequence: u64,
+    /// The event, numbered.
+    pub event: Event,
+}
+
+/// Why the control plane ends an attempt itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A newer attempt takes its place.
+    Replaced,
+    /// The workspace is being deleted.
+    Deleted,
+    /// The agent was restarted and knows nothing of it any more.
+    AgentRestarted,
+    /// The node stopped answering.
+    NodeLost,
+    /// The agent does not take the attempt, or does not let itself be asked about it.
+    Refused(String),
+    /// The agent said that nothing more happens, and not how it ended.
+    Silent,
+}
+
+impl Ending {
+    fn failure(&self) -> (FailureReason, String) {
+        match self {
+            Self::Replaced => (
+                FailureReason::Replaced,
+                "A newer attempt took the place of this one.".into(),
+            ),
+            Self::Deleted => (
+                FailureReason::Replaced,
+                "The workspace is being deleted.".into(),
+            ),
+            Self::AgentRestarted => (
+                FailureReason::AgentRestarted,
+                "The node's agent was restarted while the attempt ran; ask for a new attempt.".into(),
+            ),
+            Self::NodeLost => (
+                FailureReason::NodeLost,
+                "The node stopped answering; ask for a new attempt once it is back, or for a workspace on another node."
+                    .into(),
+            ),
+            Self::Refused(why) => (
+                FailureReason::Internal,
+                format!("The node's agent did not take the attempt: {why}"),
+            ),
+            Self::Silent => (
+                FailureReason::Internal,
+                "The node's agent ended the attempt without saying how.".into(),
+            ),
+        }
+    }
+}
+
+impl Record {
+    /// Takes in events of the agent, which numbers them itself: what is known already counts once.
+    pub fn append(&mut self, events: Vec<Event>, now: Timestamp) -> Vec<LogEntry> {
+        let mut entries = Vec::with_capacity(events.len());
+        for event in events {
+            let agent_sequence = event.sequence;
+            if agent_sequence <= self.progress.agent_sequence {
+                continue;
+            }
+            self.progress.agent_sequence = agent_sequence;
+            let Some(kind) = event.kind else {
+                // A kind of a newer contract: its number is kept, so that nothing seems to be missing.
+                self.push(
+                    agent_sequence,
+                    None,
+                    event.time.unwrap_or(now),
+                    &mut entries,
+                );
+                continue;
+            };
+            if matches!(kind, Kind::Settled(_)) {
+                if matches!(self.workspace.state(), State::Pending | State::Preparing) {
+                    entries.extend(self.end(&Ending::Silent, now));
+                    continue;
+                }
+                self.close_steps(now, &mut entries);
+            }
+            self.push(
+                agent_sequence,
+                Some(kind),
+                event.time.unwrap_or(now),
+                &mut entries,
+            );
+        }
+        self.touch(&entries, now);
+        entries
+    }
+
+    /// Enters what the control plane itself found out. Nothing follows the last event of an attempt, so one that has
+    /// settled hears no more.
+    pub fn note(&mut self, warning: &str, now: Timestamp) -> Vec<LogEntry> {
+        let mut entries = Vec::new();
+        if self.workspace.settled {
+            return entries;
+        }
+        let warning = Warning {
+            message: warning.to_owned(),
+        };
+        self.push(0, Some(Kind::Warning(warning)), now, &mut entries);
+        self.touch(&entries, now);
+        entries
+    }
+
+    /// Ends the newest attempt, whatever it was doing. Does nothing when it has ended.
+    pub fn end(&mut self, ending: &Ending, now: Timestamp) -> Vec<LogEntry> {
+        let mut entries = Vec::new();
+        if self.workspace.settled {
+            return entries;
+        }
+        self.close_steps(now, &mut entries);
+        let (reason, message) = ending.failure();
+        match self.workspace.state() {
+            State::Pending | State::Preparing => {
+                let accepted = self.progress.accepted_ms;
+                let change = StateChanged {
+                    state: State::Failed.into(),
+                    failure: Some(Failure {
+                        reason: reason.into(),
+                        message,
+                        ..Failure::default()
+                    }),
+                    seconds: if accepted == 0 {
+                        0.0
+                    } else {
+                        seconds_between(accepted, &now)
+                    },
+                };
+                self.push(0, Some(Kind::StateChanged(change)), now, &mut entries);
+            }
+            State::Ready | State::Recovery if self.workspace.push.is_none() => {
+                let report = PushReport {
+                    outcome: PushOutcome::Interrupted.into(),
+                    message,
+                    ..PushReport::default()
+                };
+                self.push(0, Some(Kind::Push(report)), now, &mut entries);
+            }
+            State::Ready
+            | State::Recovery
+            | State::Failed
+            | State::Deleting
+            | State::Unspecified => {}
+        }
+        self.push(0, Some(Kind::Settled(Settled {})), now, &mut entries);
+        self.touch(&entries, now);
+        entries
+    }
+
+    /// Ends the newest attempt and announces the one that takes its place.
+    pub fn begin_attempt(&mut self, now: Timestamp) -> Vec<LogEntry> {
+        let mut entries = self.end(&Ending::Replaced, now);
+        let event = Event {
+            sequence: self.workspace.last_sequence + 1,
+            attempt: self.workspace.attempt.saturating_add(1),
+            time: Some(now),
+            kind: Some(Kind::StateChanged(StateChanged {
+                state: State::Pending.into(),
+                ..StateChanged::default()
+            })),
+        };
+        self.put(0, event, &mut entries);
+        self.touch(&entries, now);
+        entries
+    }
+
+    /// Ends the newest attempt and lets no other follow.
+    pub fn begin_delete(&mut self, now: Timestamp) -> Vec<LogEntry> {
+        let entries = self.end(&Ending::Deleted, now);
+        self.workspace.set_state(State::Deleting);
+        entries
+    }
+
+    /// Notes which agent took the attempt, and when it was first taken.
+    pub fn accepted(&mut self, boot_id: &str, now: &Timestamp) {
+        boot_id.clone_into(&mut self.progress.boot_id);
+        if self.progress.accepted_ms == 0 {
+            self.progress.accepted_ms = millis(now);
+        }
+    }
+
+    /// A reader of the log may rely on it that no step is open at the end.
+    fn close_steps(&mut self, now: Timestamp, entries: &mut Vec<LogEntry>) {
+        for open in std::mem::take(&mut self.progress.open_steps) {
+            let finished = StepFinished {
+                step: open.step,
+                seconds: seconds_between(open.since_ms, &now),
+                succeeded: false,
+            };
+            self.push(0, Some(Kind::StepFinished(finished)), now, entries);
+        }
+    }
+
+    fn push(
+        &mut self,
+        agent_sequence: u64,
+        kind: Option<Kind>,
+        time: Timestamp,
+        entries: &mut Vec<LogEntry>,
+    ) {
+        let event = Event {
+            sequence: self.workspace.last_sequence + 1,
+            attempt: self.workspace.attempt,
+            time: Some(time),
+            kind,
+        };
+        self.put(agent_sequence, event, entries);
+    }
+
+    fn put(&mut self, agent_sequence: u64, event: Event, entries: &mut Vec<LogEntry>) {
+        match self.apply(&event) {
+            Ok(()) => entries.push(LogEntry {
+                agent_sequence,
+                event,
+            }),
+            Err(why) => tracing::warn!(
+                workspace.id = self.workspace.id,
+                workspace.attempt = event.attempt,
+                agent_sequence,
+                %why,
+                "an impossible event was left out of the log"
+            ),
+        }
+    }
+
+    fn touch(&mut self, entries: &[LogEntry], now: Timestamp) {
+        if !entries.is_empty() {
+            self.workspace.update_time = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "sequence_tests.rs"]
+mod tests;

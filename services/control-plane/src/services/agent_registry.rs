@@ -1,0 +1,166 @@
+use std::sync::Arc;
+
+use hearth_api::v1::{
+    HeartbeatRequest, HeartbeatResponse, RegisterRequest, RegisterResponse,
+    agent_registry_service_server::AgentRegistryService,
+};
+use hearth_domain::{WorkspaceId, is_loopback};
+use hearth_runtime::FieldFaults;
+use secrecy::ExposeSecret as _;
+use tonic::{Request, Response, Status, transport::Uri};
+
+use crate::{clock::now, error::CallError, node::Nodes, store::StoredNode, workspace::Recovery};
+
+const MAX_NAME_BYTES: usize = 63;
+/// What an agent says of itself is shown in lists; no honest version is longer.
+const MAX_TEXT_BYTES: usize = 256;
+/// No machine holds that many workspaces.
+const MAX_WORKSPACES: usize = 10_000;
+/// A node may miss two heartbeats before it counts as lost.
+const HEARTBEATS_PER_LEASE: u32 = 3;
+
+/// Serves `AgentRegistryService`.
+pub(super) struct AgentRegistryApi {
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) recovery: Arc<Recovery>,
+    /// Seconds without a heartbeat after which a node counts as lost.
+    pub(super) lease_seconds: u32,
+}
+
+#[tonic::async_trait]
+impl AgentRegistryService for AgentRegistryApi {
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterResponse>, Status> {
+        let request = request.into_inner();
+        let (node, workspaces) = read(request)?;
+        let name = node.name.clone();
+        let session = self.nodes.register(node).await?;
+        self.recovery.tidy(name, workspaces);
+        Ok(Response::new(RegisterResponse {
+            heartbeat_seconds: (self.lease_seconds / HEARTBEATS_PER_LEASE).max(1),
+            lease_seconds: self.lease_seconds,
+            session_token: session.expose_secret().to_owned(),
+        }))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<HeartbeatRequest>,
+    ) -> Result<Response<HeartbeatResponse>, Status> {
+        let request = request.into_inner();
+        let (node, boot_id) = (&request.node, &request.boot_id);
+        let known = self
+            .nodes
+            .heartbeat(node, boot_id, request.disk_free_bytes)
+            .await;
+        Ok(Response::new(HeartbeatResponse { known }))
+    }
+}
+
+/// Reads what an agent says of its node, and which workspaces it finds there.
+fn read(request: RegisterRequest) -> Result<(StoredNode, Vec<WorkspaceId>), CallError> {
+    let mut faults = FieldFaults::default();
+    faults.check("node", check_name(&request.node));
+    if request.workspace_ids.len() > MAX_WORKSPACES {
+        faults.add("workspace_ids", "are more than 10000");
+    }
+    let workspaces: Result<Vec<WorkspaceId>, _> =
+        request.workspace_ids.iter().map(|id| id.parse()).collect();
+    let workspaces = faults.check("workspace_ids", workspaces);
+    let info = request.info.unwrap_or_default();
+    faults.check("info.endpoint", check_endpoint(&info.endpoint));
+    if info.boot_id.is_empty() {
+        faults.add("info.boot_id", "must not be empty");
+    }
+    let platform = faults.check("info.platform", info.platform.parse());
+    let texts = [
+        ("info.boot_id", &info.boot_id),
+        ("info.agent_version", &info.agent_version),
+        ("info.engine", &info.engine),
+        (
+            "info.devcontainer_cli_version",
+            &info.devcontainer_cli_version,
+        ),
+    ];
+    for (field, text) in texts {
+        if text.len() > MAX_TEXT_BYTES {
+            faults.add(field, "is longer than 256 bytes");
+        }
+    }
+    let (workspaces, platform) = faults.complete(workspaces.zip(platform))?;
+    let node = StoredNode {
+        name: request.node,
+        platform,
+        info,
+        heartbeat: now(),
+    };
+    Ok((node, workspaces))
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("must not be empty");
+    }
+    let good = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    if name.len() > MAX_NAME_BYTES || !name.bytes().all(good) {
+        return Err("must be at most 63 lower-case letters, digits, dashes and dots");
+    }
+    Ok(())
+}
+
+/// Agents are reached without TLS, so they have to be on this machine.
+fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
+    const SHAPE: &str = "must have the form http://host:port";
+    let uri: Uri = endpoint.parse().map_err(|_| SHAPE)?;
+    if uri.scheme_str() != Some("http") || uri.port_u16().is_none() || uri.path() != "/" {
+        return Err(SHAPE);
+    }
+    if uri.query().is_some() || uri.authority().is_some_and(|a| a.as_str().contains('@')) {
+        return Err(SHAPE);
+    }
+    if uri.host().is_some_and(is_loopback) {
+        Ok(())
+    } else {
+        Err("must be a loopback address, since agents are reached without TLS")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_agent_on_this_machine_can_register() {
+        for good in [
+            "http://127.0.0.1:7410",
+            "http://[::1]:7410",
+            "http://localhost:7410/",
+        ] {
+            assert_eq!(check_endpoint(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "127.0.0.1:7410",
+            "https://127.0.0.1:7410",
+            "http://127.0.0.1",
+            "http://10.0.0.1:7410",
+            "http://localhost.example:7410",
+            "http://user@127.0.0.1:7410",
+            "http://127.0.0.1:7410/path",
+        ] {
+            assert!(check_endpoint(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_nodes_name_is_short_and_plain() {
+        for good in ["n1", "node-7.rack-2"] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", "N1", "a b", "a/b", &"x".repeat(64)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use hearth_api::v1::{
+    agent_registry_service_server::AgentRegistryServiceServer,
+    cache_index_service_server::CacheIndexServiceServer, cache_service_server::CacheServiceServer,
+    credential_service_server::CredentialServiceServer, node_service_server::NodeServiceServer,
+    workspace_service_server::WorkspaceServiceServer,
+};
+use tonic::service::Routes;
+
+use super::{
+    agent_registry::AgentRegistryApi, cache::CacheApi, cache_index::CacheIndexApi,
+    credentials::CredentialApi, nodes::NodeApi, workspaces::WorkspaceApi,
+};
+use crate::{
+    cache::{CacheRules, Entries, Explanations, Index},
+    node::{Nodes, Sessions},
+    probe::{AttemptLogins, Probe},
+    workspace::{Deletions, Recovery, Watching, Workspaces},
+};
+
+/// What the services serve.
+pub(crate) struct Served {
+    pub(crate) workspaces: Arc<Workspaces>,
+    pub(crate) watching: Arc<Watching>,
+    pub(crate) deletions: Arc<Deletions>,
+    pub(crate) recovery: Arc<Recovery>,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) sessions: Arc<Sessions>,
+    /// Seconds without a heartbeat after which a node counts as lost.
+    pub(crate) lease_seconds: u32,
+    pub(crate) rules: Arc<CacheRules>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) entries: Arc<Entries>,
+    pub(crate) explanations: Arc<Explanations>,
+    pub(crate) probe: Arc<Probe>,
+    pub(crate) logins: Arc<AttemptLogins>,
+}
+
+/// All services on one port.
+pub(crate) fn routes(served: Served) -> Routes {
+    let workspaces = WorkspaceApi {
+        workspaces: served.workspaces,
+        watching: served.watching,
+        deletions: served.deletions,
+    };
+    let registry = AgentRegistryApi {
+        nodes: served.nodes.clone(),
+        recovery: served.recovery,
+        lease_seconds: served.lease_seconds,
+    };
+    let cache = CacheApi {
+        rules: served.rules,
+        entries: served.entries,
+        explanations: served.explanations,
+        probe: served.probe,
+    };
+    let credentials = CredentialApi {
+        sessions: served.sessions,
+        logins: served.logins,
+    };
+    Routes::new(WorkspaceServiceServer::new(workspaces))
+        .add_service(NodeServiceServer::new(NodeApi(served.nodes)))
+        .add_service(AgentRegistryServiceServer::new(registry))
+        .add_service(CacheIndexServiceServer::new(CacheIndexApi(served.index)))
+        .add_service(CacheServiceServer::new(cache))
+        .add_service(CredentialServiceServer::new(credentials))
+}

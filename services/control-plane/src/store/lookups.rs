@@ -1,0 +1,78 @@
+use async_trait::async_trait;
+use hearth_api::v1::{CacheEntry, CacheResult, CacheStats};
+use prost_types::Timestamp;
+
+use super::error::StoreError;
+
+/// What the index answered to an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// There was an image.
+    Hit,
+    /// There was none.
+    Build,
+    /// There was one, and fetching it was expected to take longer than building.
+    Slower,
+}
+
+/// What an attempt asked of the cache and what it was told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lookup {
+    /// The workspace.
+    pub workspace_id: String,
+    /// The attempt.
+    pub attempt: u32,
+    /// `<registry>/<path>` without tag.
+    pub repository: String,
+    /// The ref, as the request had it.
+    pub git_ref: String,
+    /// The configuration.
+    pub config: String,
+    /// `os/architecture`.
+    pub platform: String,
+    /// The key.
+    pub key: String,
+    /// Its manifest; empty when the agent did not send it.
+    pub manifest: String,
+    /// What it was told.
+    pub decided: Decided,
+    /// The entry that was found, or that the inputs were compared with.
+    pub entry: Option<CacheEntry>,
+    /// Bytes per second that the node fetched with before, if that was known.
+    pub rate: Option<f64>,
+}
+
+/// What the control plane remembers of the cache's use. Every method is one transaction.
+#[async_trait]
+pub trait LookupStore: Send + Sync {
+    /// Remembers what an attempt was told. The last answer counts.
+    async fn put_lookup(&self, lookup: &Lookup, now: Timestamp) -> Result<(), StoreError>;
+
+    /// What an attempt was told.
+    async fn lookup(&self, workspace_id: &str, attempt: u32) -> Result<Option<Lookup>, StoreError>;
+
+    /// What the newest attempt of a ref was told.
+    async fn newest_lookup(
+        &self,
+        repository: &str,
+        git_ref: &str,
+        config: &str,
+    ) -> Result<Option<Lookup>, StoreError>;
+
+    /// Takes a measured fetch into a node's average.
+    async fn note_fetch(&self, node: &str, bytes_per_second: f64) -> Result<(), StoreError>;
+
+    /// How fast a node fetches, if that is known.
+    async fn fetch_rate(&self, node: &str) -> Result<Option<f64>, StoreError>;
+
+    /// Counts an attempt.
+    async fn count_cache_result(
+        &self,
+        repository: &str,
+        result: CacheResult,
+        saved_seconds: f64,
+    ) -> Result<(), StoreError>;
+
+    /// Numbers by repository, most attempts first. One without a name counts attempts that have no cache.
+    async fn cache_stats(&self) -> Result<Vec<CacheStats>, StoreError>;
+}

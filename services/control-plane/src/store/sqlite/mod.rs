@@ -1,0 +1,8 @@
+mod database;
+mod entries;
+mod lookups;
+mod nodes;
+mod rows;
+mod workspaces;
+
+pub use database::Sqlite;

@@ -1,0 +1,113 @@
+//! Rows of SQLite and what they stand for.
+
+use std::fmt;
+
+use hearth_domain::{AttemptRef, WorkspaceId};
+use prost::Message;
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    record::{Progress, Record},
+    store::{error::StoreError, workspaces::RequestId},
+};
+
+pub(super) fn check_newest(record: &Record, attempt: &AttemptRef) -> Result<(), StoreError> {
+    if record.workspace.attempt == attempt.number {
+        Ok(())
+    } else {
+        Err(StoreError::AttemptOutdated(attempt.clone()))
+    }
+}
+
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    id: &WorkspaceId,
+) -> Result<Option<Record>, StoreError> {
+    sqlx::query("SELECT id, snapshot, progress FROM workspaces WHERE id = ?")
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(record)
+        .transpose()
+}
+
+pub(super) async fn requested(
+    connection: &mut SqliteConnection,
+    request: Option<&RequestId>,
+) -> Result<Option<Record>, StoreError> {
+    let Some(request) = request else {
+        return Ok(None);
+    };
+    let row = sqlx::query(
+        "SELECT id, snapshot, progress, payload FROM requests JOIN workspaces ON workspaces.id = requests.workspace_id \
+         WHERE request_id = ?",
+    )
+    .bind(&request.id)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    if row.try_get::<&str, _>("payload")? != request.payload {
+        return Err(StoreError::RequestIdReused);
+    }
+    record(&row).map(Some)
+}
+
+pub(super) async fn remember(
+    connection: &mut SqliteConnection,
+    request: Option<&RequestId>,
+    id: &WorkspaceId,
+) -> Result<(), StoreError> {
+    if let Some(request) = request {
+        sqlx::query("INSERT INTO requests (request_id, payload, workspace_id) VALUES (?, ?, ?)")
+            .bind(&request.id)
+            .bind(&request.payload)
+            .bind(id.as_str())
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+    let id: &str = row.try_get("id")?;
+    let snapshot = decode(row, "workspaces", id, "snapshot")?;
+    let progress: Progress = decode(row, "workspaces", id, "progress")?;
+    Record::read(snapshot, progress)
+        .map_err(|why| corrupt("workspaces", id, format_args!("snapshot: {why}")))
+}
+
+/// Decodes a message; `key` names the row in the error.
+pub(super) fn decode<M: Message + Default>(
+    row: &SqliteRow,
+    table: &'static str,
+    key: impl fmt::Display,
+    column: &'static str,
+) -> Result<M, StoreError> {
+    M::decode(row.try_get::<&[u8], _>(column)?)
+        .map_err(|error| corrupt(table, key, format_args!("{column}: {error}")))
+}
+
+/// A value that cannot be read; `why` names it.
+pub(super) fn corrupt(
+    table: &'static str,
+    key: impl fmt::Display,
+    why: impl fmt::Display,
+) -> StoreError {
+    StoreError::Corrupt {
+        table,
+        row: key.to_string(),
+        why: why.to_string(),
+    }
+}
+
+/// SQLite has no unsigned integers; no number here comes near the difference.
+pub(super) fn to_i64(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn to_u64(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

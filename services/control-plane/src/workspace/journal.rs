@@ -1,0 +1,116 @@
+use std::sync::Arc;
+
+use hearth_api::v1::{Event, event::Kind};
+use hearth_domain::{AttemptRef, WorkspaceId};
+
+use super::feeds::Feeds;
+use crate::{
+    cache::{Reports, Waiting},
+    clock::now,
+    metrics::Counters,
+    record::{Ending, Record},
+    store::{Change, Once, RequestId, Store, StoreError},
+};
+
+/// Every change of a workspace goes through here: it is stored, then counted, then whoever follows it or
+/// waits for its image is woken.
+pub(crate) struct Journal {
+    store: Arc<dyn Store>,
+    feeds: Arc<Feeds>,
+    counters: Arc<Counters>,
+    waiting: Arc<Waiting>,
+    reports: Reports,
+}
+
+impl Journal {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        feeds: Arc<Feeds>,
+        counters: Arc<Counters>,
+        waiting: Arc<Waiting>,
+        reports: Reports,
+    ) -> Self {
+        Self {
+            store,
+            feeds,
+            counters,
+            waiting,
+            reports,
+        }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        record: Record,
+        request: Option<RequestId>,
+    ) -> Result<Once, StoreError> {
+        self.store.create(record, request).await
+    }
+
+    pub(crate) async fn begin_attempt(
+        &self,
+        id: &WorkspaceId,
+        request: Option<RequestId>,
+    ) -> Result<Once, StoreError> {
+        let once = self.store.begin_attempt(id, request, now()).await?;
+        if let Once::New(change) = &once {
+            self.tell(change);
+        }
+        Ok(once)
+    }
+
+    pub(crate) async fn append(
+        &self,
+        attempt: &AttemptRef,
+        events: Vec<Event>,
+    ) -> Result<Record, StoreError> {
+        let change = self.store.append(attempt, events, now()).await?;
+        self.tell(&change);
+        for entry in &change.entries {
+            if let Some(Kind::Cache(report)) = &entry.event.kind {
+                let learnt = self.reports.learn(&change.record, report);
+                // The log has it; that a number is missing somewhere is not worth an attempt.
+                if let Err(error) = learnt.await {
+                    tracing::error!(workspace.id = %attempt.workspace, %error, "cannot count what the cache did");
+                }
+            }
+        }
+        Ok(change.record)
+    }
+
+    /// Enters what the control plane itself found out about an attempt.
+    pub(crate) async fn note(&self, attempt: &AttemptRef, warning: &str) -> Result<(), StoreError> {
+        let change = self.store.note(attempt, warning, now()).await?;
+        self.tell(&change);
+        Ok(())
+    }
+
+    pub(crate) async fn end(
+        &self,
+        attempt: &AttemptRef,
+        ending: &Ending,
+    ) -> Result<(), StoreError> {
+        let change = self.store.end(attempt, ending, now()).await?;
+        self.tell(&change);
+        Ok(())
+    }
+
+    pub(crate) async fn begin_delete(&self, id: &WorkspaceId) -> Result<Record, StoreError> {
+        let change = self.store.begin_delete(id, now()).await?;
+        self.tell(&change);
+        Ok(change.record)
+    }
+
+    pub(crate) async fn forget(&self, id: &WorkspaceId) -> Result<(), StoreError> {
+        self.store.forget(id).await?;
+        self.waiting.forgotten(id.as_str());
+        self.feeds.publish(id);
+        Ok(())
+    }
+
+    fn tell(&self, change: &Change) {
+        self.counters.appended(&change.entries);
+        self.waiting.changed(&change.record.workspace);
+        self.feeds.publish(&change.record.id);
+    }
+}

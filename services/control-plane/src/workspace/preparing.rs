@@ -1,0 +1,159 @@
+use std::sync::Arc;
+
+use hearth_api::v1::{Workspace, WorkspaceSpec};
+use hearth_domain::{Spec, WorkspaceId};
+use hearth_runtime::{FieldFaults, Tasks};
+use uuid::Uuid;
+
+use super::{drivers::Drivers, journal::Journal};
+use crate::{
+    clock::now,
+    detached::detached,
+    error::CallError,
+    node::Nodes,
+    record::Record,
+    store::{Once, RequestId, Store},
+};
+
+/// A checked request for a workspace.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) request: Option<RequestId>,
+    pub(crate) node: Option<String>,
+    pub(crate) what: What,
+}
+
+/// What is to be prepared.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// A workspace.
+    New {
+        spec: Spec,
+        /// The message that says the same, as clients get it back.
+        message: WorkspaceSpec,
+    },
+    /// Another attempt.
+    Again(WorkspaceId),
+}
+
+/// What a call to prepare led to.
+pub(crate) enum Prepared {
+    /// A new attempt; the workspace as it was when it began.
+    Now(Box<Record>),
+    /// The same call was made before; the workspace that it led to.
+    Before(WorkspaceId),
+}
+
+/// The workspaces, and how new attempts at them begin.
+pub(crate) struct Workspaces {
+    store: Arc<dyn Store>,
+    journal: Arc<Journal>,
+    nodes: Arc<Nodes>,
+    drivers: Arc<Drivers>,
+    tasks: Tasks,
+}
+
+impl Workspaces {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        journal: Arc<Journal>,
+        nodes: Arc<Nodes>,
+        drivers: Arc<Drivers>,
+        tasks: Tasks,
+    ) -> Self {
+        Self {
+            store,
+            journal,
+            nodes,
+            drivers,
+            tasks,
+        }
+    }
+
+    /// Begins an attempt, and drives it in the background. A caller that goes away stops nothing.
+    pub(crate) async fn prepare(self: &Arc<Self>, wanted: Wanted) -> Result<Prepared, CallError> {
+        let workspaces = self.clone();
+        let work = async move { workspaces.begin(wanted).await };
+        detached(&self.tasks, "prepare workspace", work).await
+    }
+
+    async fn begin(&self, wanted: Wanted) -> Result<Prepared, CallError> {
+        // A repeated call is answered even where a new one could not be.
+        if let Some(request) = &wanted.request
+            && let Some(record) = self.store.requested(request).await?
+        {
+            return Ok(Prepared::Before(record.id));
+        }
+        let once = match wanted.what {
+            What::New { spec, message } => {
+                let workspace = Workspace {
+                    spec: Some(message),
+                    node: self.place(wanted.node).await?,
+                    create_time: Some(now()),
+                    update_time: Some(now()),
+                    ..Workspace::default()
+                };
+                let record = Record::new(new_id(), spec, workspace);
+                self.journal.create(record, wanted.request).await?
+            }
+            What::Again(id) => {
+                let node = self.find(&id).await?.workspace.node;
+                if wanted.node.is_some_and(|wanted| wanted != node) {
+                    let mut faults = FieldFaults::default();
+                    let why = format!("is not the workspace's own, which is {node}");
+                    faults.add("node", why);
+                    faults.into_result()?;
+                }
+                self.nodes.check_online(&node)?;
+                self.journal.begin_attempt(&id, wanted.request).await?
+            }
+        };
+        match once {
+            Once::New(change) => {
+                let record = change.record;
+                tracing::info!(
+                    workspace.id = %record.id,
+                    workspace.attempt = record.workspace.attempt,
+                    node = record.workspace.node,
+                    repository = %record.spec.repository,
+                    "attempt begins"
+                );
+                self.drivers.start(&record.id);
+                Ok(Prepared::Now(Box::new(record)))
+            }
+            Once::Before(record) => Ok(Prepared::Before(record.id)),
+        }
+    }
+
+    /// The node that was asked for, or the one with the least to do.
+    async fn place(&self, wanted: Option<String>) -> Result<String, CallError> {
+        match wanted {
+            Some(name) => {
+                self.nodes.check_online(&name)?;
+                Ok(name)
+            }
+            None => self.nodes.least_loaded().await,
+        }
+    }
+
+    pub(crate) async fn find(&self, id: &WorkspaceId) -> Result<Record, CallError> {
+        let record = self.store.workspace(id).await?;
+        record.ok_or_else(|| CallError::WorkspaceUnknown(id.clone()))
+    }
+
+    /// At most `limit` workspaces with their numbers, newest first, beginning below `before`.
+    pub(crate) async fn list(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, Workspace)>, CallError> {
+        Ok(self.store.list(before, limit).await?)
+    }
+}
+
+/// Ids cannot be guessed, and 48 random bits do not collide within one control plane; if they do, the database refuses
+/// the second.
+fn new_id() -> WorkspaceId {
+    let (number, _) = Uuid::new_v4().as_u64_pair();
+    WorkspaceId::from_number(number >> 16)
+}

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use hearth_api::v1::WorkspaceState;
+use hearth_domain::WorkspaceId;
+use hearth_runtime::Tasks;
+
+use super::{
+    deletion::{Deletions, REMOVE, remove},
+    drivers::Drivers,
+};
+use crate::{
+    node::{Agents, Fleet},
+    record::Record,
+    store::{Store, StoreError},
+};
+
+/// Takes up what a restart interrupted, of the control plane or of an agent.
+pub(crate) struct Recovery {
+    store: Arc<dyn Store>,
+    drivers: Arc<Drivers>,
+    deletions: Arc<Deletions>,
+    fleet: Arc<Fleet>,
+    agents: Arc<Agents>,
+    tasks: Tasks,
+}
+
+impl Recovery {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        drivers: Arc<Drivers>,
+        deletions: Arc<Deletions>,
+        fleet: Arc<Fleet>,
+        agents: Arc<Agents>,
+        tasks: Tasks,
+    ) -> Self {
+        Self {
+            store,
+            drivers,
+            deletions,
+            fleet,
+            agents,
+            tasks,
+        }
+    }
+
+    /// After a restart: attempts are driven on, deletions are finished. Returns how many.
+    pub(crate) async fn resume(&self) -> Result<usize, StoreError> {
+        let unfinished = self.store.unfinished().await?;
+        for record in &unfinished {
+            let id = &record.id;
+            if is_deleting(record) {
+                self.deletions.start(id, false);
+            } else {
+                self.drivers.start(id);
+            }
+        }
+        Ok(unfinished.len())
+    }
+
+    /// Puts a node in order in the background after it registered: of the workspaces on it, those that are not known are
+    /// removed, and deletions that it did not answer are finished.
+    pub(crate) fn tidy(self: &Arc<Self>, node: String, workspace_ids: Vec<WorkspaceId>) {
+        let recovery = self.clone();
+        self.tasks.spawn("tidy node", async move {
+            tokio::select! {
+                () = recovery.tasks.stopping().cancelled() => {}
+                () = recovery.put_in_order(&node, workspace_ids) => {}
+            }
+        });
+    }
+
+    async fn put_in_order(&self, node: &str, workspace_ids: Vec<WorkspaceId>) {
+        match self.store.unfinished().await {
+            Ok(unfinished) => {
+                for record in unfinished {
+                    if record.workspace.node == node && is_deleting(&record) {
+                        self.deletions.start(&record.id, false);
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "cannot look for deletions to finish"),
+        }
+        for id in workspace_ids {
+            match self.store.workspace(&id).await {
+                Ok(Some(_)) => continue,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot look for workspaces that are left over");
+                    return;
+                }
+            }
+            let Some(node) = self.fleet.get(node) else {
+                return;
+            };
+            tracing::info!(
+                workspace.id = %id,
+                node = node.name,
+                "removing a workspace that is not known"
+            );
+            if let Err(error) = remove(&self.agents, &node, &id, REMOVE).await {
+                tracing::warn!(workspace.id = %id, node = node.name, %error, "it is still there; the next registration tries again");
+            }
+        }
+    }
+}
+
+fn is_deleting(record: &Record) -> bool {
+    record.workspace.state() == WorkspaceState::Deleting
+}

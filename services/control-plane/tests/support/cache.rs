@@ -1,0 +1,78 @@
+//! What an agent asks of the cache's index, and tells it.
+
+use hearth_api::v1::{
+    AttemptRef, CacheEntry, CommitCacheRequest, ResolveCacheRequest, ResolveCacheResponse,
+    resolve_cache_response::Decision,
+};
+use hearth_domain::{Digest, Input, KeyManifest};
+use tonic::{Status, Streaming};
+
+use super::plane::Plane;
+
+/// Where the cache of an ordinary repository is, unless a test has a registry.
+pub const REPOSITORY: &str = "localhost:1/acme/shop";
+
+/// The inputs of an image: one Dockerfile.
+pub fn manifest(dockerfile: &str, text: &str) -> KeyManifest {
+    let mut manifest = KeyManifest::default();
+    manifest.insert(Input::Dockerfile, dockerfile, text);
+    manifest
+}
+
+pub fn attempt(id: &str, attempt: u32) -> Option<AttemptRef> {
+    Some(AttemptRef {
+        workspace_id: id.to_owned(),
+        attempt,
+    })
+}
+
+/// An entry for an image with these inputs.
+pub fn entry(repository: &str, manifest: &KeyManifest, image: &str) -> CacheEntry {
+    CacheEntry {
+        repository: repository.to_owned(),
+        key: manifest.key().to_string(),
+        digest: Digest::of(image).to_string(),
+        key_manifest: manifest.canonical_json(),
+        platform: "linux/amd64".into(),
+        ..CacheEntry::default()
+    }
+}
+
+/// Enters an image, as a workspace's attempt of this number.
+pub async fn commit(plane: &Plane, id: &str, number: u32, entry: CacheEntry) -> Result<(), Status> {
+    let request = CommitCacheRequest {
+        attempt: attempt(id, number),
+        entry: Some(entry),
+    };
+    plane.cache().await.commit_cache(request).await.map(|_| ())
+}
+
+/// Asks for an image with these inputs, as a workspace's attempt of this number.
+pub async fn ask(
+    plane: &Plane,
+    id: &str,
+    number: u32,
+    repository: &str,
+    manifest: &KeyManifest,
+) -> Streaming<ResolveCacheResponse> {
+    let request = ResolveCacheRequest {
+        attempt: attempt(id, number),
+        repository: repository.to_owned(),
+        key: manifest.key().to_string(),
+        key_manifest: manifest.canonical_json(),
+    };
+    let response = plane.cache().await.resolve_cache(request).await;
+    response.expect("an answer").into_inner()
+}
+
+/// The first decision about a workspace's first attempt.
+pub async fn resolve(
+    plane: &Plane,
+    id: &str,
+    repository: &str,
+    manifest: &KeyManifest,
+) -> Decision {
+    let mut decisions = ask(plane, id, 1, repository, manifest).await;
+    let message = decisions.message().await.expect("no failure");
+    message.expect("a message").decision.expect("a decision")
+}

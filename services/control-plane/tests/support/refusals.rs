@@ -1,0 +1,18 @@
+//! What a refusal says besides its code.
+
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+/// Its reason, in capitals; empty where it has none.
+pub fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    let info = details.error_info();
+    info.map(|info| info.reason.clone()).unwrap_or_default()
+}
+
+/// The fields that it names.
+pub fn fields(status: &Status) -> Vec<String> {
+    let details = status.get_error_details();
+    let violations = &details.bad_request().expect("fields").field_violations;
+    violations.iter().map(|at| at.field.clone()).collect()
+}

@@ -1,0 +1,281 @@
+//! Requests about one repository of a registry, and the login that they are sent with (OCI distribution spec;
+//! distribution's "Token Authentication Specification").
+//!
+//! `oci-client` is not used for this: a client of it keeps the first login that it gets for a registry as long as it
+//! exists, so that one client for each question would be needed, and with it a new connection.
+
+use std::time::Duration;
+
+use hearth_domain::is_loopback;
+use http_auth::{ChallengeRef, parse_challenges};
+use oci_spec::distribution::Reference;
+use reqwest::{Method, Response, StatusCode, Url, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use crate::{RegistryError, RegistryLogin};
+
+/// A registry that does not answer must not hold up a workspace: beyond this a question counts as unanswered.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a token or an error message; they have some KiB.
+pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
+/// Without this list registries answer with manifests of older forms.
+const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.oci.image.index.v1+json";
+
+/// A repository of a registry, and what its requests are sent with.
+pub(crate) struct Access {
+    http: reqwest::Client,
+    /// `…/v2/`.
+    base: Url,
+    /// What was asked about, for messages.
+    image: String,
+    repository: String,
+    proof: Proof,
+}
+
+enum Proof {
+    None,
+    Password(RegistryLogin),
+    Token {
+        token: SecretString,
+        /// Whether it was given for a login, and not for anonymous use.
+        logged_in: bool,
+    },
+}
+
+impl Access {
+    /// Asks the registry of `image` how it wants to be logged in to, and does that for `actions` on its repository
+    /// (distribution's "Token Scope Documentation"). `login` has to be one for this registry.
+    pub async fn log_in(
+        http: &reqwest::Client,
+        image: &str,
+        reference: &Reference,
+        login: Option<&RegistryLogin>,
+        actions: &str,
+    ) -> Result<Self, RegistryError> {
+        let registry = reference.resolve_registry();
+        let scheme = if is_loopback(registry) {
+            "http"
+        } else {
+            "https"
+        };
+        let base = Url::parse(&format!("{scheme}://{registry}/v2/"))
+            .map_err(|_| RegistryError::BadReference(image.to_owned()))?;
+        let mut access = Self {
+            http: http.clone(),
+            base,
+            image: image.to_owned(),
+            repository: reference.repository().to_owned(),
+            proof: Proof::None,
+        };
+        access.proof = access.proof(login, actions).await?;
+        Ok(access)
+    }
+
+    async fn proof(
+        &self,
+        login: Option<&RegistryLogin>,
+        actions: &str,
+    ) -> Result<Proof, RegistryError> {
+        let answer = self.http.get(self.base.clone()).send().await?;
+        let status = answer.status();
+        let header = answer.headers().get(header::WWW_AUTHENTICATE).cloned();
+        finish(answer).await;
+        if status != StatusCode::UNAUTHORIZED {
+            return Ok(Proof::None);
+        }
+        let header = header.as_ref().and_then(|header| header.to_str().ok());
+        let challenges = parse_challenges(header.unwrap_or_default())
+            .map_err(|error| RegistryError::Protocol(error.to_string()))?;
+        let bearer = challenges
+            .iter()
+            .find(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer"));
+        let Some(bearer) = bearer else {
+            let login = login.ok_or(RegistryError::LoginFailed)?;
+            return Ok(Proof::Password(login.clone()));
+        };
+        let mut url = token_url(bearer)?;
+        let scope = format!("repository:{}:{actions}", self.repository);
+        url.query_pairs_mut().append_pair("scope", &scope);
+        Ok(Proof::Token {
+            token: self.token(url, login).await?,
+            logged_in: login.is_some(),
+        })
+    }
+
+    async fn token(
+        &self,
+        url: Url,
+        login: Option<&RegistryLogin>,
+    ) -> Result<SecretString, RegistryError> {
+        let mut request = self.http.get(url);
+        if let Some(login) = login {
+            request = request.basic_auth(&login.username, Some(login.password.expose_secret()));
+        }
+        let answer = request.send().await?;
+        if !answer.status().is_success() {
+            return Err(match self.refused(answer, true).await {
+                // There is no such endpoint, which says nothing of the image.
+                RegistryError::NotFound(_) => {
+                    RegistryError::Protocol("it has no tokens where it says".to_owned())
+                }
+                refused => refused,
+            });
+        }
+        let body = read_body(answer, MAX_MESSAGE).await?;
+        // One name is Docker's, the other OAuth's; a registry may send either.
+        #[derive(Deserialize)]
+        struct Answer {
+            token: Option<SecretString>,
+            access_token: Option<SecretString>,
+        }
+        let answer: Answer = serde_json::from_slice(&body).map_err(|_| {
+            RegistryError::Protocol("its answer with the token is not JSON".to_owned())
+        })?;
+        answer
+            .token
+            .or(answer.access_token)
+            .ok_or_else(|| RegistryError::Protocol("it sends no token".to_owned()))
+    }
+
+    /// A URL that the registry sent, which may be relative; `None` where it is not one of this registry.
+    pub fn own_url(&self, url: &str) -> Option<Url> {
+        let url = self.base.join(url).ok()?;
+        (url.origin() == self.base.origin()).then_some(url)
+    }
+
+    /// Sends a request about the repository.
+    pub async fn send(&self, method: Method, path: &str) -> Result<Response, RegistryError> {
+        let url = self.base.join(&format!("{}/{path}", self.repository));
+        let url = url.map_err(|_| RegistryError::BadReference(self.image.clone()))?;
+        self.send_to(method, url).await
+    }
+
+    /// Sends a request to a URL of the registry.
+    pub async fn send_to(&self, method: Method, url: Url) -> Result<Response, RegistryError> {
+        let reads = matches!(method, Method::GET | Method::HEAD);
+        let request = self.http.request(method, url);
+        let request = match reads {
+            true => request.header(header::ACCEPT, MANIFESTS),
+            // Some registries want to hear that a body is empty.
+            false => request.header(header::CONTENT_LENGTH, 0),
+        };
+        let request = match &self.proof {
+            Proof::None => request,
+            Proof::Password(login) => {
+                request.basic_auth(&login.username, Some(login.password.expose_secret()))
+            }
+            Proof::Token { token, .. } => request.bearer_auth(token.expose_secret()),
+        };
+        let answer = request.send().await?;
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(self.refused(answer, reads).await)
+        }
+    }
+
+    async fn refused(&self, answer: Response, reads: bool) -> RegistryError {
+        let status = answer.status();
+        // The answer to HEAD has none, and a body that breaks off says nothing.
+        let body = read_body(answer, MAX_MESSAGE).await.unwrap_or_default();
+        let refusal = Refusal::read(&body);
+        match (status.as_u16(), &self.proof) {
+            // The login is good for a token, and that does not hold what was asked for.
+            (401, Proof::Token { logged_in, .. }) if *logged_in => {
+                RegistryError::Denied(refusal.message(status))
+            }
+            (401, _) => RegistryError::LoginFailed,
+            (403, _) => RegistryError::Denied(refusal.message(status)),
+            (404, _) => RegistryError::NotFound(self.image.clone()),
+            (400..=499, _) if refusal.is_not_found() => RegistryError::NotFound(self.image.clone()),
+            (400 | 405 | 501, _) if !reads => RegistryError::Unsupported,
+            (429, _) => RegistryError::Unreachable("it asks for fewer requests".to_owned()),
+            (500.., _) => RegistryError::Unreachable(format!("status {status}")),
+            _ => RegistryError::Protocol(refusal.message(status)),
+        }
+    }
+}
+
+/// Where a challenge says that tokens come from.
+fn token_url(bearer: &ChallengeRef<'_>) -> Result<Url, RegistryError> {
+    let parameter = |name: &str| {
+        let named = bearer
+            .params
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.to_unescaped())
+    };
+    let realm = parameter("realm").and_then(|realm| Url::parse(&realm).ok());
+    let mut url = realm.ok_or_else(|| {
+        RegistryError::Protocol("it does not say where tokens come from".to_owned())
+    })?;
+    // The password goes there.
+    let host = url.host_str().unwrap_or_default();
+    if url.scheme() != "https" && !is_loopback(host) {
+        return Err(RegistryError::Protocol(format!(
+            "it sends the login to {host} without TLS"
+        )));
+    }
+    if let Some(service) = parameter("service") {
+        url.query_pairs_mut().append_pair("service", &service);
+    }
+    Ok(url)
+}
+
+/// What a registry says about a refusal (OCI distribution spec, "Error Codes").
+#[derive(Default, Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    errors: Vec<RefusalEntry>,
+}
+
+#[derive(Deserialize)]
+struct RefusalEntry {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Refusal {
+    fn read(body: &[u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    /// In the registry's words, or the status alone.
+    fn message(&self, status: StatusCode) -> String {
+        let message = self.errors.first().map(|error| &error.message);
+        message
+            .filter(|message| !message.is_empty())
+            .map_or_else(|| format!("status {status}"), String::clone)
+    }
+
+    fn is_not_found(&self) -> bool {
+        let codes = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
+        self.errors
+            .iter()
+            .any(|error| codes.contains(&error.code.as_str()))
+    }
+}
+
+/// The body of an answer, of at most `max` bytes.
+pub(crate) async fn read_body(mut answer: Response, max: usize) -> Result<Vec<u8>, RegistryError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > max {
+            return Err(RegistryError::Protocol("its answer is too long".to_owned()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Reads what is left of an answer: its connection can then serve the next question.
+pub(crate) async fn finish(answer: Response) {
+    // One that goes on for too long loses its connection, and nothing else.
+    let _ = read_body(answer, MAX_MESSAGE).await;
+}

@@ -1,0 +1,296 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use hearth_domain::{Digest, DigestError};
+use oci_spec::{
+    distribution::Reference,
+    image::{Descriptor, ImageIndex, ImageManifest},
+};
+use reqwest::Method;
+use serde::Deserialize;
+
+use crate::{
+    RegistryError, RegistryLogin,
+    access::{ANSWER_TIMEOUT, Access, read_body},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// An attempt's questions come in bursts. Servers and load balancers close idle connections after a minute or later,
+/// and a request that meets the closing would fail.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Idle connections to one registry.
+const MAX_IDLE: usize = 4;
+/// Bytes that a registry has to accept of a manifest (OCI distribution spec, "Pushing Manifests"); more are rare.
+const MAX_MANIFEST: usize = 4 * 1024 * 1024;
+/// Bytes of a configuration. They have some KiB.
+const MAX_CONFIG: usize = 4 * 1024 * 1024;
+
+/// The connections to registries. They stay open for a while after a question, for the next one. Logins go with each
+/// request and are not kept. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Registries {
+    /// Building a client fails where the machine's certificates cannot be read; each question then says so.
+    http: Result<reqwest::Client, RegistryError>,
+}
+
+impl Default for Registries {
+    fn default() -> Self {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("hearth/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .build();
+        Self {
+            http: http.map_err(RegistryError::from),
+        }
+    }
+}
+
+impl Registries {
+    /// A client that logs in where `login` fits, for images of `platform` (`os/architecture`).
+    pub fn client(
+        &self,
+        login: Option<RegistryLogin>,
+        platform: impl Into<String>,
+    ) -> RegistryClient {
+        RegistryClient {
+            registries: self.clone(),
+            login,
+            platform: platform.into(),
+        }
+    }
+}
+
+/// Asks registries about images. Loopback registries are asked without TLS, as Docker does.
+pub struct RegistryClient {
+    registries: Registries,
+    login: Option<RegistryLogin>,
+    platform: String,
+}
+
+/// An image as a registry describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageInfo {
+    /// Digest of the manifest, or of the index when the reference names one.
+    pub digest: Digest,
+    /// Compressed bytes of configuration and layers together, as stored.
+    pub bytes: u64,
+    /// Compressed bytes of each layer, by its digest.
+    pub layers: BTreeMap<String, u64>,
+}
+
+impl ImageInfo {
+    /// Bytes of the layers that are not `present`, where each is given by the first hex digits of its digest.
+    pub fn bytes_without(&self, present: &BTreeSet<String>) -> u64 {
+        let is_present = |digest: &str| {
+            let hex = digest.trim_start_matches("sha256:");
+            present
+                .iter()
+                .any(|beginning| !beginning.is_empty() && hex.starts_with(beginning))
+        };
+        self.layers
+            .iter()
+            .filter(|(digest, _)| !is_present(digest))
+            .fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Manifest {
+    Image(Box<ImageManifest>),
+    Index(Box<ImageIndex>),
+}
+
+/// What the name of an image stands for, on the client's platform.
+struct Found {
+    access: Access,
+    /// Of the index where there is one.
+    digest: Digest,
+    manifest: Box<ImageManifest>,
+}
+
+impl RegistryClient {
+    /// A client with connections of its own. Where more than one question is asked, take [`Registries::client`].
+    pub fn new(login: Option<RegistryLogin>, platform: impl Into<String>) -> Self {
+        Registries::default().client(login, platform)
+    }
+
+    /// The digest that `image` stands for now: of its index where it has one.
+    pub async fn digest(&self, image: &str) -> Result<Digest, RegistryError> {
+        in_time(async {
+            let (access, reference) = self.log_in(image, "pull").await?;
+            let path = manifest_path(&reference);
+            let answer = access.send(Method::HEAD, &path).await?;
+            let digest = answer.headers().get("docker-content-digest");
+            let digest = match digest.and_then(|digest| digest.to_str().ok()) {
+                Some(digest) => digest.parse().map_err(bad_digest)?,
+                None => {
+                    let answer = access.send(Method::GET, &path).await?;
+                    Digest::of(read_body(answer, MAX_MANIFEST).await?)
+                }
+            };
+            check_digest(&reference, digest)
+        })
+        .await
+    }
+
+    /// What the registry knows of `image`, for the client's platform.
+    pub async fn inspect(&self, image: &str) -> Result<ImageInfo, RegistryError> {
+        let Found {
+            digest, manifest, ..
+        } = self.find(image).await?;
+        let layers: BTreeMap<String, u64> = manifest
+            .layers()
+            .iter()
+            .map(|layer| (layer.digest().to_string(), layer.size()))
+            .collect();
+        Ok(ImageInfo {
+            digest,
+            bytes: layers
+                .values()
+                .fold(manifest.config().size(), |sum, bytes| {
+                    sum.saturating_add(*bytes)
+                }),
+            layers,
+        })
+    }
+
+    /// The configuration of `image` as JSON (OCI image spec, "OCI Image Configuration"), for the client's platform.
+    pub async fn config(&self, image: &str) -> Result<String, RegistryError> {
+        let Found {
+            access, manifest, ..
+        } = self.find(image).await?;
+        let digest: Digest = manifest
+            .config()
+            .digest()
+            .to_string()
+            .parse()
+            .map_err(bad_digest)?;
+        let config = in_time(async {
+            let blob = access.send(Method::GET, &format!("blobs/{digest}")).await?;
+            read_body(blob, MAX_CONFIG).await
+        })
+        .await?;
+        if Digest::of(&config) != digest {
+            return Err(RegistryError::Protocol(format!(
+                "the configuration of {image} is not the one that its manifest names"
+            )));
+        }
+        String::from_utf8(config).map_err(|error| RegistryError::Protocol(error.to_string()))
+    }
+
+    /// The annotations of the manifest of `image`.
+    pub async fn annotations(
+        &self,
+        image: &str,
+    ) -> Result<BTreeMap<String, String>, RegistryError> {
+        let Found { manifest, .. } = self.find(image).await?;
+        let annotations = manifest.annotations().clone().unwrap_or_default();
+        Ok(annotations.into_iter().collect())
+    }
+
+    /// Logs in to where `image` is, for `actions` on its repository.
+    pub(crate) async fn log_in(
+        &self,
+        image: &str,
+        actions: &str,
+    ) -> Result<(Access, Reference), RegistryError> {
+        let reference: Reference = image
+            .parse()
+            .map_err(|_| RegistryError::BadReference(image.to_owned()))?;
+        let http = self.registries.http.as_ref().map_err(Clone::clone)?;
+        let login = self.login.as_ref();
+        let login = login.filter(|login| login.registry == reference.registry());
+        let access = Access::log_in(http, image, &reference, login, actions).await?;
+        Ok((access, reference))
+    }
+
+    async fn find(&self, image: &str) -> Result<Found, RegistryError> {
+        let (access, reference, digest, mut manifest) = in_time(async {
+            let (access, reference) = self.log_in(image, "pull").await?;
+            let (digest, manifest) = get_manifest(&access, image, &reference).await?;
+            Ok((access, reference, digest, manifest))
+        })
+        .await?;
+        if let Manifest::Index(index) = &manifest {
+            let entry = index.manifests().iter().find(|entry| self.is_ours(entry));
+            let entry = entry
+                .ok_or_else(|| RegistryError::NotFound(format!("{image} for {}", self.platform)))?;
+            let reference = reference.clone_with_digest(entry.digest().to_string());
+            (_, manifest) = in_time(get_manifest(&access, image, &reference)).await?;
+        }
+        match manifest {
+            Manifest::Image(manifest) => Ok(Found {
+                access,
+                digest,
+                manifest,
+            }),
+            Manifest::Index(_) => Err(RegistryError::Protocol(format!(
+                "{image} is an index of indexes"
+            ))),
+        }
+    }
+
+    fn is_ours(&self, entry: &Descriptor) -> bool {
+        entry.platform().as_ref().is_some_and(|platform| {
+            format!("{}/{}", platform.os(), platform.architecture()) == self.platform
+        })
+    }
+}
+
+async fn get_manifest(
+    access: &Access,
+    image: &str,
+    reference: &Reference,
+) -> Result<(Digest, Manifest), RegistryError> {
+    let answer = access.send(Method::GET, &manifest_path(reference)).await?;
+    let body = read_body(answer, MAX_MANIFEST).await?;
+    let digest = check_digest(reference, Digest::of(&body))?;
+    let manifest = serde_json::from_slice(&body).map_err(|_| {
+        RegistryError::Protocol(format!("the manifest of {image} has an unknown form"))
+    })?;
+    Ok((digest, manifest))
+}
+
+fn manifest_path(reference: &Reference) -> String {
+    let name = reference.digest().or(reference.tag());
+    format!("manifests/{}", name.unwrap_or_default())
+}
+
+/// An image that is asked for by its digest has to have it.
+fn check_digest(reference: &Reference, digest: Digest) -> Result<Digest, RegistryError> {
+    match reference.digest() {
+        Some(wanted) if wanted != digest.as_str() => Err(RegistryError::Protocol(format!(
+            "it sends {digest} for {reference}"
+        ))),
+        _ => Ok(digest),
+    }
+}
+
+fn bad_digest(error: DigestError) -> RegistryError {
+    RegistryError::Protocol(error.to_string())
+}
+
+/// Several requests that belong to one question have one limit.
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, RegistryError>>,
+) -> Result<T, RegistryError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let seconds = ANSWER_TIMEOUT.as_secs();
+            Err(RegistryError::Unreachable(format!(
+                "no answer within {seconds} s"
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;
