@@ -2,7 +2,7 @@ use hearth_domain::Ignore;
 
 /// Reads the input as an ignore file, and asks it about paths: those after a line with `---`, one a line.
 ///
-/// What is below a folder that is left out, and of which nothing can be taken back, is left out as well: a walk that
+/// What is below a folder that is left out, and of which nothing can be included again, is left out as well: a walk that
 /// does not enter such folders misses nothing.
 pub fn ignore_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
@@ -19,7 +19,7 @@ pub fn ignore_file(data: &[u8]) {
                 excluded || !closed,
                 "{part:?} is not excluded, and its folder was left out for good"
             );
-            closed = excluded && !ignore.may_take_back_below(part);
+            closed = excluded && !ignore.may_include_again_below(part);
             folder = Some(matches);
         }
     }
