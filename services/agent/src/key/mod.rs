@@ -1,6 +1,6 @@
 //! The cache key, read from a clone.
 //!
-//! The key is the digest of a [`KeyManifest`]: every input of the image with its own digest or value.
+//! The key is the digest of a [`hearth_domain::KeyManifest`]: every input of the image with its own digest or value.
 //!
 //! | Kind | Name | Value |
 //! |---|---|---|

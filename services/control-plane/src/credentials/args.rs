@@ -7,6 +7,11 @@ use clap::{Args, ValueEnum};
 /// All values are taken as text, and their faults are told by [`super::settings`]: clap would repeat a value that does
 /// not parse, and it may be a secret in the wrong place.
 #[derive(Args, Clone, Debug)]
+#[allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "the docs of flags are the text of --help"
+)]
 pub struct CredentialArgs {
     /// Where logins for git hosts and registries come from
     #[arg(
