@@ -1,5 +1,8 @@
 use hearth_domain::Ignore;
 
+/// Each pattern becomes a regular expression, which takes about a millisecond without optimisation.
+const MAX_PATTERNS: usize = 200;
+
 /// Reads the input as an ignore file, and asks it about paths: those after a line with `---`, one a line.
 ///
 /// What is below a folder that is left out, and of which nothing can be included again, is left out as well: a walk that
@@ -7,6 +10,9 @@ use hearth_domain::Ignore;
 pub fn ignore_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (patterns, paths) = text.split_once("\n---\n").unwrap_or((&text, "a/b/c\n"));
+    if patterns.lines().count() > MAX_PATTERNS {
+        return;
+    }
     let Ok(ignore) = Ignore::parse(patterns) else {
         return;
     };
