@@ -1,4 +1,4 @@
-//! Compiles the credential helper, so that the agent can carry it along as one static program.
+//! Compiles the credential helper as a static program, which the agent's binary contains.
 
 use std::{env, path::Path, process::Command};
 
@@ -13,7 +13,7 @@ fn main() {
         .args(["--edition", "2024", "--crate-type", "bin"])
         .args(["--crate-name", "credential_helper"])
         .args(["--target", &variable("TARGET")])
-        // It runs in images without a libc, and small: it is in the agent's binary and in every workspace's folder.
+        // Static, for images without a libc; small, since it is in the agent's binary and in every workspace's folder.
         .args(["-C", "target-feature=+crt-static", "-C", "opt-level=s"])
         .args(["-C", "panic=abort", "-C", "strip=symbols"])
         .args(["-C", "codegen-units=1"])

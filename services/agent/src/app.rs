@@ -1,4 +1,4 @@
-//! The agent put together: `build` checks the node and binds, `run` owns the tasks.
+//! Wires the agent: `build` checks the node and binds its ports, `run` owns the tasks.
 
 use std::{
     net::SocketAddr,
@@ -33,10 +33,10 @@ use crate::{
     sweep::sweep,
 };
 
-/// How long running attempts may take to end when the agent shuts down.
+/// How long attempts may take to stop when the agent shuts down.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// An agent that listens and does not serve yet.
+/// An agent that has bound its ports and does not serve yet.
 pub struct App {
     config: Config,
     listener: TcpListener,
@@ -48,7 +48,11 @@ pub struct App {
 }
 
 impl App {
-    /// Checks that the node has what an agent needs, and builds upon that.
+    /// An agent with Docker, git, the devcontainer CLI and registries.
+    ///
+    /// # Errors
+    ///
+    /// When the process is not root's, or Docker or the CLI cannot be used; otherwise as [`Self::build_with`].
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
@@ -70,8 +74,11 @@ impl App {
         Self::build_with(config, externals, info).await
     }
 
-    /// Sweeps what an earlier life left, and binds. The control plane is the one of the config; all others that the
-    /// agent works with are the caller's choice, and need not be root's.
+    /// An agent with these externals, which needs no root. Removes what an earlier process of the agent left unfinished.
+    ///
+    /// # Errors
+    ///
+    /// When the CLI has no version, an address or the state folder cannot be used, or the engine does not answer.
     pub async fn build_with(
         config: Config,
         on_node: NodeExternals,
@@ -95,7 +102,7 @@ impl App {
         let data_root = info.data_root.clone();
         let disk = Arc::new(DiskKeeper::new(
             move || Space::of(&data_root),
-            config.disk_marks(),
+            config.disk_watermarks(),
             images.clone(),
             &config.state_dir,
             DiskMetrics::new(&metrics),
@@ -128,12 +135,16 @@ impl App {
         })
     }
 
-    /// Serves until `stop`; then ends what runs, within a deadline.
+    /// Serves until `stop` is cancelled, then stops all attempts.
+    ///
+    /// # Errors
+    ///
+    /// When attempts did not stop within 20 s, or serving failed.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (listen, admin) = (self.listener.local_addr()?, self.admin.address()?);
         let tasks = Tasks::default();
         let git_access = GitAccess::new(
-            // The engine mounts them, and knows nothing of this process's folder.
+            // The engine mounts them: a relative path would mean nothing to it.
             std::path::absolute(self.config.state_dir.join("workspaces"))?,
             self.externals.credentials.clone(),
             tasks.clone(),
@@ -154,7 +165,7 @@ impl App {
         };
         let server = GrpcServer::new(Routes::new(AgentServiceServer::new(service)))?;
         let ready = self.admin.ready();
-        // Health still answers while attempts end.
+        // The admin port answers while attempts end.
         let closed = CancellationToken::new();
         tasks.spawn("admin", self.admin.serve(closed.clone()));
         tasks.spawn("registration", self.registration.run(stop.clone()));
@@ -176,13 +187,13 @@ impl App {
         let attempts_end = async {
             stop.cancelled().await;
             ready.store(false, Ordering::Relaxed);
-            // Watchers hear how their attempts end before the server goes.
+            // Attempts settle before the server closes their streams.
             stopping.cancel();
         };
         let (served, ()) = tokio::join!(server.serve(self.listener, stop.clone()), attempts_end);
         closed.cancel();
         if !tasks.stop(DRAIN).await {
-            bail!("some attempts did not end in time");
+            bail!("some attempts did not stop within {} s", DRAIN.as_secs());
         }
         served
     }

@@ -1,4 +1,4 @@
-//! An attempt's log, and the register of all attempts on the node.
+//! The register of the node's attempts, and the log of each.
 
 mod attempts;
 mod follow;

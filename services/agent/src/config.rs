@@ -6,16 +6,16 @@ use clap::Parser;
 use hearth_runtime::{ListenArgs, LogArgs};
 use tonic::transport::Endpoint;
 
-use crate::disk::Marks;
+use crate::disk::Watermarks;
 
 /// Prepares and runs devcontainer workspaces on this node, for a hearth control plane.
 ///
 /// Needs root, Docker with buildx 0.13 or newer, git, util-linux and the devcontainer CLI on PATH. Exits with 64 when
-/// it was told something wrong and with 1 when it could not start or broke.
+/// a flag is wrong, and with 1 when the start or the agent itself fails.
 #[derive(Clone, Debug, Parser)]
 #[command(version, name = "hearth-agent")]
 pub struct Config {
-    /// Address that the control plane reaches; port 0 picks a free one
+    /// Address that the control plane connects to; port 0 picks a free one
     #[arg(
         long,
         env = "HEARTH_LISTEN",
@@ -42,7 +42,7 @@ pub struct Config {
     /// Name of this node, unique in the fleet: lower-case letters, digits, dashes and dots
     #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME")]
     pub node_name: String,
-    /// Folder for what the agent keeps of attempts and workspaces
+    /// Folder of the agent's state: attempts, workspaces, use of images
     #[arg(
         long,
         env = "HEARTH_STATE_DIR",
@@ -69,7 +69,7 @@ pub struct Config {
         value_name = "IMAGE"
     )]
     pub default_image: String,
-    /// MiB of free disk below which no attempt is begun
+    /// MiB of free disk that an attempt needs to start
     #[arg(
         long,
         env = "HEARTH_MIN_FREE_DISK_MIB",
@@ -78,13 +78,13 @@ pub struct Config {
     )]
     pub min_free_disk_mib: u64,
     /// Percent of free disk below which images of the cache that nothing uses are removed from the engine, the least
-    /// recently used first, and after them BuildKit's cache; 0 removes nothing, also where an attempt finds the disk full
+    /// recently used first, and after them BuildKit's cache; with 0 nothing is ever removed
     #[arg(long, env = "HEARTH_IMAGE_GC_FREE_DISK_PERCENT", default_value = "15", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub image_gc_free_disk_percent: u8,
-    /// Percent of the disk that is freed beyond that, so that the next image does not come to it again
+    /// Percent of the disk that is freed in addition, so that the next image does not fill it again
     #[arg(long, env = "HEARTH_IMAGE_GC_HEADROOM_PERCENT", default_value = "5", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub image_gc_headroom_percent: u8,
-    /// Minutes since its last use for which BuildKit's cache is kept even if the disk is full
+    /// Minutes for which BuildKit's cache is kept after its last use, even if the disk is full
     #[arg(
         long,
         env = "HEARTH_BUILD_CACHE_KEEP_MINUTES",
@@ -92,13 +92,13 @@ pub struct Config {
         value_name = "MINUTES"
     )]
     pub build_cache_keep_minutes: u32,
-    /// Seconds that an attempt's background push may take
+    /// Seconds that the push of an attempt's image may take
     #[arg(long, env = "HEARTH_PUSH_TIMEOUT_SECONDS", default_value = "1800", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub push_timeout_seconds: u64,
-    /// File that is written once the agent serves: JSON with its addresses
+    /// File that is written when the agent serves: JSON with its addresses
     #[arg(long, env = "HEARTH_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
-    /// Where it may listen
+    /// Which addresses it may listen on
     #[command(flatten)]
     pub listening: ListenArgs,
     /// How it logs
@@ -113,8 +113,8 @@ impl Config {
     }
 
     /// When and how much disk is freed.
-    pub fn disk_marks(&self) -> Marks {
-        Marks {
+    pub fn disk_watermarks(&self) -> Watermarks {
+        Watermarks {
             free_percent: self.image_gc_free_disk_percent,
             headroom_percent: self.image_gc_headroom_percent,
             keep_build_cache: Duration::from_secs(u64::from(self.build_cache_keep_minutes) * 60),
@@ -126,7 +126,7 @@ fn docker_host(text: &str) -> Result<String, String> {
     if text.starts_with("unix:///") {
         Ok(text.to_owned())
     } else {
-        Err("must be unix:// and the absolute path of a socket: the agent works on its own node only".to_owned())
+        Err("must be unix:// and the absolute path of a socket: the agent works with the engine of its own node".to_owned())
     }
 }
 

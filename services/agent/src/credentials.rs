@@ -1,7 +1,7 @@
-//! Logins: how an attempt gets them, and how git in a workspace and docker on the node do.
+//! Logins of attempts, of git in workspaces, and of docker on the node.
 //!
 //! [`Logins`] asks the control plane and keeps the answer in memory until it expires. Programs that need a login call the
-//! credential helper, which asks [`serve`] at a Unix socket; there is one for each attempt, and one in the folder of each
+//! credential helper, which connects to a Unix socket that [`serve`] answers: each attempt has one, and the folder of each
 //! workspace ([`GitAccess`]). No login is ever written to a file.
 
 mod cached_login;

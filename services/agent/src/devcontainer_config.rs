@@ -2,11 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     path::{Path, PathBuf},
 };
 
 use hearth_domain::{ConfigName, substitute_local_env};
 use serde_json::{Map, Value};
+
+use crate::clone_files::CloneFiles;
 
 /// Largest configuration that is read, in bytes. Real ones have a few KiB.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -21,8 +24,8 @@ pub const IMAGE_PROPERTIES: [&str; 6] = [
     "overrideFeatureInstallOrder",
 ];
 
-/// A devcontainer configuration, as it is written in the repository, but for `${localEnv:…}`: a node is nobody's local
-/// machine, so such a variable is its default, or empty, on all of them.
+/// A devcontainer configuration as the repository has it, except for `${localEnv:…}`. Such a variable is replaced by its
+/// default, or by nothing: a node's environment is not that of a developer's machine, and all nodes must build the same.
 #[derive(Clone, Debug)]
 pub struct DevcontainerConfig {
     /// Where it is, relative to the clone, for example `.devcontainer/devcontainer.json`.
@@ -31,13 +34,13 @@ pub struct DevcontainerConfig {
     pub properties: Map<String, Value>,
 }
 
-/// Why there is no configuration to work with.
+/// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No configuration of the name that was asked for.
+    /// The repository has no configuration of that name.
     #[error("the repository has no {}", .0.display())]
     NotFound(PathBuf),
-    /// It is there and cannot be used.
+    /// It cannot be read, or is not a configuration.
     #[error("{}: {why}", path.display())]
     Invalid {
         /// Where it is, relative to the clone.
@@ -47,7 +50,7 @@ pub enum ConfigError {
     },
 }
 
-/// How an image comes to be.
+/// How an image is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageSource {
     /// From a Dockerfile.
@@ -59,8 +62,8 @@ pub enum ImageSource {
 }
 
 impl DevcontainerConfig {
-    /// Finds and reads the configuration `name` of `clone`; `None` stands for the default one, of which there
-    /// may be none.
+    /// Finds and reads the configuration `name` of `clone`. With no name it is the default one, and `None` is returned
+    /// where the repository has none. Waits for the disk.
     pub fn find(clone: &Path, name: Option<&ConfigName>) -> Result<Option<Self>, ConfigError> {
         let candidates = match name {
             Some(name) => vec![format!(".devcontainer/{name}/devcontainer.json")],
@@ -69,10 +72,11 @@ impl DevcontainerConfig {
                 ".devcontainer.json".to_owned(),
             ],
         };
+        let files = CloneFiles::open(clone).map_err(|error| invalid(Path::new("."), error))?;
         for candidate in &candidates {
-            let path = PathBuf::from(candidate);
-            if clone.join(&path).is_file() {
-                return Self::read(clone, path).map(Some);
+            let path = Path::new(candidate);
+            if files.has_file(path) {
+                return Self::read(&files, path).map(Some);
             }
         }
         match name {
@@ -81,32 +85,18 @@ impl DevcontainerConfig {
         }
     }
 
-    fn read(clone: &Path, path: PathBuf) -> Result<Self, ConfigError> {
-        let invalid = |why: String| ConfigError::Invalid {
-            path: path.clone(),
-            why,
-        };
-        let full = clone.join(&path);
-        // A link could lead to any file of the node.
-        let real = full.canonicalize().map_err(|e| invalid(e.to_string()))?;
-        let root = clone.canonicalize().map_err(|e| invalid(e.to_string()))?;
-        if !real.starts_with(&root) {
-            return Err(invalid("leads out of the repository".to_owned()));
-        }
-        let size = real.metadata().map_err(|e| invalid(e.to_string()))?.len();
-        if size > MAX_BYTES {
-            return Err(invalid(format!(
-                "has {size} bytes; at most {MAX_BYTES} are read"
-            )));
-        }
-        let text = std::fs::read_to_string(&real).map_err(|e| invalid(e.to_string()))?;
+    fn read(files: &CloneFiles, path: &Path) -> Result<Self, ConfigError> {
+        let text = files
+            .read(path, MAX_BYTES)
+            .map_err(|error| invalid(path, error))?;
+        let text = String::from_utf8(text).map_err(|error| invalid(path, error))?;
         let value: Value =
             jsonc_parser::parse_to_serde_value(&text, &jsonc_parser::ParseOptions::default())
-                .map_err(|error| invalid(error.to_string()))?;
-        Self::new(path.clone(), &value).ok_or_else(|| invalid("is no JSON object".to_owned()))
+                .map_err(|error| invalid(path, error))?;
+        Self::new(path.to_owned(), &value).ok_or_else(|| invalid(path, "is not a JSON object"))
     }
 
-    /// A configuration with these properties; `None` when they are no JSON object.
+    /// A configuration with these properties; `None` when they are not a JSON object.
     pub fn new(path: PathBuf, properties: &Value) -> Option<Self> {
         match substitute_local_env(properties, &BTreeMap::new()) {
             Value::Object(properties) => Some(Self { path, properties }),
@@ -114,7 +104,7 @@ impl DevcontainerConfig {
         }
     }
 
-    /// How its image comes to be; `None` when it says nothing about that.
+    /// How the image is made; `None` when the configuration does not say.
     pub fn image_source(&self) -> Option<ImageSource> {
         let has = |name: &str| self.properties.contains_key(name);
         let has_build = self
@@ -133,9 +123,16 @@ impl DevcontainerConfig {
         }
     }
 
-    /// A property that is a string.
+    /// The value of a property, if it is a string.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.properties.get(name)?.as_str()
+    }
+}
+
+fn invalid(path: &Path, why: impl Display) -> ConfigError {
+    ConfigError::Invalid {
+        path: path.to_owned(),
+        why: why.to_string(),
     }
 }
 
@@ -167,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_of_a_node_is_nobodys_local_one() {
+    fn variables_of_the_local_environment_are_their_defaults() {
         let clone = clone_with(&[(
             ".devcontainer.json",
             r#"{"image": "x", "containerEnv": {"A": "${localEnv:PATH}", "B": "${localEnv:HOME:none}"}}"#,
@@ -202,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_config_is_refused_by_its_path() {
+    fn a_file_that_is_not_a_configuration_is_refused_by_its_path() {
         for text in ["", "[]", "{\"image\": }"] {
             let clone = clone_with(&[(".devcontainer.json", text)]);
             let error = DevcontainerConfig::find(clone.path(), None).unwrap_err();

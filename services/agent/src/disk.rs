@@ -1,17 +1,17 @@
-//! Room on the node's disk: which images are hearth's own, which of them go when it gets scarce, and when.
+//! Free disk: which images on the node are hearth's own, and which of them are removed when the disk gets full.
 //!
-//! An image of the cache that an attempt used gets one more name on its node, made of its own id ([`choice`]).
-//! That tells hearth's images from all others, and lives as long as the image. When each was last used is kept in a file
-//! of the state folder ([`recency`]).
+//! An image of the cache that an attempt uses gets one more name on its node, which is made of the image's id
+//! (`choice.rs`). It tells hearth's images from all others. When each of them was last used is kept in a file of
+//! the state folder (`recency.rs`).
 
 mod choice;
 mod in_use;
 mod keeper;
-mod marks;
 mod metrics;
 mod recency;
+mod watermarks;
 
 pub use in_use::{ImageUse, ImagesInUse};
 pub use keeper::DiskKeeper;
-pub use marks::{Marks, Space};
 pub use metrics::DiskMetrics;
+pub use watermarks::{Space, Watermarks};

@@ -9,12 +9,13 @@
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! scratch, devcontainer_config        an attempt's private folder; devcontainer.json
-//! credential_helper, buildkit, metrics
+//! clone_files, credential_helper, buildkit, metrics
 //! ```
 
 pub mod app;
 pub mod attempt;
 pub mod buildkit;
+mod clone_files;
 pub mod config;
 mod credential_helper;
 pub mod credentials;

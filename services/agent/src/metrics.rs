@@ -11,7 +11,7 @@ use prometheus_client::{
     },
 };
 
-/// What the agent counts.
+/// Counters of attempts, cache results and pushes.
 #[derive(Clone, Debug)]
 pub struct AgentMetrics {
     attempts: Family<Label, Counter>,
@@ -60,7 +60,7 @@ impl AgentMetrics {
         this
     }
 
-    /// Counts what an event tells.
+    /// Counts an event; `since_start` is the time since the attempt began.
     pub fn count(&self, kind: &Kind, since_start: Duration) {
         match kind {
             Kind::StateChanged(changed) => match changed.state() {

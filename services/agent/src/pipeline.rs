@@ -33,3 +33,6 @@ mod run;
 pub use job::{CacheUse, Job};
 pub use node::NodeFacts;
 pub use run::Runner;
+
+#[cfg(test)]
+pub(crate) mod fake;

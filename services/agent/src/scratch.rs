@@ -11,26 +11,26 @@ use serde_json::{Map, Value, json};
 
 use crate::credential_helper::{DOCKER_HELPER, DOCKER_HELPER_NAME, write_helper};
 
-/// Home of the attempt's commands.
+/// Home folder of the attempt's commands.
 pub const HOME: &str = "home";
-/// Their temporary files.
+/// Folder of their temporary files.
 pub const TMP: &str = "tmp";
-/// Their Docker configuration.
+/// Folder of their Docker configuration.
 pub const DOCKER_CONFIG: &str = "docker";
-/// Programs that they find before others.
+/// Folder of programs that is first in their `PATH`.
 pub const HELPERS: &str = "bin";
-/// The socket at which the credential helper asks.
+/// Socket that the credential helper connects to.
 pub const SOCKET: &str = "credentials.sock";
 const READY: &str = "ready";
 
 /// Private folder of an attempt (0700): the home, temporary files, Docker configuration and credential helper of its
-/// commands. There is no secret in it, and it is removed when the attempt ends.
+/// commands. No secret is written into it, and it is removed when the attempt ends.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes the folder below `attempts`; docker asks the credential helper for a login to `registry`. What an earlier
-    /// life of the agent left there is removed.
+    /// Makes the folder in `attempts`, in place of one that an earlier process of the agent left. Docker asks the
+    /// credential helper for logins to `registry`.
     pub fn create(
         attempts: &Path,
         attempt: &AttemptRef,
@@ -52,17 +52,18 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// Where it is.
+    /// The folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Notes that the workspace of the attempt is ready: it then outlives the agent.
+    /// Marks the attempt's workspace as ready: [`leftovers`] reports it, and such a workspace is kept.
     pub fn mark_ready(&self) -> io::Result<()> {
         fs::write(self.0.join(READY), "")
     }
 
-    /// Docker's plugins (buildx, compose) are found through the agent's own configuration; the login through this one.
+    /// Docker finds its plugins (buildx, compose) where the agent's own configuration says, and logins by the credential
+    /// helper.
     fn write_docker_config(&self, registry: Option<&str>) -> io::Result<()> {
         let mut config = Map::new();
         let agents = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
@@ -87,7 +88,7 @@ impl Drop for Scratch {
         if let Err(error) = fs::remove_dir_all(&self.0)
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(path = %self.0.display(), %error, "an attempt's folder stays behind");
+            tracing::warn!(path = %self.0.display(), %error, "the folder of an attempt was not removed");
         }
     }
 }
@@ -103,7 +104,7 @@ pub struct Leftover {
     pub ready: bool,
 }
 
-/// The folders of attempts that were interrupted.
+/// The folders in `attempts`, which are those of interrupted attempts when the agent starts.
 pub fn leftovers(attempts: &Path) -> io::Result<Vec<Leftover>> {
     let entries = match fs::read_dir(attempts) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

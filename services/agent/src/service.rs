@@ -22,15 +22,15 @@ use crate::{
     pipeline::{Job, Runner},
 };
 
-/// `hearth.v1.AgentService`: the contract says what each call does.
+/// `hearth.v1.AgentService`; the contract in `proto/` documents the calls.
 pub struct Agent {
     /// All attempts of the node.
     pub attempts: Attempts,
-    /// Runs them.
+    /// Runs an attempt.
     pub runner: Arc<Runner>,
     /// The owner of all tasks.
     pub tasks: Tasks,
-    /// Boot id of this process.
+    /// Identifies this process; `Register` sends it too.
     pub boot_id: String,
 }
 
@@ -148,3 +148,7 @@ fn refuse(error: AttemptError) -> Status {
     };
     status(reason, error.to_string())
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 //! with an owner, and a shutdown with a deadline.
 
 mod admin;
+mod blocking;
 mod contain;
 pub mod contract;
 mod files;
@@ -15,6 +16,7 @@ mod tasks;
 mod telemetry;
 
 pub use admin::{Admin, Metrics};
+pub use blocking::blocking;
 pub use contain::{Panicked, contain};
 pub use files::write_atomically;
 pub use grpc::GrpcServer;

@@ -1,33 +1,31 @@
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{cmp::Ordering, future::Future, sync::Arc};
 
 use hearth_domain::{AttemptRef, WorkspaceId};
-use hearth_runtime::Tasks;
+use hearth_runtime::{KeyedTasks, Start, Tasks};
 use tokio_util::sync::CancellationToken;
 
 use super::log::AttemptLog;
 
+/// How many settled attempts keep their logs, so that the control plane can resume their streams. A log usually has some
+/// hundred KiB, and at most 8 MiB.
+const KEEP_SETTLED: usize = 32;
+
 /// All attempts of the node: the newest one of every workspace.
 ///
-/// A workspace never has two attempts at work: a new one begins when the old one is gone.
+/// A workspace never has two running attempts: a new one begins when the old one has ended.
 #[derive(Clone)]
 pub struct Attempts {
-    slots: Arc<Mutex<HashMap<WorkspaceId, Slot>>>,
+    by_workspace: KeyedTasks<WorkspaceId, Known>,
     tasks: Tasks,
 }
 
 #[derive(Clone)]
-struct Slot {
-    attempt: u32,
+struct Known {
+    number: u32,
     log: Arc<AttemptLog>,
-    stop: CancellationToken,
-    gone: CancellationToken,
 }
 
-/// Why an attempt cannot be started or watched.
+/// Why an attempt cannot be started or followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptError {
     /// A newer attempt is known.
@@ -39,7 +37,7 @@ pub enum AttemptError {
     /// This agent does not know the attempt.
     #[error("this agent does not know the attempt; it may have been restarted since")]
     Unknown,
-    /// The agent takes no more work.
+    /// The agent is shutting down.
     #[error("the agent is shutting down")]
     ShuttingDown,
 }
@@ -48,13 +46,13 @@ impl Attempts {
     /// No attempts yet; their tasks belong to `tasks`.
     pub fn new(tasks: Tasks) -> Self {
         Self {
-            slots: Arc::default(),
+            by_workspace: KeyedTasks::new(tasks.clone(), "attempt", KEEP_SETTLED),
             tasks,
         }
     }
 
-    /// Starts an attempt: `run` gets its log and the token that stops it, and must settle the log. The same attempt
-    /// again is no error. A running older one is told to stop, and `run` begins when it is gone.
+    /// Starts an attempt, unless it is known already, and returns its log. `run` gets the log, which it must settle, and
+    /// the token that stops it. A running older attempt is stopped first, and `run` begins when that has ended.
     pub fn start<F>(
         &self,
         attempt: &AttemptRef,
@@ -66,67 +64,41 @@ impl Attempts {
         if self.tasks.stopping().is_cancelled() {
             return Err(AttemptError::ShuttingDown);
         }
-        let mut slots = self.lock();
-        let previous = slots.get(&attempt.workspace).cloned();
-        if let Some(previous) = &previous {
-            if previous.attempt == attempt.number {
-                return Ok(previous.log.clone());
-            }
-            if previous.attempt > attempt.number {
-                return Err(AttemptError::Outdated {
-                    newest: previous.attempt,
-                });
-            }
-            previous.stop.cancel();
-        }
-        let slot = Slot {
-            attempt: attempt.number,
-            log: Arc::new(AttemptLog::new(attempt.number)),
-            stop: self.tasks.stopping().child_token(),
-            gone: CancellationToken::new(),
-        };
-        slots.insert(attempt.workspace.clone(), slot.clone());
-        drop(slots);
-        let log = slot.log.clone();
-        self.tasks.spawn("attempt", async move {
-            // Also when the task is dropped or panics, whoever waits for it goes on.
-            let _gone = slot.gone.drop_guard();
-            if let Some(previous) = previous {
-                previous.gone.cancelled().await;
-            }
-            run(slot.log, slot.stop).await;
-        });
-        Ok(log)
+        let number = attempt.number;
+        let known = self.by_workspace.start(
+            attempt.workspace.clone(),
+            Known {
+                number,
+                log: Arc::new(AttemptLog::new(number)),
+            },
+            |known| match known.number.cmp(&number) {
+                Ordering::Less => Ok(Start::Replace),
+                Ordering::Equal => Ok(Start::Join),
+                Ordering::Greater => Err(AttemptError::Outdated {
+                    newest: known.number,
+                }),
+            },
+            |known, stop| run(known.log, stop),
+        )?;
+        Ok(known.log)
     }
 
-    /// The log of an attempt.
+    /// The log of an attempt that was started before.
     pub fn log(&self, attempt: &AttemptRef) -> Result<Arc<AttemptLog>, AttemptError> {
-        self.lock()
-            .get(&attempt.workspace)
-            .filter(|slot| slot.attempt == attempt.number)
-            .map(|slot| slot.log.clone())
-            .ok_or(AttemptError::Unknown)
-    }
-
-    /// Stops the attempt of a workspace and waits until it is gone; attempts that are started meanwhile are stopped too.
-    pub async fn stop(&self, workspace: &WorkspaceId) {
-        loop {
-            let slot = self.lock().get(workspace).cloned();
-            let Some(slot) = slot else { break };
-            slot.stop.cancel();
-            slot.gone.cancelled().await;
-            let mut slots = self.lock();
-            let unchanged = slots
-                .get(workspace)
-                .is_some_and(|now| now.attempt == slot.attempt);
-            if unchanged {
-                slots.remove(workspace);
-            }
+        let known = self.by_workspace.get(&attempt.workspace);
+        let known = known.ok_or(AttemptError::Unknown)?;
+        match known.number.cmp(&attempt.number) {
+            Ordering::Less => Err(AttemptError::Unknown),
+            Ordering::Equal => Ok(known.log),
+            Ordering::Greater => Err(AttemptError::Outdated {
+                newest: known.number,
+            }),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Stops the attempt of a workspace and waits until it has ended; attempts that are started meanwhile are stopped too.
+    pub async fn stop(&self, workspace: &WorkspaceId) {
+        self.by_workspace.stop(workspace).await;
     }
 }
 
@@ -193,7 +165,7 @@ mod tests {
         assert!(attempts.log(&attempt("ws", 2)).is_ok());
         assert_eq!(
             attempts.log(&attempt("ws", 1)).unwrap_err(),
-            AttemptError::Unknown
+            AttemptError::Outdated { newest: 2 }
         );
         attempts.stop(&attempt("ws", 1).workspace).await;
         assert_eq!(

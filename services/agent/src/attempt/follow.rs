@@ -39,7 +39,7 @@ async fn next_batch(mut reader: Reader) -> Option<(Vec<Event>, Reader)> {
             reader.lines_seen = batch.lines_seen;
             return Some((batch.events, reader));
         }
-        // The reader holds the log, and with it the sender: waiting cannot fail.
+        // It fails when the sender is gone, which the log of this reader holds.
         if !reader.complete && reader.changes.changed().await.is_err() {
             return None;
         }

@@ -1,19 +1,16 @@
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, time::SystemTime};
 
 use hearth_api::v1::{Event, event::Kind};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// Output and progress that is kept for watchers that are slow or away, in bytes. Everything else is kept whole: an
-/// attempt has some hundred state events of some hundred bytes.
+/// Most bytes of output and transfer progress that a log keeps. All other events are kept: an attempt has some hundred of
+/// them, of some hundred bytes each.
 const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
-/// Events handed to a watcher at a time, so that a large log is never copied at once.
+/// Most events that a watcher gets at a time, so that a large log is never copied at once.
 const BATCH: usize = 128;
 
-/// The events of one attempt, numbered from 1. Output may be dropped, oldest first; states never are.
+/// The events of one attempt, numbered from 1. Output may be dropped, oldest first; all other events are kept.
 #[derive(Debug)]
 pub struct AttemptLog {
     attempt: u32,
@@ -33,20 +30,20 @@ struct Entries {
 #[derive(Debug)]
 struct Entry {
     event: Event,
-    /// Bytes that dropping it would free; `None` when it is not to be dropped.
+    /// Bytes that dropping it frees; `None` for an event that is kept.
     droppable: Option<usize>,
     /// Lines of output before it, since the attempt began.
     lines_before: u64,
 }
 
-/// Some events in order, and whether they are the last.
+/// Some events, in order of their sequence.
 #[derive(Debug, Default, PartialEq)]
 pub struct Batch {
-    /// In order of sequence.
+    /// The events.
     pub events: Vec<Event>,
-    /// Lines of output up to the end of these events, to hand to the next call.
+    /// Lines of output up to the end of these events, for the next call of [`AttemptLog::after`].
     pub lines_seen: Option<u64>,
-    /// Nothing comes after these.
+    /// The last of them settled the attempt.
     pub complete: bool,
 }
 
@@ -60,9 +57,9 @@ impl AttemptLog {
         }
     }
 
-    /// Appends an event. After the one that says `settled` nothing is taken any more.
+    /// Appends an event. Events after `settled` are ignored.
     pub fn append(&self, kind: Kind) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         if entries.settled {
             return;
         }
@@ -92,12 +89,12 @@ impl AttemptLog {
         self.last.send_replace(sequence);
     }
 
-    /// Events after `after`. `lines_seen` is what the batch before said, and `None` for the first: output that was
-    /// dropped in between is counted in the next piece of output.
+    /// The events after the sequence `after`. `lines_seen` is that of the batch before, `None` for the first batch: the
+    /// next chunk of output then carries the number of lines that were dropped in between.
     pub fn after(&self, after: u64, lines_seen: Option<u64>) -> Batch {
-        let entries = self.lock();
+        let entries = self.entries.lock();
         let mut batch = Batch {
-            // Who begins in the middle does not miss what came before.
+            // A reader that begins in the middle did not miss the lines before.
             lines_seen: lines_seen.or((after == 0).then_some(0)),
             ..Batch::default()
         };
@@ -117,18 +114,14 @@ impl AttemptLog {
         batch
     }
 
-    /// Changes whenever an event is appended.
+    /// Notifies of every appended event; the value is its sequence.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.last.subscribe()
     }
 
-    /// Whether the last event is there.
+    /// Whether `settled` was appended.
     pub fn is_settled(&self) -> bool {
-        self.lock().settled
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().settled
     }
 }
 
@@ -137,7 +130,7 @@ impl Entries {
         if self.output_bytes <= MAX_OUTPUT_BYTES {
             return;
         }
-        // Half of it goes at once, so that a flood does not walk the states again for every line.
+        // Half of it is dropped at once: a flood of output must not walk over all events for every line.
         let mut excess = self.output_bytes - MAX_OUTPUT_BYTES / 2;
         self.by_sequence.retain(|_, entry| match entry.droppable {
             Some(bytes) if excess > 0 => {
@@ -189,7 +182,7 @@ mod tests {
             output(&log, &chunk);
         }
         log.append(Kind::Settled(Settled {}));
-        assert!(log.lock().output_bytes <= MAX_OUTPUT_BYTES);
+        assert!(log.entries.lock().output_bytes <= MAX_OUTPUT_BYTES);
         let events = read_all(&log, 0);
         let states: Vec<_> = events
             .iter()

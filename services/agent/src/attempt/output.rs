@@ -8,12 +8,12 @@ use hearth_api::v1::{LogChunk, PipelineStep, event::Kind};
 use super::log::AttemptLog;
 use crate::external::process::Line;
 
-/// Output is collected this long, so that a fast build makes few events and a slow one is still seen live.
+/// How long output is collected into one event: a fast build makes few events, and a slow one is still seen live.
 const COLLECT: Duration = Duration::from_millis(200);
-/// A piece of output is never larger, in bytes.
+/// Most bytes of output in one event.
 const MAX_CHUNK: usize = 32 * 1024;
 
-/// Collects lines of output into events. What is left is written when it is dropped.
+/// Collects lines of output into events. Dropping it writes the rest.
 pub struct OutputSink {
     log: Arc<AttemptLog>,
     step: PipelineStep,
@@ -32,7 +32,7 @@ impl OutputSink {
         }
     }
 
-    /// Takes what comes from a command.
+    /// Adds what a command printed.
     pub fn take(&mut self, line: Line<'_>) {
         match line {
             Line::Text(text) => self.line(text),
@@ -40,7 +40,7 @@ impl OutputSink {
         }
     }
 
-    /// Takes a line, without its newline; terminal escapes are removed.
+    /// Adds a line, without its newline; terminal escapes are removed.
     pub fn line(&mut self, line: &str) {
         let line = without_escapes(line);
         if !self.text.is_empty() && self.text.len() + line.len() >= MAX_CHUNK {
@@ -61,7 +61,7 @@ impl OutputSink {
         }
     }
 
-    /// Writes what was collected.
+    /// Writes the collected lines as one event.
     pub fn flush(&mut self) {
         if !self.text.is_empty() {
             self.log.append(Kind::Log(LogChunk {
@@ -79,13 +79,13 @@ impl Drop for OutputSink {
     }
 }
 
-/// Removes ANSI escape sequences and control characters: output goes to terminals of people who did not ask for it.
+/// Removes ANSI escape sequences and control characters: output is shown in terminals, which it must not control.
 pub(crate) fn without_escapes(line: &str) -> String {
     let mut clean = String::with_capacity(line.len());
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
         if c == '\u{1b}' {
-            // CSI sequences end with a letter; of all others the next character is the whole rest.
+            // A CSI sequence ends with a letter; every other sequence has one more character.
             if chars.next() == Some('[') {
                 for c in chars.by_ref() {
                     if c.is_ascii_alphabetic() || c == '~' {

@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +10,7 @@ use hearth_api::v1::{
     StepStarted, TransferDirection, TransferProgress, Warning, WorkspaceState, event::Kind,
 };
 use hearth_layers::Transfer;
+use parking_lot::Mutex;
 
 use super::{log::AttemptLog, output::OutputSink};
 use crate::{
@@ -17,16 +18,24 @@ use crate::{
     metrics::AgentMetrics,
 };
 
-/// Progress of a transfer is told this often.
+/// Shortest time between two events of a transfer's progress.
 const TRANSFER_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Writes the log of an attempt: every event goes through here.
+/// Writes the events of an attempt into its log.
 #[derive(Clone)]
 pub struct Recorder {
     log: Arc<AttemptLog>,
     metrics: AgentMetrics,
     began: Instant,
-    open_steps: Arc<Mutex<BTreeMap<PipelineStep, Instant>>>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// What was recorded so far.
+#[derive(Debug, Default)]
+struct Progress {
+    open_steps: BTreeMap<PipelineStep, Instant>,
+    outcome: Option<WorkspaceState>,
+    push_reported: bool,
 }
 
 impl Recorder {
@@ -36,18 +45,24 @@ impl Recorder {
             log,
             metrics,
             began: Instant::now(),
-            open_steps: Arc::default(),
+            progress: Arc::default(),
         }
     }
 
-    /// Notes an event.
+    /// Records an event.
     pub fn note(&self, kind: Kind) {
         self.metrics.count(&kind, self.began.elapsed());
+        if let Kind::Push(_) = kind {
+            self.progress().push_reported = true;
+        }
         self.log.append(kind);
     }
 
-    /// Notes that the workspace is in another state.
+    /// Records the workspace's new state.
     pub fn state(&self, state: WorkspaceState, failure: Option<Failure>) {
+        if state != WorkspaceState::Preparing {
+            self.progress().outcome = Some(state);
+        }
         self.note(Kind::StateChanged(StateChanged {
             state: state.into(),
             failure,
@@ -55,21 +70,31 @@ impl Recorder {
         }));
     }
 
-    /// Notes something that the workspace does not depend on.
+    /// READY, RECOVERY or FAILED, once that is recorded.
+    pub fn outcome(&self) -> Option<WorkspaceState> {
+        self.progress().outcome
+    }
+
+    /// Whether the outcome of the push is recorded.
+    pub fn is_push_reported(&self) -> bool {
+        self.progress().push_reported
+    }
+
+    /// Records a problem that does not fail the attempt.
     pub fn warn(&self, message: impl Into<String>) {
         self.note(Kind::Warning(Warning {
             message: message.into(),
         }));
     }
 
-    /// Runs `work` as a step of the pipeline, with its beginning and its end in the log.
+    /// Runs `work` as a step of the pipeline, and records its start and its end.
     pub async fn step<T, E>(
         &self,
         step: PipelineStep,
         description: impl Into<String>,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.open().insert(step, Instant::now());
+        self.open_steps.lock().insert(step, Instant::now());
         self.note(Kind::StepStarted(StepStarted {
             step: step.into(),
             description: description.into(),
@@ -79,16 +104,16 @@ impl Recorder {
         result
     }
 
-    /// Ends the log: closes what an interruption left open, and says that nothing follows.
+    /// Settles the attempt: finishes the steps that an interruption left open, and records `settled`.
     pub fn settle(&self) {
-        let open: Vec<_> = self.open().keys().copied().collect();
+        let open: Vec<_> = self.open_steps.lock().keys().copied().collect();
         for step in open {
             self.finish_step(step, false);
         }
         self.note(Kind::Settled(Settled {}));
     }
 
-    /// Notes that a step of the image build began or ended.
+    /// Records that a step of the image build began or ended.
     pub fn build_step(&self, change: StepChange) {
         let status = match change.status {
             Status::Started => BuildStepStatus::Started,
@@ -105,17 +130,17 @@ impl Recorder {
         }));
     }
 
-    /// Takes the output of a step's command.
+    /// A sink for the output of a step's command.
     pub fn output(&self, step: PipelineStep) -> OutputSink {
         OutputSink::new(self.log.clone(), step)
     }
 
-    /// Takes the progress of a transfer, and tells of it now and then.
+    /// A callback that records the progress of a transfer, at most twice a second.
     pub fn transfer(&self, direction: TransferDirection) -> impl Fn(Transfer) + Send + Sync {
         let log = self.log.clone();
         let reported = Mutex::new(None::<Instant>);
         move |transfer| {
-            let mut last = reported.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = reported.lock();
             let due = last.is_none_or(|at| at.elapsed() >= TRANSFER_INTERVAL);
             if due || transfer.done == transfer.total {
                 *last = Some(Instant::now());
@@ -129,18 +154,12 @@ impl Recorder {
     }
 
     fn finish_step(&self, step: PipelineStep, succeeded: bool) {
-        let began = self.open().remove(&step);
+        let began = self.open_steps.lock().remove(&step);
         self.note(Kind::StepFinished(StepFinished {
             step: step.into(),
             seconds: began.map_or(0.0, |began| began.elapsed().as_secs_f64()),
             succeeded,
         }));
-    }
-
-    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<PipelineStep, Instant>> {
-        self.open_steps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

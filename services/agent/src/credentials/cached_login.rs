@@ -4,14 +4,14 @@ use hearth_domain::{Login, sha256_hex};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-/// A login is replaced this long before it ends, or at half its life where that is later.
+/// A login is replaced so long before it expires, or after half its life if that is later.
 const MARGIN: Duration = Duration::from_secs(300);
-/// A source that has no login, and no problem either, is not asked again sooner.
+/// Where no login is configured, the next request is made after so long.
 const NONE_PAUSE: Duration = Duration::from_secs(300);
-/// A host that refuses whatever it gets is not a reason to make logins all the time.
+/// Shortest time between two requests because of a refused login: some hosts refuse every login.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
 
-/// The login that there is for one purpose, and when to ask for the next one.
+/// A login for one host, and when to ask for the next one.
 #[derive(Debug, Default)]
 pub(super) struct CachedLogin {
     login: Option<Login>,
@@ -21,8 +21,7 @@ pub(super) struct CachedLogin {
 }
 
 impl CachedLogin {
-    /// Takes what came; `retry` is when a login that is missing is worth asking for again, if there is a reason that it
-    /// is missing.
+    /// Stores an answer. `retry` is when to ask again for a login that is missing because of a problem.
     pub(super) fn take(&mut self, login: Option<Login>, retry: Option<Instant>) {
         let now = Instant::now();
         let expires = login.as_ref().and_then(|login| login.expires);
@@ -36,14 +35,14 @@ impl CachedLogin {
         self.login = login;
     }
 
-    /// The login, while it lives.
+    /// The login, unless it has expired.
     pub(super) fn live(&self) -> Option<Login> {
         self.login
             .clone()
             .filter(|_| self.ends.is_none_or(|ends| Instant::now() < ends))
     }
 
-    /// Whether it is time to ask; at first it is.
+    /// Whether to ask for a login; `asked` is whether there was an answer before.
     pub(super) fn is_due(&self, asked: bool) -> bool {
         match self.due {
             Some(due) => Instant::now() >= due,
@@ -51,13 +50,13 @@ impl CachedLogin {
         }
     }
 
-    /// The login that there is instead of a refused one.
+    /// The login, if it is another one than the refused one.
     pub(super) fn instead_of(&self, refused: &SecretString) -> Option<Login> {
         self.live()
             .filter(|login| login.password.expose_secret() != refused.expose_secret())
     }
 
-    /// Notes that the login is refused; false when that was so a moment ago.
+    /// Records that the login was refused; false if one was refused less than [`REFUSAL_PAUSE`] ago.
     pub(super) fn refuse(&mut self) -> bool {
         let now = Instant::now();
         let again = self.refused.is_some_and(|at| now < at + REFUSAL_PAUSE);
@@ -68,7 +67,7 @@ impl CachedLogin {
     }
 }
 
-/// How a refused password is named to the control plane.
+/// How a refused password is reported to the control plane.
 pub(super) fn sha256(password: &SecretString) -> String {
     sha256_hex(password.expose_secret())
 }

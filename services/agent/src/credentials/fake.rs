@@ -2,12 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
 use hearth_domain::{AttemptRef, Login};
+use parking_lot::Mutex;
 
 use crate::external::control_plane::{
     CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose,
@@ -37,17 +38,17 @@ impl FakeCredentials {
     }
 
     pub(crate) fn then(&self, answer: Answer) {
-        self.answers.lock().unwrap().push_back(answer);
+        self.answers.lock().push_back(answer);
     }
 
     /// The refused passwords that were named, one for each question.
     pub(crate) fn refused(&self) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
+        let asked = self.asked.lock();
         asked.iter().map(|(_, refused)| refused.clone()).collect()
     }
 
     pub(crate) fn questions(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.asked.lock().len()
     }
 }
 
@@ -62,11 +63,10 @@ impl Credentials for FakeCredentials {
         assert_eq!(for_whom, &attempt());
         self.asked
             .lock()
-            .unwrap()
             .push((purpose, refused_sha256.unwrap_or_default().to_owned()));
         // Whoever else wants to ask gets the chance to.
         tokio::task::yield_now().await;
-        let answer = self.answers.lock().unwrap().pop_front();
+        let answer = self.answers.lock().pop_front();
         match answer.expect("a question that was expected") {
             Answer::Logins(logins) => Ok(*logins),
             Answer::Failure => Err(CredentialFailure("unavailable".to_owned())),

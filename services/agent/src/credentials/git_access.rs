@@ -2,11 +2,12 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use hearth_domain::{AttemptRef, Repository, WorkspaceId};
 use hearth_runtime::Tasks;
+use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -18,8 +19,8 @@ use crate::external::{
     engine::{Engine, EngineFailure},
 };
 
-/// Lets git in workspaces log in to their repositories' hosts: each workspace has a folder that its container sees, and
-/// a socket in it that is served for as long as the workspace lives, over restarts of the agent.
+/// Logins for git in workspaces. Each workspace has a folder that is mounted into its container, with a socket that is
+/// served until the workspace is removed, also after a restart of the agent.
 #[derive(Clone)]
 pub struct GitAccess(Arc<Inner>);
 
@@ -31,7 +32,7 @@ struct Inner {
 }
 
 impl GitAccess {
-    /// Keeps the folders of workspaces below `folders`; the sockets' tasks belong to `tasks`.
+    /// Workspaces' folders are in `folders`; the tasks that serve their sockets belong to `tasks`.
     pub fn new(folders: PathBuf, credentials: Arc<dyn Credentials>, tasks: Tasks) -> Self {
         Self(Arc::new(Inner {
             folders,
@@ -41,8 +42,8 @@ impl GitAccess {
         }))
     }
 
-    /// Makes and serves the folder of a workspace, in place of an earlier attempt's. `None` when git needs no password
-    /// for its repository.
+    /// Makes and serves the folder of a workspace, in place of an earlier attempt's. `None` if its repository is not
+    /// reached over HTTP, so that git needs no login.
     pub fn open(
         &self,
         attempt: &AttemptRef,
@@ -58,13 +59,13 @@ impl GitAccess {
         Ok(Some(folder.path().to_path_buf()))
     }
 
-    /// Ends the service of a workspace and removes its folder. What is not there is no error.
+    /// Stops serving a workspace and removes its folder, if it has one.
     pub fn close(&self, workspace: &WorkspaceId) -> io::Result<()> {
-        self.lock().remove(workspace);
+        self.0.served.lock().remove(workspace);
         WorkspaceFolder::of(&self.0.folders, workspace).remove()
     }
 
-    /// Serves the workspaces that an earlier life of the agent left, and removes the folders of those that are gone.
+    /// Serves the folders that an earlier process of the agent made, and removes those of workspaces that are gone.
     pub async fn resume(&self, engine: &dyn Engine) -> Result<(), EngineFailure> {
         self.resume_those(&engine.workspaces().await?);
         Ok(())
@@ -115,7 +116,10 @@ impl GitAccess {
             warn,
         );
         let stop: CancellationToken = self.0.tasks.stopping().child_token();
-        self.lock().insert(workspace, stop.clone().drop_guard());
+        self.0
+            .served
+            .lock()
+            .insert(workspace, stop.clone().drop_guard());
         self.0.tasks.spawn("git access", async move {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -123,10 +127,6 @@ impl GitAccess {
             }
         });
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, DropGuard>> {
-        self.0.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

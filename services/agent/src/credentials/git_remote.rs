@@ -1,6 +1,6 @@
 use hearth_domain::Repository;
 
-/// A repository as git names it when it asks for a login.
+/// A repository that git reaches over HTTP, as git names it when it asks for a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitRemote {
     protocol: &'static str,
@@ -10,7 +10,7 @@ pub struct GitRemote {
 }
 
 impl GitRemote {
-    /// `None` for a repository that is reached without passwords.
+    /// `None` for a repository that is reached in another way.
     pub fn of(repository: &Repository) -> Option<Self> {
         let url = repository.clone_url();
         let protocol = ["https", "http"]
@@ -29,13 +29,7 @@ impl GitRemote {
         format!("{}://{}", self.protocol, self.host)
     }
 
-    /// URLs of the repository, each with all that is below it.
-    pub fn urls(&self) -> [String; 2] {
-        let url = format!("{}/{}", self.origin(), self.path);
-        [format!("{url}.git"), url]
-    }
-
-    /// Whether git's question is about this repository.
+    /// Whether the attributes of git's request name this repository.
     pub(super) fn is_meant(&self, attributes: &str) -> bool {
         let value = |name| attribute(attributes, name).unwrap_or_default();
         let default_port = if self.protocol == "https" {
@@ -55,7 +49,7 @@ impl GitRemote {
     }
 }
 
-/// The repository of a path: without `.git`, and without what Git LFS puts behind it.
+/// The repository of a path: without `.git`, and without the suffix that Git LFS adds.
 fn own_path(path: &str) -> &str {
     let path = path.trim_matches('/');
     let path = path
@@ -65,7 +59,7 @@ fn own_path(path: &str) -> &str {
     path.strip_suffix(".git").unwrap_or(path)
 }
 
-/// The last value of an attribute, as git reads them.
+/// The value of an attribute; the last one counts, as for git.
 pub(super) fn attribute<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
     attributes
         .lines()

@@ -1,6 +1,6 @@
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use futures_util::{
 };
 use hearth_domain::{AttemptRef, Login};
 use hearth_layers::RegistryLogin;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
@@ -18,18 +19,18 @@ use crate::external::control_plane::{
     CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose,
 };
 
-/// A control plane that does not answer within this time is gone on without.
+/// How long the control plane may take to answer; after that the attempt goes on without a login.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// What could not be had is not asked for again sooner: an attempt needs its logins often, and must not wait each time.
+/// Time after a failed request before the next one: an attempt needs logins often, and must not wait each time.
 const RETRY_PAUSE: Duration = Duration::from_secs(15);
 
-/// Takes a sentence about what could not be had.
+/// Called with a sentence about a login that is missing.
 type Warn = Box<dyn Fn(String) + Send + Sync>;
 
-/// The logins of an attempt, or of the workspace that it made: asked for when they are needed, kept in memory, and asked
-/// for anew before they end. However many need one at once, the control plane is asked once.
+/// The logins of an attempt, or of the workspace that it made. They are requested when they are needed, kept in memory,
+/// and requested again before they expire; callers at the same time share one request.
 ///
-/// Nothing here fails: what cannot be had is missing, and is told once.
+/// No call fails: a login that cannot be had is `None`, with one warning.
 #[derive(Clone)]
 pub struct Logins(Arc<Inner>);
 
@@ -53,7 +54,7 @@ struct State {
 }
 
 impl Logins {
-    /// Nothing is asked yet. `warn` hears once of everything that cannot be had.
+    /// Requests nothing yet. `warn` is called once for each problem.
     pub fn new(
         credentials: Arc<dyn Credentials>,
         attempt: AttemptRef,
@@ -80,7 +81,7 @@ impl Logins {
         login.map(for_registry)
     }
 
-    /// The login for the registry of `image`: that of the cache's registry is for nobody else.
+    /// The login for the registry of `image`, if that is the cache's registry.
     pub async fn for_image(&self, image: &str) -> Option<RegistryLogin> {
         self.registry()
             .await
@@ -98,9 +99,9 @@ impl Logins {
         login.map(for_registry)
     }
 
-    /// Why there is no login for `host`, or only one with fewer rights, in a sentence.
+    /// Why there is no login for `host`, or one with too few rights, in a sentence.
     pub fn problem(&self, host: &str) -> Option<String> {
-        let state = self.0.lock();
+        let state = self.0.state.lock();
         match (&state.unanswered, state.problem(host, |_| true)) {
             (_, Some(problem)) => Some(problem.message.clone()),
             (Some((failure, _)), None) => Some(failure.to_string()),
@@ -108,16 +109,16 @@ impl Logins {
         }
     }
 
-    /// Says what to do when the login for `host` lacks a right.
+    /// What to do about a right that the login for `host` lacks, in a sentence.
     pub fn missing_permission(&self, host: &str) -> Option<String> {
-        let state = self.0.lock();
+        let state = self.0.state.lock();
         let problem = state.problem(host, |problem| problem.permission_missing);
         Some(problem?.message.clone())
     }
 
     async fn live(&self, pick: fn(&mut State) -> &mut CachedLogin) -> Option<Login> {
         let asking = {
-            let mut state = self.0.lock();
+            let mut state = self.0.state.lock();
             let asked = state.answered;
             let due = pick(&mut state).is_due(asked) && !state.is_pausing();
             due.then(|| self.ask(&mut state, None))
@@ -125,7 +126,7 @@ impl Logins {
         if let Some(asking) = asking {
             asking.await;
         }
-        pick(&mut self.0.lock()).live()
+        pick(&mut self.0.state.lock()).live()
     }
 
     async fn instead_of(
@@ -134,17 +135,17 @@ impl Logins {
         pick: fn(&mut State) -> &mut CachedLogin,
     ) -> Option<Login> {
         // Somebody may be asking already, and not because of this refusal.
-        let asking = self.0.lock().asking.clone();
+        let asking = self.0.state.lock().asking.clone();
         if let Some(asking) = asking {
             asking.await;
         }
         let asking = {
-            let mut state = self.0.lock();
+            let mut state = self.0.state.lock();
             let cached = pick(&mut state);
             if let Some(other) = cached.instead_of(refused) {
                 return Some(other);
             }
-            // One that has ended was refused with good reason.
+            // A login that expired was refused for that reason.
             let ended = cached.live().is_none();
             if !ended && !cached.refuse() {
                 return None;
@@ -153,10 +154,11 @@ impl Logins {
             self.ask(&mut state, refused)
         };
         asking.await;
-        pick(&mut self.0.lock()).instead_of(refused)
+        pick(&mut self.0.state.lock()).instead_of(refused)
     }
 
-    /// Whoever awaits the answer moves it on, so that one who is called off holds up nobody.
+    /// The request that is under way, or a new one. Every caller that awaits it drives it, so that a caller that goes away
+    /// does not delay the others.
     fn ask(&self, state: &mut State, refused: Option<String>) -> Shared<BoxFuture<'static, ()>> {
         if let Some(asking) = &state.asking {
             return asking.clone();
@@ -185,7 +187,7 @@ impl Logins {
 
 impl Inner {
     fn take(&self, answer: Result<IssuedLogins, CredentialFailure>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.asking = None;
         let warnings = match answer {
             Ok(answer) => state.answer(answer),
@@ -204,14 +206,10 @@ impl Inner {
             (self.warn)(sentence);
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl State {
-    /// Takes an answer; returns what is to be told of it.
+    /// Stores an answer; returns what to warn of.
     fn answer(&mut self, answer: IssuedLogins) -> Vec<String> {
         let IssuedLogins {
             git,
@@ -238,7 +236,7 @@ impl State {
             .find(|problem| problem.host == host && fits(problem))
     }
 
-    /// The control plane did not answer a moment ago.
+    /// Whether a request failed less than [`RETRY_PAUSE`] ago.
     fn is_pausing(&self) -> bool {
         self.unanswered
             .as_ref()

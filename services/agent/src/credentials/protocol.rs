@@ -7,19 +7,20 @@ use super::{
     logins::Logins,
 };
 
-/// The protocol that is spoken at a socket, and what it gives out.
+/// The protocol of a socket, and the login that it gives out.
 #[derive(Clone, Debug)]
 pub enum Protocol {
-    /// Git in a workspace, for the workspace's own repository.
+    /// Git's, for the workspace's repository.
     Git(GitRemote),
-    /// Docker and what belongs to it on the node, for the cache's registry.
+    /// Docker's, for the cache's registry.
     Docker,
 }
 
 impl Protocol {
-    /// The answer to a question; `None` for a question about anything else.
+    /// The answer to a request; `None` for a request for anything else.
     ///
-    /// The first line says who asks for what; the others are git's (gitcredentials(7)) or Docker's.
+    /// The first line of a request is its kind, which the credential helper writes; the rest is git's (gitcredentials(7))
+    /// or Docker's.
     pub async fn answer(&self, logins: &Logins, question: &str) -> Option<String> {
         let (first_line, rest) = question.split_once('\n')?;
         match (self, first_line) {
@@ -49,7 +50,7 @@ async fn git_get(logins: &Logins, host: &str) -> Option<String> {
         return None;
     }
     let mut answer = format!("username={}\npassword={password}\n", login.username);
-    // Git since 2.41 then does not let other helpers keep it for longer; older ones ignore it.
+    // Git since 2.41 lets no other helper keep the login for longer; older ones ignore the attribute.
     let expires = login
         .expires
         .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
@@ -59,7 +60,7 @@ async fn git_get(logins: &Logins, host: &str) -> Option<String> {
     Some(answer)
 }
 
-/// A host refused a password: if it is the one that was given out, there will be another one.
+/// Git reports a refused password: if it is that of the current login, another login is requested.
 async fn forget(logins: &Logins, password: &SecretString) {
     if let Some(login) = logins.git().await
         && login.password.expose_secret() == password.expose_secret()

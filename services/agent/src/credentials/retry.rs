@@ -4,8 +4,8 @@ use hearth_layers::{RegistryLogin, TransferError};
 
 use super::logins::Logins;
 
-/// Moves an image between engine and registry, and tries once more where the registry does not accept the login and there
-/// is another one: it may have ended on the way, or have been revoked.
+/// Transfers an image between engine and registry. If the registry does not accept the login and there is another one,
+/// tries again once: the first may have expired during the transfer, or have been revoked.
 pub async fn with_login<T, F>(
     logins: &Logins,
     image: &str,
@@ -35,8 +35,9 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Mutex, time::Duration};
+    use std::time::Duration;
 
+    use parking_lot::Mutex;
     use secrecy::ExposeSecret as _;
 
     use super::*;
@@ -62,7 +63,7 @@ mod tests {
                 login.password.expose_secret().to_owned()
             });
             let accepted = password == "good";
-            tried.lock().unwrap().push(password);
+            tried.lock().push(password);
             async move {
                 // A large image takes its time.
                 tokio::time::advance(Duration::from_secs(90)).await;
@@ -72,7 +73,7 @@ mod tests {
             }
         })
         .await;
-        (done, tried.into_inner().unwrap())
+        (done, tried.into_inner())
     }
 
     #[tokio::test(start_paused = true)]

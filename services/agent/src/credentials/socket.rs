@@ -14,20 +14,20 @@ use tokio::{
 
 use super::{logins::Logins, protocol::Protocol};
 
-/// Whoever else wants to ask waits in the kernel's queue.
+/// Most connections at a time; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8;
-/// A question has some hundred bytes.
+/// Largest request, in bytes; a usual one has some hundred.
 const MAX_QUESTION: u64 = 16 * 1024;
-/// A question is asked at once; whoever does not finish makes room for others.
+/// How long a client may take to send its request.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than the control plane takes to answer, and shorter than the helper waits.
+/// How long an answer may take: longer than the control plane's, and shorter than the helper waits.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(14);
-/// Accepting fails when file descriptors run out; trying again at once would fail again.
+/// Pause after a failed accept: when file descriptors have run out, the next one would fail too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes the socket `name` in `folder`, in place of one that an earlier life left, open to whoever can reach it.
+/// Binds the socket `name` in `folder`, in place of an existing one. Every user who can reach the folder may connect.
 ///
-/// The kernel takes only short paths of sockets, and folders may be deep: it is made by way of the open folder.
+/// The path of a socket must be short, and folders may be deep: it is bound through `/proc/self/fd`.
 pub fn bind(folder: &Path, name: &str) -> io::Result<UnixListener> {
     let path = folder.join(name);
     match fs::remove_file(&path) {
@@ -41,8 +41,8 @@ pub fn bind(folder: &Path, name: &str) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers questions at a socket, for as long as it is awaited. Bounded in connections, bytes and seconds: in a
-/// workspace anything may run.
+/// Answers requests at a socket until it is dropped. Connections, bytes and time are bounded, since programs in a
+/// workspace are not trusted.
 pub async fn serve(listener: UnixListener, protocol: Protocol, logins: Logins) {
     let mut open = FuturesUnordered::new();
     loop {
@@ -50,7 +50,7 @@ pub async fn serve(listener: UnixListener, protocol: Protocol, logins: Logins) {
             accepted = listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => open.push(exchange(stream, &protocol, &logins)),
                 Err(error) => {
-                    tracing::warn!(%error, "a question for a login could not be taken");
+                    tracing::warn!(%error, "a connection to a credential socket could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -59,7 +59,7 @@ pub async fn serve(listener: UnixListener, protocol: Protocol, logins: Logins) {
     }
 }
 
-/// One question, one answer. An error is the asker's own: it hears nothing, and goes on without.
+/// Answers one request. A client whose request fails gets an empty answer.
 async fn exchange(mut stream: UnixStream, protocol: &Protocol, logins: &Logins) {
     let Ok(Some(question)) = tokio::time::timeout(QUESTION_TIMEOUT, read(&mut stream)).await else {
         return;

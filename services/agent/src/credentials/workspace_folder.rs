@@ -12,17 +12,18 @@ use tokio::net::UnixListener;
 use super::{git_remote::GitRemote, socket::bind};
 use crate::credential_helper::write_helper;
 
-/// Where a workspace's folder is in its container.
+/// Where a workspace's folder is mounted in its container.
 pub const MOUNT_POINT: &str = "/opt/hearth";
 const HELPER: &str = "git-credential-hearth";
 const SOCKET: &str = "agent.sock";
 const RECORD: &str = "workspace.json";
 
-/// The folder of a workspace that its container sees: helper and socket. There is no secret in it.
+/// The folder of a workspace that is mounted into its container, with the credential helper and the socket. No secret is
+/// written into it.
 #[derive(Debug)]
 pub(super) struct WorkspaceFolder(PathBuf);
 
-/// What an agent that was restarted needs to know of a workspace, as it is in the folder's record.
+/// The file in the folder from which a restarted agent reads whose folder it is.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     workspace_id: String,
@@ -31,7 +32,7 @@ struct Record {
 }
 
 impl WorkspaceFolder {
-    /// The folder of a workspace below `all`, whether it is there or not.
+    /// The folder of a workspace in `all`; it need not exist.
     pub(super) fn of(all: &Path, workspace: &WorkspaceId) -> Self {
         Self(all.join(workspace.as_str()))
     }
@@ -40,7 +41,7 @@ impl WorkspaceFolder {
         &self.0
     }
 
-    /// Makes it anew. Whoever is in the container may read all of it; nobody else on the node can reach it.
+    /// Creates it, in place of an existing one. All users in the container can read it, and on the node only root.
     pub(super) fn create(&self, attempt: &AttemptRef, repository: &Repository) -> io::Result<()> {
         let record = Record {
             workspace_id: attempt.workspace.to_string(),
@@ -55,7 +56,7 @@ impl WorkspaceFolder {
                 .create(all)?;
         }
         fs::DirBuilder::new().mode(0o755).create(&self.0)?;
-        // It is never written again: a crash in between leaves a folder without it, which is removed at the next start.
+        // It is written once: a crash before leaves a folder without it, which is removed at the next start.
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -74,8 +75,8 @@ impl WorkspaceFolder {
         Ok((attempt, record.repository.parse().map_err(invalid)?))
     }
 
-    /// Writes what git in the workspace calls, and opens the socket. Again after a restart: the container sees the folder
-    /// itself, and an agent may be newer than the one that made it.
+    /// Writes the credential helper and binds the socket. Also after a restart, since the agent may be newer; the container
+    /// has the same folder mounted.
     pub(super) fn open(&self) -> io::Result<UnixListener> {
         write_helper(&self.0.join(HELPER))?;
         bind(&self.0, SOCKET)
@@ -93,8 +94,7 @@ fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// What git in the container has to be told: the helper for the repository's host, and to say in its question which
-/// repository it wants to log in to.
+/// Settings for git in the container: the helper for the repository's host, which gets the repository's path too.
 pub(crate) fn git_settings(remote: &GitRemote) -> [(String, String); 2] {
     let of = |name: &str| format!("credential.{}.{name}", remote.origin());
     [

@@ -9,15 +9,15 @@ use secrecy::ExposeSecret as _;
 
 use super::process::{OnLine, Process, ProcessFailure};
 
-/// A transfer slower than this many bytes a second for so many seconds is broken; git then tries no further.
+/// Git gives up on a transfer that is slower than so many bytes a second for so many seconds.
 const LOW_SPEED_BYTES: &str = "1000";
 const LOW_SPEED_SECONDS: &str = "60";
 
-/// What is to be cloned, and where to.
+/// A clone to make.
 pub struct CloneRequest<'a> {
     /// URL without credentials.
     pub url: &'a str,
-    /// What is checked out.
+    /// What to check out.
     pub git_ref: &'a GitRef,
     /// A folder that does not exist yet.
     pub into: &'a Path,
@@ -27,12 +27,12 @@ pub struct CloneRequest<'a> {
     pub login: Option<&'a Login>,
 }
 
-/// Why there is no clone.
+/// Why a clone failed.
 #[derive(Clone, Debug)]
 pub enum CloneFailure {
     /// The remote has no such branch, tag or commit.
     RefNotFound(ProcessFailure),
-    /// The git host did not accept the login that it got.
+    /// The git host asked for a login, or did not accept the one that it got.
     LoginRefused(ProcessFailure),
     /// Anything else.
     Failed(ProcessFailure),
@@ -47,7 +47,7 @@ pub trait Git: Send + Sync {
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<CommitHash, CloneFailure>;
-    /// Checks `commit` of the clone out again, into another folder, whatever happened to the clone's files since.
+    /// Checks `commit` of the clone out again, into another folder. Changes of the clone's files since do not matter.
     async fn export(
         &self,
         clone: &Path,
@@ -88,8 +88,8 @@ impl Git for GitCli {
             .map_err(classify)?;
 
         let in_clone = || git(Some(request.into));
-        // `git clone --branch` takes short names only, and what no branch reaches, such as a pull request's head, is not in
-        // the clone yet.
+        // `git clone --branch` takes short names only, and a clone has only the commits that branches reach: the head of a
+        // pull request is fetched.
         if !matches!(request.git_ref, GitRef::Default | GitRef::Name(_)) {
             in_clone()
                 .args(["fetch", "--filter=blob:none", "origin"])
@@ -101,7 +101,7 @@ impl Git for GitCli {
         let checkout = in_clone().args(["checkout", "--quiet"]);
         let checkout = match request.git_ref {
             GitRef::Default | GitRef::Name(_) => checkout,
-            // As `git clone --branch` does, so that work in the workspace is on the branch.
+            // As `git clone --branch` does: commits in the workspace go to the branch.
             GitRef::Branch(branch) => {
                 let remote = format!("origin/{branch}");
                 checkout.args(["-B", branch, "--track", &remote, "--"])
@@ -142,12 +142,12 @@ impl Git for GitCli {
     ) -> Result<(), ProcessFailure> {
         if clone.join(".gitmodules").exists() {
             return Err(ProcessFailure::new(
-                "a repository with submodules cannot be checked out a second time without its remotes",
+                "a repository with submodules cannot be checked out a second time without fetching them again",
             ));
         }
         std::fs::create_dir_all(into)
             .map_err(|error| ProcessFailure::new(format!("{}: {error}", into.display())))?;
-        // An index of its own: the clone belongs to its user by now.
+        // A separate index: by now the clone belongs to the workspace's user.
         command(scratch, None, "")
             .env("GIT_DIR", clone.join(".git"))
             .env("GIT_WORK_TREE", into)
@@ -163,10 +163,10 @@ fn command(scratch: &Path, login: Option<&Login>, url: &str) -> Process {
     let mut settings = vec![
         ("http.lowSpeedLimit".to_owned(), LOW_SPEED_BYTES.to_owned()),
         ("http.lowSpeedTime".to_owned(), LOW_SPEED_SECONDS.to_owned()),
-        // The clone's files belong to the devcontainer's user, and git would refuse to look at them.
+        // The clone's files belong to the devcontainer's user, and git refuses to read those of another user.
         ("safe.directory".to_owned(), "*".to_owned()),
         ("advice.detachedHead".to_owned(), "false".to_owned()),
-        // The warning about a server without partial clones comes for every fetch.
+        // A hook of the node's templates must not run.
         ("core.hooksPath".to_owned(), "/dev/null".to_owned()),
     ];
     settings.extend(login.into_iter().flat_map(|login| headers(login, url)));
@@ -185,9 +185,8 @@ fn command(scratch: &Path, login: Option<&Login>, url: &str) -> Process {
     child
 }
 
-/// A login as a header for this repository alone, by either of its names: other repositories on the host, such as
-/// submodules, are fetched without. The environment of a process is readable by its user only, unlike its arguments;
-/// and nothing is written anywhere.
+/// A login as a header for this repository alone, by either of its names. Other repositories on the host, such as
+/// submodules, are fetched without it. The environment of a process can be read by its user only, unlike its arguments.
 fn headers(login: &Login, url: &str) -> Vec<(String, String)> {
     let rest = ["https://", "http://"]
         .into_iter()
@@ -215,7 +214,7 @@ fn classify(failure: ProcessFailure) -> CloneFailure {
         "Authentication failed",
         "returned error: 401",
         "returned error: 403",
-        // Git would ask somebody for another login.
+        // Git would ask for another login on a terminal.
         "terminal prompts disabled",
     ];
     let says = |texts: &[&str]| texts.iter().any(|text| failure.tail.contains(text));

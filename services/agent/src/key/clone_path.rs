@@ -3,19 +3,20 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{error::KeyError, tree::readable};
+use crate::clone_files::CloneFiles;
 
 /// A path in the clone.
 #[derive(Clone, Debug)]
 pub(super) struct ClonePath {
     /// Relative to the clone, `.` for the clone itself; links are not followed in it.
     pub name: String,
-    /// Where it really is, links followed.
-    pub full: PathBuf,
+    /// Relative to the clone, with links followed.
+    pub real: PathBuf,
 }
 
 impl ClonePath {
     /// `path` as seen from `folder`, which is relative to the clone.
-    pub fn new(clone: &Path, folder: &Path, path: &str) -> Result<Self, KeyError> {
+    pub fn new(files: &CloneFiles, folder: &Path, path: &str) -> Result<Self, KeyError> {
         let mut name = PathBuf::new();
         for part in folder.components().chain(Path::new(path).components()) {
             match part {
@@ -25,20 +26,14 @@ impl ClonePath {
                 _ => return Err(KeyError::LeadsOut(PathBuf::from(path))),
             }
         }
-        let missing = |error: std::io::Error| KeyError::File {
-            path: name.clone(),
-            why: error.to_string(),
-        };
-        let root = clone.canonicalize().map_err(missing)?;
-        let full = clone.join(&name).canonicalize().map_err(missing)?;
-        if !full.starts_with(&root) {
-            return Err(KeyError::LeadsOut(name));
-        }
+        let real = files
+            .resolve(&name)
+            .map_err(|error| KeyError::reading(&name, error))?;
         let name = if name.as_os_str().is_empty() {
             ".".to_owned()
         } else {
             readable(name.as_os_str())
         };
-        Ok(Self { name, full })
+        Ok(Self { name, real })
     }
 }

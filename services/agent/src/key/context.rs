@@ -1,6 +1,9 @@
 //! The files of a build context that a build can see.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use hearth_domain::{ContextSource, FolderMatches, Ignore, glob_matches};
 
@@ -8,10 +11,11 @@ use super::{
     clone_path::ClonePath,
     error::KeyError,
     git, ignores,
-    tree::{self, Found, Kind, Limits},
+    tree::{self, Found, Limits, Value},
 };
+use crate::clone_files::{CloneFiles, Entry, EntryKind};
 
-/// Entries that a build can see, and why more of them may be counted than need be.
+/// Entries that a build can see, and why more of them may be counted than necessary.
 pub(super) struct Seen {
     pub found: Vec<Found>,
     pub careful: Vec<String>,
@@ -19,49 +23,49 @@ pub(super) struct Seen {
 
 /// Finds what `sources` name in `context`.
 pub(super) fn see(
-    clone: &Path,
+    files: &CloneFiles,
     context: &ClonePath,
-    dockerfile: &Path,
+    dockerfile: &ClonePath,
     sources: &BTreeSet<ContextSource>,
     limits: Limits,
 ) -> Result<Seen, KeyError> {
     let mut careful = Vec::new();
-    let ignores = ignores::read(&context.full, dockerfile, &mut careful)?;
-    let mut walk = Walk {
-        clone,
-        context,
-        ignores: &ignores,
-        sources,
-        limits,
-        found: Vec::new(),
-        link: None,
-        git: false,
-    };
-    walk.root()?;
-    if let Some(link) = walk.link.take() {
-        careful.push(format!(
-            "The whole build context counts: the Dockerfile copies through the link {link}."
-        ));
-        let all = BTreeSet::from([ContextSource::all()]);
+    let ignores = ignores::read(files, &context.real, &dockerfile.real, &mut careful)?;
+    let walk = |sources| {
         let mut walk = Walk {
-            clone,
-            context,
+            files,
             ignores: &ignores,
-            sources: &all,
+            sources,
             limits,
             found: Vec::new(),
             link: None,
             git: false,
         };
-        walk.root()?;
-        return Ok(walk.seen(careful));
+        walk.context(&context.real).map(|()| walk)
+    };
+    let all = BTreeSet::from([ContextSource::all()]);
+    let mut seen = walk(sources)?;
+    if let Some(link) = &seen.link {
+        careful.push(format!(
+            "The whole build context counts: the Dockerfile copies through the link {link}."
+        ));
+        seen = walk(&all)?;
     }
-    Ok(walk.seen(careful))
+    if seen.git {
+        careful.push(
+            "The build can see .git, which differs on every machine. It is counted by its commit: workspaces of one \
+             commit share an image, with the .git of the workspace that built it."
+                .to_owned(),
+        );
+    }
+    Ok(Seen {
+        found: seen.found,
+        careful,
+    })
 }
 
 struct Walk<'a> {
-    clone: &'a Path,
-    context: &'a ClonePath,
+    files: &'a CloneFiles,
     ignores: &'a [Ignore],
     sources: &'a BTreeSet<ContextSource>,
     limits: Limits,
@@ -72,68 +76,53 @@ struct Walk<'a> {
     git: bool,
 }
 
-/// What a path is to the sources.
+/// How a path is related to the sources.
 #[derive(Default)]
 struct Relation {
     seen: bool,
-    /// A source lies, or may lie, below it.
+    /// A source is below it, or may be.
     leads_on: bool,
-    /// A source names it; if it is a link, the link is followed.
+    /// A source names it. If it is a link, the link is followed.
     named: bool,
 }
 
 impl Walk<'_> {
-    fn seen(self, mut careful: Vec<String>) -> Seen {
-        if self.git {
-            careful.push(
-                "The build can see .git, which differs on every machine. It is counted by its commit: workspaces of \
-                 one commit share an image, with the .git of whoever built it."
-                    .to_owned(),
-            );
-        }
-        Seen {
-            found: self.found,
-            careful,
-        }
-    }
-
-    fn root(&mut self) -> Result<(), KeyError> {
+    fn context(&mut self, context: &Path) -> Result<(), KeyError> {
         if self.sources.is_empty() {
             return Ok(());
         }
-        // The first line of defence is the caller's: the context is a folder inside the clone.
         let none = vec![None; self.ignores.len()];
-        self.folder(&self.context.full.clone(), "", &none)
-            .map(|_| ())
+        self.folder(context, "", &none).map(|_| ())
     }
 
-    /// Walks one folder and tells whether something in it is sent.
+    /// Walks the folder `real` of the clone, which is `name` in the context, and returns whether something in it is sent.
     fn folder(
         &mut self,
-        folder: &Path,
+        real: &Path,
         name: &str,
         above: &[Option<FolderMatches>],
     ) -> Result<bool, KeyError> {
         let mut sent = false;
-        let mut entries: Vec<_> = std::fs::read_dir(folder)
-            .and_then(Iterator::collect::<Result<_, _>>)
-            .map_err(|error| tree::unreadable(folder, error))?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
+        let entries = self
+            .files
+            .entries(real)
+            .map_err(|error| KeyError::reading(real, error))?;
         for entry in entries {
-            let part = entry.file_name().to_string_lossy().into_owned();
+            let part = entry.name.to_string_lossy();
             let path = if name.is_empty() {
-                part
+                part.into_owned()
             } else {
                 format!("{name}/{part}")
             };
-            sent |= self.entry(&entry.path(), &path, above)?;
+            sent |= self.entry(real.join(&entry.name), entry, &path, above)?;
         }
         Ok(sent)
     }
 
     fn entry(
         &mut self,
-        full: &Path,
+        real: PathBuf,
+        entry: Entry,
         path: &str,
         above: &[Option<FolderMatches>],
     ) -> Result<bool, KeyError> {
@@ -147,16 +136,8 @@ impl Walk<'_> {
             excluded &= out;
             matches.push(Some(folder));
         }
-        let metadata = full
-            .symlink_metadata()
-            .map_err(|error| tree::unreadable(full, error))?;
-        let Some(kind) =
-            Kind::of(full, &metadata).map_err(|error| tree::unreadable(full, error))?
-        else {
-            return Ok(false);
-        };
-        match kind {
-            Kind::Folder { .. } => {
+        match entry.kind {
+            EntryKind::Folder { .. } => {
                 let hopeless = excluded
                     && !self
                         .ignores
@@ -165,58 +146,44 @@ impl Walk<'_> {
                 if hopeless {
                     return Ok(false);
                 }
-                let at = self.found.len();
-                let sent = if full == self.clone.join(".git") {
-                    self.git(full)?;
+                let sent = if real == Path::new(".git") {
+                    self.git()?;
                     true
                 } else {
-                    // A folder that is left out is sent all the same when something in it is taken back.
-                    self.folder(full, path, &matches)? || !excluded
+                    // An ignored folder is sent all the same when something in it is not ignored.
+                    self.folder(&real, path, &matches)? || !excluded
                 };
                 if sent && relation.seen {
-                    let found = self.entry_of(full, kind);
-                    self.found.insert(at, found);
+                    self.push(found(real, entry.kind))?;
                 }
                 Ok(sent)
             }
             _ if excluded => Ok(false),
-            Kind::Link { .. } if relation.named || relation.leads_on => {
+            EntryKind::Link { .. } if relation.named || relation.leads_on => {
                 self.link.get_or_insert_with(|| path.to_owned());
-                self.push(full, kind).map(|()| true)
+                self.push(found(real, entry.kind)).map(|()| true)
             }
             _ => {
                 if relation.seen {
-                    self.push(full, kind)?;
+                    self.push(found(real, entry.kind))?;
                 }
                 Ok(true)
             }
         }
     }
 
-    fn git(&mut self, full: &Path) -> Result<(), KeyError> {
-        let commit = git::commit(full)?;
+    fn git(&mut self) -> Result<(), KeyError> {
         self.git = true;
-        self.push(&full.join("HEAD"), Kind::Known(format!("commit {commit}")))
+        let commit = git::commit(self.files)?;
+        self.push(Found {
+            name: ".git/HEAD".to_owned(),
+            value: Value::Known(format!("commit {commit}")),
+        })
     }
 
-    fn push(&mut self, full: &Path, kind: Kind) -> Result<(), KeyError> {
-        let found = self.entry_of(full, kind);
+    fn push(&mut self, found: Found) -> Result<(), KeyError> {
         self.found.push(found);
-        if self.found.len() > self.limits.entries {
-            return Err(KeyError::TooMuch {
-                limit: format!("{} files", self.limits.entries),
-            });
-        }
-        Ok(())
-    }
-
-    fn entry_of(&self, full: &Path, kind: Kind) -> Found {
-        let name = full.strip_prefix(self.clone).unwrap_or(full);
-        Found {
-            name: tree::readable(name.as_os_str()),
-            path: full.to_owned(),
-            kind,
-        }
+        self.limits.check_entries(self.found.len())
     }
 
     fn relation(&self, path: &str) -> Relation {
@@ -230,7 +197,7 @@ impl Walk<'_> {
             let test = |source_path: &str, path: &str| {
                 path == source_path || source.pattern && glob_matches(source_path, path)
             };
-            // A class such as [^x] may match a slash, so the pattern's depth says nothing.
+            // A class such as [^x] may match a slash, so that the pattern may match at any depth.
             let any_depth = source.pattern && source.path.contains('[');
             let mut above = path;
             loop {
@@ -255,5 +222,12 @@ impl Walk<'_> {
             }
         }
         relation
+    }
+}
+
+fn found(real: PathBuf, kind: EntryKind) -> Found {
+    Found {
+        name: tree::readable(real.as_os_str()),
+        value: Value::of(real, kind),
     }
 }

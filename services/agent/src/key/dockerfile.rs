@@ -5,34 +5,45 @@ use std::{
     path::Path,
 };
 
-use hearth_domain::{BuildOptions, BuildPlan, Digest, ImageFacts, Input, plan, plan_blindly};
+use hearth_domain::{
+    BuildOptions, BuildPlan, ContextSource, Digest, ImageFacts, Input, plan, plan_blindly,
+};
+use hearth_runtime::blocking;
+use oci_spec::distribution::Reference;
 
 use super::{
+    clone_path::ClonePath,
     context,
     error::KeyError,
-    inputs::Build,
+    inputs::{Build, config_folder},
     remote::{add_download, image_digest},
-    source::{KeyReading, KeySource, ResolveImage},
-    tree::{self, Limits, blocking},
+    source::{KeySource, Reading, ResolveImage},
+    tree::{self, Limits},
 };
+use crate::clone_files::CloneFiles;
 
 /// Largest Dockerfile that is read, in bytes; BuildKit's own limit.
 const MAX_BYTES: u64 = 2 * 1024 * 1024;
-/// So many files are named one by one. The manifest goes with every entry of the cache and must stay a small message.
+/// At most this many files are named one by one. The manifest is part of every cache entry and must stay a small message.
 const MAX_NAMED_FILES: usize = 1000;
 
 /// Enters a Dockerfile and everything that its build depends on.
 pub(super) async fn read(
     source: &KeySource<'_>,
+    files: &CloneFiles,
     build: &Build,
     resolver: &dyn ResolveImage,
-    reading: &mut KeyReading,
+    reading: &mut Reading,
 ) -> Result<(), KeyError> {
-    let text = text_of(build)?;
+    let Located {
+        dockerfile,
+        context,
+        text,
+    } = locate(source, files, build).await?;
     let plan = planned(&text, source, build, resolver).await?;
     let manifest = &mut reading.manifest;
-    manifest.insert(Input::Config, "build.dockerfile", &build.dockerfile.name);
-    manifest.insert(Input::Config, "build.context", &build.context.name);
+    manifest.insert(Input::Config, "build.dockerfile", &dockerfile.name);
+    manifest.insert(Input::Config, "build.context", &context.name);
     if let Some(target) = &build.target {
         manifest.insert(Input::Config, "build.target", target);
     }
@@ -46,7 +57,7 @@ pub(super) async fn read(
     let instructions = serde_json::json!(plan.instructions).to_string();
     manifest.insert(
         Input::Dockerfile,
-        &build.dockerfile.name,
+        &dockerfile.name,
         Digest::of(instructions).as_str(),
     );
     for (name, value) in &plan.args {
@@ -55,34 +66,51 @@ pub(super) async fn read(
     reading.careful.extend(plan.careful.iter().cloned());
     images(&plan, resolver, reading).await?;
     for (url, pin) in &plan.remotes {
-        add_download(url, pin.as_deref(), resolver, reading).await;
+        add_download(url, pin.as_deref(), reading);
     }
     for what in plan.unpinned {
         reading.manifest.insert(Input::Remote, &what, "unpinned");
         reading.unpinned.push(what);
     }
-    files(source, build, plan.context, reading).await
+    add_context(files, context, dockerfile, plan.context, reading).await
 }
 
-fn text_of(build: &Build) -> Result<String, KeyError> {
-    let name = Path::new(&build.dockerfile.name);
-    let size = build
-        .dockerfile
-        .full
-        .metadata()
-        .map_err(|error| tree::unreadable(name, error))?
-        .len();
-    if size > MAX_BYTES {
-        return Err(KeyError::TooMuch {
-            limit: format!("a Dockerfile of {MAX_BYTES} bytes"),
-        });
-    }
-    let bytes =
-        std::fs::read(&build.dockerfile.full).map_err(|error| tree::unreadable(name, error))?;
-    String::from_utf8(bytes).map_err(|error| tree::unreadable(name, error))
+/// A Dockerfile and its context in the clone.
+struct Located {
+    dockerfile: ClonePath,
+    context: ClonePath,
+    text: String,
 }
 
-/// Plans the build, and asks for what base images defer to it as long as the plan needs to know more of them.
+async fn locate(
+    source: &KeySource<'_>,
+    files: &CloneFiles,
+    build: &Build,
+) -> Result<Located, KeyError> {
+    let (files, folder) = (files.clone(), config_folder(source).to_owned());
+    let Build {
+        dockerfile,
+        context,
+        ..
+    } = build.clone();
+    blocking(move || {
+        let dockerfile = ClonePath::new(&files, &folder, &dockerfile)?;
+        let context = ClonePath::new(&files, &folder, &context)?;
+        let name = Path::new(&dockerfile.name);
+        let bytes = files
+            .read(&dockerfile.real, MAX_BYTES)
+            .map_err(|error| KeyError::reading(name, error))?;
+        let text = String::from_utf8(bytes).map_err(|error| KeyError::file(name, error))?;
+        Ok(Located {
+            dockerfile,
+            context,
+            text,
+        })
+    })
+    .await
+}
+
+/// Plans the build. Asks for the configurations of base images as long as the plan depends on more of them.
 async fn planned(
     text: &str,
     source: &KeySource<'_>,
@@ -92,7 +120,7 @@ async fn planned(
     let options = BuildOptions {
         target: build.target.as_deref(),
         args: &build.args,
-        platform: source.platform,
+        platform: source.platform.as_str(),
     };
     let mut facts: BTreeMap<String, Option<ImageFacts>> = BTreeMap::new();
     loop {
@@ -134,17 +162,21 @@ async fn planned(
     }
 }
 
-/// Frontends that read Dockerfiles as this reader does.
+/// Frontends that read Dockerfiles as hearth's reader does.
 fn is_dockers_own(frontend: &str) -> bool {
-    let name = frontend.strip_prefix("docker.io/").unwrap_or(frontend);
-    let name = name.split([':', '@']).next().unwrap_or_default();
-    matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream")
+    frontend.parse().is_ok_and(|frontend: Reference| {
+        frontend.registry() == "docker.io"
+            && matches!(
+                frontend.repository(),
+                "docker/dockerfile" | "docker/dockerfile-upstream"
+            )
+    })
 }
 
 async fn images(
     plan: &BuildPlan,
     resolver: &dyn ResolveImage,
-    reading: &mut KeyReading,
+    reading: &mut Reading,
 ) -> Result<(), KeyError> {
     for reference in &plan.images {
         let digest = image_digest(reference, resolver).await?;
@@ -156,27 +188,24 @@ async fn images(
     match image_digest(frontend, resolver).await {
         Ok(digest) => reading.manifest.insert(Input::BaseImage, frontend, digest),
         Err(error) if !is_dockers_own(frontend) => return Err(error),
-        // Its own versions build the same image from the same text; a build without it would fail by itself.
+        // All its versions build the same image from the same text. If it cannot be fetched, the build fails.
         Err(_) => reading.manifest.insert(Input::Tool, "frontend", frontend),
     }
     Ok(())
 }
 
-async fn files(
-    source: &KeySource<'_>,
-    build: &Build,
-    sources: BTreeSet<hearth_domain::ContextSource>,
-    reading: &mut KeyReading,
+async fn add_context(
+    files: &CloneFiles,
+    context: ClonePath,
+    dockerfile: ClonePath,
+    sources: BTreeSet<ContextSource>,
+    reading: &mut Reading,
 ) -> Result<(), KeyError> {
-    let clone = source
-        .clone
-        .canonicalize()
-        .map_err(|error| tree::unreadable(Path::new("."), error))?;
-    let (context, dockerfile) = (build.context.clone(), build.dockerfile.full.clone());
+    let files = files.clone();
     let (values, careful) = blocking(move || {
         let limits = Limits::default();
-        let seen = context::see(&clone, &context, &dockerfile, &sources, limits)?;
-        Ok((tree::values(seen.found, limits)?, seen.careful))
+        let seen = context::see(&files, &context, &dockerfile, &sources, limits)?;
+        Ok((tree::values(&files, seen.found, limits)?, seen.careful))
     })
     .await?;
     reading.careful.extend(careful);

@@ -6,19 +6,27 @@ use std::{
 };
 
 use hearth_domain::{FeatureId, Input};
+use hearth_runtime::blocking;
 use serde_json::{Map, Value};
 
 use super::{
     clone_path::ClonePath,
     error::KeyError,
-    inputs,
+    inputs::config_folder,
     remote::add_download,
-    source::{KeyReading, KeySource, ResolveImage},
-    tree::{self, Limits, blocking},
+    source::{KeySource, Reading, ResolveImage},
+    tree::{self, Limits},
 };
+use crate::clone_files::CloneFiles;
 
-/// Ids that a feature depends on, out of its metadata (`devcontainer-feature.json`, or the annotation
-/// `dev.containers.metadata` of its manifest).
+/// Largest lockfile and largest metadata of a feature that is read, in bytes. Real ones have a few KiB.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// A feature describes itself in this file.
+const METADATA: &str = "devcontainer-feature.json";
+
+/// Ids of the features that a feature depends on, from its metadata (`devcontainer-feature.json`, or the annotation
+/// `dev.containers.metadata` of its manifest). `None` when that is not a JSON object.
 pub fn dependencies_of(metadata: &str) -> Option<Vec<String>> {
     let value: Option<Value> =
         jsonc_parser::parse_to_serde_value(metadata, &jsonc_parser::ParseOptions::default())
@@ -38,11 +46,12 @@ pub fn dependencies_of(metadata: &str) -> Option<Vec<String>> {
 /// Enters the features of a configuration.
 pub(super) async fn read(
     source: &KeySource<'_>,
+    files: &CloneFiles,
     features: &Map<String, Value>,
     resolver: &dyn ResolveImage,
-    reading: &mut KeyReading,
+    reading: &mut Reading,
 ) -> Result<(), KeyError> {
-    let lockfile = Lockfile::read(source)?;
+    let lockfile = Lockfile::read(source, files).await?;
     let mut queue: VecDeque<String> = features.keys().cloned().collect();
     let mut done = BTreeSet::new();
     while let Some(id) = queue.pop_front() {
@@ -51,14 +60,18 @@ pub(super) async fn read(
         }
         let locked = lockfile.0.get(&id);
         match (FeatureId::new(&id), locked) {
-            (FeatureId::Local(path), _) => queue.extend(local(source, &id, &path, reading).await?),
+            (FeatureId::Local(folder), _) => {
+                let local = local(source, files, folder).await?;
+                reading.manifest.insert(Input::Feature, id, local.digest);
+                queue.extend(local.depends_on);
+            }
             (FeatureId::Tarball(_) | FeatureId::Oci(_), Some(locked)) => {
                 reading
                     .manifest
                     .insert(Input::Feature, id, locked.integrity.clone());
                 queue.extend(locked.depends_on.iter().cloned());
             }
-            (FeatureId::Tarball(url), None) => add_download(&url, None, resolver, reading).await,
+            (FeatureId::Tarball(url), None) => add_download(&url, None, reading),
             (FeatureId::Oci(reference), None) => {
                 let unresolved = |why| KeyError::Unresolved {
                     reference: format!("feature {reference}"),
@@ -87,33 +100,35 @@ pub(super) async fn read(
     Ok(())
 }
 
+/// A feature in the clone.
+struct Local {
+    digest: String,
+    depends_on: Vec<String>,
+}
+
 async fn local(
     source: &KeySource<'_>,
-    id: &str,
-    folder: &str,
-    reading: &mut KeyReading,
-) -> Result<Vec<String>, KeyError> {
-    let path = ClonePath::new(source.clone, inputs::config_folder(source), folder)?;
-    let metadata_path = path.full.join("devcontainer-feature.json");
-    let metadata = std::fs::read_to_string(&metadata_path).map_err(|error| {
-        tree::unreadable(
-            &Path::new(&path.name).join("devcontainer-feature.json"),
-            error,
-        )
-    })?;
-    let folder = path.full.clone();
-    let values =
-        blocking(move || tree::values(tree::walk(&folder, Limits::default())?, Limits::default()))
-            .await?;
-    reading.manifest.insert(
-        Input::Feature,
-        id,
-        format!("sha256:{}", tree::digest(&values)),
-    );
-    dependencies_of(&metadata).ok_or_else(|| KeyError::File {
-        path: Path::new(&path.name).join("devcontainer-feature.json"),
-        why: "is no JSON object".to_owned(),
+    files: &CloneFiles,
+    folder: String,
+) -> Result<Local, KeyError> {
+    let (files, config_folder) = (files.clone(), config_folder(source).to_owned());
+    blocking(move || {
+        let path = ClonePath::new(&files, &config_folder, &folder)?;
+        let name = Path::new(&path.name).join(METADATA);
+        let metadata = files
+            .read(&path.real.join(METADATA), MAX_BYTES)
+            .map_err(|error| KeyError::reading(&name, error))?;
+        let depends_on = dependencies_of(&String::from_utf8_lossy(&metadata))
+            .ok_or_else(|| KeyError::file(&name, "is not a JSON object"))?;
+        let limits = Limits::default();
+        let found = tree::walk(&files, &path.real, limits)?;
+        let values = tree::values(&files, found, limits)?;
+        Ok(Local {
+            digest: format!("sha256:{}", tree::digest(&values)),
+            depends_on,
+        })
     })
+    .await
 }
 
 /// What a lockfile pins, by feature id.
@@ -128,7 +143,7 @@ struct Locked {
 impl Lockfile {
     /// Reads the lockfile beside the configuration, if there is one
     /// (<https://containers.dev/implementors/spec/#lockfiles>).
-    fn read(source: &KeySource<'_>) -> Result<Self, KeyError> {
+    async fn read(source: &KeySource<'_>, files: &CloneFiles) -> Result<Self, KeyError> {
         let config = &source.config.path;
         let hidden = config
             .file_name()
@@ -138,44 +153,35 @@ impl Lockfile {
         } else {
             "devcontainer-lock.json"
         };
-        let path = match ClonePath::new(source.clone, inputs::config_folder(source), name) {
-            Ok(path) => path,
-            Err(KeyError::File { .. }) => return Ok(Self::default()),
-            Err(error) => return Err(error),
-        };
-        let text = std::fs::read_to_string(&path.full)
-            .map_err(|error| tree::unreadable(Path::new(&path.name), error))?;
+        let (files, path) = (files.clone(), config_folder(source).join(name));
+        blocking(move || match files.read(&path, MAX_BYTES) {
+            Ok(text) => Self::parse(&text).map_err(|error| KeyError::file(&path, error)),
+            Err(error) if error.is_not_found() => Ok(Self::default()),
+            Err(error) => Err(KeyError::reading(&path, error)),
+        })
+        .await
+    }
+
+    fn parse(text: &[u8]) -> serde_json::Result<Self> {
         // An empty lockfile asks the CLI to write one.
-        if text.trim().is_empty() {
+        if text.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        let lockfile: Value = serde_json::from_str(&text)
-            .map_err(|error| tree::unreadable(Path::new(&path.name), error))?;
-        let features = lockfile
-            .get("features")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default();
-        let pinned = features.into_iter().filter_map(|(id, entry)| {
+        let lockfile: Value = serde_json::from_slice(text)?;
+        let features = lockfile.get("features").and_then(Value::as_object);
+        let pinned = features.into_iter().flatten().filter_map(|(id, entry)| {
             // An entry without integrity pins nothing.
             let integrity = entry.get("integrity")?.as_str()?.to_owned();
-            let depends_on = entry
-                .get("dependsOn")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default();
-            let depends_on = depends_on
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect();
-            Some((
-                id,
-                Locked {
-                    integrity,
-                    depends_on,
-                },
-            ))
+            let depends_on = entry.get("dependsOn").and_then(Value::as_array);
+            let depends_on = depends_on.into_iter().flatten();
+            let locked = Locked {
+                integrity,
+                depends_on: depends_on
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect(),
+            };
+            Some((id.clone(), locked))
         });
         Ok(Self(pinned.collect()))
     }

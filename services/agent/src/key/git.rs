@@ -1,35 +1,39 @@
 //! The commit that a clone is at.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use hearth_domain::CommitHash;
 
 use super::error::KeyError;
+use crate::clone_files::CloneFiles;
 
-/// Reads the commit out of a `.git` folder: HEAD, the reference that it names, or the packed references.
-pub(super) fn commit(git: &Path) -> Result<String, KeyError> {
-    let why = || KeyError::File {
-        path: PathBuf::from(".git/HEAD"),
-        why: "the commit that is checked out cannot be read".to_owned(),
+/// Largest file of git's that is read, in bytes. A list of 500,000 references has 40 MB.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Reads the commit out of the clone's `.git` folder: from HEAD, the reference that HEAD names, or the packed
+/// references.
+pub(super) fn commit(files: &CloneFiles) -> Result<CommitHash, KeyError> {
+    let read = |name: &str| {
+        let content = files.read(&Path::new(".git").join(name), MAX_BYTES);
+        String::from_utf8_lossy(&content.unwrap_or_default()).into_owned()
     };
-    let read = |name: &str| std::fs::read_to_string(git.join(name)).unwrap_or_default();
     let head = read("HEAD");
     let head = head.trim();
     let commit = match head.strip_prefix("ref: ") {
-        None => head.to_owned(),
-        // A reference's name is a path; git allows no `..` in it, but this file may be anybody's.
-        Some(name) if !name.starts_with("refs/") || name.contains("..") => return Err(why()),
-        Some(name) => {
-            let loose = read(name);
-            let packed = read("packed-refs");
-            let packed = packed
+        None => head.parse(),
+        Some(name) => match read(name).trim() {
+            "" => read("packed-refs")
                 .lines()
-                .find_map(|line| line.strip_suffix(name)?.strip_suffix(' '));
-            if loose.is_empty() {
-                packed.unwrap_or_default().to_owned()
-            } else {
-                loose.trim().to_owned()
-            }
-        }
+                .find_map(|line| line.strip_suffix(name)?.strip_suffix(' '))
+                .unwrap_or_default()
+                .parse(),
+            loose => loose.parse(),
+        },
     };
-    let valid = matches!(commit.len(), 40 | 64) && commit.bytes().all(|b| b.is_ascii_hexdigit());
-    if valid { Ok(commit) } else { Err(why()) }
+    commit.map_err(|_| {
+        KeyError::file(
+            Path::new(".git/HEAD"),
+            "the commit that is checked out cannot be read",
+        )
+    })
 }

@@ -4,14 +4,20 @@ use std::path::{Path, PathBuf};
 
 use hearth_domain::Ignore;
 
-use super::{error::KeyError, tree};
+use super::error::KeyError;
+use crate::clone_files::CloneFiles;
 
-/// The ignore files that may hold. A file is left out when all of them leave it out.
+/// Largest ignore file that is read, in bytes. Real ones have a few KiB.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// The ignore files that may apply, of a context and a Dockerfile in the clone. A file is left out when all of them leave
+/// it out.
 ///
 /// BuildKit takes `<Dockerfile>.dockerignore` instead of the context's `.dockerignore`. But the devcontainer CLI builds
-/// from a copy of the Dockerfile in a folder of its own, where the former is not found; whether it holds therefore
+/// from a copy of the Dockerfile in a folder of its own, where the former is not found. So which of the two applies
 /// depends on the CLI's version.
 pub(super) fn read(
+    files: &CloneFiles,
     context: &Path,
     dockerfile: &Path,
     careful: &mut Vec<String>,
@@ -20,9 +26,9 @@ pub(super) fn read(
     special.push(".dockerignore");
     let special = PathBuf::from(special);
     let mut paths = vec![context.join(".dockerignore")];
-    if special.is_file() && special != paths[0] {
+    if special != paths[0] && files.has_file(&special) {
         careful.push(format!(
-            "Only files that both {} and .dockerignore leave out are left out: which of the two holds depends on the \
+            "Only files that both {} and .dockerignore leave out are left out: which of the two applies depends on the \
              version of the devcontainer CLI.",
             special.file_name().unwrap_or_default().to_string_lossy()
         ));
@@ -30,10 +36,10 @@ pub(super) fn read(
     }
     let mut ignores = Vec::new();
     for path in paths {
-        let ignore = match std::fs::read(&path) {
+        let ignore = match files.read(&path, MAX_BYTES) {
             Ok(text) => Ignore::parse(&String::from_utf8_lossy(&text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Ignore::default()),
-            Err(error) => return Err(tree::unreadable(&path, error)),
+            Err(error) if error.is_not_found() => Ok(Ignore::default()),
+            Err(error) => return Err(KeyError::reading(&path, error)),
         };
         ignores.push(ignore.unwrap_or_else(|error| {
             careful.push(format!(

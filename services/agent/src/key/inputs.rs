@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, path::Path};
 use hearth_domain::canonical_json;
 use serde_json::{Map, Value};
 
-use super::{clone_path::ClonePath, error::KeyError, source::KeySource};
+use super::{error::KeyError, source::KeySource};
 
 /// A configuration's `build`, in the new form or the old one.
+#[derive(Clone)]
 pub(super) struct Build {
-    pub dockerfile: ClonePath,
-    pub context: ClonePath,
+    /// Relative to the configuration's folder.
+    pub dockerfile: String,
+    /// Relative to the configuration's folder.
+    pub context: String,
     pub target: Option<String>,
     pub args: BTreeMap<String, String>,
     /// Options of `docker build` that go into the key as they are.
@@ -22,16 +25,13 @@ pub(super) fn config_folder<'a>(source: &KeySource<'a>) -> &'a Path {
     source.config.path.parent().unwrap_or(Path::new(""))
 }
 
-/// Canonical text of a property; `None` where it is not there.
+/// The canonical text of a property, if there is one.
 pub(super) fn property(properties: &Map<String, Value>, name: &str) -> Option<String> {
     properties.get(name).map(canonical_json)
 }
 
-/// Reads how the Dockerfile is built. `None` when no Dockerfile is named.
-pub(super) fn build(
-    source: &KeySource<'_>,
-    properties: &Map<String, Value>,
-) -> Result<Option<Build>, KeyError> {
+/// Reads how the Dockerfile is built. `None` when the configuration names no Dockerfile.
+pub(super) fn build(properties: &Map<String, Value>) -> Result<Option<Build>, KeyError> {
     let empty = Map::new();
     let build = properties
         .get("build")
@@ -40,29 +40,21 @@ pub(super) fn build(
     let text = |map: &Map<String, Value>, name: &str| {
         map.get(name).and_then(Value::as_str).map(str::to_owned)
     };
-    let old = text(properties, "dockerFile");
-    let Some(dockerfile) = old.clone().or_else(|| text(build, "dockerfile")) else {
+    let (dockerfile, context) = match text(properties, "dockerFile") {
+        Some(old) => (Some(old), text(properties, "context")),
+        None => (text(build, "dockerfile"), text(build, "context")),
+    };
+    let Some(dockerfile) = dockerfile else {
         return Ok(None);
     };
-    let context = if old.is_some() {
-        text(properties, "context")
-    } else {
-        text(build, "context")
+    // Without a context, the CLI takes the Dockerfile's folder.
+    let beside = || {
+        let folder = Path::new(&dockerfile).parent().unwrap_or(Path::new(""));
+        folder.to_string_lossy().into_owned()
     };
-    let folder = config_folder(source);
-    let dockerfile_path = ClonePath::new(source.clone, folder, &dockerfile)?;
-    let context = match context.filter(|context| !context.is_empty()) {
-        Some(context) => ClonePath::new(source.clone, folder, &context)?,
-        // Without a context, the CLI takes the Dockerfile's folder.
-        None => {
-            let beside = Path::new(&dockerfile)
-                .parent()
-                .unwrap_or(Path::new(""))
-                .to_string_lossy()
-                .into_owned();
-            ClonePath::new(source.clone, folder, &beside)?
-        }
-    };
+    let context = context
+        .filter(|context| !context.is_empty())
+        .unwrap_or_else(beside);
     let mut args = BTreeMap::new();
     for (name, value) in build
         .get("args")
@@ -76,7 +68,7 @@ pub(super) fn build(
     }
     let options = options(build, &mut args)?;
     Ok(Some(Build {
-        dockerfile: dockerfile_path,
+        dockerfile,
         context,
         target: text(build, "target"),
         args,
@@ -84,8 +76,8 @@ pub(super) fn build(
     }))
 }
 
-/// Sorts `build.options`: build arguments join the others, options that change nothing are dropped, options that bring
-/// in what a key cannot see are refused.
+/// Sorts `build.options`: build arguments are added to `args`, options that do not change the image are dropped, and
+/// options that bring in what a key cannot see are refused.
 fn options(
     build: &Map<String, Value>,
     args: &mut BTreeMap<String, String>,

@@ -1,4 +1,7 @@
+use std::path::Path;
+
 use hearth_domain::{Input, KeyManifest};
+use hearth_runtime::blocking;
 use serde_json::{Map, Value};
 
 use super::{
@@ -6,19 +9,23 @@ use super::{
     error::KeyError,
     features, inputs,
     remote::image_digest,
-    source::{KeyReading, KeySource, ResolveImage},
+    source::{KeyReading, KeySource, Reading, ResolveImage},
 };
-use crate::devcontainer_config::ImageSource;
+use crate::{clone_files::CloneFiles, devcontainer_config::ImageSource};
 
 /// Reads the key of a clone's configuration.
 pub async fn read_key(
     source: &KeySource<'_>,
     resolver: &dyn ResolveImage,
 ) -> Result<KeyReading, KeyError> {
-    let mut reading = KeyReading::default();
+    let clone = source.clone.to_owned();
+    let files = blocking(move || CloneFiles::open(&clone))
+        .await
+        .map_err(|error| KeyError::file(Path::new("."), error))?;
+    let mut reading = Reading::default();
     reading
         .manifest
-        .insert(Input::Platform, "platform", source.platform);
+        .insert(Input::Platform, "platform", source.platform.as_str());
     let properties = &source.config.properties;
     let mut cli_adds = false;
     match source.config.image_source() {
@@ -34,8 +41,8 @@ pub async fn read_key(
             cli_adds = true;
         }
         Some(ImageSource::Dockerfile) => {
-            let build = inputs::build(source, properties)?.ok_or(KeyError::NoImage)?;
-            dockerfile::read(source, &build, resolver, &mut reading).await?;
+            let build = inputs::build(properties)?.ok_or(KeyError::NoImage)?;
+            dockerfile::read(source, &files, &build, resolver, &mut reading).await?;
         }
     }
     let features = properties
@@ -44,21 +51,20 @@ pub async fn read_key(
         .filter(|features| !features.is_empty());
     if let Some(features) = features {
         shaped_by_features(properties, features, &mut reading.manifest);
-        features::read(source, features, resolver, &mut reading).await?;
+        features::read(source, &files, features, resolver, &mut reading).await?;
         cli_adds = true;
     }
     if cli_adds {
-        let mut parts = source.cli_version.splitn(3, '.');
-        let version: Vec<&str> = parts.by_ref().take(2).collect();
+        let version: Vec<&str> = source.cli_version.split('.').take(2).collect();
         reading
             .manifest
             .insert(Input::Tool, "devcontainer", version.join("."));
     }
-    Ok(reading)
+    Ok(reading.into())
 }
 
-/// Properties that matter only where there are features: install scripts see the users, and containerEnv is set before
-/// they run.
+/// Enters properties that count only where there are features: their install scripts see the users, and containerEnv is
+/// set before they run.
 fn shaped_by_features(
     properties: &Map<String, Value>,
     features: &Map<String, Value>,

@@ -1,18 +1,20 @@
 //! Inputs that are not in the clone.
 
 use hearth_domain::Input;
+use oci_spec::distribution::Reference;
 
 use super::{
     error::KeyError,
-    source::{KeyReading, ResolveImage},
+    source::{Reading, ResolveImage},
 };
 
-/// The digest of an image; one that its reference names needs no registry.
+/// The digest of an image. The registry is not asked when the reference has one.
 pub(super) async fn image_digest(
     reference: &str,
     resolver: &dyn ResolveImage,
 ) -> Result<String, KeyError> {
-    if let Some((_, digest)) = reference.split_once('@') {
+    let parsed: Option<Reference> = reference.parse().ok();
+    if let Some(digest) = parsed.as_ref().and_then(Reference::digest) {
         return Ok(digest.to_owned());
     }
     let digest = resolver.image_digest(reference).await;
@@ -24,21 +26,12 @@ pub(super) async fn image_digest(
         })
 }
 
-/// Enters something that is downloaded.
-pub(super) async fn add_download(
-    url: &str,
-    pin: Option<&str>,
-    resolver: &dyn ResolveImage,
-    reading: &mut KeyReading,
-) {
-    let version = match pin {
-        Some(pin) => Some(pin.to_owned()),
-        None => resolver.remote_version(url).await,
-    };
-    if version.is_none() {
+/// Enters something that is downloaded. Without a pin (a checksum or a commit), only BuildKit can see whether it changed.
+pub(super) fn add_download(url: &str, pin: Option<&str>, reading: &mut Reading) {
+    if pin.is_none() {
         reading.unpinned.push(url.to_owned());
     }
     reading
         .manifest
-        .insert(Input::Remote, url, version.as_deref().unwrap_or("unpinned"));
+        .insert(Input::Remote, url, pin.unwrap_or("unpinned"));
 }

@@ -11,7 +11,7 @@ use crate::devcontainer_config::DevcontainerConfig;
 
 mod edges;
 
-/// A registry where every image has the digest of its name and the version that the test gives it.
+/// A registry where an image's digest is that of its name and of the version that the test gives it.
 #[derive(Default)]
 struct Registry {
     moved: BTreeMap<&'static str, &'static str>,
@@ -63,18 +63,26 @@ fn read_with(
     properties: &Value,
     registry: &Registry,
 ) -> Result<KeyReading, KeyError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(read_async(clone, properties, registry))
+}
+
+async fn read_async(
+    clone: &Path,
+    properties: &Value,
+    registry: &Registry,
+) -> Result<KeyReading, KeyError> {
     let path = ".devcontainer/devcontainer.json".into();
     let config = DevcontainerConfig::new(path, properties).unwrap();
     let source = KeySource {
         clone,
         config: &config,
-        platform: "linux/amd64",
+        platform: &"linux/amd64".parse().unwrap(),
         cli_version: "0.89.0",
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(read_key(&source, registry))
+    read_key(&source, registry).await
 }
 
 fn read(clone: &Path, properties: &Value) -> KeyReading {
@@ -109,7 +117,7 @@ fn properties() -> Value {
     })
 }
 
-/// The manifest is a promise to entries that are in registries already: a change of it is a new version of the rules.
+/// Registries have entries with keys of this form. Another manifest for the same clone would need another key version.
 #[test]
 fn the_manifest_of_a_known_clone_never_changes() {
     let clone = clone_of(FILES);
@@ -301,7 +309,7 @@ proptest! {
         // The last pattern that matches wins, also for what is in a folder that it matches.
         let kept = within("ab/c") || !within("ab") && !name.ends_with(".log");
         // An ignored file still leaves the folders that it is in, if those are copied and kept.
-        let file = after.inputs(Input::File).any(|(entry, value)| entry == name && value.starts_with("file "));
+        let file = after.inputs().inputs(Input::File).any(|(entry, value)| entry == name && value.starts_with("file "));
         prop_assert_eq!(file, copied && kept);
         prop_assert!(!(file && before == after));
     }

@@ -1,16 +1,14 @@
-//! Files and folders as a key counts them.
+//! Files and folders as a key counts them: `file <mode> <sha256>`, `folder <mode>`, `link <target>`.
 //!
-//! BuildKit's checksum of a file covers what `cache/contenthash` of moby/buildkit takes from a tar header: type, all
-//! of the mode's permission, set-id and sticky bits, the target of a link, the content. Owners are set to root and
-//! times are dropped before. Extended attributes are covered as well, but git stores none, so a clone has none that
-//! counts. An entry here holds the same: `file <mode> <sha256>`, `folder <mode>`, `link <target>`.
+//! That is what BuildKit's checksum of a file covers (`cache/contenthash` of moby/buildkit): type, the mode's permission,
+//! set-id and sticky bits, the target of a link, the content. Owners are set to root and times are dropped before. It also
+//! covers extended attributes, which git does not store.
 
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    fs::{File, Metadata},
     io::Read as _,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -19,8 +17,12 @@ use hearth_domain::sha256_hex;
 use sha2::{Digest as _, Sha256};
 
 use super::error::KeyError;
+use crate::clone_files::{CloneFileError, CloneFiles, EntryKind};
 
-/// How much one key may be made of.
+/// Files are read in pieces of this size, in bytes.
+const PIECE: usize = 256 * 1024;
+
+/// The most that one key may be made of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Files, folders and links.
@@ -38,54 +40,68 @@ impl Default for Limits {
     }
 }
 
-/// Something found in a walk; files are not read yet.
+impl Limits {
+    pub fn check_entries(self, entries: usize) -> Result<(), KeyError> {
+        let limit = || format!("{} files", self.entries);
+        within(entries <= self.entries, limit)
+    }
+
+    fn check_bytes(self, bytes: u64) -> Result<(), KeyError> {
+        let limit = || format!("{} bytes", self.bytes);
+        within(bytes <= self.bytes, limit)
+    }
+}
+
+fn within(is_within: bool, limit: impl FnOnce() -> String) -> Result<(), KeyError> {
+    if is_within {
+        Ok(())
+    } else {
+        Err(KeyError::TooMuch { limit: limit() })
+    }
+}
+
+/// An entry that was found in a walk.
 #[derive(Debug)]
 pub(super) struct Found {
     /// Name in the key.
     pub name: String,
-    pub path: PathBuf,
-    pub kind: Kind,
+    pub value: Value,
 }
 
+/// What an entry has in the key.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum Value {
+    Known(String),
+    /// A file that is not read yet.
     File {
+        /// Relative to the clone.
+        path: PathBuf,
         mode: u32,
         bytes: u64,
     },
-    Folder {
-        mode: u32,
-    },
-    Link {
-        target: String,
-    },
-    /// Its value is known already.
-    Known(String),
 }
 
-impl Kind {
-    pub fn of(path: &Path, metadata: &Metadata) -> std::io::Result<Option<Self>> {
-        let mode = metadata.mode() & 0o7777;
-        let kind = metadata.file_type();
-        Ok(if kind.is_symlink() {
-            Some(Self::Link {
-                target: readable(std::fs::read_link(path)?.as_os_str()),
-            })
-        } else if kind.is_dir() {
-            Some(Self::Folder { mode })
-        } else if kind.is_file() {
-            Some(Self::File {
-                mode,
-                bytes: metadata.len(),
-            })
-        } else {
-            // Sockets and devices: no clone has them, and BuildKit's client does not send sockets.
-            None
-        })
+impl Value {
+    /// The value of what is at `path`, which is relative to the clone.
+    pub fn of(path: PathBuf, kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::File { mode, bytes } => Self::File { path, mode, bytes },
+            EntryKind::Folder { mode } => Self::Known(format!("folder {mode:o}")),
+            EntryKind::Link { target } => {
+                Self::Known(format!("link {}", readable(target.as_os_str())))
+            }
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Known(_) => 0,
+            Self::File { bytes, .. } => *bytes,
+        }
     }
 }
 
-/// A name as text: every name has exactly one, and no two names share one.
+/// A name as text. Different names have different texts.
 pub(super) fn readable(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_bytes().utf8_chunks() {
@@ -98,65 +114,62 @@ pub(super) fn readable(name: &OsStr) -> String {
 }
 
 /// Everything below `folder`, and the folder itself, by names relative to it.
-pub(super) fn walk(folder: &Path, limits: Limits) -> Result<Vec<Found>, KeyError> {
-    let mut found = Vec::new();
-    for entry in walkdir::WalkDir::new(folder).follow_links(false) {
-        let entry = entry.map_err(|error| unreadable(folder, error))?;
-        let metadata = entry
-            .metadata()
-            .map_err(|error| unreadable(entry.path(), error))?;
-        let path = entry.path().to_owned();
-        let Some(kind) = Kind::of(&path, &metadata).map_err(|error| unreadable(&path, error))?
-        else {
-            continue;
-        };
-        let name = path.strip_prefix(folder).unwrap_or(&path).as_os_str();
-        let name = if name.is_empty() {
-            ".".to_owned()
-        } else {
-            readable(name)
-        };
-        found.push(Found { name, path, kind });
-        if found.len() > limits.entries {
-            return Err(KeyError::TooMuch {
-                limit: format!("{} files", limits.entries),
+pub(super) fn walk(
+    files: &CloneFiles,
+    folder: &Path,
+    limits: Limits,
+) -> Result<Vec<Found>, KeyError> {
+    let mode = files
+        .folder_mode(folder)
+        .map_err(|error| KeyError::reading(folder, error))?;
+    let mut found = vec![Found {
+        name: ".".to_owned(),
+        value: Value::of(folder.to_owned(), EntryKind::Folder { mode }),
+    }];
+    let mut folders = vec![PathBuf::new()];
+    while let Some(name) = folders.pop() {
+        let path = folder.join(&name);
+        let entries = files
+            .entries(&path)
+            .map_err(|error| KeyError::reading(&path, error))?;
+        for entry in entries {
+            let name = name.join(&entry.name);
+            let is_folder = matches!(entry.kind, EntryKind::Folder { .. });
+            found.push(Found {
+                name: readable(name.as_os_str()),
+                value: Value::of(folder.join(&name), entry.kind),
             });
+            if is_folder {
+                folders.push(name);
+            }
         }
+        limits.check_entries(found.len())?;
     }
     Ok(found)
 }
 
-/// Reads the files and gives every entry its value.
+/// Reads the files and gives every entry its value, by name.
 pub(super) fn values(
+    files: &CloneFiles,
     found: Vec<Found>,
     limits: Limits,
 ) -> Result<BTreeMap<String, String>, KeyError> {
-    let total: u64 = found
-        .iter()
-        .map(|entry| {
-            if let Kind::File { bytes, .. } = entry.kind {
-                bytes
-            } else {
-                0
-            }
-        })
-        .sum();
-    if found.len() > limits.entries {
-        return Err(KeyError::TooMuch {
-            limit: format!("{} files", limits.entries),
-        });
-    }
-    if total > limits.bytes {
-        return Err(KeyError::TooMuch {
-            limit: format!("{} bytes", limits.bytes),
-        });
-    }
+    limits.check_entries(found.len())?;
+    limits.check_bytes(found.iter().map(|entry| entry.value.bytes()).sum())?;
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<(String, String)>, KeyError> {
-        let mut done = Vec::new();
+        let (mut done, mut piece) = (Vec::new(), vec![0; PIECE]);
         while let Some(entry) = found.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((entry.name.clone(), value(entry)?));
+            let value = match &entry.value {
+                Value::Known(value) => value.clone(),
+                Value::File { path, mode, .. } => {
+                    let hash = hash(files, path, &mut piece)
+                        .map_err(|error| KeyError::reading(path, error))?;
+                    format!("file {mode:o} {hash}")
+                }
+            };
+            done.push((entry.name.clone(), value));
         }
         Ok(done)
     };
@@ -179,49 +192,14 @@ pub(super) fn digest(values: &BTreeMap<String, String>) -> String {
     sha256_hex(serde_json::to_string(values).unwrap_or_default())
 }
 
-fn value(entry: &Found) -> Result<String, KeyError> {
-    Ok(match &entry.kind {
-        Kind::Folder { mode } => format!("folder {mode:o}"),
-        Kind::Link { target } => format!("link {target}"),
-        Kind::Known(value) => value.clone(),
-        Kind::File { mode, .. } => {
-            let hash = hash(&entry.path).map_err(|error| unreadable(&entry.path, error))?;
-            format!("file {mode:o} {hash}")
-        }
-    })
-}
-
-fn hash(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
+fn hash(files: &CloneFiles, path: &Path, piece: &mut [u8]) -> Result<String, CloneFileError> {
+    let mut file = files.open_file(path)?;
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
     loop {
-        let count = file.read(&mut buffer)?;
+        let count = file.read(piece)?;
         if count == 0 {
-            return Ok(hasher
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect());
+            return Ok(hex::encode(hasher.finalize()));
         }
-        hasher.update(&buffer[..count]);
-    }
-}
-
-pub(super) fn unreadable(path: &Path, error: impl std::fmt::Display) -> KeyError {
-    KeyError::File {
-        path: path.to_owned(),
-        why: error.to_string(),
-    }
-}
-
-/// Runs what waits for the disk on a thread that may wait.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, KeyError> + Send + 'static,
-) -> Result<T, KeyError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(unreadable(Path::new("."), error)),
+        hasher.update(&piece[..count]);
     }
 }

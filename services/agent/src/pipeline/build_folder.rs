@@ -1,11 +1,17 @@
 use std::{
+    fmt::Display,
     fs, io,
+    os::unix::fs::symlink,
     path::{Component, Path, PathBuf},
 };
 
+use hearth_runtime::blocking;
 use serde_json::{Map, Value, json};
 
-use crate::devcontainer_config::{DevcontainerConfig, IMAGE_PROPERTIES};
+use crate::{
+    clone_files::{CloneFileError, CloneFiles, EntryKind},
+    devcontainer_config::{DevcontainerConfig, IMAGE_PROPERTIES},
+};
 
 /// Properties that features' install scripts see, and that reach layers only through them.
 const FEATURE_PROPERTIES: [&str; 3] = ["remoteUser", "containerUser", "containerEnv"];
@@ -23,11 +29,17 @@ pub struct BuildFolder {
 ///
 /// The image's metadata then carries features and base image only, so that hooks and everything else that is no layer
 /// come from the clone at every start, and each hook runs once. It also keeps the CLI's lockfile out of the clone.
-pub fn build_folder(
-    below: &Path,
+pub async fn build_folder(
+    below: PathBuf,
     clone: &Path,
     config: &DevcontainerConfig,
 ) -> Result<BuildFolder, String> {
+    let (clone, config) = (clone.to_owned(), config.clone());
+    blocking(move || make(&below, &clone, &config)).await
+}
+
+fn make(below: &Path, clone: &Path, config: &DevcontainerConfig) -> Result<BuildFolder, String> {
+    let files = CloneFiles::open(clone).map_err(at(clone))?;
     let name = clone.file_name().unwrap_or_default();
     let folder = below.join(name);
     let file = folder.join(&config.path);
@@ -48,18 +60,24 @@ pub fn build_folder(
             properties.insert(name.to_owned(), value.clone());
         }
     }
-    let paths = ClonePaths { clone, from: &from };
+    let paths = ClonePaths {
+        files: &files,
+        clone,
+        from: &from,
+    };
     match properties.get_mut("build").and_then(Value::as_object_mut) {
         Some(build) => paths.make_absolute(build, "dockerfile")?,
         None => paths.make_absolute(&mut properties, "dockerFile")?,
     }
     if has_features {
         // Local features are found beside the configuration, and may depend on each other.
-        copy_tree(&clone.join(".devcontainer"), &folder.join(".devcontainer"))?;
+        let name = Path::new(".devcontainer");
+        copy_folder(&files, name, &folder.join(name))?;
     }
     for lockfile in ["devcontainer-lock.json", ".devcontainer-lock.json"] {
-        if from.join(lockfile).is_file() {
-            fs::copy(from.join(lockfile), to.join(lockfile)).map_err(at(&to))?;
+        let path = dir(&config.path).join(lockfile);
+        if files.has_file(&path) {
+            copy_file(&files, &path, &to.join(lockfile))?;
         }
     }
     let mut properties = Value::Object(properties);
@@ -77,6 +95,7 @@ pub fn build_folder(
 
 /// Resolves paths in a configuration, which are relative to its folder `from`.
 struct ClonePaths<'a> {
+    files: &'a CloneFiles,
     clone: &'a Path,
     from: &'a Path,
 }
@@ -106,14 +125,14 @@ impl ClonePaths<'_> {
     fn inside(&self, path: &str, property: &str) -> Result<PathBuf, String> {
         let path = path.replace("${localWorkspaceFolder}", &self.clone.to_string_lossy());
         let full = normal(&self.from.join(&path));
-        let real = full
-            .canonicalize()
-            .map_err(|error| format!("{property} {path:?}: {error}"))?;
-        let root = self.clone.canonicalize().map_err(at(self.clone))?;
-        if real.starts_with(&root) {
-            Ok(full)
-        } else {
-            Err(format!("{property} {path:?} leads out of the repository"))
+        let real = match full.strip_prefix(self.clone) {
+            Ok(path) => self.files.resolve(path),
+            Err(_) => Err(CloneFileError::LeadsOut),
+        };
+        match real {
+            Ok(_) => Ok(full),
+            Err(error @ CloneFileError::LeadsOut) => Err(format!("{property} {path:?} {error}")),
+            Err(error) => Err(format!("{property} {path:?}: {error}")),
         }
     }
 }
@@ -131,22 +150,32 @@ fn replace_text(value: &mut Value, from: &str, to: &str) {
     }
 }
 
-fn copy_tree(from: &Path, to: &Path) -> Result<(), String> {
-    for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.map_err(|error| error.to_string())?;
-        let relative = entry.path().strip_prefix(from).unwrap_or(entry.path());
-        let target = to.join(relative);
-        let kind = entry.file_type();
-        let copied = if kind.is_dir() {
-            fs::create_dir_all(&target)
-        } else if kind.is_symlink() {
-            fs::read_link(entry.path()).and_then(|link| std::os::unix::fs::symlink(link, &target))
-        } else {
-            fs::copy(entry.path(), &target).map(|_| ())
-        };
-        copied.map_err(at(&target))?;
+/// Copies a folder of the clone, with links as they are. Does nothing where there is none.
+fn copy_folder(files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
+    let entries = match files.entries(from) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        entries => entries.map_err(at(from))?,
+    };
+    fs::create_dir_all(to).map_err(at(to))?;
+    for entry in entries {
+        let (from, to) = (from.join(&entry.name), to.join(&entry.name));
+        match entry.kind {
+            EntryKind::Folder { .. } => copy_folder(files, &from, &to)?,
+            EntryKind::Link { target } => symlink(target, &to).map_err(at(&to))?,
+            EntryKind::File { .. } => copy_file(files, &from, &to)?,
+        }
     }
     Ok(())
+}
+
+fn copy_file(files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
+    let mut source = files.open_file(from).map_err(at(from))?.into_std();
+    let mut copy = || {
+        let mut copy = fs::File::create(to)?;
+        io::copy(&mut source, &mut copy)?;
+        copy.set_permissions(source.metadata()?.permissions())
+    };
+    copy().map_err(at(to))
 }
 
 fn normal(path: &Path) -> PathBuf {
@@ -162,7 +191,7 @@ fn normal(path: &Path) -> PathBuf {
     })
 }
 
-fn at(path: &Path) -> impl Fn(io::Error) -> String {
+fn at<E: Display>(path: &Path) -> impl Fn(E) -> String {
     move |error| format!("{}: {error}", path.display())
 }
 

@@ -23,7 +23,7 @@ fn a_build_sees_what_makes_the_image_and_nothing_else() {
              "args": { "WHERE": "${localWorkspaceFolder}/a" } },
              "remoteUser": "dev", "postCreateCommand": "true", "runArgs": ["--init"] }"#,
     );
-    let made = build_folder(&dir.path().join("build"), &clone, &config).unwrap();
+    let made = make(&dir.path().join("build"), &clone, &config).unwrap();
     assert!(made.folder.ends_with("build/app"));
     assert!(
         made.config
@@ -46,7 +46,7 @@ fn without_a_context_it_is_the_dockerfiles_folder() {
         ".devcontainer/devcontainer.json",
         r#"{ "build": { "dockerfile": "../Dockerfile" } }"#,
     );
-    let made = build_folder(&dir.path().join("build"), &clone, &config).unwrap();
+    let made = make(&dir.path().join("build"), &clone, &config).unwrap();
     assert_eq!(read(&made.config)["build"]["context"], json!(clone));
 }
 
@@ -59,7 +59,7 @@ fn local_features_and_the_lockfile_come_along_and_see_the_users() {
     fs::create_dir(clone.join(".devcontainer/f")).unwrap();
     fs::write(clone.join(".devcontainer/f/install.sh"), "true").unwrap();
     fs::write(clone.join(".devcontainer/devcontainer-lock.json"), "{}").unwrap();
-    let made = build_folder(&dir.path().join("build"), &clone, &config).unwrap();
+    let made = make(&dir.path().join("build"), &clone, &config).unwrap();
     let beside = made.config.parent().unwrap();
     assert!(beside.join("f/install.sh").is_file());
     assert!(beside.join("devcontainer-lock.json").is_file());
@@ -83,7 +83,31 @@ fn a_dockerfile_or_context_outside_the_repository_is_refused_by_its_property() {
         (r#"{ "dockerFile": "../../x" }"#, "dockerFile"),
     ] {
         let (dir, clone, config) = config(".devcontainer.json", text);
-        let error = build_folder(&dir.path().join("build"), &clone, &config).unwrap_err();
+        let error = make(&dir.path().join("build"), &clone, &config).unwrap_err();
         assert!(error.starts_with(property), "{error}");
+    }
+}
+
+#[test]
+fn a_configuration_without_a_folder_of_its_own_may_have_features() {
+    let (dir, clone, config) = config(
+        ".devcontainer.json",
+        r#"{ "image": "x", "features": { "ghcr.io/x/y:1": {} } }"#,
+    );
+    let made = make(&dir.path().join("build"), &clone, &config).unwrap();
+    assert_eq!(read(&made.config)["image"], "x");
+}
+
+#[test]
+fn a_link_out_of_the_repository_is_not_copied_from() {
+    for link in ["devcontainer-lock.json", ".devcontainer"] {
+        let (dir, clone, config) = config(
+            ".devcontainer.json",
+            r#"{ "image": "x", "features": { "./f": {} } }"#,
+        );
+        fs::create_dir(dir.path().join("outside")).unwrap();
+        symlink(dir.path().join("outside"), clone.join(link)).unwrap();
+        let error = make(&dir.path().join("build"), &clone, &config).unwrap_err();
+        assert!(error.ends_with("leads out of the repository"), "{error}");
     }
 }

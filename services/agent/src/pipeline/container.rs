@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use hearth_api::v1::{ContainerStarted, Failure, FailureReason, PipelineStep, event::Kind};
+use hearth_runtime::blocking;
 use serde_json::{Map, Value};
 
 use super::{
@@ -76,7 +77,7 @@ async fn from_image(
     let user = remote_user(config, &local);
     if !is_root(&user) {
         let passwd = engine
-            .file_of_image(image, PASSWD)
+            .file_of_image(&cx.job.attempt.workspace, image, PASSWD)
             .await
             .map_err(engine_failure)?;
         give_clone(cx, clone, &user, passwd).await?;
@@ -175,9 +176,8 @@ async fn give_clone(
         Owner::ROOT
     });
     let volume = clone.volume.clone();
-    tokio::task::spawn_blocking(move || owner.take(&volume))
+    blocking(move || owner.take(&volume))
         .await
-        .map_err(|error| failure(FailureReason::Internal, STEP, error))?
         .map_err(|error| {
             failure(
                 FailureReason::Internal,

@@ -30,7 +30,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
     let source = KeySource {
         clone: &clone.folder,
         config,
-        platform: cx.node.platform.as_str(),
+        platform: &cx.node.platform,
         cli_version: &cx.node.cli_version,
     };
     let resolver = Resolver {
@@ -47,7 +47,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
         .await;
     match reading {
         Ok(reading) => Key {
-            manifest: Some(reading.manifest.into()),
+            manifest: Some(reading.manifest),
             reasons: reading.careful,
             unpinned: reading.unpinned,
         },

@@ -1,6 +1,7 @@
 use hearth_api::v1::{
     CacheSkipReason, Failure, FailureReason, PipelineStep, WorkspaceState, event::Kind,
 };
+use hearth_runtime::blocking;
 
 use super::{
     clone::clone,
@@ -41,7 +42,8 @@ async fn prepare_with(cx: &Context<'_>, prefetch: &mut Prefetch<'_>) -> Result<R
     if cx.job.spec.lightweight {
         return default_image(cx, &clone, CacheSkipReason::Lightweight).await;
     }
-    let found = DevcontainerConfig::find(&clone.folder, cx.job.spec.config.as_ref());
+    let (folder, name) = (clone.folder.clone(), cx.job.spec.config.clone());
+    let found = blocking(move || DevcontainerConfig::find(&folder, name.as_ref())).await;
     if !matches!(found, Ok(Some(_))) {
         prefetch.cancel(cx).await;
     }
@@ -132,7 +134,7 @@ async fn recover(cx: &Context<'_>, clone: &Checkout, failure: Failure) -> Result
         "the repository's own devcontainer failed, the default image takes its place: {}",
         failure.message
     ));
-    leave_note(&clone.volume, &failure);
+    leave_note(&clone.volume, &failure).await;
     match default_image(cx, clone, CacheSkipReason::Fallback).await {
         Ok(ready) => Ok(Ready {
             state: WorkspaceState::Recovery,

@@ -3,6 +3,7 @@ use std::{path::PathBuf, sync::Arc};
 use hearth_api::v1::{
     Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
 };
+use hearth_runtime::{Panicked, blocking, contain};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -54,16 +55,58 @@ impl Runner {
         );
         let recorder = Recorder::new(log, self.metrics.clone());
         recorder.state(WorkspaceState::Preparing, None);
-        match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
-            Ok(scratch) => self.run_in(&scratch, job, &recorder, stop, shutdown).await,
-            Err(error) => {
-                let message = format!("no folder can be made for the attempt: {error}");
-                let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
-                recorder.state(WorkspaceState::Failed, Some(failure));
-            }
+        let work = contain(
+            "attempt",
+            self.run_in_scratch(job, &recorder, stop, shutdown),
+        );
+        if let Err(panicked) = work.await {
+            self.settle_panicked(job, &recorder, &panicked).await;
         }
         recorder.settle();
         self.node.disk.wake();
+    }
+
+    /// Notes how an attempt ends that panicked: a workspace that is ready stays, one that is not has failed.
+    async fn settle_panicked(&self, job: &Job, recorder: &Recorder, panicked: &Panicked) {
+        match recorder.outcome() {
+            None => {
+                // The cleanup may be what panicked.
+                let _ = contain("cleanup", self.remove_workspace(job, recorder)).await;
+                self.fail(
+                    job,
+                    recorder,
+                    failure(FailureReason::Internal, PipelineStep::Unspecified, panicked),
+                );
+            }
+            Some(WorkspaceState::Ready | WorkspaceState::Recovery)
+                if !recorder.is_push_reported() =>
+            {
+                let report = push::report(PushOutcome::Failed, panicked.to_string());
+                recorder.note(Kind::Push(report));
+            }
+            Some(_) => recorder.warn(panicked.to_string()),
+        }
+    }
+
+    async fn run_in_scratch(
+        &self,
+        job: &Job,
+        recorder: &Recorder,
+        stop: &CancellationToken,
+        shutdown: &CancellationToken,
+    ) {
+        match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
+            Ok(scratch) => {
+                self.run_in(&scratch, job, recorder, stop, shutdown).await;
+                // A checkout of the whole repository may be in it.
+                blocking(move || drop(scratch)).await;
+            }
+            Err(error) => {
+                let message = format!("no folder can be made for the attempt: {error}");
+                let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
+                self.fail(job, recorder, failure);
+            }
+        }
     }
 
     /// Runs the steps, and serves logins to docker meanwhile.
@@ -153,29 +196,34 @@ impl Runner {
                 }
             }
             Err(failure) => {
-                // A workspace that failed leaves nothing on the node; its log stays.
-                let removed = cx
-                    .externals
-                    .engine
-                    .remove_workspace(&cx.job.attempt.workspace)
-                    .await;
-                if let Err(error) = removed {
-                    cx.recorder.warn(error.to_string());
-                }
-                if let Err(error) = self.git_access.close(&cx.job.attempt.workspace) {
-                    cx.recorder
-                        .warn(format!("a folder of the workspace stays behind: {error}"));
-                }
-                tracing::info!(
-                    workspace.id = %cx.job.attempt.workspace,
-                    attempt = cx.job.attempt.number,
-                    reason = failure.reason().as_str_name(),
-                    "attempt failed: {}",
-                    failure.message
-                );
-                cx.recorder.state(WorkspaceState::Failed, Some(failure));
+                self.remove_workspace(cx.job, cx.recorder).await;
+                self.fail(cx.job, cx.recorder, failure);
             }
         }
+    }
+
+    /// Removes what a failed attempt made on the node; its log stays.
+    async fn remove_workspace(&self, job: &Job, recorder: &Recorder) {
+        let workspace = &job.attempt.workspace;
+        if let Err(error) = self.externals.engine.remove_workspace(workspace).await {
+            recorder.warn(error.to_string());
+        }
+        if let Err(error) = self.git_access.close(workspace) {
+            recorder.warn(format!(
+                "the workspace's folder on the node was not removed: {error}"
+            ));
+        }
+    }
+
+    fn fail(&self, job: &Job, recorder: &Recorder, failure: Failure) {
+        tracing::info!(
+            workspace.id = %job.attempt.workspace,
+            attempt = job.attempt.number,
+            reason = failure.reason().as_str_name(),
+            "attempt failed: {}",
+            failure.message
+        );
+        recorder.state(WorkspaceState::Failed, Some(failure));
     }
 }
 

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use crate::pipeline::{CacheUse, Job};
 
-/// Reads what an attempt is to do. The control plane checks all of it as well; the agent does not rely on that.
+/// Parses a request. The control plane has checked it too, but a node does not rely on that.
 pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<Job, Status> {
     let mut faults = FieldFaults::default();
     let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);

@@ -27,7 +27,7 @@ pub struct Case {
     pub context: &'static str,
     pub target: Option<&'static str>,
     pub args: &'static [(&'static str, &'static str)],
-    /// The key may change although BuildKit finds everything in its cache.
+    /// The image may be built although BuildKit finds everything in its cache.
     pub careful: bool,
 }
 

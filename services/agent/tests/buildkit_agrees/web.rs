@@ -1,4 +1,4 @@
-//! A web server of one's own, so that a build can download something that changes.
+//! A web server for builds that download something that changes.
 
 use std::{
     collections::BTreeMap,
@@ -41,16 +41,6 @@ impl Web {
             .lock()
             .unwrap()
             .insert(format!("/{name}"), text.to_owned());
-    }
-
-    /// What a HEAD request would tell: the content's digest stands for an ETag.
-    pub fn version(&self, url: &str) -> Option<String> {
-        let path = url.splitn(4, '/').nth(3)?;
-        self.pages
-            .lock()
-            .unwrap()
-            .get(&format!("/{path}"))
-            .map(sha256_hex)
     }
 }
 

@@ -10,7 +10,10 @@ use hearth_domain::{
 use hearth_runtime::contract::attempt_message;
 use tonic::{Status, transport::Channel};
 
-use super::client::{CALL_TIMEOUT, ControlPlaneClient};
+use super::{
+    client::{CALL_TIMEOUT, ControlPlaneClient},
+    pauses::{pauses, while_unavailable},
+};
 
 /// What the index has for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub struct PushedImage<'a> {
 /// wait for it.
 pub type OnWait<'a> = &'a mut (dyn FnMut(String, f64) + Send);
 
-/// The index could not be asked, in words.
+/// The index gave no answer, and why.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the cache index: {0}")]
 pub struct IndexFailure(pub String);
@@ -59,7 +62,7 @@ pub struct IndexFailure(pub String);
 /// The control plane's index of the cache.
 #[async_trait]
 pub trait CacheIndex: Send + Sync {
-    /// Asks what there is for a key. May take as long as another node builds it; dropping the future ends the wait.
+    /// Looks up a key. May take as long as another node builds it; dropping the future ends the wait.
     async fn resolve(
         &self,
         attempt: &AttemptRef,
@@ -67,7 +70,7 @@ pub trait CacheIndex: Send + Sync {
         manifest: &KeyedManifest,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure>;
-    /// Enters a pushed image.
+    /// Adds an entry for a pushed image.
     async fn commit(
         &self,
         attempt: &AttemptRef,
@@ -122,7 +125,9 @@ impl CacheIndex for ControlPlaneClient {
             }
             message = decisions.message().await.map_err(failure)?;
         }
-        Err(IndexFailure("it decided nothing".to_owned()))
+        Err(IndexFailure(
+            "it ended its answer without a decision".to_owned(),
+        ))
     }
 
     async fn commit(
@@ -146,7 +151,11 @@ impl CacheIndex for ControlPlaneClient {
             attempt: Some(attempt_message(attempt)),
             entry: Some(entry),
         };
-        client(self).commit_cache(request).await.map_err(failure)?;
+        while_unavailable(pauses(), || async {
+            client(self).commit_cache(request.clone()).await
+        })
+        .await
+        .map_err(failure)?;
         Ok(())
     }
 
@@ -163,12 +172,16 @@ impl CacheIndex for ControlPlaneClient {
             key: key.to_string(),
             digest: digest.to_string(),
         };
-        client(self).drop_cache(request).await.map_err(failure)?;
+        while_unavailable(pauses(), || async {
+            client(self).drop_cache(request.clone()).await
+        })
+        .await
+        .map_err(failure)?;
         Ok(())
     }
 }
 
-/// The image of an entry, if the entry is of the key that was asked for.
+/// The image of an entry, if it is the entry of the requested key.
 fn hit(
     entry: &CacheEntry,
     repository: &CacheRepository,

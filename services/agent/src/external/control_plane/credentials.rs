@@ -14,9 +14,12 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
 };
 
-use super::client::ControlPlaneClient;
+use super::{
+    client::ControlPlaneClient,
+    pauses::{pauses, while_unavailable},
+};
 
-/// What logins are used for.
+/// What logins are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginPurpose {
     /// By an attempt: to clone, and to read and write the cache.
@@ -25,7 +28,7 @@ pub enum LoginPurpose {
     Workspace,
 }
 
-/// What the control plane has for an attempt.
+/// Logins for an attempt.
 #[derive(Clone, Debug, Default)]
 pub struct IssuedLogins {
     /// For the repository's git host.
@@ -47,7 +50,7 @@ pub struct LoginProblem {
     pub message: String,
 }
 
-/// The control plane gave no answer about logins, in words.
+/// A failed request for logins, in words.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the control plane was asked for logins: {0}")]
 pub struct CredentialFailure(pub String);
@@ -80,16 +83,22 @@ impl Credentials for ControlPlaneClient {
         let mut token = self.session().token().await;
         let mut renewed = false;
         loop {
-            let mut request = Request::new(RefreshCredentialsRequest {
-                attempt: Some(attempt_message(attempt)),
-                r#use: purpose.into(),
-                refused_sha256: refused_sha256.unwrap_or_default().to_owned(),
+            let bearer = bearer(token.secret())?;
+            // A clone waits for the answer.
+            let pauses = pauses().with_max_times(3);
+            let answer = while_unavailable(pauses, || async {
+                let mut request = Request::new(RefreshCredentialsRequest {
+                    attempt: Some(attempt_message(attempt)),
+                    r#use: purpose.into(),
+                    refused_sha256: refused_sha256.unwrap_or_default().to_owned(),
+                });
+                request
+                    .metadata_mut()
+                    .insert("authorization", bearer.clone());
+                let mut client = CredentialServiceClient::new(self.channel());
+                client.refresh_credentials(request).await
             });
-            request
-                .metadata_mut()
-                .insert("authorization", bearer(token.secret())?);
-            let mut client = CredentialServiceClient::new(self.channel());
-            match client.refresh_credentials(request).await {
+            match answer.await {
                 Ok(answer) => return issued(answer.into_inner()),
                 // The node was registered again by another process, or the control plane has forgotten it.
                 Err(status) if status.code() == Code::Unauthenticated && !renewed => {
@@ -143,12 +152,14 @@ fn issued(answer: RefreshCredentialsResponse) -> Result<IssuedLogins, Credential
 }
 
 fn expires(time: Option<Timestamp>) -> Result<Option<SystemTime>, CredentialFailure> {
-    time.map(SystemTime::try_from)
-        .transpose()
-        .map_err(|error| CredentialFailure(format!("a login expires at no valid time: {error}")))
+    time.map(SystemTime::try_from).transpose().map_err(|error| {
+        CredentialFailure(format!(
+            "the time at which a login expires is malformed: {error}"
+        ))
+    })
 }
 
-/// The value of `authorization`; marked so that HTTP/2's compression does not keep it and it is not printed.
+/// The value of `authorization`. Marked as sensitive: HTTP/2 does not compress it, and `Debug` does not print it.
 fn bearer(token: &SecretString) -> Result<MetadataValue<Ascii>, CredentialFailure> {
     let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.expose_secret())
         .parse()

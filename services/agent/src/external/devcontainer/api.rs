@@ -5,25 +5,25 @@ use hearth_domain::WorkspaceId;
 
 use crate::external::process::{OnLine, ProcessFailure};
 
-/// Where the devcontainer CLI runs.
+/// What the devcontainer CLI works on.
 #[derive(Clone, Copy)]
 pub struct CliWorkspace<'a> {
-    /// Workspace folder on the node.
+    /// Its folder on the node.
     pub folder: &'a Path,
-    /// The configuration, below the workspace folder.
+    /// The configuration in that folder.
     pub config: &'a Path,
     /// Private scratch folder of the attempt: home, temporary files and Docker configuration.
     pub scratch: &'a Path,
-    /// The workspace.
+    /// Its id.
     pub workspace_id: &'a WorkspaceId,
 }
 
-/// What to build.
+/// A build.
 #[derive(Clone, Copy)]
 pub struct BuildRequest<'a> {
-    /// Where.
+    /// The workspace.
     pub workspace: CliWorkspace<'a>,
-    /// Names of the image to make; none when only the cache is wanted.
+    /// Name of the image.
     pub image_name: &'a str,
     /// BuildKit cache to read, as `--cache-from` takes it.
     pub cache_from: Option<&'a str>,
@@ -33,25 +33,25 @@ pub struct BuildRequest<'a> {
     pub output: Option<&'a str>,
 }
 
-/// What to start.
+/// A container to start.
 #[derive(Clone, Copy)]
 pub struct UpRequest<'a> {
-    /// Where.
+    /// The workspace.
     pub workspace: CliWorkspace<'a>,
     /// Configuration to use instead of the repository's.
     pub override_config: Option<&'a Path>,
-    /// Start the container and leave its hooks for [`Devcontainer::run_hooks`].
+    /// Start the container without its hooks, which [`Devcontainer::run_hooks`] runs.
     pub skip_hooks: bool,
 }
 
-/// A devcontainer that runs.
+/// A running devcontainer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
     /// Id of the container.
     pub container_id: String,
-    /// User inside.
+    /// User of hooks and terminals in the container.
     pub remote_user: String,
-    /// Folder of the clone inside.
+    /// Folder of the clone in the container.
     pub remote_folder: String,
 }
 
@@ -66,13 +66,13 @@ pub trait Devcontainer: Send + Sync {
         request: &BuildRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure>;
-    /// Starts a container and runs its hooks.
+    /// Starts a container and runs its hooks, unless the request skips them.
     async fn up(
         &self,
         request: &UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure>;
-    /// Runs the hooks of a container that was started without them; they are in its image's metadata.
+    /// Runs the hooks of a container that was started without them. They are in its image's metadata.
     async fn run_hooks(
         &self,
         request: &UpRequest<'_>,
@@ -81,7 +81,7 @@ pub trait Devcontainer: Send + Sync {
     ) -> Result<(), ProcessFailure>;
 }
 
-/// The configuration that the CLI is given for a clone that has none: the file need not exist, only its path counts.
+/// The configuration's path for a clone that has none. The CLI needs a path; the file need not exist.
 pub fn default_config_path(folder: &Path) -> PathBuf {
     folder.join(".devcontainer/devcontainer.json")
 }

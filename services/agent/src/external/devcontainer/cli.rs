@@ -46,15 +46,15 @@ impl DevcontainerCli {
 
     fn command(&self, verb: &str, workspace: &CliWorkspace<'_>) -> Process {
         Process::new(&self.program)
-            // Everything that the CLI and docker write goes to the attempt's own folder: nothing lasts, and two
-            // attempts never meet.
+            // Everything that the CLI and docker write goes to the attempt's folder: it is removed with the attempt, and
+            // attempts do not share it.
             .env("HOME", workspace.scratch.join(scratch::HOME))
             .env("TMPDIR", workspace.scratch.join(scratch::TMP))
             .env(
                 "DOCKER_CONFIG",
                 workspace.scratch.join(scratch::DOCKER_CONFIG),
             )
-            // Docker's configuration names the credential helper, which asks the agent at the attempt's socket.
+            // Docker's configuration names the credential helper, which connects to the attempt's socket.
             .env("PATH", helpers_first(workspace.scratch))
             .env(SOCKET_VARIABLE, workspace.scratch.join(scratch::SOCKET))
             .env("DOCKER_HOST", &self.docker_host)
@@ -148,7 +148,7 @@ impl Devcontainer for DevcontainerCli {
     }
 }
 
-/// Runs the CLI and reads its result; its log becomes lines again.
+/// Runs the CLI, passes the output in its log on as lines, and reads its result.
 async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFailure> {
     let mut output = LogLines::new(on_line);
     let (success, stdout, _) = command.run_to_end(&mut |line| output.take(line)).await?;

@@ -2,7 +2,7 @@ use serde::Deserialize;
 
 use crate::external::process::{Line, OnLine, Tail};
 
-/// Longest line of output that is kept whole.
+/// Longest line of output that is kept whole, in bytes.
 const MAX_LINE: usize = 1024 * 1024;
 
 /// A line of the CLI's log on stderr (`--log-format json`).
@@ -15,10 +15,10 @@ struct LogEvent {
     text: String,
 }
 
-/// The CLI's level for what is meant for people; below it tells about itself.
+/// The CLI's level for messages to people. Those of lower levels are about the CLI itself.
 const LEVEL_INFO: u32 = 3;
 
-/// Puts the pieces of output that the CLI's log carries together to lines.
+/// Joins the pieces of output in the CLI's log to lines.
 pub(super) struct LogLines<'a> {
     on_line: OnLine<'a>,
     open: String,
@@ -46,7 +46,7 @@ impl<'a> LogLines<'a> {
                 self.end_line();
             }
             Ok(_) => {}
-            // A crash of the CLI itself is printed as it is; where in its code it was helps nobody here.
+            // A crash of the CLI itself is not JSON. Its stack trace is left out.
             Err(_) if line.trim_start().starts_with("at ") => {}
             Err(_) => {
                 self.piece(line);
@@ -69,7 +69,7 @@ impl<'a> LogLines<'a> {
         }
     }
 
-    /// The last lines, once nothing more comes.
+    /// Ends the last line, and returns the last lines.
     pub(super) fn finish(mut self) -> String {
         self.end_line();
         self.tail.into_text()

@@ -2,26 +2,26 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-/// A command that printed something and then nothing for this long is quiet.
+/// A command that prints nothing for this long is quiet.
 const QUIET: Duration = Duration::from_millis(200);
-/// Longest line that is passed on as one, in bytes.
+/// Longest line that is not split, in bytes.
 const MAX_LINE: usize = 2 * 1024 * 1024;
-/// Most of a failing command's output that is kept for its failure, in bytes.
+/// Most of a command's output that is kept for a failure, in bytes.
 pub(super) const MAX_TAIL: usize = 8 * 1024;
 
-/// What comes from a command's stderr.
+/// An event on a command's stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
     /// A line, without its newline.
     Text(&'a str),
-    /// Nothing more for the moment: a good time to pass on what was collected.
+    /// The command prints nothing for the moment: a good time to pass on what was collected.
     Quiet,
 }
 
-/// Takes the lines of a command as they come.
+/// Called with the lines of a command as they come.
 pub type OnLine<'a> = &'a mut (dyn FnMut(Line<'_>) + Send);
 
-/// Calls back for every line, with bounded memory whatever comes.
+/// Calls back for every line, in bounded memory.
 pub(super) async fn for_each_line(
     reader: impl AsyncRead + Unpin,
     mut on_line: impl FnMut(Line<'_>),
@@ -33,7 +33,7 @@ pub(super) async fn for_each_line(
         let room = (MAX_LINE - line.len()) as u64;
         let mut limited = (&mut reader).take(room);
         let read = limited.read_until(b'\n', &mut line);
-        // What was read of a line before the time is over stays in `line`.
+        // A part of a line that was read before the timeout stays in `line`.
         let ended = match tokio::time::timeout(QUIET, read).await {
             Ok(read) => read? == 0,
             Err(_) => {

@@ -20,10 +20,11 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             .await
             .map_err(|child| child.message)?;
         let folder = build_folder(
-            &cx.scratch.path().join("export-build"),
+            cx.scratch.path().join("export-build"),
             &checkout,
             &upload.config,
-        )?;
+        )
+        .await?;
         let request = BuildRequest {
             workspace: CliWorkspace {
                 folder: &folder.folder,
