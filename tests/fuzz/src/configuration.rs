@@ -5,7 +5,7 @@ use hearth_agent::{
     devcontainer_config::DevcontainerConfig,
     key::{KeySource, ResolveImage, read_key},
 };
-use hearth_domain::{Digest, ImageFacts};
+use hearth_domain::{Digest, ImageFacts, Platform};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 struct World {
     clone: TempDir,
     runtime: Runtime,
+    platform: Platform,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
@@ -35,7 +36,12 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         )?;
         write(&clone, ".devcontainer/hello/install.sh", "#!/bin/sh\n")?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        Ok(World { clone, runtime })
+        let platform = "linux/amd64".parse().map_err(std::io::Error::other)?;
+        Ok(World {
+            clone,
+            runtime,
+            platform,
+        })
     };
     make().unwrap_or_else(|error| panic!("the clone cannot be made: {error}"))
 });
@@ -55,7 +61,7 @@ pub fn configuration(data: &[u8]) {
     let source = KeySource {
         clone,
         config: &config,
-        platform: "linux/amd64",
+        platform: &WORLD.platform,
         cli_version: "0.89.0",
     };
     let read = || WORLD.runtime.block_on(read_key(&source, &Everything)).ok();
