@@ -1,4 +1,4 @@
-//! A cold preparation by hearth beside the same commands by hand, each on an engine that has nothing.
+//! A cold preparation by hearth beside the same commands run one by one, each on an empty engine.
 
 use std::{path::Path, process::Command, time::Instant};
 

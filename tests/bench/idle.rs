@@ -1,4 +1,4 @@
-//! How fast the services start, and what they need when nothing happens.
+//! How fast the services start, and how much memory they need when idle.
 
 use std::time::{Duration, Instant};
 

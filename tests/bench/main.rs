@@ -1,4 +1,4 @@
-//! Benchmarks with real parts; `tests/bench/run` prints their tables.
+//! Benchmarks with real engines and services; `tests/bench/run` prints their tables.
 
 #![allow(missing_docs, clippy::print_stdout, reason = "benchmarks print tables")]
 
@@ -19,13 +19,13 @@ fn main() {
     });
 }
 
-/// The middle one.
+/// The median.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// Resident memory of a process in MiB: now, or the most it ever had.
+/// Resident memory of a process in MiB: `VmRSS:` is the current value, `VmHWM:` the peak.
 pub fn memory_mib(pid: u32, field: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let kib = status.lines().find_map(|line| {

@@ -1,5 +1,5 @@
-//! Stand-ins for what an agent works with on its node. They keep everything in memory, but for the clones, and are as
-//! strict as the real ones: what was not pushed cannot be pulled, what the engine does not have cannot be started.
+//! Fakes of what an agent works with on its node. They keep everything but clones in memory, and are as strict as the
+//! real ones: what was not pushed cannot be pulled, what the engine does not have cannot be started.
 
 mod builds;
 mod devcontainer;

@@ -26,10 +26,10 @@ use crate::{
     follow::follow,
 };
 
-/// The registry's name. Nobody listens there: the control plane finds it down, which is no harm to it.
+/// The registry's name. Nothing listens there; the control plane works without a registry that answers.
 pub const REGISTRY: &str = "localhost:1";
 
-/// One test's world; everything in it ends with it.
+/// A control plane and nodes; all of it ends when it is dropped.
 pub struct Fleet {
     pub client: Client,
     pub nodes: Vec<Node>,
@@ -108,7 +108,7 @@ impl Fleet {
         node.expect("a node of this name")
     }
 
-    /// Asks for workspaces, all at once: each a node's name (empty: any node) and a repository.
+    /// Asks for workspaces, all at once: each by a node's name (empty: any node) and a repository.
     pub fn prepare<'a>(
         &self,
         wishes: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -140,7 +140,7 @@ impl Drop for Fleet {
 }
 
 impl Node {
-    /// Ends its agent without a warning: whatever it was doing is not done any more.
+    /// Ends its agent without a warning, and everything that it was doing.
     pub fn kill(&mut self) {
         if let Some(agent) = self.agent.take() {
             agent.kill();
@@ -169,7 +169,7 @@ impl Preparations {
         Self { stories, events }
     }
 
-    /// Waits until `count` more events of a kind were heard, of whichever workspaces.
+    /// Waits until `count` more matching events have arrived, of any of the workspaces.
     pub async fn until(&mut self, count: usize, is_so: impl Fn(&Kind) -> bool) {
         let mut heard = 0;
         let all = async {
@@ -182,7 +182,7 @@ impl Preparations {
         assert!(enough.is_ok(), "{heard} of {count} events were heard");
     }
 
-    /// The stories of all, once they are over; each is whole.
+    /// The stories of all workspaces once they have settled; each log is complete.
     pub async fn stories(self) -> Vec<Story> {
         let stories = self.stories.join_all().await;
         for story in &stories {
@@ -227,9 +227,9 @@ async fn start_plane(dir: &Path, listen: SocketAddr, flags: &[String]) -> (Servi
 /// How a service ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Stop {
-    /// As SIGTERM has it.
+    /// As after SIGTERM.
     Orderly,
-    /// As SIGKILL has it.
+    /// As after SIGKILL.
     Killed,
 }
 
@@ -241,7 +241,7 @@ struct Service {
 }
 
 impl Service {
-    /// Builds it, and runs what was built; returns what else the build told.
+    /// Builds a service and runs it; returns the other result of `build` too.
     async fn start<T, R, F>(
         build: impl Future<Output = anyhow::Result<(T, R)>> + Send + 'static,
     ) -> (Self, T)

@@ -1,4 +1,4 @@
-//! A client that follows a workspace whatever becomes of the control plane meanwhile.
+//! A client that follows a workspace even if the control plane is restarted meanwhile.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use hearth_tests::{
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::Status;
 
-/// Prepares a workspace and follows it to its end; every event is told to `ear` too. A stream that breaks is taken up
-/// again where it was.
+/// Prepares a workspace and follows it to its end; every event is sent to `ear` too. A stream that breaks is
+/// resumed after the last event.
 pub async fn follow(
     client: Client,
     request: PrepareWorkspaceRequest,
@@ -79,7 +79,7 @@ impl Followed {
     }
 
     fn hear(&mut self, event: Event) {
-        // Who asked may not listen any more.
+        // The receiver may be gone.
         let _ = self.ear.send(event.clone());
         self.events.push(event);
     }

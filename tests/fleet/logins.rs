@@ -3,24 +3,18 @@
 use std::sync::Arc;
 
 use hearth_api::v1::CacheResult;
-use hearth_tests::github::{GitHub, Repositories, Visibility};
+use hearth_tests::github::{GitHub, Repositories, Visibility, WRITER};
 
 use crate::{
     fleet::{Fleet, REGISTRY},
     once::{NODES, assert_ready, names, results},
 };
 
-const PERMISSIONS: [(&str, &str); 3] = [
-    ("contents", "read"),
-    ("metadata", "read"),
-    ("packages", "write"),
-];
-
 #[tokio::test]
 async fn two_hundred_workspaces_of_twenty_private_repositories_need_twenty_tokens() {
     let dir = tempfile::tempdir().expect("a folder");
     let github = Arc::new(GitHub::start(dir.path().join("github")).await);
-    github.install("acme", Repositories::All, &PERMISSIONS);
+    github.install("acme", Repositories::All, &WRITER);
     let repositories: Vec<_> = (1..=20)
         .map(|number| {
             let name = format!("acme/repository-{number}");

@@ -1,5 +1,5 @@
-//! Many nodes: real agents and a real control plane in one process, on stand-ins of the engines, of git and of the
-//! registry. What it takes tools and minutes to see with real ones, two or three nodes of it, is in `tests/scenarios`.
+//! Many nodes: real agents and a real control plane in one process, on fakes of engines, git, devcontainer CLI and
+//! registry. `tests/scenarios` has the same with two or three nodes and with real tools.
 
 #![allow(missing_docs, reason = "tests")]
 

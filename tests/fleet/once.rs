@@ -33,7 +33,7 @@ pub fn assert_ready<'a>(stories: impl IntoIterator<Item = &'a Story>) {
     }
 }
 
-/// Every node asks for one repository that nobody has built yet; one builds and is held up, all others wait for it.
+/// Every node asks for a repository that is not built yet; one builds and is held up, all others wait for it.
 async fn one_builds_and_all_others_wait(
     fleet: &Fleet,
     repository: &str,
@@ -59,7 +59,7 @@ async fn a_key_that_twenty_nodes_need_at_once_is_built_once_and_fetched_by_the_o
     assert_eq!(results(&stories), BTreeMap::from(expected));
     for story in &stories {
         let hit = story.result() == CacheResult::Exact;
-        assert_eq!(story.kinds().any(waits), hit, "who builds does not wait");
+        assert_eq!(story.kinds().any(waits), hit, "the builder does not wait");
         let push = if hit {
             PushOutcome::Unchanged
         } else {
@@ -79,7 +79,7 @@ async fn when_the_builder_dies_half_way_one_more_node_builds_and_all_others_fetc
     let preparations = one_builds_and_all_others_wait(&fleet, &repository(1)).await;
     let first = fleet.builds.begun().remove(0).node;
     fleet.node(&first).kill();
-    // The next in line begins while the gate is still closed.
+    // The next in the queue begins while builds are still held up.
     let builds = fleet.builds.until_begun(2).await;
     assert_ne!(builds[1].node, first);
     fleet.builds.let_go();
@@ -97,7 +97,7 @@ async fn when_the_builder_dies_half_way_one_more_node_builds_and_all_others_fetc
     assert_eq!(results(&others), BTreeMap::from(expected));
 }
 
-/// Leases live in memory. Those who waited ask again; one of them is told to build, and the others wait for it.
+/// Leases are in memory only. The waiting agents ask again; one of them gets to build, and the others wait for it.
 #[tokio::test]
 async fn a_wait_outlives_the_control_plane_at_the_price_of_one_more_build() {
     for (number, how) in [(1, Stop::Orderly), (2, Stop::Killed)] {
@@ -113,7 +113,7 @@ async fn a_wait_outlives_the_control_plane_at_the_price_of_one_more_build() {
         assert_eq!(fleet.builds.begun().len(), 2, "{how:?}");
         let expected = [(CacheResult::Exact, NODES - 2), (CacheResult::Miss, 2)];
         assert_eq!(results(&stories), BTreeMap::from(expected), "{how:?}");
-        // Whoever took up the wait says so once, with the time of both of its parts.
+        // A wait that was resumed is reported once, with the time of both parts.
         for story in &stories {
             let reasons = story.cache().reasons;
             let waited = reasons.iter().filter(|r| r.starts_with("waited")).count();

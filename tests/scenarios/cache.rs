@@ -8,7 +8,7 @@ use hearth_tests::{
 };
 
 fn hook_runs(lab: &Lab, node: usize, container: &str) -> String {
-    lab.vms[node - 1].docker(&["exec", container, "cat", "/workspaces/app/.hook-runs"])
+    lab.vms[node - 1].cat(container, "/workspaces/app/.hook-runs")
 }
 
 #[tokio::test]
@@ -24,17 +24,12 @@ async fn what_one_node_built_another_fetches_by_digest_without_any_build() {
         "{:#?}",
         cold.workspace
     );
-    assert_eq!(cold.result(), CacheResult::Miss, "{:?}", cold.cache());
+    cold.assert_result(CacheResult::Miss);
     assert_eq!(
         (cold.cache().steps_reused, cold.cache().steps_total > 5),
         (0, true)
     );
-    assert_eq!(
-        cold.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        cold.workspace.push
-    );
+    cold.assert_push(PushOutcome::Pushed);
     let ready = cold.position(
         |kind| matches!(kind, Kind::StateChanged(c) if c.state() == WorkspaceState::Ready),
     );
@@ -60,7 +55,7 @@ async fn what_one_node_built_another_fetches_by_digest_without_any_build() {
         cache.image_digest,
         cold.workspace.push.as_ref().unwrap().digest
     );
-    assert_eq!(warm.push(), PushOutcome::Unchanged);
+    warm.assert_push(PushOutcome::Unchanged);
 
     for (node, story) in [(1, &cold), (2, &warm)] {
         let workspace = &story.workspace;
@@ -71,8 +66,7 @@ async fn what_one_node_built_another_fetches_by_digest_without_any_build() {
             "dev",
             "the hook ran once, as the user"
         );
-        let greeting =
-            lab.vms[node - 1].docker(&["exec", &workspace.container_id, "cat", "/opt/greeting"]);
+        let greeting = lab.vms[node - 1].cat(&workspace.container_id, "/opt/greeting");
         assert_eq!(greeting, "moin");
         // Nothing but the hook's own file changed in the clone.
         let status = [
@@ -100,7 +94,7 @@ async fn what_one_node_built_another_fetches_by_digest_without_any_build() {
         );
     }
 
-    // Any other tool finds the newest image under a tag that everybody knows.
+    // Any other tool finds the newest image under a well-known tag.
     let tags = lab.registry.tags(&lab.cache_path(&repo.url)).await;
     assert!(tags.contains(&"devcontainer-cache".to_owned()), "{tags:?}");
     assert!(
@@ -114,12 +108,7 @@ async fn after_an_edit_only_the_steps_behind_it_are_built() {
     let lab = Lab::new(2).await;
     let repo = app::repo(&lab, "app");
     let cold = lab.client.prepare("node-1", &repo.url).await;
-    assert_eq!(
-        cold.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        cold.workspace.push
-    );
+    cold.assert_push(PushOutcome::Pushed);
 
     repo.commit(&[("app/main", "second\n")]);
     let partial = lab.client.prepare("node-2", &repo.url).await;
@@ -132,10 +121,7 @@ async fn after_an_edit_only_the_steps_behind_it_are_built() {
     );
     assert_ne!(cache.key, cold.cache().key);
     let container = &partial.workspace.container_id;
-    assert_eq!(
-        lab.vms[1].docker(&["exec", container, "cat", "/opt/built"]),
-        "second"
-    );
+    assert_eq!(lab.vms[1].cat(container, "/opt/built"), "second");
     assert_eq!(hook_runs(&lab, 2, container), "dev");
     // The reused step brought the first node's bytes along.
     let sum = |node: usize, id: &str| lab.vms[node].docker(&["exec", id, "sha256sum", "/opt/data"]);
@@ -152,7 +138,7 @@ async fn a_changed_hook_runs_once_on_an_image_that_is_still_an_exact_hit() {
         app::config(&lab.base).replace("id -un >> .hook-runs", "echo changed >> .hook-runs");
     repo.commit(&[(".devcontainer/devcontainer.json", &changed)]);
     let warm = lab.client.prepare("node-2", &repo.url).await;
-    assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
+    warm.assert_result(CacheResult::Exact);
     assert_eq!(hook_runs(&lab, 2, &warm.workspace.container_id), "changed");
 }
 
@@ -172,11 +158,11 @@ async fn an_image_that_the_registry_lost_is_built_again_and_entered_anew() {
     assert_ne!(again.result(), CacheResult::Exact);
     let reasons = again.cache().reasons.join("; ");
     assert!(reasons.contains("could not be fetched"), "{reasons}");
-    assert_eq!(again.push(), PushOutcome::Pushed);
+    again.assert_push(PushOutcome::Pushed);
 
     lab.add_node(&[]).await;
     let third = lab.client.prepare("node-3", &repo.url).await;
-    assert_eq!(third.result(), CacheResult::Exact, "{:?}", third.cache());
+    third.assert_result(CacheResult::Exact);
 }
 
 #[tokio::test]
@@ -190,14 +176,9 @@ async fn two_repositories_at_once_on_one_node_do_not_meet() {
     );
     for (story, built) in [(&first, "first"), (&second, "two")] {
         story.assert_whole();
-        assert_eq!(
-            story.workspace.state(),
-            WorkspaceState::Ready,
-            "{:#?}",
-            story.workspace
-        );
+        story.assert_state(WorkspaceState::Ready);
         let id = &story.workspace.container_id;
-        assert_eq!(lab.vms[0].docker(&["exec", id, "cat", "/opt/built"]), built);
+        assert_eq!(lab.vms[0].cat(id, "/opt/built"), built);
         assert_eq!(hook_runs(&lab, 1, id), "dev");
     }
     assert_ne!(first.workspace.container_id, second.workspace.container_id);
@@ -206,7 +187,7 @@ async fn two_repositories_at_once_on_one_node_do_not_meet() {
     assert!(lab.client.try_get(&first.workspace.id).await.is_err());
     let id = &second.workspace.container_id;
     assert_eq!(
-        lab.vms[0].docker(&["exec", id, "cat", "/opt/built"]),
+        lab.vms[0].cat(id, "/opt/built"),
         "two",
         "the other one still runs"
     );
@@ -232,8 +213,8 @@ async fn an_image_that_two_nodes_need_at_once_is_built_once() {
         (&one, &two)
     };
     assert!(waited(waiter) && !waited(builder));
-    assert_eq!(builder.result(), CacheResult::Miss, "{:?}", builder.cache());
-    assert_eq!(waiter.result(), CacheResult::Exact, "{:?}", waiter.cache());
+    builder.assert_result(CacheResult::Miss);
+    waiter.assert_result(CacheResult::Exact);
     let sum = |node: usize, story: &hearth_tests::client::Story| {
         lab.vms[node].docker(&[
             "exec",
@@ -259,12 +240,7 @@ async fn early_stages_are_reused_after_an_edit_of_the_last_one() {
     let edited = dockerfile("two").replace("BASE", &lab.base);
     repo.commit(&[(".devcontainer/Dockerfile", &edited)]);
     let partial = lab.client.prepare("node-2", &repo.url).await;
-    assert_eq!(
-        partial.result(),
-        CacheResult::Partial,
-        "{:?}",
-        partial.cache()
-    );
+    partial.assert_result(CacheResult::Partial);
     let sum = |node: usize, id: &str| lab.vms[node].docker(&["exec", id, "sha256sum", "/opt/tool"]);
     assert_eq!(
         sum(0, &cold.workspace.container_id),
@@ -293,8 +269,8 @@ async fn two_nodes_that_export_their_build_cache_at_once_leave_one_that_can_be_u
     let stories = tokio::join!(at("node-1", "main"), at("node-2", "other"));
     for story in [&stories.0, &stories.1] {
         story.assert_whole();
-        assert_eq!(story.result(), CacheResult::Miss, "{:?}", story.cache());
-        assert_eq!(story.push(), PushOutcome::Pushed);
+        story.assert_result(CacheResult::Miss);
+        story.assert_push(PushOutcome::Pushed);
         let warning = story.position(|kind| matches!(kind, Kind::Warning(_)));
         assert_eq!(warning, None, "{:?}", story.events);
     }
@@ -307,16 +283,11 @@ async fn two_nodes_that_export_their_build_cache_at_once_leave_one_that_can_be_u
     request.spec.as_mut().unwrap().r#ref = "other".to_owned();
     let edited = lab.client.run(request).await;
     edited.assert_whole();
-    assert_eq!(
-        edited.result(),
-        CacheResult::Partial,
-        "{:?}",
-        edited.cache()
-    );
+    edited.assert_result(CacheResult::Partial);
     let reasons = edited.cache().reasons.join("; ");
     assert!(!reasons.contains("repeated"), "{reasons}");
     let id = &edited.workspace.container_id;
-    let file = |path: &str| lab.vms[2].docker(&["exec", id, "cat", path]);
+    let file = |path: &str| lab.vms[2].cat(id, path);
     assert_eq!(file("/opt/installed"), "two");
     assert_eq!(file("/opt/built"), "second");
 }

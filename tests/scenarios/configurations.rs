@@ -11,19 +11,11 @@ async fn a_repository_without_a_devcontainer_gets_the_default_image() {
     let repo = lab.git.repo("plain", &[("README", "hello\n")]);
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    story.assert_state(WorkspaceState::Ready);
     assert_eq!(story.cache().skip_reason(), CacheSkipReason::NoDevcontainer);
-    assert_eq!(story.push(), PushOutcome::SkippedNotEligible);
+    story.assert_push(PushOutcome::SkippedNotEligible);
     let id = &story.workspace.container_id;
-    assert_eq!(
-        lab.vms[0].docker(&["exec", id, "cat", "/workspaces/plain/README"]),
-        "hello"
-    );
+    assert_eq!(lab.vms[0].cat(id, "/workspaces/plain/README"), "hello");
 }
 
 #[tokio::test]
@@ -33,14 +25,9 @@ async fn lightweight_mode_leaves_the_projects_devcontainer_aside() {
     let mut request = request("node-1", &repo.url);
     request.spec.as_mut().unwrap().lightweight = true;
     let story = lab.client.run(request).await;
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    story.assert_state(WorkspaceState::Ready);
     assert_eq!(story.cache().skip_reason(), CacheSkipReason::Lightweight);
-    assert_eq!(story.push(), PushOutcome::SkippedLightweight);
+    story.assert_push(PushOutcome::SkippedLightweight);
     assert_eq!(story.workspace.remote_user, "root");
 }
 
@@ -89,9 +76,9 @@ async fn a_configuration_that_fails_leaves_a_workspace_to_mend_it_in() {
         let failure = story.workspace.failure.clone().unwrap();
         assert_eq!(failure.reason(), reason, "{failure:?}");
         assert!(failure.output_tail.contains(says), "{failure:?}");
-        assert_eq!(story.push(), PushOutcome::SkippedFallback);
+        story.assert_push(PushOutcome::SkippedFallback);
         let id = &story.workspace.container_id;
-        let note = lab.vms[0].docker(&["exec", id, "cat", "/workspaces/hearth-recovery.txt"]);
+        let note = lab.vms[0].cat(id, "/workspaces/hearth-recovery.txt");
         assert!(note.contains(says), "{note}");
     }
 }
@@ -145,18 +132,10 @@ async fn a_compose_project_runs_with_the_clone_in_it() {
     );
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    story.assert_state(WorkspaceState::Ready);
     assert_eq!(story.cache().skip_reason(), CacheSkipReason::Compose);
     let id = &story.workspace.container_id;
-    assert_eq!(
-        lab.vms[0].docker(&["exec", id, "cat", "/project/.hook-runs"]),
-        "dev"
-    );
+    assert_eq!(lab.vms[0].cat(id, "/project/.hook-runs"), "dev");
     lab.client.delete(&story.workspace.id).await;
     lab.assert_nothing_left(1).await;
 }
@@ -185,13 +164,8 @@ async fn the_classic_image_store_caches_too() {
         cold.workspace
     );
     let warm = lab.client.prepare("node-2", &repo.url).await;
-    assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
+    warm.assert_result(CacheResult::Exact);
     repo.commit(&[("app/main", "second\n")]);
     let partial = lab.client.prepare("node-3", &repo.url).await;
-    assert_eq!(
-        partial.result(),
-        CacheResult::Partial,
-        "{:?}",
-        partial.cache()
-    );
+    partial.assert_result(CacheResult::Partial);
 }

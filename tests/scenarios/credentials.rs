@@ -1,4 +1,4 @@
-//! Logins for one repository at a time: what they allow, what they do not, and how that is told.
+//! Logins for one repository at a time: what they allow, what they do not, and what users see of it.
 
 use std::time::Duration;
 
@@ -11,21 +11,10 @@ use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
 use hearth_tests::{
     Lab,
     client::{Story, next, request},
-    github::{Repositories, Route, Visibility},
+    github::{READER, Repositories, Route, Visibility, WRITER},
 };
 
 const REPOSITORY: &str = "acme/shop";
-const WRITER: [(&str, &str); 3] = [
-    ("contents", "read"),
-    ("metadata", "read"),
-    ("packages", "write"),
-];
-const READER: [(&str, &str); 3] = [
-    ("contents", "read"),
-    ("metadata", "read"),
-    ("packages", "read"),
-];
-
 /// A private repository with a devcontainer, and the App installed with these permissions.
 fn private(lab: &Lab, permissions: &[(&str, &str)]) -> String {
     let github = lab.github();
@@ -100,13 +89,8 @@ async fn without_the_permission_to_write_packages_workspaces_come_up_and_the_pus
         "{:#?}",
         denied.workspace
     );
-    assert_eq!(denied.result(), CacheResult::Miss, "{:?}", denied.cache());
-    assert_eq!(
-        denied.push(),
-        PushOutcome::Denied,
-        "{:?}",
-        denied.workspace.push
-    );
+    denied.assert_result(CacheResult::Miss);
+    denied.assert_push(PushOutcome::Denied);
     assert!(
         push_message(&denied).contains("packages: write"),
         "{}",
@@ -121,18 +105,13 @@ async fn without_the_permission_to_write_packages_workspaces_come_up_and_the_pus
     // What is granted counts for the next attempt.
     lab.github().grant("acme", "packages", "write");
     let pushed = lab.client.prepare("node-1", &url).await;
-    assert_eq!(
-        pushed.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        pushed.workspace.push
-    );
+    pushed.assert_push(PushOutcome::Pushed);
 
     // Reading is enough to fetch.
     let mut reader = request("node-2", &url);
     reader.spec.as_mut().unwrap().cache_access = CacheAccess::ReadOnly.into();
     let warm = lab.client.run(reader).await;
-    assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
+    warm.assert_result(CacheResult::Exact);
     assert!(
         lab.github().installation_tokens().len() >= 2,
         "one token reads, another one writes"
@@ -153,7 +132,7 @@ async fn a_token_that_ends_while_the_image_is_pushed_is_replaced_and_the_image_a
         match message.message.unwrap() {
             Message::Snapshot(snapshot) => id = snapshot.id,
             Message::Event(event) => match event.kind.unwrap() {
-                // The image is there; whoever asks the registry for a token from now on wants to push.
+                // The image is there: from now on a token of the registry is for a push.
                 Kind::StepStarted(step)
                     if step.step() == hearth_api::v1::PipelineStep::Container =>
                 {
@@ -176,7 +155,7 @@ async fn a_token_that_ends_while_the_image_is_pushed_is_replaced_and_the_image_a
     let push = workspace.push.clone().unwrap();
     assert_eq!(push.outcome(), PushOutcome::Pushed, "{push:?}");
     assert!(github.mints() >= 2, "{}", github.mints());
-    // BuildKit's cache follows the image, with a login that lives.
+    // BuildKit's cache is exported after the image, with a login that has not expired.
     let tags = lab.cache().tags(&lab.cache_path(&url)).await;
     assert!(
         tags.iter().any(|tag| tag.ends_with("-buildcache")),
@@ -199,9 +178,9 @@ async fn an_attempt_at_a_forks_ref_has_no_right_to_push_at_the_registry_itself()
         "{:#?}",
         story.workspace
     );
-    assert_eq!(story.push(), PushOutcome::SkippedReadOnly);
+    story.assert_push(PushOutcome::SkippedReadOnly);
 
-    // Each token that the control plane has made for it, in the hands of somebody who tries.
+    // Each token that the control plane has made for it, tried on everything else.
     let tokens = github.installation_tokens();
     assert!(!tokens.is_empty());
     let place = format!("{}/{}", lab.cache().host(), lab.cache_path(&url));
@@ -279,7 +258,7 @@ async fn a_probe_says_in_a_sentence_what_is_missing() {
     assert!(answer.summary.contains("does not answer"), "{answer:#?}");
 }
 
-/// GitHub is down, and the repository is one that everybody may read.
+/// GitHub is down, and the repository is public.
 #[tokio::test]
 async fn a_public_repository_comes_up_while_github_gives_no_tokens() {
     use hearth_tests::github::{Fault, Times};
@@ -304,11 +283,6 @@ async fn a_public_repository_comes_up_while_github_gives_no_tokens() {
         "{:#?}",
         story.workspace
     );
-    assert_eq!(
-        story.push(),
-        PushOutcome::LoginFailed,
-        "{:?}",
-        story.workspace.push
-    );
+    story.assert_push(PushOutcome::LoginFailed);
     assert!(!warnings(&story).is_empty());
 }

@@ -1,4 +1,4 @@
-//! A node that is full makes room by itself, and takes nothing away from anybody.
+//! A node whose disk is full removes images of the cache that nothing uses, and nothing else.
 
 use std::{path::PathBuf, process::Command};
 
@@ -15,12 +15,7 @@ const ALWAYS: [&str; 4] = [
 
 async fn prepare(lab: &Lab, node: usize, repo: &Repo) -> Story {
     let story = lab.client.prepare(&format!("node-{node}"), &repo.url).await;
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    story.assert_state(WorkspaceState::Ready);
     story
 }
 
@@ -55,15 +50,10 @@ async fn only_unused_images_go(vm: fn(PathBuf) -> Vm) {
     // One image is fetched by the node that is full, the others are built there.
     prepare(&lab, 1, kept).await;
     let kept = prepare(&lab, 2, kept).await;
-    assert_eq!(kept.result(), CacheResult::Exact, "{:?}", kept.cache());
+    kept.assert_result(CacheResult::Exact);
     let named = prepare(&lab, 2, named).await;
     let gone = prepare(&lab, 2, gone).await;
-    assert_eq!(
-        gone.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        gone.workspace.push
-    );
+    gone.assert_push(PushOutcome::Pushed);
     let vm = &lab.vms[1];
     let image = |story: &Story| {
         let container = &story.workspace.container_id;
@@ -80,12 +70,12 @@ async fn only_unused_images_go(vm: fn(PathBuf) -> Vm) {
     lab.client.delete(&named.workspace.id).await;
     lab.client.delete(&gone.workspace.id).await;
     let mark = gone_image.replace("sha256:", "hearth-cache:");
-    eventually("the image that nobody uses is gone", || !has(vm, &mark)).await;
+    eventually("the unused image is removed", || !has(vm, &mark)).await;
     assert!(!has(vm, &gone_image));
-    assert!(has(vm, &kept_image), "its workspace lives");
+    assert!(has(vm, &kept_image), "its workspace still runs");
     assert!(has(vm, &mine) && has(vm, &named_image));
     assert!(has(vm, &lab.base) && has(vm, "mine:2"));
-    assert_eq!(vm.docker(&["exec", running, "cat", "/opt/name"]), "kept");
+    assert_eq!(vm.cat(running, "/opt/name"), "kept");
     let marks = vm.docker(&["image", "ls", "--quiet", "hearth-cache"]);
     assert_eq!(marks.lines().count(), 2, "{marks}");
 }
@@ -96,12 +86,12 @@ async fn what_was_removed_is_fetched_again_and_a_restart_knows_which_images_are_
     lab.add_node(&[]).await;
     let repo = one_step(&lab, "app");
     let first = prepare(&lab, 1, &repo).await;
-    assert_eq!(first.push(), PushOutcome::Pushed);
+    first.assert_push(PushOutcome::Pushed);
     let digest = first.workspace.push.as_ref().unwrap().digest.clone();
     lab.client.delete(&first.workspace.id).await;
     assert!(has(&lab.vms[0], &digest), "there is room");
 
-    // The agent forgets when it used the image, and is told that the disk is full.
+    // The agent is restarted without its record of when images were used, and with a mark that every disk is below.
     std::fs::write(lab.folder("node-1/state/images.json"), "{").unwrap();
     lab.agents[0].restart_with(&ALWAYS);
     let vm = &lab.vms[0];
@@ -112,7 +102,7 @@ async fn what_was_removed_is_fetched_again_and_a_restart_knows_which_images_are_
     })
     .await;
     let again = prepare(&lab, 1, &repo).await;
-    assert_eq!(again.result(), CacheResult::Exact, "{:?}", again.cache());
+    again.assert_result(CacheResult::Exact);
     assert!(again.cache().bytes_fetched > 0, "{:?}", again.cache());
 }
 
@@ -168,12 +158,7 @@ async fn a_disk_that_is_full_of_unused_images_does_not_keep_an_attempt_from_begi
     let dockerfile = "FROM BASE\nRUN head -c 150000000 /dev/urandom > /opt/data\n";
     let large = app::with_dockerfile(&lab, "large", dockerfile, "");
     let large = prepare(&lab, 1, &large).await;
-    assert_eq!(
-        large.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        large.workspace.push
-    );
+    large.assert_push(PushOutcome::Pushed);
     lab.client.delete(&large.workspace.id).await;
     let free = disk.free_mebibytes();
     assert!(free < 256, "attempts need 256 MiB, and {free} are free");

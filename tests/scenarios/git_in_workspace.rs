@@ -1,4 +1,4 @@
-//! Git in a workspace logs in to the workspace's own repository, whatever the image is, and to nothing else.
+//! Git in a workspace logs in to the workspace's own repository, in every kind of image, and to nothing else.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -6,14 +6,8 @@ use hearth_api::v1::{FailureReason, Workspace, WorkspaceState};
 use hearth_tests::{
     Lab, Vm,
     client::{Story, request},
-    github::{Repositories, Visibility},
+    github::{Repositories, Visibility, WRITER},
 };
-
-const PERMISSIONS: &[(&str, &str)] = &[
-    ("contents", "read"),
-    ("metadata", "read"),
-    ("packages", "write"),
-];
 
 /// Contacts the server for a private repository, and fails when that works for another one.
 const HOOK: &str = "\
@@ -39,11 +33,7 @@ async fn lab() -> Lab {
         github.commit(repository, &[("README", "hello\n")]);
     }
     github.commit_to("acme/app", "docs", &[("guide", "read me\n")]);
-    github.install(
-        "acme",
-        Repositories::selected(&["app", "other"]),
-        PERMISSIONS,
-    );
+    github.install("acme", Repositories::selected(&["app", "other"]), &WRITER);
     lab
 }
 
@@ -201,7 +191,7 @@ async fn git_in_a_workspace_works_over_restarts_of_the_agent_and_ends_with_the_w
     assert!(git(&lab, workspace, &fetch));
     assert!(!git(&lab, workspace, &["ls-remote", &other]));
     lab.agents[0].kill();
-    assert!(!git(&lab, workspace, &fetch), "nobody answers");
+    assert!(!git(&lab, workspace, &fetch), "there is no answer");
     lab.agents[0].restart();
     assert!(git(&lab, workspace, &fetch));
     assert!(!git(&lab, workspace, &["ls-remote", &other]));
@@ -236,7 +226,7 @@ async fn hooks_in_a_compose_service_reach_their_private_repository() {
     assert_ready(&story);
     assert_no_secret_is_left(&lab, &story);
     let container = &story.workspace.container_id;
-    let ran = lab.vms[0].docker(&["exec", container, "cat", "/project/.ran"]);
+    let ran = lab.vms[0].cat(container, "/project/.ran");
     assert_eq!(ran, "dev", "the hook ran once");
     let format = "{{range .Mounts}}{{if eq .Destination \"/opt/hearth\"}}{{.RW}}{{end}}{{end}}";
     let writable = lab.vms[0].docker(&["inspect", "--format", format, container]);
@@ -254,7 +244,7 @@ async fn a_workspace_with_the_default_image_reaches_its_private_repository_too()
     let github = lab.github();
     github.create_repository("acme/app", Visibility::Private);
     github.commit("acme/app", &[("README", "hello\n")]);
-    github.install("acme", Repositories::All, PERMISSIONS);
+    github.install("acme", Repositories::All, &WRITER);
     let broken = "{ \"image\": }";
     for (lightweight, config, state) in [
         (true, "{}", WorkspaceState::Ready),

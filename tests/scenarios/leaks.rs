@@ -1,4 +1,4 @@
-//! No secret is ever found where it should not be.
+//! No secret is in files, logs, images or process arguments.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ async fn secrets_are_in_no_argument_log_event_database_image_volume_or_file() {
     }
     let github = lab.github();
     github.create_repository("acme/shop", Visibility::Private);
-    // What the base image of the cached one is, its registry lets everybody read.
+    // The base image's registry is public.
     github.publish_package("base/git-tiny");
     let permissions = [
         ("contents", "read"),

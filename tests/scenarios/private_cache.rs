@@ -1,20 +1,13 @@
-//! The cache of a private repository is in a registry that asks for logins, and lives from logins that end.
+//! The cache of a private repository, in a registry that asks for logins that expire.
 
 use hearth_api::v1::{
     BuildStepStatus, CacheResult, Event, PushOutcome, WorkspaceState, event::Kind,
-    prepare_workspace_response::Message,
 };
 use hearth_tests::{
     Lab,
-    client::{next, request},
-    github::{Repositories, Visibility},
+    client::request,
+    github::{READER, Repositories, Visibility, WRITER},
 };
-
-const PERMISSIONS: &[(&str, &str)] = &[
-    ("contents", "read"),
-    ("metadata", "read"),
-    ("packages", "write"),
-];
 
 async fn lab(nodes: usize, permissions: &[(&str, &str)], dockerfile: &str) -> (Lab, String) {
     let lab = Lab::guarded(nodes).await;
@@ -38,13 +31,13 @@ fn on_base(lab: &Lab, dockerfile: &str) -> String {
     dockerfile.replace("BASE", &lab.base.replace("localhost", "127.0.0.1"))
 }
 
-/// What the registry's log says of an upload.
+/// Stands in the registry's log for every upload.
 const UPLOADS: &str = "/blobs/uploads/";
 const QUICK: &str = "FROM BASE\nRUN echo one > /opt/one\nRUN echo two > /opt/two\n";
 
 #[tokio::test]
 async fn a_private_repository_is_built_once_and_fetched_by_the_next_node() {
-    let (lab, url) = lab(3, PERMISSIONS, QUICK).await;
+    let (lab, url) = lab(3, &WRITER, QUICK).await;
     let cold = lab.client.prepare("node-1", &url).await;
     cold.assert_whole();
     assert_eq!(
@@ -54,7 +47,7 @@ async fn a_private_repository_is_built_once_and_fetched_by_the_next_node() {
         cold.workspace
     );
     let warm = lab.client.prepare("node-2", &url).await;
-    assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
+    warm.assert_result(CacheResult::Exact);
     assert!(lab.cache().log().contains(UPLOADS));
     for story in [&cold, &warm] {
         assert_eq!(warnings(&story.events), Vec::<String>::new());
@@ -64,63 +57,37 @@ async fn a_private_repository_is_built_once_and_fetched_by_the_next_node() {
     let edit = [(".devcontainer/Dockerfile", dockerfile.as_str())];
     lab.github().commit("acme/app", &edit);
     let partial = lab.client.prepare("node-3", &url).await;
-    assert_eq!(
-        partial.result(),
-        CacheResult::Partial,
-        "{:?}",
-        partial.cache()
-    );
+    partial.assert_result(CacheResult::Partial);
 }
 
 #[tokio::test]
 async fn a_login_that_is_revoked_while_the_image_is_built_does_not_fail_its_push() {
     let slow = "FROM BASE\nRUN echo now building && sleep 3\n";
-    let (lab, url) = lab(1, PERMISSIONS, slow).await;
-    let mut stream = lab.client.begin(request("node-1", &url)).await.unwrap();
-    let mut id = String::new();
-    while let Some(message) = next(&mut stream).await {
-        match message.message.unwrap() {
-            Message::Snapshot(workspace) => id = workspace.id,
-            Message::Event(event) => {
-                if let Some(Kind::BuildStep(step)) = &event.kind
-                    && step.name.contains("sleep")
-                    && step.status() == BuildStepStatus::Started
-                {
-                    lab.github().revoke_all();
-                }
-            }
-        }
-    }
-    let workspace = lab.client.get(&id).await;
+    let (lab, url) = lab(1, &WRITER, slow).await;
+    let request = request("node-1", &url);
+    let begins_the_slow_step = |kind: &Kind| {
+        matches!(kind, Kind::BuildStep(step)
+            if step.name.contains("sleep") && step.status() == BuildStepStatus::Started)
+    };
+    let (id, seen) = lab.client.begin_until(request, begins_the_slow_step).await;
+    lab.github().revoke_all();
+    let workspace = lab.client.watch(&id, seen).await.workspace;
     let push = workspace.push.clone().unwrap();
     assert_eq!(push.outcome(), PushOutcome::Pushed, "{push:?}");
-    assert!(
-        lab.github().mints() > 1,
-        "the first login was worth nothing"
-    );
+    assert!(lab.github().mints() > 1, "the first login had been revoked");
 }
 
 #[tokio::test]
 async fn a_push_without_the_permission_for_it_is_denied_and_says_what_to_do() {
-    let read = [
-        ("contents", "read"),
-        ("metadata", "read"),
-        ("packages", "read"),
-    ];
-    let (lab, url) = lab(1, &read, QUICK).await;
+    let (lab, url) = lab(1, &READER, QUICK).await;
     let story = lab.client.prepare("node-1", &url).await;
     story.assert_whole();
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
-    assert_eq!(story.push(), PushOutcome::Denied, "{:#?}", story.workspace);
+    story.assert_state(WorkspaceState::Ready);
+    story.assert_push(PushOutcome::Denied);
     let message = story.workspace.push.unwrap().message;
     assert!(message.contains("packages"), "{message}");
     let told = warnings(&story.events);
-    assert_eq!(told.len(), 1, "the problem is told once: {told:?}");
+    assert_eq!(told.len(), 1, "one warning: {told:?}");
     // Nothing was tried in the registry.
     let log = lab.cache().log();
     assert!(!log.contains(UPLOADS), "{log}");

@@ -40,19 +40,11 @@ async fn a_push_that_crawls_leaves_the_workspace_alone_and_ends_with_its_deletio
         ..request("node-1", &repo.url)
     };
     let story = lab.client.run(until_ready).await;
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    story.assert_state(WorkspaceState::Ready);
     assert!(!story.workspace.settled);
     hearth_tests::process::eventually("the push is under way", || proxy.uploads() > 0).await;
     let id = &story.workspace.container_id;
-    assert_eq!(
-        lab.vms[0].docker(&["exec", id, "cat", "/opt/built"]),
-        "first"
-    );
+    assert_eq!(lab.vms[0].cat(id, "/opt/built"), "first");
     lab.client.delete(&story.workspace.id).await;
     lab.assert_nothing_left(1).await;
 }
@@ -64,13 +56,8 @@ async fn a_push_that_is_refused_is_an_outcome_that_says_what_to_do() {
     let repo = app::repo(&lab, "app");
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready);
-    assert_eq!(
-        story.push(),
-        PushOutcome::Denied,
-        "{:?}",
-        story.workspace.push
-    );
+    story.assert_state(WorkspaceState::Ready);
+    story.assert_push(PushOutcome::Denied);
     let failed = |kind: &Kind| matches!(kind, Kind::StepFinished(step) if step.step() == PipelineStep::Push && !step.succeeded);
     assert!(story.kinds().any(failed), "the step says that it failed");
     let message = story.workspace.push.unwrap().message;
@@ -85,13 +72,8 @@ async fn a_push_that_takes_too_long_is_given_up() {
     let repo = app::repo(&lab, "app");
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready);
-    assert_eq!(
-        story.push(),
-        PushOutcome::TimedOut,
-        "{:?}",
-        story.workspace.push
-    );
+    story.assert_state(WorkspaceState::Ready);
+    story.assert_push(PushOutcome::TimedOut);
 }
 
 #[tokio::test]
@@ -109,15 +91,10 @@ async fn access_to_the_cache_is_what_the_request_says() {
         (CacheResult::Skipped, PushOutcome::SkippedOff)
     );
     let read_only = with(CacheAccess::ReadOnly).await;
-    assert_eq!(read_only.push(), PushOutcome::SkippedReadOnly);
-    assert_eq!(proxy.uploads(), 0, "nobody was allowed to write so far");
+    read_only.assert_push(PushOutcome::SkippedReadOnly);
+    assert_eq!(proxy.uploads(), 0, "no request was allowed to write so far");
     let both = with(CacheAccess::ReadWrite).await;
-    assert_eq!(
-        both.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        both.workspace.push
-    );
+    both.assert_push(PushOutcome::Pushed);
     let hit = with(CacheAccess::ReadOnly).await;
-    assert_eq!(hit.result(), CacheResult::Exact, "{:?}", hit.cache());
+    hit.assert_result(CacheResult::Exact);
 }

@@ -13,16 +13,11 @@ async fn a_registry_that_is_down_from_the_start_costs_the_cache_and_nothing_else
     let repo = app::repo(&lab, "app");
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
-    assert_eq!(story.result(), CacheResult::Miss);
+    story.assert_state(WorkspaceState::Ready);
+    story.assert_result(CacheResult::Miss);
     let reasons = story.cache().reasons.join("; ");
     assert!(reasons.contains("does not answer"), "{reasons}");
-    assert_eq!(story.push(), PushOutcome::Failed);
+    story.assert_push(PushOutcome::Failed);
     let push = story.workspace.push.unwrap().message;
     assert!(push.contains("connection refused"), "{push}");
 }
@@ -46,13 +41,8 @@ async fn a_registry_that_is_lost_before_the_push_costs_the_push_and_nothing_else
     };
     let (story, ()) = tokio::join!(lab.client.prepare("node-1", &repo.url), take_away);
     story.assert_whole();
-    assert_eq!(story.workspace.state(), WorkspaceState::Ready);
-    assert_eq!(
-        story.push(),
-        PushOutcome::Failed,
-        "{:?}",
-        story.workspace.push
-    );
+    story.assert_state(WorkspaceState::Ready);
+    story.assert_push(PushOutcome::Failed);
 }
 
 #[tokio::test]
@@ -67,12 +57,7 @@ async fn a_registry_that_accepts_and_never_answers_does_not_hold_up_a_workspace(
         ..hearth_tests::client::request("node-1", &repo.url)
     };
     let story = lab.client.run(request).await;
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    story.assert_state(WorkspaceState::Ready);
     let reasons = story.cache().reasons.join("; ");
     assert!(reasons.contains("does not answer"), "{reasons}");
 }
@@ -82,7 +67,7 @@ async fn a_build_cache_that_lost_its_blobs_does_not_fail_the_build() {
     let mut lab = Lab::new(1).await;
     let repo = app::repo(&lab, "app");
     let cold = lab.client.prepare("node-1", &repo.url).await;
-    assert_eq!(cold.push(), PushOutcome::Pushed);
+    cold.assert_push(PushOutcome::Pushed);
     // The next node must not fetch its base image from the registry that is about to lose it.
     let tar = lab.folder("base.tar");
     let tar = tar.to_str().unwrap();
@@ -95,15 +80,7 @@ async fn a_build_cache_that_lost_its_blobs_does_not_fail_the_build() {
 
     let story = lab.client.prepare("node-2", &repo.url).await;
     story.assert_whole();
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    story.assert_state(WorkspaceState::Ready);
     let id = &story.workspace.container_id;
-    assert_eq!(
-        lab.vms[1].docker(&["exec", id, "cat", "/opt/built"]),
-        "second"
-    );
+    assert_eq!(lab.vms[1].cat(id, "/opt/built"), "second");
 }

@@ -99,7 +99,7 @@ async fn what_only_the_node_can_find_out_is_a_failed_workspace_with_the_commands
     let mut no_config = request("node-1", &repo.url);
     no_config.spec.as_mut().unwrap().config = "gpu".to_owned();
     let unreachable = request("node-1", "git://127.0.0.1:1/a/b");
-    let missing = request("node-1", &lab.git.missing());
+    let missing = request("node-1", &lab.git.url("missing"));
     for (request, reason, says) in [
         (no_ref, FailureReason::RefNotFound, "nowhere"),
         (
@@ -116,7 +116,7 @@ async fn what_only_the_node_can_find_out_is_a_failed_workspace_with_the_commands
     ] {
         let story = lab.client.run(request).await;
         story.assert_whole();
-        assert_eq!(story.workspace.state(), WorkspaceState::Failed);
+        story.assert_state(WorkspaceState::Failed);
         let failure = story.workspace.failure.clone().unwrap();
         assert_eq!(failure.reason(), reason, "{failure:?}");
         assert!(
@@ -143,10 +143,7 @@ async fn a_branch_a_tag_or_a_commit_is_what_is_checked_out() {
     let story = lab.client.run(old).await;
     assert_eq!(story.workspace.commit, first);
     let id = &story.workspace.container_id;
-    assert_eq!(
-        lab.vms[0].docker(&["exec", id, "cat", "/workspaces/plain/README"]),
-        "one"
-    );
+    assert_eq!(lab.vms[0].cat(id, "/workspaces/plain/README"), "one");
 }
 
 #[tokio::test]

@@ -1,38 +1,35 @@
-//! Whoever dies in the middle loses nothing that matters.
+//! A client, a control plane or an agent that dies in the middle loses nothing that matters.
 
-use hearth_api::v1::{
-    BuildStepStatus, FailureReason, PushOutcome, WorkspaceState, event::Kind,
-    prepare_workspace_response::Message,
-};
+use hearth_api::v1::{BuildStepStatus, FailureReason, PushOutcome, WorkspaceState, event::Kind};
 use hearth_tests::{
-    Lab, app,
-    client::{next, request},
+    Lab, Repo, app,
+    client::{Story, request},
 };
 
 const SLOW: &str =
     "FROM BASE\nRUN echo before > /x\nRUN echo now building && sleep 5\nRUN echo after > /y\n";
 
+/// Whether the slow step is being built now.
+fn begins_the_slow_step(kind: &Kind) -> bool {
+    matches!(kind, Kind::BuildStep(step)
+        if step.name.contains("sleep") && step.status() == BuildStepStatus::Started)
+}
+
 /// Begins a preparation and returns its workspace and the last sequence seen once the slow step is being built.
 async fn begin_and_wait_for_the_slow_step(lab: &Lab, url: &str) -> (String, u64) {
-    let mut stream = lab.client.begin(request("node-1", url)).await.unwrap();
-    let mut id = String::new();
-    while let Some(message) = next(&mut stream).await {
-        match message.message.unwrap() {
-            Message::Snapshot(workspace) => id = workspace.id,
-            Message::Event(event) => {
-                if let Some(Kind::BuildStep(step)) = &event.kind
-                    && step.name.contains("sleep")
-                    && step.status() == BuildStepStatus::Started
-                {
-                    return (id, event.sequence);
-                }
-            }
-        }
-    }
-    panic!(
-        "the slow step was never built: {:#?}",
-        lab.client.get(&id).await
-    );
+    let request = request("node-1", url);
+    lab.client.begin_until(request, begins_the_slow_step).await
+}
+
+/// Commits a Dockerfile without the slow step and prepares the workspace anew.
+async fn prepare_anew_without_the_slow_step(lab: &Lab, repo: &Repo, id: &str) -> Story {
+    let quick = SLOW
+        .replace("sleep 5", "sleep 0")
+        .replace("BASE", &lab.base);
+    repo.commit(&[(".devcontainer/Dockerfile", &quick)]);
+    let story = lab.client.prepare_anew(id).await;
+    story.assert_state(WorkspaceState::Ready);
+    story
 }
 
 #[tokio::test]
@@ -42,12 +39,7 @@ async fn a_client_that_goes_away_cancels_nothing_and_another_goes_on_where_it_wa
     let (id, seen) = begin_and_wait_for_the_slow_step(&lab, &repo.url).await;
     let rest = lab.client.watch(&id, seen).await;
     assert_eq!(rest.events[0].sequence, seen + 1);
-    assert_eq!(
-        rest.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        rest.workspace
-    );
+    rest.assert_state(WorkspaceState::Ready);
     let whole = lab.client.watch(&id, 0).await;
     whole.assert_whole();
     assert_eq!(whole.events[0].sequence, 1);
@@ -63,19 +55,9 @@ async fn a_control_plane_that_is_killed_in_a_build_comes_back_and_misses_nothing
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     lab.control_plane.restart();
     let rest = lab.client.watch(&id, seen).await;
-    assert_eq!(
-        rest.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        rest.workspace
-    );
+    rest.assert_state(WorkspaceState::Ready);
     assert_eq!(rest.workspace.attempt, 1);
-    assert_eq!(
-        rest.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        rest.workspace.push
-    );
+    rest.assert_push(PushOutcome::Pushed);
     let whole = lab.client.watch(&id, 0).await;
     whole.assert_whole();
     let of_slow_step = |status: BuildStepStatus| {
@@ -108,7 +90,7 @@ async fn an_agent_that_is_killed_in_a_build_leaves_nothing_and_the_next_attempt_
     lab.agents[0].restart();
     let story = lab.client.watch(&id, 0).await;
     story.assert_whole();
-    assert_eq!(story.workspace.state(), WorkspaceState::Failed);
+    story.assert_state(WorkspaceState::Failed);
     let failure = story.workspace.failure.clone().unwrap();
     assert_eq!(
         failure.reason(),
@@ -121,17 +103,7 @@ async fn an_agent_that_is_killed_in_a_build_leaves_nothing_and_the_next_attempt_
         .collect();
     assert!(left.is_empty(), "{left:?}");
 
-    let dockerfile = SLOW
-        .replace("BASE", &lab.base)
-        .replace("sleep 5", "sleep 0");
-    repo.commit(&[(".devcontainer/Dockerfile", &dockerfile)]);
-    let story = lab.client.prepare_anew(&id).await;
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    let story = prepare_anew_without_the_slow_step(&lab, &repo, &id).await;
     assert_eq!(
         (story.workspace.id.as_str(), story.workspace.attempt),
         (id.as_str(), 2)
@@ -154,42 +126,21 @@ fn commands_for(docker_host: &str) -> bool {
 async fn a_ready_workspace_outlives_its_agent_and_its_interrupted_push_is_told() {
     let mut lab = Lab::new(1).await;
     let repo = app::repo(&lab, "app");
-    let mut stream = lab
-        .client
-        .begin(request("node-1", &repo.url))
-        .await
-        .unwrap();
-    let mut id = String::new();
-    while let Some(message) = next(&mut stream).await {
-        match message.message.unwrap() {
-            Message::Snapshot(workspace) => id = workspace.id,
-            Message::Event(event) => {
-                if matches!(&event.kind, Some(Kind::StateChanged(c)) if c.state() == WorkspaceState::Ready)
-                {
-                    break;
-                }
-            }
-        }
-    }
+    let is_ready =
+        |kind: &Kind| matches!(kind, Kind::StateChanged(c) if c.state() == WorkspaceState::Ready);
+    let request = request("node-1", &repo.url);
+    let (id, _) = lab.client.begin_until(request, is_ready).await;
     lab.agents[0].kill();
     lab.agents[0].restart();
     let story = lab.client.watch(&id, 0).await;
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    story.assert_state(WorkspaceState::Ready);
     let outcome = story.push();
     assert!(
         matches!(outcome, PushOutcome::Interrupted | PushOutcome::Pushed),
-        "the push is told: {outcome:?}"
+        "the push has an outcome: {outcome:?}"
     );
     let container = &story.workspace.container_id;
-    assert_eq!(
-        lab.vms[0].docker(&["exec", container, "cat", "/opt/built"]),
-        "first"
-    );
+    assert_eq!(lab.vms[0].cat(container, "/opt/built"), "first");
 }
 
 #[tokio::test]
@@ -197,17 +148,7 @@ async fn a_retry_replaces_work_and_never_doubles_it() {
     let lab = Lab::new(1).await;
     let repo = app::with_dockerfile(&lab, "app", &SLOW.replace("sleep 5", "sleep 600"), "");
     let (id, _) = begin_and_wait_for_the_slow_step(&lab, &repo.url).await;
-    let dockerfile = SLOW
-        .replace("BASE", &lab.base)
-        .replace("sleep 5", "sleep 0");
-    repo.commit(&[(".devcontainer/Dockerfile", &dockerfile)]);
-    let story = lab.client.prepare_anew(&id).await;
-    assert_eq!(
-        story.workspace.state(),
-        WorkspaceState::Ready,
-        "{:#?}",
-        story.workspace
-    );
+    prepare_anew_without_the_slow_step(&lab, &repo, &id).await;
     let containers = lab.vms[0].docker(&["ps", "--quiet", "--filter", "label=hearth.workspace"]);
     assert_eq!(containers.lines().count(), 1, "{containers}");
     let whole = lab.client.watch(&id, 0).await;
@@ -226,6 +167,6 @@ async fn an_agent_that_is_asked_to_stop_ends_its_attempts_and_tells() {
         lab.agents[0].process().log()
     );
     let story = lab.client.watch(&id, 0).await;
-    assert_eq!(story.workspace.state(), WorkspaceState::Failed);
+    story.assert_state(WorkspaceState::Failed);
     lab.assert_nothing_left(1).await;
 }

@@ -21,6 +21,12 @@ fn run(program: &str, lab: &Lab, args: &[&str]) -> Output {
         .expect("the program")
 }
 
+/// gRPC by what the server says of itself.
+fn curl(lab: &Lab, args: &[&str]) -> Output {
+    let fixed = ["curl", "--protocol", "grpc", "--http2-prior-knowledge"];
+    run("buf", lab, &[&fixed[..], args].concat())
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -75,18 +81,7 @@ async fn a_foreign_client_lists_services_and_prepares_by_reflection_alone() {
     let lab = Lab::new(1).await;
     let repo = lab.git.repo("plain", &[("README", "x")]);
     let url = lab.control_plane.url();
-    let services = run(
-        "buf",
-        &lab,
-        &[
-            "curl",
-            "--protocol",
-            "grpc",
-            "--http2-prior-knowledge",
-            "--list-services",
-            &url,
-        ],
-    );
+    let services = curl(&lab, &["--list-services", &url]);
     let listed = text(&services.stdout);
     for service in [
         "hearth.v1.WorkspaceService",
@@ -104,19 +99,7 @@ async fn a_foreign_client_lists_services_and_prepares_by_reflection_alone() {
         repo.url
     );
     let method = format!("{url}/hearth.v1.WorkspaceService/PrepareWorkspace");
-    let prepared = run(
-        "buf",
-        &lab,
-        &[
-            "curl",
-            "--protocol",
-            "grpc",
-            "--http2-prior-knowledge",
-            "--data",
-            &data,
-            &method,
-        ],
-    );
+    let prepared = curl(&lab, &["--data", &data, &method]);
     let printed = text(&prepared.stdout);
     assert!(prepared.status.success(), "{}", text(&prepared.stderr));
     assert!(
@@ -124,19 +107,7 @@ async fn a_foreign_client_lists_services_and_prepares_by_reflection_alone() {
         "{printed}"
     );
 
-    let bad = run(
-        "buf",
-        &lab,
-        &[
-            "curl",
-            "--protocol",
-            "grpc",
-            "--http2-prior-knowledge",
-            "--data",
-            r#"{"spec": {}}"#,
-            &method,
-        ],
-    );
+    let bad = curl(&lab, &["--data", r#"{"spec": {}}"#, &method]);
     assert!(!bad.status.success());
     assert!(
         text(&bad.stderr).contains("spec.repository"),

@@ -13,12 +13,7 @@ async fn an_image_in_the_registry_says_which_key_it_was_built_for() {
     let lab = Lab::new(2).await;
     let repo = app::repo(&lab, "app");
     let cold = lab.client.prepare("node-1", &repo.url).await;
-    assert_eq!(
-        cold.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        cold.workspace.push
-    );
+    cold.assert_push(PushOutcome::Pushed);
     let key = cold.cache().key.clone();
     let hex = key.split_once(':').expect("a versioned key").1;
     let digest = &cold.workspace.push.as_ref().unwrap().digest;
@@ -35,22 +30,17 @@ async fn an_image_in_the_registry_says_which_key_it_was_built_for() {
     }
 
     let warm = lab.client.prepare("node-2", &repo.url).await;
-    assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
+    warm.assert_result(CacheResult::Exact);
     assert_eq!(&warm.cache().image_digest, digest);
 }
 
-/// A stranger's image under the tags that everybody knows: what is entered is found by its digest.
+/// Tags can be overwritten; the index names images by their digests.
 #[tokio::test]
 async fn tags_that_a_stranger_overwrote_are_not_believed() {
     let lab = Lab::new(2).await;
     let repo = app::repo(&lab, "app");
     let cold = lab.client.prepare("node-1", &repo.url).await;
-    assert_eq!(
-        cold.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        cold.workspace.push
-    );
+    cold.assert_push(PushOutcome::Pushed);
     let path = lab.cache_path(&repo.url);
     let vm = &lab.vms[0];
     for tag in lab.registry.tags(&path).await {
@@ -63,13 +53,10 @@ async fn tags_that_a_stranger_overwrote_are_not_believed() {
     }
 
     let warm = lab.client.prepare("node-2", &repo.url).await;
-    assert_eq!(warm.result(), CacheResult::Exact, "{:?}", warm.cache());
+    warm.assert_result(CacheResult::Exact);
     assert_eq!(warm.cache().image_digest, cold.cache().image_digest);
     let id = &warm.workspace.container_id;
-    assert_eq!(
-        lab.vms[1].docker(&["exec", id, "cat", "/opt/built"]),
-        "first"
-    );
+    assert_eq!(lab.vms[1].cat(id, "/opt/built"), "first");
 }
 
 #[tokio::test]
@@ -77,13 +64,8 @@ async fn a_base_image_that_moved_is_a_miss_that_names_both_digests() {
     let lab = Lab::new(2).await;
     let repo = app::with_dockerfile(&lab, "app", "FROM BASE\nRUN echo x > /x\n", "");
     let cold = lab.client.prepare("node-1", &repo.url).await;
-    assert_eq!(
-        cold.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        cold.workspace.push
-    );
-    // Somebody publishes another image under the tag that the Dockerfile names.
+    cold.assert_push(PushOutcome::Pushed);
+    // Another image is published under the tag that the Dockerfile names.
     let vm = &lab.vms[0];
     vm.docker(&["commit", &cold.workspace.container_id, &lab.base]);
     vm.docker(&["push", "--quiet", &lab.base]);
@@ -139,16 +121,9 @@ async fn a_feature_whose_tag_moved_is_a_miss_that_names_it_and_both_digests() {
     let repo = lab
         .git
         .repo("app", &[(".devcontainer/devcontainer.json", &config)]);
-    let hello = |node: usize, container: &str| {
-        lab.vms[node - 1].docker(&["exec", container, "cat", "/opt/hello"])
-    };
+    let hello = |node: usize, container: &str| lab.vms[node - 1].cat(container, "/opt/hello");
     let cold = lab.client.prepare("node-1", &repo.url).await;
-    assert_eq!(
-        cold.push(),
-        PushOutcome::Pushed,
-        "{:?}",
-        cold.workspace.push
-    );
+    cold.assert_push(PushOutcome::Pushed);
     assert_eq!(hello(1, &cold.workspace.container_id), "1.0.0");
 
     let after = publish(&lab, "1.1.0").await;
@@ -161,6 +136,6 @@ async fn a_feature_whose_tag_moved_is_a_miss_that_names_it_and_both_digests() {
     assert_eq!(hello(2, &again.workspace.container_id), "1.1.0");
 
     let third = lab.client.prepare("node-1", &repo.url).await;
-    assert_eq!(third.result(), CacheResult::Exact, "{:?}", third.cache());
+    third.assert_result(CacheResult::Exact);
     assert_eq!(hello(1, &third.workspace.container_id), "1.1.0");
 }

@@ -1,4 +1,5 @@
-//! A repository that stands for real ones: Dockerfile, feature with an option, a user who is not root, a hook.
+//! Sample repositories: one like real ones, with a Dockerfile, a feature with an option, a user who is not root and a
+//! hook, and small ones around a Dockerfile.
 
 use crate::{Lab, Repo};
 

@@ -10,13 +10,13 @@ use tonic::{Status, Streaming, transport::Channel};
 
 use super::process::PATIENCE;
 
-/// Talks to a control plane; every answer is awaited for a bounded time.
+/// A client; it waits for every message for [`PATIENCE`] at most.
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
 }
 
-/// What a stream told, and the workspace afterwards.
+/// The events of a stream, and the workspace after its end.
 #[derive(Debug)]
 pub struct Story {
     pub events: Vec<Event>,
@@ -35,12 +35,12 @@ impl Client {
         WorkspaceServiceClient::new(self.channel.clone())
     }
 
-    /// Prepares and follows until nothing more happens by itself.
+    /// Prepares a workspace and follows it until it has settled.
     pub async fn prepare(&self, node: &str, repository: &str) -> Story {
         self.run(request(node, repository)).await
     }
 
-    /// Prepares a workspace anew and follows until nothing more happens by itself.
+    /// Begins a new attempt of a workspace and follows it until it has settled.
     pub async fn prepare_anew(&self, workspace_id: &str) -> Story {
         self.run(PrepareWorkspaceRequest {
             workspace_id: workspace_id.to_owned(),
@@ -50,7 +50,7 @@ impl Client {
         .await
     }
 
-    /// Carries a request out and follows it to its end.
+    /// Sends a request and follows its stream to the end.
     pub async fn run(&self, request: PrepareWorkspaceRequest) -> Story {
         let mut stream = self.begin(request).await.expect("the request is accepted");
         let mut events = Vec::new();
@@ -75,6 +75,27 @@ impl Client {
             .prepare_workspace(request)
             .await?
             .into_inner())
+    }
+
+    /// Sends a request and follows it up to the first event that matches: the workspace's id, and the event's sequence.
+    pub async fn begin_until(
+        &self,
+        request: PrepareWorkspaceRequest,
+        is_so: impl Fn(&Kind) -> bool,
+    ) -> (String, u64) {
+        let mut stream = self.begin(request).await.expect("the request is accepted");
+        let mut id = String::new();
+        while let Some(message) = next(&mut stream).await {
+            match message.message.expect("a message") {
+                prepare_workspace_response::Message::Snapshot(snapshot) => id = snapshot.id,
+                prepare_workspace_response::Message::Event(event) => {
+                    if event.kind.as_ref().is_some_and(&is_so) {
+                        return (id, event.sequence);
+                    }
+                }
+            }
+        }
+        panic!("no event matches: {:#?}", self.get(&id).await)
     }
 
     /// Follows a workspace's log to its end.
@@ -170,7 +191,7 @@ impl Story {
             .collect()
     }
 
-    /// Position of the first event that is so.
+    /// Position of the first event that matches.
     pub fn position(&self, is_so: impl Fn(&Kind) -> bool) -> Option<usize> {
         self.kinds().position(is_so)
     }
@@ -191,7 +212,26 @@ impl Story {
             .outcome()
     }
 
+    /// Panics unless the workspace is in this state.
+    #[track_caller]
+    pub fn assert_state(&self, state: WorkspaceState) {
+        assert_eq!(self.workspace.state(), state, "{:#?}", self.workspace);
+    }
+
+    /// Panics unless the cache came to this result.
+    #[track_caller]
+    pub fn assert_result(&self, result: CacheResult) {
+        assert_eq!(self.result(), result, "{:?}", self.cache());
+    }
+
+    /// Panics unless the push ended like this.
+    #[track_caller]
+    pub fn assert_push(&self, outcome: PushOutcome) {
+        assert_eq!(self.push(), outcome, "{:?}", self.workspace.push);
+    }
+
     /// Panics unless the log is whole: numbered without gaps, every step closed, the end last.
+    #[track_caller]
     pub fn assert_whole(&self) {
         for (event, expected) in self.events.iter().zip(self.events[0].sequence..) {
             assert_eq!(event.sequence, expected, "{event:?}");

@@ -1,18 +1,18 @@
-//! `curl`, told on its standard input what to ask: secrets are in no process list.
+//! `curl`, which reads the request from its standard input, so that no secret is in a process list.
 
 use std::{collections::BTreeMap, fmt::Write as _, process::Stdio};
 
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-/// What is asked.
+/// A request.
 pub struct Request {
     config: String,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
-    /// Status of HTTP.
+    /// HTTP status.
     pub status: u16,
     /// Headers, with names in lower case.
     pub headers: BTreeMap<String, String>,
@@ -58,7 +58,7 @@ impl Request {
         self
     }
 
-    /// Asks; fails where there is no answer at all.
+    /// Sends it; panics if there is no response at all.
     pub async fn send(self) -> Answer {
         let mut curl = Command::new("curl")
             .args(["--silent", "--show-error", "--include", "--config", "-"])

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-/// What GHCR says in place of an answer, if it says something else. `packages` has a folder for each package.
+/// GHCR's own answer to a request, where it differs from the registry's. `packages` has a folder for each package.
 pub fn refusal(request: &str, answer: &str, packages: &Path) -> Option<String> {
     let refused = answer.starts_with("HTTP/1.1 401") && answer.contains("insufficient_scope");
     if !refused {

@@ -43,7 +43,7 @@ impl GitServer {
         std::fs::create_dir_all(&dir).expect("a folder");
         let repo = Repo {
             dir,
-            url: format!("git://127.0.0.1:{}/{name}", self.port),
+            url: self.url(name),
         };
         repo.git(&["init", "--quiet", "--initial-branch=main"]);
         repo.git(&["config", "uploadpack.allowFilter", "true"]);
@@ -52,9 +52,9 @@ impl GitServer {
         repo
     }
 
-    /// URL of a repository that is not there.
-    pub fn missing(&self) -> String {
-        format!("git://127.0.0.1:{}/missing", self.port)
+    /// URL of a repository, whether it is there or not.
+    pub fn url(&self, name: &str) -> String {
+        format!("git://127.0.0.1:{}/{name}", self.port)
     }
 }
 

@@ -8,23 +8,23 @@ use super::{
 
 /// One test's world; everything in it ends with it.
 pub struct Lab {
-    // Fields are dropped in this order: first who uses, then what is used.
+    // Fields are dropped in this order: what uses others first.
     pub client: Client,
     pub agents: Vec<Agent>,
     pub control_plane: ControlPlane,
     pub vms: Vec<Vm>,
-    /// Has the base image; and the cache, in a world where nobody needs a login.
+    /// Has the base image, and the cache of a world without logins.
     pub registry: Registry,
-    /// In a world where logins are needed.
+    /// Of a world with logins.
     pub guarded: Option<Guarded>,
     pub git: GitServer,
     pub base: String,
     dir: tempfile::TempDir,
 }
 
-/// GitHub, and the registry that takes its tokens and nothing else.
+/// GitHub, and the registry that accepts its tokens and nothing else.
 pub struct Guarded {
-    /// Where it shall refuse as GHCR does.
+    /// A proxy that refuses as GHCR does.
     pub front: Option<Proxy>,
     pub registry: Registry,
     pub github: GitHub,
@@ -59,7 +59,7 @@ impl Lab {
     }
 
     /// A world with GitHub in it: the control plane has the key of an App, caches are in a registry that takes tokens of
-    /// the App's installations, and the base image in one that everybody may read.
+    /// the App's installations, and the base image in a public one.
     pub async fn guarded(nodes: usize) -> Self {
         Self::guarded_with(nodes, &[]).await
     }
@@ -156,7 +156,7 @@ impl Lab {
         let number = self.vms.len() + 1;
         if self.vms.is_empty() {
             self.registry.tiny_base(&vm).await;
-            // An empty engine again: the base image is fetched by whoever needs it.
+            // An empty engine again: an attempt that needs the base image fetches it.
             vm.docker(&["image", "rm", "--force", &self.base]);
         }
         let node = format!("node-{number}");
@@ -187,7 +187,8 @@ impl Lab {
         number
     }
 
-    /// Everything that this world writes: its own folder, and those that engines keep because paths of sockets are short.
+    /// Everything that this world writes: its own folder, and those that engines have elsewhere because paths of sockets
+    /// are limited in length.
     pub fn folders(&self) -> Vec<PathBuf> {
         let engines = self.vms.iter().map(Vm::run_dir);
         std::iter::once(self.dir.path().to_path_buf())
@@ -226,7 +227,7 @@ impl Lab {
     }
 }
 
-/// A folder for everything. Engines on tmpfs keep the noise and the wear of the disk out.
+/// A folder for everything, on tmpfs where there is one: engines write a lot.
 fn folder() -> tempfile::TempDir {
     let shm = Path::new("/dev/shm");
     let parent = if shm.is_dir() {

@@ -1,4 +1,4 @@
-//! Looks for secrets in all that a run leaves behind, and in the arguments of all that ran.
+//! Searches everything that a run leaves behind, and the arguments of every process, for secrets.
 
 use std::{
     collections::HashSet,
@@ -24,7 +24,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Secrets with what to call them in a finding.
+    /// Secrets, each with its name in findings.
     pub fn new(secrets: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut names = Vec::new();
         let mut forms = Vec::new();
@@ -93,7 +93,8 @@ impl Secrets {
     }
 }
 
-/// As it is, and in base64 wherever it may stand in what was encoded: a login is `user:password`.
+/// A secret as it is, and as part of a text in base64, such as `user:password` of a login: the position in that text
+/// modulo 3 gives three forms.
 fn forms_of(secret: &str) -> Vec<(String, String)> {
     let mut forms = vec![("as it is".to_owned(), secret.to_owned())];
     for before in 0..3 {
@@ -107,7 +108,7 @@ fn forms_of(secret: &str) -> Vec<(String, String)> {
     forms
 }
 
-/// The content of a layer or whatever else is compressed.
+/// The content of a compressed file, as layers are.
 fn decompressed(path: &Path) -> Option<std::process::Child> {
     let mut magic = [0; 4];
     File::open(path).ok()?.read_exact(&mut magic).ok()?;
@@ -124,7 +125,7 @@ fn decompressed(path: &Path) -> Option<std::process::Child> {
     })
 }
 
-/// Reads the arguments of all processes again and again, until it is told to stop.
+/// Reads the arguments of all processes again and again, until it is stopped.
 pub struct CommandLines {
     seen: Arc<Mutex<HashSet<Vec<u8>>>>,
     stop: Arc<AtomicBool>,
@@ -144,7 +145,7 @@ impl CommandLines {
                             seen.lock().expect("no panic").insert(line);
                         }
                     }
-                    // As often as two busy cores allow; short commands show up in some run.
+                    // Often enough to see most commands; the shortest are seen in some runs.
                     std::thread::sleep(Duration::from_millis(2));
                 }
             }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Nothing in a test may take longer; it is a bug then, and the test says which part it was.
+/// Longest wait for anything in a test. What takes longer fails with its name.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Root of the checkout.
@@ -166,7 +166,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds; `what` completes "it never came that".
 pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {

@@ -1,4 +1,4 @@
-//! A proxy in front of a registry that breaks the network, not only the answer.
+//! A proxy in front of a registry, with faults of the network and of the registry.
 
 use std::{
     path::PathBuf,
@@ -23,18 +23,18 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Longest head of a request or an answer.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// What is wrong with the way to the registry.
+/// A fault on the way to the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
     None,
     /// Connections are accepted and never answered.
     Silent,
-    /// Uploads are answered by 403, as a registry does that knows who asks and refuses.
+    /// Uploads are answered by 403: the login is known and has no right to push.
     DenyPush,
-    /// Uploads crawl: so many bytes a second on each connection.
+    /// Uploads are slow: so many bytes a second on each connection.
     SlowPush(u64),
-    /// Uploads of manifests whose tag ends so wait until two of them have come.
+    /// Uploads of manifests whose tag has this ending wait until two of them have begun.
     Meet(&'static str),
 }
 
@@ -50,14 +50,14 @@ struct Way {
     upstream: u16,
     fault: Mutex<Fault>,
     uploads: AtomicU64,
-    /// Packages of a registry that shall refuse as GHCR does.
+    /// Packages of a registry that has to refuse as GHCR does.
     ghcr: Option<PathBuf>,
     meetings: AtomicU64,
     meeting: Barrier,
 }
 
 impl Way {
-    /// Waits for the second of two.
+    /// Waits for the second of two uploads.
     async fn meet(&self) {
         if self.meeting.wait().await.is_leader() {
             self.meetings.fetch_add(1, Ordering::SeqCst);
@@ -95,7 +95,7 @@ impl Proxy {
                 while let Ok((client, _)) = listener.accept().await {
                     let way = way.clone();
                     connections.spawn(async move {
-                        // A broken connection is this stand-in's business.
+                        // Broken connections are part of the test.
                         let _ = connection(client, &way).await;
                     });
                 }
@@ -113,17 +113,17 @@ impl Proxy {
         format!("localhost:{}", self.port)
     }
 
-    /// From now on, for requests that begin.
+    /// Sets the fault of requests that begin from now on.
     pub fn set(&self, fault: Fault) {
         *self.way.fault.lock().expect("no panic") = fault;
     }
 
-    /// Times so far that two uploads met.
+    /// How often two uploads met so far.
     pub fn meetings(&self) -> u64 {
         self.way.meetings.load(Ordering::SeqCst)
     }
 
-    /// Requests so far that would write.
+    /// Requests so far that write.
     pub fn uploads(&self) -> u64 {
         self.way.uploads.load(Ordering::SeqCst)
     }
@@ -149,7 +149,7 @@ async fn connection(mut client: TcpStream, way: &Way) -> std::io::Result<()> {
         return Ok(());
     }
     if head[0] == TLS_HANDSHAKE {
-        // What a server without TLS says; an engine then tries without.
+        // The answer of a server without TLS, after which an engine tries without.
         return client.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await;
     }
     let Some(end) = read_head(&mut client, &mut head).await? else {
@@ -222,7 +222,7 @@ async fn connection(mut client: TcpStream, way: &Way) -> std::io::Result<()> {
     }
 }
 
-/// Reads until the head is whole, and returns where it ends; nothing where it never is.
+/// Reads until the head is complete, and returns its length; `None` if it never is.
 async fn read_head(
     from: &mut (impl AsyncRead + Unpin),
     head: &mut Vec<u8>,

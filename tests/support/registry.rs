@@ -14,7 +14,7 @@ pub struct Registry {
     guard: Option<Guard>,
 }
 
-/// How the test itself passes the guard.
+/// How the test itself gets tokens.
 struct Guard {
     tokens: String,
     service: String,
@@ -23,7 +23,7 @@ struct Guard {
 }
 
 impl Registry {
-    /// An empty registry that lets everybody do everything.
+    /// An empty registry that needs no login.
     pub fn start(dir: PathBuf) -> Self {
         let mut registry = Self {
             dir,
@@ -109,7 +109,7 @@ impl Registry {
         tokio::task::spawn_blocking(make).await.expect("an image")
     }
 
-    /// Tags of a repository; none of one that is not there.
+    /// Tags of a repository; empty if there is no such repository.
     pub async fn tags(&self, repository: &str) -> Vec<String> {
         let answer = self.ask("GET", repository, "tags/list", &[]).await;
         if answer.status == 404 {

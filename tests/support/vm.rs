@@ -1,10 +1,13 @@
 //! Engines, each standing for one disposable VM.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use super::process::{path, script};
 
-/// An engine with everything of its own; gone when dropped.
+/// An engine with data, network and cgroup of its own; removed when dropped.
 pub struct Vm {
     dir: PathBuf,
 }
@@ -25,12 +28,17 @@ impl Vm {
         Self { dir }
     }
 
+    /// The folder that it was started with.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Its API socket as a URL.
     pub fn docker_host(&self) -> String {
         format!("unix://{}/docker.sock", self.dir.display())
     }
 
-    /// Where `deploy/local/vm` keeps what needs short paths.
+    /// Where `deploy/local/vm` keeps sockets, whose paths must be short.
     pub fn run_dir(&self) -> PathBuf {
         let socket = std::fs::read_link(self.dir.join("containerd.sock")).expect("a link");
         socket.parent().expect("a folder").to_path_buf()
@@ -52,18 +60,27 @@ impl Vm {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The text of a file in a container.
+    pub fn cat(&self, container: &str, path: &str) -> String {
+        self.docker(&["exec", container, "cat", path])
+    }
+
     /// Whether a docker command succeeds.
     pub fn succeeds(&self, args: &[&str]) -> bool {
         self.run(args).status.success()
     }
 
-    fn run(&self, args: &[&str]) -> std::process::Output {
-        Command::new("docker")
-            .args(args)
+    /// The docker command, pointed at this engine.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command
             .env("PATH", path())
-            .env("DOCKER_HOST", self.docker_host())
-            .output()
-            .expect("docker")
+            .env("DOCKER_HOST", self.docker_host());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> std::process::Output {
+        self.command().args(args).output().expect("docker")
     }
 }
 

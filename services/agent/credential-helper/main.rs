@@ -1,9 +1,9 @@
 //! Asks the hearth agent for a login: for git in a workspace, and for docker on the node.
 //!
-//! It is one static program without dependencies, since images may have no libc. Called as `docker-credential-…` it
-//! speaks Docker's protocol, by any other name git's (gitcredentials(7)). It holds no secret and decides nothing: it sends
-//! the request to the agent's socket and prints the answer. After any error it prints no login, and the caller goes on
-//! without one.
+//! It is a static program without dependencies, because it also runs in images that have no libraries. Called as
+//! `docker-credential-…` it speaks Docker's protocol, under any other name git's (gitcredentials(7)). It has no secret and
+//! decides nothing: it sends the question to the agent's socket and prints the answer. After any error it prints no login,
+//! and git or docker goes on without one.
 
 use std::{
     env,
@@ -21,25 +21,25 @@ use std::{
 
 /// The socket in a workspace.
 const SOCKET: &str = "/opt/hearth/agent.sock";
-/// Environment variable with another socket.
+/// The environment variable that names another socket.
 const SOCKET_VARIABLE: &str = "HEARTH_CREDENTIALS_SOCKET";
-/// How long an answer may take; the agent itself waits less long for the control plane.
+/// How long an answer may take. The agent asks the control plane, and gives up sooner than this.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Largest request or answer; usual ones have some hundred and some thousand bytes.
+/// Largest question and largest answer. Questions have some hundred bytes, answers some thousand.
 const MAX_BYTES: u64 = 64 * 1024;
-/// Longest path of a socket that is used directly; the kernel allows 107 bytes.
+/// Longest path of a socket that is connected to directly, in bytes. The kernel's limit is 107.
 const MAX_PATH: usize = 100;
-/// The message by which docker recognises that there is no login (docker-credential-helpers, `credentials/error.go`).
+/// Docker tells "no login" from a failure by this text (docker-credential-helpers, `credentials/error.go`).
 const NOT_FOUND: &[u8] = b"credentials not found in native keychain\n";
 
-/// What a call does.
+/// What a call asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
-    /// Sends a request to the agent, with this as its first line.
+    /// Ask the agent, with this as the first line of the question.
     Ask(&'static str),
     /// Prints this.
     Print(&'static [u8]),
-    /// Nothing: the helper stores no logins.
+    /// Nothing: the helper does not store logins.
     Nothing,
 }
 
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     };
     let nothing_found = docker && operation == "get" && answer.is_empty();
     let text = if nothing_found { NOT_FOUND } else { &answer };
-    // The caller may be gone.
+    // Git or docker may have ended meanwhile.
     let _ = io::stdout().write_all(text);
     ExitCode::from(u8::from(nothing_found))
 }
@@ -84,14 +84,14 @@ fn socket() -> PathBuf {
     env::var_os(SOCKET_VARIABLE).map_or_else(|| SOCKET.into(), PathBuf::from)
 }
 
-/// The first line, followed by the caller's input.
+/// The question: its first line, and what git or docker wrote.
 fn question(first_line: &str, input: impl Read) -> Option<Vec<u8>> {
     let mut question = first_line.as_bytes().to_vec();
     let read = input.take(MAX_BYTES + 1).read_to_end(&mut question).ok()?;
     (read as u64 <= MAX_BYTES).then_some(question)
 }
 
-/// A connect cannot be given a timeout, so it runs in a thread that is left behind after one.
+/// Asks within [`PATIENCE`]. Connecting to a socket has no timeout, so that a thread does it, which may be left behind.
 fn ask_in_time(socket: PathBuf, question: Vec<u8>) -> Option<Vec<u8>> {
     let (send, receive) = mpsc::sync_channel(1);
     thread::Builder::new()
@@ -114,7 +114,7 @@ fn ask(socket: &Path, question: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// Connects through `/proc/self/fd` if the path is too long for the kernel.
+/// Connects. Where the path is too long for the kernel, it goes through an open folder.
 fn connect(socket: &Path) -> io::Result<UnixStream> {
     if socket.as_os_str().len() <= MAX_PATH {
         return UnixStream::connect(socket);
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn git_and_docker_are_told_apart_by_the_programs_name() {
+    fn git_and_docker_are_distinguished_by_the_programs_name() {
         for (program, docker) in [
             ("/opt/hearth/git-credential-hearth", false),
             ("docker-credential-hearth", true),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_kept_is_not_and_what_is_unknown_is_ignored() {
+    fn logins_are_not_stored_and_unknown_operations_are_ignored() {
         let task = |docker, operation: &str| task(docker, OsStr::new(operation));
         assert_eq!(task(false, "get"), Task::Ask("git get\n"));
         assert_eq!(task(false, "erase"), Task::Ask("git erase\n"));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_without_end_is_not_asked() {
+    fn a_question_that_is_too_long_is_not_asked() {
         assert_eq!(question("git get\n", &b"x"[..]).unwrap(), b"git get\nx");
         assert_eq!(question("git get\n", io::repeat(b'x')), None);
     }
@@ -175,14 +175,14 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let mut asked = Vec::new();
             stream.read_to_end(&mut asked).unwrap();
-            // The helper hangs up on an answer that is too long.
+            // The helper closes the connection when an answer is too long.
             let _ = stream.write_all(answer);
             asked
         })
     }
 
     #[test]
-    fn the_answer_is_the_agents_and_nothing_without_an_agent() {
+    fn the_answer_is_the_agents_and_empty_without_an_agent() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");
         assert_eq!(ask_in_time(socket.clone(), b"?".to_vec()), None);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_end_is_none() {
+    fn an_answer_that_is_too_long_is_not_printed() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");
         let agent = agent(&socket, &[b'x'; 2 * MAX_BYTES as usize]);

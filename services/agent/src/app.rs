@@ -102,7 +102,7 @@ impl App {
         let data_root = info.data_root.clone();
         let disk = Arc::new(DiskKeeper::new(
             move || Space::of(&data_root),
-            config.disk_marks(),
+            config.disk_watermarks(),
             images.clone(),
             &config.state_dir,
             DiskMetrics::new(&metrics),

@@ -1,7 +1,7 @@
 //! BuildKit's progress as JSON (`BUILDKIT_PROGRESS=rawjson`), read line by line out of a mixed output.
 //!
-//! Its plain text is easier to read and not true: a step that is restored from a registry's cache is printed as
-//! executed there, and only the JSON says `cached`.
+//! The plain text would be easier to read, but it is wrong: it shows a step that was restored from a registry's cache as
+//! executed. Only the JSON says `cached`.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost_types::Timestamp;
 use serde::Deserialize;
 
-/// A document is never larger, in bytes; what claims to be is passed on as text.
+/// Largest JSON document that is read, in bytes. A larger one is passed on as text.
 const MAX_DOCUMENT: usize = 4 * 1024 * 1024;
 
-/// How a step stands.
+/// Status of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It began.
+    /// It runs.
     Started,
     /// It was executed.
     Done,
@@ -23,7 +23,7 @@ pub enum Status {
     Cached,
     /// It failed.
     Failed,
-    /// The build ended before it did.
+    /// The build ended before the step did.
     Canceled,
 }
 
@@ -34,22 +34,22 @@ pub struct StepChange {
     pub number: u32,
     /// The step, for example `[stage-0 2/5] RUN apt-get update`.
     pub name: String,
-    /// How it stands now.
+    /// Its status now.
     pub status: Status,
-    /// Seconds that it ran, when it ended.
+    /// Seconds that it ran; 0 until it has ended.
     pub seconds: f64,
 }
 
-/// News from a build.
+/// What a line of a build's progress means.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// A step began or ended.
     Step(StepChange),
-    /// A line of output; a step's own begins with its number, `#7 `.
+    /// A line of output. The output of a step begins with its number, `#7 `.
     Output(String),
 }
 
-/// What a build did, so far.
+/// Numbers of steps in a build, so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Steps that ran or were reused.
@@ -58,7 +58,7 @@ pub struct Counts {
     pub reused: u32,
 }
 
-/// Follows a build's progress. Base images (`FROM`) and BuildKit's own housekeeping are no steps.
+/// Follows a build's progress. Base images (`FROM`) and BuildKit's internal vertexes do not count as steps.
 #[derive(Debug, Default)]
 pub struct Progress {
     document: String,
@@ -77,7 +77,7 @@ struct Step {
     open_line: Vec<u8>,
 }
 
-/// `client.SolveStatus` of BuildKit, as far as it is read.
+/// The part of BuildKit's `client.SolveStatus` that is read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct SolveStatus {
@@ -104,7 +104,7 @@ struct VertexLog {
 }
 
 impl Progress {
-    /// Takes a line. A document may be one line, or be spread over many as `{` … `}`.
+    /// Takes a line. A JSON document may be one line, or several from `{` to `}`.
     pub fn line(&mut self, line: &str) -> Vec<Update> {
         if self.document.is_empty() && !line.starts_with('{') {
             return vec![Update::Output(line.to_owned())];
@@ -129,12 +129,12 @@ impl Progress {
         self.counts
     }
 
-    /// The first step that failed, and why.
+    /// The name of the first step that failed, and its error.
     pub fn failed(&self) -> Option<&str> {
         self.failed.as_deref()
     }
 
-    /// Ends what is still open when the build itself is over.
+    /// Ends the steps that are still open when the build is over.
     pub fn close(&mut self) -> Vec<Update> {
         let mut updates = Vec::new();
         let mut open: Vec<String> = self
@@ -183,7 +183,7 @@ impl Progress {
             };
             self.steps.insert(vertex.digest.clone(), step);
         }
-        // A cached step is told once more for every layer that is fetched for it; its first end is the true one.
+        // A cached step ends once more for every layer that is fetched for it. Its first end is the true one.
         let status = if vertex.cached {
             Status::Cached
         } else if vertex.completed.is_none() {
@@ -253,7 +253,7 @@ impl Progress {
             let line: Vec<u8> = step.open_line.drain(..=end).collect();
             updates.push(output(step.number, &line));
         }
-        // A line without an end is a progress bar; it must not grow for ever.
+        // A line without an end is a progress bar, and must not grow without limit.
         if step.open_line.len() > 64 * 1024 {
             step.open_line.clear();
         }
@@ -262,7 +262,7 @@ impl Progress {
 
 fn output(number: u32, line: &[u8]) -> Update {
     let text = String::from_utf8_lossy(line);
-    // Of a line that was overwritten in place, what stood there last.
+    // A line that was overwritten in place: only its last text counts.
     let text = text.trim_end_matches(['\n', '\r']);
     let text = text.rsplit('\r').next().unwrap_or(text);
     Update::Output(format!("#{number} {text}"))
@@ -279,7 +279,7 @@ fn seconds_between(from: &Timestamp, to: &Timestamp) -> f64 {
     (whole + rest).max(0.0)
 }
 
-/// `[name 2/5] RUN …`: the bracket ends with a position, and what follows makes a layer.
+/// Whether a vertex is a step of the Dockerfile, such as `[name 2/5] RUN …`: the bracket ends with a position.
 fn is_step(text: &str) -> bool {
     let Some((bracket, instruction)) = text
         .strip_prefix('[')

@@ -35,11 +35,11 @@ fn a_recorded_build_with_an_imported_cache_is_counted_as_buildkit_tells_it() {
     let feature = updates.iter().any(|update| {
         matches!(update, Update::Output(line) if line.starts_with('#') && line.contains("Feature       : Hello"))
     });
-    assert!(feature, "a step's output is told");
+    assert!(feature, "the output of a step is passed on");
     let pulled = Update::Output("c9afcd7dfb09: Download complete".into());
     assert!(
         updates.contains(&pulled),
-        "text between the documents is told"
+        "text between the documents is passed on"
     );
 }
 

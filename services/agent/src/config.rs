@@ -6,7 +6,7 @@ use clap::Parser;
 use hearth_runtime::{ListenArgs, LogArgs};
 use tonic::transport::Endpoint;
 
-use crate::disk::Marks;
+use crate::disk::Watermarks;
 
 /// Prepares and runs devcontainer workspaces on this node, for a hearth control plane.
 ///
@@ -113,8 +113,8 @@ impl Config {
     }
 
     /// When and how much disk is freed.
-    pub fn disk_marks(&self) -> Marks {
-        Marks {
+    pub fn disk_watermarks(&self) -> Watermarks {
+        Watermarks {
             free_percent: self.image_gc_free_disk_percent,
             headroom_percent: self.image_gc_headroom_percent,
             keep_build_cache: Duration::from_secs(u64::from(self.build_cache_keep_minutes) * 60),

@@ -1,31 +1,21 @@
 //! The credential helper (`credential-helper/main.rs`), which git and docker call when they need a login.
 
-use std::{fs, io, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{io, path::Path};
+
+use hearth_runtime::write_atomically;
 
 /// The static program that git and docker call; `build.rs` compiles it.
 const HELPER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/credential-helper"));
-/// Name of the helper in docker's configuration.
+/// Docker's configuration names the helper by this.
 pub const DOCKER_HELPER: &str = "hearth";
 /// Name of the program that docker calls for it.
 pub const DOCKER_HELPER_NAME: &str = "docker-credential-hearth";
-/// Environment variable with the path of the helper's socket.
+/// The environment variable that names the helper's socket.
 pub const SOCKET_VARIABLE: &str = "HEARTH_CREDENTIALS_SOCKET";
 
-/// Writes the helper. An existing one is replaced by a rename, so that one that is running is not disturbed.
+/// Writes the helper. One that is there is replaced whole, even while it runs.
 pub fn write_helper(path: &Path) -> io::Result<()> {
-    let draft = path.with_extension("new");
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o755)
-        .open(&draft)?;
-    file.write_all(HELPER)?;
-    drop(file);
-    fs::rename(&draft, path)
+    write_atomically(path, HELPER, 0o755)
 }
 
 #[cfg(test)]

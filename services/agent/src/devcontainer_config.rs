@@ -37,7 +37,7 @@ pub struct DevcontainerConfig {
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// There is none of the name that was asked for.
+    /// The repository has no configuration of that name.
     #[error("the repository has no {}", .0.display())]
     NotFound(PathBuf),
     /// It cannot be read, or is not a configuration.

@@ -1,16 +1,17 @@
-//! Free space on the node's disk: when it gets low, images of the cache are removed, then BuildKit's cache.
+//! Free disk: which images on the node are hearth's own, and which of them are removed when the disk gets full.
 //!
-//! hearth knows its own images by one more name that it gives to each image of the cache an attempt uses, made of the
-//! image's id (`choice.rs`). When each was last used is kept in a file of the state folder (`recency.rs`).
+//! An image of the cache that an attempt uses gets one more name on its node, which is made of the image's id
+//! (`choice.rs`). It tells hearth's images from all others. When each of them was last used is kept in a file of
+//! the state folder (`recency.rs`).
 
 mod choice;
 mod in_use;
 mod keeper;
-mod marks;
 mod metrics;
 mod recency;
+mod watermarks;
 
 pub use in_use::{ImageUse, ImagesInUse};
 pub use keeper::DiskKeeper;
-pub use marks::{Marks, Space};
 pub use metrics::DiskMetrics;
+pub use watermarks::{Space, Watermarks};

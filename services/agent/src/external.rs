@@ -1,5 +1,5 @@
-//! Everything outside of the agent's own process that an attempt works with. Each external has a module with a narrow
-//! trait and the implementation that the agent uses; tests put fakes behind the traits.
+//! Everything outside of the agent's process that an attempt works with. Each external has a module with a narrow trait
+//! and the implementation that the agent uses. Tests put fakes behind the traits.
 
 pub mod control_plane;
 pub mod devcontainer;
@@ -29,7 +29,7 @@ pub struct Externals {
     pub registry: Arc<dyn Registry>,
     /// The control plane's index of the cache.
     pub index: Arc<dyn CacheIndex>,
-    /// The control plane's logins.
+    /// The control plane's source of logins.
     pub credentials: Arc<dyn Credentials>,
 }
 
@@ -47,7 +47,7 @@ pub struct NodeExternals {
 }
 
 impl NodeExternals {
-    /// Adds what this control plane serves.
+    /// Adds the externals that are behind this control plane.
     pub fn with_control_plane(self, control_plane: &ControlPlaneClient) -> Externals {
         let Self {
             engine,

@@ -1,17 +1,19 @@
 use std::{sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
+use backon::{BackoffBuilder as _, ConstantBuilder};
 use hearth_api::v1::{HeartbeatRequest, NodeInfo, RegisterRequest};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     disk::DiskKeeper,
-    external::{control_plane::ControlPlaneClient, engine::Engine},
+    external::{
+        control_plane::{ControlPlaneClient, pauses},
+        engine::Engine,
+    },
 };
 
-/// Time between heartbeats if the control plane does not name one.
+/// Time between heartbeats when the control plane does not set one.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
-const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// Registers the node with the control plane and sends heartbeats.
@@ -20,11 +22,11 @@ pub struct Registration {
     pub control_plane: ControlPlaneClient,
     /// Name of the node.
     pub node: String,
-    /// Facts about the node and the agent.
+    /// Description of the node and its agent.
     pub info: NodeInfo,
-    /// Measures the free disk.
+    /// Measures free disk.
     pub disk: Arc<DiskKeeper>,
-    /// Lists the node's workspaces.
+    /// Lists the workspaces of the node.
     pub engine: Arc<dyn Engine>,
 }
 
@@ -48,7 +50,10 @@ impl Registration {
     }
 
     async fn register(&self) -> Duration {
-        let mut retries = self.retries();
+        let mut retries = pauses()
+            .with_max_delay(RETRY_MAX)
+            .without_max_times()
+            .build();
         let mut warned = false;
         loop {
             match self.try_register().await {
@@ -94,9 +99,14 @@ impl Registration {
 
     /// Sends heartbeats; returns when the control plane answers that it does not know the node.
     async fn heartbeats(&self, interval: Duration) {
+        // Nodes that registered at the same moment beat at different ones.
+        let first = ConstantBuilder::new()
+            .with_delay(interval / 2)
+            .with_jitter();
+        let mut pause = first.build().next().unwrap_or(interval);
         let mut lost = false;
         loop {
-            tokio::time::sleep(interval).await;
+            tokio::time::sleep(std::mem::replace(&mut pause, interval)).await;
             let request = HeartbeatRequest {
                 node: self.node.clone(),
                 boot_id: self.info.boot_id.clone(),
@@ -122,14 +132,5 @@ impl Registration {
 
     fn free_disk(&self) -> u64 {
         self.disk.free_bytes().unwrap_or_default()
-    }
-
-    fn retries(&self) -> impl Iterator<Item = Duration> + use<> {
-        ExponentialBuilder::new()
-            .with_jitter()
-            .with_min_delay(RETRY_MIN)
-            .with_max_delay(RETRY_MAX)
-            .without_max_times()
-            .build()
     }
 }

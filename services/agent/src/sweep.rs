@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use crate::{external::engine::Engine, scratch};
 
 /// Removes what an earlier process of the agent left unfinished: the folders of its attempts, and the containers and
-/// volumes of workspaces that were not ready. Its commands need no sweeping: the kernel killed them with the agent.
+/// volumes of workspaces that were not ready. The kernel killed its commands together with it. Waits for the disk.
 pub async fn sweep(engine: &dyn Engine, attempts_dir: &Path) -> anyhow::Result<()> {
     let leftovers =
         scratch::leftovers(attempts_dir).with_context(|| attempts_dir.display().to_string())?;
@@ -14,7 +14,7 @@ pub async fn sweep(engine: &dyn Engine, attempts_dir: &Path) -> anyhow::Result<(
             tracing::info!(
                 workspace.id = %attempt.workspace,
                 attempt = attempt.number,
-                "removing the workspace of an interrupted attempt"
+                "removes what an interrupted attempt left behind"
             );
             engine.remove_workspace(&attempt.workspace).await?;
         }

@@ -1,4 +1,4 @@
-//! Whoever sends nonsense is told which field it is in.
+//! A malformed request is refused by the names of its fields.
 
 use hearth_api::v1::{
     GetWorkspaceRequest, ListWorkspacesRequest, PrepareWorkspaceRequest, RegisterRequest,

@@ -1,4 +1,4 @@
-//! The index believes only those who may write, and only what fits together.
+//! The index accepts entries only from attempts that may write, and only consistent ones.
 
 use hearth_api::v1::{CacheAccess, CacheEntry, DropCacheRequest, resolve_cache_response::Decision};
 use hearth_domain::KeyManifest;

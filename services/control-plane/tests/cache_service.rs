@@ -1,4 +1,4 @@
-//! What the cache holds and why it did what it did can be asked, and is bounded by policy.
+//! Entries and explanations of the cache can be asked for; who writes to it is a matter of policy.
 
 use hearth_api::v1::{
     CacheAccess, CacheEntry, CacheReport, CacheResult, ExplainRefRequest, ExplainWorkspaceRequest,

@@ -1,13 +1,13 @@
-//! Logins are for what the attempt may do and nothing else, and come from whoever serves the host.
+//! Logins are for what the attempt may do and nothing else, and come from the source that serves the host.
 
 use hearth_api::v1::{
     CacheAccess, CredentialProblemReason as Reason, CredentialUse, RefreshCredentialsResponse,
 };
-use hearth_tests::github::{GitHub, Repositories, Visibility};
+use hearth_tests::github::{GitHub, Repositories, Visibility, WRITER};
 
 use crate::support::{
     agent::FakeAgent,
-    logins::{ALL, LoginLab, REGISTRY, question, token, try_ask},
+    logins::{LoginLab, REGISTRY, question, token, try_ask},
     logs,
     plane::{Plane, shop},
 };
@@ -106,7 +106,7 @@ async fn github_for_git_and_another_registry_for_the_cache_each_give_their_own_l
     let directory = tempfile::tempdir().expect("a directory");
     let github = GitHub::start(directory.path().join("github")).await;
     github.create_repository("acme/shop", Visibility::Private);
-    github.install("acme", Repositories::All, &ALL[..2]);
+    github.install("acme", Repositories::All, &WRITER[..2]);
     let password = directory.path().join("password");
     std::fs::write(&password, "first\n").expect("a write");
     let sources = directory.path().join("sources.toml");

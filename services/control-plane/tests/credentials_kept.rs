@@ -1,4 +1,4 @@
-//! Tokens are made once for all who need them, and kept while they are good.
+//! Tokens are made once for all attempts that need them, and cached until shortly before they expire.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! Each way in which GitHub gives no token has its word, and comes soon.
+//! Each way in which GitHub refuses a token has its own reason, and is reported soon.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use hearth_api::v1::CredentialProblemReason as Reason;
-use hearth_tests::github::{Fault, GitHub, Lie, Repositories, Route, Times, Visibility};
+use hearth_tests::github::{Fault, GitHub, Lie, Repositories, Route, Times, Visibility, WRITER};
 
 use crate::support::{
     logins::{LoginLab, token},
@@ -84,8 +84,7 @@ async fn each_failure_has_its_word_and_the_next_try_works_when_it_is_over() {
         );
         assert!(metrics.contains(&counted), "{counted}: {metrics}");
         if number == 0 {
-            lab.github
-                .install("acme", Repositories::All, &crate::support::logins::ALL);
+            lab.github.install("acme", Repositories::All, &WRITER);
         }
         lab.github.heal();
         lab.github.set_clock_offset(0);
@@ -111,7 +110,7 @@ async fn a_clock_that_differs_is_told_with_its_seconds_and_direction() {
         (299..360).contains(&seconds.parse().expect("a number")),
         "{message}"
     );
-    // Half a minute is nobody's mistake.
+    // Half a minute is within the tolerance.
     lab.github.set_clock_offset(-30);
     token(&lab.ask(&id).await);
 }

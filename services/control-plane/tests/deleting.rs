@@ -84,7 +84,10 @@ async fn a_workspace_on_a_dead_node_is_forgotten_only_by_force() {
     let (plane, mut agent) = with_agent(&[]).await;
     let (_follower, id) = begin(&plane, &agent, shop()).await;
     agent.crash();
-    let status = plane.delete(&id, false).await.expect_err("nobody answers");
+    let status = plane
+        .delete(&id, false)
+        .await
+        .expect_err("there is no answer");
     assert_eq!(status.code(), Code::Unavailable);
     plane.delete(&id, true).await.expect("a deletion by force");
     assert!(plane.get(&id).await.is_err());

@@ -39,7 +39,7 @@ async fn another_boot_id_ends_what_the_agent_before_was_doing() {
     let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing()]);
     follower.take(1).await;
-    // Nobody listens any more where the agent was: only its registration tells.
+    // Nothing listens any more at the old address: only the registration shows the restart.
     agent.restart_elsewhere().await;
     agent.register(&plane, &[]).await;
     assert_eq!(

@@ -25,7 +25,7 @@ async fn a_new_attempt_on_a_running_one_ends_it_and_the_log_goes_on() {
         request.spec, second.snapshot.spec,
         "the spec is the workspace's own"
     );
-    // Too late: nobody asks for the old attempt any more.
+    // Too late: the control plane no longer follows the old attempt.
     agent.say(&id, 1, [line("late")]);
     agent.say(&id, 2, [preparing(), ready(), settled()]);
 
@@ -33,7 +33,7 @@ async fn a_new_attempt_on_a_running_one_ends_it_and_the_log_goes_on() {
         words(&second.rest().await),
         ["PREPARING", "READY", "settled"]
     );
-    // Who followed the first attempt sees how it ends and then the second.
+    // A client that followed the first attempt sees its end and then the second.
     let events = first.rest().await;
     assert_eq!(
         words(&events),

@@ -1,4 +1,4 @@
-//! Work goes to a node that can take it.
+//! A workspace is placed on a node that can take it.
 
 use tonic::Code;
 use tonic_types::StatusExt as _;

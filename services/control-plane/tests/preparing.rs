@@ -1,4 +1,4 @@
-//! A workspace is prepared once, whoever watches.
+//! A workspace is prepared once, however many clients follow it.
 
 use hearth_api::v1::{
     CacheAccess, CacheSkipReason, FailureReason, PipelineStep, WatchUntil, WorkspaceState,
@@ -60,7 +60,7 @@ async fn a_stream_until_ready_ends_before_the_push() {
     let (follower, id) = begin(&plane, &agent, request).await;
     agent.say(&id, 1, [preparing(), ready(), line("pushing")]);
     assert_eq!(words(&follower.rest().await), ["PREPARING", "READY"]);
-    // Also for somebody who comes when it is long ready.
+    // Also for a client that comes when it is long ready.
     let late = plane.try_watch(&id, 0, WatchUntil::Ready).await;
     let events = late.expect("a stream").rest().await;
     assert_eq!(words(&events), ["PREPARING", "READY"]);

@@ -1,4 +1,4 @@
-//! What does not work for a repository is told before anybody wonders.
+//! A probe finds what does not work for a repository, and its first workspace gets a warning.
 
 use std::path::Path;
 

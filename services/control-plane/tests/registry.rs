@@ -115,7 +115,7 @@ async fn an_image_that_only_the_registry_knows_is_used_if_it_says_that_it_is_for
     let (ours, forged) = (manifest("a"), manifest("b"));
     let says_ours = image(&annotations(&ours.key().to_string()));
     let digest = registry.holds(&ours, &says_ours).await;
-    // Under another key's tag: whoever put it there cannot have it taken for that.
+    // Under another key's tag the image is not adopted.
     registry.holds(&forged, &says_ours).await;
     let decision = registry.resolve(&plane, &id, &forged).await;
     assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
@@ -147,7 +147,7 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
     let says_ours = image(&annotations(&ours.key().to_string()));
     let digest = registry.holds(&ours, &says_ours).await;
     registry.answers_deletions(202).await;
-    // Whoever comes without the login is sent away first.
+    // A request without the login is refused first.
     let login = format!("Basic {}", STANDARD.encode("robot:secret"));
     Mock::given(path_regex("^/v2/acme/"))
         .and(move |request: &wiremock::Request| {

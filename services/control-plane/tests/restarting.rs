@@ -101,7 +101,7 @@ async fn a_deletion_that_a_restart_interrupted_is_finished() {
 
     agent.on_removal(Removal::Works);
     let plane = Plane::start(directory.path(), &[]).await;
-    // Whoever asks now waits for the deletion that runs, or comes when it is done.
+    // A second request waits for the deletion that runs, or comes when it is done.
     let again = plane.delete(&id, false).await;
     assert!(again.is_ok() || again.is_err_and(|status| status.code() == tonic::Code::NotFound));
     assert!(plane.get(&id).await.is_err());

@@ -1,4 +1,4 @@
-//! Logins are for the agent of the workspace's node, which proves itself with what its registration gave it.
+//! Logins are for the agent of the workspace's node, which authenticates with the token of its registration.
 
 use hearth_api::v1::RefreshCredentialsRequest;
 use tonic::Code;
@@ -44,7 +44,7 @@ async fn only_the_agent_of_the_workspaces_node_gets_logins() {
         }
     }
     token(&lab.ask(&id).await);
-    assert_eq!(lab.github.mints(), 1, "nobody else came as far as GitHub");
+    assert_eq!(lab.github.mints(), 1, "no other request reached GitHub");
 }
 
 #[tokio::test]

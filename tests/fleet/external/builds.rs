@@ -1,6 +1,6 @@
 use tokio::sync::watch;
 
-/// The image builds of all nodes: what began, and a gate that holds up those that did.
+/// The image builds of all nodes, which can be held up.
 pub struct Builds {
     begun: watch::Sender<Vec<Build>>,
     open: watch::Sender<bool>,
@@ -11,7 +11,7 @@ pub struct Builds {
 pub struct Build {
     /// The node.
     pub node: String,
-    /// What the image is to be called.
+    /// The name for the image.
     pub image: String,
 }
 
@@ -25,12 +25,12 @@ impl Default for Builds {
 }
 
 impl Builds {
-    /// From now on builds begin and do not end.
+    /// From now on builds begin and do not end until [`Builds::let_go`].
     pub fn hold(&self) {
         self.open.send_replace(false);
     }
 
-    /// Builds end.
+    /// Lets builds end.
     pub fn let_go(&self) {
         self.open.send_replace(true);
     }
@@ -47,11 +47,11 @@ impl Builds {
         let builds = tokio::time::timeout(hearth_tests::process::PATIENCE, enough).await;
         builds
             .unwrap_or_else(|_| panic!("{count} builds never began: {:?}", self.begun()))
-            .expect("the sender lives")
+            .expect("the sender is in `self`")
             .clone()
     }
 
-    /// A build begins, and ends when it is let. Its number, from 1.
+    /// Builds: returns the build's number, from 1, once builds are not held up.
     pub(super) async fn build(&self, node: &str, image: &str) -> usize {
         let mut number = 0;
         self.begun.send_modify(|builds| {
@@ -62,7 +62,9 @@ impl Builds {
             number = builds.len();
         });
         let mut open = self.open.subscribe();
-        open.wait_for(|open| *open).await.expect("the sender lives");
+        open.wait_for(|open| *open)
+            .await
+            .expect("the sender is in `self`");
         number
     }
 }

@@ -26,14 +26,14 @@ pub struct FakeEngine {
 #[derive(Default)]
 struct State {
     workspaces: BTreeSet<WorkspaceId>,
-    /// Names (`repository:tag`, `repository@digest`) of what the images are.
+    /// Digests of the images by their names, `repository:tag` and `repository@digest`.
     images: BTreeMap<String, Digest>,
     /// Image of each workspace's container.
     containers: BTreeMap<WorkspaceId, String>,
     pulls: usize,
 }
 
-/// What every engine says of itself.
+/// The description of every engine.
 pub fn info(data_root: &Path) -> EngineInfo {
     EngineInfo {
         version: "Fake 1".to_owned(),
@@ -59,7 +59,7 @@ impl FakeEngine {
         lock(&self.state).pulls
     }
 
-    /// Takes an image that was built here.
+    /// Adds an image that was built here.
     pub(super) fn add_image(&self, name: &str, digest: Digest) {
         lock(&self.state).images.insert(name.to_owned(), digest);
     }
@@ -119,7 +119,12 @@ impl Engine for FakeEngine {
         }))
     }
 
-    async fn file_of_image(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+    async fn file_of_image(
+        &self,
+        _: &WorkspaceId,
+        _: &str,
+        _: &str,
+    ) -> Result<Option<Vec<u8>>, EngineFailure> {
         Ok(None)
     }
 

@@ -36,7 +36,7 @@ impl Default for FakeRegistry {
 }
 
 impl FakeRegistry {
-    /// Takes an image under `repository:tag`.
+    /// Adds an image under `repository:tag`.
     pub fn put(&self, name: &str, digest: &Digest) {
         let (repository, _) = name.rsplit_once(':').expect("a tag");
         let mut contents = lock(&self.0);
@@ -44,7 +44,7 @@ impl FakeRegistry {
         contents.images.insert(format!("{repository}@{digest}"));
     }
 
-    /// What `repository:tag` or `repository@digest` stands for.
+    /// The digest of `repository:tag` or `repository@digest`.
     pub fn find(&self, name: &str) -> Result<Digest, RegistryError> {
         let contents = lock(&self.0);
         let found = match name.split_once('@') {

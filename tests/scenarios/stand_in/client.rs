@@ -1,4 +1,4 @@
-//! A client of a guarded registry, by hand.
+//! A client of a guarded registry that makes each request itself.
 
 use hearth_tests::{
     GitHub, Registry,

@@ -10,16 +10,10 @@ mod packages;
 use hearth_tests::{
     GitHub,
     curl::{Answer, Request},
-    github::{Repositories, Visibility},
+    github::{Repositories, Visibility, WRITER},
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
-
-const ALL: &[(&str, &str)] = &[
-    ("contents", "read"),
-    ("metadata", "read"),
-    ("packages", "write"),
-];
 
 /// GitHub with the App installed for one of an account's two private repositories.
 async fn github() -> (GitHub, tempfile::TempDir) {
@@ -29,7 +23,7 @@ async fn github() -> (GitHub, tempfile::TempDir) {
         github.create_repository(repository, Visibility::Private);
         github.commit(repository, &[("README", "hello\n")]);
     }
-    github.install("acme", Repositories::selected(&["shop"]), ALL);
+    github.install("acme", Repositories::selected(&["shop"]), &WRITER);
     (github, dir)
 }
 

@@ -124,7 +124,7 @@ async fn a_manifest_is_deleted_by_who_may_write() {
 #[tokio::test]
 async fn a_public_package_is_pulled_by_everybody_and_pushed_by_its_repository_alone() {
     let world = world().await;
-    // There is no such manifest, and who may not pull is not told so.
+    // There is no such manifest; without the right to pull, the answer does not say so.
     let reader = mint(&world.github, &json!({"contents": "read"})).await;
     assert_eq!(world.pull(None, "acme/secret").await.status, 401);
     world.github.publish_package("acme/secret");

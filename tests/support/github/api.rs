@@ -15,7 +15,7 @@ use super::{
     world::{BadToken, Installation, Permissions, Repository, Token, Visibility, World, has},
 };
 
-/// GitHub takes more, but no request of ours comes near.
+/// GitHub accepts more; no request of hearth comes near.
 const LARGEST_BODY: usize = 64 * 1024;
 
 /// Answers a request to the API.

@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Validation};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::Value;
 
-/// GitHub takes no JWT that lives longer.
+/// GitHub accepts no JWT with a longer lifetime.
 const LONGEST_SECONDS: i64 = 600;
 
 /// An App that is registered here.
@@ -66,7 +66,7 @@ impl App {
         &self.pkcs1_file
     }
 
-    /// What betrays the private key wherever it is found.
+    /// Lines of the private key's files: a file that has one of them has leaked the key.
     pub fn key_lines(&self) -> &[String] {
         &self.key_lines
     }

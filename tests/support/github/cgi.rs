@@ -1,4 +1,4 @@
-//! `git http-backend`, which speaks git's protocol in place of us.
+//! `git http-backend`, which serves git's protocol over HTTP.
 
 use std::{path::Path, process::Stdio};
 
@@ -70,7 +70,7 @@ fn command(
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    // With a user the backend takes pushes too: who may push was decided before.
+    // With a user the backend accepts pushes too; the right to push was checked before.
     if !user.is_empty() {
         command.env("REMOTE_USER", user);
     }

@@ -60,7 +60,7 @@ impl GitHub {
         });
     }
 
-    /// And takes that back.
+    /// The account's owner ends the suspension.
     pub fn unsuspend(&self, account: &str) {
         self.change_installation(account, |installation, _| installation.suspended_at = None);
     }
@@ -137,7 +137,7 @@ impl GitHub {
 
 /// Packages.
 impl GitHub {
-    /// Lets everybody pull a package, as its owner may decide.
+    /// Makes a package public.
     pub fn publish_package(&self, path: &str) {
         let path = path.to_owned();
         self.shared
@@ -153,23 +153,23 @@ impl GitHub {
             .change(|world| world.faults.plan(routes, times, fault));
     }
 
-    /// Answers requests of a route so much later.
+    /// Delays answers of a route.
     pub fn slow(&self, route: Route, delay: Duration) {
         self.shared.change(|world| world.faults.slow(route, delay));
     }
 
-    /// Lets requests of a route wait until the answer is dropped.
-    #[must_use = "requests wait while it lives"]
+    /// Holds requests of a route up until the returned guard is dropped.
+    #[must_use = "requests wait until it is dropped"]
     pub fn hold(&self, route: Route) -> Hold {
         Hold::new(&self.shared, route)
     }
 
-    /// Gives tokens that are not what was asked for.
+    /// From now on makes tokens that are not what was asked for.
     pub fn lie(&self, lie: Lie) {
         self.shared.change(|world| world.faults.lie = Some(lie));
     }
 
-    /// Lets nobody push a package that does not exist yet, as an organisation may decide.
+    /// Refuses pushes of packages that do not exist yet, as an organisation may decide.
     pub fn deny_package_creation(&self) {
         self.shared
             .change(|world| world.faults.no_new_packages = true);

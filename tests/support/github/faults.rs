@@ -1,4 +1,4 @@
-//! What can be wrong with GitHub.
+//! Faults of GitHub.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,27 +9,27 @@ use super::{
     world::Permissions,
 };
 
-/// An answer that is not the right one.
+/// A wrong answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An error without further meaning, as 500 or 502.
+    /// A plain error, such as 500 or 502.
     Status(u16),
-    /// 403, no requests remain, and a reset so far ahead.
+    /// 403: no requests remain until a reset after this time.
     PrimaryLimit(Duration),
     /// 403 or 429 with `retry-after`.
     SecondaryLimit { status: u16, retry_after: Duration },
-    /// The request is taken and never answered.
+    /// The request is read and never answered.
     Silence,
     /// 200 with a web page, as from a proxy in between.
     NotJson,
-    /// An answer without end; nobody should read all of it.
+    /// An answer without end: a client that reads all of it runs out of memory.
     Endless,
 }
 
-/// How often.
+/// For how many requests a fault is in effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// For so many requests.
+    /// The next ones, this many.
     Next(u32),
     /// Until `heal`.
     Always,
@@ -52,7 +52,7 @@ struct Planned {
     fault: Fault,
 }
 
-/// What is wrong now.
+/// The faults that are in effect.
 #[derive(Default)]
 pub struct Faults {
     planned: Vec<Planned>,
@@ -97,7 +97,7 @@ impl Faults {
     }
 }
 
-/// While it lives, requests of a route wait.
+/// Holds requests of a route up until it is dropped.
 pub struct Hold {
     shared: Arc<Shared>,
     route: Route,

@@ -1,4 +1,4 @@
-//! Git over HTTP: who may read and write what.
+//! Git over HTTP, and its access rights.
 
 use std::sync::Arc;
 

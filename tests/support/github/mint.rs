@@ -13,7 +13,7 @@ use super::{
     world::{Installation, Permissions, Repositories, Token, World, full_name, has, rank},
 };
 
-/// GitHub takes no longer list.
+/// The longest list that GitHub accepts.
 const MOST_REPOSITORIES: usize = 500;
 
 #[derive(Default, Deserialize)]
@@ -105,7 +105,7 @@ fn permissions(
     if !permissions.iter().all(granted) {
         return Err("The permissions requested are not granted to this installation.");
     }
-    // Every right on a repository comes with seeing it.
+    // Every permission on a repository includes this one.
     permissions.insert("metadata".to_owned(), "read".to_owned());
     Ok(permissions)
 }

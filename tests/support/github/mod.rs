@@ -37,6 +37,20 @@ pub use world::{Repositories, Visibility};
 
 use self::{app::App, registry_tokens::Signer, world::World};
 
+/// Permissions of an installation whose caches are read and written: all that hearth needs.
+pub const WRITER: [(&str, &str); 3] = [
+    ("contents", "read"),
+    ("metadata", "read"),
+    ("packages", "write"),
+];
+
+/// Permissions of an installation whose caches are only read.
+pub const READER: [(&str, &str); 3] = [
+    ("contents", "read"),
+    ("metadata", "read"),
+    ("packages", "read"),
+];
+
 /// The stand-in; gone when dropped.
 pub struct GitHub {
     shared: Arc<Shared>,
@@ -46,10 +60,10 @@ pub struct GitHub {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the requests see.
+/// What the handlers of requests share.
 pub struct Shared {
     world: Mutex<World>,
-    /// Tells those who wait that the world is another one.
+    /// Wakes those who wait for a change of the world.
     changed: watch::Sender<()>,
     app: App,
     signer: Signer,
@@ -61,7 +75,7 @@ impl Shared {
         self.world.lock().expect("no request panics")
     }
 
-    /// Changes the world and wakes those who wait for it.
+    /// Changes the world and wakes those who wait for that.
     fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let result = change(&mut self.world());
         self.changed.send_replace(());

@@ -1,4 +1,4 @@
-//! What a test asks about GitHub.
+//! What a test can ask about GitHub.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ impl GitHub {
         self.shared.app.key_lines().to_vec()
     }
 
-    /// Everything that must not be found anywhere.
+    /// Everything that must not leak.
     pub fn secrets(&self) -> Vec<String> {
         let mut secrets = self.tokens();
         secrets.extend(self.key_lines());
@@ -90,7 +90,7 @@ impl GitHub {
 
 /// The registry.
 impl GitHub {
-    /// The `auth` section of the configuration of a registry that believes this GitHub's tokens.
+    /// The `auth` section of the configuration of a registry that accepts this GitHub's tokens.
     pub fn registry_auth_yaml(&self) -> String {
         format!(
             "  token:\n    realm: {}/token\n    service: {SERVICE}\n    issuer: {ISSUER}\n    rootcertbundle: {}\n",
@@ -104,7 +104,7 @@ impl GitHub {
         SERVICE
     }
 
-    /// Says where the registry keeps its repositories, so that a new package can be told from an old one.
+    /// Tells the stand-in where the registry keeps its repositories, so that it knows which packages exist.
     pub fn packages_are_in(&self, dir: &Path) {
         let dir = dir.to_owned();
         self.shared.change(|world| world.packages = Some(dir));

@@ -36,7 +36,7 @@ pub struct Records {
 impl Records {
     /// Remembers a request and returns its number.
     pub fn arrived(&mut self, call: &Call, method: &str, path: &str) -> usize {
-        assert!(self.seen.len() < MOST, "somebody asks without end");
+        assert!(self.seen.len() < MOST, "too many requests");
         let repository = match call {
             Call::Lookup { owner, name }
             | Call::Repository { owner, name }

@@ -20,7 +20,7 @@ use super::{
 };
 
 const LARGEST_FORM: usize = 64 * 1024;
-/// Clients take no token that lives shorter.
+/// Clients accept no token with a shorter lifetime.
 const SHORTEST_SECONDS: i64 = 60;
 
 struct Asked {

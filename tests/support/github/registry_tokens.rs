@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// Name of the registry, in its configuration and in tokens.
 pub const SERVICE: &str = "registry.hearth.test";
-/// Name of who signs.
+/// Issuer of the tokens.
 pub const ISSUER: &str = "github.hearth.test";
 
 /// What may be done to one thing in the registry.

@@ -1,4 +1,4 @@
-//! The socket, and the way of a request.
+//! The socket, and how a request is handled.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -13,7 +13,7 @@ use super::{
 
 const REQUESTS_AN_HOUR: usize = 5000;
 
-/// Serves until it is told to stop; whatever is under way then ends with the runtime.
+/// Serves until `stopped`; requests under way end with the runtime.
 pub fn run(
     shared: Arc<Shared>,
     ready: oneshot::Sender<SocketAddr>,

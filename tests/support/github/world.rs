@@ -1,4 +1,4 @@
-//! What exists at the stand-in, and who may do what to it. Names are kept in lower case: GitHub ignores it.
+//! What exists at the stand-in, and the rights on it. Names are kept in lower case: GitHub ignores case.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,12 +11,12 @@ use super::{clock::machine_seconds, faults::Faults, records::Records};
 /// Permission → level, as in `{"contents": "read"}`.
 pub type Permissions = BTreeMap<String, String>;
 
-/// Who may read a repository.
+/// Whether reading a repository takes a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
-    /// Everybody.
+    /// It does not.
     Public,
-    /// Who has a token for it.
+    /// It does.
     Private,
 }
 
@@ -78,7 +78,7 @@ pub struct Token {
     pub expires: i64,
 }
 
-/// Why a token is worth nothing.
+/// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadToken {
     /// Never given out, expired, revoked, or of an installation that is gone.
@@ -98,9 +98,9 @@ pub struct World {
     pub tokens: BTreeMap<String, Token>,
     pub faults: Faults,
     pub records: Records,
-    /// Where the registry keeps its packages, to tell a new one from an old one.
+    /// Where the registry keeps its packages: tells whether one exists.
     pub packages: Option<PathBuf>,
-    /// Packages that everybody may pull.
+    /// Packages that are pulled without a login.
     pub public_packages: BTreeSet<String>,
     last_id: u64,
 }
@@ -150,7 +150,7 @@ impl World {
         })
     }
 
-    /// The token, while it is good.
+    /// The token, unless it has expired or its installation is suspended or gone.
     pub fn token(&self, secret: &str) -> Result<&Token, BadToken> {
         let token = self.tokens.get(secret).ok_or(BadToken::Unknown)?;
         let installation = self

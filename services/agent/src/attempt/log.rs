@@ -1,10 +1,7 @@
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, time::SystemTime};
 
 use hearth_api::v1::{Event, event::Kind};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Most bytes of output and transfer progress that a log keeps. All other events are kept: an attempt has some hundred of
@@ -62,7 +59,7 @@ impl AttemptLog {
 
     /// Appends an event. Events after `settled` are ignored.
     pub fn append(&self, kind: Kind) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         if entries.settled {
             return;
         }
@@ -95,7 +92,7 @@ impl AttemptLog {
     /// The events after the sequence `after`. `lines_seen` is that of the batch before, `None` for the first batch: the
     /// next chunk of output then carries the number of lines that were dropped in between.
     pub fn after(&self, after: u64, lines_seen: Option<u64>) -> Batch {
-        let entries = self.lock();
+        let entries = self.entries.lock();
         let mut batch = Batch {
             // A reader that begins in the middle did not miss the lines before.
             lines_seen: lines_seen.or((after == 0).then_some(0)),
@@ -124,11 +121,7 @@ impl AttemptLog {
 
     /// Whether `settled` was appended.
     pub fn is_settled(&self) -> bool {
-        self.lock().settled
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().settled
     }
 }
 
@@ -189,7 +182,7 @@ mod tests {
             output(&log, &chunk);
         }
         log.append(Kind::Settled(Settled {}));
-        assert!(log.lock().output_bytes <= MAX_OUTPUT_BYTES);
+        assert!(log.entries.lock().output_bytes <= MAX_OUTPUT_BYTES);
         let events = read_all(&log, 0);
         let states: Vec<_> = events
             .iter()

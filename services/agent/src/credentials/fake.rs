@@ -1,13 +1,14 @@
-//! A control plane for tests: it answers as it is told to, and remembers what it was asked.
+//! A control plane for tests: it gives prepared answers, and records the requests.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
 use hearth_domain::{AttemptRef, Login};
+use parking_lot::Mutex;
 
 use crate::external::control_plane::{
     CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose,
@@ -21,7 +22,7 @@ pub(crate) enum Answer {
     Silence,
 }
 
-/// Answers questions one after the other; one more than it was told to answer is a mistake.
+/// Gives its answers in order; a request without a prepared answer panics.
 #[derive(Default)]
 pub(crate) struct FakeCredentials {
     answers: Mutex<VecDeque<Answer>>,
@@ -37,17 +38,17 @@ impl FakeCredentials {
     }
 
     pub(crate) fn then(&self, answer: Answer) {
-        self.answers.lock().unwrap().push_back(answer);
+        self.answers.lock().push_back(answer);
     }
 
     /// The refused passwords that were named, one for each question.
     pub(crate) fn refused(&self) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
+        let asked = self.asked.lock();
         asked.iter().map(|(_, refused)| refused.clone()).collect()
     }
 
     pub(crate) fn questions(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.asked.lock().len()
     }
 }
 
@@ -62,11 +63,10 @@ impl Credentials for FakeCredentials {
         assert_eq!(for_whom, &attempt());
         self.asked
             .lock()
-            .unwrap()
             .push((purpose, refused_sha256.unwrap_or_default().to_owned()));
-        // Whoever else wants to ask gets the chance to.
+        // Other callers get the chance to ask at the same time.
         tokio::task::yield_now().await;
-        let answer = self.answers.lock().unwrap().pop_front();
+        let answer = self.answers.lock().pop_front();
         match answer.expect("a question that was expected") {
             Answer::Logins(logins) => Ok(*logins),
             Answer::Failure => Err(CredentialFailure("unavailable".to_owned())),
@@ -82,7 +82,7 @@ pub(crate) fn attempt() -> AttemptRef {
     }
 }
 
-/// Logins for git.example and registry.example with this password, which live for so many seconds.
+/// Logins for git.example and registry.example with this password, which expire after so many seconds.
 pub(crate) fn logins(password: &str, seconds: Option<u64>) -> Answer {
     let login = |host: &str| Login {
         host: host.to_owned(),

@@ -2,11 +2,12 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use hearth_domain::{AttemptRef, Repository, WorkspaceId};
 use hearth_runtime::Tasks;
+use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -60,7 +61,7 @@ impl GitAccess {
 
     /// Stops serving a workspace and removes its folder, if it has one.
     pub fn close(&self, workspace: &WorkspaceId) -> io::Result<()> {
-        self.lock().remove(workspace);
+        self.0.served.lock().remove(workspace);
         WorkspaceFolder::of(&self.0.folders, workspace).remove()
     }
 
@@ -115,7 +116,10 @@ impl GitAccess {
             warn,
         );
         let stop: CancellationToken = self.0.tasks.stopping().child_token();
-        self.lock().insert(workspace, stop.clone().drop_guard());
+        self.0
+            .served
+            .lock()
+            .insert(workspace, stop.clone().drop_guard());
         self.0.tasks.spawn("git access", async move {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -123,10 +127,6 @@ impl GitAccess {
             }
         });
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkspaceId, DropGuard>> {
-        self.0.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

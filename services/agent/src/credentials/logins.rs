@@ -1,6 +1,6 @@
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use futures_util::{
 };
 use hearth_domain::{AttemptRef, Login};
 use hearth_layers::RegistryLogin;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
@@ -71,12 +72,12 @@ impl Logins {
 
     /// The login for the repository's git host.
     pub async fn git(&self) -> Option<Login> {
-        self.live(|state| &mut state.git).await
+        self.current(|state| &mut state.git).await
     }
 
     /// The login for the cache's registry.
     pub async fn registry(&self) -> Option<RegistryLogin> {
-        let login = self.live(|state| &mut state.registry).await;
+        let login = self.current(|state| &mut state.registry).await;
         login.map(for_registry)
     }
 
@@ -100,7 +101,7 @@ impl Logins {
 
     /// Why there is no login for `host`, or one with too few rights, in a sentence.
     pub fn problem(&self, host: &str) -> Option<String> {
-        let state = self.0.lock();
+        let state = self.0.state.lock();
         match (&state.unanswered, state.problem(host, |_| true)) {
             (_, Some(problem)) => Some(problem.message.clone()),
             (Some((failure, _)), None) => Some(failure.to_string()),
@@ -110,14 +111,14 @@ impl Logins {
 
     /// What to do about a right that the login for `host` lacks, in a sentence.
     pub fn missing_permission(&self, host: &str) -> Option<String> {
-        let state = self.0.lock();
+        let state = self.0.state.lock();
         let problem = state.problem(host, |problem| problem.permission_missing);
         Some(problem?.message.clone())
     }
 
-    async fn live(&self, pick: fn(&mut State) -> &mut CachedLogin) -> Option<Login> {
+    async fn current(&self, pick: fn(&mut State) -> &mut CachedLogin) -> Option<Login> {
         let asking = {
-            let mut state = self.0.lock();
+            let mut state = self.0.state.lock();
             let asked = state.answered;
             let due = pick(&mut state).is_due(asked) && !state.is_pausing();
             due.then(|| self.ask(&mut state, None))
@@ -125,7 +126,7 @@ impl Logins {
         if let Some(asking) = asking {
             asking.await;
         }
-        pick(&mut self.0.lock()).live()
+        pick(&mut self.0.state.lock()).unexpired()
     }
 
     async fn instead_of(
@@ -134,18 +135,18 @@ impl Logins {
         pick: fn(&mut State) -> &mut CachedLogin,
     ) -> Option<Login> {
         // A request that is under way does not name this refusal.
-        let asking = self.0.lock().asking.clone();
+        let asking = self.0.state.lock().asking.clone();
         if let Some(asking) = asking {
             asking.await;
         }
         let asking = {
-            let mut state = self.0.lock();
+            let mut state = self.0.state.lock();
             let cached = pick(&mut state);
             if let Some(other) = cached.instead_of(refused) {
                 return Some(other);
             }
             // A login that expired was refused for that reason.
-            let ended = cached.live().is_none();
+            let ended = cached.unexpired().is_none();
             if !ended && !cached.refuse() {
                 return None;
             }
@@ -153,7 +154,7 @@ impl Logins {
             self.ask(&mut state, refused)
         };
         asking.await;
-        pick(&mut self.0.lock()).instead_of(refused)
+        pick(&mut self.0.state.lock()).instead_of(refused)
     }
 
     /// The request that is under way, or a new one. Every caller that awaits it drives it, so that a caller that goes away
@@ -186,7 +187,7 @@ impl Logins {
 
 impl Inner {
     fn take(&self, answer: Result<IssuedLogins, CredentialFailure>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.asking = None;
         let warnings = match answer {
             Ok(answer) => state.answer(answer),
@@ -204,10 +205,6 @@ impl Inner {
         for sentence in warnings {
             (self.warn)(sentence);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

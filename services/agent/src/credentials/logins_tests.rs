@@ -8,7 +8,7 @@ fn asking(credentials: &Arc<FakeCredentials>) -> (Logins, Arc<Mutex<Vec<String>>
     let warned = Arc::<Mutex<Vec<String>>>::default();
     let logins = Logins::new(credentials.clone(), attempt(), LoginPurpose::Attempt, {
         let warned = warned.clone();
-        move |why| warned.lock().unwrap().push(why)
+        move |why| warned.lock().push(why)
     });
     (logins, warned)
 }
@@ -86,7 +86,7 @@ async fn a_control_plane_that_does_not_answer_is_gone_on_without_and_asked_again
         tokio::time::advance(RETRY_PAUSE).await;
         assert_eq!(git(&logins).await.as_deref(), Some("one"));
         assert_eq!(logins.problem("git.example"), None);
-        let warned = warned.lock().unwrap();
+        let warned = warned.lock();
         assert_eq!(warned.len(), 1, "told once: {warned:?}");
         assert!(warned[0].ends_with("going on without"), "{warned:?}");
     }
@@ -121,7 +121,7 @@ async fn a_problem_is_told_once_and_what_is_missing_is_asked_for_when_it_is_need
         tokio::time::advance(RETRY_PAUSE).await;
     }
     assert_eq!(git(&logins).await.as_deref(), Some("one"));
-    assert_eq!(*warned.lock().unwrap(), ["what to do about git.example"]);
+    assert_eq!(*warned.lock(), ["what to do about git.example"]);
     assert_eq!(credentials.questions(), 3);
 }
 
@@ -137,7 +137,7 @@ async fn where_no_login_is_configured_nobody_asks_all_the_time() {
     tokio::time::advance(Duration::from_secs(300)).await;
     assert_eq!(git(&logins).await, None);
     assert_eq!(credentials.questions(), 2);
-    assert!(warned.lock().unwrap().is_empty());
+    assert!(warned.lock().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

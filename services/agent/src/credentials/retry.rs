@@ -35,8 +35,9 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Mutex, time::Duration};
+    use std::time::Duration;
 
+    use parking_lot::Mutex;
     use secrecy::ExposeSecret as _;
 
     use super::*;
@@ -62,7 +63,7 @@ mod tests {
                 login.password.expose_secret().to_owned()
             });
             let accepted = password == "good";
-            tried.lock().unwrap().push(password);
+            tried.lock().push(password);
             async move {
                 // A large image takes its time.
                 tokio::time::advance(Duration::from_secs(90)).await;
@@ -72,7 +73,7 @@ mod tests {
             }
         })
         .await;
-        (done, tried.into_inner().unwrap())
+        (done, tried.into_inner())
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,12 +2,12 @@ use std::collections::BTreeSet;
 
 use crate::external::engine::StoredImage;
 
-/// Repository of the names that mark images. It has no registry, so that it is not pushed by mistake.
+/// Repository of the names that mark images as hearth's. It names no registry, so that it is not pushed by mistake.
 pub const MARK: &str = "hearth-cache";
-/// Prefix of the tags that images of the cache are pushed under.
+/// Tags of images in the cache begin with this.
 const CACHE_TAG: &str = "devcontainer-cache";
 
-/// Tag of the name that marks the image with this id. No other image gets such a name by chance.
+/// Tag of the name that marks the image with this id. An image does not get such a name by chance.
 pub fn mark_tag(id: &str) -> &str {
     id.split_once(':').map_or(id, |(_, hex)| hex)
 }
@@ -17,16 +17,15 @@ pub fn mark_tag(id: &str) -> &str {
 pub struct Removable {
     /// The engine's id of it.
     pub id: String,
-    /// Its names, in the order in which they are removed. The mark is the last: an image that was removed half is still
-    /// found.
+    /// Its names, in the order in which they are to be removed. The mark is last, so that an interrupted removal is
+    /// resumed.
     pub names: Vec<String>,
     /// Its size in bytes, layers that it shares with others included.
     pub bytes: u64,
 }
 
-/// The images that may be removed, the least recently used first.
-///
-/// Only marked ones, and none that a container or an attempt uses or that has a name that hearth did not give it.
+/// The images that may be removed, least recently used first: those that hearth marked, except images of containers,
+/// images that an attempt needs, and images that also have a name that hearth did not give them.
 pub fn removable(
     images: Vec<StoredImage>,
     of_containers: &BTreeSet<String>,
@@ -67,7 +66,8 @@ fn own(image: StoredImage) -> Option<Removable> {
     })
 }
 
-/// Names that hearth gives: the tags of the cache, and `hearth-WORKSPACE` for images without a key.
+/// Whether it is a name that hearth gives: by the image's key, as the newest image, or by the workspace where there is no
+/// key.
 fn is_own_name(name: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or(name);
     let (repository, tag) = last.split_once(':').unwrap_or((last, ""));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_hearths_own_by_its_mark_and_by_having_no_other_name() {
+    fn an_image_is_hearths_own_if_it_has_the_mark_and_no_other_name() {
         let mark = "hearth-cache:aa";
         let fetched = stored("aa", &[mark], &["r/o@sha256:aa", "hearth-cache@sha256:aa"]);
         assert_eq!(names_of(fetched).unwrap(), ["r/o@sha256:aa", mark]);
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(names_of(stored("aa", &built, &[])).unwrap(), built);
         assert!(names_of(stored("aa", &["hearth-ws-1:3", mark], &[])).is_some());
 
-        // Pulled by somebody else, marked as another image, or named by a person too.
+        // Pulled by another tool, marked as another image, or named by a person as well.
         assert_eq!(names_of(stored("aa", &[built[1]], &[])), None);
         assert_eq!(names_of(stored("aa", &["hearth-cache:bb"], &[])), None);
         for theirs in ["mine:1", "r:5000/o/n:latest", "r/hearth-x:1"] {
@@ -137,7 +137,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_may_go_is_all_that_nobody_needs_and_the_oldest_goes_first(cases in cases()) {
+        fn images_that_are_not_needed_may_be_removed_least_recently_used_first(cases in cases()) {
             let case = |id: &str| &cases[mark_tag(id).parse::<usize>().unwrap()];
             let images: Vec<_> = (0..cases.len())
                 .map(|number| {

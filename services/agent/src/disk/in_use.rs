@@ -1,11 +1,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Images that running attempts fetch, start containers from or push, so that none of them is removed meanwhile.
+/// Images that running attempts fetch, start containers from, or push. They are not removed meanwhile.
 #[derive(Clone, Debug, Default)]
 pub struct ImagesInUse(Arc<Table>);
 
@@ -24,7 +25,13 @@ struct Names {
 impl ImagesInUse {
     /// Registers an attempt's use of an image, until the result is dropped.
     pub fn enter(&self, image: &str) -> ImageUse {
-        *self.lock().needed.entry(image.to_owned()).or_default() += 1;
+        *self
+            .0
+            .names
+            .lock()
+            .needed
+            .entry(image.to_owned())
+            .or_default() += 1;
         ImageUse {
             images: self.clone(),
             image: image.to_owned(),
@@ -33,12 +40,12 @@ impl ImagesInUse {
 
     /// Whether an attempt uses an image by this name.
     pub fn is_needed(&self, image: &str) -> bool {
-        self.lock().needed.contains_key(image)
+        self.0.names.lock().needed.contains_key(image)
     }
 
     /// Registers the removal of an image with these names, until the result is dropped; `None` if an attempt uses it.
     pub(super) fn begin_removal(&self, names: &[String]) -> Option<Removal> {
-        let mut table = self.lock();
+        let mut table = self.0.names.lock();
         if names.iter().any(|name| table.needed.contains_key(name)) {
             return None;
         }
@@ -49,24 +56,20 @@ impl ImagesInUse {
         })
     }
 
-    /// Waits while an image is being removed. A caller that registered its use before then finds it in the engine either
-    /// whole or not at all.
+    /// Waits while an image is being removed. A caller that entered the image before finds it whole in the engine
+    /// afterwards, or not at all.
     pub async fn until_removed(&self, image: &str) {
         loop {
             let removed = self.0.removed.notified();
-            if !self.lock().going.contains(image) {
+            if !self.0.names.lock().going.contains(image) {
                 return;
             }
             removed.await;
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Names> {
-        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// One attempt's use of an image.
+/// An attempt's need of an image.
 #[derive(Debug)]
 pub struct ImageUse {
     images: ImagesInUse,
@@ -74,15 +77,15 @@ pub struct ImageUse {
 }
 
 impl ImageUse {
-    /// Whether no other attempt uses the image.
+    /// Whether this is the only attempt that needs the image.
     pub fn is_exclusive(&self) -> bool {
-        self.images.lock().needed.get(&self.image) == Some(&1)
+        self.images.0.names.lock().needed.get(&self.image) == Some(&1)
     }
 }
 
 impl Drop for ImageUse {
     fn drop(&mut self) {
-        let mut table = self.images.lock();
+        let mut table = self.images.0.names.lock();
         if let Some(count) = table.needed.get_mut(&self.image) {
             *count -= 1;
             if *count == 0 {
@@ -101,7 +104,7 @@ pub(super) struct Removal {
 
 impl Drop for Removal {
     fn drop(&mut self) {
-        let mut table = self.images.lock();
+        let mut table = self.images.0.names.lock();
         for name in &self.names {
             table.going.remove(name);
         }
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_that_two_attempts_need_belongs_to_neither_alone() {
+    fn an_image_that_two_attempts_need_is_exclusive_to_neither() {
         let images = ImagesInUse::default();
         let one = images.enter("r@d");
         assert!(one.is_exclusive());
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_needs_an_image_that_is_being_removed_waits_for_the_end_of_that() {
+    async fn an_attempt_that_needs_an_image_waits_while_it_is_being_removed() {
         let images = ImagesInUse::default();
         let removal = images.begin_removal(&["r@d".to_owned()]).unwrap();
         let _need = images.enter("r@d");

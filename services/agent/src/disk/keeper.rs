@@ -15,62 +15,62 @@ use tokio_util::sync::CancellationToken;
 use super::{
     choice::{MARK, Removable, mark_tag, removable},
     in_use::ImagesInUse,
-    marks::{Goal, Marks, Space},
     metrics::DiskMetrics,
     recency::Recency,
+    watermarks::{Goal, Space, Watermarks},
 };
 use crate::external::engine::{Engine, EngineFailure};
 
-/// How often the disk is checked, in addition to the checks after an attempt or the removal of a workspace.
+/// Free disk is measured this often, and whenever an attempt has ended or a workspace was deleted.
 const PERIOD: Duration = Duration::from_secs(300);
-/// BuildKit's cache is pruned by these ages, the oldest first, until there is enough free disk.
+/// BuildKit's cache is pruned in these steps, the least recently used part first, until enough disk is free.
 const BUILD_CACHE_AGES: [Duration; 3] = [
     Duration::from_secs(7 * 24 * 3600),
     Duration::from_secs(24 * 3600),
     Duration::from_secs(4 * 3600),
 ];
 
-/// How often the disk is measured after a prune: its bytes are freed some moments later, when containerd collects its
-/// garbage, and fewer of them where an image has the same layers.
+/// The disk gains what was pruned when containerd collects its garbage, a moment later, and less than BuildKit says where
+/// an image has the same layers. Free disk is measured at most this many times until then.
 const SETTLING_LOOKS: u32 = 12;
 /// Time between two of these measurements.
 const SETTLING: Duration = Duration::from_millis(250);
 
 type Measure = Box<dyn Fn() -> io::Result<Space> + Send + Sync>;
 
-/// Frees disk on the node: removes images of the cache, least recently used first, then BuildKit's cache.
+/// Keeps disk free on the node: removes images of the cache, least recently used first, then BuildKit's own cache.
 pub struct DiskKeeper {
     measure: Measure,
-    marks: Marks,
+    watermarks: Watermarks,
     images: ImagesInUse,
     recency: Recency,
     metrics: DiskMetrics,
     one_at_a_time: Mutex<()>,
     wake: Notify,
-    /// The last pass freed too little, and a warning was logged.
+    /// The last pass freed too little, which was reported.
     short: AtomicBool,
 }
 
 impl fmt::Debug for DiskKeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DiskKeeper")
-            .field("marks", &self.marks)
+            .field("watermarks", &self.watermarks)
             .finish_non_exhaustive()
     }
 }
 
 impl DiskKeeper {
-    /// A keeper of the disk that `measure` measures. It records the use of images in `state_dir`.
+    /// A keeper of the disk that `measure` measures. It keeps a file in `state_dir`, which it reads here: waits for the disk.
     pub fn new(
         measure: impl Fn() -> io::Result<Space> + Send + Sync + 'static,
-        marks: Marks,
+        watermarks: Watermarks,
         images: ImagesInUse,
         state_dir: &Path,
         metrics: DiskMetrics,
     ) -> Self {
         Self {
             measure: Box::new(measure),
-            marks,
+            watermarks,
             images,
             recency: Recency::load(state_dir.join("images.json")),
             metrics,
@@ -82,17 +82,17 @@ impl DiskKeeper {
 
     /// Free bytes now.
     pub fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.look()?.free)
+        Ok(self.measured()?.free)
     }
 
-    /// Records that an attempt uses an image of the cache, and marks the image. One that cannot be marked is used all the
-    /// same, and never removed.
+    /// Notes that an attempt uses an image of the cache that the engine has, and marks it as hearth's own. An image that
+    /// cannot be marked is used all the same, and never removed.
     pub async fn used(&self, engine: &dyn Engine, image: &str) {
         let marked = async {
             let Some(found) = engine.image(image).await? else {
                 return Ok(());
             };
-            self.recency.touch(&found.id);
+            self.recency.touch(&found.id).await;
             engine.tag(image, MARK, mark_tag(&found.id)).await
         };
         if let Err(error) = marked.await {
@@ -100,12 +100,12 @@ impl DiskKeeper {
         }
     }
 
-    /// Checks the disk soon: something ended that may have used an image.
+    /// Has [`Self::run`] measure the disk soon, because an image may not be needed any more.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Checks the disk now, whenever it is woken, and every few minutes.
+    /// Frees disk when there is too little: now, whenever it is woken, and every few minutes.
     pub async fn run(self: Arc<Self>, engine: Arc<dyn Engine>, stop: CancellationToken) {
         let work = async {
             loop {
@@ -121,8 +121,7 @@ impl DiskKeeper {
         }
     }
 
-    /// Frees disk if less is free than the mark or `needed` bytes. One pass runs at a time: a second caller waits for the
-    /// first, and measures again.
+    /// Frees disk if less is free than the watermark, or less than `needed` bytes. Calls wait for each other.
     pub async fn make_room(&self, engine: &dyn Engine, needed: u64) {
         let _one = self.one_at_a_time.lock().await;
         match self.pass(engine, needed).await {
@@ -133,15 +132,15 @@ impl DiskKeeper {
             }
             Err(error) => {
                 self.metrics.pass("FAILED");
-                tracing::warn!("no disk could be freed: {error}");
+                tracing::warn!("no disk was freed: {error}");
             }
         }
     }
 
-    /// `None` when there is enough free disk.
-    async fn pass(&self, engine: &dyn Engine, needed: u64) -> Result<Option<Done>, NoRoom> {
-        let before = self.look()?;
-        let goal = match self.marks.goal(before, needed) {
+    /// `None` when enough disk is free.
+    async fn pass(&self, engine: &dyn Engine, needed: u64) -> Result<Option<Done>, PassError> {
+        let before = self.measured()?;
+        let goal = match self.watermarks.goal(before, needed) {
             Some(goal) if before.free < goal.low => goal,
             _ => return Ok(None),
         };
@@ -156,9 +155,9 @@ impl DiskKeeper {
                 break;
             }
             done.images += u64::from(self.remove(engine, &image).await);
-            done.after = self.look()?.free;
+            done.after = self.measured()?.free;
         }
-        let keep = self.marks.keep_build_cache;
+        let keep = self.watermarks.keep_build_cache;
         let ages = BUILD_CACHE_AGES.into_iter().filter(|age| *age > keep);
         for age in ages.chain([keep]) {
             if done.after >= goal.enough {
@@ -174,7 +173,7 @@ impl DiskKeeper {
         let images = engine.images().await?;
         let of_containers = engine.images_of_containers().await?;
         let known: BTreeSet<_> = images.iter().map(|image| image.id.clone()).collect();
-        self.recency.keep_only(&known);
+        self.recency.keep_only(&known).await;
         Ok(removable(
             images,
             &of_containers,
@@ -183,13 +182,13 @@ impl DiskKeeper {
         ))
     }
 
-    /// Whether the image was removed.
+    /// Removes an image unless it is needed by now. Returns whether it did.
     async fn remove(&self, engine: &dyn Engine, image: &Removable) -> bool {
         let Some(_removal) = self.images.begin_removal(&image.names) else {
             return false;
         };
         let removed = async {
-            // No attempt can begin to use it now, but one that ended since the choice may have left a container.
+            // No attempt uses it from here on, but one that ended since the choice may have left a container.
             if engine.images_of_containers().await?.contains(&image.id) {
                 return Ok(false);
             }
@@ -199,16 +198,16 @@ impl DiskKeeper {
             Ok::<_, EngineFailure>(true)
         };
         removed.await.unwrap_or_else(|error| {
-            tracing::info!(image.id, "an image could not be removed: {error}");
+            tracing::info!(image.id, "an image cannot be removed: {error}");
             false
         })
     }
 
-    /// Free bytes, as soon as they are as many as `expected`, or after the last measurement.
+    /// Waits until as many bytes are free as expected, or until no more can be expected. Returns the free bytes.
     async fn settled(&self, expected: u64) -> io::Result<u64> {
         let mut looks = 0;
         loop {
-            let free = self.look()?.free;
+            let free = self.measured()?.free;
             looks += 1;
             if free >= expected || looks == SETTLING_LOOKS {
                 return Ok(free);
@@ -217,7 +216,7 @@ impl DiskKeeper {
         }
     }
 
-    fn look(&self) -> io::Result<Space> {
+    fn measured(&self) -> io::Result<Space> {
         let space = (self.measure)()?;
         let free = i64::try_from(space.free).unwrap_or(i64::MAX);
         self.metrics.free_bytes.set(free);
@@ -225,16 +224,16 @@ impl DiskKeeper {
     }
 }
 
-/// Why a pass failed.
+/// Why no disk was freed.
 #[derive(Debug, thiserror::Error)]
-enum NoRoom {
+enum PassError {
     #[error("{0}")]
     Engine(#[from] EngineFailure),
-    #[error("the free space of the engine's data folder cannot be read: {0}")]
+    #[error("free disk cannot be measured: {0}")]
     Disk(#[from] io::Error),
 }
 
-/// The result of a pass.
+/// Result of a pass.
 #[derive(Debug)]
 struct Done {
     goal: Goal,
@@ -248,7 +247,7 @@ impl Done {
         self.after < self.goal.low
     }
 
-    /// Counts and logs it; a disk that stays too full is warned of once.
+    /// Warns of a disk that stays too full only once.
     fn report(&self, metrics: &DiskMetrics, was_short: bool) {
         let freed = self.after.saturating_sub(self.before);
         metrics.removed_images.inc_by(self.images);
@@ -260,7 +259,7 @@ impl Done {
                 disk.free_bytes = self.after,
                 disk.wanted_bytes = self.goal.low,
                 images.removed = self.images,
-                "the disk is too full, and there are no more images of the cache that could be removed"
+                "the disk is too full, and nothing more on it may be removed"
             );
         } else {
             tracing::info!(
@@ -268,7 +267,7 @@ impl Done {
                 disk.free_bytes = self.after,
                 disk.wanted_bytes = self.goal.low,
                 images.removed = self.images,
-                "freed disk by removing images and build cache that nothing uses"
+                "removed unused images and build cache from the disk"
             );
         }
     }

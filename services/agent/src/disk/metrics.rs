@@ -4,7 +4,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 
-/// Counters of the disk and of what was removed from it.
+/// Metrics of the disk and of what is removed from it.
 #[derive(Clone, Debug, Default)]
 pub struct DiskMetrics {
     pub(super) free_bytes: Gauge,
@@ -19,13 +19,13 @@ struct Label {
 }
 
 impl DiskMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub fn new(metrics: &Metrics) -> Self {
         let this = Self::default();
         metrics.register(|registry| {
             registry.register(
                 "agent_disk_free_bytes",
-                "Free bytes where the engine keeps its data, at the last check",
+                "Free bytes where the engine keeps its data, when they were last measured",
                 this.free_bytes.clone(),
             );
             registry.register(
@@ -35,12 +35,12 @@ impl DiskMetrics {
             );
             registry.register(
                 "agent_image_gc_freed_bytes",
-                "Bytes that the disk gained while images and build caches were removed",
+                "Bytes of disk that were freed by removing images and build caches",
                 this.freed_bytes.clone(),
             );
             registry.register(
                 "agent_image_gc_passes",
-                "Passes that freed disk, by outcome",
+                "Passes that were to free disk, by outcome",
                 this.passes.clone(),
             );
         });

@@ -1,11 +1,13 @@
-//! The control plane as the agent sees it: registration, the index of the cache, logins.
+//! The control plane's services for agents: registration, the index of the cache, logins.
 
 mod cache_index;
 mod client;
 mod credentials;
+mod pauses;
 mod session;
 
 pub use cache_index::{CacheIndex, IndexFailure, OnWait, PushedImage, Resolution};
 pub use client::ControlPlaneClient;
 pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
+pub use pauses::pauses;
 pub use session::Session;

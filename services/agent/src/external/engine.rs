@@ -2,6 +2,8 @@
 
 mod api;
 mod docker;
+#[cfg(test)]
+pub(crate) mod fake;
 
 pub use api::{
     Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage, WORKSPACE_LABEL,

@@ -47,7 +47,7 @@ pub trait Git: Send + Sync {
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<CommitHash, CloneFailure>;
-    /// Checks out `commit` of a clone into another folder, from the clone's objects; changes of its files do not matter.
+    /// Checks `commit` of the clone out again, into another folder. Changes of the clone's files since do not matter.
     async fn export(
         &self,
         clone: &Path,
@@ -147,7 +147,7 @@ impl Git for GitCli {
         }
         std::fs::create_dir_all(into)
             .map_err(|error| ProcessFailure::new(format!("{}: {error}", into.display())))?;
-        // With an index of its own, since the clone belongs to the workspace's user by now.
+        // A separate index: by now the clone belongs to the workspace's user.
         command(scratch, None, "")
             .env("GIT_DIR", clone.join(".git"))
             .env("GIT_WORK_TREE", into)
@@ -185,8 +185,8 @@ fn command(scratch: &Path, login: Option<&Login>, url: &str) -> Process {
     child
 }
 
-/// Settings that send a login as a header to this repository, with and without `.git`, and to no other on its host, such
-/// as a submodule. They are passed by the environment, which only the process's user can read, unlike its arguments.
+/// A login as a header for this repository alone, by either of its names. Other repositories on the host, such as
+/// submodules, are fetched without it. The environment of a process can be read by its user only, unlike its arguments.
 fn headers(login: &Login, url: &str) -> Vec<(String, String)> {
     let rest = ["https://", "http://"]
         .into_iter()
@@ -214,7 +214,7 @@ fn classify(failure: ProcessFailure) -> CloneFailure {
         "Authentication failed",
         "returned error: 401",
         "returned error: 403",
-        // Git wants to ask a person for a login.
+        // Git would ask for another login on a terminal.
         "terminal prompts disabled",
     ];
     let says = |texts: &[&str]| texts.iter().any(|text| failure.tail.contains(text));

@@ -1,5 +1,7 @@
 use std::{path::PathBuf, process::Command};
 
+use hearth_tests::GitServer;
+
 use super::*;
 
 fn run(dir: &Path, script: &str) {
@@ -28,7 +30,7 @@ fn head(dir: &Path) -> String {
 /// A repository behind a real git daemon on loopback.
 struct Remote {
     dir: tempfile::TempDir,
-    daemon: std::process::Child,
+    _server: GitServer,
     url: String,
 }
 
@@ -43,29 +45,11 @@ impl Remote {
              echo two > file; git commit -qam two; git checkout -q --detach
              echo three > file; git commit -qam three; git update-ref refs/pull/12/head HEAD; git checkout -q main",
         );
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let daemon = Command::new("git")
-            .args([
-                "daemon",
-                "--listen=127.0.0.1",
-                "--export-all",
-                "--reuseaddr",
-            ])
-            .arg(format!("--port={port}"))
-            .arg(format!("--base-path={}", dir.path().display()))
-            .spawn()
-            .unwrap();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::yield_now();
-        }
+        let server = GitServer::start(dir.path().to_owned());
         Self {
+            url: server.url("repo"),
+            _server: server,
             dir,
-            daemon,
-            url: format!("git://127.0.0.1:{port}/repo"),
         }
     }
 
@@ -88,17 +72,6 @@ impl Remote {
             )
             .await?;
         Ok((scratch, commit))
-    }
-}
-
-impl Drop for Remote {
-    fn drop(&mut self) {
-        // `git daemon` is the child of `git`: ask it, so that both end.
-        let _ = Command::new("pkill")
-            .args(["-P", &self.daemon.id().to_string()])
-            .status();
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
     }
 }
 
@@ -178,7 +151,7 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
 }
 
 #[tokio::test]
-async fn an_export_has_the_commits_files_whatever_the_clone_looks_like_now() {
+async fn an_export_has_the_commits_files_although_the_clones_have_changed() {
     let remote = Remote::start();
     let (scratch, commit) = remote.clone("").await.unwrap();
     let clone = scratch.path().join("clone");

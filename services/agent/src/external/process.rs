@@ -1,4 +1,4 @@
-//! Commands in a PID namespace of their own, and the lines that they print.
+//! Commands in PID namespaces of their own, and the lines that they print.
 
 mod lines;
 
@@ -15,7 +15,8 @@ use lines::for_each_line;
 pub(crate) use lines::Tail;
 pub use lines::{Line, OnLine};
 
-/// The variables that commands get from the agent's environment: how programs are found, proxies, certificates.
+/// The only variables of the agent's environment that a command gets: how programs are found, and how the network is
+/// reached.
 const PASSED_ON: [&str; 10] = [
     "PATH",
     "HTTP_PROXY",
@@ -28,7 +29,7 @@ const PASSED_ON: [&str; 10] = [
     "SSL_CERT_DIR",
     "NODE_EXTRA_CA_CERTS",
 ];
-/// Most bytes that are read of a command's stdout.
+/// Most of a command's stdout that is read, in bytes.
 const MAX_STDOUT: u64 = 1024 * 1024;
 
 /// A command failed.
@@ -42,7 +43,7 @@ pub struct ProcessFailure {
 }
 
 impl ProcessFailure {
-    /// A failure before the command printed anything.
+    /// A failure without output.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -51,15 +52,15 @@ impl ProcessFailure {
     }
 }
 
-/// A command in a process group and a PID namespace of its own: when it is dropped or the agent dies, the kernel kills it
-/// together with every process that it started.
+/// A command in a process group and a PID namespace of its own. When it is dropped, or the agent dies for any reason, the
+/// kernel kills it together with everything that it started.
 pub(super) struct Process {
     name: String,
     command: Command,
 }
 
 impl Process {
-    /// Prepares `program`. Of the agent's environment it gets the variables in [`PASSED_ON`].
+    /// Prepares `program`, which gets only [`PASSED_ON`] of the agent's environment.
     pub(super) fn new(program: impl AsRef<OsStr>) -> Self {
         let program = program.as_ref();
         let mut command = Command::new("setpriv");
@@ -108,7 +109,7 @@ impl Process {
         self
     }
 
-    /// Runs it and returns its stdout, or a failure with the last lines of its stderr.
+    /// Runs the command. Returns its stdout, or a failure with the last lines of its stderr.
     pub(super) async fn run(self, on_line: OnLine<'_>) -> Result<String, ProcessFailure> {
         let (success, stdout, tail) = self.run_to_end(on_line).await?;
         match success {
@@ -117,7 +118,7 @@ impl Process {
         }
     }
 
-    /// Runs it and returns how it ended, its stdout, and the last lines of its stderr.
+    /// Runs the command. Returns how it ended, its stdout, and the last lines of its stderr.
     pub(super) async fn run_to_end(
         mut self,
         on_line: OnLine<'_>,
@@ -152,10 +153,9 @@ impl Process {
         let (text, _) = tokio::try_join!(read_stdout, read_stderr).map_err(|error| {
             ProcessFailure::new(format!("the output of {name} cannot be read: {error}"))
         })?;
-        let status = child
-            .wait()
-            .await
-            .map_err(|error| ProcessFailure::new(format!("{name} was lost: {error}")))?;
+        let status = child.wait().await.map_err(|error| {
+            ProcessFailure::new(format!("the end of {name} is not known: {error}"))
+        })?;
         let success = if status.success() {
             Ok(())
         } else {

@@ -9,7 +9,7 @@ use hearth_layers::{ImageInfo, Registries, RegistryClient, RegistryError, Regist
 /// Container registries.
 #[async_trait]
 pub trait Registry: Send + Sync {
-    /// The digest that a reference stands for now.
+    /// The digest that a reference names now.
     async fn digest(
         &self,
         image: &str,
@@ -27,7 +27,7 @@ pub trait Registry: Send + Sync {
         image: &str,
         login: Option<&RegistryLogin>,
     ) -> Result<BTreeMap<String, String>, RegistryError>;
-    /// What the registry knows of an image.
+    /// Digest, size and annotations of an image.
     async fn inspect(
         &self,
         image: &str,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::clone_files::{CloneFiles, Entry, EntryKind};
 
-/// Entries that a build can see, and why more of them may be counted than need be.
+/// Entries that a build can see, and why more of them may be counted than necessary.
 pub(super) struct Seen {
     pub found: Vec<Found>,
     pub careful: Vec<String>,
@@ -76,13 +76,13 @@ struct Walk<'a> {
     git: bool,
 }
 
-/// What a path is to the sources.
+/// How a path is related to the sources.
 #[derive(Default)]
 struct Relation {
     seen: bool,
-    /// A source lies, or may lie, below it.
+    /// A source is below it, or may be.
     leads_on: bool,
-    /// A source names it; if it is a link, the link is followed.
+    /// A source names it. If it is a link, the link is followed.
     named: bool,
 }
 
@@ -150,7 +150,7 @@ impl Walk<'_> {
                     self.git()?;
                     true
                 } else {
-                    // A folder that is left out is sent all the same when something in it is taken back.
+                    // An ignored folder is sent all the same when something in it is not ignored.
                     self.folder(&real, path, &matches)? || !excluded
                 };
                 if sent && relation.seen {
@@ -197,7 +197,7 @@ impl Walk<'_> {
             let test = |source_path: &str, path: &str| {
                 path == source_path || source.pattern && glob_matches(source_path, path)
             };
-            // A class such as [^x] may match a slash, so the pattern's depth says nothing.
+            // A class such as [^x] may match a slash, so that the pattern may match at any depth.
             let any_depth = source.pattern && source.path.contains('[');
             let mut above = path;
             loop {

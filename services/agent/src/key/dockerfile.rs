@@ -24,7 +24,7 @@ use crate::clone_files::CloneFiles;
 
 /// Largest Dockerfile that is read, in bytes; BuildKit's own limit.
 const MAX_BYTES: u64 = 2 * 1024 * 1024;
-/// So many files are named one by one. The manifest goes with every entry of the cache and must stay a small message.
+/// At most this many files are named one by one. The manifest is part of every cache entry and must stay a small message.
 const MAX_NAMED_FILES: usize = 1000;
 
 /// Enters a Dockerfile and everything that its build depends on.
@@ -110,7 +110,7 @@ async fn locate(
     .await
 }
 
-/// Plans the build, and asks for what base images defer to it as long as the plan needs to know more of them.
+/// Plans the build. Asks for the configurations of base images as long as the plan depends on more of them.
 async fn planned(
     text: &str,
     source: &KeySource<'_>,
@@ -188,7 +188,7 @@ async fn images(
     match image_digest(frontend, resolver).await {
         Ok(digest) => reading.manifest.insert(Input::BaseImage, frontend, digest),
         Err(error) if !is_dockers_own(frontend) => return Err(error),
-        // Its own versions build the same image from the same text; a build without it would fail by itself.
+        // All its versions build the same image from the same text. If it cannot be fetched, the build fails.
         Err(_) => reading.manifest.insert(Input::Tool, "frontend", frontend),
     }
     Ok(())

@@ -5,20 +5,20 @@ use std::{
 
 use crate::clone_files::CloneFileError;
 
-/// Why a clone has no cache key. The image is then built without asking the cache for an exact hit; each message says
-/// what would change that.
+/// Why a clone has no cache key. Its image is built, and the cache is not asked for an exact hit. Each message says what
+/// would change that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The configuration says nothing about an image.
     #[error("the configuration names no image and no Dockerfile; give it one")]
     NoImage,
-    /// Docker Compose is not keyed.
+    /// Docker Compose projects have no key.
     #[error(
         "configurations with dockerComposeFile have no cache key yet; an image or a Dockerfile has"
     )]
     UnsupportedCompose,
-    /// A property or option that says nothing a key could hold.
+    /// A property or option whose effect a key cannot hold.
     #[error("{what} cannot be part of a cache key ({why}); without it, the image can be cached")]
     Unkeyable {
         /// The property or option.
@@ -26,17 +26,17 @@ pub enum KeyError {
         /// What is wrong with it.
         why: String,
     },
-    /// An image or a feature whose digest could not be found out.
+    /// The digest of an image or a feature is not known.
     #[error(
         "{reference} could not be resolved ({why}); check its name, the registry, and the login for it"
     )]
     Unresolved {
         /// The reference.
         reference: String,
-        /// The registry's words.
+        /// The registry's message.
         why: String,
     },
-    /// A file that the configuration names is not there, or cannot be read.
+    /// A file that the configuration names does not exist, or cannot be read.
     #[error("{}: {why}; correct the path in the configuration, or add the file", path.display())]
     File {
         /// Where it should be, relative to the clone.
@@ -47,12 +47,12 @@ pub enum KeyError {
     /// A path leads out of the clone.
     #[error("{} leads out of the repository; only what is in the repository can be cached", .0.display())]
     LeadsOut(PathBuf),
-    /// More than a key is made of.
+    /// The build can see more than a key may be made of.
     #[error(
         "the build can see more than {limit}; leave files out by a .dockerignore, or copy less"
     )]
     TooMuch {
-        /// Which limit was met, with its unit.
+        /// The limit, with its unit.
         limit: String,
     },
 }

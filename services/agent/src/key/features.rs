@@ -25,8 +25,8 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// A feature describes itself in this file.
 const METADATA: &str = "devcontainer-feature.json";
 
-/// Ids that a feature depends on, out of its metadata (`devcontainer-feature.json`, or the annotation
-/// `dev.containers.metadata` of its manifest).
+/// Ids of the features that a feature depends on, from its metadata (`devcontainer-feature.json`, or the annotation
+/// `dev.containers.metadata` of its manifest). `None` when that is not a JSON object.
 pub fn dependencies_of(metadata: &str) -> Option<Vec<String>> {
     let value: Option<Value> =
         jsonc_parser::parse_to_serde_value(metadata, &jsonc_parser::ParseOptions::default())

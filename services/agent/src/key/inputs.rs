@@ -25,12 +25,12 @@ pub(super) fn config_folder<'a>(source: &KeySource<'a>) -> &'a Path {
     source.config.path.parent().unwrap_or(Path::new(""))
 }
 
-/// Canonical text of a property; `None` where it is not there.
+/// The canonical text of a property, if there is one.
 pub(super) fn property(properties: &Map<String, Value>, name: &str) -> Option<String> {
     properties.get(name).map(canonical_json)
 }
 
-/// Reads how the Dockerfile is built. `None` when no Dockerfile is named.
+/// Reads how the Dockerfile is built. `None` when the configuration names no Dockerfile.
 pub(super) fn build(properties: &Map<String, Value>) -> Result<Option<Build>, KeyError> {
     let empty = Map::new();
     let build = properties
@@ -76,8 +76,8 @@ pub(super) fn build(properties: &Map<String, Value>) -> Result<Option<Build>, Ke
     }))
 }
 
-/// Sorts `build.options`: build arguments join the others, options that change nothing are dropped, options that bring
-/// in what a key cannot see are refused.
+/// Sorts `build.options`: build arguments are added to `args`, options that do not change the image are dropped, and
+/// options that bring in what a key cannot see are refused.
 fn options(
     build: &Map<String, Value>,
     args: &mut BTreeMap<String, String>,

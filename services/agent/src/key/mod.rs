@@ -1,22 +1,22 @@
 //! The cache key, read from a clone.
 //!
-//! The key is the digest of a [`KeyManifest`]: every input of the image with its own digest or value.
+//! The key is the digest of a [`hearth_domain::KeyManifest`]: every input of the image with its own digest or value.
 //!
 //! | Kind | Name | Value |
 //! |---|---|---|
 //! | `platform` | `platform` | `os/architecture` |
 //! | `tool` | `devcontainer` | major and minor version of the CLI, where the CLI adds to the image |
-//! | `tool` | `frontend` | a Dockerfile frontend of Docker's own whose digest could not be found out |
+//! | `tool` | `frontend` | a Dockerfile frontend of Docker's own whose digest is not known |
 //! | `config` | the property | its canonical JSON; `build.…` as plain text |
 //! | `dockerfile` | its path | digest of the instructions that are carried out, as a JSON list |
 //! | `build-arg` | its name | its value; only arguments that the Dockerfile declares |
-//! | `base-image` | the reference | the digest that it stands for now |
+//! | `base-image` | the reference | the digest that it names now |
 //! | `file` | its path in the clone | `file <mode> <sha256>`, `folder <mode>`, `link <target>`, `commit <hash>` for .git, `<n> entries <sha256>` for many |
 //! | `feature` | its id or reference | digest of its content, of its manifest, or what the lockfile pins |
-//! | `remote` | the URL | its checksum, or `unpinned` |
+//! | `remote` | the URL | the checksum or commit that pins it, or `unpinned` |
 //!
-//! Equal manifests mean equal images as far as BuildKit itself could tell: it would find every step in its cache. The
-//! reverse does not hold. Where a build cannot be understood, more is counted, and [`KeyReading::careful`] says why.
+//! Equal manifests mean equal images as far as BuildKit could tell: it would find every step in its cache. The reverse
+//! does not hold. Where a build cannot be understood, more is counted than necessary, and [`KeyReading::careful`] says why.
 
 mod clone_path;
 mod context;

@@ -63,8 +63,8 @@ pub async fn read_key(
     Ok(reading.into())
 }
 
-/// Properties that matter only where there are features: install scripts see the users, and containerEnv is set before
-/// they run.
+/// Enters properties that count only where there are features: their install scripts see the users, and containerEnv is
+/// set before they run.
 fn shaped_by_features(
     properties: &Map<String, Value>,
     features: &Map<String, Value>,

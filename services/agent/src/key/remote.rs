@@ -8,7 +8,7 @@ use super::{
     source::{Reading, ResolveImage},
 };
 
-/// The digest of an image; one that its reference names needs no registry.
+/// The digest of an image. The registry is not asked when the reference has one.
 pub(super) async fn image_digest(
     reference: &str,
     resolver: &dyn ResolveImage,
@@ -26,7 +26,7 @@ pub(super) async fn image_digest(
         })
 }
 
-/// Enters something that is downloaded. Without a pin, which is a checksum, only BuildKit can see whether it has changed.
+/// Enters something that is downloaded. Without a pin (a checksum or a commit), only BuildKit can see whether it changed.
 pub(super) fn add_download(url: &str, pin: Option<&str>, reading: &mut Reading) {
     if pin.is_none() {
         reading.unpinned.push(url.to_owned());

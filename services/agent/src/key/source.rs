@@ -10,7 +10,7 @@ use crate::devcontainer_config::DevcontainerConfig;
 /// What a key is read from.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySource<'a> {
-    /// The clone. Its files must have the modes that git gives them under umask 022: they end up in the image.
+    /// The clone. Its files must have the modes that git gives them under umask 022, which become part of the image.
     pub clone: &'a Path,
     /// Its configuration.
     pub config: &'a DevcontainerConfig,
@@ -20,38 +20,38 @@ pub struct KeySource<'a> {
     pub cli_version: &'a str,
 }
 
-/// Answers what a clone cannot: what references and URLs stand for at this moment. Failures are sentences.
+/// Answers what a clone cannot: what references of images and features name at this moment. Failures are sentences.
 #[async_trait]
 pub trait ResolveImage: Send + Sync {
-    /// Digest that an image reference stands for: of the index, where there is one. Features are asked for as well.
+    /// The digest that a reference of an image or a feature names: of the index, where there is one.
     async fn image_digest(&self, reference: &str) -> Result<Digest, String>;
 
-    /// What the configuration of a base image adds to builds upon it (`config.Env` and `config.OnBuild`). `None` when
-    /// that cannot be told; its builds then count their whole context.
+    /// What the configuration of a base image adds to builds from it (`config.Env` and `config.OnBuild`). `None` when that
+    /// is not known; the whole build context then counts.
     async fn image_facts(&self, _reference: &str) -> Result<Option<ImageFacts>, String> {
         Ok(None)
     }
 
     /// Ids of the features that a feature depends on: [`super::dependencies_of`] the annotation `dev.containers.metadata` of
-    /// its manifest. `None` when that cannot be told.
+    /// its manifest. `None` when that is not known.
     async fn feature_dependencies(&self, _reference: &str) -> Result<Option<Vec<String>>, String> {
         Ok(None)
     }
 }
 
-/// A key manifest, and what is to be said about it.
+/// A key manifest, and what people should know about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyReading {
     /// The manifest with its key.
     pub manifest: KeyedManifest,
     /// Why more than necessary was counted, in sentences.
     pub careful: Vec<String>,
-    /// What the key cannot see: BuildKit looks whether it has changed, and an exact hit would not. An image with such
-    /// inputs should be built, with BuildKit's cache, and not fetched by its key.
+    /// Inputs that the key cannot see, such as a URL without a checksum. BuildKit checks whether they have changed, and an
+    /// exact hit would not: such an image is to be built, with BuildKit's cache, and never fetched by its key.
     pub unpinned: Vec<String>,
 }
 
-/// A [`KeyReading`] in the making.
+/// A [`KeyReading`] that is not complete yet.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub manifest: KeyManifest,

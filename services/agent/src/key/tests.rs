@@ -11,7 +11,7 @@ use crate::devcontainer_config::DevcontainerConfig;
 
 mod edges;
 
-/// A registry where every image has the digest of its name and the version that the test gives it.
+/// A registry where an image's digest is that of its name and of the version that the test gives it.
 #[derive(Default)]
 struct Registry {
     moved: BTreeMap<&'static str, &'static str>,
@@ -63,6 +63,17 @@ fn read_with(
     properties: &Value,
     registry: &Registry,
 ) -> Result<KeyReading, KeyError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(read_async(clone, properties, registry))
+}
+
+async fn read_async(
+    clone: &Path,
+    properties: &Value,
+    registry: &Registry,
+) -> Result<KeyReading, KeyError> {
     let path = ".devcontainer/devcontainer.json".into();
     let config = DevcontainerConfig::new(path, properties).unwrap();
     let source = KeySource {
@@ -71,10 +82,7 @@ fn read_with(
         platform: &"linux/amd64".parse().unwrap(),
         cli_version: "0.89.0",
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(read_key(&source, registry))
+    read_key(&source, registry).await
 }
 
 fn read(clone: &Path, properties: &Value) -> KeyReading {
@@ -109,7 +117,7 @@ fn properties() -> Value {
     })
 }
 
-/// The manifest is a promise to entries that are in registries already: a change of it is a new version of the rules.
+/// Registries have entries with keys of this form. Another manifest for the same clone would need another key version.
 #[test]
 fn the_manifest_of_a_known_clone_never_changes() {
     let clone = clone_of(FILES);

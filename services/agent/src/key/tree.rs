@@ -1,9 +1,8 @@
-//! Files and folders as a key counts them.
+//! Files and folders as a key counts them: `file <mode> <sha256>`, `folder <mode>`, `link <target>`.
 //!
-//! BuildKit's checksum of a file covers what `cache/contenthash` of moby/buildkit takes from a tar header: type, all
-//! of the mode's permission, set-id and sticky bits, the target of a link, the content. Owners are set to root and
-//! times are dropped before. Extended attributes are covered as well, but git stores none, so a clone has none that
-//! counts. An entry here holds the same: `file <mode> <sha256>`, `folder <mode>`, `link <target>`.
+//! That is what BuildKit's checksum of a file covers (`cache/contenthash` of moby/buildkit): type, the mode's permission,
+//! set-id and sticky bits, the target of a link, the content. Owners are set to root and times are dropped before. It also
+//! covers extended attributes, which git does not store.
 
 use std::{
     collections::BTreeMap,
@@ -61,7 +60,7 @@ fn within(is_within: bool, limit: impl FnOnce() -> String) -> Result<(), KeyErro
     }
 }
 
-/// Something found in a walk.
+/// An entry that was found in a walk.
 #[derive(Debug)]
 pub(super) struct Found {
     /// Name in the key.
@@ -102,7 +101,7 @@ impl Value {
     }
 }
 
-/// A name as text: every name has exactly one text, and no two names share one.
+/// A name as text. Different names have different texts.
 pub(super) fn readable(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_bytes().utf8_chunks() {

@@ -77,7 +77,7 @@ async fn from_image(
     let user = remote_user(config, &local);
     if !is_root(&user) {
         let passwd = engine
-            .file_of_image(image, PASSWD)
+            .file_of_image(&cx.job.attempt.workspace, image, PASSWD)
             .await
             .map_err(engine_failure)?;
         give_clone(cx, clone, &user, passwd).await?;

@@ -1,22 +1,11 @@
-use std::time::Duration;
-
+use backon::BackoffBuilder as _;
 use hearth_api::v1::{PipelineStep, Waiting, event::Kind};
 use hearth_domain::{CacheKey, CacheRepository, Digest, KeyedManifest};
 use tokio::time::Instant;
 
 use super::{context::Context, key::Key};
-use crate::external::control_plane::{IndexFailure, Resolution};
+use crate::external::control_plane::{IndexFailure, Resolution, pauses};
 
-/// Pauses before a lost wait is resumed. Together they are half a minute: longer than a restart of the control plane
-/// takes, and shorter than most builds.
-const ASK_AGAIN: [Duration; 6] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(14),
-];
 /// Smallest change of an estimate that is recorded, in seconds …
 const NOTABLE_SECONDS: f64 = 5.0;
 /// … and as a part of what was left.
@@ -108,7 +97,7 @@ async fn ask(
     manifest: &KeyedManifest,
     wait: &mut Wait,
 ) -> Result<Resolution, IndexFailure> {
-    let mut pauses = ASK_AGAIN.iter();
+    let mut pauses = pauses().build();
     loop {
         let mut on_wait = |node, seconds| {
             if let Some(waiting) = wait.update(Waiting { node, seconds }, Instant::now()) {
@@ -121,7 +110,7 @@ async fn ask(
             .resolve(&cx.job.attempt, repository, manifest, &mut on_wait)
             .await;
         match (answer, pauses.next()) {
-            (Err(_), Some(pause)) if wait.began.is_some() => tokio::time::sleep(*pause).await,
+            (Err(_), Some(pause)) if wait.began.is_some() => tokio::time::sleep(pause).await,
             (answer, _) => return answer,
         }
     }
@@ -164,6 +153,8 @@ impl Wait {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn waiting(node: &str, seconds: f64) -> Waiting {

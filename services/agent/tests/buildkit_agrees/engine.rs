@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use hearth_domain::{Digest, ImageFacts};
+use hearth_tests::{Vm, process::script};
 use serde_json::Value;
 
 /// Base images, and the instructions that `docker import` gives them. Each has a busybox.
@@ -21,8 +22,7 @@ const IMAGES: [(&str, &[&str]); 3] = [
 ];
 
 pub struct Engine {
-    folder: PathBuf,
-    tools: String,
+    vm: Vm,
     images: BTreeMap<String, Value>,
     builds: AtomicUsize,
 }
@@ -39,21 +39,9 @@ pub struct Build {
 impl Engine {
     /// Starts the engine. There is no other way to know what BuildKit does, so the test fails where none starts.
     pub fn start() -> Self {
-        let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local");
-        let tools = output(Command::new(local.join("tools")).args(["engine", "base-image"]));
-        let folder = PathBuf::from(format!("/dev/shm/hearth-key-test-{}", std::process::id()));
-        let started = Command::new(local.join("vm"))
-            .arg("start")
-            .arg(&folder)
-            .stdin(Stdio::null())
-            .status();
-        assert!(
-            started.is_ok_and(|status| status.success()),
-            "this test needs a container engine of its own and could not start one with deploy/local/vm"
-        );
+        let folder = format!("/dev/shm/hearth-key-test-{}", std::process::id());
         let mut engine = Self {
-            folder,
-            tools: tools.trim().to_owned(),
+            vm: Vm::start(folder.into()),
             images: BTreeMap::new(),
             builds: AtomicUsize::new(0),
         };
@@ -62,19 +50,9 @@ impl Engine {
     }
 
     fn docker(&self) -> Command {
-        let mut command = Command::new("docker");
-        let path = format!(
-            "{}:{}",
-            self.tools,
-            std::env::var("PATH").unwrap_or_default()
-        );
+        let mut command = self.vm.command();
         command
-            .env("PATH", path)
-            .env(
-                "DOCKER_HOST",
-                format!("unix://{}/docker.sock", self.folder.display()),
-            )
-            .env("DOCKER_CONFIG", self.folder.join("config"))
+            .env("DOCKER_CONFIG", self.vm.dir().join("config"))
             .stdin(Stdio::null());
         command
     }
@@ -83,7 +61,8 @@ impl Engine {
         let root = tempfile::tempdir().unwrap();
         let bin = root.path().join("bin");
         std::fs::create_dir_all(&bin).unwrap();
-        let busybox = Path::new(&self.tools).join("../base-image/busybox");
+        let tools = script("tools", ["base-image"]);
+        let busybox = Path::new(&tools).join("../base-image/busybox");
         std::fs::copy(busybox.canonicalize().unwrap(), bin.join("busybox")).unwrap();
         for applet in ["sh", "cat", "true", "ls", "mkdir", "test", "cp", "tr"] {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
@@ -183,13 +162,6 @@ impl Engine {
                 .collect(),
             onbuild: texts(&config["OnBuild"]),
         })
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let vm = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local/vm");
-        let _ = Command::new(vm).arg("stop").arg(&self.folder).status();
     }
 }
 

@@ -1,4 +1,4 @@
-//! The key is never too lax: whenever BuildKit finds that something has changed, so does the key.
+//! The key is never too lax: no image is fetched by its key where BuildKit would find that something has changed.
 //!
 //! Every case of the table is built three times by a real engine: as it is, once more, and after one change. When
 //! BuildKit runs a step again or makes another image after the change, an image of before must not be fetched: the key is
@@ -37,12 +37,12 @@ enum Verdict {
     Agree,
     TooCareful,
     TooLax,
-    /// BuildKit makes another image of it every time: there is nothing to agree with.
+    /// BuildKit makes another image every time, so that there is nothing to agree with.
     NeverCached,
 }
 
 #[test]
-fn whatever_makes_buildkit_build_again_changes_the_key() {
+fn an_image_that_buildkit_would_build_again_is_not_fetched() {
     let engine = Engine::start();
     let web = Web::start();
     let table = cases::table();
@@ -72,12 +72,12 @@ fn whatever_makes_buildkit_build_again_changes_the_key() {
     assert_eq!(
         of(Verdict::TooLax),
         Vec::<&str>::new(),
-        "BuildKit builds again and the key is the same"
+        "BuildKit builds again, and the image would be fetched"
     );
     assert_eq!(
         of(Verdict::NeverCached),
         Vec::<&str>::new(),
-        "cases that say nothing"
+        "cases that test nothing"
     );
     let careful: Vec<_> = table
         .iter()

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use hearth_api::v1::CacheEntry;
 use hearth_domain::{CacheKey, CacheReference, Platform, annotation};
-use hearth_layers::{RegistryClient, RegistryError};
+use hearth_layers::RegistryError;
 
 use super::registry_logins::RegistryLogins;
 use crate::credentials::Rights;
@@ -24,8 +24,8 @@ pub(super) async fn adopt(
 ) -> Option<CacheEntry> {
     let image = reference.entry(platform, key);
     let look = async {
-        let login = registry.of(reference.repository().as_str(), rights).await;
-        let client = RegistryClient::new(login, platform.as_str());
+        let repository = reference.repository().as_str();
+        let client = registry.client(repository, rights, platform.as_str()).await;
         let info = client.inspect(&image).await?;
         // By its digest: the tag may move between the two questions.
         let pinned = format!("{}@{}", reference.repository(), info.digest);

@@ -1,10 +1,10 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry as Slot},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use hearth_api::v1::CacheEntry;
-use hearth_layers::{RegistryClient, RegistryError, RegistryLogin};
+use hearth_layers::{RegistryClient, RegistryError};
 
 use super::registry_logins::{RegistryLogins, registry_host};
 use crate::{
@@ -33,8 +33,8 @@ impl Images {
     /// done, in sentences.
     pub(crate) async fn delete(&self, dropped: &[CacheEntry]) -> Result<Vec<String>, StoreError> {
         let mut warnings = Vec::new();
-        // One that cannot be had may take its time to say so: it is asked for once.
-        let mut logins: HashMap<&str, Option<RegistryLogin>> = HashMap::new();
+        // A login that cannot be had may take its time to say so: it is asked for once.
+        let mut clients: HashMap<&str, RegistryClient> = HashMap::new();
         for entry in dropped {
             if self
                 .store
@@ -44,15 +44,15 @@ impl Images {
                 continue;
             }
             let image = format!("{}@{}", entry.repository, entry.digest);
-            let login = match logins.get(entry.repository.as_str()) {
-                Some(login) => Option::clone(login),
-                None => {
-                    let login = self.registry.of(&entry.repository, Rights::Write).await;
-                    logins.insert(&entry.repository, login.clone());
-                    login
+            let repository = entry.repository.as_str();
+            let client = match clients.entry(repository) {
+                Slot::Occupied(client) => client.into_mut(),
+                Slot::Vacant(slot) => {
+                    let rights = Rights::Write;
+                    let client = self.registry.client(repository, rights, &entry.platform);
+                    slot.insert(client.await)
                 }
             };
-            let client = RegistryClient::new(login, &entry.platform);
             match client.delete(&image).await {
                 // Two entries of the same image, or somebody was quicker.
                 Ok(()) | Err(RegistryError::NotFound(_)) => {}

@@ -1,25 +1,41 @@
 use std::sync::Arc;
 
 use hearth_domain::{CacheReference, Repository};
-use hearth_layers::RegistryLogin;
+use hearth_layers::{Registries, RegistryClient, RegistryLogin};
 
 use super::rules::CacheRules;
 use crate::credentials::{Ask, Credentials, Login, Rights};
 
-/// Logins for what the control plane itself does at the registry.
+/// What the control plane itself asks of the registry, with logins for it.
 pub(crate) struct RegistryLogins {
+    registries: Registries,
     credentials: Arc<Credentials>,
     rules: Arc<CacheRules>,
 }
 
 impl RegistryLogins {
     pub(crate) fn new(credentials: Arc<Credentials>, rules: Arc<CacheRules>) -> Self {
-        Self { credentials, rules }
+        Self {
+            registries: Registries::default(),
+            credentials,
+            rules,
+        }
+    }
+
+    /// A client for the cache at `<registry>/<path>`, for images of `platform`.
+    pub(crate) async fn client(
+        &self,
+        cache: &str,
+        rights: Rights,
+        platform: &str,
+    ) -> RegistryClient {
+        let login = self.of(cache, rights).await;
+        self.registries.client(login, platform)
     }
 
     /// A login for the cache at `<registry>/<path>`; `None` where there is none, as for registries that ask for none.
     /// Why one that should be there is missing was logged by its source.
-    pub(crate) async fn of(&self, cache: &str, rights: Rights) -> Option<RegistryLogin> {
+    async fn of(&self, cache: &str, rights: Rights) -> Option<RegistryLogin> {
         let registry = registry_host(cache);
         let logins = match self.rules.repository_of(cache) {
             Some(repository) => {

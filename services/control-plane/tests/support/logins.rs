@@ -4,21 +4,14 @@ use hearth_api::v1::{
     AttemptRef, CredentialProblemReason as Reason, CredentialUse, PrepareWorkspaceRequest,
     RefreshCredentialsRequest, RefreshCredentialsResponse, WorkspaceSpec,
 };
-use hearth_tests::github::{GitHub, Repositories, Visibility};
+use hearth_tests::github::{GitHub, Repositories, Visibility, WRITER};
 use tempfile::TempDir;
 use tonic::{Request, Status};
 
 use super::{agent::FakeAgent, plane::Plane, soon};
 
-/// Where the caches are; nobody listens there, and a login for it is made all the same.
+/// Where the caches are. Nothing listens there; logins for it are made all the same.
 pub const REGISTRY: &str = "localhost:1";
-/// All that hearth needs.
-pub const ALL: [(&str, &str); 3] = [
-    ("contents", "read"),
-    ("metadata", "read"),
-    ("packages", "write"),
-];
-
 pub struct LoginLab {
     pub github: GitHub,
     pub plane: Plane,
@@ -33,7 +26,7 @@ impl LoginLab {
         let directory = tempfile::tempdir().expect("a directory");
         let github = GitHub::start(directory.path().join("github")).await;
         github.create_repository("acme/shop", Visibility::Private);
-        github.install("acme", Repositories::All, &ALL);
+        github.install("acme", Repositories::All, &WRITER);
         let plane = Self::plane(&github, &directory).await;
         let agent = FakeAgent::start("n1").await;
         let session = agent.register(&plane, &[]).await.session_token;

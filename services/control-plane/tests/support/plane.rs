@@ -53,7 +53,7 @@ impl Plane {
             "--database",
             &database,
         ];
-        // Nobody listens there, so that no test asks a real registry.
+        // Nothing listens there, so that no test asks a real registry.
         let registry = format!("--cache-registry={NO_REGISTRY}");
         let own = flags
             .iter()

@@ -10,7 +10,10 @@ use hearth_domain::{
 use hearth_runtime::contract::attempt_message;
 use tonic::{Status, transport::Channel};
 
-use super::client::{CALL_TIMEOUT, ControlPlaneClient};
+use super::{
+    client::{CALL_TIMEOUT, ControlPlaneClient},
+    pauses::{pauses, while_unavailable},
+};
 
 /// What the index has for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub struct PushedImage<'a> {
 /// wait for it.
 pub type OnWait<'a> = &'a mut (dyn FnMut(String, f64) + Send);
 
-/// A failed request to the index, in words.
+/// The index gave no answer, and why.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the cache index: {0}")]
 pub struct IndexFailure(pub String);
@@ -148,7 +151,11 @@ impl CacheIndex for ControlPlaneClient {
             attempt: Some(attempt_message(attempt)),
             entry: Some(entry),
         };
-        client(self).commit_cache(request).await.map_err(failure)?;
+        while_unavailable(pauses(), || async {
+            client(self).commit_cache(request.clone()).await
+        })
+        .await
+        .map_err(failure)?;
         Ok(())
     }
 
@@ -165,7 +172,11 @@ impl CacheIndex for ControlPlaneClient {
             key: key.to_string(),
             digest: digest.to_string(),
         };
-        client(self).drop_cache(request).await.map_err(failure)?;
+        while_unavailable(pauses(), || async {
+            client(self).drop_cache(request.clone()).await
+        })
+        .await
+        .map_err(failure)?;
         Ok(())
     }
 }

@@ -14,10 +14,10 @@ use super::session::Session;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a call may take to answer; a workspace waits no longer for the cache.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pings notice a control plane that vanished while an attempt waits for another node's build.
+/// A control plane that vanishes while an attempt waits for another node's build is noticed after this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// A client of the control plane. It connects with the first call, and again after a loss.
+/// The control plane's services for agents. Connects at the first call, and again after the connection is lost.
 #[derive(Clone, Debug)]
 pub struct ControlPlaneClient {
     channel: Channel,
@@ -38,12 +38,12 @@ impl ControlPlaneClient {
         }
     }
 
-    /// The session that proves to the control plane which node calls.
+    /// The node's session, which proves to the control plane which node calls.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Registers the node and begins its session.
+    /// Registers this node, and begins its session.
     pub async fn register(&self, request: RegisterRequest) -> Result<RegisterResponse, Status> {
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
         let mut answer = client.register(request).await?.into_inner();
@@ -52,7 +52,7 @@ impl ControlPlaneClient {
         Ok(answer)
     }
 
-    /// Says that the agent is alive.
+    /// Reports that the agent runs.
     pub async fn heartbeat(&self, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
         Ok(client.heartbeat(request).await?.into_inner())

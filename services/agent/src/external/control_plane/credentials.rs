@@ -14,7 +14,10 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
 };
 
-use super::client::ControlPlaneClient;
+use super::{
+    client::ControlPlaneClient,
+    pauses::{pauses, while_unavailable},
+};
 
 /// What logins are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,16 +83,22 @@ impl Credentials for ControlPlaneClient {
         let mut token = self.session().token().await;
         let mut renewed = false;
         loop {
-            let mut request = Request::new(RefreshCredentialsRequest {
-                attempt: Some(attempt_message(attempt)),
-                r#use: purpose.into(),
-                refused_sha256: refused_sha256.unwrap_or_default().to_owned(),
+            let bearer = bearer(token.secret())?;
+            // A clone waits for the answer.
+            let pauses = pauses().with_max_times(3);
+            let answer = while_unavailable(pauses, || async {
+                let mut request = Request::new(RefreshCredentialsRequest {
+                    attempt: Some(attempt_message(attempt)),
+                    r#use: purpose.into(),
+                    refused_sha256: refused_sha256.unwrap_or_default().to_owned(),
+                });
+                request
+                    .metadata_mut()
+                    .insert("authorization", bearer.clone());
+                let mut client = CredentialServiceClient::new(self.channel());
+                client.refresh_credentials(request).await
             });
-            request
-                .metadata_mut()
-                .insert("authorization", bearer(token.secret())?);
-            let mut client = CredentialServiceClient::new(self.channel());
-            match client.refresh_credentials(request).await {
+            match answer.await {
                 Ok(answer) => return issued(answer.into_inner()),
                 // The node was registered again by another process, or the control plane has forgotten it.
                 Err(status) if status.code() == Code::Unauthenticated && !renewed => {

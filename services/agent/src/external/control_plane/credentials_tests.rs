@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -8,6 +8,7 @@ use hearth_api::v1::{
     agent_registry_service_server::{AgentRegistryService, AgentRegistryServiceServer},
     credential_service_server::{CredentialService, CredentialServiceServer},
 };
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tonic::{Response, Status, service::Routes};
 
@@ -19,7 +20,7 @@ use crate::external::control_plane::Session;
 struct ControlPlane {
     registrations: Arc<AtomicUsize>,
     calls: Arc<Mutex<Vec<RefreshCredentialsRequest>>>,
-    /// Refuses whatever session there is.
+    /// Refuses every session.
     broken: bool,
 }
 
@@ -60,7 +61,7 @@ impl CredentialService for ControlPlane {
         if self.broken || sent != Some(&format!("Bearer {}", self.token())) {
             return Err(Status::unauthenticated("register again"));
         }
-        self.calls.lock().unwrap().push(request.into_inner());
+        self.calls.lock().push(request.into_inner());
         Ok(Response::new(RefreshCredentialsResponse::default()))
     }
 }
@@ -137,7 +138,7 @@ fn request() -> RegisterRequest {
 async fn a_question_for_logins_waits_for_the_registration_and_carries_its_session() {
     let world = World::start(false).await;
     world.refresh().await.unwrap();
-    let calls = world.control_plane.calls.lock().unwrap().clone();
+    let calls = world.control_plane.calls.lock().clone();
     assert_eq!(calls[0].attempt.as_ref().unwrap().attempt, 3);
     assert_eq!(calls[0].r#use(), CredentialUse::Workspace);
     assert_eq!(calls[0].refused_sha256, "aa");
@@ -149,7 +150,7 @@ async fn a_question_for_logins_waits_for_the_registration_and_carries_its_sessio
 async fn a_session_that_ended_is_begun_again_once_for_all_who_ask() {
     let world = World::start(false).await;
     world.refresh().await.unwrap();
-    // Somebody else registers under this node's name.
+    // Another process registers under this node's name.
     world
         .control_plane
         .registrations

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokio::sync::watch;
 
-/// The node's session at the control plane. Every registration begins a new one and ends the last.
+/// The node's session at the control plane. Every registration begins a new one and ends the last one.
 ///
-/// A caller whose token was refused asks for the next one; the node registers once for all callers that do.
+/// A caller whose token was refused asks for another one. However many do so at once, the node registers once.
 #[derive(Clone, Debug)]
 pub struct Session(Arc<Inner>);
 
@@ -24,7 +24,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// The text that is sent.
+    /// The token itself.
     pub fn secret(&self) -> &SecretString {
         &self.secret
     }
@@ -40,7 +40,7 @@ impl Default for Session {
 }
 
 impl Session {
-    /// Begins a session, after a registration.
+    /// Begins a session, after the node was registered.
     pub fn begin(&self, secret: SecretString) {
         self.0.token.send_modify(|token| {
             let number = token.as_ref().map_or(0, |token| token.number) + 1;
@@ -48,12 +48,12 @@ impl Session {
         });
     }
 
-    /// The token of the session; waits for the first registration.
+    /// The token. Waits for the first registration.
     pub async fn token(&self) -> Token {
         self.newer_than(0).await
     }
 
-    /// The token of a session after the one that was refused; waits until the node is registered again.
+    /// The token after one that was refused. Waits until the node is registered again.
     pub async fn renewed(&self, refused: &Token) -> Token {
         self.0.refused.send_if_modified(|number| {
             let newer = *number < refused.number;
@@ -63,14 +63,14 @@ impl Session {
         self.newer_than(refused.number).await
     }
 
-    /// Completes when the current session is refused.
+    /// Returns when the current session was refused.
     pub async fn is_refused(&self) {
         let mut refused = self.0.refused.subscribe();
         let is_current = |refused: &u64| {
             let token = self.0.token.borrow();
             token.as_ref().is_some_and(|token| token.number <= *refused)
         };
-        // It fails when the sender is gone, which this session holds.
+        // This session holds the sender, so that waiting cannot fail.
         let _ = refused.wait_for(is_current).await;
     }
 

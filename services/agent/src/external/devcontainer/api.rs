@@ -5,7 +5,7 @@ use hearth_domain::WorkspaceId;
 
 use crate::external::process::{OnLine, ProcessFailure};
 
-/// The workspace that the devcontainer CLI works on.
+/// What the devcontainer CLI works on.
 #[derive(Clone, Copy)]
 pub struct CliWorkspace<'a> {
     /// Its folder on the node.
@@ -40,7 +40,7 @@ pub struct UpRequest<'a> {
     pub workspace: CliWorkspace<'a>,
     /// Configuration to use instead of the repository's.
     pub override_config: Option<&'a Path>,
-    /// Start the container and leave its hooks for [`Devcontainer::run_hooks`].
+    /// Start the container without its hooks, which [`Devcontainer::run_hooks`] runs.
     pub skip_hooks: bool,
 }
 
@@ -49,7 +49,7 @@ pub struct UpRequest<'a> {
 pub struct Started {
     /// Id of the container.
     pub container_id: String,
-    /// User that hooks and terminals run as.
+    /// User of hooks and terminals in the container.
     pub remote_user: String,
     /// Folder of the clone in the container.
     pub remote_folder: String,
@@ -72,7 +72,7 @@ pub trait Devcontainer: Send + Sync {
         request: &UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure>;
-    /// Runs the hooks of a container that was started without them; they are in its image's metadata.
+    /// Runs the hooks of a container that was started without them. They are in its image's metadata.
     async fn run_hooks(
         &self,
         request: &UpRequest<'_>,
@@ -81,7 +81,7 @@ pub trait Devcontainer: Send + Sync {
     ) -> Result<(), ProcessFailure>;
 }
 
-/// The configuration that the CLI is given for a clone that has none: the file need not exist, only its path counts.
+/// The configuration's path for a clone that has none. The CLI needs a path; the file need not exist.
 pub fn default_config_path(folder: &Path) -> PathBuf {
     folder.join(".devcontainer/devcontainer.json")
 }

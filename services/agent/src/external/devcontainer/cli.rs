@@ -46,7 +46,8 @@ impl DevcontainerCli {
 
     fn command(&self, verb: &str, workspace: &CliWorkspace<'_>) -> Process {
         Process::new(&self.program)
-            // The CLI and docker write into the attempt's own folder, which is removed with it and shared with no other.
+            // Everything that the CLI and docker write goes to the attempt's folder: it is removed with the attempt, and
+            // attempts do not share it.
             .env("HOME", workspace.scratch.join(scratch::HOME))
             .env("TMPDIR", workspace.scratch.join(scratch::TMP))
             .env(
@@ -147,7 +148,7 @@ impl Devcontainer for DevcontainerCli {
     }
 }
 
-/// Runs the CLI, passes on its log as lines, and reads its result.
+/// Runs the CLI, passes the output in its log on as lines, and reads its result.
 async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFailure> {
     let mut output = LogLines::new(on_line);
     let (success, stdout, _) = command.run_to_end(&mut |line| output.take(line)).await?;

@@ -15,7 +15,7 @@ struct LogEvent {
     text: String,
 }
 
-/// Log level of what the CLI prints for its user; lower ones are about the CLI itself.
+/// The CLI's level for messages to people. Those of lower levels are about the CLI itself.
 const LEVEL_INFO: u32 = 3;
 
 /// Joins the pieces of output in the CLI's log to lines.
@@ -46,7 +46,7 @@ impl<'a> LogLines<'a> {
                 self.end_line();
             }
             Ok(_) => {}
-            // The stack trace of a crash of the CLI: only the message before it is of use.
+            // A crash of the CLI itself is not JSON. Its stack trace is left out.
             Err(_) if line.trim_start().starts_with("at ") => {}
             Err(_) => {
                 self.piece(line);

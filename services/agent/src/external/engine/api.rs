@@ -11,16 +11,16 @@ pub const WORKSPACE_LABEL: &str = "hearth.workspace";
 /// Called with the progress of a transfer.
 pub type OnTransfer<'a> = &'a (dyn Fn(Transfer) + Send + Sync);
 
-/// Facts about an engine.
+/// Description of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineInfo {
     /// Name and version.
     pub version: String,
     /// The platform of its containers.
     pub platform: Platform,
-    /// How it keeps images.
+    /// How it stores images.
     pub store: v1::ImageStore,
-    /// Where it keeps its data; free space is measured there.
+    /// Where it keeps its data. Free disk is measured there.
     pub data_root: PathBuf,
     /// Logical processors.
     pub cpus: u32,
@@ -31,9 +31,9 @@ pub struct EngineInfo {
 /// An image that the engine has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalImage {
-    /// The engine's id of it: the manifest's digest on the containerd store, the configuration's on the classic one.
+    /// The engine's id: the digest of the manifest on the containerd store, that of the configuration on the classic one.
     pub id: String,
-    /// User that its configuration names; empty for root.
+    /// The user in its configuration; empty for root.
     pub user: String,
     /// Environment of its configuration, as `NAME=value`.
     pub environment: Vec<String>,
@@ -46,7 +46,7 @@ pub struct LocalImage {
 /// An image in the engine's list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredImage {
-    /// The engine's id of it.
+    /// The engine's id.
     pub id: String,
     /// Names of the form `repository:tag`.
     pub tags: Vec<String>,
@@ -56,24 +56,24 @@ pub struct StoredImage {
     pub bytes: u64,
 }
 
-/// A failed request to the engine, in its own words.
+/// The engine could not do something.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the engine could not {action}: {cause}")]
 pub struct EngineFailure {
-    /// The request; completes "the engine could not".
+    /// What it was asked for; completes "could not …".
     pub action: &'static str,
-    /// The engine's message.
+    /// Its message.
     pub cause: String,
 }
 
 /// The container engine of the node.
 #[async_trait]
 pub trait Engine: Send + Sync {
-    /// Facts about it.
+    /// Describes the engine.
     async fn describe(&self) -> Result<EngineInfo, EngineFailure>;
-    /// Creates the volume of a workspace, in place of an existing one, and returns its folder on the node.
+    /// Creates the volume of a workspace and returns its folder on the node. An existing volume is replaced.
     async fn create_volume(&self, workspace_id: &WorkspaceId) -> Result<PathBuf, EngineFailure>;
-    /// Removes containers and volume of a workspace; it is no error if there are none.
+    /// Removes containers and volume of a workspace. It is no error if there are none.
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
     /// Removes the containers of a workspace and leaves its volume.
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
@@ -81,9 +81,11 @@ pub trait Engine: Send + Sync {
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure>;
     /// An image, if the engine has it.
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure>;
-    /// A file of an image, read without running a container. `None` if the image has no such file.
+    /// A file out of an image, without running anything. `None` when it is not there. Where that needs a container, it is
+    /// one of the workspace's, and removed with them if the future is dropped before its end.
     async fn file_of_image(
         &self,
+        workspace: &WorkspaceId,
         image: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
@@ -93,19 +95,19 @@ pub trait Engine: Send + Sync {
         container: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
-    /// Gives an image another name.
+    /// Gives an image one more name.
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure>;
-    /// Removes a name of an image, and the image with its last name unless a container uses it. It is no error if there is
-    /// no such name.
+    /// Removes a name of an image, and the image itself when it was the last name and no container needs it. It is no error
+    /// if there is no such name.
     async fn remove_image(&self, image: &str) -> Result<(), EngineFailure>;
     /// All images.
     async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure>;
-    /// Ids of the images of all containers, whether they run or not.
+    /// Ids of the images of all containers, running or not.
     async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure>;
-    /// Removes the part of the build cache that was not used for so long. Returns its bytes, which may be freed some
-    /// moments later.
+    /// Removes the part of the build cache that was not used for this long. Returns its bytes, which may become free a
+    /// little later.
     async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure>;
-    /// Fetches an image. Dropping the future ends the fetch.
+    /// Pulls an image. Dropping the future ends the transfer.
     async fn pull(
         &self,
         image: &str,

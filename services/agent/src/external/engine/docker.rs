@@ -1,6 +1,8 @@
+mod container;
+mod error;
+
 use std::{
     collections::{BTreeSet, HashMap},
-    io::Read as _,
     path::PathBuf,
     time::Duration,
 };
@@ -8,16 +10,13 @@ use std::{
 use async_trait::async_trait;
 use bollard::{
     API_DEFAULT_VERSION, Docker,
-    errors::Error,
-    models::{ContainerCreateBody, VolumeCreateRequest},
+    models::VolumeCreateRequest,
     query_parameters::{
-        CreateContainerOptions, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
-        ListImagesOptions, ListVolumesOptionsBuilder, PruneBuildOptionsBuilder,
-        RemoveContainerOptionsBuilder, RemoveImageOptions, RemoveVolumeOptionsBuilder,
-        TagImageOptionsBuilder,
+        CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
+        ListVolumesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
+        RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
     },
 };
-use futures_util::StreamExt as _;
 use hearth_api::v1::ImageStore;
 use hearth_domain::{PlatformError, WorkspaceId};
 use hearth_layers::{Pulled, RegistryLogin, Transfer, TransferError};
@@ -27,11 +26,11 @@ use super::api::{
     volume_name,
 };
 
+use error::{absent_is_fine, failed, is_absent};
+
 const COMPOSE_LABEL: &str = "com.docker.compose.project";
 /// How long Docker may take for a request: removing a large container takes long on a slow disk.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// Largest file that is read from an image or a container, in bytes. It is `/etc/passwd`.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// Docker, through its API socket.
 #[derive(Clone, Debug)]
@@ -45,53 +44,6 @@ impl DockerEngine {
         let docker = Docker::connect_with_unix(host, TIMEOUT.as_secs(), API_DEFAULT_VERSION)
             .map_err(failed("be reached"))?;
         Ok(Self { docker })
-    }
-
-    async fn containers(&self, label: String) -> Result<Vec<String>, Error> {
-        let filters = HashMap::from([("label", vec![label])]);
-        let filters: HashMap<String, Vec<String>> = filters
-            .into_iter()
-            .map(|(name, values)| (name.to_owned(), values))
-            .collect();
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let containers = self.docker.list_containers(Some(options)).await?;
-        Ok(containers
-            .into_iter()
-            .filter_map(|container| container.id)
-            .collect())
-    }
-
-    async fn remove_container(&self, container: &str) -> Result<(), Error> {
-        let options = RemoveContainerOptionsBuilder::default()
-            .force(true)
-            .v(true)
-            .build();
-        absent_is_fine(self.docker.remove_container(container, Some(options)).await)
-    }
-
-    async fn file(&self, container: &str, path: &str) -> Result<Option<Vec<u8>>, Error> {
-        let options = DownloadFromContainerOptionsBuilder::default()
-            .path(path)
-            .build();
-        let mut archive = Vec::new();
-        let mut stream = std::pin::pin!(
-            self.docker
-                .download_from_container(container, Some(options))
-        );
-        while let Some(chunk) = stream.next().await {
-            match chunk {
-                Ok(chunk) => archive.extend_from_slice(&chunk),
-                Err(error) if is_absent(&error) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            if archive.len() as u64 > MAX_FILE {
-                return Ok(None);
-            }
-        }
-        Ok(first_file(&archive))
     }
 }
 
@@ -145,10 +97,7 @@ impl Engine for DockerEngine {
         self.remove_workspace(workspace_id).await?;
         let request = VolumeCreateRequest {
             name: Some(volume_name(workspace_id)),
-            labels: Some(HashMap::from([(
-                WORKSPACE_LABEL.to_owned(),
-                workspace_id.to_string(),
-            )])),
+            labels: Some(container::labels(workspace_id)),
             ..VolumeCreateRequest::default()
         };
         let volume = self
@@ -176,12 +125,11 @@ impl Engine for DockerEngine {
             format!("{COMPOSE_LABEL}={}", volume_name(workspace_id)),
         ];
         for label in labels {
-            let containers = self
-                .containers(label)
+            let containers = container::list(&self.docker, label)
                 .await
                 .map_err(failed("list the workspace's containers"))?;
-            for container in containers {
-                self.remove_container(&container)
+            for id in containers {
+                container::remove(&self.docker, &id)
                     .await
                     .map_err(failed("remove the workspace's container"))?;
             }
@@ -238,22 +186,20 @@ impl Engine for DockerEngine {
 
     async fn file_of_image(
         &self,
+        workspace: &WorkspaceId,
         image: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineFailure> {
-        let body = ContainerCreateBody {
-            image: Some(image.to_owned()),
-            // It is never started, but Docker creates no container without a command.
-            cmd: Some(vec!["true".to_owned()]),
-            ..ContainerCreateBody::default()
-        };
         let created = self
             .docker
-            .create_container(None::<CreateContainerOptions>, body)
+            .create_container(
+                None::<CreateContainerOptions>,
+                container::helper(workspace, image),
+            )
             .await
             .map_err(failed("look into the image"))?;
-        let file = self.file(&created.id, path).await;
-        self.remove_container(&created.id)
+        let file = container::file(&self.docker, &created.id, path).await;
+        container::remove(&self.docker, &created.id)
             .await
             .map_err(failed("look into the image"))?;
         file.map_err(failed("look into the image"))
@@ -264,7 +210,7 @@ impl Engine for DockerEngine {
         container: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineFailure> {
-        self.file(container, path)
+        container::file(&self.docker, container, path)
             .await
             .map_err(failed("look into the container"))
     }
@@ -355,46 +301,4 @@ impl Engine for DockerEngine {
     ) -> Result<Transfer, TransferError> {
         hearth_layers::push(&self.docker, repository, tag, login, progress).await
     }
-}
-
-fn is_absent(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::DockerResponseServerError {
-            status_code: 404,
-            ..
-        }
-    )
-}
-
-/// Not an error: it does not exist (404), or is being removed already (409).
-fn absent_is_fine(result: Result<(), Error>) -> Result<(), Error> {
-    match result {
-        Err(Error::DockerResponseServerError {
-            status_code: 404, ..
-        }) => Ok(()),
-        Err(Error::DockerResponseServerError {
-            status_code: 409,
-            message,
-        }) if message.contains("already in progress") => Ok(()),
-        other => other,
-    }
-}
-
-fn failed(action: &'static str) -> impl Fn(Error) -> EngineFailure {
-    move |error| EngineFailure {
-        action,
-        cause: match error {
-            Error::DockerResponseServerError { message, .. } => message,
-            other => other.to_string(),
-        },
-    }
-}
-
-fn first_file(archive: &[u8]) -> Option<Vec<u8>> {
-    let mut archive = tar::Archive::new(archive);
-    let entry = archive.entries().ok()?.next()?.ok()?;
-    let mut content = Vec::new();
-    entry.take(MAX_FILE).read_to_end(&mut content).ok()?;
-    Some(content)
 }

@@ -2,26 +2,26 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-/// After so long without output a command counts as quiet.
+/// A command that prints nothing for this long is quiet.
 const QUIET: Duration = Duration::from_millis(200);
-/// Longest line that is passed on as one, in bytes.
+/// Longest line that is not split, in bytes.
 const MAX_LINE: usize = 2 * 1024 * 1024;
-/// Most of a failing command's output that is kept for its failure, in bytes.
+/// Most of a command's output that is kept for a failure, in bytes.
 pub(super) const MAX_TAIL: usize = 8 * 1024;
 
-/// What comes from a command's stderr.
+/// An event on a command's stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
     /// A line, without its newline.
     Text(&'a str),
-    /// No more output for the moment: collected lines can be passed on.
+    /// The command prints nothing for the moment: a good time to pass on what was collected.
     Quiet,
 }
 
-/// Called with each line of a command as it comes.
+/// Called with the lines of a command as they come.
 pub type OnLine<'a> = &'a mut (dyn FnMut(Line<'_>) + Send);
 
-/// Calls back for every line, with bounded memory.
+/// Calls back for every line, in bounded memory.
 pub(super) async fn for_each_line(
     reader: impl AsyncRead + Unpin,
     mut on_line: impl FnMut(Line<'_>),

@@ -1,4 +1,4 @@
-//! What a key does with features, with git, and where it cannot follow.
+//! Keys of features, of `.git`, and of builds that cannot be understood.
 
 use super::*;
 
@@ -193,4 +193,44 @@ fn many_files_are_folded_and_still_count() {
         .filter(|(a, b)| a != b)
         .collect();
     assert_eq!(changed.len(), 1);
+}
+
+#[test]
+fn a_link_out_of_the_repository_is_followed_nowhere() {
+    let outside = clone_of(&[("file", "{}")]);
+    for link in [
+        ".devcontainer/Dockerfile",
+        ".devcontainer/Dockerfile.dockerignore",
+        ".dockerignore",
+        ".devcontainer/devcontainer-lock.json",
+        ".devcontainer/tool/devcontainer-feature.json",
+    ] {
+        let clone = clone_of(FILES);
+        let path = clone.path().join(link);
+        let _ = std::fs::remove_file(&path);
+        std::os::unix::fs::symlink(outside.path().join("file"), path).unwrap();
+        let error = read_with(clone.path(), &properties(), &Registry::default()).unwrap_err();
+        assert_eq!(error, KeyError::LeadsOut(link.into()));
+    }
+}
+
+/// The Dockerfile is a pipe, and has a text only after some heartbeats.
+#[tokio::test]
+async fn heartbeats_go_on_while_the_files_of_a_key_are_waited_for() {
+    let clone = clone_of(&[(".devcontainer/devcontainer.json", "")]);
+    let dockerfile = clone.path().join(".devcontainer/Dockerfile");
+    let mode = rustix::fs::Mode::from_raw_mode(0o644);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &dockerfile, mode).unwrap();
+    let properties = json!({"build": {"dockerfile": "Dockerfile"}});
+    let registry = Registry::default();
+    let heartbeats = async {
+        for _ in 0..3 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        hearth_runtime::blocking(move || std::fs::write(dockerfile, "FROM scratch\n")).await
+    };
+    let reading = read_async(clone.path(), &properties, &registry);
+    let (reading, written) = tokio::join!(reading, heartbeats);
+    written.unwrap();
+    assert!(reading.unwrap().careful.is_empty());
 }

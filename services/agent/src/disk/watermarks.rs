@@ -1,16 +1,16 @@
 use std::{io, path::Path, time::Duration};
 
-/// The size of a disk.
+/// Space on a disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
-    /// In bytes, without what is reserved for root.
+    /// Size of the disk, in bytes.
     pub total: u64,
-    /// Free bytes, without what is reserved for root.
+    /// Free bytes.
     pub free: u64,
 }
 
 impl Space {
-    /// The disk that `folder` is on, without the part that is reserved for root.
+    /// Space on the disk that `folder` is on. What is reserved for root counts as neither free nor there.
     pub fn of(folder: &Path) -> io::Result<Self> {
         let stat = rustix::fs::statvfs(folder)?;
         let used = stat.f_blocks.saturating_sub(stat.f_bfree);
@@ -22,26 +22,26 @@ impl Space {
     }
 }
 
-/// When disk is freed, and how much.
+/// When too little disk is free, and how much is freed then.
 #[derive(Clone, Copy, Debug)]
-pub struct Marks {
-    /// Percent of free disk below which some is freed; 0: never.
+pub struct Watermarks {
+    /// Percent of free disk below which images are removed; 0: never.
     pub free_percent: u8,
-    /// Percent of the disk that is freed in addition.
+    /// Percent of the disk that is freed beyond `free_percent`.
     pub headroom_percent: u8,
-    /// BuildKit's cache is kept for so long after its last use.
+    /// BuildKit's cache of this last while is kept.
     pub keep_build_cache: Duration,
 }
 
-/// Free bytes below which disk is freed, and at which that ends.
+/// Free bytes below which images are removed, and free bytes at which that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Goal {
     pub(super) low: u64,
     pub(super) enough: u64,
 }
 
-impl Marks {
-    /// `None` when disk is never freed. The goal is at least `needed` bytes, whatever the marks say.
+impl Watermarks {
+    /// `None` when nothing is ever removed. At least `needed` bytes are wanted, also above the watermarks.
     pub(super) fn goal(self, space: Space, needed: u64) -> Option<Goal> {
         if self.free_percent == 0 {
             return None;
@@ -57,8 +57,8 @@ impl Marks {
 mod tests {
     use super::*;
 
-    fn marks(free_percent: u8, headroom_percent: u8) -> Marks {
-        Marks {
+    fn watermarks(free_percent: u8, headroom_percent: u8) -> Watermarks {
+        Watermarks {
             free_percent,
             headroom_percent,
             keep_build_cache: Duration::ZERO,
@@ -71,15 +71,15 @@ mod tests {
             total: 1000,
             free: 0,
         };
-        let goal = |marks: Marks, needed| {
-            let goal = marks.goal(space, needed);
+        let goal = |watermarks: Watermarks, needed| {
+            let goal = watermarks.goal(space, needed);
             goal.map(|goal| (goal.low, goal.enough))
         };
-        assert_eq!(goal(marks(15, 5), 0), Some((150, 200)));
-        assert_eq!(goal(marks(15, 5), 170), Some((170, 200)));
-        assert_eq!(goal(marks(15, 5), 300), Some((300, 300)));
-        assert_eq!(goal(marks(100, 100), 0), Some((1000, 1000)));
-        assert_eq!(goal(marks(0, 5), 300), None);
+        assert_eq!(goal(watermarks(15, 5), 0), Some((150, 200)));
+        assert_eq!(goal(watermarks(15, 5), 170), Some((170, 200)));
+        assert_eq!(goal(watermarks(15, 5), 300), Some((300, 300)));
+        assert_eq!(goal(watermarks(100, 100), 0), Some((1000, 1000)));
+        assert_eq!(goal(watermarks(0, 5), 300), None);
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! Containers: found by label, removed, and read from.
+
+use std::{collections::HashMap, io::Read as _};
+
+use bollard::{
+    Docker,
+    errors::Error,
+    models::ContainerCreateBody,
+    query_parameters::{
+        DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
+        RemoveContainerOptionsBuilder,
+    },
+};
+use futures_util::StreamExt as _;
+use hearth_domain::WorkspaceId;
+
+use super::error::{absent_is_fine, is_absent};
+use crate::external::engine::api::WORKSPACE_LABEL;
+
+/// `/etc/passwd` is read from images and containers, and nothing larger.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// Labels of everything that belongs to a workspace.
+pub(super) fn labels(workspace: &WorkspaceId) -> HashMap<String, String> {
+    HashMap::from([(WORKSPACE_LABEL.to_owned(), workspace.to_string())])
+}
+
+/// A container that only lends the files of its image. It is the workspace's, so that it goes with the others if an
+/// attempt is stopped before it has removed it.
+pub(super) fn helper(workspace: &WorkspaceId, image: &str) -> ContainerCreateBody {
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        // It is never started; an image without a command of its own needs one all the same.
+        cmd: Some(vec!["true".to_owned()]),
+        labels: Some(labels(workspace)),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// Ids of the containers with a label, running or not.
+pub(super) async fn list(docker: &Docker, label: String) -> Result<Vec<String>, Error> {
+    let filters = HashMap::from([("label".to_owned(), vec![label])]);
+    let options = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let containers = docker.list_containers(Some(options)).await?;
+    Ok(containers
+        .into_iter()
+        .filter_map(|container| container.id)
+        .collect())
+}
+
+/// Removes a container with its anonymous volumes.
+pub(super) async fn remove(docker: &Docker, container: &str) -> Result<(), Error> {
+    let options = RemoveContainerOptionsBuilder::default()
+        .force(true)
+        .v(true)
+        .build();
+    absent_is_fine(docker.remove_container(container, Some(options)).await)
+}
+
+/// A file out of a container. `None` when it is not there, or larger than [`MAX_FILE`].
+pub(super) async fn file(
+    docker: &Docker,
+    container: &str,
+    path: &str,
+) -> Result<Option<Vec<u8>>, Error> {
+    let options = DownloadFromContainerOptionsBuilder::default()
+        .path(path)
+        .build();
+    let mut archive = Vec::new();
+    let mut stream = std::pin::pin!(docker.download_from_container(container, Some(options)));
+    while let Some(chunk) = stream.next().await {
+        match chunk {
+            Ok(chunk) => archive.extend_from_slice(&chunk),
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        if archive.len() as u64 > MAX_FILE {
+            return Ok(None);
+        }
+    }
+    Ok(first_file(&archive))
+}
+
+fn first_file(archive: &[u8]) -> Option<Vec<u8>> {
+    let mut archive = tar::Archive::new(archive);
+    let entry = archive.entries().ok()?.next()?.ok()?;
+    let mut content = Vec::new();
+    entry.take(MAX_FILE).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_container_that_lends_files_is_found_as_the_workspaces() {
+        let body = helper(&"ws-1".parse().unwrap(), "image");
+        let sent = serde_json::to_value(body).unwrap();
+        let expected = serde_json::json!({
+            "Image": "image", "Cmd": ["true"], "Labels": {"hearth.workspace": "ws-1"},
+        });
+        assert_eq!(sent, expected);
+    }
+}

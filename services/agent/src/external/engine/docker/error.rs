@@ -1,0 +1,41 @@
+use bollard::errors::Error;
+
+use crate::external::engine::api::EngineFailure;
+
+/// Docker could not do what completes "could not".
+pub(super) fn failed(action: &'static str) -> impl Fn(Error) -> EngineFailure {
+    move |error| EngineFailure {
+        action,
+        cause: match error {
+            Error::DockerResponseServerError { message, .. } => message,
+            other => other.to_string(),
+        },
+    }
+}
+
+pub(super) fn is_absent(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DockerResponseServerError {
+            status_code: 404,
+            ..
+        }
+    )
+}
+
+/// A removal that another client has done, or is doing, is no error.
+pub(super) fn absent_is_fine(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if is_absent(&error) || is_being_removed(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// "removal of container … is already in progress" (moby, `daemon/delete.go`). Other conflicts have the same code.
+fn is_being_removed(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DockerResponseServerError { status_code: 409, message }
+            if message.contains("already in progress")
+    )
+}
