@@ -250,7 +250,7 @@ async fn malformed_fields_of_questions_about_the_cache_are_named() {
         assert_eq!(status.code(), Code::InvalidArgument);
         fields(&status)
     });
-    assert_eq!(faults[0], ["page_size", "page_token", "repository"]);
+    assert_eq!(faults[0], ["page_token", "repository"]);
     assert_eq!(faults[1], ["config", "key"]);
     assert_eq!(faults[2], ["ref"]);
 }

@@ -6,7 +6,7 @@ use hearth_api::v1::{
     ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest, ProbeAccessResponse,
     cache_service_server::CacheService,
 };
-use hearth_domain::{CacheAccess, CacheReference, ConfigName, GitRef, Repository, Spec};
+use hearth_domain::{CacheAccess, CacheRepository, ConfigName, Repository, Spec};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
@@ -86,32 +86,30 @@ impl CacheApi {
         let mut faults = FieldFaults::default();
         let limit = match request.page_size {
             0 => DEFAULT_PAGE,
-            size if size <= MAX_PAGE => size,
-            _ => {
-                faults.add("page_size", "is more than 1000");
-                DEFAULT_PAGE
-            }
+            size => size.min(MAX_PAGE),
         };
         let before = match request.page_token.as_str() {
-            "" => None,
-            token => match token.parse::<u64>() {
-                Ok(number) => Some(number),
-                Err(_) => {
-                    faults.add("page_token", "is not one that was given out");
-                    None
-                }
-            },
+            "" => Some(None),
+            token => {
+                let number = token.parse::<u64>();
+                let number = number.map_err(|_| "is not the token of a page");
+                faults.check("page_token", number.map(Some))
+            }
         };
-        let repository = match request.repository.as_str() {
-            "" => String::new(),
-            url => self
-                .reference(url, "", &mut faults)
-                .map(|reference| reference.repository().to_string())
-                .unwrap_or_default(),
+        let all = request.repository.is_empty();
+        let of = match all {
+            true => Some((None, None)),
+            false => self.cache_of(&request.repository, "", &mut faults),
         };
-        faults.into_result()?;
+        let (before, (repository, _)) = faults.complete(before.zip(of))?;
+        if !all && repository.is_none() {
+            return Ok(ListEntriesResponse::default());
+        }
         // One more than is asked for tells whether there is another page.
-        let mut rows = self.entries.list(&repository, before, limit + 1).await?;
+        let mut rows = self
+            .entries
+            .list(repository.as_ref(), before, limit + 1)
+            .await?;
         let size = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > size;
         rows.truncate(size);
@@ -120,7 +118,7 @@ impl CacheApi {
                 Some((number, _)) if more => number.to_string(),
                 _ => String::new(),
             },
-            entries: rows.into_iter().map(|(_, entry)| entry).collect(),
+            entries: rows.into_iter().map(|(_, entry)| entry.into()).collect(),
         })
     }
 
@@ -136,17 +134,13 @@ impl CacheApi {
         request: ExplainRefRequest,
     ) -> Result<ExplainRefResponse, CallError> {
         let mut faults = FieldFaults::default();
-        let reference = self.reference(&request.repository, &request.config, &mut faults);
-        if !request.r#ref.is_empty() {
-            faults.check("ref", request.r#ref.parse::<GitRef>());
-        }
-        faults.into_result()?;
-        let repository = reference
-            .map(|reference| reference.repository().to_string())
-            .unwrap_or_default();
+        let of = self.cache_of(&request.repository, &request.config, &mut faults);
+        let git_ref = faults.check("ref", request.r#ref.parse());
+        let ((repository, config), git_ref) = faults.complete(of.zip(git_ref))?;
+        let repository = repository.ok_or(CallError::RefUnknown)?;
         let explained = self
             .explanations
-            .of_ref(&repository, &request.r#ref, &request.config);
+            .of_ref(&repository, &git_ref, config.as_ref());
         Ok(ExplainRefResponse {
             explanation: explained.await?,
         })
@@ -159,17 +153,19 @@ impl CacheApi {
         let mut faults = FieldFaults::default();
         let all = request.config == ALL;
         let config = if all { "" } else { &request.config };
-        let reference = self.reference(&request.repository, config, &mut faults);
+        let of = self.cache_of(&request.repository, config, &mut faults);
         let key = check_key(&request.key, &mut faults);
-        faults.into_result()?;
-        let reference = reference.ok_or(CallError::CacheEntryUnknown)?;
+        let (repository, _) = faults.complete(of)?;
         let selection = Selection {
-            repository: reference.repository().as_str(),
+            repository: &repository.ok_or(CallError::CacheEntryUnknown)?,
             config: (!all).then_some(config),
             key: &key,
         };
         let (entries, warnings) = self.entries.invalidate(selection).await?;
-        Ok(InvalidateEntryResponse { warnings, entries })
+        Ok(InvalidateEntryResponse {
+            warnings,
+            entries: entries.into_iter().map(Into::into).collect(),
+        })
     }
 
     async fn probe(&self, request: ProbeAccessRequest) -> Result<ProbeAccessResponse, CallError> {
@@ -197,19 +193,22 @@ impl CacheApi {
         })
     }
 
-    /// Where the cache of a repository is; `None` where it has none.
-    fn reference(
+    /// Reads a repository's URL and the name of a configuration. The cache is `None` where the registry has none for
+    /// repositories of this host; the whole is `None` when a fault was added.
+    fn cache_of(
         &self,
         repository: &str,
         config: &str,
         faults: &mut FieldFaults,
-    ) -> Option<CacheReference> {
+    ) -> Option<(Option<CacheRepository>, Option<ConfigName>)> {
         let repository = faults.check("repository", repository.parse::<Repository>());
         let config = match config {
             "" => Some(None),
             name => faults.check("config", name.parse::<ConfigName>().map(Some)),
         };
-        self.rules.reference(&repository?, config?.as_ref())
+        let (repository, config) = repository.zip(config)?;
+        let cache = self.rules.reference(&repository, config.as_ref());
+        Some((cache.map(|cache| cache.repository().clone()), config))
     }
 }
 
