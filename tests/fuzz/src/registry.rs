@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use hearth_layers::{RegistryClient, RegistryLogin};
+use hearth_domain::Login;
+use hearth_layers::RegistryClient;
 use tokio::runtime::Runtime;
 
 /// Between two answers of the registry.
@@ -34,10 +35,11 @@ pub fn registry(data: &[u8]) {
     let address = REGISTRY.address;
     let image = format!("{address}/acme/shop:1");
     let nothing = format!("{address}/acme/shop@sha256:{}", "0".repeat(64));
-    let login = RegistryLogin {
-        registry: address.to_string(),
+    let login = Login {
+        host: address.to_string(),
         username: "hearth".to_owned(),
         password: "secret".to_owned().into(),
+        expires: None,
     };
     let client = RegistryClient::new(Some(login), "linux/amd64");
     let again = || {
