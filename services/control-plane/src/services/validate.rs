@@ -27,7 +27,7 @@ pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<(Wanted, Until
     let what = match &request.spec {
         _ if again => read_id(&request.workspace_id, &mut faults).map(What::Again),
         Some(message) => contract::spec(message, &mut faults).map(|spec| What::New {
-            spec,
+            spec: Box::new(spec),
             message: message.clone(),
         }),
         None => {

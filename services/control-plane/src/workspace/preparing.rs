@@ -28,7 +28,7 @@ pub(crate) struct Wanted {
 pub(crate) enum What {
     /// A new workspace.
     New {
-        spec: Spec,
+        spec: Box<Spec>,
         /// The message that was parsed, as clients see it.
         message: WorkspaceSpec,
     },
@@ -93,7 +93,7 @@ impl Workspaces {
                     update_time: Some(now()),
                     ..Workspace::default()
                 };
-                let record = Record::new(new_id(), spec, workspace);
+                let record = Record::new(new_id(), *spec, workspace);
                 self.journal.create(record, wanted.request).await?
             }
             What::Again(id) => {
