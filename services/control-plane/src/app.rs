@@ -85,7 +85,7 @@ impl ControlPlane {
         });
         let lease = Duration::from_secs(config.cache_lease_seconds.into());
         let waiting = Arc::new(Waiting::new(lease));
-        let registry = Arc::new(RegistryLogins::new(credentials.clone(), rules.clone()));
+        let registry = Arc::new(RegistryLogins::new(credentials.clone()));
         let images = Arc::new(Images::new(store.clone(), registry.clone()));
         let keep = Keep {
             entries: config.cache_keep_entries,

@@ -72,6 +72,10 @@ async fn what_one_node_commits_another_finds() {
         Decision::Hit(mut hit) => {
             assert!(hit.create_time.take().is_some() && hit.last_use_time.take().is_some());
             assert_eq!(std::mem::take(&mut hit.writer), one);
+            assert_eq!(
+                std::mem::take(&mut hit.source),
+                "https://github.com/acme/shop"
+            );
             assert_eq!(hit, committed);
         }
         other => panic!("{other:?}"),

@@ -33,7 +33,8 @@ impl CacheKey {
         Digest::from_hex(self.hex())
     }
 
-    fn of(canonical_json: &str) -> Self {
+    /// The key of a manifest in its canonical form.
+    pub fn of(canonical_json: &str) -> Self {
         Self(format!("{VERSION}:{}", sha256_hex(canonical_json)))
     }
 

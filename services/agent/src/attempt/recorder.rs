@@ -10,7 +10,7 @@ use hearth_api::v1::{
     StepStarted, TransferDirection, TransferProgress, Warning, WorkspaceState, event::Kind,
 };
 use hearth_layers::Transfer;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{log::AttemptLog, output::OutputSink};
 use crate::{
@@ -94,7 +94,7 @@ impl Recorder {
         description: impl Into<String>,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.open_steps.lock().insert(step, Instant::now());
+        self.progress().open_steps.insert(step, Instant::now());
         self.note(Kind::StepStarted(StepStarted {
             step: step.into(),
             description: description.into(),
@@ -106,7 +106,7 @@ impl Recorder {
 
     /// Settles the attempt: finishes the steps that an interruption left open, and records `settled`.
     pub fn settle(&self) {
-        let open: Vec<_> = self.open_steps.lock().keys().copied().collect();
+        let open: Vec<_> = self.progress().open_steps.keys().copied().collect();
         for step in open {
             self.finish_step(step, false);
         }
@@ -154,12 +154,16 @@ impl Recorder {
     }
 
     fn finish_step(&self, step: PipelineStep, succeeded: bool) {
-        let began = self.open_steps.lock().remove(&step);
+        let began = self.progress().open_steps.remove(&step);
         self.note(Kind::StepFinished(StepFinished {
             step: step.into(),
             seconds: began.map_or(0.0, |began| began.elapsed().as_secs_f64()),
             succeeded,
         }));
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock()
     }
 }
 

@@ -28,7 +28,7 @@ impl World {
     async fn new(count: u64, free_percent: u8, headroom_percent: u8) -> Self {
         let (engine, images) = (FakeEngine::default(), ImagesInUse::default());
         let dir = tempfile::tempdir().unwrap();
-        let marks = Marks {
+        let marks = Watermarks {
             free_percent,
             headroom_percent,
             keep_build_cache: Duration::from_secs(60),

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use super::{node::NodeFacts, run::Runner};
 use crate::{
     credentials::GitAccess,
-    disk::{DiskKeeper, DiskMetrics, ImagesInUse, Marks, Space},
+    disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space, Watermarks},
     external::{
         Externals,
         control_plane::{
@@ -107,7 +107,12 @@ impl Engine for OneImage {
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
         unreachable!()
     }
-    async fn file_of_image(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+    async fn file_of_image(
+        &self,
+        _: &WorkspaceId,
+        _: &str,
+        _: &str,
+    ) -> Result<Option<Vec<u8>>, EngineFailure> {
         unreachable!()
     }
     async fn file_of_container(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
@@ -167,7 +172,7 @@ pub(super) fn externals(engine: Arc<OneImage>) -> Externals {
 /// A node that keeps its state in `dir`, and never makes room on its disk.
 pub(super) fn node(dir: &Path) -> NodeFacts {
     let images = ImagesInUse::default();
-    let never = Marks {
+    let never = Watermarks {
         free_percent: 0,
         headroom_percent: 0,
         keep_build_cache: Duration::ZERO,

@@ -1,24 +1,10 @@
-use std::time::Duration;
-
-use hearth_api::v1;
-use hearth_domain::{CacheAccess, CacheReference, GitRef, Spec};
+use hearth_domain::{AttemptRef, CacheAccess, CacheReference, GitRef, Spec};
 
 use super::*;
 use crate::{
     attempt::{AttemptLog, Recorder},
-    credentials::{
-        Logins,
-        fake::{FakeCredentials, attempt, no_logins},
-    },
-    disk::{DiskKeeper, DiskMetrics, ImagesInUse, Marks, Space},
-    external::{
-        Externals,
-        control_plane::{ControlPlaneClient, LoginPurpose},
-        devcontainer::DevcontainerCli,
-        engine::fake::{FakeEngine, PULLED},
-        git::GitCli,
-        registry::OciRegistry,
-    },
+    credentials::Logins,
+    external::{Externals, control_plane::LoginPurpose},
     metrics::AgentMetrics,
     pipeline::{
         CacheUse, Job, NodeFacts,
@@ -27,12 +13,9 @@ use crate::{
     scratch::Scratch,
 };
 
-const IMAGE: &str =
-    "localhost:1/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-
 /// What a context borrows from.
 struct World {
-    engine: FakeEngine,
+    engine: Arc<OneImage>,
     job: Job,
     node: NodeFacts,
     externals: Externals,
@@ -45,8 +28,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let attempt = attempt();
-        let credentials = FakeCredentials::answering([no_logins()]);
+        let attempt = AttemptRef {
+            workspace: "ws-1".parse().unwrap(),
+            number: 1,
+        };
         let (repository, digest) = IMAGE.split_once('@').unwrap();
         let repository = repository.parse().unwrap();
         let job = Job {
@@ -66,17 +51,10 @@ impl World {
             }),
         };
         let dir = tempfile::tempdir().unwrap();
-        let engine = FakeEngine::default();
+        let engine = Arc::new(OneImage::default());
         let log = Arc::new(AttemptLog::new(1));
         Self {
-            externals: Externals {
-                engine: Arc::new(engine.clone()),
-                git: Arc::new(GitCli),
-                devcontainer: Arc::new(DevcontainerCli::new("false".into(), String::new())),
-                registry: Arc::new(OciRegistry::new("linux/amd64".parse().unwrap())),
-                index: Arc::new(ControlPlaneClient::new(nowhere)),
-                credentials: credentials.clone(),
-            },
+            externals: externals(engine.clone()),
             engine,
             node: node(dir.path()),
             recorder: Recorder::new(
@@ -85,7 +63,7 @@ impl World {
             ),
             log,
             scratch: Scratch::create(dir.path(), &attempt, None).unwrap(),
-            logins: Logins::new(credentials, attempt, LoginPurpose::Attempt, |why| {
+            logins: Logins::new(Arc::new(NoLogins), attempt, LoginPurpose::Attempt, |why| {
                 panic!("{why}")
             }),
             job,
@@ -106,7 +84,7 @@ impl World {
     }
 
     fn removed(&self) -> bool {
-        self.engine.lock().removed.contains(IMAGE)
+        self.engine.removed.load(Ordering::Relaxed)
     }
 }
 
@@ -115,10 +93,10 @@ async fn a_prefetch_that_is_used_is_one_pull_that_ran_alongside_the_clone() {
     let world = World::new();
     let cx = world.context();
     let mut prefetch = Prefetch::start(&cx);
-    prefetch.alongside(world.engine.pull_began.notified()).await;
+    prefetch.alongside(world.engine.began.notified()).await;
     assert!(prefetch.is_for(IMAGE) && !prefetch.is_for("another"));
-    world.engine.pull_may_end.notify_one();
-    assert_eq!(prefetch.finish().await, Some(Ok(PULLED.done)));
+    world.engine.let_go.notify_one();
+    assert_eq!(prefetch.finish().await, Some(Ok(FETCHED.done)));
     prefetch.cancel(&cx).await;
     assert!(!world.removed(), "what is used stays");
     assert_eq!(
@@ -134,9 +112,9 @@ async fn a_prefetch_that_is_canceled_leaves_no_image_and_no_event() {
         let world = World::new();
         let cx = world.context();
         let mut prefetch = Prefetch::start(&cx);
-        prefetch.alongside(world.engine.pull_began.notified()).await;
+        prefetch.alongside(world.engine.began.notified()).await;
         if complete {
-            world.engine.pull_may_end.notify_one();
+            world.engine.let_go.notify_one();
             while prefetch.arrival.is_none() {
                 prefetch.alongside(tokio::task::yield_now()).await;
             }
@@ -151,7 +129,7 @@ async fn a_prefetch_that_is_canceled_leaves_no_image_and_no_event() {
 #[tokio::test]
 async fn a_canceled_prefetch_spares_an_image_that_was_there_or_that_another_attempt_needs() {
     let world = World::new();
-    world.engine.put(IMAGE, "there before");
+    world.engine.present.store(true, Ordering::Relaxed);
     let cx = world.context();
     let mut prefetch = Prefetch::start(&cx);
     prefetch.alongside(tokio::task::yield_now()).await;
@@ -162,7 +140,7 @@ async fn a_canceled_prefetch_spares_an_image_that_was_there_or_that_another_atte
     let cx = world.context();
     let other = world.node.images.enter(IMAGE);
     let mut prefetch = Prefetch::start(&cx);
-    prefetch.alongside(world.engine.pull_began.notified()).await;
+    prefetch.alongside(world.engine.began.notified()).await;
     prefetch.cancel(&cx).await;
     assert!(!world.removed());
     drop(other);

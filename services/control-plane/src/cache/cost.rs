@@ -1,7 +1,5 @@
 //! Whether fetching an image is worth it.
 
-use hearth_api::v1::CacheEntry;
-
 /// How much longer than building a fetch may be expected to take: both numbers are estimates, and building keeps the
 /// machine busy.
 const TOLERANCE: f64 = 1.2;
@@ -9,12 +7,12 @@ const TOLERANCE: f64 = 1.2;
 const TELLING_BYTES: u64 = 4 * 1024 * 1024;
 const TELLING_SECONDS: f64 = 0.1;
 
-/// Seconds that fetching is expected to take, when that is too long: longer than the build took. Without a measured rate
+/// Seconds that fetching so many bytes is expected to take, when that is too long: longer than the build took. Without a measured rate
 /// or a recorded build nothing speaks against fetching.
-pub(crate) fn too_slow(entry: &CacheEntry, rate: Option<f64>) -> Option<f64> {
+pub(crate) fn too_slow(bytes: u64, build_seconds: f64, rate: Option<f64>) -> Option<f64> {
     let rate = rate.filter(|rate| *rate > 0.0)?;
-    let seconds = as_f64(entry.bytes) / rate;
-    (entry.build_seconds > 0.0 && seconds > entry.build_seconds * TOLERANCE).then_some(seconds)
+    let seconds = as_f64(bytes) / rate;
+    (build_seconds > 0.0 && seconds > build_seconds * TOLERANCE).then_some(seconds)
 }
 
 /// Bytes per second of a fetch, if it says anything.
@@ -36,20 +34,12 @@ mod tests {
 
     #[test]
     fn an_image_is_fetched_unless_that_is_known_to_take_longer_than_building() {
-        let entry = |build_seconds| CacheEntry {
-            bytes: 1_000_000,
-            build_seconds,
-            ..CacheEntry::default()
-        };
-        assert_eq!(too_slow(&entry(5.0), None), None, "no rate is known");
-        assert_eq!(too_slow(&entry(0.0), Some(1.0)), None, "no build is known");
-        assert_eq!(too_slow(&entry(10.0), Some(100_000.0)), None);
-        assert_eq!(
-            too_slow(&entry(8.5), Some(100_000.0)),
-            None,
-            "within reason"
-        );
-        assert_eq!(too_slow(&entry(8.0), Some(100_000.0)), Some(10.0));
+        let too_slow = |build_seconds, rate| too_slow(1_000_000, build_seconds, rate);
+        assert_eq!(too_slow(5.0, None), None, "no rate is known");
+        assert_eq!(too_slow(0.0, Some(1.0)), None, "no build is known");
+        assert_eq!(too_slow(10.0, Some(100_000.0)), None);
+        assert_eq!(too_slow(8.5, Some(100_000.0)), None, "within reason");
+        assert_eq!(too_slow(8.0, Some(100_000.0)), Some(10.0));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use hearth_api::v1::{CacheEntry, CacheStats};
+use hearth_api::v1::CacheStats;
+use hearth_domain::CacheRepository;
 
 use super::images::Images;
 use crate::{
     error::CallError,
-    store::{Selection, Store},
+    store::{Entry, Selection, Store},
 };
 
 /// The index of images, as users see it.
@@ -19,14 +20,14 @@ impl Entries {
         Self { store, images }
     }
 
-    /// At most `limit` entries with their numbers, newest first, beginning below `before`, without their manifests. An
-    /// empty repository stands for all.
+    /// At most `limit` entries with their numbers, newest first, beginning below `before`, without their manifests. `None`: of all
+    /// repositories.
     pub(crate) async fn list(
         &self,
-        repository: &str,
+        repository: Option<&CacheRepository>,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, CacheEntry)>, CallError> {
+    ) -> Result<Vec<(u64, Entry)>, CallError> {
         Ok(self.store.cache_entries(repository, before, limit).await?)
     }
 
@@ -34,18 +35,18 @@ impl Entries {
     pub(crate) async fn invalidate(
         &self,
         selection: Selection<'_>,
-    ) -> Result<(Vec<CacheEntry>, Vec<String>), CallError> {
+    ) -> Result<(Vec<Entry>, Vec<String>), CallError> {
         let mut entries = self.store.drop_cache_entries(selection).await?;
         if entries.is_empty() {
             return Err(CallError::CacheEntryUnknown);
         }
         tracing::info!(
-            cache.repository = selection.repository,
+            cache.repository = %selection.repository,
             entries = entries.len(),
             "cache entries dropped on request"
         );
         for entry in &mut entries {
-            entry.key_manifest.clear();
+            entry.manifest = None;
         }
         let warnings = self.images.delete(&entries).await?;
         Ok((entries, warnings))

@@ -1,12 +1,15 @@
 //! Why the cache did what it did, in plain words. One set of sentences serves the agent's report and the explanations.
 
 use hearth_api::v1::{
-    CacheEntry, CacheReport, CacheResult, CacheSkipReason, Explanation, InputChange, InputKind,
+    CacheReport, CacheResult, CacheSkipReason, Explanation, InputChange, InputKind,
 };
-use hearth_domain::{Input, KeyManifest};
+use hearth_domain::{
+    CommitHash, GitRef, Input, KeyedManifest,
+    text::{printable_line, shortened},
+};
 
 use super::cost::too_slow;
-use crate::store::{Decided, Lookup};
+use crate::store::{Decided, Entry, Lookup};
 
 /// More than this nobody reads; the first ones say where to look.
 const MAX_CHANGES: usize = 5;
@@ -31,7 +34,7 @@ pub(super) fn reasons(lookup: &Lookup) -> Vec<String> {
     match (lookup.decided, &lookup.entry) {
         (Decided::Hit, Some(entry)) => vec![same(entry)],
         (Decided::Slower, Some(entry)) => vec![slower(entry, lookup.rate)],
-        (Decided::Build, Some(newest)) => differences(newest, &lookup.manifest),
+        (Decided::Build, Some(newest)) => differences(newest, lookup.manifest.as_ref()),
         (_, None) => vec![
             "Nothing is in the cache yet for this repository, configuration and platform.".into(),
         ],
@@ -73,7 +76,7 @@ pub(super) fn explain(
             found = lookup
                 .entry
                 .as_ref()
-                .and_then(|entry| changes(&entry.key_manifest, &lookup.manifest));
+                .and_then(|entry| changes(entry.manifest.as_ref(), lookup.manifest.as_ref()));
             sentences.push("So a new image has to be built.".into());
         }
     }
@@ -85,8 +88,8 @@ pub(super) fn explain(
     }
     Some(Explanation {
         text: sentences.join(" "),
-        key: lookup.key.clone(),
-        entry: lookup.entry.clone(),
+        key: lookup.place.key.to_string(),
+        entry: lookup.entry.clone().map(Into::into),
         changes: found.unwrap_or_default(),
     })
 }
@@ -124,15 +127,15 @@ fn skipped(reason: CacheSkipReason) -> &'static str {
     }
 }
 
-fn same(entry: &CacheEntry) -> String {
+fn same(entry: &Entry) -> String {
     format!(
         "The cache has an image that was made from exactly these inputs{}.",
         origin(entry)
     )
 }
 
-fn slower(entry: &CacheEntry, rate: Option<f64>) -> String {
-    let fetch = too_slow(entry, rate).unwrap_or_default();
+fn slower(entry: &Entry, rate: Option<f64>) -> String {
+    let fetch = too_slow(entry.bytes, entry.build_seconds, rate).unwrap_or_default();
     format!(
         "The cache has an image that was made from exactly these inputs{}, but fetching it is expected to take {fetch:.0} \
          s on this node, and building it took {:.0} s. So it is built.",
@@ -142,9 +145,9 @@ fn slower(entry: &CacheEntry, rate: Option<f64>) -> String {
 }
 
 /// `, built from <commit> of <ref>`, as far as it is known.
-fn origin(entry: &CacheEntry) -> String {
-    let commit = entry.commit.get(..12);
-    let git_ref = Some(entry.r#ref.as_str()).filter(|name| !name.is_empty());
+fn origin(entry: &Entry) -> String {
+    let commit = entry.commit.as_ref().map(CommitHash::short);
+    let git_ref = Some(&entry.git_ref).filter(|git_ref| **git_ref != GitRef::Default);
     match (commit, git_ref) {
         (Some(commit), Some(git_ref)) => format!(", built from commit {commit} of {git_ref}"),
         (Some(commit), None) => format!(", built from commit {commit}"),
@@ -153,9 +156,9 @@ fn origin(entry: &CacheEntry) -> String {
     }
 }
 
-fn differences(newest: &CacheEntry, wanted_manifest: &str) -> Vec<String> {
+fn differences(newest: &Entry, wanted: Option<&KeyedManifest>) -> Vec<String> {
     let origin = origin(newest);
-    let Some(changes) = changes(&newest.key_manifest, wanted_manifest) else {
+    let Some(changes) = changes(newest.manifest.as_ref(), wanted) else {
         return vec![format!(
             "There is no image for exactly these inputs; they differ from the newest image in the cache{origin}."
         )];
@@ -194,7 +197,8 @@ fn sentence(change: &InputChange) -> String {
     if after.is_empty() {
         return format!("The {what} {name} is gone.");
     }
-    let (was, is) = (shown(before), shown(after));
+    // Values come from repositories: one line, and not too long.
+    let [was, is] = [before, after].map(|value| shortened(&printable_line(value), MAX_VALUE));
     match change.kind() {
         InputKind::BaseImage => format!(
             "The base image {name} is another one now: the registry's image under this name had the digest {was} and has \
@@ -220,19 +224,12 @@ fn sentence(change: &InputChange) -> String {
     }
 }
 
-/// Values come from repositories: one line, and not too long.
-fn shown(value: &str) -> String {
-    let line: String = value.chars().filter(|c| !c.is_control()).collect();
-    match line.char_indices().nth(MAX_VALUE) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
-/// What differs between two key manifests; `None` when one of them cannot be read.
-fn changes(before: &str, after: &str) -> Option<Vec<InputChange>> {
-    let before: KeyManifest = serde_json::from_str(before).ok()?;
-    let after: KeyManifest = serde_json::from_str(after).ok()?;
+/// What differs between two key manifests; `None` when one of them is not known.
+fn changes(
+    before: Option<&KeyedManifest>,
+    after: Option<&KeyedManifest>,
+) -> Option<Vec<InputChange>> {
+    let (before, after) = (before?.inputs(), after?.inputs());
     let mut changes = Vec::new();
     for (input, kind) in KINDS {
         let change = |name: &str, before: &str, after: &str| InputChange {

@@ -1,6 +1,9 @@
 use std::{env, fs, path::Path};
 
+use hearth_domain::{AttemptRef, Digest, KeyManifest, Platform};
+
 use super::*;
+use crate::store::Place;
 
 fn digest(letter: char) -> String {
     format!("sha256:{}", letter.to_string().repeat(64))
@@ -22,28 +25,50 @@ fn manifest() -> KeyManifest {
     manifest
 }
 
-fn entry() -> CacheEntry {
-    CacheEntry {
-        key: manifest().key().to_string(),
-        key_manifest: manifest().canonical_json(),
-        commit: "0123456789abcdef".into(),
-        r#ref: "main".into(),
+fn entry() -> Entry {
+    Entry {
+        place: place(&manifest()),
+        digest: Digest::of("image"),
+        manifest: Some(manifest().into()),
+        source: None,
+        config: None,
+        platform: platform(),
+        commit: Some(
+            "0123456789abcdef0123456789abcdef01234567"
+                .parse()
+                .expect("a hash"),
+        ),
+        git_ref: "main".parse().expect("a ref"),
+        writer: "w".into(),
         bytes: 900_000_000,
         build_seconds: 40.0,
-        ..CacheEntry::default()
+        created: None,
+        last_used: None,
     }
 }
 
-fn lookup(decided: Decided, entry: Option<CacheEntry>, manifest: &KeyManifest) -> Lookup {
+fn place(manifest: &KeyManifest) -> Place {
+    Place {
+        repository: "ghcr.io/acme/shop".parse().expect("a repository"),
+        key: manifest.key(),
+    }
+}
+
+fn platform() -> Platform {
+    "linux/amd64".parse().expect("a platform")
+}
+
+fn lookup(decided: Decided, entry: Option<Entry>, manifest: &KeyManifest) -> Lookup {
     Lookup {
-        workspace_id: "w".into(),
-        attempt: 1,
-        repository: "ghcr.io/acme/shop".into(),
-        git_ref: "main".into(),
-        config: String::new(),
-        platform: "linux/amd64".into(),
-        key: manifest.key().to_string(),
-        manifest: manifest.canonical_json(),
+        attempt: AttemptRef {
+            workspace: "w".parse().expect("an id"),
+            number: 1,
+        },
+        place: place(manifest),
+        git_ref: "main".parse().expect("a ref"),
+        config: None,
+        platform: platform(),
+        manifest: Some(manifest.clone().into()),
         decided,
         entry,
         rate: Some(5e6),
@@ -193,7 +218,7 @@ fn many_changes_are_counted() {
 #[test]
 fn without_a_manifest_it_is_only_said_that_something_differs() {
     let mut lookup = missed(|_| {});
-    lookup.manifest.clear();
+    lookup.manifest = None;
     let reasons = reasons(&lookup);
     assert_eq!(reasons.len(), 1);
     assert!(reasons[0].starts_with("There is no image for exactly these inputs"));

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::Explanation;
-use hearth_domain::WorkspaceId;
+use hearth_domain::{CacheRepository, ConfigName, GitRef, WorkspaceId};
 
 use super::explain::explain;
 use crate::{
@@ -22,22 +22,21 @@ impl Explanations {
         let Some(record) = self.0.workspace(&id).await? else {
             return Err(CallError::WorkspaceUnknown(id));
         };
-        let workspace = record.workspace;
-        let lookup = self.0.lookup(id.as_str(), workspace.attempt).await?;
-        explain(lookup.as_ref(), workspace.cache.as_ref())
+        let lookup = self.0.lookup(&record.attempt()).await?;
+        explain(lookup.as_ref(), record.workspace.cache.as_ref())
             .ok_or(CallError::CacheKeyUnknown(id.to_string()))
     }
 
     /// What the newest attempt of a ref would find now.
     pub(crate) async fn of_ref(
         &self,
-        repository: &str,
-        git_ref: &str,
-        config: &str,
+        repository: &CacheRepository,
+        git_ref: &GitRef,
+        config: Option<&ConfigName>,
     ) -> Result<Option<Explanation>, CallError> {
         let seen = self.0.newest_lookup(repository, git_ref, config).await?;
         let seen = seen.ok_or(CallError::RefUnknown)?;
-        let found = self.0.cache_entry(repository, &seen.key).await?;
+        let found = self.0.cache_entry(&seen.place).await?;
         let decided = match found {
             Some(_) => Decided::Hit,
             None => Decided::Build,
@@ -45,9 +44,8 @@ impl Explanations {
         let entry = match found {
             Some(entry) => Some(entry),
             None => {
-                let (config, platform) = (&seen.config, &seen.platform);
                 self.0
-                    .newest_cache_entry(repository, config, platform)
+                    .newest_cache_entry(repository, config, &seen.platform)
                     .await?
             }
         };

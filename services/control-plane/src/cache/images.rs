@@ -3,13 +3,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hearth_api::v1::CacheEntry;
+use hearth_domain::CacheRepository;
 use hearth_layers::{RegistryClient, RegistryError};
 
-use super::registry_logins::{RegistryLogins, registry_host};
+use super::registry_logins::RegistryLogins;
 use crate::{
     credentials::Rights,
-    store::{Store, StoreError},
+    store::{Entry, Store, StoreError},
 };
 
 /// The images behind the entries, in their registry.
@@ -31,25 +31,23 @@ impl Images {
 
     /// Deletes the images of entries that were dropped, unless another entry names them too. Returns what could not be
     /// done, in sentences.
-    pub(crate) async fn delete(&self, dropped: &[CacheEntry]) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn delete(&self, dropped: &[Entry]) -> Result<Vec<String>, StoreError> {
         let mut warnings = Vec::new();
         // A login that cannot be had may take its time to say so: it is asked for once.
-        let mut clients: HashMap<&str, RegistryClient> = HashMap::new();
+        let mut clients: HashMap<&CacheRepository, RegistryClient> = HashMap::new();
         for entry in dropped {
-            if self
-                .store
-                .is_cached(&entry.repository, &entry.digest)
-                .await?
-            {
+            let repository = &entry.place.repository;
+            if self.store.is_cached(repository, &entry.digest).await? {
                 continue;
             }
-            let image = format!("{}@{}", entry.repository, entry.digest);
-            let repository = entry.repository.as_str();
+            let image = repository.image(&entry.digest);
             let client = match clients.entry(repository) {
                 Slot::Occupied(client) => client.into_mut(),
                 Slot::Vacant(slot) => {
-                    let rights = Rights::Write;
-                    let client = self.registry.client(repository, rights, &entry.platform);
+                    let (source, rights) = (entry.source.as_ref(), Rights::Write);
+                    let client = self
+                        .registry
+                        .client(source, repository, rights, &entry.platform);
                     slot.insert(client.await)
                 }
             };
@@ -66,8 +64,8 @@ impl Images {
         Ok(warnings)
     }
 
-    fn keep(&self, entry: &CacheEntry, warnings: &mut Vec<String>) {
-        let registry = registry_host(&entry.repository).to_owned();
+    fn keep(&self, entry: &Entry, warnings: &mut Vec<String>) {
+        let registry = entry.place.repository.registry_host().to_owned();
         let warning = format!(
             "The registry {registry} does not let images be deleted; they stay there until it removes them itself."
         );

@@ -1,16 +1,19 @@
 use std::sync::Arc;
 
-use hearth_api::v1::CacheEntry;
-use hearth_domain::AttemptRef;
+use hearth_domain::{AttemptRef, CacheKey, Digest, KeyedManifest};
 
 use super::{
-    leases::Place,
     resolve::{Decisions, Question, Resolving},
     retention::Retention,
     rules::{CacheRules, CacheUse},
     waiting::Waiting,
 };
-use crate::{clock::now, error::CallError, record::Record, store::Store};
+use crate::{
+    clock::now,
+    error::CallError,
+    record::Record,
+    store::{Entry, Place, Store},
+};
 
 /// The index of images, as attempts use it.
 pub(crate) struct Index {
@@ -57,28 +60,25 @@ impl Index {
         &self,
         record: &Record,
         cache: CacheUse,
-        key: String,
-        manifest: String,
+        key: CacheKey,
+        manifest: Option<KeyedManifest>,
     ) -> Result<Decisions, CallError> {
         let resolving = self.resolving.clone();
-        Question::new(resolving, record, cache, key, manifest)
+        Question::new(resolving, record, cache, key, manifest)?
             .answer()
             .await
     }
 
     /// Enters an image.
-    pub(crate) async fn commit(&self, entry: CacheEntry) -> Result<(), CallError> {
+    pub(crate) async fn commit(&self, entry: Entry) -> Result<(), CallError> {
         self.store.put_cache_entry(&entry, now()).await?;
         // Only now: whoever is woken looks into the index.
-        self.waiting.committed(&Place {
-            repository: entry.repository.clone(),
-            key: entry.key.clone(),
-        });
+        self.waiting.committed(&entry.place);
         tracing::info!(
             workspace.id = entry.writer,
-            cache.repository = entry.repository,
-            cache.key = entry.key,
-            cache.digest = entry.digest,
+            cache.repository = %entry.place.repository,
+            cache.key = %entry.place.key,
+            cache.digest = %entry.digest,
             "cache entry committed"
         );
         self.retention.retire().await;
@@ -89,16 +89,15 @@ impl Index {
     pub(crate) async fn drop_entry(
         &self,
         record: &Record,
-        repository: &str,
-        key: &str,
-        digest: &str,
+        place: &Place,
+        digest: &Digest,
     ) -> Result<(), CallError> {
-        let dropped = self.store.drop_cache_entry(repository, key, digest).await?;
+        let dropped = self.store.drop_cache_entry(place, digest).await?;
         tracing::info!(
             workspace.id = %record.id,
-            cache.repository = repository,
-            cache.key = key,
-            cache.digest = digest,
+            cache.repository = %place.repository,
+            cache.key = %place.key,
+            cache.digest = %digest,
             dropped,
             "the registry does not have this image any more"
         );

@@ -12,27 +12,20 @@ use std::{
     time::Duration,
 };
 
+use hearth_domain::{AttemptRef, WorkspaceId};
 use tokio::time::Instant;
+
+use crate::store::Place;
 
 /// Assumed when the repository was never built before.
 const UNKNOWN_BUILD: Duration = Duration::from_secs(300);
 /// A builder may take half as long again as expected, and this, before the next in line begins.
 const SLACK: Duration = Duration::from_secs(30);
 
-/// What a lease is on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    /// `<registry>/<path>` without tag.
-    pub(crate) repository: String,
-    /// The cache key.
-    pub(crate) key: String,
-}
-
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Asker {
-    pub(crate) workspace_id: String,
-    pub(crate) attempt: u32,
+    pub(crate) attempt: AttemptRef,
     /// Where it runs; told to those who wait for it.
     pub(crate) node: String,
     /// Whether what it builds may be committed.
@@ -41,7 +34,7 @@ pub(crate) struct Asker {
 
 impl Asker {
     fn is(&self, other: &Self) -> bool {
-        self.workspace_id == other.workspace_id && self.attempt == other.attempt
+        self.attempt == other.attempt
     }
 }
 
@@ -172,12 +165,13 @@ impl Leases {
     /// Nothing comes of the attempts of a workspace any more, except of `alive`.
     pub(crate) fn ended(
         &mut self,
-        workspace_id: &str,
+        workspace: &WorkspaceId,
         alive: Option<u32>,
         now: Instant,
     ) -> Outcomes {
-        let is_over =
-            |asker: &Asker| asker.workspace_id == workspace_id && Some(asker.attempt) != alive;
+        let is_over = |asker: &Asker| {
+            asker.attempt.workspace == *workspace && Some(asker.attempt.number) != alive
+        };
         let mut outcomes = Outcomes::new();
         let mut vacant = Vec::new();
         for (place, lease) in &mut self.by_place {

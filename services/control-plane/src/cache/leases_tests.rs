@@ -8,15 +8,21 @@ const LONGEST: Duration = Duration::from_secs(100);
 
 fn place(number: u8) -> Place {
     Place {
-        repository: "r/x".into(),
-        key: format!("k1:{number}"),
+        repository: "r/x".parse().expect("a repository"),
+        key: format!("k1:{number:064}").parse().expect("a key"),
     }
+}
+
+fn workspace(number: u8) -> WorkspaceId {
+    format!("w{number}").parse().expect("an id")
 }
 
 fn asker(number: u8) -> Asker {
     Asker {
-        workspace_id: format!("w{number}"),
-        attempt: 1,
+        attempt: AttemptRef {
+            workspace: workspace(number),
+            number: 1,
+        },
         node: format!("n{number}"),
         // Every third may only read.
         may_write: number % 3 != 2,
@@ -71,14 +77,14 @@ fn the_next_in_line_who_may_write_takes_over_when_the_builder_fails() {
     assert_eq!(told, wait(0, 100), "never longer than a lease");
     let (writer, _) = waits(leases.ask(&place(0), asker(1), None, now).0);
     assert_eq!(
-        leases.ended("w0", None, now),
+        leases.ended(&workspace(0), None, now),
         [
             (writer, Outcome::Build),
             (reader, Outcome::Wait(wait(1, 100)))
         ]
     );
     assert_eq!(
-        leases.ended("w1", None, now),
+        leases.ended(&workspace(1), None, now),
         [(reader, Outcome::Build)],
         "nobody is left who could commit"
     );
@@ -129,9 +135,9 @@ fn nobody_waits_longer_than_a_lease_however_long_the_line_is() {
 fn a_new_attempt_of_the_builder_s_workspace_takes_nothing_over() {
     let (mut leases, now) = (Leases::new(LONGEST), Instant::now());
     leases.ask(&place(0), asker(0), None, now);
-    assert_eq!(leases.ended("w0", Some(1), now), [], "it is alive");
+    assert_eq!(leases.ended(&workspace(0), Some(1), now), [], "it is alive");
     assert!(leases.next_end(&place(0)).is_some());
-    leases.ended("w0", Some(2), now);
+    leases.ended(&workspace(0), Some(2), now);
     assert_eq!(leases.next_end(&place(0)), None);
 }
 
@@ -211,7 +217,7 @@ impl Model {
                 assert!(self.waiting.values().all(|(of, ..)| *of != key));
             }
             Move::End(who) => {
-                let outcomes = self.leases.ended(&format!("w{who}"), None, self.now);
+                let outcomes = self.leases.ended(&workspace(who), None, self.now);
                 self.take(outcomes);
                 assert!(self.waiting.values().all(|(_, of, _)| *of != who));
             }
@@ -250,7 +256,9 @@ impl Model {
             known.sort();
             assert_eq!(known, waiting, "somebody is forgotten, or waits twice");
             assert!(lease.builder.may_write);
-            let who = lease.builder.workspace_id[1..].parse().expect("a number");
+            let who = lease.builder.attempt.workspace.as_str()[1..]
+                .parse()
+                .expect("a number");
             assert!(
                 self.told.get(&key).is_some_and(|told| told.contains(&who)),
                 "the holder was never told to build"

@@ -30,12 +30,11 @@ impl Reports {
         let repository = self
             .rules
             .reference(&record.spec.repository, record.spec.config.as_ref())
-            .map(|reference| reference.repository().to_string())
-            .unwrap_or_default();
+            .map(|reference| reference.repository().clone());
         let exact = report.result() == CacheResult::Exact;
         let mut saved = 0.0;
         if exact {
-            let lookup = store.lookup(&workspace.id, workspace.attempt).await?;
+            let lookup = store.lookup(&record.attempt()).await?;
             let entry = lookup
                 .filter(|lookup| lookup.decided == Decided::Hit)
                 .and_then(|lookup| lookup.entry);
@@ -48,7 +47,7 @@ impl Reports {
             }
         }
         store
-            .count_cache_result(&repository, report.result(), saved)
+            .count_cache_result(repository.as_ref(), report.result(), saved)
             .await
     }
 }

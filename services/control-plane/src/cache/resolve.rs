@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future, stream, stream::BoxStream};
 use hearth_api::v1::{
-    BuildDecision, CacheEntry, ResolveCacheResponse, WaitDecision, resolve_cache_response::Decision,
+    BuildDecision, ResolveCacheResponse, WaitDecision, resolve_cache_response::Decision,
 };
-use hearth_domain::{CacheReference, WorkspaceId};
+use hearth_domain::{
+    CacheKey, CacheReference, ConfigName, GitRef, KeyedManifest, Platform, Repository,
+};
 use hearth_runtime::Tasks;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,7 +18,7 @@ use super::{
     adopt::adopt,
     cost::{as_f64, too_slow},
     explain,
-    leases::{Asker, Outcome, Place, Wait},
+    leases::{Asker, Outcome, Wait},
     registry_logins::RegistryLogins,
     rules::CacheUse,
     waiting::{Claim, Waiting, may_commit},
@@ -27,12 +29,14 @@ use crate::{
     error::CallError,
     node::Fleet,
     record::Record,
-    store::{Decided, Lookup, Store},
+    store::{Decided, Entry, Lookup, Place, Store},
 };
 
 /// What a push takes beyond its bytes, and how fast they go when nothing better is known.
 const PUSH: Duration = Duration::from_secs(10);
 const PUSH_BYTES_PER_SECOND: f64 = 25e6;
+/// The writer of an image that was found in the registry.
+const WRITER: &str = "registry";
 
 /// What questions are answered with.
 pub(crate) struct Resolving {
@@ -46,13 +50,13 @@ pub(crate) struct Resolving {
 /// A checked question.
 pub(super) struct Question {
     with: Arc<Resolving>,
-    id: WorkspaceId,
     place: Place,
     reference: CacheReference,
-    manifest: String,
-    config: String,
-    git_ref: String,
-    platform: String,
+    manifest: Option<KeyedManifest>,
+    source: Repository,
+    config: Option<ConfigName>,
+    git_ref: GitRef,
+    platform: Platform,
     rights: Rights,
     asker: Asker,
 }
@@ -70,33 +74,31 @@ impl Question {
         with: Arc<Resolving>,
         record: &Record,
         cache: CacheUse,
-        key: String,
-        manifest: String,
-    ) -> Self {
+        key: CacheKey,
+        manifest: Option<KeyedManifest>,
+    ) -> Result<Self, CallError> {
         let workspace = &record.workspace;
         let node = with.fleet.get(&workspace.node);
-        Self {
-            id: record.id.clone(),
+        let node = node.ok_or_else(|| CallError::NodeUnknown(workspace.node.clone()))?;
+        Ok(Self {
             place: Place {
-                repository: cache.reference.repository().to_string(),
+                repository: cache.reference.repository().clone(),
                 key,
             },
             manifest,
-            config: record.spec.config_text().to_owned(),
-            git_ref: record.spec.git_ref.to_string(),
-            platform: node
-                .map(|node| node.platform.to_string())
-                .unwrap_or_default(),
+            source: record.spec.repository.clone(),
+            config: record.spec.config.clone(),
+            git_ref: record.spec.git_ref.clone(),
+            platform: node.platform,
             rights: cache.rights(),
             asker: Asker {
-                workspace_id: workspace.id.clone(),
-                attempt: workspace.attempt,
-                node: workspace.node.clone(),
+                attempt: record.attempt(),
+                node: node.name,
                 may_write: cache.writable && may_commit(workspace),
             },
             reference: cache.reference,
             with,
-        }
+        })
     }
 
     /// Answers: at once, or after others.
@@ -141,10 +143,14 @@ impl Question {
             self.with.waiting.committed(&self.place);
             return Ok(Answer::Last(self.fetch(hit).await?));
         }
-        let record = self.with.store.workspace(&self.id).await?;
+        let record = self
+            .with
+            .store
+            .workspace(&self.asker.attempt.workspace)
+            .await?;
         match &record {
-            Some(record) => self.with.waiting.changed(&record.workspace),
-            None => self.with.waiting.forgotten(&self.asker.workspace_id),
+            Some(record) => self.with.waiting.changed(record),
+            None => self.with.waiting.forgotten(&self.asker.attempt.workspace),
         }
         if let Some(wait) = wait {
             return Ok(Answer::Wait(claim, wait));
@@ -160,26 +166,37 @@ impl Question {
     }
 
     /// An image that only the registry knows of, for example because the index was lost.
-    async fn adopt(&self) -> Option<CacheEntry> {
-        let key = self.place.key.parse().ok()?;
-        let platform = self.platform.parse().ok()?;
-        let mut entry = adopt(
+    async fn adopt(&self) -> Option<Entry> {
+        let found = adopt(
             &self.with.registry,
+            &self.source,
             &self.reference,
-            &platform,
-            &key,
+            &self.platform,
+            &self.place.key,
             self.rights,
         )
         .await?;
         tracing::info!(
-            cache.repository = entry.repository,
-            cache.key = entry.key,
-            cache.digest = entry.digest,
+            cache.repository = %self.place.repository,
+            cache.key = %self.place.key,
+            cache.digest = %found.digest,
             "an image that only the registry knew of is entered into the index"
         );
-        entry.config.clone_from(&self.config);
-        entry.key_manifest.clone_from(&self.manifest);
-        Some(entry)
+        Some(Entry {
+            place: self.place.clone(),
+            digest: found.digest,
+            manifest: self.manifest.clone(),
+            source: Some(self.source.clone()),
+            config: self.config.clone(),
+            platform: self.platform.clone(),
+            commit: None,
+            git_ref: GitRef::Default,
+            writer: WRITER.to_owned(),
+            build_seconds: 0.0,
+            bytes: found.bytes,
+            created: None,
+            last_used: None,
+        })
     }
 
     async fn wait(
@@ -189,8 +206,8 @@ impl Question {
         sender: &mpsc::Sender<Result<ResolveCacheResponse, Status>>,
     ) -> Result<Decision, CallError> {
         tracing::info!(
-            workspace.id = self.asker.workspace_id,
-            cache.key = self.place.key,
+            workspace.id = %self.asker.attempt.workspace,
+            cache.key = %self.place.key,
             node = wait.node,
             seconds = wait.remaining.as_secs(),
             "waits for the image that another attempt builds"
@@ -212,8 +229,8 @@ impl Question {
                 }
                 Outcome::Ended => {
                     return Err(CallError::AttemptUnknown {
-                        id: self.asker.workspace_id.clone(),
-                        attempt: self.asker.attempt,
+                        id: self.asker.attempt.workspace.to_string(),
+                        attempt: self.asker.attempt.number,
                     });
                 }
                 Outcome::Committed => match self.ask().await? {
@@ -228,24 +245,23 @@ impl Question {
         }
     }
 
-    async fn hit(&self) -> Result<Option<CacheEntry>, CallError> {
-        let Place { repository, key } = &self.place;
-        Ok(self.with.store.cache_hit(repository, key, now()).await?)
+    async fn hit(&self) -> Result<Option<Entry>, CallError> {
+        Ok(self.with.store.cache_hit(&self.place, now()).await?)
     }
 
-    async fn newest(&self) -> Result<Option<CacheEntry>, CallError> {
+    async fn newest(&self) -> Result<Option<Entry>, CallError> {
         let store = &self.with.store;
         let repository = &self.place.repository;
-        let newest = store.newest_cache_entry(repository, &self.config, &self.platform);
+        let newest = store.newest_cache_entry(repository, self.config.as_ref(), &self.platform);
         Ok(newest.await?)
     }
 
     /// There is an image: it is fetched unless that is expected to take longer than building it.
-    async fn fetch(&self, entry: CacheEntry) -> Result<Decision, CallError> {
+    async fn fetch(&self, entry: Entry) -> Result<Decision, CallError> {
         let rate = self.with.store.fetch_rate(&self.asker.node).await?;
-        if too_slow(&entry, rate).is_none() {
+        if too_slow(entry.bytes, entry.build_seconds, rate).is_none() {
             self.note(Decided::Hit, Some(entry.clone()), rate).await?;
-            return Ok(Decision::Hit(entry));
+            return Ok(Decision::Hit(entry.into()));
         }
         let lookup = self.note(Decided::Slower, Some(entry), rate).await?;
         Ok(Decision::Build(BuildDecision {
@@ -254,7 +270,7 @@ impl Question {
         }))
     }
 
-    async fn build(&self, newest: Option<CacheEntry>) -> Result<Decision, CallError> {
+    async fn build(&self, newest: Option<Entry>) -> Result<Decision, CallError> {
         let lookup = self.note(Decided::Build, newest, None).await?;
         Ok(Decision::Build(BuildDecision {
             reasons: explain::reasons(&lookup),
@@ -266,17 +282,15 @@ impl Question {
     async fn note(
         &self,
         decided: Decided,
-        entry: Option<CacheEntry>,
+        entry: Option<Entry>,
         rate: Option<f64>,
     ) -> Result<Lookup, CallError> {
         let lookup = Lookup {
-            workspace_id: self.asker.workspace_id.clone(),
-            attempt: self.asker.attempt,
-            repository: self.place.repository.clone(),
+            attempt: self.asker.attempt.clone(),
+            place: self.place.clone(),
             git_ref: self.git_ref.clone(),
             config: self.config.clone(),
             platform: self.platform.clone(),
-            key: self.place.key.clone(),
             manifest: self.manifest.clone(),
             decided,
             entry,
@@ -288,7 +302,7 @@ impl Question {
 }
 
 /// How long until another image like this one would be in the registry.
-fn estimate(newest: &CacheEntry) -> Option<Duration> {
+fn estimate(newest: &Entry) -> Option<Duration> {
     let push = PUSH.as_secs_f64() + as_f64(newest.bytes) / PUSH_BYTES_PER_SECOND;
     Duration::try_from_secs_f64(newest.build_seconds + push).ok()
 }

@@ -5,9 +5,11 @@ use std::{
 };
 
 use hearth_api::v1::{Workspace, WorkspaceState};
+use hearth_domain::WorkspaceId;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::leases::{Asked, Asker, Leases, Outcome, Outcomes, Place, Ticket, Wait};
+use super::leases::{Asked, Asker, Leases, Outcome, Outcomes, Ticket, Wait};
+use crate::{record::Record, store::Place};
 
 /// Brings the outcomes of [`Leases`] to those who wait. Leases live here only: after a restart of the control plane the
 /// streams are broken too, and whoever asks first builds.
@@ -78,19 +80,19 @@ impl Waiting {
     }
 
     /// A workspace changed: what its attempts held is free unless the newest may still commit an image.
-    pub(crate) fn changed(&self, workspace: &Workspace) {
-        let alive = may_commit(workspace).then_some(workspace.attempt);
-        self.ended(&workspace.id, alive);
+    pub(crate) fn changed(&self, record: &Record) {
+        let alive = may_commit(&record.workspace).then_some(record.workspace.attempt);
+        self.ended(&record.id, alive);
     }
 
     /// A workspace is gone.
-    pub(crate) fn forgotten(&self, workspace_id: &str) {
-        self.ended(workspace_id, None);
+    pub(crate) fn forgotten(&self, workspace: &WorkspaceId) {
+        self.ended(workspace, None);
     }
 
-    fn ended(&self, workspace_id: &str, alive: Option<u32>) {
+    fn ended(&self, workspace: &WorkspaceId, alive: Option<u32>) {
         let mut table = self.lock();
-        let outcomes = table.leases.ended(workspace_id, alive, Instant::now());
+        let outcomes = table.leases.ended(workspace, alive, Instant::now());
         table.deliver(outcomes);
     }
 
@@ -175,21 +177,25 @@ impl Drop for Claim {
 
 #[cfg(test)]
 mod tests {
+    use hearth_domain::{AttemptRef, KeyManifest};
+
     use super::*;
 
     const LONGEST: Duration = Duration::from_secs(100);
 
     fn place() -> Place {
         Place {
-            repository: "r/x".into(),
-            key: "k1:0".into(),
+            repository: "r/x".parse().expect("a repository"),
+            key: KeyManifest::default().key(),
         }
     }
 
     fn asker(name: &str) -> Asker {
         Asker {
-            workspace_id: name.into(),
-            attempt: 1,
+            attempt: AttemptRef {
+                workspace: name.parse().expect("an id"),
+                number: 1,
+            },
             node: format!("node of {name}"),
             may_write: true,
         }
@@ -232,7 +238,7 @@ mod tests {
         waiting.ask(place(), asker("a"), None).0.keep();
         let (mut one, _) = waiting.ask(place(), asker("b"), None);
         let (mut two, _) = waiting.ask(place(), asker("c"), None);
-        waiting.forgotten("b");
+        waiting.forgotten(&"b".parse().expect("an id"));
         assert_eq!(one.outcome().await, Outcome::Ended);
         waiting.committed(&place());
         assert_eq!(two.outcome().await, Outcome::Committed);

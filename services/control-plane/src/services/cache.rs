@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest, ExplainWorkspaceResponse,
-    GetStatsRequest, GetStatsResponse, InvalidateEntryRequest, InvalidateEntryResponse,
-    ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest, ProbeAccessResponse,
-    cache_service_server::CacheService,
+    CacheEntry, ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest,
+    ExplainWorkspaceResponse, GetStatsRequest, GetStatsResponse, InvalidateEntryRequest,
+    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest,
+    ProbeAccessResponse, cache_service_server::CacheService,
 };
-use hearth_domain::{CacheAccess, CacheReference, ConfigName, GitRef, Repository, Spec};
+use hearth_domain::{CacheAccess, CacheRepository, ConfigName, Repository, Spec};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
@@ -83,19 +83,23 @@ impl CacheApi {
     async fn list(&self, request: ListEntriesRequest) -> Result<ListEntriesResponse, CallError> {
         let mut faults = FieldFaults::default();
         let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
-        let repository = match request.repository.as_str() {
-            "" => String::new(),
-            url => self
-                .reference(url, "", &mut faults)
-                .map(|reference| reference.repository().to_string())
-                .unwrap_or_default(),
+        let all = request.repository.is_empty();
+        let of = match all {
+            true => Some((None, None)),
+            false => self.cache_of(&request.repository, "", &mut faults),
         };
-        let paging = faults.complete(paging)?;
-        let entries = &self.entries;
-        let found = entries
-            .list(&repository, paging.before, paging.limit())
+        let (paging, (repository, _)) = faults.complete(paging.zip(of))?;
+        if !all && repository.is_none() {
+            return Ok(ListEntriesResponse::default());
+        }
+        let found = self
+            .entries
+            .list(repository.as_ref(), paging.before, paging.limit())
             .await?;
-        let (entries, next_page_token) = paging.page(found);
+        let found = found
+            .into_iter()
+            .map(|(number, entry)| (number, CacheEntry::from(entry)));
+        let (entries, next_page_token) = paging.page(found.collect());
         Ok(ListEntriesResponse {
             entries,
             next_page_token,
@@ -114,17 +118,13 @@ impl CacheApi {
         request: ExplainRefRequest,
     ) -> Result<ExplainRefResponse, CallError> {
         let mut faults = FieldFaults::default();
-        let reference = self.reference(&request.repository, &request.config, &mut faults);
-        if !request.r#ref.is_empty() {
-            faults.check("ref", request.r#ref.parse::<GitRef>());
-        }
-        faults.into_result()?;
-        let repository = reference
-            .map(|reference| reference.repository().to_string())
-            .unwrap_or_default();
+        let of = self.cache_of(&request.repository, &request.config, &mut faults);
+        let git_ref = faults.check("ref", request.r#ref.parse());
+        let ((repository, config), git_ref) = faults.complete(of.zip(git_ref))?;
+        let repository = repository.ok_or(CallError::RefUnknown)?;
         let explained = self
             .explanations
-            .of_ref(&repository, &request.r#ref, &request.config);
+            .of_ref(&repository, &git_ref, config.as_ref());
         Ok(ExplainRefResponse {
             explanation: explained.await?,
         })
@@ -137,17 +137,19 @@ impl CacheApi {
         let mut faults = FieldFaults::default();
         let all = request.config == ALL;
         let config = if all { "" } else { &request.config };
-        let reference = self.reference(&request.repository, config, &mut faults);
+        let of = self.cache_of(&request.repository, config, &mut faults);
         let key = check_key(&request.key, &mut faults);
-        faults.into_result()?;
-        let reference = reference.ok_or(CallError::CacheEntryUnknown)?;
+        let (repository, _) = faults.complete(of)?;
         let selection = Selection {
-            repository: reference.repository().as_str(),
+            repository: &repository.ok_or(CallError::CacheEntryUnknown)?,
             config: (!all).then_some(config),
             key: &key,
         };
         let (entries, warnings) = self.entries.invalidate(selection).await?;
-        Ok(InvalidateEntryResponse { warnings, entries })
+        Ok(InvalidateEntryResponse {
+            warnings,
+            entries: entries.into_iter().map(Into::into).collect(),
+        })
     }
 
     async fn probe(&self, request: ProbeAccessRequest) -> Result<ProbeAccessResponse, CallError> {
@@ -175,19 +177,22 @@ impl CacheApi {
         })
     }
 
-    /// Where the cache of a repository is; `None` where it has none.
-    fn reference(
+    /// Reads a repository's URL and the name of a configuration. The cache is `None` where the registry has none for
+    /// repositories of this host; the whole is `None` when a fault was added.
+    fn cache_of(
         &self,
         repository: &str,
         config: &str,
         faults: &mut FieldFaults,
-    ) -> Option<CacheReference> {
+    ) -> Option<(Option<CacheRepository>, Option<ConfigName>)> {
         let repository = faults.check("repository", repository.parse::<Repository>());
         let config = match config {
             "" => Some(None),
             name => faults.check("config", name.parse::<ConfigName>().map(Some)),
         };
-        self.rules.reference(&repository?, config?.as_ref())
+        let (repository, config) = repository.zip(config)?;
+        let cache = self.rules.reference(&repository, config.as_ref());
+        Some((cache.map(|cache| cache.repository().clone()), config))
     }
 }
 

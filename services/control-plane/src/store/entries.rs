@@ -1,14 +1,17 @@
 use async_trait::async_trait;
-use hearth_api::v1::CacheEntry;
+use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
 use prost_types::Timestamp;
 
-use super::error::StoreError;
+use super::{
+    entry::{Entry, Place},
+    error::StoreError,
+};
 
 /// Which entries are meant.
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'a> {
-    /// `<registry>/<path>` without tag.
-    pub repository: &'a str,
+    /// Where the cache is.
+    pub repository: &'a CacheRepository,
     /// The configuration; `None`: all.
     pub config: Option<&'a str>,
     /// How the key begins. Empty: all.
@@ -19,53 +22,36 @@ pub struct Selection<'a> {
 #[async_trait]
 pub trait EntryStore: Send + Sync {
     /// The image for a key, and notes that it was asked for.
-    async fn cache_hit(
-        &self,
-        repository: &str,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<CacheEntry>, StoreError>;
+    async fn cache_hit(&self, place: &Place, now: Timestamp) -> Result<Option<Entry>, StoreError>;
 
     /// The image for a key.
-    async fn cache_entry(
-        &self,
-        repository: &str,
-        key: &str,
-    ) -> Result<Option<CacheEntry>, StoreError>;
+    async fn cache_entry(&self, place: &Place) -> Result<Option<Entry>, StoreError>;
 
     /// The newest entry of a repository, configuration and platform.
     async fn newest_cache_entry(
         &self,
-        repository: &str,
-        config: &str,
-        platform: &str,
-    ) -> Result<Option<CacheEntry>, StoreError>;
+        repository: &CacheRepository,
+        config: Option<&ConfigName>,
+        platform: &Platform,
+    ) -> Result<Option<Entry>, StoreError>;
 
     /// Enters an image; the newest for a key replaces the one before.
-    async fn put_cache_entry(&self, entry: &CacheEntry, now: Timestamp) -> Result<(), StoreError>;
+    async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError>;
 
     /// Drops the entry of a key if it still has this digest; whether it did.
-    async fn drop_cache_entry(
-        &self,
-        repository: &str,
-        key: &str,
-        digest: &str,
-    ) -> Result<bool, StoreError>;
+    async fn drop_cache_entry(&self, place: &Place, digest: &Digest) -> Result<bool, StoreError>;
 
-    /// Entries with their numbers, newest first, beginning below `before`, without their manifests. An empty repository
-    /// stands for all.
+    /// Entries with their numbers, newest first, beginning below `before`, without their manifests. `None`: of all
+    /// repositories.
     async fn cache_entries(
         &self,
-        repository: &str,
+        repository: Option<&CacheRepository>,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, CacheEntry)>, StoreError>;
+    ) -> Result<Vec<(u64, Entry)>, StoreError>;
 
     /// Drops all entries that are meant and returns them.
-    async fn drop_cache_entries(
-        &self,
-        selection: Selection<'_>,
-    ) -> Result<Vec<CacheEntry>, StoreError>;
+    async fn drop_cache_entries(&self, selection: Selection<'_>) -> Result<Vec<Entry>, StoreError>;
 
     /// Drops what was not used since, and what is more than the newest `keep` of a repository, configuration and
     /// platform, and returns it. Lookups from before go too, except the newest of each ref.
@@ -73,8 +59,12 @@ pub trait EntryStore: Send + Sync {
         &self,
         keep: u32,
         since: Timestamp,
-    ) -> Result<Vec<CacheEntry>, StoreError>;
+    ) -> Result<Vec<Entry>, StoreError>;
 
     /// Whether an entry of the repository names this digest.
-    async fn is_cached(&self, repository: &str, digest: &str) -> Result<bool, StoreError>;
+    async fn is_cached(
+        &self,
+        repository: &CacheRepository,
+        digest: &Digest,
+    ) -> Result<bool, StoreError>;
 }

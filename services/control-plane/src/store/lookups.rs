@@ -1,8 +1,12 @@
 use async_trait::async_trait;
-use hearth_api::v1::{CacheEntry, CacheResult, CacheStats};
+use hearth_api::v1::{CacheResult, CacheStats};
+use hearth_domain::{AttemptRef, CacheRepository, ConfigName, GitRef, KeyedManifest, Platform};
 use prost_types::Timestamp;
 
-use super::error::StoreError;
+use super::{
+    entry::{Entry, Place},
+    error::StoreError,
+};
 
 /// What the index answered to an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,26 +22,22 @@ pub enum Decided {
 /// What an attempt asked of the cache and what it was told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lookup {
-    /// The workspace.
-    pub workspace_id: String,
     /// The attempt.
-    pub attempt: u32,
-    /// `<registry>/<path>` without tag.
-    pub repository: String,
-    /// The ref, as the request had it.
-    pub git_ref: String,
-    /// The configuration.
-    pub config: String,
-    /// `os/architecture`.
-    pub platform: String,
-    /// The key.
-    pub key: String,
-    /// Its manifest; empty when the agent did not send it.
-    pub manifest: String,
+    pub attempt: AttemptRef,
+    /// What it asked for.
+    pub place: Place,
+    /// The ref of its request.
+    pub git_ref: GitRef,
+    /// The configuration; `None`: the default one.
+    pub config: Option<ConfigName>,
+    /// What the image is to run on.
+    pub platform: Platform,
+    /// The inputs behind the key. `None` when the agent did not send them.
+    pub manifest: Option<KeyedManifest>,
     /// What it was told.
     pub decided: Decided,
     /// The entry that was found, or that the inputs were compared with.
-    pub entry: Option<CacheEntry>,
+    pub entry: Option<Entry>,
     /// Bytes per second that the node fetched with before, if that was known.
     pub rate: Option<f64>,
 }
@@ -49,14 +49,14 @@ pub trait LookupStore: Send + Sync {
     async fn put_lookup(&self, lookup: &Lookup, now: Timestamp) -> Result<(), StoreError>;
 
     /// What an attempt was told.
-    async fn lookup(&self, workspace_id: &str, attempt: u32) -> Result<Option<Lookup>, StoreError>;
+    async fn lookup(&self, attempt: &AttemptRef) -> Result<Option<Lookup>, StoreError>;
 
     /// What the newest attempt of a ref was told.
     async fn newest_lookup(
         &self,
-        repository: &str,
-        git_ref: &str,
-        config: &str,
+        repository: &CacheRepository,
+        git_ref: &GitRef,
+        config: Option<&ConfigName>,
     ) -> Result<Option<Lookup>, StoreError>;
 
     /// Takes a measured fetch into a node's average.
@@ -65,10 +65,10 @@ pub trait LookupStore: Send + Sync {
     /// How fast a node fetches, if that is known.
     async fn fetch_rate(&self, node: &str) -> Result<Option<f64>, StoreError>;
 
-    /// Counts an attempt.
+    /// Counts an attempt; `None`: of a repository without a cache.
     async fn count_cache_result(
         &self,
-        repository: &str,
+        repository: Option<&CacheRepository>,
         result: CacheResult,
         saved_seconds: f64,
     ) -> Result<(), StoreError>;

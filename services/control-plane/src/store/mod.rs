@@ -2,6 +2,7 @@
 //! inside its transactions.
 
 mod entries;
+mod entry;
 mod error;
 mod lookups;
 mod nodes;
@@ -10,6 +11,8 @@ mod whole;
 mod workspaces;
 
 pub use entries::Selection;
+pub(crate) use entry::manifest;
+pub use entry::{Entry, Place};
 pub use error::StoreError;
 pub use lookups::{Decided, Lookup};
 pub use nodes::StoredNode;

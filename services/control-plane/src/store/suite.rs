@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    CacheEntry, CacheResult, Event, LogChunk, NodeInfo, Settled, StateChanged, Workspace,
-    WorkspaceState, event::Kind,
+    CacheResult, Event, LogChunk, NodeInfo, Settled, StateChanged, Workspace, WorkspaceState,
+    event::Kind,
 };
 
-use hearth_domain::{AttemptRef, WorkspaceId};
+use hearth_domain::{
+    AttemptRef, CacheKey, CacheRepository, Digest, GitRef, KeyManifest, WorkspaceId,
+};
 
 use super::{workspaces::Page, *};
 use crate::{
@@ -280,103 +282,171 @@ pub(super) async fn the_newest_session_of_a_node_replaces_the_one_before(store: 
 }
 
 pub(super) async fn the_newest_image_of_a_key_is_the_one_that_is_found(store: Arc<dyn Store>) {
-    let entry = |key: &str, digest: &str| CacheEntry {
-        repository: "r/x".into(),
-        key: key.into(),
-        digest: digest.into(),
-        key_manifest: "{}".into(),
-        platform: "linux/amd64".into(),
-        commit: "c".into(),
+    let entry = |key: &str, digest: &str| Entry {
+        commit: Some("c0".repeat(20).parse().expect("a hash")),
+        source: Some("https://github.com/acme/shop".parse().expect("a URL")),
         build_seconds: 1.5,
-        bytes: 7,
-        create_time: Some(from_millis(1_000)),
-        last_use_time: Some(from_millis(1_000)),
-        r#ref: "main".into(),
-        writer: "w".into(),
-        ..CacheEntry::default()
+        created: Some(from_millis(1_000)),
+        last_used: Some(from_millis(1_000)),
+        git_ref: "main".parse().expect("a ref"),
+        ..cached(key, digest, "")
     };
     let at = from_millis(1_000);
-    for (key, digest) in [("k1", "d1"), ("k2", "d2"), ("k1", "d3")] {
+    for (key, digest) in [("1", "d1"), ("2", "d2"), ("1", "d3")] {
         let entry = entry(key, digest);
         store.put_cache_entry(&entry, at).await.expect("a write");
     }
-    let hit = store.cache_hit("r/x", "k1", at).await.expect("a read");
-    assert_eq!(hit, Some(entry("k1", "d3")));
+    let hit = store
+        .cache_hit(&place("r/x", "1"), at)
+        .await
+        .expect("a read");
+    assert_eq!(hit, Some(entry("1", "d3")));
     assert_eq!(
-        store.cache_hit("r/y", "k1", at).await.expect("a read"),
+        store
+            .cache_hit(&place("r/y", "1"), at)
+            .await
+            .expect("a read"),
         None
     );
-    let newest = store.newest_cache_entry("r/x", "", "linux/amd64").await;
-    assert_eq!(newest.expect("a read"), Some(entry("k1", "d3")));
+    let found = newest(&store, "", "linux/amd64").await;
+    assert_eq!(found.expect("a read"), Some(entry("1", "d3")));
     for (config, platform) in [("gpu", "linux/amd64"), ("", "linux/arm64")] {
-        let newest = store.newest_cache_entry("r/x", config, platform).await;
-        assert_eq!(newest.expect("a read"), None);
+        let found = newest(&store, config, platform).await;
+        assert_eq!(found.expect("a read"), None);
     }
-    let dropped = store.drop_cache_entry("r/x", "k1", "d1").await;
+    let dropped = store
+        .drop_cache_entry(&place("r/x", "1"), &Digest::of("d1"))
+        .await;
     assert!(!dropped.expect("a write"), "another digest");
-    let dropped = store.drop_cache_entry("r/x", "k1", "d3").await;
+    let dropped = store
+        .drop_cache_entry(&place("r/x", "1"), &Digest::of("d3"))
+        .await;
     assert!(dropped.expect("a write"));
     assert_eq!(
-        store.cache_hit("r/x", "k1", at).await.expect("a read"),
+        store
+            .cache_hit(&place("r/x", "1"), at)
+            .await
+            .expect("a read"),
         None
     );
 }
 
-fn cached(key: &str, digest: &str, config: &str) -> CacheEntry {
-    CacheEntry {
-        repository: "r/x".into(),
-        key: key.into(),
-        digest: digest.into(),
-        config: config.into(),
-        key_manifest: "{}".into(),
-        bytes: 10,
-        ..CacheEntry::default()
+async fn newest(
+    store: &Arc<dyn Store>,
+    config: &str,
+    platform: &str,
+) -> Result<Option<Entry>, StoreError> {
+    let config = (!config.is_empty()).then(|| config.parse().expect("a name"));
+    let platform = platform.parse().expect("a platform");
+    store
+        .newest_cache_entry(&repository("r/x"), config.as_ref(), &platform)
+        .await
+}
+
+fn repository(text: &str) -> CacheRepository {
+    text.parse().expect("a repository")
+}
+
+/// A key whose hex digits begin with these.
+fn key(digits: &str) -> CacheKey {
+    format!("k1:{digits:0<64}").parse().expect("a key")
+}
+
+fn place(at: &str, digits: &str) -> Place {
+    Place {
+        repository: repository(at),
+        key: key(digits),
     }
 }
 
-fn keys(entries: &[CacheEntry]) -> Vec<&str> {
-    entries.iter().map(|entry| entry.key.as_str()).collect()
+fn cached(digits: &str, image: &str, config: &str) -> Entry {
+    Entry {
+        place: place("r/x", digits),
+        digest: Digest::of(image),
+        manifest: None,
+        source: None,
+        config: (!config.is_empty()).then(|| config.parse().expect("a name")),
+        platform: "linux/amd64".parse().expect("a platform"),
+        commit: None,
+        git_ref: GitRef::Default,
+        writer: "w".into(),
+        build_seconds: 0.0,
+        bytes: 10,
+        created: None,
+        last_used: None,
+    }
+}
+
+fn keys(entries: &[Entry]) -> Vec<&CacheKey> {
+    entries.iter().map(|entry| &entry.place.key).collect()
 }
 
 pub(super) async fn entries_are_listed_newest_first_and_dropped_by_config_and_key(
     store: Arc<dyn Store>,
 ) {
-    for (key, config) in [("k1:aa1", ""), ("k1:ab2", ""), ("k1:aa3", "gpu")] {
+    for (key, config) in [("aa1", ""), ("ab2", ""), ("aa3", "gpu")] {
         let entry = cached(key, "d", config);
         let put = store.put_cache_entry(&entry, from_millis(1_000)).await;
         put.expect("a write");
     }
-    let page = store.cache_entries("", None, 2).await.expect("a read");
-    assert_eq!(page[0].1.key, "k1:aa3");
-    assert_eq!(page[1].1.key_manifest, "", "lists are short");
-    let rest = store.cache_entries("r/x", Some(page[1].0), 2).await;
+    let of = repository("r/x");
+    let page = store.cache_entries(None, None, 2).await.expect("a read");
+    assert_eq!(page[0].1.place.key, key("aa3"));
+    let mut long = cached("", "d", "");
+    long.place.repository = repository("r/z");
+    long.place.key = KeyManifest::default().key();
+    long.manifest = Some(KeyManifest::default().into());
+    let put = store.put_cache_entry(&long, from_millis(1_000)).await;
+    put.expect("a write");
+    let read = store.cache_entry(&long.place).await.expect("a read");
+    assert_eq!(read.expect("an entry").manifest, long.manifest);
+    let listed = store
+        .cache_entries(Some(&long.place.repository), None, 2)
+        .await;
+    assert_eq!(
+        listed.expect("a read")[0].1.manifest,
+        None,
+        "lists are short"
+    );
+    let rest = store.cache_entries(Some(&of), Some(page[1].0), 2).await;
     let rest = rest.expect("a read");
-    assert_eq!((rest.len(), rest[0].1.key.as_str()), (1, "k1:aa1"));
-    let other = store.cache_entries("r/y", None, 2).await;
+    assert_eq!((rest.len(), &rest[0].1.place.key), (1, &key("aa1")));
+    let other = repository("r/y");
+    let other = store.cache_entries(Some(&other), None, 2).await;
     assert_eq!(other.expect("a read"), []);
 
     let mut selection = Selection {
-        repository: "r/x",
+        repository: &of,
         config: Some(""),
         key: "k1:aa",
     };
     let dropped = store.drop_cache_entries(selection).await.expect("a write");
-    assert_eq!(keys(&dropped), ["k1:aa1"]);
-    assert!(store.is_cached("r/x", "d").await.expect("a read"));
+    assert_eq!(keys(&dropped), [&key("aa1")]);
+    assert!(
+        store
+            .is_cached(&of, &Digest::of("d"))
+            .await
+            .expect("a read")
+    );
     selection.config = None;
     selection.key = "";
     let dropped = store.drop_cache_entries(selection).await.expect("a write");
     assert_eq!(dropped.len(), 2);
-    assert!(!store.is_cached("r/x", "d").await.expect("a read"));
+    assert!(
+        !store
+            .is_cached(&of, &Digest::of("d"))
+            .await
+            .expect("a read")
+    );
 }
 
 pub(super) async fn what_is_old_or_too_much_is_retired(store: Arc<dyn Store>) {
     for (key, config, at) in [
-        ("k1:1", "", 1_000),
-        ("k1:2", "", 2_000),
-        ("k1:3", "", 3_000),
-        ("k1:4", "", 4_000),
-        ("k1:5", "gpu", 1_500),
+        ("1", "", 1_000),
+        ("2", "", 2_000),
+        ("3", "", 3_000),
+        ("4", "", 4_000),
+        ("5", "gpu", 1_500),
     ] {
         let put = store
             .put_cache_entry(&cached(key, "d", config), from_millis(at))
@@ -384,39 +454,40 @@ pub(super) async fn what_is_old_or_too_much_is_retired(store: Arc<dyn Store>) {
         put.expect("a write");
     }
     // The oldest was used again, and is still one too many.
-    let used = store.cache_hit("r/x", "k1:1", from_millis(9_000)).await;
+    let used = store
+        .cache_hit(&place("r/x", "1"), from_millis(9_000))
+        .await;
     assert!(used.expect("a write").is_some());
     let retired = store.retire_cache_entries(2, from_millis(1_600)).await;
     let retired = retired.expect("a write");
     let mut keys = keys(&retired);
     keys.sort_unstable();
-    assert_eq!(keys, ["k1:1", "k1:2", "k1:5"]);
+    assert_eq!(keys, [&key("1"), &key("2"), &key("5")]);
     let again = store.retire_cache_entries(2, from_millis(1_600)).await;
     assert_eq!(again.expect("a write"), []);
 }
 
 pub(super) async fn lookups_rates_and_results_are_remembered(store: Arc<dyn Store>) {
     let mut lookup = Lookup {
-        workspace_id: "w".into(),
-        attempt: 1,
-        repository: "r/x".into(),
-        git_ref: "main".into(),
-        config: String::new(),
-        platform: "linux/amd64".into(),
-        key: "k1:1".into(),
-        manifest: "{}".into(),
+        attempt: attempt("w", 1),
+        place: place("r/x", "1"),
+        git_ref: "main".parse().expect("a ref"),
+        config: None,
+        platform: "linux/amd64".parse().expect("a platform"),
+        manifest: Some(KeyManifest::default().into()),
         decided: Decided::Build,
-        entry: Some(cached("k1:0", "d", "")),
+        entry: Some(cached("0", "d", "")),
         rate: Some(2.5),
     };
     let at = from_millis(1_000);
     store.put_lookup(&lookup, at).await.expect("a write");
     lookup.decided = Decided::Slower;
     store.put_lookup(&lookup, at).await.expect("a write");
-    let read = store.lookup("w", 1).await.expect("a read");
+    let read = store.lookup(&attempt("w", 1)).await.expect("a read");
     assert_eq!(read.as_ref(), Some(&lookup), "the last answer counts");
-    assert_eq!(store.lookup("w", 2).await.expect("a read"), None);
-    let newest = store.newest_lookup("r/x", "main", "").await;
+    assert_eq!(store.lookup(&attempt("w", 2)).await.expect("a read"), None);
+    let of = repository("r/x");
+    let newest = store.newest_lookup(&of, &lookup.git_ref, None).await;
     assert_eq!(newest.expect("a read"), Some(lookup));
 
     assert_eq!(store.fetch_rate("n").await.expect("a read"), None);
@@ -425,12 +496,12 @@ pub(super) async fn lookups_rates_and_results_are_remembered(store: Arc<dyn Stor
     let rate = store.fetch_rate("n").await.expect("a read");
     assert_eq!(rate, Some(130.0));
 
-    let put = store.put_cache_entry(&cached("k1:1", "d", ""), at).await;
+    let put = store.put_cache_entry(&cached("1", "d", ""), at).await;
     put.expect("a write");
     for (repository, result, saved) in [
-        ("r/x", CacheResult::Exact, 7.5),
-        ("r/x", CacheResult::Miss, 0.0),
-        ("", CacheResult::Skipped, 0.0),
+        (Some(&of), CacheResult::Exact, 7.5),
+        (Some(&of), CacheResult::Miss, 0.0),
+        (None, CacheResult::Skipped, 0.0),
     ] {
         let counted = store.count_cache_result(repository, result, saved).await;
         counted.expect("a write");

@@ -51,14 +51,14 @@ async fn target(
         access: access.into(),
         newest_digest: String::new(),
     };
-    let (config, platform) = (record.spec.config_text(), node.platform.as_str());
+    let config = record.spec.config.as_ref();
     let newest = store
-        .newest_cache_entry(&target.repository, config, platform)
+        .newest_cache_entry(cache.reference.repository(), config, &node.platform)
         .await?;
     if let Some(newest) = newest {
         let rate = store.fetch_rate(&node.name).await?;
-        if too_slow(&newest, rate).is_none() {
-            target.newest_digest = newest.digest;
+        if too_slow(newest.bytes, newest.build_seconds, rate).is_none() {
+            target.newest_digest = newest.digest.to_string();
         }
     }
     Ok(target)

@@ -112,14 +112,14 @@ impl Journal {
 
     pub(crate) async fn forget(&self, id: &WorkspaceId) -> Result<(), StoreError> {
         self.store.forget(id).await?;
-        self.waiting.forgotten(id.as_str());
+        self.waiting.forgotten(id);
         self.feeds.publish(id);
         Ok(())
     }
 
     fn tell(&self, change: &Change) {
         self.counters.appended(&change.entries);
-        self.waiting.changed(&change.record.workspace);
+        self.waiting.changed(&change.record);
         self.feeds.publish(&change.record.id);
     }
 

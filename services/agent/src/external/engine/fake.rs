@@ -174,7 +174,12 @@ impl Engine for FakeEngine {
         unreachable!()
     }
 
-    async fn file_of_image(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+    async fn file_of_image(
+        &self,
+        _: &WorkspaceId,
+        _: &str,
+        _: &str,
+    ) -> Result<Option<Vec<u8>>, EngineFailure> {
         unreachable!()
     }
 

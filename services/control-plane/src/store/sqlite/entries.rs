@@ -1,34 +1,32 @@
 use async_trait::async_trait;
 use hearth_api::v1::CacheEntry;
+use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
+use hearth_runtime::FieldFaults;
 use prost_types::Timestamp;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
     database::Sqlite,
-    rows::{to_i64, to_u64},
+    rows::{corrupt, to_i64, to_u64},
 };
 use crate::{
     clock::{from_millis, millis},
     store::{
         entries::{EntryStore, Selection},
+        entry::{Entry, Place},
         error::StoreError,
     },
 };
 
 #[async_trait]
 impl EntryStore for Sqlite {
-    async fn cache_hit(
-        &self,
-        repository: &str,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<CacheEntry>, StoreError> {
+    async fn cache_hit(&self, place: &Place, now: Timestamp) -> Result<Option<Entry>, StoreError> {
         sqlx::query(
             "UPDATE cache_entries SET last_used_ms = ? WHERE repository = ? AND key = ? RETURNING *",
         )
         .bind(millis(&now))
-        .bind(repository)
-        .bind(key)
+        .bind(place.repository.as_str())
+        .bind(place.key.as_str())
         .fetch_optional(&self.writer)
         .await?
         .as_ref()
@@ -36,14 +34,10 @@ impl EntryStore for Sqlite {
         .transpose()
     }
 
-    async fn cache_entry(
-        &self,
-        repository: &str,
-        key: &str,
-    ) -> Result<Option<CacheEntry>, StoreError> {
+    async fn cache_entry(&self, place: &Place) -> Result<Option<Entry>, StoreError> {
         sqlx::query("SELECT * FROM cache_entries WHERE repository = ? AND key = ?")
-            .bind(repository)
-            .bind(key)
+            .bind(place.repository.as_str())
+            .bind(place.key.as_str())
             .fetch_optional(&self.reader)
             .await?
             .as_ref()
@@ -53,17 +47,17 @@ impl EntryStore for Sqlite {
 
     async fn newest_cache_entry(
         &self,
-        repository: &str,
-        config: &str,
-        platform: &str,
-    ) -> Result<Option<CacheEntry>, StoreError> {
+        repository: &CacheRepository,
+        config: Option<&ConfigName>,
+        platform: &Platform,
+    ) -> Result<Option<Entry>, StoreError> {
         sqlx::query(
             "SELECT * FROM cache_entries WHERE repository = ? AND config = ? AND platform = ? \
              ORDER BY created_ms DESC, rowid DESC LIMIT 1",
         )
-        .bind(repository)
-        .bind(config)
-        .bind(platform)
+        .bind(repository.as_str())
+        .bind(config.map_or("", ConfigName::as_str))
+        .bind(platform.as_str())
         .fetch_optional(&self.reader)
         .await?
         .as_ref()
@@ -71,12 +65,13 @@ impl EntryStore for Sqlite {
         .transpose()
     }
 
-    async fn put_cache_entry(&self, entry: &CacheEntry, now: Timestamp) -> Result<(), StoreError> {
+    async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError> {
+        let entry = CacheEntry::from(entry.clone());
         // REPLACE gives the row a new rowid, so that it also counts as the newest within one millisecond.
         sqlx::query(
             "INSERT OR REPLACE INTO cache_entries (repository, key, digest, manifest, config, platform, commit_hash, \
-             ref, workspace_id, build_seconds, bytes, created_ms, last_used_ms) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             ref, workspace_id, source, build_seconds, bytes, created_ms, last_used_ms) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&entry.repository)
         .bind(&entry.key)
@@ -87,6 +82,7 @@ impl EntryStore for Sqlite {
         .bind(&entry.commit)
         .bind(&entry.r#ref)
         .bind(&entry.writer)
+        .bind(&entry.source)
         .bind(entry.build_seconds)
         .bind(to_i64(entry.bytes))
         .bind(millis(&now))
@@ -96,18 +92,13 @@ impl EntryStore for Sqlite {
         Ok(())
     }
 
-    async fn drop_cache_entry(
-        &self,
-        repository: &str,
-        key: &str,
-        digest: &str,
-    ) -> Result<bool, StoreError> {
+    async fn drop_cache_entry(&self, place: &Place, digest: &Digest) -> Result<bool, StoreError> {
         let deleted = sqlx::query(
             "DELETE FROM cache_entries WHERE repository = ? AND key = ? AND digest = ?",
         )
-        .bind(repository)
-        .bind(key)
-        .bind(digest)
+        .bind(place.repository.as_str())
+        .bind(place.key.as_str())
+        .bind(digest.as_str())
         .execute(&self.writer)
         .await?;
         Ok(deleted.rows_affected() > 0)
@@ -115,17 +106,17 @@ impl EntryStore for Sqlite {
 
     async fn cache_entries(
         &self,
-        repository: &str,
+        repository: Option<&CacheRepository>,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, CacheEntry)>, StoreError> {
+    ) -> Result<Vec<(u64, Entry)>, StoreError> {
         sqlx::query(
             "SELECT rowid AS number, repository, key, digest, '' AS manifest, config, platform, commit_hash, ref, \
-             workspace_id, build_seconds, bytes, created_ms, last_used_ms FROM cache_entries \
-             WHERE (? = '' OR repository = ?) AND rowid < ? ORDER BY rowid DESC LIMIT ?",
+             workspace_id, source, build_seconds, bytes, created_ms, last_used_ms FROM cache_entries \
+             WHERE (? IS NULL OR repository = ?) AND rowid < ? ORDER BY rowid DESC LIMIT ?",
         )
-        .bind(repository)
-        .bind(repository)
+        .bind(repository.map(CacheRepository::as_str))
+        .bind(repository.map(CacheRepository::as_str))
         .bind(before.map_or(i64::MAX, to_i64))
         .bind(i64::from(limit))
         .fetch_all(&self.reader)
@@ -135,15 +126,12 @@ impl EntryStore for Sqlite {
         .collect()
     }
 
-    async fn drop_cache_entries(
-        &self,
-        selection: Selection<'_>,
-    ) -> Result<Vec<CacheEntry>, StoreError> {
+    async fn drop_cache_entries(&self, selection: Selection<'_>) -> Result<Vec<Entry>, StoreError> {
         sqlx::query(
             "DELETE FROM cache_entries WHERE repository = ? AND (? IS NULL OR config = ?) \
              AND substr(key, 1, length(?)) = ? RETURNING *",
         )
-        .bind(selection.repository)
+        .bind(selection.repository.as_str())
         .bind(selection.config)
         .bind(selection.config)
         .bind(selection.key)
@@ -159,7 +147,7 @@ impl EntryStore for Sqlite {
         &self,
         keep: u32,
         since: Timestamp,
-    ) -> Result<Vec<CacheEntry>, StoreError> {
+    ) -> Result<Vec<Entry>, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let retired = sqlx::query(
             "DELETE FROM cache_entries WHERE last_used_ms < ? OR rowid IN ( \
@@ -191,19 +179,23 @@ impl EntryStore for Sqlite {
         Ok(retired)
     }
 
-    async fn is_cached(&self, repository: &str, digest: &str) -> Result<bool, StoreError> {
+    async fn is_cached(
+        &self,
+        repository: &CacheRepository,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
         let found =
             sqlx::query("SELECT 1 FROM cache_entries WHERE repository = ? AND digest = ? LIMIT 1")
-                .bind(repository)
-                .bind(digest)
+                .bind(repository.as_str())
+                .bind(digest.as_str())
                 .fetch_optional(&self.reader)
                 .await?;
         Ok(found.is_some())
     }
 }
 
-fn entry(row: &SqliteRow) -> Result<CacheEntry, StoreError> {
-    Ok(CacheEntry {
+fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
+    let message = CacheEntry {
         repository: row.try_get("repository")?,
         key: row.try_get("key")?,
         digest: row.try_get("digest")?,
@@ -217,5 +209,12 @@ fn entry(row: &SqliteRow) -> Result<CacheEntry, StoreError> {
         last_use_time: Some(from_millis(row.try_get("last_used_ms")?)),
         r#ref: row.try_get("ref")?,
         writer: row.try_get("workspace_id")?,
-    })
+        source: row.try_get("source")?,
+    };
+    let row = format!("{} {}", message.repository, message.key);
+    let mut faults = FieldFaults::default();
+    let entry = Entry::read(message, &mut faults);
+    faults
+        .complete(entry)
+        .map_err(|fault| corrupt("cache_entries", row, fault.message()))
 }

@@ -1,5 +1,7 @@
 use async_trait::async_trait;
-use hearth_api::v1::{CacheEntry, CacheResult, CacheStats};
+use hearth_api::v1::{self, CacheEntry, CacheResult, CacheStats};
+use hearth_domain::{AttemptRef, CacheRepository, ConfigName, GitRef};
+use hearth_runtime::{FieldFaults, contract};
 use prost::Message as _;
 use prost_types::Timestamp;
 use sqlx::{Row as _, sqlite::SqliteRow};
@@ -11,6 +13,7 @@ use super::{
 use crate::{
     clock::millis,
     store::{
+        entry::{Entry, Place, manifest, manifest_text},
         error::StoreError,
         lookups::{Decided, Lookup, LookupStore},
     },
@@ -27,20 +30,21 @@ impl LookupStore for Sqlite {
             Decided::Build => 2,
             Decided::Slower => 3,
         };
+        let entry = lookup.entry.clone();
         sqlx::query(
             "INSERT OR REPLACE INTO cache_lookups (workspace_id, attempt, repository, ref, config, platform, key, \
              manifest, decision, entry, rate, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
-        .bind(&lookup.workspace_id)
-        .bind(i64::from(lookup.attempt))
-        .bind(&lookup.repository)
-        .bind(&lookup.git_ref)
-        .bind(&lookup.config)
-        .bind(&lookup.platform)
-        .bind(&lookup.key)
-        .bind(&lookup.manifest)
+        .bind(lookup.attempt.workspace.as_str())
+        .bind(i64::from(lookup.attempt.number))
+        .bind(lookup.place.repository.as_str())
+        .bind(lookup.git_ref.to_string())
+        .bind(lookup.config.as_ref().map_or("", ConfigName::as_str))
+        .bind(lookup.platform.as_str())
+        .bind(lookup.place.key.as_str())
+        .bind(manifest_text(lookup.manifest.as_ref()))
         .bind(decided)
-        .bind(lookup.entry.as_ref().map(CacheEntry::encode_to_vec))
+        .bind(entry.map(|entry| CacheEntry::from(entry).encode_to_vec()))
         .bind(lookup.rate)
         .bind(millis(&now))
         .execute(&self.writer)
@@ -48,10 +52,10 @@ impl LookupStore for Sqlite {
         Ok(())
     }
 
-    async fn lookup(&self, workspace_id: &str, attempt: u32) -> Result<Option<Lookup>, StoreError> {
+    async fn lookup(&self, attempt: &AttemptRef) -> Result<Option<Lookup>, StoreError> {
         sqlx::query("SELECT * FROM cache_lookups WHERE workspace_id = ? AND attempt = ?")
-            .bind(workspace_id)
-            .bind(i64::from(attempt))
+            .bind(attempt.workspace.as_str())
+            .bind(i64::from(attempt.number))
             .fetch_optional(&self.reader)
             .await?
             .as_ref()
@@ -61,17 +65,17 @@ impl LookupStore for Sqlite {
 
     async fn newest_lookup(
         &self,
-        repository: &str,
-        git_ref: &str,
-        config: &str,
+        repository: &CacheRepository,
+        git_ref: &GitRef,
+        config: Option<&ConfigName>,
     ) -> Result<Option<Lookup>, StoreError> {
         sqlx::query(
             "SELECT * FROM cache_lookups WHERE repository = ? AND ref = ? AND config = ? \
              ORDER BY created_ms DESC, rowid DESC LIMIT 1",
         )
-        .bind(repository)
-        .bind(git_ref)
-        .bind(config)
+        .bind(repository.as_str())
+        .bind(git_ref.to_string())
+        .bind(config.map_or("", ConfigName::as_str))
         .fetch_optional(&self.reader)
         .await?
         .as_ref()
@@ -102,7 +106,7 @@ impl LookupStore for Sqlite {
 
     async fn count_cache_result(
         &self,
-        repository: &str,
+        repository: Option<&CacheRepository>,
         result: CacheResult,
         saved_seconds: f64,
     ) -> Result<(), StoreError> {
@@ -113,7 +117,7 @@ impl LookupStore for Sqlite {
              partial = partial + excluded.partial, misses = misses + excluded.misses, \
              skipped = skipped + excluded.skipped, saved_seconds = saved_seconds + excluded.saved_seconds",
         )
-        .bind(repository)
+        .bind(repository.map_or("", CacheRepository::as_str))
         .bind(one(CacheResult::Exact))
         .bind(one(CacheResult::Partial))
         .bind(one(CacheResult::Miss))
@@ -156,30 +160,56 @@ impl LookupStore for Sqlite {
 }
 
 fn lookup(row: &SqliteRow) -> Result<Lookup, StoreError> {
-    let key: &str = row.try_get("workspace_id")?;
-    let corrupt = |what: String| corrupt("cache_lookups", key, what);
+    let id: &str = row.try_get("workspace_id")?;
+    let corrupt = |what: &str| corrupt("cache_lookups", id, what);
     let decided = match row.try_get::<i64, _>("decision")? {
         1 => Decided::Hit,
         2 => Decided::Build,
         3 => Decided::Slower,
-        other => return Err(corrupt(format!("decision {other}"))),
+        other => return Err(corrupt(&format!("decision {other}"))),
     };
     let entry = row
         .try_get::<Option<&[u8]>, _>("entry")?
         .map(CacheEntry::decode)
         .transpose()
-        .map_err(|error| corrupt(error.to_string()))?;
-    Ok(Lookup {
-        workspace_id: row.try_get("workspace_id")?,
+        .map_err(|error| corrupt(&error.to_string()))?;
+    let mut faults = FieldFaults::default();
+    let attempt = v1::AttemptRef {
+        workspace_id: id.to_owned(),
         attempt: row.try_get("attempt")?,
-        repository: row.try_get("repository")?,
-        git_ref: row.try_get("ref")?,
-        config: row.try_get("config")?,
-        platform: row.try_get("platform")?,
-        key: row.try_get("key")?,
-        manifest: row.try_get("manifest")?,
-        decided,
-        entry,
-        rate: row.try_get("rate")?,
-    })
+    };
+    let attempt = contract::attempt(Some(&attempt), &mut faults);
+    let repository = faults.check("repository", row.try_get::<&str, _>("repository")?.parse());
+    let key = faults.check("key", row.try_get::<&str, _>("key")?.parse());
+    let git_ref = faults.check("ref", row.try_get::<&str, _>("ref")?.parse());
+    let config = match row.try_get("config")? {
+        "" => Some(None),
+        name => faults.check("config", name.parse().map(Some)),
+    };
+    let platform = faults.check("platform", row.try_get::<&str, _>("platform")?.parse());
+    let manifest = manifest(row.try_get("manifest")?, "manifest", &mut faults);
+    let entry = match entry {
+        None => Some(None),
+        Some(entry) => Entry::read(entry, &mut faults).map(Some),
+    };
+    let rate = row.try_get("rate")?;
+    let lookup = || {
+        Some(Lookup {
+            attempt: attempt?,
+            place: Place {
+                repository: repository?,
+                key: key?,
+            },
+            git_ref: git_ref?,
+            config: config?,
+            platform: platform?,
+            manifest: manifest?,
+            decided,
+            entry: entry?,
+            rate,
+        })
+    };
+    faults
+        .complete(lookup())
+        .map_err(|fault| corrupt(fault.message()))
 }
