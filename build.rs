@@ -5,7 +5,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 /// Messages that carry secrets: their `Debug` is written by hand in `proto/lib.rs`, and a test there
-/// holds this list against the fields marked `debug_redact`.
+/// compares this list with the fields marked `debug_redact`.
 const REDACTED: [&str; 3] = [
     "hearth.v1.GitCredential",
     "hearth.v1.RegisterResponse",

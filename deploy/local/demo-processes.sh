@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
-# Sourced by demo: how its processes start, how all of them end, and what is said when something fails.
+# Sourced by demo: starts and ends its processes, and reports failures.
 
-# What is being done, the log that tells more, the CLI while it shows a run, and whether a signal came.
+# The current activity and its log, for error messages; the process id of the CLI; whether a signal came.
 doing='' log='' cli='' interrupted=''
 begin() { doing=$1 log=${2:-}; }
 
@@ -9,8 +9,9 @@ say() { printf '%s\n' "$*"; }
 die() { doing=''; printf 'demo: %s\n' "$*" >&2; exit 1; }
 misused() { doing=''; printf 'demo: %s\nSee deploy/local/demo --help\n' "$*" >&2; exit 64; }
 
-# Starts a program that Ctrl-C does not reach. The variable marks it and its children as the demo's, so that they are
-# found whatever becomes of this script. Descriptor 8 is the lock, which no process may keep.
+# Starts a program in a session of its own, so that Ctrl-C does not end it. The variable marks it and its
+# children as the demo's: they are found even if this script was killed. Descriptor 8 is the lock, and no
+# other process may keep it open.
 launch() { # launch NAME COMMAND...: sets pid and log
   log=$logs/$1.log
   shift
@@ -19,7 +20,7 @@ launch() { # launch NAME COMMAND...: sets pid and log
   disown
 }
 
-await() { # await COMMAND...: until it succeeds, for 30 seconds and as long as the process lives that was launched last
+await() { # await COMMAND...: repeats it until it succeeds, for 30 seconds, while the program launched last runs
   local try
   for ((try = 0; try < 600; try++)); do
     if "$@" >/dev/null 2>&1; then return; fi
@@ -29,10 +30,10 @@ await() { # await COMMAND...: until it succeeds, for 30 seconds and as long as t
   return 1
 }
 
-# Engines have their own way to end.
+# Engines are ended by vm stop, not by the variable.
 vm() { env -u HEARTH_DEMO_PROCESS "$here/vm" "$@" 8>&-; }
 
-# Ends what a demo started, this one or an earlier one, as one would pull the plug.
+# Kills everything that a demo started, this one or an earlier one, and removes its data.
 clean() {
   local data name pids
   data=$(cat "$run/data" 2>/dev/null) || return 0
@@ -47,7 +48,7 @@ clean() {
   rm -f "$run/data" "$run/kept"
 }
 
-# Nothing that the demo started outlives it, however it ends. Signals lead here too.
+# Runs at every exit, also after a signal: nothing that the demo started keeps running, unless --keep.
 finish() {
   local status=$?
   trap - EXIT

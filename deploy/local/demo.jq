@@ -1,10 +1,10 @@
-# What the demo makes of its runs. `result` is one run of report.json, the others take all of it.
+# Turns workspaces into report.json (`result` is one run), and report.json into tables and sentences.
 
 def tenths: . * 10 | round | "\(. / 10 | floor).\(. % 10)";
 def thousandths: . * 1000 | round | . / 1000;
 def words: ascii_downcase | gsub("_"; " ");
 
-# From a Workspace as `hearth get --output json` prints it: fields with their default value are left out.
+# Takes a Workspace as `hearth ls --output json` prints it: fields with their default value are missing.
 def result($run; $name; $hook_runs):
   def word($prefix): . // "" | ltrimstr($prefix);
   {
@@ -17,7 +17,7 @@ def result($run; $name; $hook_runs):
       steps_reused: (.cache.stepsReused // 0),
       bytes_fetched: (.cache.bytesFetched // 0 | tonumber)
     },
-    # A step that was tried twice counts with both.
+    # The times of a step that ran twice are added.
     seconds: (reduce .timings[]? as $timing ({};
       .[$timing.step | word("PIPELINE_STEP_") | ascii_downcase] += ($timing.seconds // 0))
       | del(.push) | map_values(thousandths)),
@@ -31,7 +31,7 @@ def result($run; $name; $hook_runs):
     }
   };
 
-# Rows of cells.
+# The summary, as rows of cells.
 def table:
   ["run", "node", "cache", "steps reused", "fetched", "ready after", "push"],
   (.runs[] | [
@@ -47,7 +47,7 @@ def table:
       else .push.outcome | words | sub("^skipped "; "none: ") end)
   ]);
 
-# Sentences.
+# The summary, as sentences.
 def meaning:
   .runs as [$cold, $warm, $edit] |
   (if $cold.cache.result == "MISS" and $warm.cache.result == "EXACT" then
@@ -61,7 +61,7 @@ def meaning:
       else "postCreateCommand ran \(map(tostring) | join(", ")) times." end)
   else "No third run: it is not known which file of this repository the image contains." end);
 
-# What is promised for the sample and was not kept.
+# Expectations for the sample that were not met.
 def unmet:
   .runs as [$cold, $warm, $edit] |
   [$cold.cache.result == "MISS", "run 1 is a miss"],

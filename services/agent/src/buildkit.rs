@@ -249,9 +249,11 @@ impl Progress {
             return;
         };
         step.open_line.extend_from_slice(&data);
-        while let Some(end) = step.open_line.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = step.open_line.drain(..=end).collect();
-            updates.push(output(step.number, &line));
+        if let Some(end) = step.open_line.iter().rposition(|byte| *byte == b'\n') {
+            let rest = step.open_line.split_off(end + 1);
+            let lines = std::mem::replace(&mut step.open_line, rest);
+            let lines = lines.split_inclusive(|byte| *byte == b'\n');
+            updates.extend(lines.map(|line| output(step.number, line)));
         }
         // A line without an end is a progress bar, and must not grow without limit.
         if step.open_line.len() > 64 * 1024 {

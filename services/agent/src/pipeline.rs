@@ -1,4 +1,4 @@
-//! The steps of an attempt, from the request to a workspace that is ready, and on to the push into the cache.
+//! The steps of an attempt: from the request to a ready workspace, and then the push of its image into the cache.
 //!
 //! ```text
 //!  validate ── clone ── key ── resolve ── image ── container ── READY ── push
@@ -7,8 +7,8 @@
 //!           └── prefetch of the repository's newest image
 //! ```
 //!
-//! A step that returns `Result<_, Failure>` can fail the attempt. The steps of the cache cannot: their types have no
-//! error. [`Runner`] runs an attempt, `prepare` has the order of the steps, each step has a file.
+//! [`Runner`] runs an attempt; `prepare.rs` orders the steps, and each step has a file. A step that returns
+//! `Result<_, Failure>` can fail the attempt. The steps of the cache cannot: their return types have no error.
 
 mod build_folder;
 mod clone;

@@ -5,19 +5,19 @@ use hearth_api::v1::{
 use tonic::Code;
 
 use super::*;
-use crate::pipeline::fake::{OneImage, runner};
+use crate::{external::engine::fake::FakeEngine, pipeline::fake::runner};
 
-/// An agent whose engine fails whatever it is asked, or panics where a workspace is called `bug-…`.
+/// An agent whose engine can create no volume, and panics for a workspace that is called `bug-…`.
 struct World {
     agent: Agent,
-    engine: Arc<OneImage>,
+    engine: FakeEngine,
     _dir: tempfile::TempDir,
 }
 
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (engine, tasks) = (Arc::new(OneImage::default()), Tasks::default());
+        let (engine, tasks) = (FakeEngine::default(), Tasks::default());
         let agent = Agent {
             attempts: Attempts::new(tasks.clone()),
             runner: Arc::new(runner(engine.clone(), dir.path(), &tasks)),
@@ -89,7 +89,11 @@ async fn one_call_begins_an_attempt_and_the_same_call_goes_on_where_the_stream_w
     assert!(is_settled(&events));
 
     assert_eq!(world.prepare("ws-1", 2, 0).await.unwrap(), events);
-    assert_eq!(world.engine.removed_workspaces(), ["ws-1"], "it ran once");
+    assert_eq!(
+        world.engine.lock().removed_workspaces,
+        ["ws-1"],
+        "it ran once"
+    );
     let rest = world.prepare("ws-1", 2, 3).await.unwrap();
     assert_eq!(rest, events[3..]);
 }
@@ -118,7 +122,7 @@ async fn an_attempt_that_panics_settles_as_failed_and_the_agent_serves_on() {
         matches!(&event.kind, Some(Kind::StepFinished(end)) if end.step() == PipelineStep::Clone && !end.succeeded)
     });
     assert!(closed, "the step that panicked is closed: {events:?}");
-    assert_eq!(world.engine.removed_workspaces(), ["bug-1"]);
+    assert_eq!(world.engine.lock().removed_workspaces, ["bug-1"]);
 
     let events = world.prepare("ws-1", 1, 0).await.unwrap();
     assert_eq!(reason(&events), FailureReason::EngineFailed);

@@ -7,8 +7,8 @@ const MAX_TAG: usize = 128;
 /// Tag of the newest image of the default configuration. Other tools pull it, so it never changes.
 const BASE_TAG: &str = "devcontainer-cache";
 const BUILD_CACHE: &str = "buildcache";
-/// `-` and an architecture: none that OCI knows is longer than `mips64p32le`.
-const MAX_ARCH_SUFFIX: usize = 12;
+/// `-` and an architecture.
+const MAX_ARCH_SUFFIX: usize = 1 + Platform::MAX_ARCHITECTURE;
 /// `-k` and 16 hex digits; longer than `-buildcache`.
 const MAX_KIND_SUFFIX: usize = 18;
 const GHCR: &str = "ghcr.io";

@@ -13,6 +13,9 @@ pub struct PlatformError;
 impl Platform {
     /// The platform whose tags have no suffix.
     const USUAL: &str = "linux/amd64";
+    /// Longest architecture with its variant, in bytes: none that OCI knows is longer than `mips64p32le`. Tags keep
+    /// room for it.
+    pub(crate) const MAX_ARCHITECTURE: usize = 11;
 
     /// The whole text.
     pub fn as_str(&self) -> &str {
@@ -40,7 +43,13 @@ impl FromStr for Platform {
                     .bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         };
-        if matches!(text.split('/').count(), 2 | 3) && text.split('/').all(good) {
+        let architecture = text
+            .split_once('/')
+            .map_or("", |(_, architecture)| architecture);
+        if matches!(text.split('/').count(), 2 | 3)
+            && text.split('/').all(good)
+            && architecture.len() <= Self::MAX_ARCHITECTURE
+        {
             Ok(Self(text.to_owned()))
         } else {
             Err(PlatformError)
@@ -64,6 +73,7 @@ mod tests {
             ("linux/amd64", ""),
             ("linux/arm64", "-arm64"),
             ("linux/arm/v7", "-arm-v7"),
+            ("linux/mips64p32le", "-mips64p32le"),
         ] {
             let platform: Platform = good.parse().unwrap();
             assert_eq!(platform.to_string(), good);
@@ -77,6 +87,7 @@ mod tests {
             "linux/amd64/v2/x",
             "linux/AMD64",
             "a/b:c",
+            "linux/mips64p/32le",
         ] {
             assert_eq!(bad.parse::<Platform>(), Err(PlatformError), "{bad}");
         }

@@ -159,7 +159,7 @@ pub fn status_with_metadata<const N: usize>(
 pub struct FieldFaults(Vec<(String, String)>);
 
 impl FieldFaults {
-    /// Notes a fault of a field; `why` completes the sentence "<field> …".
+    /// Notes a fault of a field; `why` completes the sentence "`field` …".
     pub fn add(&mut self, field: impl Into<String>, why: impl ToString) {
         self.0.push((field.into(), why.to_string()));
     }

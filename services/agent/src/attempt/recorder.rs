@@ -10,7 +10,7 @@ use hearth_api::v1::{
     StepStarted, TransferDirection, TransferProgress, Warning, WorkspaceState, event::Kind,
 };
 use hearth_layers::Transfer;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::{log::AttemptLog, output::OutputSink};
 use crate::{
@@ -53,7 +53,7 @@ impl Recorder {
     pub fn note(&self, kind: Kind) {
         self.metrics.count(&kind, self.began.elapsed());
         if let Kind::Push(_) = kind {
-            self.progress().push_reported = true;
+            self.progress.lock().push_reported = true;
         }
         self.log.append(kind);
     }
@@ -61,7 +61,7 @@ impl Recorder {
     /// Records the workspace's new state.
     pub fn state(&self, state: WorkspaceState, failure: Option<Failure>) {
         if state != WorkspaceState::Preparing {
-            self.progress().outcome = Some(state);
+            self.progress.lock().outcome = Some(state);
         }
         self.note(Kind::StateChanged(StateChanged {
             state: state.into(),
@@ -72,12 +72,12 @@ impl Recorder {
 
     /// READY, RECOVERY or FAILED, once that is recorded.
     pub fn outcome(&self) -> Option<WorkspaceState> {
-        self.progress().outcome
+        self.progress.lock().outcome
     }
 
     /// Whether the outcome of the push is recorded.
     pub fn is_push_reported(&self) -> bool {
-        self.progress().push_reported
+        self.progress.lock().push_reported
     }
 
     /// Records a problem that does not fail the attempt.
@@ -94,7 +94,7 @@ impl Recorder {
         description: impl Into<String>,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.progress().open_steps.insert(step, Instant::now());
+        self.progress.lock().open_steps.insert(step, Instant::now());
         self.note(Kind::StepStarted(StepStarted {
             step: step.into(),
             description: description.into(),
@@ -106,7 +106,7 @@ impl Recorder {
 
     /// Settles the attempt: finishes the steps that an interruption left open, and records `settled`.
     pub fn settle(&self) {
-        let open: Vec<_> = self.progress().open_steps.keys().copied().collect();
+        let open: Vec<_> = self.progress.lock().open_steps.keys().copied().collect();
         for step in open {
             self.finish_step(step, false);
         }
@@ -154,16 +154,12 @@ impl Recorder {
     }
 
     fn finish_step(&self, step: PipelineStep, succeeded: bool) {
-        let began = self.progress().open_steps.remove(&step);
+        let began = self.progress.lock().open_steps.remove(&step);
         self.note(Kind::StepFinished(StepFinished {
             step: step.into(),
             seconds: began.map_or(0.0, |began| began.elapsed().as_secs_f64()),
             succeeded,
         }));
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock()
     }
 }
 

@@ -25,18 +25,18 @@ impl CachedLogin {
     pub(super) fn take(&mut self, login: Option<Login>, retry: Option<Instant>) {
         let now = Instant::now();
         let expires = login.as_ref().and_then(|login| login.expires);
-        let life = expires.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-        self.ends = life.map(|life| now + life);
-        self.due = match (&login, life) {
+        let lifetime = expires.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+        self.ends = lifetime.map(|lifetime| now + lifetime);
+        self.due = match (&login, lifetime) {
             (None, _) => Some(retry.unwrap_or(now + NONE_PAUSE)),
             (Some(_), None) => None,
-            (Some(_), Some(life)) => Some(now + life - MARGIN.min(life / 2)),
+            (Some(_), Some(lifetime)) => Some(now + lifetime - MARGIN.min(lifetime / 2)),
         };
         self.login = login;
     }
 
     /// The login, unless it has expired.
-    pub(super) fn live(&self) -> Option<Login> {
+    pub(super) fn unexpired(&self) -> Option<Login> {
         self.login
             .clone()
             .filter(|_| self.ends.is_none_or(|ends| Instant::now() < ends))
@@ -52,7 +52,7 @@ impl CachedLogin {
 
     /// The login, if it is another one than the refused one.
     pub(super) fn instead_of(&self, refused: &SecretString) -> Option<Login> {
-        self.live()
+        self.unexpired()
             .filter(|login| login.password.expose_secret() != refused.expose_secret())
     }
 

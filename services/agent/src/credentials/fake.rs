@@ -1,4 +1,4 @@
-//! A control plane for tests: it answers as it is told to, and remembers what it was asked.
+//! A control plane for tests: it gives prepared answers, and records the requests.
 
 use std::{
     collections::VecDeque,
@@ -22,7 +22,7 @@ pub(crate) enum Answer {
     Silence,
 }
 
-/// Answers questions one after the other; one more than it was told to answer is a mistake.
+/// Gives its answers in order; a request without a prepared answer panics.
 #[derive(Default)]
 pub(crate) struct FakeCredentials {
     answers: Mutex<VecDeque<Answer>>,
@@ -64,7 +64,7 @@ impl Credentials for FakeCredentials {
         self.asked
             .lock()
             .push((purpose, refused_sha256.unwrap_or_default().to_owned()));
-        // Whoever else wants to ask gets the chance to.
+        // Other callers get the chance to ask at the same time.
         tokio::task::yield_now().await;
         let answer = self.answers.lock().pop_front();
         match answer.expect("a question that was expected") {
@@ -82,7 +82,7 @@ pub(crate) fn attempt() -> AttemptRef {
     }
 }
 
-/// Logins for git.example and registry.example with this password, which live for so many seconds.
+/// Logins for git.example and registry.example with this password, which expire after so many seconds.
 pub(crate) fn logins(password: &str, seconds: Option<u64>) -> Answer {
     let login = |host: &str| Login {
         host: host.to_owned(),

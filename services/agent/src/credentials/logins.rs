@@ -71,12 +71,12 @@ impl Logins {
 
     /// The login for the repository's git host.
     pub async fn git(&self) -> Option<Login> {
-        self.live(|state| &mut state.git).await
+        self.current(|state| &mut state.git).await
     }
 
     /// The login for the cache's registry.
     pub async fn registry(&self) -> Option<Login> {
-        self.live(|state| &mut state.registry).await
+        self.current(|state| &mut state.registry).await
     }
 
     /// The login for the registry of `image`, if that is the cache's registry.
@@ -113,7 +113,7 @@ impl Logins {
         Some(problem?.message.clone())
     }
 
-    async fn live(&self, pick: fn(&mut State) -> &mut CachedLogin) -> Option<Login> {
+    async fn current(&self, pick: fn(&mut State) -> &mut CachedLogin) -> Option<Login> {
         let asking = {
             let mut state = self.0.state.lock();
             let asked = state.answered;
@@ -123,7 +123,7 @@ impl Logins {
         if let Some(asking) = asking {
             asking.await;
         }
-        pick(&mut self.0.state.lock()).live()
+        pick(&mut self.0.state.lock()).unexpired()
     }
 
     async fn instead_of(
@@ -131,7 +131,7 @@ impl Logins {
         refused: &SecretString,
         pick: fn(&mut State) -> &mut CachedLogin,
     ) -> Option<Login> {
-        // Somebody may be asking already, and not because of this refusal.
+        // A request that is under way does not name this refusal.
         let asking = self.0.state.lock().asking.clone();
         if let Some(asking) = asking {
             asking.await;
@@ -143,7 +143,7 @@ impl Logins {
                 return Some(other);
             }
             // A login that expired was refused for that reason.
-            let ended = cached.live().is_none();
+            let ended = cached.unexpired().is_none();
             if !ended && !cached.refuse() {
                 return None;
             }

@@ -31,7 +31,7 @@ async fn however_many_need_a_login_the_control_plane_is_asked_once() {
         (first.as_deref(), second.as_deref()),
         (Some("one"), Some("one"))
     );
-    assert_eq!(registry.unwrap().registry, "registry.example");
+    assert_eq!(registry.unwrap().host, "registry.example");
     assert_eq!(git(&logins).await.as_deref(), Some("one"));
     assert_eq!(credentials.questions(), 1);
 }

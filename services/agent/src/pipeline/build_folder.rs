@@ -13,22 +13,22 @@ use crate::{
     devcontainer_config::{DevcontainerConfig, IMAGE_PROPERTIES},
 };
 
-/// Properties that features' install scripts see, and that reach layers only through them.
+/// Properties that the install scripts of features can read; they change the image only where there are features.
 const FEATURE_PROPERTIES: [&str; 3] = ["remoteUser", "containerUser", "containerEnv"];
-/// A workspace folder made for the build alone.
+/// A workspace folder that is made for the build alone.
 #[derive(Debug)]
 pub struct BuildFolder {
-    /// The folder; named like the repository, so that `${localWorkspaceFolderBasename}` is true.
+    /// The folder; named like the repository, which `${localWorkspaceFolderBasename}` stands for.
     pub folder: PathBuf,
     /// The configuration in it.
     pub config: PathBuf,
 }
 
-/// Writes the part of `config` that makes the image into a folder of its own, for a build from the files in
+/// Writes the properties of `config` that make the image into a new folder below `below`, for a build from the files in
 /// `clone`.
 ///
-/// The image's metadata then carries features and base image only, so that hooks and everything else that is no layer
-/// come from the clone at every start, and each hook runs once. It also keeps the CLI's lockfile out of the clone.
+/// The image's metadata label then has features and base image only: hooks and other properties of the container come
+/// from the clone at every start, and each hook runs once. The CLI's lockfile is not written into the clone either.
 pub async fn build_folder(
     below: PathBuf,
     clone: &Path,
@@ -70,7 +70,7 @@ fn make(below: &Path, clone: &Path, config: &DevcontainerConfig) -> Result<Build
         None => paths.make_absolute(&mut properties, "dockerFile")?,
     }
     if has_features {
-        // Local features are found beside the configuration, and may depend on each other.
+        // Local features are in the configuration's folder, and may depend on each other.
         let name = Path::new(".devcontainer");
         copy_folder(&files, name, &folder.join(name))?;
     }
@@ -101,8 +101,8 @@ struct ClonePaths<'a> {
 }
 
 impl ClonePaths<'_> {
-    /// Makes the Dockerfile's path and its context absolute. They must stay in the clone: a build could read any file
-    /// of the node otherwise.
+    /// Makes the paths of the Dockerfile and of the context absolute. They must be in the clone: the build could read any
+    /// file of the node otherwise.
     fn make_absolute(
         &self,
         object: &mut Map<String, Value>,
@@ -112,7 +112,7 @@ impl ClonePaths<'_> {
             return Ok(());
         };
         let file = self.inside(file, dockerfile)?;
-        // As the CLI does: without a context it is the Dockerfile's folder.
+        // The default of the CLI: the Dockerfile's folder.
         let context = match object.get("context").and_then(Value::as_str) {
             Some(context) => self.inside(context, "context")?,
             None => file.parent().map(Path::to_path_buf).unwrap_or_default(),
@@ -150,7 +150,7 @@ fn replace_text(value: &mut Value, from: &str, to: &str) {
     }
 }
 
-/// Copies a folder of the clone, with links as they are. Does nothing where there is none.
+/// Copies a folder of the clone, if it exists; links are copied as links.
 fn copy_folder(files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
     let entries = match files.entries(from) {
         Err(error) if error.is_not_found() => return Ok(()),

@@ -20,7 +20,7 @@ pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
     cx.recorder
         .step(STEP, description, async {
             let workspace = &cx.job.attempt.workspace;
-            // Asking for a login takes about as long as making the volume.
+            // A login takes about as long as the volume.
             let (volume, login) =
                 tokio::join!(cx.externals.engine.create_volume(workspace), login(cx));
             let volume =
@@ -30,7 +30,7 @@ pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
             if let (Err(CloneFailure::LoginRefused(_)), Some(refused)) = (&cloned, &login)
                 && let Some(other) = cx.logins.git_instead_of(&refused.password).await
             {
-                // What the first try left, if anything, is in the way.
+                // Git clones into an empty folder only.
                 let _ = tokio::fs::remove_dir_all(&folder).await;
                 cloned = clone_into(cx, &folder, Some(&other)).await;
             }
@@ -66,14 +66,14 @@ async fn clone_into(
         .await
 }
 
-/// The login for the repository, where one can be used.
+/// The login for the repository, if git reaches it over HTTP and there is one.
 async fn login(cx: &Context<'_>) -> Option<Login> {
     GitRemote::of(&cx.job.spec.repository)?;
     let host = cx.job.spec.repository.host_port();
     cx.logins.git().await.filter(|login| login.host == host)
 }
 
-/// The failure, with what to do about it as far as that is known.
+/// The failure, with what to do about it if that is known.
 fn clone_failure(cx: &Context<'_>, why: CloneFailure, with_login: bool) -> Failure {
     let url = cx.job.spec.repository.clone_url();
     let host = cx.job.spec.repository.host_port();

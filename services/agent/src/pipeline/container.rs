@@ -43,7 +43,7 @@ pub async fn start(
     cx.recorder
         .step(STEP, "starts the container and runs its hooks", async {
             let engine = &cx.externals.engine;
-            // What a failed try left would be taken up again instead of made anew.
+            // The CLI would go on with the container of a failed try instead of creating one.
             engine
                 .remove_containers(&cx.job.attempt.workspace)
                 .await
@@ -107,8 +107,8 @@ async fn from_image(
         .map_err(up_failure)
 }
 
-/// The files of a Compose project are used as they are: they mount the clone from the volume's place on the node. Whom
-/// the clone must belong to is known only when the container is there, so its hooks run in a second go.
+/// The files of a Compose project are used unchanged: they mount the clone from the volume's folder on the node. The
+/// user that the clone must belong to is known only when the container exists, so hooks run in a second call.
 async fn from_compose(
     cx: &Context<'_>,
     clone: &Checkout,
@@ -142,7 +142,7 @@ async fn from_compose(
             .map_err(engine_failure)?;
         give_clone(cx, clone, &started.remote_user, passwd).await?;
     }
-    // The container's own metadata has the hooks; named by the configuration as well they would run twice.
+    // The metadata of the container has the hooks: those of the configuration would run in addition.
     write(&file, hookless_config(config)).await?;
     let request = UpRequest {
         override_config: Some(&file),
@@ -187,7 +187,7 @@ async fn give_clone(
         })
 }
 
-/// What git in the container logs in through, and where to.
+/// The folder through which git in the container gets logins, and the repository that they are for.
 fn git<'a>(cx: &Context<'a>) -> Option<(&'a Path, GitRemote)> {
     cx.git_access.zip(GitRemote::of(&cx.job.spec.repository))
 }

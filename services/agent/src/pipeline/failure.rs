@@ -12,7 +12,7 @@ pub fn failure(reason: FailureReason, step: PipelineStep, message: impl ToString
     }
 }
 
-/// A failure of a command in `step`: with the last lines that the command printed.
+/// A failure in `step` because of a command, with the last lines that the command printed.
 pub fn process_failure(
     reason: FailureReason,
     step: PipelineStep,

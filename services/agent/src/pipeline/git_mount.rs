@@ -1,4 +1,4 @@
-//! Puts the folder through which git logs in into the configuration of a container.
+//! Mounts the folder through which git gets logins into a container, and sets the variables that make git use it.
 
 use std::{io::Read as _, path::Path};
 
@@ -10,13 +10,13 @@ use crate::{
     external::engine::LocalImage,
 };
 
-/// How many settings git finds in its environment, as `GIT_CONFIG_KEY_0`, `GIT_CONFIG_VALUE_0` and so on; git 2.31 and
-/// newer. No file is needed for it, so whatever hooks write into git's own configurations stays possible.
+/// Number of the settings that git reads from its environment (`GIT_CONFIG_KEY_0`, `GIT_CONFIG_VALUE_0`, …), since git
+/// 2.31. git's configuration files stay free for the workspace's own settings.
 const COUNT: &str = "GIT_CONFIG_COUNT";
-/// No Compose file is larger; the rest of one that is remains unread.
+/// Most bytes that are read of a Compose file.
 const MAX_COMPOSE_FILE: u64 = 1024 * 1024;
 
-/// For a container of its own.
+/// Adds both to the configuration of a single container.
 pub fn into_container(
     properties: &mut Map<String, Value>,
     folder: &Path,
@@ -28,15 +28,15 @@ pub fn into_container(
         folder.display()
     );
     add_mount(properties, mount);
-    // What a feature or an earlier configuration sets comes after what is set here.
+    // Variables in the image's metadata override those of the configuration.
     let metadata = image.devcontainer_metadata.as_deref().unwrap_or_default();
     if !metadata.contains(COUNT) {
         add_settings(properties, remote, settings_of(image));
     }
 }
 
-/// For the service of a Compose project. The CLI passes a mount on as `source:target`, hence the way to say that it is
-/// read-only.
+/// Adds both to the configuration of a Compose project. The CLI passes the mount on as `source:target`, to which `:ro` is
+/// added here.
 pub fn into_service(
     properties: &mut Map<String, Value>,
     folder: &Path,
@@ -56,13 +56,13 @@ pub fn into_service(
 
 fn add_mount(properties: &mut Map<String, Value>, mount: String) {
     let mounts = properties.entry("mounts").or_insert_with(|| json!([]));
-    // Anything else is a mistake that the CLI tells of.
+    // The CLI reports any other type as an error.
     if let Some(mounts) = mounts.as_array_mut() {
         mounts.push(Value::String(mount));
     }
 }
 
-/// Adds git's settings behind those that the configuration sets, or else the image: as many as `there`.
+/// Adds the settings after those that are there already: those of the configuration, or else the `there` ones of the image.
 fn add_settings(properties: &mut Map<String, Value>, remote: &GitRemote, there: usize) {
     let environment = properties
         .entry("containerEnv")
@@ -74,7 +74,7 @@ fn add_settings(properties: &mut Map<String, Value>, remote: &GitRemote, there: 
         None => Some(there),
         Some(count) => count.as_str().and_then(|count| count.parse().ok()),
     };
-    // A number that is none is git's to complain about.
+    // Git reports a malformed number as an error.
     let Some(first) = own else { return };
     let settings = git_settings(remote);
     environment.insert(
@@ -87,7 +87,7 @@ fn add_settings(properties: &mut Map<String, Value>, remote: &GitRemote, there: 
     }
 }
 
-/// How many settings of git the image has in its environment.
+/// Number of the settings of git in the image's environment.
 fn settings_of(image: &LocalImage) -> usize {
     image
         .environment
@@ -97,7 +97,7 @@ fn settings_of(image: &LocalImage) -> usize {
         .unwrap_or_default()
 }
 
-/// Compose files have their own ways to set variables: one that has settings of git anywhere is left alone.
+/// Whether a Compose file mentions settings of git: it may set them in several ways, and none is overridden.
 fn compose_has_settings(clone: &Path, config: &DevcontainerConfig) -> bool {
     let folder = clone.join(config.path.parent().unwrap_or(Path::new("")));
     let files: Vec<&str> = match config.properties.get("dockerComposeFile") {

@@ -21,7 +21,7 @@ use outcome::STEP;
 pub use fetch::fetch_default;
 pub use outcome::{Image, skipped};
 
-/// Fetches the image, or builds it. A hit that cannot be fetched is built; only a build can fail.
+/// Fetches the image, or builds it. A hit that cannot be fetched is built, so only a build can fail.
 pub async fn obtain(
     cx: &Context<'_>,
     clone: &Checkout,
@@ -43,21 +43,21 @@ pub async fn obtain(
                 image.report.reasons.extend(reasons);
                 return Ok(image);
             }
-            // Its entry is gone now. Whoever builds instead asks first, so that one does and the others wait.
+            // Its entry was dropped. Asking again before a build makes sure that one attempt builds and others wait.
             Err(Unfetched::Gone(reason)) if reasons.is_empty() => {
                 reasons.push(reason);
                 lookup = resolve(cx, &key).await;
             }
-            // A registry that fails would fail again.
+            // Another error of the registry would come again.
             Err(Unfetched::Gone(reason) | Unfetched::Failed(reason)) => reasons.push(reason),
         }
     }
     reasons.extend(lookup.reasons);
-    // Before the build: it needs what the fetch would take of network and disk.
+    // Before the build, which needs network and disk for itself.
     prefetch.cancel(cx).await;
     reasons.extend(key.reasons);
     let name = image_name(cx, key.manifest.as_ref());
-    // Before the build: from the moment that the name stands for the new image, it is not to be removed.
+    // Before the build: the image must not be removed from the moment it has its name.
     let in_use = cx.node.images.enter(&name);
     let description = "builds the image".to_owned();
     let built = cx
@@ -123,7 +123,7 @@ pub async fn obtain(
     })
 }
 
-/// An image with a key gets the name that it is pushed by.
+/// An image with a key gets the name that it is pushed under.
 fn image_name(cx: &Context<'_>, manifest: Option<&KeyedManifest>) -> String {
     match (&cx.job.cache, manifest) {
         (Ok(cache), Some(manifest)) => cache.reference.entry(&cx.node.platform, manifest.key()),

@@ -11,14 +11,14 @@ use crate::{
     key::{KeySource, ResolveImage, dependencies_of, read_key},
 };
 
-/// The inputs of the image, as far as they can be known, and what there is to say about them.
+/// The inputs of the image, and remarks about them.
 #[derive(Debug, Default)]
 pub struct Key {
     /// `None`: there is no key, and `reasons` says why.
     pub manifest: Option<KeyedManifest>,
-    /// Sentences for people.
+    /// Sentences for the attempt's cache report.
     pub reasons: Vec<String>,
-    /// What the key cannot see and BuildKit looks at: such an image is built, never fetched by its key.
+    /// Inputs that BuildKit checks and the key does not cover: an image with such inputs is built, not fetched.
     pub unpinned: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ struct Resolver<'a> {
     logins: &'a Logins,
 }
 
-/// The part of an image's configuration that builds upon it inherit (OCI image spec, and Docker's `OnBuild`).
+/// The part of a base image's configuration that builds inherit (OCI image spec, and Docker's `OnBuild`).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ImageConfig {

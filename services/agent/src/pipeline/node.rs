@@ -5,7 +5,7 @@ use hearth_domain::Platform;
 
 use crate::disk::{DiskKeeper, ImagesInUse};
 
-/// What the steps need to know of the node.
+/// Facts about the node, and what its attempts share.
 #[derive(Clone, Debug)]
 pub struct NodeFacts {
     /// The platform of its containers.
@@ -16,12 +16,12 @@ pub struct NodeFacts {
     pub cli_version: String,
     /// Image for repositories without a devcontainer.
     pub default_image: String,
-    /// An attempt is not begun with less, in bytes.
+    /// Free disk that an attempt needs to start, in bytes.
     pub min_free_disk_bytes: u64,
-    /// How long the background work of an attempt may take.
+    /// How long the push may take, and the export of the build cache.
     pub push_timeout: Duration,
-    /// Images that its attempts need right now.
+    /// Images that its attempts use.
     pub images: ImagesInUse,
-    /// Makes room on its disk.
+    /// Frees its disk.
     pub disk: Arc<DiskKeeper>,
 }

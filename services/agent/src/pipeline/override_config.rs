@@ -16,7 +16,7 @@ const HOOKS: [&str; 6] = [
 ];
 const COMPOSE_PROPERTIES: [&str; 3] = ["dockerComposeFile", "service", "runServices"];
 
-/// The configuration for `up`: what the repository says of the container, on an image that is there already.
+/// The configuration for `devcontainer up`: the repository's properties of the container, on the finished image.
 pub fn override_config(
     repository: &str,
     workspace: &WorkspaceId,

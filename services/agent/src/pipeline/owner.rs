@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::{devcontainer_config::DevcontainerConfig, external::engine::LocalImage};
 
-/// User and group that the clone must belong to: nobody adapts them in a volume, and hooks of a user who is not root
-/// could not write otherwise.
+/// User and group that the clone must belong to. The CLI does not adapt the owner of files in a volume, and hooks that run
+/// as another user than root could not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub uid: u32,
@@ -15,7 +15,7 @@ pub struct Owner {
 impl Owner {
     pub const ROOT: Self = Self { uid: 0, gid: 0 };
 
-    /// Finds a user, given by name or number and perhaps with a group, in an `/etc/passwd`.
+    /// Finds a user in an `/etc/passwd`. `user` is a name or number, optionally with `:` and a group.
     pub fn find(user: &str, passwd: &str) -> Option<Self> {
         let (user, group) = match user.split_once(':') {
             Some((user, group)) => (user, group.parse().ok()),
@@ -48,7 +48,7 @@ impl Owner {
         })
     }
 
-    /// Gives everything below `folder` to this owner; links themselves, not what they point to.
+    /// Gives everything below `folder` to this owner; of a link the link itself, not its target.
     pub fn take(self, folder: &Path) -> std::io::Result<()> {
         for entry in walkdir::WalkDir::new(folder) {
             lchown(entry?.path(), Some(self.uid), Some(self.gid))?;

@@ -14,8 +14,7 @@ use hearth_layers::{Transfer, TransferError};
 use super::{context::Context, pull::pull};
 use crate::disk::ImageUse;
 
-/// A prefetch of the repository's newest image, which runs while the clone is made: often the key is that of the newest
-/// image.
+/// A fetch of the repository's newest image that runs while the clone is made: often that image has the attempt's key.
 ///
 /// The fetch makes progress only while [`Prefetch::alongside`] or [`Prefetch::finish`] is awaited. It cannot fail the
 /// attempt.

@@ -1,21 +1,31 @@
-use hearth_domain::{AttemptRef, CacheAccess, CacheReference, GitRef, Spec};
+use hearth_domain::{CacheAccess, CacheReference, GitRef, Spec};
 
 use super::*;
 use crate::{
     attempt::{AttemptLog, Recorder},
-    credentials::Logins,
-    external::{Externals, control_plane::LoginPurpose},
+    credentials::{
+        Logins,
+        fake::{FakeCredentials, attempt, no_logins},
+    },
+    external::{
+        Externals,
+        control_plane::LoginPurpose,
+        engine::fake::{FakeEngine, PULLED},
+    },
     metrics::AgentMetrics,
     pipeline::{
         CacheUse, Job, NodeFacts,
-        fake::{FETCHED, IMAGE, NoLogins, OneImage, externals, node},
+        fake::{externals, node},
     },
     scratch::Scratch,
 };
 
+const IMAGE: &str =
+    "localhost:1/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
 /// What a context borrows from.
 struct World {
-    engine: Arc<OneImage>,
+    engine: FakeEngine,
     job: Job,
     node: NodeFacts,
     externals: Externals,
@@ -28,10 +38,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let attempt = AttemptRef {
-            workspace: "ws-1".parse().unwrap(),
-            number: 1,
-        };
+        let attempt = attempt();
+        let credentials = FakeCredentials::answering([no_logins()]);
         let (repository, digest) = IMAGE.split_once('@').unwrap();
         let repository = repository.parse().unwrap();
         let job = Job {
@@ -51,10 +59,10 @@ impl World {
             }),
         };
         let dir = tempfile::tempdir().unwrap();
-        let engine = Arc::new(OneImage::default());
+        let engine = FakeEngine::default();
         let log = Arc::new(AttemptLog::new(1));
         Self {
-            externals: externals(engine.clone()),
+            externals: externals(engine.clone(), credentials.clone()),
             engine,
             node: node(dir.path()),
             recorder: Recorder::new(
@@ -63,7 +71,7 @@ impl World {
             ),
             log,
             scratch: Scratch::create(dir.path(), &attempt, None).unwrap(),
-            logins: Logins::new(Arc::new(NoLogins), attempt, LoginPurpose::Attempt, |why| {
+            logins: Logins::new(credentials, attempt, LoginPurpose::Attempt, |why| {
                 panic!("{why}")
             }),
             job,
@@ -84,7 +92,7 @@ impl World {
     }
 
     fn removed(&self) -> bool {
-        self.engine.removed.load(Ordering::Relaxed)
+        self.engine.lock().removed.contains(IMAGE)
     }
 }
 
@@ -93,10 +101,10 @@ async fn a_prefetch_that_is_used_is_one_pull_that_ran_alongside_the_clone() {
     let world = World::new();
     let cx = world.context();
     let mut prefetch = Prefetch::start(&cx);
-    prefetch.alongside(world.engine.began.notified()).await;
+    prefetch.alongside(world.engine.pull_began.notified()).await;
     assert!(prefetch.is_for(IMAGE) && !prefetch.is_for("another"));
-    world.engine.let_go.notify_one();
-    assert_eq!(prefetch.finish().await, Some(Ok(FETCHED.done)));
+    world.engine.pull_may_end.notify_one();
+    assert_eq!(prefetch.finish().await, Some(Ok(PULLED.done)));
     prefetch.cancel(&cx).await;
     assert!(!world.removed(), "what is used stays");
     assert_eq!(
@@ -112,9 +120,9 @@ async fn a_prefetch_that_is_canceled_leaves_no_image_and_no_event() {
         let world = World::new();
         let cx = world.context();
         let mut prefetch = Prefetch::start(&cx);
-        prefetch.alongside(world.engine.began.notified()).await;
+        prefetch.alongside(world.engine.pull_began.notified()).await;
         if complete {
-            world.engine.let_go.notify_one();
+            world.engine.pull_may_end.notify_one();
             while prefetch.arrival.is_none() {
                 prefetch.alongside(tokio::task::yield_now()).await;
             }
@@ -129,7 +137,7 @@ async fn a_prefetch_that_is_canceled_leaves_no_image_and_no_event() {
 #[tokio::test]
 async fn a_canceled_prefetch_spares_an_image_that_was_there_or_that_another_attempt_needs() {
     let world = World::new();
-    world.engine.present.store(true, Ordering::Relaxed);
+    world.engine.put(IMAGE, "there before");
     let cx = world.context();
     let mut prefetch = Prefetch::start(&cx);
     prefetch.alongside(tokio::task::yield_now()).await;
@@ -140,7 +148,7 @@ async fn a_canceled_prefetch_spares_an_image_that_was_there_or_that_another_atte
     let cx = world.context();
     let other = world.node.images.enter(IMAGE);
     let mut prefetch = Prefetch::start(&cx);
-    prefetch.alongside(world.engine.began.notified()).await;
+    prefetch.alongside(world.engine.pull_began.notified()).await;
     prefetch.cancel(&cx).await;
     assert!(!world.removed());
     drop(other);

@@ -17,14 +17,14 @@ use super::{
 };
 use crate::devcontainer_config::{ConfigError, DevcontainerConfig, ImageSource};
 
-/// A workspace that can be used, and what is left to do for the cache.
+/// A workspace that can be used, and the push that is left to do.
 #[derive(Debug)]
 pub struct Ready {
     /// READY or RECOVERY.
     pub state: WorkspaceState,
     /// Why it is in RECOVERY.
     pub failure: Option<Failure>,
-    /// The background work.
+    /// What to push.
     pub push: PushPlan,
 }
 
@@ -68,7 +68,7 @@ async fn prepare_with(cx: &Context<'_>, prefetch: &mut Prefetch<'_>) -> Result<R
     }
 }
 
-/// The repository's own devcontainer, by way of the cache.
+/// Starts the repository's own devcontainer, with an image from the cache or a build.
 async fn repository_devcontainer(
     cx: &Context<'_>,
     clone: &Checkout,
@@ -112,7 +112,7 @@ async fn repository_devcontainer(
     })
 }
 
-/// The default image with the clone in it; the cache steps aside.
+/// Starts the default image with the clone in it. The cache is not used.
 async fn default_image(
     cx: &Context<'_>,
     clone: &Checkout,
@@ -128,7 +128,7 @@ async fn default_image(
     })
 }
 
-/// A repository whose configuration fails still gets a workspace, to mend it in.
+/// Starts the default image in place of a devcontainer that fails, so that it can be repaired in the workspace.
 async fn recover(cx: &Context<'_>, clone: &Checkout, failure: Failure) -> Result<Ready, Failure> {
     cx.recorder.warn(format!(
         "the repository's own devcontainer failed, the default image takes its place: {}",
@@ -141,7 +141,7 @@ async fn recover(cx: &Context<'_>, clone: &Checkout, failure: Failure) -> Result
             failure: Some(failure),
             ..ready
         }),
-        // What was wrong first is what helps.
+        // The first failure is the cause.
         Err(second) => {
             cx.recorder
                 .warn(format!("the default image failed too: {}", second.message));
@@ -160,14 +160,16 @@ async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
                     failure(
                         FailureReason::EngineFailed,
                         step,
-                        format!("the engine's data folder cannot be looked at: {error}"),
+                        format!(
+                            "the free space of the engine's data folder cannot be read: {error}"
+                        ),
                     )
                 })
             };
             if look()? >= needed {
                 return Ok(());
             }
-            // A node that is full of images that nobody uses still takes work.
+            // Images that nothing uses do not keep a node from working.
             let engine = cx.externals.engine.as_ref();
             cx.node.disk.make_room(engine, needed).await;
             let free = look()?;
@@ -184,7 +186,7 @@ async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
         .await
 }
 
-/// Failures that another configuration would not have: the default image may still work.
+/// Whether the repository's configuration is the cause, so that the default image may still work.
 fn is_recoverable(reason: FailureReason) -> bool {
     matches!(
         reason,

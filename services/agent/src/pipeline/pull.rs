@@ -3,14 +3,14 @@ use hearth_layers::TransferError;
 use super::context::Context;
 use crate::{credentials::with_login, external::engine::OnTransfer};
 
-/// Fetches an image, unless the engine has it, and returns the compressed bytes of the layers that were not there. The
-/// registry is asked for their sizes meanwhile: the engine does not tell of a layer that arrives quickly.
+/// Fetches an image, unless the engine has it, and returns the compressed bytes of the layers that were fetched. Their
+/// sizes come from the registry, since the engine reports no progress of a layer that arrives quickly.
 pub async fn pull(
     cx: &Context<'_>,
     image: &str,
     progress: OnTransfer<'_>,
 ) -> Result<u64, TransferError> {
-    // One that just goes to make room is not there.
+    // An image that is just being removed cannot be used.
     cx.node.images.until_removed(image).await;
     if matches!(cx.externals.engine.image(image).await, Ok(Some(_))) {
         return Ok(0);

@@ -22,7 +22,7 @@ pub use plan::{PushPlan, Upload, report};
 
 const STEP: PipelineStep = PipelineStep::Push;
 
-/// Carries the plan out and tells what became of it. Nothing here can touch the workspace.
+/// Carries out the plan and records its outcome. It does not touch the workspace.
 pub async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
     let (upload, cache) = match plan {
         PushPlan::Nothing(report) => {
@@ -50,7 +50,7 @@ pub async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
     }
 }
 
-/// Pushes the image under its key, enters it, and lets the newest tag follow.
+/// Pushes the image under the tag of its key, adds it to the index, and moves the newest tag.
 async fn push(
     cx: &Context<'_>,
     upload: &Upload,
@@ -59,7 +59,7 @@ async fn push(
     let engine = &cx.externals.engine;
     let repository = cache.reference.repository();
     let registry = cx.job.registry().unwrap_or_default();
-    // Nobody knows what is missing before the control plane is asked.
+    // The answer to this request also says which permissions are missing.
     let login = cx.logins.registry().await;
     if let Some(why) = cx.logins.missing_permission(registry) {
         return Err(report(PushOutcome::Denied, why));
@@ -86,7 +86,7 @@ async fn push(
         .registry
         .inspect(&upload.image, login.as_ref())
         .await
-        .map_err(not_found_again)?;
+        .map_err(not_readable)?;
     verify(
         cx,
         upload,
@@ -111,7 +111,9 @@ async fn push(
         .map_err(|error| {
             report(
                 PushOutcome::Failed,
-                format!("the image is in the registry, and could not be entered: {error}"),
+                format!(
+                    "the image is in the registry, and could not be added to the index: {error}"
+                ),
             )
         })?;
     let newest = tag(&cache.reference.newest(&cx.node.platform));
@@ -149,7 +151,7 @@ async fn push_tag(
     .await
 }
 
-/// Makes sure that what is in the registry is what was built.
+/// Checks that the registry has the image that was built.
 async fn verify(
     cx: &Context<'_>,
     upload: &Upload,
@@ -157,20 +159,20 @@ async fn verify(
     digest: &Digest,
 ) -> Result<(), PushReport> {
     if cx.node.store == ImageStore::Containerd {
-        // There the image's id is the digest of its manifest.
+        // In this store the image's id is the digest of its manifest.
         return if digest.as_str() == upload.image_id {
             Ok(())
         } else {
-            Err(somebody_elses(digest.as_str(), &upload.image_id))
+            Err(another_image(digest.as_str(), &upload.image_id))
         };
     }
-    // The classic store makes the manifest when it pushes: the layers have to be the same.
+    // The classic store makes the manifest when it pushes, so the layers are compared.
     let config = cx
         .externals
         .registry
         .config(image, cx.logins.for_image(image).await.as_ref())
         .await
-        .map_err(not_found_again)?;
+        .map_err(not_readable)?;
     let built = cx
         .externals
         .engine
@@ -180,16 +182,16 @@ async fn verify(
         .unwrap_or_default();
     let there = layers_of(&config);
     if there.is_empty() || there != built.layers {
-        return Err(somebody_elses(digest.as_str(), &upload.image_id));
+        return Err(another_image(digest.as_str(), &upload.image_id));
     }
     Ok(())
 }
 
-fn somebody_elses(there: &str, pushed: &str) -> PushReport {
+fn another_image(there: &str, pushed: &str) -> PushReport {
     report(
         PushOutcome::Failed,
         format!(
-            "the registry has {there} under this key, not the {pushed} that was pushed: somebody else writes there"
+            "the registry has {there} under this key, not the {pushed} that was pushed: another program writes there"
         ),
     )
 }
@@ -212,10 +214,10 @@ fn timed_out(limit: Duration) -> PushReport {
     )
 }
 
-fn not_found_again(error: RegistryError) -> PushReport {
+fn not_readable(error: RegistryError) -> PushReport {
     report(
         PushOutcome::Failed,
-        format!("the image was pushed and is not found again: {error}"),
+        format!("the image was pushed and cannot be read back: {error}"),
     )
 }
 

@@ -3,13 +3,13 @@ use std::path::Path;
 use hearth_api::v1::Failure;
 use hearth_runtime::{blocking, write_atomically};
 
-/// Leaves in the volume why the repository's own devcontainer does not run.
+/// Writes a file into the volume that says why the repository's own devcontainer does not run.
 pub async fn leave_note(volume: &Path, failure: &Failure) {
     let text = format!("{}\n\n{}\n", failure.message, failure.output_tail);
     let path = volume.join("hearth-recovery.txt");
     // A hook may have put a link to a file of the node here: the note replaces it and is not written through it.
     if let Err(error) = blocking(move || write_atomically(&path, text.as_bytes(), 0o644)).await {
-        tracing::warn!(volume = %volume.display(), %error, "no note of the failure is left in the workspace");
+        tracing::warn!(volume = %volume.display(), %error, "the note about the failure could not be written into the workspace");
     }
 }
 

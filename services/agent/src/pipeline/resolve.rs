@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use super::{context::Context, key::Key};
 use crate::external::control_plane::{IndexFailure, Resolution, pauses};
 
-/// An estimate that moved by less, in seconds, is no news.
+/// Smallest change of an estimate that is recorded, in seconds …
 const NOTABLE_SECONDS: f64 = 5.0;
-/// Nor is one that moved by less than this part of what was left.
+/// … and as a part of what was left.
 const NOTABLE_PART: f64 = 0.25;
 
 /// An image in the cache.
@@ -27,9 +27,9 @@ pub struct Hit {
 pub struct Lookup {
     /// An image that was built from the same inputs.
     pub hit: Option<Hit>,
-    /// There is one, and it is expected to be built sooner than fetched.
+    /// There is an image, and fetching it is expected to take longer than building it.
     pub fetch_is_slower: bool,
-    /// Why there is none; on a hit, what else there is to say.
+    /// Why there is no image to fetch; on a hit, remarks.
     pub reasons: Vec<String>,
 }
 
@@ -42,8 +42,8 @@ impl Lookup {
     }
 }
 
-/// Asks the index, and waits for another node's build where the index says so. Not fatal: without an answer the image
-/// is built.
+/// Asks the index, and waits for another node's build if the index says so. Not fatal: without an answer the image is
+/// built.
 pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
     let (Ok(cache), Some(manifest)) = (&cx.job.cache, &key.manifest) else {
         return Lookup::default();
@@ -89,8 +89,8 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
     lookup
 }
 
-/// Asks once; and again when an index that made the attempt wait breaks off, because the build that it waits for goes
-/// on without the control plane.
+/// Asks once. If the connection is lost while the attempt waits for a build, asks again: that build goes on without the
+/// control plane.
 async fn ask(
     cx: &Context<'_>,
     repository: &CacheRepository,
@@ -116,7 +116,7 @@ async fn ask(
     }
 }
 
-/// A wait for another node's build, as far as it went.
+/// A wait for another node's build.
 #[derive(Debug, Default)]
 struct Wait {
     began: Option<Instant>,
@@ -124,7 +124,8 @@ struct Wait {
 }
 
 impl Wait {
-    /// Takes what the index says; returns it when it is news. An estimate that only counts down is none.
+    /// Stores who builds and how long that is expected to take; returns it if it is to be recorded, which a mere countdown
+    /// is not.
     fn update(&mut self, waiting: Waiting, now: Instant) -> Option<Waiting> {
         self.began.get_or_insert(now);
         if let Some((reported, at)) = &self.reported {
@@ -138,7 +139,7 @@ impl Wait {
         Some(waiting)
     }
 
-    /// The wait in a sentence, if there was one.
+    /// A sentence about the wait, if there was one.
     fn summary(&self, hit: bool, now: Instant) -> Option<String> {
         let seconds = (now - self.began?).as_secs();
         let (Waiting { node, .. }, _) = self.reported.as_ref()?;

@@ -28,7 +28,7 @@ pub struct Runner {
     pub node: Arc<NodeFacts>,
     /// Everything outside of the agent.
     pub externals: Externals,
-    /// Folder of the attempts' private folders.
+    /// Folder with the attempts' private folders.
     pub attempts_dir: PathBuf,
     /// Logins of git in workspaces.
     pub git_access: GitAccess,
@@ -39,7 +39,7 @@ pub struct Runner {
 impl Runner {
     /// Runs an attempt until it has settled: prepares the workspace, pushes the image, cleans up.
     ///
-    /// `stop` ends it early: a newer attempt, a deletion, or (when `shutdown` is cancelled too) the agent's own end.
+    /// `stop` ends it early: for a newer attempt, a deletion, or (when `shutdown` is cancelled too) because the agent stops.
     pub async fn run(
         &self,
         job: &Job,
@@ -66,7 +66,7 @@ impl Runner {
         self.node.disk.wake();
     }
 
-    /// Notes how an attempt ends that panicked: a workspace that is ready stays, one that is not has failed.
+    /// Records the end of an attempt that panicked: a workspace that is ready is kept, any other has failed.
     async fn settle_panicked(&self, job: &Job, recorder: &Recorder, panicked: &Panicked) {
         match recorder.outcome() {
             None => {
@@ -98,18 +98,18 @@ impl Runner {
         match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
             Ok(scratch) => {
                 self.run_in(&scratch, job, recorder, stop, shutdown).await;
-                // A checkout of the whole repository may be in it.
+                // Removing it takes time: it may hold a checkout of the whole repository.
                 blocking(move || drop(scratch)).await;
             }
             Err(error) => {
-                let message = format!("no folder can be made for the attempt: {error}");
+                let message = format!("the attempt's folder cannot be created: {error}");
                 let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
                 self.fail(job, recorder, failure);
             }
         }
     }
 
-    /// Runs the steps, and serves logins to docker meanwhile.
+    /// Runs the steps, and serves docker's requests for logins meanwhile.
     async fn run_in(
         &self,
         scratch: &Scratch,
@@ -119,7 +119,7 @@ impl Runner {
         shutdown: &CancellationToken,
     ) {
         let logins = self.logins(job, recorder);
-        // A workspace whose git cannot log in is better than none.
+        // A workspace whose git cannot log in can still be used.
         let git_access = self
             .git_access
             .open(&job.attempt, &job.spec.repository)
@@ -180,7 +180,7 @@ impl Runner {
             }) => {
                 if let Err(error) = cx.scratch.mark_ready() {
                     cx.recorder.warn(format!(
-                        "the workspace would not survive a crash of the agent: {error}"
+                        "the workspace is not marked as ready; a restarted agent would remove it: {error}"
                     ));
                 }
                 cx.recorder.state(state, failure);
@@ -202,7 +202,7 @@ impl Runner {
         }
     }
 
-    /// Removes what a failed attempt made on the node; its log stays.
+    /// Removes what a failed attempt made on the node, apart from its log.
     async fn remove_workspace(&self, job: &Job, recorder: &Recorder) {
         let workspace = &job.attempt.workspace;
         if let Err(error) = self.externals.engine.remove_workspace(workspace).await {

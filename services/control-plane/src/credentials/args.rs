@@ -7,6 +7,11 @@ use clap::{Args, ValueEnum};
 /// All values are read as text, and [`super::settings`] reports their faults: clap would print a value that does not
 /// parse, which may be a secret in the wrong place.
 #[derive(Args, Clone, Debug)]
+#[allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "the docs of flags are the text of --help"
+)]
 pub struct CredentialArgs {
     /// Where logins for git hosts and registries come from
     #[arg(

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     directives::{Directives, foreign_syntax},
-    words,
+    words::{self, WordError},
 };
 
 /// Why a Dockerfile cannot be parsed.
@@ -169,7 +169,11 @@ pub(super) fn parse(text: &str) -> Result<Lines, DockerfileError> {
         }
         let mut instruction = Instruction::of_line(&joined, escape, number)?;
         if joined.contains("<<") && instruction.may_have_heredocs(escape) {
-            for mut heredoc in heredocs_of(&joined) {
+            let heredocs = heredocs_of(&joined).ok_or(DockerfileError {
+                line: number,
+                why: "variables that nest too deep",
+            })?;
+            for mut heredoc in heredocs {
                 loop {
                     let (_, raw) = lines.next().ok_or(DockerfileError {
                         line: number,
@@ -249,10 +253,15 @@ fn split_flags(line: &str, escape: char) -> (Vec<String>, &str) {
     (flags, rest)
 }
 
-fn heredocs_of(line: &str) -> Vec<Heredoc> {
-    // A line that cannot be split has none: BuildKit ignores that error, too.
-    words::raw_words(line)
-        .unwrap_or_default()
+/// `None` for a line that BuildKit may be able to split.
+fn heredocs_of(line: &str) -> Option<Vec<Heredoc>> {
+    let words = match words::raw_words(line) {
+        Ok(words) => words,
+        // BuildKit ignores that error, too: such a line has none.
+        Err(WordError::Syntax) => Vec::new(),
+        Err(WordError::Unknown) => return None,
+    };
+    let heredocs = words
         .iter()
         .filter_map(|word| {
             let rest = word
@@ -274,5 +283,6 @@ fn heredocs_of(line: &str) -> Vec<Heredoc> {
                 content: String::new(),
             })
         })
-        .collect()
+        .collect();
+    Some(heredocs)
 }

@@ -62,6 +62,9 @@ const ALWAYS: [&str; 5] = [
     "BUILDKIT_MULTI_PLATFORM",
 ];
 
+/// Stages are followed by recursion. No real Dockerfile has nearly as many.
+const MAX_STAGES: usize = 200;
+
 /// Plans the build of a Dockerfile. `facts` are those of base images by name; `None` for an image whose configuration
 /// cannot be read.
 pub fn plan(
@@ -75,6 +78,12 @@ pub fn plan(
         why: "no FROM, or a malformed one",
     };
     let (globals, stages) = stages::split(&lines).ok_or(malformed)?;
+    if stages.len() > MAX_STAGES {
+        return Err(DockerfileError {
+            line: 1,
+            why: "more stages than are followed",
+        });
+    }
     let target = match options.target {
         None => stages.len() - 1,
         Some(name) => stages::named(&stages, name).ok_or(DockerfileError {

@@ -251,6 +251,38 @@ fn the_written_instructions_never_change_their_form() {
 }
 
 #[test]
+fn variables_and_stages_that_nest_without_end_overflow_no_stack() {
+    let deep = "${A:-".repeat(10_000);
+    let plan = planned(&format!("FROM scratch\nCOPY {deep} /x\n"));
+    assert!(plan.context.contains(&ContextSource::all()), "{plan:?}");
+    planned(&format!("FROM base\nENV A={deep}\nARG B={deep}\n"));
+
+    let chain = |stages: usize| -> String {
+        let stage = |at: usize| format!("FROM s{at} AS s{}\n", at + 1);
+        (0..stages).map(stage).collect()
+    };
+    planned(&chain(200));
+    let args = args(&[]);
+    let options = BuildOptions {
+        target: None,
+        args: &args,
+        platform: "linux/amd64",
+    };
+    let refused = |text: &str| {
+        let error = super::plan(text, &options, &Default::default()).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(
+        refused(&chain(10_000)),
+        "line 1: more stages than are followed"
+    );
+
+    // Whether such a line has a here-document decides how the next ones are read.
+    let error = refused(&format!("FROM scratch\nRUN <<{deep}\n"));
+    assert_eq!(error, "line 2: variables that nest too deep");
+}
+
+#[test]
 fn only_a_whole_commit_of_a_git_repository_pins_a_url() {
     let commit = "0123456789abcdef0123456789abcdef01234567";
     let upper = commit.to_uppercase();

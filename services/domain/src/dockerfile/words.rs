@@ -89,6 +89,9 @@ pub(super) fn references(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// How deep `${A:-${B:-…}}` may nest. No real Dockerfile comes near it, and each level takes some of the stack.
+const MAX_DEPTH: usize = 100;
+
 struct Lexer<'a> {
     chars: std::iter::Peekable<std::str::Chars<'a>>,
     env: &'a Env,
@@ -97,6 +100,8 @@ struct Lexer<'a> {
     raw: bool,
     /// Keeps variables that are not set.
     keep_unset: bool,
+    /// Braces around the current position.
+    depth: usize,
 }
 
 /// Words under construction, beside the text as a whole.
@@ -130,6 +135,7 @@ impl<'a> Lexer<'a> {
             escape,
             raw: false,
             keep_unset: false,
+            depth: 0,
         }
     }
 
@@ -247,7 +253,12 @@ impl<'a> Lexer<'a> {
         if !matches!(modifier, '-' | '+' | '?') && !self.raw && !self.keep_unset {
             return Err(WordError::Unknown);
         }
+        if self.depth == MAX_DEPTH {
+            return Err(WordError::Unknown);
+        }
+        self.depth += 1;
         let (word, _) = self.until(Some('}'))?;
+        self.depth -= 1;
         let value = self.value(&name)?;
         if value.is_none() && (self.raw || self.keep_unset) {
             let colon = if null_is_unset { ":" } else { "" };

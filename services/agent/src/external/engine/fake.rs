@@ -1,5 +1,5 @@
-//! An engine in memory, for tests of what works with images. A test fails when volumes, containers or pushes are asked
-//! of it.
+//! An engine in memory, for tests of what works with images. It can create no volume, and a test fails when containers or
+//! pushes are asked of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,6 +50,8 @@ pub(crate) struct Contents {
     pub(crate) removed: BTreeSet<String>,
     /// Whether its list of images fails.
     pub(crate) mute: bool,
+    /// Workspaces that were removed, in order.
+    pub(crate) removed_workspaces: Vec<String>,
     pulled: BTreeSet<String>,
 }
 
@@ -158,12 +160,17 @@ impl Engine for FakeEngine {
         unreachable!()
     }
 
-    async fn create_volume(&self, _: &WorkspaceId) -> Result<PathBuf, EngineFailure> {
-        unreachable!()
+    async fn create_volume(&self, workspace: &WorkspaceId) -> Result<PathBuf, EngineFailure> {
+        assert!(!workspace.as_str().starts_with("bug"), "a bug");
+        Err(EngineFailure {
+            action: "make the workspace's volume",
+            cause: "there is no room".into(),
+        })
     }
 
-    async fn remove_workspace(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
-        unreachable!()
+    async fn remove_workspace(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+        self.lock().removed_workspaces.push(workspace.to_string());
+        Ok(())
     }
 
     async fn remove_containers(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {

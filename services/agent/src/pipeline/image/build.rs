@@ -26,7 +26,7 @@ pub(super) struct Built {
     pub image_id: String,
 }
 
-/// Builds the image, with the registry's cache where there is one.
+/// Builds the image, with BuildKit's cache from the registry if there is one.
 pub(super) async fn build(
     cx: &Context<'_>,
     clone: &Checkout,
@@ -56,7 +56,7 @@ pub(super) async fn build(
     };
     let mut result = run_build(cx, &request).await;
     if let (Err(child), true) = (&result, cache_from.is_some()) {
-        // A cache that lost a blob fails the build that reads it. What was built so far is in the engine's own cache.
+        // A cache with a missing blob fails every build that reads it. The engine's own cache has the steps built so far.
         reasons.insert(
             0,
             format!(
@@ -84,7 +84,7 @@ pub(super) async fn build(
             failure(
                 FailureReason::EngineFailed,
                 STEP,
-                "the image that was built is not there",
+                "the engine does not have the image that was built",
             )
         })?;
     Ok(Built {
@@ -102,14 +102,14 @@ async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Count
         .build(request, &mut |line| progress.take(line))
         .await;
     let (counts, failed, tail) = progress.finish();
-    // The CLI's own message is the whole command line, and its tail is BuildKit's JSON.
+    // Of the CLI's failure the message is the whole command line, and the output is BuildKit's JSON.
     result.map(|()| counts).map_err(|child| ProcessFailure {
         message: shortened(failed.as_deref().unwrap_or(&child.message)),
         tail,
     })
 }
 
-/// A sentence, not a script.
+/// The beginning of a message: that of a failed step contains its whole script.
 fn shortened(message: &str) -> String {
     const MAX_CHARS: usize = 300;
     match message.char_indices().nth(MAX_CHARS) {
@@ -118,8 +118,8 @@ fn shortened(message: &str) -> String {
     }
 }
 
-/// How the image is written. The containerd store compresses layers while it builds: zstd takes a fifth of gzip's time
-/// there and unpacks faster on the next node; it needs OCI media types. The classic store compresses when it pushes.
+/// The value of `--output`. The containerd store compresses layers while it builds: zstd takes a fifth of gzip's time and
+/// unpacks faster on the next node; it needs OCI media types. The classic store compresses when it pushes.
 fn image_output(
     store: ImageStore,
     name: &str,
@@ -130,7 +130,7 @@ fn image_output(
     }
     let mut output = format!("type=image,name={name},compression=zstd,oci-mediatypes=true");
     for (key, value) in annotations {
-        // The list is separated by commas and quoted like CSV; nothing that is said here needs either.
+        // The option is a list in CSV: none of these values needs quoting, and one that did would be left out.
         if !value.contains([',', '"', '\n', '\r']) {
             output.push_str(&format!(",annotation-manifest.{key}={value}"));
         }
@@ -138,9 +138,9 @@ fn image_output(
     Some(output)
 }
 
-/// What an image says of itself in its manifest, so that it can be verified when only the registry remembers it. All of
-/// it follows from the key: the commit (`org.opencontainers.image.revision`) is left out, because it would give the same
-/// image another digest with every commit.
+/// Annotations of the image's manifest, by which the control plane recognises an image that only the registry has. They
+/// follow from the key. The commit (`org.opencontainers.image.revision`) is left out: it would change the digest of the
+/// same image with every commit.
 fn annotations(repository: &Repository, key: &CacheKey) -> Vec<(&'static str, String)> {
     let mut annotations = vec![
         (annotation::KEY, key.to_string()),
@@ -150,7 +150,7 @@ fn annotations(repository: &Repository, key: &CacheKey) -> Vec<(&'static str, St
         ),
     ];
     if repository.is_github() {
-        // GHCR links a package to the repository that this names.
+        // GHCR connects the package to this repository.
         annotations.push((
             annotation::SOURCE,
             format!("https://github.com/{}", repository.path()),
@@ -159,13 +159,13 @@ fn annotations(repository: &Repository, key: &CacheKey) -> Vec<(&'static str, St
     annotations
 }
 
-/// The BuildKit cache to read, as `--cache-from` takes it. It is looked for first: a registry that does not answer
-/// would hold up the build.
+/// The value of `--cache-from`, if the registry has a build cache. The check comes before the build, which a registry that
+/// does not answer would hold up.
 async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> Option<String> {
     let cache = cx.job.cache.as_ref().ok()?;
     let reference = match cx.node.store {
         ImageStore::Containerd => cache.reference.build_cache(&cx.node.platform),
-        // The classic store exports no cache of its own; the image carries an inline one.
+        // The classic store exports no separate cache; the image carries an inline one.
         ImageStore::Classic | ImageStore::Unspecified => cache.reference.newest(&cx.node.platform),
     };
     match cx

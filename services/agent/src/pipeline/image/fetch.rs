@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The image for repositories without a devcontainer of their own.
+/// Fetches the default image, and returns its name.
 pub async fn fetch_default(cx: &Context<'_>) -> Result<String, Failure> {
     let image = cx.node.default_image.clone();
     cx.recorder
@@ -27,7 +27,7 @@ pub async fn fetch_default(cx: &Context<'_>) -> Result<String, Failure> {
         .map(|_| image)
 }
 
-/// A configuration that names an image and adds nothing to it has nothing of its own to cache.
+/// The image of a configuration that names one and adds nothing to it: there is nothing to cache.
 pub(super) fn unchanged_image(config: &DevcontainerConfig) -> Option<&str> {
     let features = config
         .properties
@@ -37,7 +37,7 @@ pub(super) fn unchanged_image(config: &DevcontainerConfig) -> Option<&str> {
     (config.image_source() == Some(ImageSource::Image) && adds_nothing)
         .then(|| config.text("image"))
         .flatten()
-        // The CLI substitutes variables; it then fetches the image by itself.
+        // The CLI substitutes the variable and fetches the image.
         .filter(|image| !image.contains("${"))
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn fetch_unchanged(cx: &Context<'_>, image: &str) -> Result<Ima
     })
 }
 
-/// Makes sure that the engine has an image; returns the bytes that had to be fetched for it.
+/// Fetches an image if the engine does not have it; returns the bytes that were fetched.
 async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
     let progress = cx.recorder.transfer(TransferDirection::Fetch);
     pull(cx, image, &progress).await.map_err(|error| {
@@ -74,15 +74,15 @@ async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
     })
 }
 
-/// Why an entry's image did not arrive, in a sentence.
+/// Why the image of a hit was not fetched, in a sentence.
 pub(super) enum Unfetched {
-    /// The registry does not have it any more.
+    /// The registry does not have it.
     Gone(String),
     /// Anything else.
     Failed(String),
 }
 
-/// Fetches the image of an entry by its digest; the reason when that does not work.
+/// Fetches the image of a hit by its digest. An image that is gone from the registry is reported to the index.
 pub(super) async fn fetch(
     cx: &Context<'_>,
     hit: &Hit,

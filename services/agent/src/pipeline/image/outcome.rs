@@ -4,20 +4,20 @@ use crate::{disk::ImageUse, pipeline::push::PushPlan};
 
 pub(super) const STEP: PipelineStep = PipelineStep::Image;
 
-/// An image that the engine has, how it came there, and what is left to do for the cache.
+/// An image that the engine has, how it was obtained, and what is left to push.
 #[derive(Debug)]
 pub struct Image {
-    /// What the engine knows it by.
+    /// Its name in the engine.
     pub name: String,
-    /// What the cache did.
+    /// The cache's part in it.
     pub report: CacheReport,
-    /// The background work.
+    /// What to push.
     pub push: PushPlan,
-    /// Keeps it from being removed until its container is there.
+    /// Keeps it from being removed until its container exists.
     pub in_use: ImageUse,
 }
 
-/// A report of a cache that was left alone.
+/// The report if the cache was not used.
 pub fn skipped(reason: CacheSkipReason) -> CacheReport {
     CacheReport {
         result: CacheResult::Skipped.into(),

@@ -33,7 +33,7 @@ impl<'a> BuildProgress<'a> {
         }
     }
 
-    /// What was counted, the step that failed, and the last lines of output.
+    /// The counts of steps, the step that failed, and the last lines of output.
     pub(super) fn finish(mut self) -> (Counts, Option<String>, String) {
         let updates = self.progress.close();
         self.record(updates);
@@ -49,7 +49,7 @@ impl<'a> BuildProgress<'a> {
                     self.output.line(&line);
                 }
                 Update::Step(change) => {
-                    // What was printed before belongs before it in the log.
+                    // Output from before the change comes before it in the log.
                     self.output.flush();
                     self.recorder.build_step(change);
                 }

@@ -4,8 +4,8 @@ use crate::{
     pipeline::{build_folder::build_folder, context::Context, job::CacheUse},
 };
 
-/// Exports BuildKit's cache of every stage by building once more, from a fresh checkout: the workspace's own files
-/// belong to its user by now. Every step is in the engine's cache, so nothing runs.
+/// Exports BuildKit's cache of all stages by a second build, whose steps are all in the engine's cache. It builds from a
+/// new checkout, since the workspace's files belong to its user by now.
 pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
     let reference = cache.reference.build_cache(&cx.node.platform);
     let work = async {

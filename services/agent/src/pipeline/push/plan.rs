@@ -9,10 +9,10 @@ use crate::{
     pipeline::{context::Context, job::CacheUse},
 };
 
-/// What is left to do for the cache once the workspace is ready.
+/// What is pushed after the workspace is ready.
 #[derive(Debug)]
 pub enum PushPlan {
-    /// Push what was built.
+    /// The image that was built.
     Upload(Box<Upload>, CacheUse),
     /// Nothing; the report says why.
     Nothing(PushReport),
@@ -21,7 +21,7 @@ pub enum PushPlan {
 /// An image to push.
 #[derive(Debug)]
 pub struct Upload {
-    /// `repository:tag` that the engine knows it by.
+    /// Its name in the engine, `repository:tag`.
     pub image: String,
     /// The engine's id of it.
     pub image_id: String,
@@ -29,7 +29,7 @@ pub struct Upload {
     pub manifest: KeyedManifest,
     /// How long it took to build.
     pub build_seconds: f64,
-    /// Where its repository is cloned to.
+    /// Folder of the clone.
     pub clone: PathBuf,
     /// The commit that it was built from.
     pub commit: CommitHash,
@@ -53,7 +53,7 @@ impl PushPlan {
                 PushOutcome::SkippedReadOnly,
                 "this attempt may only read the cache",
             ),
-            // What runs is this node's own build of the same inputs; the entry stays what it is.
+            // The registry has an image of the same inputs, which this node built because that was quicker.
             (Ok(_), _) if report.skip_reason() == CacheSkipReason::Slower => Self::nothing(
                 PushOutcome::Unchanged,
                 "the registry has an image for this key already",
@@ -72,12 +72,12 @@ impl PushPlan {
         }
     }
 
-    /// Nothing was made that could be cached.
+    /// Nothing, since the image is not one that can be cached.
     pub fn not_eligible(why: &str) -> Self {
         Self::nothing(PushOutcome::SkippedNotEligible, why)
     }
 
-    /// The registry has it already.
+    /// Nothing, since the registry has the image.
     pub fn unchanged(digest: &Digest) -> Self {
         Self::Nothing(PushReport {
             outcome: PushOutcome::Unchanged.into(),
@@ -87,7 +87,7 @@ impl PushPlan {
         })
     }
 
-    /// The cache was left alone.
+    /// Nothing, since the cache was not used.
     pub fn skipped(reason: CacheSkipReason) -> Self {
         match reason {
             CacheSkipReason::Off | CacheSkipReason::Unspecified => {

@@ -4,15 +4,15 @@ use hearth_layers::TransferError;
 
 use super::plan::report;
 
-/// A push that came to nothing, and what is known about why.
+/// A failed push, and what is known about its cause.
 pub(super) struct Refusal {
-    /// What the engine says.
+    /// The engine's error.
     pub error: TransferError,
     /// Whether there was a login for the registry.
     pub logged_in: bool,
     /// What is wrong with that login.
     pub problem: Option<String>,
-    /// A base image that the registry has under another name.
+    /// A base image in the same registry, in another repository.
     pub base: Option<String>,
 }
 
@@ -48,22 +48,22 @@ impl From<Refusal> for PushReport {
     }
 }
 
-/// Engines say this of a right that is missing and of a login that is missing.
+/// Whether the message is one that engines use for a missing right and for a missing login alike.
 fn asks_for_more(text: &str) -> bool {
     text.contains("insufficient_scope") || text.contains("insufficient scope")
 }
 
-/// An engine pushes a layer that it knows from the same registry by asking for it there, with the login for the
-/// repository that it pushes to; where it may not read the other one, containerd fails instead of sending the layer
-/// (containerd#11709, containerd#14086).
+/// An engine asks the registry to mount a layer that it knows from another repository there, with the login for the
+/// repository that it pushes to. If that login cannot read the other repository, containerd fails instead of sending the
+/// layer (containerd#11709, containerd#14086).
 fn mounts(base: &str) -> String {
     format!(
-        "the credentials need the right to push to this repository, and the engine also the right to read the base image {base}, which is in the same registry: make it public there, or let the cache live in another registry"
+        "the credentials need the right to push to this repository, and the engine also the right to read the base image {base}, which is in the same registry: make it public there, or use another registry for the cache"
     )
 }
 
-/// A base image at the host of `repository` (`registry/path`) and not in it. Ports do not count: containerd compares the
-/// names of hosts.
+/// A base image in the registry of `repository` (`registry/path`), in another repository. Ports are ignored, since
+/// containerd compares host names.
 pub(super) fn shared_base(manifest: &KeyManifest, repository: &str) -> Option<String> {
     let name = |image: &str| {
         let host = image.split('/').next().unwrap_or_default();
