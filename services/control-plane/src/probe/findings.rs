@@ -31,7 +31,7 @@ pub(super) fn login(logins: &Logins, host: &str, registry: Option<&str>) -> Vec<
 
 pub(super) fn clock(skew_seconds: Option<i64>) -> AccessCheck {
     let Some(skew) = skew_seconds else {
-        let message = "no other clock is known to compare the control plane's with";
+        let message = "there is no clock to compare the control plane's with";
         return check(Kind::Clock, Status::Skipped, message);
     };
     let status = match skew.unsigned_abs() <= MAX_SKEW_SECONDS {
