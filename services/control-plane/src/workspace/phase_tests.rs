@@ -217,7 +217,7 @@ proptest! {
                 failures = 0;
             }
             (phase, action) = phase.next(observation, now);
-            prop_assert_eq!(&phase == &Phase::Done, action == Action::Stop);
+            prop_assert_eq!(phase == Phase::Done, action == Action::Stop);
             if lost {
                 prop_assert_eq!(&action, &Action::End(Ending::NodeLost));
             }
