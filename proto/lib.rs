@@ -24,8 +24,8 @@ pub const FILE_DESCRIPTOR_SET: &[u8] =
 /// What stands in place of a secret.
 const REDACTED: &str = "[redacted]";
 
-// The messages are taken apart field by field, so that a new field stops the build here and somebody
-// decides whether it may be printed.
+// The messages are taken apart field by field, so that a new field stops the build here and it
+// has to be decided whether it may be printed.
 impl fmt::Debug for v1::RegistryCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

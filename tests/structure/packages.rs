@@ -9,7 +9,7 @@ pub const LEVELS: [&[&str]; 4] = [
     &["hearth-api", "hearth-domain"],
     &["hearth-layers", "hearth-runtime"],
     &["hearth-agent", "hearth-cli", "hearth-control-plane"],
-    &["hearth-tests"],
+    &["hearth-fuzz", "hearth-tests"],
 ];
 
 /// Crates that a package must not contain, not even by way of another: GitHub's client is for the control plane, the

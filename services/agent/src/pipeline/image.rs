@@ -56,7 +56,7 @@ pub async fn obtain(
     // Before the build, which needs network and disk for itself.
     prefetch.cancel(cx).await;
     reasons.extend(key.reasons);
-    let name = image_name(cx, key.manifest.as_ref());
+    let name = image_name(cx, key.manifest.as_ref().ok());
     // Before the build: the image must not be removed from the moment it has its name.
     let in_use = cx.node.images.enter(&name);
     let description = "builds the image".to_owned();
@@ -70,7 +70,7 @@ pub async fn obtain(
                 clone,
                 config,
                 &name,
-                key.manifest.as_ref(),
+                key.manifest.as_ref().ok(),
                 &mut reasons,
             ),
         )

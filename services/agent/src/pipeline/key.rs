@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// The inputs of the image, and remarks about them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Key {
-    /// `None`: there is no key, and `reasons` says why.
-    pub manifest: Option<KeyedManifest>,
+    /// The inputs, or why there is no key.
+    pub manifest: Result<KeyedManifest, String>,
     /// Sentences for the attempt's cache report.
     pub reasons: Vec<String>,
     /// Inputs that BuildKit checks and the key does not cover: an image with such inputs is built, not fetched.
@@ -25,7 +25,11 @@ pub struct Key {
 /// Computes the key of the clone's image. Not fatal: without a key the image is built.
 pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerConfig) -> Key {
     if cx.job.cache.is_err() {
-        return Key::default();
+        return Key {
+            manifest: Err("the cache is not used".to_owned()),
+            reasons: Vec::new(),
+            unpinned: Vec::new(),
+        };
     }
     let source = KeySource {
         clone: &clone.folder,
@@ -47,15 +51,18 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
         .await;
     match reading {
         Ok(reading) => Key {
-            manifest: Some(reading.manifest),
+            manifest: Ok(reading.manifest),
             reasons: reading.careful,
             unpinned: reading.unpinned,
         },
-        Err(error) => Key {
-            manifest: None,
-            reasons: vec![format!("there is no cache key: {error}")],
-            unpinned: Vec::new(),
-        },
+        Err(error) => {
+            let why = format!("there is no cache key: {error}");
+            Key {
+                reasons: vec![why.clone()],
+                manifest: Err(why),
+                unpinned: Vec::new(),
+            }
+        }
     }
 }
 

@@ -45,7 +45,7 @@ impl Lookup {
 /// Asks the index, and waits for another node's build if the index says so. Not fatal: without an answer the image is
 /// built.
 pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
-    let (Ok(cache), Some(manifest)) = (&cx.job.cache, &key.manifest) else {
+    let (Ok(cache), Ok(manifest)) = (&cx.job.cache, &key.manifest) else {
         return Lookup::default();
     };
     if !key.unpinned.is_empty() {

@@ -6,12 +6,12 @@ use hearth_layers::{ImageInfo, RegistryError};
 use super::registry_logins::RegistryLogins;
 use crate::credentials::Rights;
 
-/// Whoever asks the index waits for this: a registry that is slow must not hold up a build.
+/// The asking attempt waits for this: a slow registry must not hold up a build.
 const ADOPT: Duration = Duration::from_secs(3);
 
 /// Looks for an image that only the registry knows of. A tag can be written by anybody who may push, so it is believed
-/// only if the image itself says that it is for this key. `rights` are those of whoever asks, so that its login serves here
-/// too and no other is made.
+/// only if the image itself says that it is for this key. `rights` are those of the asking attempt, so that its login is
+/// used here too and no other is made.
 pub(super) async fn adopt(
     registry: &RegistryLogins,
     source: &Repository,

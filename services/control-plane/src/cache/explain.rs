@@ -11,7 +11,7 @@ use hearth_domain::{
 use super::cost::too_slow;
 use crate::store::{Decided, Entry, Lookup};
 
-/// More than this nobody reads; the first ones say where to look.
+/// A longer list would not be read; the first ones say where to look.
 const MAX_CHANGES: usize = 5;
 /// Values longer than this are not repeated in sentences; the changes have them in full.
 const MAX_VALUE: usize = 80;

@@ -1,10 +1,11 @@
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry as Slot},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use hearth_domain::CacheRepository;
 use hearth_layers::{RegistryClient, RegistryError};
+use parking_lot::Mutex;
 
 use super::registry_logins::RegistryLogins;
 use crate::{
@@ -52,7 +53,7 @@ impl Images {
                 }
             };
             match client.delete(&image).await {
-                // Two entries of the same image, or somebody was quicker.
+                // Two entries had the same image, or it was deleted by other means.
                 Ok(()) | Err(RegistryError::NotFound(_)) => {}
                 Err(RegistryError::Unsupported) => self.keep(entry, &mut warnings),
                 Err(error) => {
@@ -72,7 +73,7 @@ impl Images {
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }
-        let mut keeps = self.keeps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keeps = self.keeps.lock();
         if keeps.insert(registry.clone()) {
             tracing::warn!(
                 registry,

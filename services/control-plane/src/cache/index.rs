@@ -72,7 +72,7 @@ impl Index {
     /// Enters an image.
     pub(crate) async fn commit(&self, entry: Entry) -> Result<(), CallError> {
         self.store.put_cache_entry(&entry, now()).await?;
-        // Only now: whoever is woken looks into the index.
+        // After the write: the attempts that this wakes read the index.
         self.waiting.committed(&entry.place);
         tracing::info!(
             workspace.id = entry.writer,

@@ -1,11 +1,11 @@
-//! Who builds a key, and who waits for it: once, not fifty times. Pure: no clock, no I/O; callers pass the time in and
-//! deliver the outcomes.
+//! Leases on cache keys: one attempt builds a key, the others wait for its image. Pure: no clock, no I/O; callers pass the
+//! time in and deliver the outcomes.
 //!
-//! - A key has at most one builder. Whoever may write and asks first becomes it.
+//! - A key has at most one builder: the first attempt that asks and may write.
 //! - Others queue. They are answered when an image is committed, or become the builder, first come first served, when
-//!   the builder gives up or is overdue. Nobody waits longer than a whole lease.
-//! - Whoever may only read queues too, but never becomes the builder: what it builds is not committed, so it would let
-//!   others wait for nothing.
+//!   the builder gives up or is overdue. No attempt waits longer than a whole lease.
+//! - An attempt that may only read queues too, but never becomes the builder: its image is not committed, so the others
+//!   would wait in vain.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -69,7 +69,7 @@ pub(crate) enum Outcome {
     Build,
     /// Its own attempt has ended. It waits no more.
     Ended,
-    /// It waits for somebody else now.
+    /// Another attempt is the builder now; it goes on waiting.
     Wait(Wait),
 }
 
@@ -135,7 +135,7 @@ impl Leases {
             // Its stream broke and it asks again.
             return (Asked::Build, outcomes);
         }
-        // Whoever asks again has lost the stream of its question before.
+        // An attempt that asks again has lost the stream of its earlier question.
         lease.waiters.retain(|waiter| {
             let again = waiter.asker.is(&asker);
             if again {
@@ -200,7 +200,7 @@ impl Leases {
         }
     }
 
-    /// Somebody waits no more.
+    /// The holder of the ticket stops waiting.
     pub(crate) fn leave(&mut self, place: &Place, ticket: Ticket) {
         if let Some(lease) = self.by_place.get_mut(place) {
             lease.waiters.retain(|waiter| waiter.ticket != ticket);
@@ -226,14 +226,14 @@ impl Leases {
         outcomes
     }
 
-    /// When `expire` is to be called next; `None` when nobody holds the key.
+    /// When `expire` is to be called next; `None` when no attempt holds the key.
     pub(crate) fn next_end(&self, place: &Place) -> Option<Instant> {
         let lease = self.by_place.get(place)?;
         let waiters = lease.waiters.iter().map(|waiter| waiter.end);
         waiters.chain([lease.end]).min()
     }
 
-    /// The first in line who may write becomes the builder. Without one, nobody is left to wait for.
+    /// The first in line that may write becomes the builder. Without one there is nothing to wait for.
     fn pass_on(&mut self, place: &Place, now: Instant) -> Outcomes {
         let Some(mut lease) = self.by_place.remove(place) else {
             return Outcomes::new();

@@ -1,6 +1,7 @@
 use std::str::FromStr;
 
 use hearth_domain::GitRef;
+use wildmatch::WildMatch;
 
 /// Where the content of forks appears in the repository that they were made from: GitHub's and GitLab's own refs.
 const FORKS: [&str; 4] = [
@@ -14,8 +15,8 @@ const DEFAULT_BRANCH: &str = "HEAD";
 
 /// Which refs of a repository may write to its cache: patterns in which `*` stands for any text, `/` included, and `?`
 /// for one character.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheWriters(Vec<String>);
+#[derive(Clone, Debug, PartialEq)]
+pub struct CacheWriters(Vec<WildMatch>);
 
 /// The text names no refs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,11 +27,11 @@ impl FromStr for CacheWriters {
     type Err = WritersParseError;
 
     fn from_str(text: &str) -> Result<Self, WritersParseError> {
-        let patterns: Vec<String> = text.split(',').map(|one| one.trim().to_owned()).collect();
-        if patterns.iter().any(String::is_empty) {
-            return Err(WritersParseError);
-        }
-        Ok(Self(patterns))
+        let patterns = text.split(',').map(|one| match one.trim() {
+            "" => Err(WritersParseError),
+            pattern => Ok(WildMatch::new(pattern)),
+        });
+        patterns.collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -50,37 +51,9 @@ impl CacheWriters {
             return false;
         }
         self.0.iter().any(|pattern| {
-            fits(pattern.as_bytes(), name.as_bytes())
-                || short.is_some_and(|short| fits(pattern.as_bytes(), short.as_bytes()))
+            pattern.matches(&name) || short.is_some_and(|short| pattern.matches(short))
         })
     }
-}
-
-fn fits(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&one) if one == b'?' || one == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                // The star takes one byte more.
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    p = at + 1;
-                    t = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|one| *one == b'*')
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ impl Question {
                 last = self.wait(claim, wait, &sender) => last,
             };
             let last = last.map(response).map_err(Status::from);
-            // Nobody may be there any more to hear it.
+            // The caller may have gone away.
             let _ = sender.send(last).await;
         });
         Ok(ReceiverStream::new(receiver).boxed())
@@ -137,8 +137,8 @@ impl Question {
             .with
             .waiting
             .ask(self.place.clone(), self.asker.clone(), estimate);
-        // Between the first look and the question an image may have been committed, or the attempt have ended: whoever
-        // committed or ended it did not see this claim.
+        // Since the first look an image may have been committed, or the attempt may have ended, without knowing of this
+        // claim.
         if let Some(hit) = self.hit().await? {
             self.with.waiting.committed(&self.place);
             return Ok(Answer::Last(self.fetch(hit).await?));
@@ -235,7 +235,7 @@ impl Question {
                 }
                 Outcome::Committed => match self.ask().await? {
                     Answer::Last(decision) => return Ok(decision),
-                    // It was dropped again at once, and somebody was quicker to ask.
+                    // It was dropped again at once, and another attempt asked first.
                     Answer::Wait(next, told) => {
                         claim = next;
                         wait = Some(told);

@@ -53,7 +53,7 @@ impl Retention {
         let retired = match self.store.retire_cache_entries(entries, since).await {
             Ok(retired) if retired.is_empty() => return,
             Ok(retired) => retired,
-            // Whatever went before has succeeded, and the next hour tries again.
+            // The commit before this has succeeded, and the next hour tries again.
             Err(error) => return tracing::error!(%error, "cannot drop old cache entries"),
         };
         tracing::info!(
@@ -73,7 +73,7 @@ impl Retention {
         });
     }
 
-    /// Retires every hour, for repositories that nobody commits to any more.
+    /// Retires every hour: also for repositories that get no new entries.
     pub(crate) async fn hourly(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(HOURLY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,18 +1,15 @@
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use hearth_api::v1::{Workspace, WorkspaceState};
 use hearth_domain::WorkspaceId;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::leases::{Asked, Asker, Leases, Outcome, Outcomes, Ticket, Wait};
 use crate::{record::Record, store::Place};
 
-/// Brings the outcomes of [`Leases`] to those who wait. Leases live here only: after a restart of the control plane the
-/// streams are broken too, and whoever asks first builds.
+/// Delivers the outcomes of [`Leases`] to the attempts that wait. Leases are in memory only: a restart of the control plane
+/// breaks the streams too, and the first attempt that asks again builds.
 #[derive(Debug)]
 pub(crate) struct Waiting(Mutex<Table>);
 
@@ -40,8 +37,8 @@ impl Waiting {
         }))
     }
 
-    /// Asks for a key that has no image; what to wait for, or nothing when it is to be built. Whoever is told to build
-    /// looks once more whether there is an image now.
+    /// Asks for a key that has no image. Returns what to wait for; `None`: build. A caller that is to build checks once more
+    /// whether there is an image now.
     pub(crate) fn ask(
         self: &Arc<Self>,
         place: Place,
@@ -97,7 +94,7 @@ impl Waiting {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -113,7 +110,7 @@ pub(crate) fn may_commit(workspace: &Workspace) -> bool {
 impl Table {
     fn deliver(&mut self, outcomes: Outcomes) {
         for (ticket, outcome) in outcomes {
-            // Whoever does not listen any more is about to drop its claim, which gives back what it was given.
+            // A receiver that is gone is about to drop its claim, which gives the lease back.
             if let Outcome::Wait(_) = outcome {
                 if let Some(waiter) = self.waiters.get(&ticket) {
                     let _ = waiter.send(outcome);
@@ -154,7 +151,7 @@ impl Claim {
 async fn until(end: Option<Instant>) {
     match end {
         Some(end) => tokio::time::sleep_until(end).await,
-        // Nobody holds the key, so the outcome is on its way already.
+        // No attempt holds the key, so the outcome has been sent already.
         None => std::future::pending().await,
     }
 }

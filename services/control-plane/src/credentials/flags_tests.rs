@@ -242,11 +242,11 @@ fn every_fault_of_a_file_is_told_by_source_and_key_and_never_repeated() {
     let faults = read(&flags).expect_err("faults").join("\n");
     for part in [
         "source 1: hosts must",
-        "source 1: password is not known",
+        "source 1: password is not a setting of this kind",
         "source 1: password-file must be a string",
         "source 2: app-id must be a whole number",
         "source 2: app-key-file names a file that cannot be read",
-        "source 2: username is not known",
+        "source 2: username is not a setting of this kind",
         "source 3: kind must",
     ] {
         assert!(faults.contains(part), "{part}: {faults}");

@@ -43,7 +43,7 @@ impl PushPlan {
     /// The plan after a build.
     pub fn after_build(
         cx: &Context<'_>,
-        manifest: Option<KeyedManifest>,
+        manifest: Result<KeyedManifest, String>,
         report: &CacheReport,
         upload: impl FnOnce(KeyedManifest) -> Upload,
     ) -> Self {
@@ -58,17 +58,8 @@ impl PushPlan {
                 PushOutcome::Unchanged,
                 "the registry has an image for this key already",
             ),
-            (Ok(cache), Some(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
-            (Ok(_), None) => {
-                let why = report
-                    .reasons
-                    .iter()
-                    .find(|reason| reason.contains("no cache key"));
-                Self::nothing(
-                    PushOutcome::Failed,
-                    why.map_or("there is no cache key", String::as_str),
-                )
-            }
+            (Ok(cache), Ok(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
+            (Ok(_), Err(why)) => Self::nothing(PushOutcome::Failed, &why),
         }
     }
 
