@@ -27,7 +27,7 @@ pub struct Entry {
     pub digest: Digest,
     /// The inputs behind the key. `None` in lists, and where the agent did not send them.
     pub manifest: Option<KeyedManifest>,
-    /// The git repository that it was built from. `None` for entries of hearth 0.1, which did not store it.
+    /// The git repository that it was built from. `None` where that is not known.
     pub source: Option<Repository>,
     /// The configuration; `None`: the default one.
     pub config: Option<ConfigName>,
