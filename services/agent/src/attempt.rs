@@ -5,6 +5,7 @@ mod follow;
 mod log;
 mod output;
 mod recorder;
+mod settled;
 
 pub use attempts::{AttemptError, Attempts};
 pub use follow::follow;

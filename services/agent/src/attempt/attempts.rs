@@ -4,11 +4,11 @@ use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{KeyedTasks, Start, Tasks};
 use tokio_util::sync::CancellationToken;
 
-use super::log::AttemptLog;
+use super::{log::AttemptLog, settled::SettledLogs};
 
-/// How many settled attempts keep their logs, so that the control plane can resume their streams. A log usually has some
-/// hundred KiB, and at most 8 MiB.
-const KEEP_SETTLED: usize = 32;
+/// How many settled attempts stay known. More than a node has workspaces: an attempt that is not known any more would be
+/// run again if the control plane asked for it.
+const KEEP_SETTLED: usize = 4096;
 
 /// All attempts of the node: the newest one of every workspace.
 ///
@@ -16,6 +16,7 @@ const KEEP_SETTLED: usize = 32;
 #[derive(Clone)]
 pub struct Attempts {
     by_workspace: KeyedTasks<WorkspaceId, Known>,
+    settled: Arc<SettledLogs>,
     tasks: Tasks,
 }
 
@@ -47,6 +48,7 @@ impl Attempts {
     pub fn new(tasks: Tasks) -> Self {
         Self {
             by_workspace: KeyedTasks::new(tasks.clone(), "attempt", KEEP_SETTLED),
+            settled: Arc::default(),
             tasks,
         }
     }
@@ -64,7 +66,7 @@ impl Attempts {
         if self.tasks.stopping().is_cancelled() {
             return Err(AttemptError::ShuttingDown);
         }
-        let number = attempt.number;
+        let (number, settled) = (attempt.number, self.settled.clone());
         let known = self.by_workspace.start(
             attempt.workspace.clone(),
             Known {
@@ -78,7 +80,10 @@ impl Attempts {
                     newest: known.number,
                 }),
             },
-            |known, stop| run(known.log, stop),
+            move |known, stop| async move {
+                run(known.log.clone(), stop).await;
+                settled.add(&known.log);
+            },
         )?;
         Ok(known.log)
     }

@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use hearth_api::v1::{Event, event::Kind};
 use parking_lot::Mutex;
+use prost::Message;
 use tokio::sync::watch;
 
 /// Most bytes of output and transfer progress that a log keeps. All other events are kept: an attempt has some hundred of
@@ -117,6 +118,25 @@ impl AttemptLog {
     /// Notifies of every appended event; the value is its sequence.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.last.subscribe()
+    }
+
+    /// Bytes of all events, as they are sent.
+    pub(super) fn bytes(&self) -> usize {
+        let entries = self.entries.lock();
+        let events = entries.by_sequence.values().map(|entry| &entry.event);
+        events.map(Message::encoded_len).sum()
+    }
+
+    /// Drops the events that only show progress. What is left has some KiB.
+    pub(super) fn keep_outcome(&self) {
+        let mut entries = self.entries.lock();
+        entries.by_sequence.retain(|_, entry| {
+            !matches!(
+                entry.event.kind,
+                Some(Kind::Log(_) | Kind::Transfer(_) | Kind::BuildStep(_) | Kind::Waiting(_))
+            )
+        });
+        entries.output_bytes = 0;
     }
 
     /// Whether `settled` was appended.
