@@ -4,6 +4,7 @@ use std::{
 };
 
 use hearth_api::v1::{LogChunk, PipelineStep, event::Kind};
+use hearth_domain::text::printable_lines;
 
 use super::log::AttemptLog;
 use crate::external::process::Line;
@@ -79,25 +80,12 @@ impl Drop for OutputSink {
     }
 }
 
-/// Removes ANSI escape sequences and control characters: output is shown in terminals, which it must not control.
+/// A line of output, safe to show in a terminal. A carriage return in it becomes a blank.
 pub(crate) fn without_escapes(line: &str) -> String {
-    let mut clean = String::with_capacity(line.len());
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        if c == '\u{1b}' {
-            // A CSI sequence ends with a letter; every other sequence has one more character.
-            if chars.next() == Some('[') {
-                for c in chars.by_ref() {
-                    if c.is_ascii_alphabetic() || c == '~' {
-                        break;
-                    }
-                }
-            }
-        } else if c == '\t' || !c.is_control() {
-            clean.push(c);
-        }
-    }
-    clean
+    printable_lines(line)
+        .replace('\n', " ")
+        .trim_end()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -137,6 +125,6 @@ mod tests {
             without_escapes("\u{1b}[1m\u{1b}[31mred\u{1b}[0m\tx\u{7}\r"),
             "red\tx"
         );
-        assert_eq!(without_escapes("\u{1b}]0;title\u{7}"), "0;title");
+        assert_eq!(without_escapes("\u{1b}]0;title\u{7}"), "");
     }
 }

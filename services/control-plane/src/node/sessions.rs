@@ -1,4 +1,4 @@
-use std::{collections::HashMap, fmt::Write as _, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use hearth_domain::sha256_hex;
 use parking_lot::Mutex;
@@ -78,10 +78,5 @@ fn bearer(metadata: &MetadataMap) -> Option<&str> {
 fn new_token() -> Result<SecretString, CallError> {
     let mut bytes = [0; TOKEN_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| CallError::NoRandomness(error.to_string()))?;
-    let mut token = String::with_capacity(TOKEN_BYTES * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(token, "{byte:02x}");
-    }
-    Ok(SecretString::from(token))
+    Ok(SecretString::from(hex::encode(bytes)))
 }

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use hearth_api::v1::{Failure, FailureReason, ImageStore};
-use hearth_domain::{CacheKey, KeyedManifest, Repository, annotation};
+use hearth_domain::{CacheKey, KeyedManifest, Repository, annotation, text::shortened};
 use hearth_layers::RegistryError;
 
 use super::{outcome::STEP, progress::BuildProgress};
@@ -18,6 +18,9 @@ use crate::{
         failure::{failure, process_failure},
     },
 };
+
+/// Longest message of a failure: that of a failed step contains its whole script.
+const MAX_MESSAGE_CHARS: usize = 300;
 
 /// An image that was built.
 pub(super) struct Built {
@@ -104,18 +107,12 @@ async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Count
     let (counts, failed, tail) = progress.finish();
     // Of the CLI's failure the message is the whole command line, and the output is BuildKit's JSON.
     result.map(|()| counts).map_err(|child| ProcessFailure {
-        message: shortened(failed.as_deref().unwrap_or(&child.message)),
+        message: shortened(
+            failed.as_deref().unwrap_or(&child.message),
+            MAX_MESSAGE_CHARS,
+        ),
         tail,
     })
-}
-
-/// The beginning of a message: that of a failed step contains its whole script.
-fn shortened(message: &str) -> String {
-    const MAX_CHARS: usize = 300;
-    match message.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
-    }
 }
 
 /// The value of `--output`. The containerd store compresses layers while it builds: zstd takes a fifth of gzip's time and

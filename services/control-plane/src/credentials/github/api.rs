@@ -5,6 +5,7 @@ use std::{
 
 use anyhow::Context as _;
 use backon::{ExponentialBuilder, Retryable as _};
+use hearth_domain::text::innermost_cause;
 use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use octocrab::{Octocrab, models::AppId};
@@ -159,7 +160,7 @@ impl Api {
         let body = match Limited::new(body, MAX_BODY).collect().await {
             Ok(body) => body.to_bytes().to_vec(),
             Err(error) if !error.is::<LengthLimitError>() => {
-                return Err(Refusal::Unreachable(innermost(&*error)));
+                return Err(Refusal::Unreachable(innermost_cause(&*error)));
             }
             Err(_) if parts.status.is_success() => {
                 let what = format!("more than {} KiB", MAX_BODY / 1024);
@@ -184,15 +185,6 @@ impl Api {
 fn broken(error: &octocrab::Error) -> Refusal {
     match error {
         octocrab::Error::JWT { .. } => Refusal::KeyRefused,
-        other => Refusal::Unreachable(innermost(other)),
+        other => Refusal::Unreachable(innermost_cause(other)),
     }
-}
-
-/// The outer errors name the layers of the client, and the innermost what happened.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
