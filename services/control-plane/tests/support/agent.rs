@@ -1,6 +1,8 @@
 //! A scripted agent on a real socket: it says what the test tells it to, and holds the control plane to the contract
 //! of `AgentService`. It runs in a runtime of its own, so that a crash takes its connections along.
 
+mod service;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
@@ -24,6 +26,7 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
+use self::service::{Service, Shared, State, shared};
 use super::{PATIENCE, plane::Plane, soon};
 
 /// What the agent does when it is asked to remove a workspace.
@@ -32,43 +35,6 @@ pub enum Removal {
     Works,
     Fails,
     Hangs,
-}
-
-struct Attempt {
-    request: Asked,
-    events: Vec<Event>,
-}
-
-struct State {
-    boot_id: String,
-    attempts: BTreeMap<(String, u32), Attempt>,
-    starts: u32,
-    refusal: Option<Code>,
-    removal: Removal,
-    asked_to_remove: BTreeSet<String>,
-    /// After which sequences streams were asked for.
-    asked_after: Vec<u64>,
-    /// Streams that began under a smaller number break.
-    line: u32,
-    /// What the control plane did against the contract.
-    faults: Vec<String>,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    changed: watch::Sender<u64>,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no test panicked in here")
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let value = change(&mut self.lock());
-        self.changed.send_modify(|times| *times += 1);
-        value
-    }
 }
 
 pub struct FakeAgent {
@@ -270,156 +236,6 @@ impl Drop for FakeAgent {
         self.crash();
         if !std::thread::panicking() {
             self.assert_contract_was_kept();
-        }
-    }
-}
-
-fn shared(boot_id: &str) -> Arc<Shared> {
-    Arc::new(Shared {
-        state: Mutex::new(State {
-            boot_id: boot_id.into(),
-            attempts: BTreeMap::new(),
-            starts: 0,
-            refusal: None,
-            removal: Removal::Works,
-            asked_to_remove: BTreeSet::new(),
-            asked_after: Vec::new(),
-            line: 0,
-            faults: Vec::new(),
-        }),
-        changed: watch::Sender::default(),
-    })
-}
-
-impl State {
-    /// Takes an attempt, or finds the one that is known.
-    fn take(&mut self, request: Asked) -> Result<(String, u32), Status> {
-        let attempt = request.attempt.clone().unwrap_or_default();
-        let key = (attempt.workspace_id, attempt.attempt);
-        let skipped = request.cache_skip_reason() != CacheSkipReason::Unspecified;
-        if key.0.is_empty() || key.1 == 0 || request.spec.is_none() {
-            self.faults.push(format!("malformed: {request:?}"));
-        }
-        if request.cache.is_some() == skipped {
-            self.faults.push(format!(
-                "cache and skip reason exclude each other: {request:?}"
-            ));
-        }
-        let is_new = !self.attempts.contains_key(&key);
-        if is_new && request.after_sequence == 0 {
-            self.starts += 1;
-        }
-        if let Some(code) = self.refusal {
-            return Err(Status::new(code, "the test says no"));
-        }
-        self.asked_after.push(request.after_sequence);
-        let newer = |(id, number): &(String, u32)| *id == key.0 && *number > key.1;
-        if self.attempts.keys().any(newer) {
-            self.faults.push(format!("{key:?} has been replaced"));
-            return Err(Status::failed_precondition("a newer attempt is known"));
-        }
-        match self.attempts.get(&key) {
-            Some(known) => {
-                if (&known.request.spec, &known.request.cache_skip_reason)
-                    != (&request.spec, &request.cache_skip_reason)
-                {
-                    let fault = format!("{key:?} came with another request");
-                    self.faults.push(fault);
-                }
-                if request.after_sequence > known.events.len() as u64 {
-                    let fault = format!("{key:?} never had that many events");
-                    self.faults.push(fault);
-                }
-            }
-            None if request.after_sequence > 0 => {
-                return Err(Status::not_found("no such attempt"));
-            }
-            None => {
-                let events = Vec::new();
-                let attempt = Attempt { request, events };
-                self.attempts.insert(key.clone(), attempt);
-            }
-        }
-        Ok(key)
-    }
-}
-
-fn answer(message: Message) -> Answer {
-    Answer {
-        message: Some(message),
-    }
-}
-
-struct Service(Arc<Shared>);
-
-#[tonic::async_trait]
-impl AgentService for Service {
-    type PrepareWorkspaceStream = BoxStream<'static, Result<Answer, Status>>;
-
-    async fn prepare_workspace(
-        &self,
-        request: Request<Asked>,
-    ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
-        let request = request.into_inner();
-        let next = request.after_sequence as usize;
-        let (key, line, boot_id) = self.0.change(|state| {
-            let key = state.take(request)?;
-            Ok::<_, Status>((key, state.line, state.boot_id.clone()))
-        })?;
-        let reader = (self.0.clone(), key, next, line);
-        let changed = self.0.changed.subscribe();
-        let events = try_unfold(
-            (reader, changed),
-            |((shared, key, next, line), mut changed)| async move {
-                loop {
-                    changed.borrow_and_update();
-                    let found = {
-                        let state = shared.lock();
-                        if state.line != line {
-                            return Err(Status::unavailable("the line broke"));
-                        }
-                        let events = state.attempts.get(&key).map(|known| &known.events);
-                        let Some(events) = events else {
-                            return Ok(None);
-                        };
-                        let last = events.last().and_then(|event| event.kind.as_ref());
-                        match events.get(next) {
-                            Some(event) => Some(event.clone()),
-                            None if matches!(last, Some(Kind::Settled(_))) => return Ok(None),
-                            None => None,
-                        }
-                    };
-                    if let Some(event) = found {
-                        let next = (shared, key, next + 1, line);
-                        return Ok(Some((answer(Message::Event(event)), (next, changed))));
-                    }
-                    if changed.changed().await.is_err() {
-                        return Ok(None);
-                    }
-                }
-            },
-        );
-        let accepted = answer(Message::Accepted(AttemptAccepted { boot_id }));
-        let first = stream::once(async move { Ok(accepted) });
-        Ok(Response::new(first.chain(events).boxed()))
-    }
-
-    async fn remove_workspace(
-        &self,
-        request: Request<RemoveWorkspaceRequest>,
-    ) -> Result<Response<RemoveWorkspaceResponse>, Status> {
-        let id = request.into_inner().workspace_id;
-        let removal = self.0.change(|state| {
-            state.asked_to_remove.insert(id.clone());
-            if state.removal == Removal::Works {
-                state.attempts.retain(|(known, _), _| *known != id);
-            }
-            state.removal
-        });
-        match removal {
-            Removal::Works => Ok(Response::new(RemoveWorkspaceResponse {})),
-            Removal::Fails => Err(Status::unavailable("the engine does not answer")),
-            Removal::Hangs => std::future::pending().await,
         }
     }
 }

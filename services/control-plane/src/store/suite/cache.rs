@@ -1,0 +1,244 @@
+use std::sync::Arc;
+
+use hearth_api::v1::CacheResult;
+use hearth_domain::{CacheKey, CacheRepository, Digest, GitRef, KeyManifest};
+
+use super::attempt;
+use crate::{
+    clock::from_millis,
+    store::{Decided, Entry, Lookup, Place, Selection, Store, StoreError},
+};
+
+pub(in crate::store) async fn the_newest_image_of_a_key_is_the_one_that_is_found(
+    store: Arc<dyn Store>,
+) {
+    let entry = |key: &str, digest: &str| Entry {
+        commit: Some("c0".repeat(20).parse().expect("a hash")),
+        source: Some("https://github.com/acme/shop".parse().expect("a URL")),
+        build_seconds: 1.5,
+        created: Some(from_millis(1_000)),
+        last_used: Some(from_millis(1_000)),
+        git_ref: "main".parse().expect("a ref"),
+        ..cached(key, digest, "")
+    };
+    let at = from_millis(1_000);
+    for (key, digest) in [("1", "d1"), ("2", "d2"), ("1", "d3")] {
+        let entry = entry(key, digest);
+        store.put_cache_entry(&entry, at).await.expect("a write");
+    }
+    let hit = store
+        .cache_hit(&place("r/x", "1"), at)
+        .await
+        .expect("a read");
+    assert_eq!(hit, Some(entry("1", "d3")));
+    assert_eq!(
+        store
+            .cache_hit(&place("r/y", "1"), at)
+            .await
+            .expect("a read"),
+        None
+    );
+    let found = newest(&store, "", "linux/amd64").await;
+    assert_eq!(found.expect("a read"), Some(entry("1", "d3")));
+    for (config, platform) in [("gpu", "linux/amd64"), ("", "linux/arm64")] {
+        let found = newest(&store, config, platform).await;
+        assert_eq!(found.expect("a read"), None);
+    }
+    let dropped = store
+        .drop_cache_entry(&place("r/x", "1"), &Digest::of("d1"))
+        .await;
+    assert!(!dropped.expect("a write"), "another digest");
+    let dropped = store
+        .drop_cache_entry(&place("r/x", "1"), &Digest::of("d3"))
+        .await;
+    assert!(dropped.expect("a write"));
+    assert_eq!(
+        store
+            .cache_hit(&place("r/x", "1"), at)
+            .await
+            .expect("a read"),
+        None
+    );
+}
+
+async fn newest(
+    store: &Arc<dyn Store>,
+    config: &str,
+    platform: &str,
+) -> Result<Option<Entry>, StoreError> {
+    let config = (!config.is_empty()).then(|| config.parse().expect("a name"));
+    let platform = platform.parse().expect("a platform");
+    store
+        .newest_cache_entry(&repository("r/x"), config.as_ref(), &platform)
+        .await
+}
+
+fn repository(text: &str) -> CacheRepository {
+    text.parse().expect("a repository")
+}
+
+/// A key whose hex digits begin with these.
+fn key(digits: &str) -> CacheKey {
+    format!("k1:{digits:0<64}").parse().expect("a key")
+}
+
+fn place(at: &str, digits: &str) -> Place {
+    Place {
+        repository: repository(at),
+        key: key(digits),
+    }
+}
+
+fn cached(digits: &str, image: &str, config: &str) -> Entry {
+    Entry {
+        place: place("r/x", digits),
+        digest: Digest::of(image),
+        manifest: None,
+        source: None,
+        config: (!config.is_empty()).then(|| config.parse().expect("a name")),
+        platform: "linux/amd64".parse().expect("a platform"),
+        commit: None,
+        git_ref: GitRef::Default,
+        writer: "w".into(),
+        build_seconds: 0.0,
+        bytes: 10,
+        created: None,
+        last_used: None,
+    }
+}
+
+fn keys(entries: &[Entry]) -> Vec<&CacheKey> {
+    entries.iter().map(|entry| &entry.place.key).collect()
+}
+
+pub(in crate::store) async fn entries_are_listed_newest_first_and_dropped_by_config_and_key(
+    store: Arc<dyn Store>,
+) {
+    for (key, config) in [("aa1", ""), ("ab2", ""), ("aa3", "gpu")] {
+        let entry = cached(key, "d", config);
+        let put = store.put_cache_entry(&entry, from_millis(1_000)).await;
+        put.expect("a write");
+    }
+    let of = repository("r/x");
+    let page = store.cache_entries(None, None, 2).await.expect("a read");
+    assert_eq!(page[0].1.place.key, key("aa3"));
+    let mut long = cached("", "d", "");
+    long.place.repository = repository("r/z");
+    long.place.key = KeyManifest::default().key();
+    long.manifest = Some(KeyManifest::default().into());
+    let put = store.put_cache_entry(&long, from_millis(1_000)).await;
+    put.expect("a write");
+    let read = store.cache_entry(&long.place).await.expect("a read");
+    assert_eq!(read.expect("an entry").manifest, long.manifest);
+    let listed = store
+        .cache_entries(Some(&long.place.repository), None, 2)
+        .await;
+    assert_eq!(
+        listed.expect("a read")[0].1.manifest,
+        None,
+        "lists are short"
+    );
+    let rest = store.cache_entries(Some(&of), Some(page[1].0), 2).await;
+    let rest = rest.expect("a read");
+    assert_eq!((rest.len(), &rest[0].1.place.key), (1, &key("aa1")));
+    let other = repository("r/y");
+    let other = store.cache_entries(Some(&other), None, 2).await;
+    assert_eq!(other.expect("a read"), []);
+
+    let mut selection = Selection {
+        repository: &of,
+        config: Some(""),
+        key: "k1:aa",
+    };
+    let dropped = store.drop_cache_entries(selection).await.expect("a write");
+    assert_eq!(keys(&dropped), [&key("aa1")]);
+    assert!(
+        store
+            .is_cached(&of, &Digest::of("d"))
+            .await
+            .expect("a read")
+    );
+    selection.config = None;
+    selection.key = "";
+    let dropped = store.drop_cache_entries(selection).await.expect("a write");
+    assert_eq!(dropped.len(), 2);
+    assert!(
+        !store
+            .is_cached(&of, &Digest::of("d"))
+            .await
+            .expect("a read")
+    );
+}
+
+pub(in crate::store) async fn what_is_old_or_too_much_is_retired(store: Arc<dyn Store>) {
+    for (key, config, at) in [
+        ("1", "", 1_000),
+        ("2", "", 2_000),
+        ("3", "", 3_000),
+        ("4", "", 4_000),
+        ("5", "gpu", 1_500),
+    ] {
+        let put = store
+            .put_cache_entry(&cached(key, "d", config), from_millis(at))
+            .await;
+        put.expect("a write");
+    }
+    // The oldest was used again, and is still one too many.
+    let used = store
+        .cache_hit(&place("r/x", "1"), from_millis(9_000))
+        .await;
+    assert!(used.expect("a write").is_some());
+    let retired = store.retire_cache_entries(2, from_millis(1_600)).await;
+    let retired = retired.expect("a write");
+    let mut keys = keys(&retired);
+    keys.sort_unstable();
+    assert_eq!(keys, [&key("1"), &key("2"), &key("5")]);
+    let again = store.retire_cache_entries(2, from_millis(1_600)).await;
+    assert_eq!(again.expect("a write"), []);
+}
+
+pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Arc<dyn Store>) {
+    let mut lookup = Lookup {
+        attempt: attempt("w", 1),
+        place: place("r/x", "1"),
+        git_ref: "main".parse().expect("a ref"),
+        config: None,
+        platform: "linux/amd64".parse().expect("a platform"),
+        manifest: Some(KeyManifest::default().into()),
+        decided: Decided::Build,
+        entry: Some(cached("0", "d", "")),
+        rate: Some(2.5),
+    };
+    let at = from_millis(1_000);
+    store.put_lookup(&lookup, at).await.expect("a write");
+    lookup.decided = Decided::Slower;
+    store.put_lookup(&lookup, at).await.expect("a write");
+    let read = store.lookup(&attempt("w", 1)).await.expect("a read");
+    assert_eq!(read.as_ref(), Some(&lookup), "the last answer counts");
+    assert_eq!(store.lookup(&attempt("w", 2)).await.expect("a read"), None);
+    let of = repository("r/x");
+    let newest = store.newest_lookup(&of, &lookup.git_ref, None).await;
+    assert_eq!(newest.expect("a read"), Some(lookup));
+
+    assert_eq!(store.fetch_rate("n").await.expect("a read"), None);
+    store.note_fetch("n", 100.0).await.expect("a write");
+    store.note_fetch("n", 200.0).await.expect("a write");
+    let rate = store.fetch_rate("n").await.expect("a read");
+    assert_eq!(rate, Some(130.0));
+
+    let put = store.put_cache_entry(&cached("1", "d", ""), at).await;
+    put.expect("a write");
+    for (repository, result, saved) in [
+        (Some(&of), CacheResult::Exact, 7.5),
+        (Some(&of), CacheResult::Miss, 0.0),
+        (None, CacheResult::Skipped, 0.0),
+    ] {
+        let counted = store.count_cache_result(repository, result, saved).await;
+        counted.expect("a write");
+    }
+    let stats = store.cache_stats().await.expect("a read");
+    let x = &stats[0];
+    assert_eq!((x.repository.as_str(), x.exact, x.misses), ("r/x", 1, 1));
+    assert_eq!((x.entries, x.bytes, x.saved_seconds), (1, 10, 7.5));
+    assert_eq!((stats[1].repository.as_str(), stats[1].skipped), ("", 1));
+}
