@@ -244,7 +244,7 @@ const EXAMPLES: &[Example] = &[
             ("lib.rs", "mod a; mod b;"),
             (
                 "a.rs",
-                "use crate::b::B; pub struct A(B); #[cfg(test)] use crate::b::tests; #[cfg(test)] impl A { fn b() -> crate::b::B { todo!() } }",
+                "use crate::b::B; pub struct A(B); #[cfg(test)] use crate::b::tests; #[cfg(test)] impl A { fn b() -> crate::b::B { unreachable!() } }",
             ),
             (
                 "b.rs",
