@@ -1,9 +1,10 @@
 //! A restart of the control plane loses nothing and repeats nothing.
 
-use hearth_api::v1::WorkspaceState;
+use hearth_api::v1::{InvalidateEntryRequest, WorkspaceState};
 
 use crate::support::{
     agent::{FakeAgent, Removal},
+    cache::{self, REPOSITORY},
     events::{line, preparing, ready, settled, words},
     plane::{Plane, shop},
     start::begin,
@@ -105,4 +106,38 @@ async fn a_deletion_that_a_restart_interrupted_is_finished() {
     let again = plane.delete(&id, false).await;
     assert!(again.is_ok() || again.is_err_and(|status| status.code() == tonic::Code::NotFound));
     assert!(plane.get(&id).await.is_err());
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_holds_up_no_workspace_and_is_dropped_on_request() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    let (_, id) = begin(&plane, &agent, shop()).await;
+    for text in ["a", "b"] {
+        let entry = cache::entry(REPOSITORY, &cache::manifest("Dockerfile", text), text);
+        let committed = cache::commit(&plane, &id, 1, entry).await;
+        committed.expect("a commit");
+    }
+    plane.stop().await;
+    let database = format!("sqlite://{}", directory.path().join("hearth.db").display());
+    let database = sqlx::SqlitePool::connect(&database)
+        .await
+        .expect("a database");
+    let spoil = "UPDATE cache_entries SET manifest = '{}' WHERE rowid = \
+                 (SELECT max(rowid) FROM cache_entries)";
+    sqlx::query(spoil)
+        .execute(&database)
+        .await
+        .expect("a write");
+    database.close().await;
+
+    let plane = Plane::start(directory.path(), &[]).await;
+    begin(&plane, &agent, shop()).await;
+    let request = InvalidateEntryRequest {
+        repository: "https://github.com/acme/shop".into(),
+        ..InvalidateEntryRequest::default()
+    };
+    let dropped = plane.cache_service().await.invalidate_entry(request).await;
+    assert_eq!(dropped.expect("an answer").into_inner().entries.len(), 1);
 }

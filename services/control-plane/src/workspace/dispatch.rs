@@ -1,6 +1,7 @@
 use hearth_api::v1::{
     AgentServicePrepareWorkspaceRequest, CacheAccess, CacheSkipReason, CacheTarget,
 };
+use hearth_domain::Digest;
 use hearth_runtime::contract;
 
 use crate::{
@@ -17,21 +18,21 @@ pub(super) async fn request(
     after: u64,
     rules: &CacheRules,
     store: &dyn Store,
-) -> Result<AgentServicePrepareWorkspaceRequest, StoreError> {
+) -> AgentServicePrepareWorkspaceRequest {
     let (cache, skip) = match rules.cache_use(&record.spec) {
         Ok(cache) => {
-            let target = target(record, cache, node, store).await?;
+            let target = target(record, cache, node, store).await;
             (Some(target), CacheSkipReason::Unspecified)
         }
         Err(skip) => (None, skip),
     };
-    Ok(AgentServicePrepareWorkspaceRequest {
+    AgentServicePrepareWorkspaceRequest {
         attempt: Some(contract::attempt_message(&record.attempt())),
         spec: record.workspace.spec.clone(),
         cache,
         cache_skip_reason: skip.into(),
         after_sequence: after,
-    })
+    }
 }
 
 /// Where the cache is, with the image to prefetch while the repository is cloned.
@@ -40,26 +41,38 @@ async fn target(
     cache: CacheUse,
     node: &NodeView,
     store: &dyn Store,
-) -> Result<CacheTarget, StoreError> {
+) -> CacheTarget {
     let access = match cache.writable {
         true => CacheAccess::ReadWrite,
         false => CacheAccess::ReadOnly,
     };
-    let mut target = CacheTarget {
+    let newest = newest(record, &cache, node, store).await;
+    // The cache never holds up a workspace: without an image to prefetch it is prepared all the same.
+    let newest = newest.unwrap_or_else(|error| {
+        tracing::error!(workspace.id = %record.id, %error, "cannot read which image to prefetch");
+        None
+    });
+    CacheTarget {
         repository: cache.reference.repository().to_string(),
         tag: cache.reference.tag().to_owned(),
         access: access.into(),
-        newest_digest: String::new(),
-    };
-    let config = record.spec.config.as_ref();
-    let newest = store
-        .newest_cache_entry(cache.reference.repository(), config, &node.platform)
-        .await?;
-    if let Some(newest) = newest {
-        let rate = store.fetch_rate(&node.name).await?;
-        if too_slow(newest.bytes, newest.build_seconds, rate).is_none() {
-            target.newest_digest = newest.digest.to_string();
-        }
+        newest_digest: newest.map_or_else(String::new, |digest| digest.to_string()),
     }
-    Ok(target)
+}
+
+/// The newest image, unless fetching it is expected to take longer than building.
+async fn newest(
+    record: &Record,
+    cache: &CacheUse,
+    node: &NodeView,
+    store: &dyn Store,
+) -> Result<Option<Digest>, StoreError> {
+    let (repository, config) = (cache.reference.repository(), record.spec.config.as_ref());
+    let newest = store.newest_cache_entry(repository, config, &node.platform);
+    let Some(newest) = newest.await? else {
+        return Ok(None);
+    };
+    let rate = store.fetch_rate(&node.name).await?;
+    let slow = too_slow(newest.bytes, newest.build_seconds, rate).is_some();
+    Ok((!slow).then_some(newest.digest))
 }

@@ -173,7 +173,7 @@ impl Driver<'_> {
             return Ok(Observation::NodeLost);
         };
         self.called.clone_from(&node.info.boot_id);
-        let request = dispatch::request(&self.record, &node, after, rules, &**store).await?;
+        let request = dispatch::request(&self.record, &node, after, rules, &**store).await;
         let call = within(CALL, async {
             let mut client = agents.client(&node.name, &node.info.endpoint)?;
             let mut stream = client.prepare_workspace(request).await?.into_inner();

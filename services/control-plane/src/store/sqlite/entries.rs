@@ -127,7 +127,7 @@ impl EntryStore for Sqlite {
     }
 
     async fn drop_cache_entries(&self, selection: Selection<'_>) -> Result<Vec<Entry>, StoreError> {
-        sqlx::query(
+        let dropped = sqlx::query(
             "DELETE FROM cache_entries WHERE repository = ? AND (? IS NULL OR config = ?) \
              AND substr(key, 1, length(?)) = ? RETURNING *",
         )
@@ -137,10 +137,8 @@ impl EntryStore for Sqlite {
         .bind(selection.key)
         .bind(selection.key)
         .fetch_all(&self.writer)
-        .await?
-        .iter()
-        .map(entry)
-        .collect()
+        .await?;
+        Ok(readable(&dropped))
     }
 
     async fn retire_cache_entries(
@@ -161,10 +159,7 @@ impl EntryStore for Sqlite {
         .bind(millis(&since))
         .bind(i64::from(keep))
         .fetch_all(&mut *transaction)
-        .await?
-        .iter()
-        .map(entry)
-        .collect::<Result<_, _>>()?;
+        .await?;
         sqlx::query(
             "DELETE FROM cache_lookups WHERE created_ms < ? \
              AND NOT EXISTS (SELECT 1 FROM workspaces WHERE id = workspace_id) AND EXISTS ( \
@@ -176,7 +171,7 @@ impl EntryStore for Sqlite {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(retired)
+        Ok(readable(&retired))
     }
 
     async fn is_cached(
@@ -192,6 +187,13 @@ impl EntryStore for Sqlite {
                 .await?;
         Ok(found.is_some())
     }
+}
+
+/// The entries of rows that are gone from the table. One that cannot be read is logged and left out: it is of no use, and
+/// the others still name images to delete.
+fn readable(rows: &[SqliteRow]) -> Vec<Entry> {
+    let read = |row| entry(row).inspect_err(|error| tracing::error!(%error, "dropped unread"));
+    rows.iter().filter_map(|row| read(row).ok()).collect()
 }
 
 fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
