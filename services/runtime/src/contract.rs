@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hearth_api::v1;
-use hearth_domain::{AttemptRef, CacheAccess, ConfigName, Repository, Spec, WorkspaceId};
+use hearth_domain::{AttemptRef, CacheAccess, Repository, Spec, WorkspaceId};
 
 use crate::FieldFaults;
 
@@ -13,10 +13,7 @@ const MAX_TIMEOUT_SECONDS: u32 = 14_400;
 pub fn spec(message: &v1::WorkspaceSpec, faults: &mut FieldFaults) -> Option<Spec> {
     let repository = faults.check("spec.repository", message.repository.parse::<Repository>());
     let git_ref = faults.check("spec.ref", message.r#ref.parse());
-    let config = match message.config.as_str() {
-        "" => Some(None),
-        name => faults.check("spec.config", name.parse::<ConfigName>().map(Some)),
-    };
+    let config = faults.check_optional("spec.config", &message.config);
     let access = v1::CacheAccess::try_from(message.cache_access);
     let access = access.map_err(|_| "is not a kind of access to the cache");
     let cache_access = faults.check("spec.cache_access", access).map(cache_access);

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, str::FromStr, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -169,6 +169,17 @@ impl FieldFaults {
         parsed.map_err(|why| self.add(field, why)).ok()
     }
 
+    /// Parses a text whose empty form stands for no value. `None` when a fault was noted.
+    pub fn check_optional<T: FromStr>(&mut self, field: &str, text: &str) -> Option<Option<T>>
+    where
+        T::Err: ToString,
+    {
+        match text {
+            "" => Some(None),
+            text => self.check(field, text.parse().map(Some)),
+        }
+    }
+
     /// The value that was read from the request, if nothing is wrong with it.
     ///
     /// # Errors
@@ -233,6 +244,8 @@ mod tests {
         faults.add("spec.repository", "must not be empty");
         assert_eq!(faults.check("node", "7".parse::<u8>()), Some(7));
         assert_eq!(faults.check::<u8, _>("spec.ref", Err("has a space")), None);
+        assert_eq!(faults.check_optional::<u8>("spec.config", ""), Some(None));
+        assert_eq!(faults.check_optional("spec.config", "7"), Some(Some(7_u8)));
         let status = faults.into_result().unwrap_err();
         assert_eq!(
             status.message(),

@@ -1,5 +1,5 @@
 use hearth_api::v1;
-use hearth_domain::{CacheReference, Digest};
+use hearth_domain::CacheReference;
 use hearth_runtime::{FieldFaults, contract};
 use tonic::Status;
 
@@ -29,10 +29,7 @@ fn cache_use(target: &v1::CacheTarget, faults: &mut FieldFaults) -> Option<Cache
         let reference = CacheReference::from_parts(repository, &target.tag);
         faults.check("cache.tag", reference)
     });
-    let newest_digest = match target.newest_digest.as_str() {
-        "" => Some(None),
-        digest => faults.check("cache.newest_digest", digest.parse::<Digest>().map(Some)),
-    };
+    let newest_digest = faults.check_optional("cache.newest_digest", &target.newest_digest);
     Some(CacheUse {
         reference: reference?,
         writable: target.access() == v1::CacheAccess::ReadWrite,

@@ -186,10 +186,7 @@ impl CacheApi {
         faults: &mut FieldFaults,
     ) -> Option<(Option<CacheRepository>, Option<ConfigName>)> {
         let repository = faults.check("repository", repository.parse::<Repository>());
-        let config = match config {
-            "" => Some(None),
-            name => faults.check("config", name.parse::<ConfigName>().map(Some)),
-        };
+        let config = faults.check_optional::<ConfigName>("config", config);
         let (repository, config) = repository.zip(config)?;
         let cache = self.rules.reference(&repository, config.as_ref());
         Some((cache.map(|cache| cache.repository().clone()), config))

@@ -58,18 +58,9 @@ impl Entry {
             faults.add("entry.key", "is not the SHA-256 of entry.key_manifest");
         }
         let manifest = manifest(text, "entry.key_manifest", faults);
-        let source = match message.source.as_str() {
-            "" => Some(None),
-            url => faults.check("entry.source", url.parse().map(Some)),
-        };
-        let config = match message.config.as_str() {
-            "" => Some(None),
-            name => faults.check("entry.config", name.parse().map(Some)),
-        };
-        let commit = match message.commit.as_str() {
-            "" => Some(None),
-            hash => faults.check("entry.commit", hash.parse().map(Some)),
-        };
+        let source = faults.check_optional("entry.source", &message.source);
+        let config = faults.check_optional("entry.config", &message.config);
+        let commit = faults.check_optional("entry.commit", &message.commit);
         if !message.build_seconds.is_finite() || message.build_seconds < 0.0 {
             faults.add("entry.build_seconds", "must be a number of seconds");
         }
@@ -114,14 +105,11 @@ pub(crate) fn manifest(
     field: &str,
     faults: &mut FieldFaults,
 ) -> Option<Option<KeyedManifest>> {
-    if text.is_empty() {
-        return Some(None);
-    }
     if text.len() > MAX_MANIFEST_BYTES {
         faults.add(field, "is larger than 2 MiB");
         return None;
     }
-    faults.check(field, text.parse().map(Some))
+    faults.check_optional(field, text)
 }
 
 /// A key manifest as it is stored; empty where there is none.

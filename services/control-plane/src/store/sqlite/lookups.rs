@@ -182,10 +182,7 @@ fn lookup(row: &SqliteRow) -> Result<Lookup, StoreError> {
     let repository = faults.check("repository", row.try_get::<&str, _>("repository")?.parse());
     let key = faults.check("key", row.try_get::<&str, _>("key")?.parse());
     let git_ref = faults.check("ref", row.try_get::<&str, _>("ref")?.parse());
-    let config = match row.try_get("config")? {
-        "" => Some(None),
-        name => faults.check("config", name.parse().map(Some)),
-    };
+    let config = faults.check_optional("config", row.try_get("config")?);
     let platform = faults.check("platform", row.try_get::<&str, _>("platform")?.parse());
     let manifest = manifest(row.try_get("manifest")?, "manifest", &mut faults);
     let entry = match entry {
