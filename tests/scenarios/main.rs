@@ -8,6 +8,7 @@ mod configurations;
 mod credentials;
 mod disk;
 mod git_in_workspace;
+mod hooks;
 mod leaks;
 mod private_cache;
 mod push;
