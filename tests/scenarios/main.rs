@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod build_cache;
 mod cache;
 mod configurations;
 mod credentials;

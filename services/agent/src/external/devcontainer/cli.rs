@@ -57,21 +57,30 @@ impl Outcome {
 
 /// The last line that docker, BuildKit or another program marked as its error, or else the last line.
 fn error_line(tail: &str) -> Option<&str> {
-    let lines = || tail.lines().rev().map(str::trim);
-    let marked = |line: &str| {
-        [
-            "Error response from daemon: ",
-            "ERROR: ",
-            "Error: ",
-            "error: ",
-        ]
-        .iter()
-        .find_map(|mark| Some(line.find(mark)? + mark.len()))
+    const MARKS: [&str; 5] = [
+        "Error response from daemon: ",
+        "docker: ",
+        "ERROR: ",
+        "Error: ",
+        "error: ",
+    ];
+    // The CLI repeats its command, of several lines, at the end.
+    let output = tail.split_once("Error: Command failed: ");
+    let output = output.map_or(tail, |(output, _)| output);
+    let lines = || {
+        let lines = output.lines().rev().map(str::trim);
+        // BuildKit's progress is JSON, and docker's hint is no error.
+        lines.filter(|line| {
+            !line.is_empty() && !line.starts_with('{') && !line.ends_with("--help'.")
+        })
+    };
+    let marked = |line: &'_ str| {
+        let mut marks = MARKS.iter();
+        marks.find_map(|mark| Some(line.find(mark)? + mark.len()))
     };
     lines()
         .find_map(|line| line.get(marked(line)?..))
-        // BuildKit's progress is JSON.
-        .or_else(|| lines().find(|line| !line.is_empty() && !line.starts_with('{')))
+        .or_else(|| lines().next())
 }
 
 impl DevcontainerCli {
@@ -308,6 +317,14 @@ mod tests {
                 "{\"vertexes\":[]}\nERROR: failed to build: failed to stat settings.txt\n{\"logs\":[]}"
             ),
             "An error occurred building the image: failed to build: failed to stat settings.txt"
+        );
+        assert_eq!(
+            error(
+                "",
+                command,
+                "invalid argument \"x\" for --memory\nSee 'docker run --help'.\nError: Command failed: docker run\nwhile sleep 1"
+            ),
+            "invalid argument \"x\" for --memory"
         );
         let same = "No image information specified in devcontainer.json.";
         assert_eq!(
