@@ -1,11 +1,11 @@
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use hearth_api::v1::{Failure, FailureReason, PipelineStep, WorkspaceState};
+use hearth_api::v1::{Failure, PipelineStep, WorkspaceState};
 use tokio::{sync::watch, time::timeout_at};
 
 use super::{
     context::Context,
-    failure::{failure, timed_out},
+    failure::timed_out,
     hooks::{Hook, HookLog},
     recovery_note::leave_note,
 };
@@ -38,9 +38,9 @@ impl HookRunner {
         hooks: &BTreeSet<Hook>,
     ) -> Result<(), Failure> {
         let step = PipelineStep::Container;
-        let mut log = HookLog::new(cx.recorder.output(step));
+        let mut log = HookLog::new(cx.recorder, step);
         let current = log.current();
-        let run = self.run(cx, step, true, hooks, &mut log);
+        let run = self.run(cx, true, hooks, &mut log);
         match timeout_at(cx.deadline, run).await {
             Ok(ran) => ran,
             Err(_) => Err(timed_out(cx, *current.borrow())),
@@ -51,14 +51,14 @@ impl HookRunner {
     /// end is left alone.
     pub async fn run_later(self, cx: &Context<'_>, hooks: BTreeSet<Hook>) {
         let step = PipelineStep::Hooks;
-        let mut log = HookLog::new(cx.recorder.output(step));
+        let mut log = HookLog::new(cx.recorder, step);
         let current = log.current();
         let ran = cx
             .recorder
             .step(step, "runs the hooks that the workspace does not wait for", async {
                 tokio::select! {
                     biased;
-                    ran = self.run(cx, step, false, &hooks, &mut log) => ran,
+                    ran = self.run(cx, false, &hooks, &mut log) => ran,
                     hook = endless(current, cx.deadline) => {
                         let hook = hook.map_or_else(|| "a hook".to_owned(), |hook| hook.to_string());
                         cx.recorder.warn(format!(
@@ -78,7 +78,6 @@ impl HookRunner {
     async fn run(
         &self,
         cx: &Context<'_>,
-        step: PipelineStep,
         blocking_only: bool,
         hooks: &BTreeSet<Hook>,
         log: &mut HookLog,
@@ -98,22 +97,13 @@ impl HookRunner {
             };
             let cli = &cx.externals.devcontainer;
             let result = cli.run_hooks(&request, &mut |line| log.take(line)).await;
-            log.failure(step, result)?;
+            log.failure(result)?;
             // The CLI reports success, and runs no hook at all, where it cannot write its marks.
             if log.missing(hooks) != *hooks {
                 break;
             }
         }
-        let missing = log.missing(hooks);
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
-        let message = format!(
-            "{} did not run, though the devcontainer CLI reports no failure: it needs a home folder or /tmp that the remote user can write to",
-            names.join(", ")
-        );
-        Err(failure(FailureReason::HookFailed, step, message))
+        log.all_ran(hooks)
     }
 }
 

@@ -7,9 +7,9 @@ use hearth_api::v1::{Failure, FailureReason, PipelineStep};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use super::failure::process_failure;
+use super::failure::{failure, process_failure};
 use crate::{
-    attempt::{OutputSink, without_escapes},
+    attempt::{Activity, OutputSink, Recorder, without_escapes},
     external::process::{Line, ProcessFailure},
 };
 
@@ -102,9 +102,13 @@ fn is_command(value: &Value) -> bool {
     }
 }
 
-/// Follows what the CLI prints while it runs hooks.
+/// Follows what the CLI prints while it runs hooks of a step.
 pub struct HookLog {
+    recorder: Recorder,
+    step: PipelineStep,
     output: OutputSink,
+    /// The hook that runs, for display.
+    activity: Option<Activity>,
     ran: BTreeSet<Hook>,
     current: watch::Sender<Option<Hook>>,
     /// The CLI's sentence about a hook that failed, and the last line before it.
@@ -113,10 +117,13 @@ pub struct HookLog {
 }
 
 impl HookLog {
-    /// Nothing ran yet; lines go on to `output`.
-    pub fn new(output: OutputSink) -> Self {
+    /// Nothing ran yet.
+    pub fn new(recorder: &Recorder, step: PipelineStep) -> Self {
         Self {
-            output,
+            recorder: recorder.clone(),
+            step,
+            output: recorder.output(step),
+            activity: None,
             ran: BTreeSet::new(),
             current: watch::Sender::default(),
             failed: None,
@@ -130,6 +137,9 @@ impl HookLog {
             self.line(&without_escapes(text));
         }
         self.output.take(line);
+        if let Some(activity) = &mut self.activity {
+            activity.take(line);
+        }
     }
 
     fn line(&mut self, line: &str) {
@@ -139,6 +149,9 @@ impl HookLog {
             .filter(|rest| rest.ends_with("..."));
         if let Some(hook) = running.and_then(Hook::in_sentence) {
             self.ran.insert(hook);
+            // The one before ends first.
+            self.activity = None;
+            self.activity = Some(self.recorder.activity(self.step, hook.property()));
             self.current.send_replace(Some(hook));
             self.last_line.clear();
         } else if let Some(sentence) = failed_hook(line) {
@@ -162,11 +175,7 @@ impl HookLog {
     }
 
     /// The failure of the hooks, if one failed: also one that the CLI passes over.
-    pub fn failure(
-        &self,
-        step: PipelineStep,
-        result: Result<(), ProcessFailure>,
-    ) -> Result<(), Failure> {
+    pub fn failure(&self, result: Result<(), ProcessFailure>) -> Result<(), Failure> {
         let child = match (result, &self.failed) {
             (Ok(()), None) => return Ok(()),
             (Ok(()), Some(_)) => ProcessFailure::new(String::new()),
@@ -179,7 +188,7 @@ impl HookLog {
         };
         Err(process_failure(
             FailureReason::HookFailed,
-            step,
+            self.step,
             message,
             &child,
         ))
@@ -188,6 +197,20 @@ impl HookLog {
     /// Those of `expected` that did not run.
     pub fn missing(&self, expected: &BTreeSet<Hook>) -> BTreeSet<Hook> {
         expected.difference(&self.ran).copied().collect()
+    }
+
+    /// Fails unless all of `expected` ran, which the CLI does not tell.
+    pub fn all_ran(&self, expected: &BTreeSet<Hook>) -> Result<(), Failure> {
+        let missing = self.missing(expected);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        let message = format!(
+            "{} did not run, though the devcontainer CLI reports no failure: it needs a home folder or /tmp that the remote user can write to",
+            names.join(", ")
+        );
+        Err(failure(FailureReason::HookFailed, self.step, message))
     }
 }
 

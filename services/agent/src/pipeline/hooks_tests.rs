@@ -3,19 +3,16 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::attempt::AttemptLog;
+use crate::{attempt::AttemptLog, metrics::AgentMetrics};
 
 fn hooks(config: &Value, metadata: &[Value]) -> Hooks {
     Hooks::of(config.as_object(), metadata)
 }
 
 fn log(lines: &[&str]) -> HookLog {
-    let output = OutputSink::new(
-        Arc::new(AttemptLog::new(1)),
-        PipelineStep::Container,
-        Arc::default(),
-    );
-    let mut log = HookLog::new(output);
+    let metrics = AgentMetrics::new(&hearth_runtime::Metrics::default());
+    let recorder = Recorder::new(Arc::new(AttemptLog::new(1)), metrics);
+    let mut log = HookLog::new(&recorder, PipelineStep::Container);
     for line in lines {
         log.take(Line::Text(line));
     }
@@ -24,7 +21,7 @@ fn log(lines: &[&str]) -> HookLog {
 
 fn message(log: &HookLog, result: Result<(), &str>) -> String {
     let result = result.map_err(ProcessFailure::new);
-    let failure = log.failure(PipelineStep::Container, result).unwrap_err();
+    let failure = log.failure(result).unwrap_err();
     assert_eq!(failure.reason(), FailureReason::HookFailed);
     failure.message
 }
@@ -111,7 +108,7 @@ fn an_end_that_the_cli_passes_over_is_a_failure() {
         "Running the postCreateCommand from devcontainer.json...",
         "ok",
     ]);
-    assert_eq!(fine.failure(PipelineStep::Container, Ok(())), Ok(()));
+    assert_eq!(fine.failure(Ok(())), Ok(()));
     let expected = BTreeSet::from([Hook::OnCreate, Hook::PostCreate]);
     assert_eq!(Vec::from_iter(fine.missing(&expected)), [Hook::OnCreate]);
 }
@@ -123,5 +120,5 @@ fn what_a_hook_prints_is_not_taken_for_the_cli() {
         "Running tests from here...",
         "the build from yesterday failed with exit code 3. Skipping any further tests",
     ]);
-    assert_eq!(output.failure(PipelineStep::Container, Ok(())), Ok(()));
+    assert_eq!(output.failure(Ok(())), Ok(()));
 }
