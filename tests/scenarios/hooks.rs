@@ -80,7 +80,9 @@ async fn a_failing_hook_keeps_the_projects_container_and_its_image_is_pushed() {
         assert_eq!(story.workspace.remote_user, "dev");
         let note = lab.vms[0].cat(id, "/workspaces/hearth-recovery.txt");
         assert!(note.contains("so sad"), "{note}");
-        story.assert_result(CacheResult::Miss);
+        // The second one reuses the step of the first.
+        let built = [CacheResult::Miss, CacheResult::Partial];
+        assert!(built.contains(&story.result()), "{:?}", story.cache());
         story.assert_push(PushOutcome::Pushed);
     }
 }
