@@ -1,5 +1,6 @@
 //! The register of the node's attempts, and the log of each.
 
+mod activity;
 mod attempts;
 mod follow;
 mod log;
@@ -7,6 +8,7 @@ mod output;
 mod recorder;
 mod settled;
 
+pub use activity::Activity;
 pub use attempts::{AttemptError, Attempts};
 pub use follow::follow;
 pub use log::{AttemptLog, Batch};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hearth_api::v1::{
-    BuildStep, BuildStepStatus, Event, PipelineStep, TransferDirection, TransferProgress,
+    Activity, BuildStep, BuildStepStatus, Event, PipelineStep, TransferDirection, TransferProgress,
     event::Kind,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Progress {
     pub(crate) built: u32,
     /// How many of these came from the cache.
     pub(crate) cached: u32,
+    /// What goes on within the steps that run, in the order in which it began.
+    pub(crate) activities: Vec<Activity>,
     fetch: Option<TransferProgress>,
     push: Option<TransferProgress>,
 }
@@ -64,6 +66,7 @@ impl Progress {
                 );
             }
             Some(Kind::BuildStep(step)) => self.build_step(step),
+            Some(Kind::Activity(activity)) => self.activity(activity),
             Some(Kind::Transfer(transfer)) => match transfer.direction() {
                 TransferDirection::Fetch => self.fetch = Some(*transfer),
                 TransferDirection::Push => self.push = Some(*transfer),
@@ -117,6 +120,23 @@ impl Progress {
         }
         if step == PipelineStep::Image {
             self.building.clear();
+        }
+        // Nothing goes on in a step that has ended, even if the event that says so was lost.
+        self.activities.retain(|activity| activity.step() != step);
+    }
+
+    fn activity(&mut self, told: &Activity) {
+        let known = self
+            .activities
+            .iter()
+            .position(|known| known.step == told.step && known.name == told.name);
+        match known {
+            Some(position) if told.finished => {
+                self.activities.remove(position);
+            }
+            Some(position) => self.activities[position] = told.clone(),
+            None if told.finished => {}
+            None => self.activities.push(told.clone()),
         }
     }
 

@@ -67,6 +67,7 @@ impl AttemptLog {
         let (droppable, lines) = match &kind {
             Kind::Log(chunk) => (Some(chunk.text.len()), chunk.text.lines().count() as u64),
             Kind::Transfer(_) => (Some(64), 0),
+            Kind::Activity(activity) => (Some(64 + activity.name.len() + activity.detail.len()), 0),
             _ => (None, 0),
         };
         entries.settled = matches!(kind, Kind::Settled(_));
@@ -133,7 +134,13 @@ impl AttemptLog {
         entries.by_sequence.retain(|_, entry| {
             !matches!(
                 entry.event.kind,
-                Some(Kind::Log(_) | Kind::Transfer(_) | Kind::BuildStep(_) | Kind::Waiting(_))
+                Some(
+                    Kind::Log(_)
+                        | Kind::Transfer(_)
+                        | Kind::BuildStep(_)
+                        | Kind::Waiting(_)
+                        | Kind::Activity(_)
+                )
             )
         });
         entries.output_bytes = 0;

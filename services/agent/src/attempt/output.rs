@@ -52,11 +52,8 @@ impl OutputSink {
         } else {
             self.text.push('\n');
         }
-        let mut end = line.len().min(MAX_CHUNK);
-        while !line.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.text.push_str(&line[..end]);
+        self.text
+            .push_str(&line[..line.floor_char_boundary(MAX_CHUNK)]);
         if self.since.elapsed() >= COLLECT {
             self.flush();
         }

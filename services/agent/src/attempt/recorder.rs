@@ -12,7 +12,7 @@ use hearth_api::v1::{
 use hearth_layers::Transfer;
 use parking_lot::Mutex;
 
-use super::{log::AttemptLog, output::OutputSink};
+use super::{activity::Activity, log::AttemptLog, output::OutputSink};
 use crate::{
     buildkit::{Status, StepChange},
     metrics::AgentMetrics,
@@ -133,6 +133,11 @@ impl Recorder {
     /// A sink for the output of a step's command.
     pub fn output(&self, step: PipelineStep) -> OutputSink {
         OutputSink::new(self.log.clone(), step)
+    }
+
+    /// Begins something within a step that is shown while it goes on, under a name; it ends when it is dropped.
+    pub fn activity(&self, step: PipelineStep, name: &str) -> Activity {
+        Activity::begin(self.log.clone(), step, name)
     }
 
     /// A callback that records the progress of a transfer, at most twice a second.

@@ -40,6 +40,10 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
             lines
         }
         Kind::Transfer(progress) => vec![transfer(progress)],
+        Kind::Activity(activity) => {
+            let step = names::step(activity.step);
+            vec![format!("{step}: {}", printable_line(&activity.name))]
+        }
         Kind::Cache(report) => {
             let mut lines = outcome::cache(report);
             if let Some(headline) = lines.first_mut() {

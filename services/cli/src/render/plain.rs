@@ -1,6 +1,6 @@
 //! Events as lines with a time in front, for a pipe.
 
-use hearth_api::v1::{BuildStepStatus, Event, TransferProgress, event::Kind};
+use hearth_api::v1::{Activity, BuildStepStatus, Event, TransferProgress, event::Kind};
 use prost_types::Timestamp;
 
 use super::{
@@ -74,6 +74,7 @@ impl Plain {
             // The step's end repeats its name, with the result.
             Kind::BuildStep(step) => step.status() != BuildStepStatus::Started,
             Kind::Transfer(progress) => self.is_due(progress, time),
+            Kind::Activity(activity) => is_beginning(activity),
             Kind::StateChanged(_)
             | Kind::StepStarted(_)
             | Kind::StepFinished(_)
@@ -115,6 +116,11 @@ impl Plain {
             }
         }
     }
+}
+
+/// How an activity goes on is for a display that can overwrite it.
+fn is_beginning(activity: &Activity) -> bool {
+    !activity.finished && activity.detail.is_empty() && activity.bytes_done == 0
 }
 
 #[cfg(test)]

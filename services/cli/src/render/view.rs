@@ -10,12 +10,14 @@ use crate::progress::{Progress, Step};
 const BUILD_ROWS: usize = 4;
 
 /// Identity of a row, so that it keeps its place and its elapsed time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     /// A step of the pipeline, by its position, since a step may run twice.
     Step(usize),
     /// A step of the image build, by its number.
     Build(u32),
+    /// Something that goes on within a step, by the step's number and its name.
+    Activity(i32, String),
     /// The fetch.
     Fetch,
     /// The push.
@@ -45,7 +47,19 @@ pub(crate) fn rows(progress: &Progress) -> Vec<(Key, Look)> {
     let mut rows = Vec::new();
     for (position, step) in progress.steps.iter().enumerate() {
         rows.push((Key::Step(position), look(step, progress)));
-        if step.step == PipelineStep::Image && step.end.is_none() {
+        if step.end.is_some() {
+            continue;
+        }
+        let going_on = progress.activities.iter();
+        let going_on = going_on.filter(|activity| activity.step() == step.step);
+        rows.extend(going_on.map(|activity| {
+            let text = format!("  {} {}", activity.name, activity.detail);
+            (
+                Key::Activity(activity.step, activity.name.clone()),
+                Look::Running(printable_line(&text)),
+            )
+        }));
+        if step.step == PipelineStep::Image {
             let running = progress.building.iter().take(BUILD_ROWS);
             rows.extend(running.map(|(number, name)| {
                 (

@@ -253,6 +253,7 @@ impl Record {
                 | Kind::BuildStep(_)
                 | Kind::Transfer(_)
                 | Kind::Waiting(_)
+                | Kind::Activity(_)
                 | Kind::Warning(_),
             )
             | None => {}

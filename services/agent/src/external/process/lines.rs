@@ -65,12 +65,9 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) fn push(&mut self, line: &str) {
-        let mut end = line.len().min(MAX_TAIL / 4);
-        while !line.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.bytes += end + 1;
-        self.lines.push_back(line[..end].to_owned());
+        let line = &line[..line.floor_char_boundary(MAX_TAIL / 4)];
+        self.bytes += line.len() + 1;
+        self.lines.push_back(line.to_owned());
         while self.bytes > MAX_TAIL {
             let Some(first) = self.lines.pop_front() else {
                 break;
