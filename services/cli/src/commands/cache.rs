@@ -25,7 +25,7 @@ const ALL_CONFIGS: &str = "*";
 
 type Client = CacheServiceClient<Channel>;
 
-pub(super) async fn cache(context: &Context<'_>, command: &CacheCommand) -> Result<Exit, CliError> {
+pub(super) async fn cache(context: &Context, command: &CacheCommand) -> Result<Exit, CliError> {
     let client = CacheServiceClient::new(context.connect().await?);
     match command {
         CacheCommand::Ls { repository } => ls(context, client, repository.0.as_ref()).await?,
@@ -60,7 +60,7 @@ pub(super) async fn cache(context: &Context<'_>, command: &CacheCommand) -> Resu
 }
 
 async fn ls(
-    context: &Context<'_>,
+    context: &Context,
     mut client: Client,
     repository: Option<&Repository>,
 ) -> Result<(), CliError> {
@@ -77,7 +77,7 @@ async fn ls(
 }
 
 async fn explain(
-    context: &Context<'_>,
+    context: &Context,
     mut client: Client,
     subject: &Subject,
     git_ref: &GitRef,
@@ -113,7 +113,7 @@ async fn explain(
 }
 
 async fn rm(
-    context: &Context<'_>,
+    context: &Context,
     mut client: Client,
     request: InvalidateEntryRequest,
 ) -> Result<(), CliError> {
@@ -126,7 +126,7 @@ async fn rm(
     context.show(&dropped, |dropped| cache::entries(&dropped.entries, &now()))
 }
 
-async fn stats(context: &Context<'_>, mut client: Client) -> Result<(), CliError> {
+async fn stats(context: &Context, mut client: Client) -> Result<(), CliError> {
     let stats = context.answer(client.get_stats(GetStatsRequest {}).await)?;
     context.show(&stats, cache::stats)
 }

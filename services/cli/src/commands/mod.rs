@@ -16,7 +16,7 @@ use crate::{args::Command, error::CliError, exit::Exit};
 pub(crate) use self::context::Context;
 
 /// Runs a command.
-pub(crate) async fn dispatch(context: &Context<'_>, command: &Command) -> Result<Exit, CliError> {
+pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exit, CliError> {
     match command {
         Command::Up(args) => up::up(context, args).await,
         Command::Logs(args) => logs::logs(context, args).await,

@@ -4,7 +4,7 @@ use super::context::{Context, now};
 use crate::{error::CliError, exit::Exit, out, render::table};
 
 /// `hearth nodes`
-pub(super) async fn nodes(context: &Context<'_>) -> Result<Exit, CliError> {
+pub(super) async fn nodes(context: &Context) -> Result<Exit, CliError> {
     let mut client = NodeServiceClient::new(context.connect().await?);
     let response = client.list_nodes(ListNodesRequest {}).await;
     let nodes = context.answer(response)?.nodes;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// `hearth get`
-pub(super) async fn get(context: &Context<'_>, workspace: &WorkspaceId) -> Result<Exit, CliError> {
+pub(super) async fn get(context: &Context, workspace: &WorkspaceId) -> Result<Exit, CliError> {
     let request = GetWorkspaceRequest {
         workspace_id: workspace.to_string(),
     };
@@ -27,7 +27,7 @@ pub(super) async fn get(context: &Context<'_>, workspace: &WorkspaceId) -> Resul
 }
 
 /// `hearth ls`
-pub(super) async fn ls(context: &Context<'_>) -> Result<Exit, CliError> {
+pub(super) async fn ls(context: &Context) -> Result<Exit, CliError> {
     let mut client = client(context).await?;
     let page = async |page_token| {
         let request = ListWorkspacesRequest {
@@ -43,7 +43,7 @@ pub(super) async fn ls(context: &Context<'_>) -> Result<Exit, CliError> {
 
 /// `hearth rm`
 pub(super) async fn rm(
-    context: &Context<'_>,
+    context: &Context,
     workspace: &WorkspaceId,
     force: bool,
 ) -> Result<Exit, CliError> {
@@ -57,6 +57,6 @@ pub(super) async fn rm(
     Ok(Exit::Ok)
 }
 
-async fn client(context: &Context<'_>) -> Result<WorkspaceServiceClient<Channel>, CliError> {
+async fn client(context: &Context) -> Result<WorkspaceServiceClient<Channel>, CliError> {
     Ok(WorkspaceServiceClient::new(context.connect().await?))
 }
