@@ -25,6 +25,8 @@ enum Cause {
     UnknownHost,
     /// No answer within the limit.
     Silent,
+    /// Something accepts connections and closes them.
+    Closed,
     /// Something answers, and it does not speak gRPC.
     NotGrpc,
     /// Something speaks gRPC, and does not have the services of a control plane.
@@ -68,6 +70,10 @@ impl Unreachable {
                 format!("{at} does not answer: it was asked for 10 s"),
                 format!("check host and port, and firewalls in between; or {NAME_IT}"),
             ),
+            Cause::Closed => (
+                format!("what listens at {at} closes the connection without an answer"),
+                RIGHT_PORT.to_owned(),
+            ),
             Cause::NotGrpc => (
                 format!(
                     "what answers at {at} is not a control plane: it does not speak gRPC without TLS"
@@ -106,9 +112,7 @@ fn cause(error: &(dyn Error + 'static)) -> Cause {
             Cause::NotGrpc
         }
         _ if says("http2 error") => Cause::NotGrpc,
-        _ if says("connection closed") => {
-            Cause::Other("the connection is closed without an answer".into())
-        }
+        _ if says("connection closed") => Cause::Closed,
         _ => Cause::Other(innermost_cause(error)),
     }
 }

@@ -2,7 +2,7 @@ use clap::Subcommand;
 use hearth_domain::{GitRef, Repository};
 
 use super::{
-    common::{ConfigArg, ProbeRef},
+    common::{ConfigArg, ProbeRef, WideArg},
     values::{Optional, Subject, parsed},
 };
 use crate::exit;
@@ -20,6 +20,9 @@ pub enum CacheCommand {
             value_parser = parsed::<Optional<Repository>>()
         )]
         repository: Optional<Repository>,
+        /// How they are shown
+        #[command(flatten)]
+        wide: WideArg,
     },
     /// Explain why the image of a workspace was fetched or built, or what the cache has for a repository
     Explain {
@@ -61,7 +64,11 @@ pub enum CacheCommand {
         key: String,
     },
     /// Show hits and misses, saved build time, and the size of the cache
-    Stats,
+    Stats {
+        /// How they are shown
+        #[command(flatten)]
+        wide: WideArg,
+    },
     /// Check what preparing a repository needs: a login, and permissions at git host and registry
     #[command(after_help = exit::HELP)]
     Probe {

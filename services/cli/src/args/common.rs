@@ -63,3 +63,11 @@ impl ReconnectArgs {
         Duration::from_secs(self.reconnect_seconds.0)
     }
 }
+
+/// How a list is shown.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct WideArg {
+    /// Show all columns, and long names in full, also where a line gets longer than 100 characters
+    #[arg(long)]
+    pub wide: bool,
+}

@@ -13,7 +13,7 @@ use crate::{connect::Address, exit};
 
 pub use self::{
     cache::CacheCommand,
-    common::{ConfigArg, ProbeRef},
+    common::{ConfigArg, ProbeRef, WideArg},
     up::UpArgs,
     values::Subject,
 };
@@ -71,9 +71,17 @@ pub enum Command {
         workspace: WorkspaceId,
     },
     /// List workspaces, newest first
-    Ls,
+    Ls {
+        /// How they are shown
+        #[command(flatten)]
+        wide: WideArg,
+    },
     /// List nodes
-    Nodes,
+    Nodes {
+        /// How they are shown
+        #[command(flatten)]
+        wide: WideArg,
+    },
     /// Inspect and prune the image cache
     Cache {
         /// The command

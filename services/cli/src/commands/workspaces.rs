@@ -12,7 +12,10 @@ use super::{
 use crate::{
     error::CliError,
     exit::Exit,
-    render::{summary, table},
+    render::{
+        summary,
+        table::{self, Room},
+    },
 };
 
 /// `hearth get`
@@ -27,7 +30,7 @@ pub(super) async fn get(context: &Context, workspace: &WorkspaceId) -> Result<Ex
 }
 
 /// `hearth ls`
-pub(super) async fn ls(context: &Context) -> Result<Exit, CliError> {
+pub(super) async fn ls(context: &Context, room: Room) -> Result<Exit, CliError> {
     let mut client = client(context).await?;
     let page = async |page_token| {
         let request = ListWorkspacesRequest {
@@ -37,7 +40,8 @@ pub(super) async fn ls(context: &Context) -> Result<Exit, CliError> {
         let page = context.answer(client.list_workspaces(request).await)?;
         Ok((page.workspaces, page.next_page_token))
     };
-    print_pages(context, page, table::workspaces).await?;
+    let table = |rows: &[_], now: &_| table::workspaces(rows, room, now);
+    print_pages(context, page, table).await?;
     Ok(Exit::Ok)
 }
 

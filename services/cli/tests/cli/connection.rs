@@ -69,6 +69,11 @@ impl Drop for Listener {
     }
 }
 
+/// Reads until the client closes: a socket that is closed with unread bytes takes back what was written.
+async fn drain(client: &mut TcpStream) {
+    tokio::io::copy(client, &mut tokio::io::sink()).await.ok();
+}
+
 const NO_GRPC: &str = "\
 hearth: what answers at URL is not a control plane: it does not speak gRPC without TLS
   use the port of the control plane's --listen (7400 unless it was set), not its --admin-listen
@@ -77,20 +82,22 @@ hearth: what answers at URL is not a control plane: it does not speak gRPC witho
 #[tokio::test]
 async fn what_is_not_a_control_plane_is_told_apart_from_one_that_is_away() {
     let http = Listener::start(|mut client| async move {
-        client.read(&mut [0; 64]).await.ok();
+        client.read_u8().await.ok();
         let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
         client.write_all(answer).await.ok();
+        drain(&mut client).await;
     });
     assert_eq!(http.await.refusal().await, NO_GRPC);
     // What OpenSSL says to bytes that are no ClientHello.
     let tls = Listener::start(|mut client| async move {
-        client.read(&mut [0; 64]).await.ok();
+        client.read_u8().await.ok();
         client.write_all(b"\x15\x03\x01\x00\x02\x02\x46").await.ok();
+        drain(&mut client).await;
     });
     assert_eq!(tls.await.refusal().await, NO_GRPC);
     let closing = Listener::start(|client| async move { drop(client) });
     let said = closing.await.refusal().await;
-    assert!(said.contains("URL"), "{said}");
+    assert!(said.contains("URL closes the connection"), "{said}");
     assert_eq!(
         Listener::other_services().await.refusal().await,
         "\
