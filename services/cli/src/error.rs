@@ -1,23 +1,19 @@
-use std::{error::Error as _, fmt::Display, io, time::Duration};
+use std::{error::Error as _, io, time::Duration};
 
+use clap::ArgMatches;
 use hearth_domain::text::printable_line;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic_types::{FieldViolation, StatusExt as _};
 
-use crate::{exit::Exit, render::names};
+use crate::{args, connect::Address, exit::Exit, render::names, unreachable::Unreachable};
 
 /// Why a command ended without a result.
 #[derive(Debug)]
 pub(crate) enum CliError {
     /// The arguments do not fit together.
     Usage(String),
-    /// No connection to the control plane could be made.
-    Unreachable {
-        /// Its address.
-        address: String,
-        /// The innermost cause.
-        cause: String,
-    },
+    /// There is no control plane at the address.
+    Unreachable(Box<Unreachable>),
     /// The connection was lost and could not be restored in time.
     Lost {
         /// How long it was tried.
@@ -100,34 +96,41 @@ pub(crate) fn meaning(status: &Status) -> Meaning {
 
 impl CliError {
     /// The error of a call that is made once.
-    pub(crate) fn call(address: &impl Display, status: Status) -> Self {
+    pub(crate) fn call(address: &Address, status: Status) -> Self {
         match meaning(&status) {
-            Meaning::Broken { .. } => Self::Unreachable {
-                address: address.to_string(),
-                cause: status.message().to_owned(),
-            },
+            Meaning::Broken { .. } => {
+                Self::Unreachable(Box::new(Unreachable::new(address, Some(&status))))
+            }
             Meaning::Trimmed { .. } | Meaning::Answer => Self::Call(Box::new(status)),
+        }
+    }
+
+    /// The same error, seen as what it is when the process at `address` does not know the call: no control plane.
+    pub(crate) fn of(self, address: &Address) -> Self {
+        match self {
+            Self::Call(status) if is_foreign(&status) => {
+                Self::Unreachable(Box::new(Unreachable::not_a_control_plane(address)))
+            }
+            other => other,
         }
     }
 
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::Unreachable { .. } | Self::Lost { .. } => Exit::Unreachable,
+            Self::Unreachable(_) | Self::Lost { .. } => Exit::Unreachable,
+            Self::Call(status) if !violations(status).is_empty() => Exit::Usage,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::ClosedPipe,
             Self::Call(_) | Self::Output(_) | Self::Local(_) => Exit::Error,
         }
     }
 
-    /// The lines for stderr; none when the reader of the output has ended.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// The lines for stderr; none when the reader of the output has ended. `matches` are the arguments, which lines about
+    /// a malformed field name.
+    pub(crate) fn lines(&self, matches: &ArgMatches) -> Vec<String> {
         match self {
-            Self::Usage(text) => vec![format!("hearth: {}", printable_line(text))],
-            Self::Unreachable { address, cause } => vec![format!(
-                "hearth: cannot connect to the control plane at {}: {}",
-                printable_line(address),
-                printable_line(cause)
-            )],
+            Self::Usage(text) => vec![format!("hearth: {text}")],
+            Self::Unreachable(unreachable) => unreachable.lines().into(),
             Self::Lost {
                 limit,
                 status,
@@ -140,7 +143,7 @@ impl CliError {
                 ),
                 format!("  {}", printable_line(advice)),
             ],
-            Self::Call(status) => call_lines(status),
+            Self::Call(status) => call_lines(status, matches),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Vec::new(),
             Self::Output(error) => vec![format!("hearth: cannot write the output: {error}")],
             Self::Local(error) => {
@@ -150,62 +153,111 @@ impl CliError {
     }
 }
 
-/// The message, then one line for each detail.
-fn call_lines(status: &Status) -> Vec<String> {
+/// Whether the process that answered does not have the call, or is no gRPC server at all: every status of hearth carries an
+/// `ErrorInfo`.
+fn is_foreign(status: &Status) -> bool {
+    let is_http = status.message().starts_with("grpc-status header missing");
+    (status.code() == Code::Unimplemented || is_http) && status.get_details_error_info().is_none()
+}
+
+/// The malformed fields that a status names.
+fn violations(status: &Status) -> Vec<FieldViolation> {
+    let bad = status.get_details_bad_request();
+    bad.map(|bad| bad.field_violations).unwrap_or_default()
+}
+
+/// A line for each malformed field; or the message, the reason and what to do.
+fn call_lines(status: &Status, matches: &ArgMatches) -> Vec<String> {
+    let violations = violations(status);
+    if !violations.is_empty() {
+        let line = |violation: &FieldViolation| {
+            let what = printable_line(&violation.description);
+            format!(
+                "hearth: {}",
+                args::of_field(&violation.field, &what, matches)
+            )
+        };
+        return violations.iter().map(line).collect();
+    }
     let details = status.get_error_details();
     let mut lines = vec![format!("hearth: {}", printable_line(status.message()))];
-    for violation in details
-        .bad_request()
-        .map(|bad| bad.field_violations.as_slice())
-        .unwrap_or_default()
-    {
-        lines.push(format!(
-            "  field {}: {}",
-            printable_line(&violation.field),
-            printable_line(&violation.description)
-        ));
-    }
     let code = names::code(status.code());
     lines.push(match details.error_info() {
         Some(info) => format!("  reason {} ({code})", printable_line(&info.reason)),
         None => format!("  status {code}"),
     });
+    if let Some(advice) = details.error_info().and_then(|info| advice(&info.reason)) {
+        lines.push(format!("  {advice}"));
+    }
     if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
         lines.push(format!("  try again in {} s", delay.as_secs()));
     }
     lines
 }
 
+/// What helps against a reason, where the message does not say it.
+fn advice(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "WORKSPACE_UNKNOWN" => "list the workspaces with: hearth ls",
+        "NODE_UNAVAILABLE" => "see which nodes are online with: hearth nodes",
+        "REQUEST_ID_REUSED" => "use another --request-id, or the same arguments as the first time",
+        "CACHE_KEY_UNKNOWN" => "see how far it is with: hearth logs ID",
+        "REF_UNKNOWN" => "prepare one first, with: hearth up REPO --ref REF --config NAME",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
     use hearth_runtime::{FieldFaults, Reason, status, status_with_metadata};
 
     use super::*;
+    use crate::args::Cli;
 
     #[test]
-    fn a_call_error_names_fields_and_reason_on_a_line_each() {
+    fn a_malformed_field_is_told_once_by_its_argument_and_is_wrong_usage() {
+        let matches = Cli::command()
+            .try_get_matches_from(["hearth", "up", "https://git.example/a", "--config", "c"])
+            .expect("good arguments");
         let mut faults = FieldFaults::default();
-        faults.add("spec.repository", "must not be empty");
         faults.add("spec.config", "must be the name of one \u{1b}[31mfolder");
+        faults.add("spec.future", "must not be set");
         let error = CliError::Call(Box::new(faults.into_result().unwrap_err()));
         assert_eq!(
-            error.lines(),
+            error.lines(&matches),
             [
-                "hearth: spec.repository must not be empty; spec.config must be the name of one folder",
-                "  field spec.repository: must not be empty",
-                "  field spec.config: must be the name of one folder",
-                "  reason INVALID_FIELD (INVALID_ARGUMENT)",
+                "hearth: --config 'c' must be the name of one folder",
+                "hearth: spec.future must not be set",
             ]
         );
+        assert_eq!(error.exit(), Exit::Usage);
         let busy = CliError::Call(Box::new(status(Reason::NodeUnavailable, "no node")));
         assert_eq!(
-            busy.lines(),
+            busy.lines(&matches),
             [
                 "hearth: no node",
                 "  reason NODE_UNAVAILABLE (UNAVAILABLE)",
+                "  see which nodes are online with: hearth nodes",
                 "  try again in 5 s"
             ]
         );
+        assert_eq!(busy.exit(), Exit::Error);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_hearths_means_that_there_is_no_control_plane() {
+        let address: Address = "http://127.0.0.1:7401".parse().expect("an address");
+        let http = "grpc-status header missing, mapped from HTTP status code 404";
+        for (answer, exit) in [
+            (Status::unimplemented(""), Exit::Unreachable),
+            (Status::internal(http), Exit::Unreachable),
+            (Status::internal("too large"), Exit::Error),
+            (status(Reason::Internal, "a bug"), Exit::Error),
+        ] {
+            let error = CliError::Call(Box::new(answer)).of(&address);
+            assert_eq!(error.exit(), exit, "{error:?}");
+        }
     }
 
     #[test]

@@ -17,27 +17,40 @@ mod progress;
 mod render;
 mod stream_end;
 mod streams;
+mod unreachable;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Parser as _, error::ErrorKind};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 
 use crate::{args::Cli, commands::Context, error::CliError, exit::Exit};
 
 /// Runs the client. `arguments` begin with the name of the program.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let exit = match Cli::try_parse_from(arguments) {
-        Ok(cli) => run(&cli).unwrap_or_else(|error| fail(&error)),
-        Err(error) => {
-            // There is no other place to report that stderr is closed.
-            error.print().ok();
-            match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
-                _ => Exit::Usage,
-            }
-        }
+    let matches = Cli::command().try_get_matches_from(arguments);
+    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let exit = match parsed {
+        Ok((cli, matches)) => run(&cli).unwrap_or_else(|error| fail(&error, &matches)),
+        Err(error) => refuse(&error),
     };
     exit.into()
+}
+
+/// Prints what clap says: the help that was asked for, or what is wrong with the command line.
+fn refuse(error: &clap::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that has ended has read enough.
+            error.print().ok();
+            Exit::Ok
+        }
+        _ => {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            out::note(&format!("hearth: {}", text.trim_end()));
+            Exit::Usage
+        }
+    }
 }
 
 fn run(cli: &Cli) -> Result<Exit, CliError> {
@@ -52,15 +65,16 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
             result = commands::dispatch(&context, &cli.command) => result,
             _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
         }
-    })?;
+    });
+    let exit = exit.map_err(|error| error.of(&context.control_plane))?;
     if let (Exit::Interrupted, Some(advice)) = (exit, context.on_interrupt.take()) {
         out::note(&advice);
     }
     Ok(exit)
 }
 
-fn fail(error: &CliError) -> Exit {
-    for line in error.lines() {
+fn fail(error: &CliError, matches: &ArgMatches) -> Exit {
+    for line in error.lines(matches) {
         out::note(&line);
     }
     error.exit()

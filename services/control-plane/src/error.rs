@@ -131,7 +131,10 @@ impl From<CallError> for Status {
 fn node_unknown(message: String) -> Status {
     let plain = status(Reason::NodeUnknown, &message);
     let mut details = plain.get_error_details();
-    details.add_bad_request_violation("node", &message);
+    details.add_bad_request_violation(
+        "node",
+        "is no node of this control plane; `hearth nodes` lists them",
+    );
     Status::with_error_details(plain.code(), message, details)
 }
 

@@ -55,7 +55,7 @@ pub enum RepositoryError {
     #[error("needs a path like owner/name out of letters, digits, `.`, `_`, `-` and `~`")]
     Path,
     /// Repositories on GitHub have exactly an owner and a name.
-    #[error("on github.com needs exactly an owner and a name")]
+    #[error("needs exactly an owner and a name on github.com")]
     GitHubPath,
 }
 

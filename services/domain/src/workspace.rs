@@ -9,7 +9,7 @@ pub struct WorkspaceId(String);
 
 /// The text is not the id of a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to 63 lower-case letters, digits and dashes")]
+#[error("must be 1 to 63 lower-case letters, digits and dashes, with no dash at its start")]
 pub struct WorkspaceIdError;
 
 impl WorkspaceId {

@@ -2,7 +2,7 @@ use clap::Subcommand;
 use hearth_domain::{GitRef, Repository};
 
 use super::{
-    common::{ConfigArg, ProbeRef},
+    common::{ConfigArg, ProbeRef, WideArg},
     values::{Optional, Subject, parsed},
 };
 use crate::exit;
@@ -20,11 +20,14 @@ pub enum CacheCommand {
             value_parser = parsed::<Optional<Repository>>()
         )]
         repository: Optional<Repository>,
+        /// How they are shown
+        #[command(flatten)]
+        wide: WideArg,
     },
     /// Explain why the image of a workspace was fetched or built, or what the cache has for a repository
     Explain {
         /// Id of a workspace, or URL of a repository
-        #[arg(value_name = "WORKSPACE|REPO", value_parser = parsed::<Subject>())]
+        #[arg(value_name = "WORKSPACE|REPO", value_parser = parsed::<Subject>(), allow_hyphen_values = true)]
         subject: Subject,
         /// For a repository: branch, tag or commit [default: the repository's default branch]
         #[arg(
@@ -32,7 +35,8 @@ pub enum CacheCommand {
             value_name = "REF",
             default_value = "",
             hide_default_value = true,
-            value_parser = parsed::<GitRef>()
+            value_parser = parsed::<GitRef>(),
+            allow_hyphen_values = true
         )]
         git_ref: GitRef,
         /// The configuration
@@ -51,11 +55,20 @@ pub enum CacheCommand {
         #[arg(long, conflicts_with = "config")]
         all_configs: bool,
         /// Only the image whose key is, or begins with, these hex digits; at least 8
-        #[arg(long, default_value = "", hide_default_value = true)]
+        #[arg(
+            long,
+            default_value = "",
+            hide_default_value = true,
+            allow_hyphen_values = true
+        )]
         key: String,
     },
     /// Show hits and misses, saved build time, and the size of the cache
-    Stats,
+    Stats {
+        /// How they are shown
+        #[command(flatten)]
+        wide: WideArg,
+    },
     /// Check what preparing a repository needs: a login, and permissions at git host and registry
     #[command(after_help = exit::HELP)]
     Probe {

@@ -2,42 +2,47 @@
 
 mod cache;
 mod common;
+mod faults;
 mod up;
 mod values;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command as Clap, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use hearth_domain::{Repository, WorkspaceId};
 
 use crate::{connect::Address, exit};
 
 pub use self::{
     cache::CacheCommand,
-    common::{ConfigArg, ProbeRef},
+    common::{ConfigArg, ProbeRef, WideArg},
     up::UpArgs,
     values::Subject,
 };
-use self::{common::ReconnectArgs, values::parsed};
+use self::{
+    common::ReconnectArgs,
+    values::{Whole, parsed},
+};
+pub(crate) use self::{faults::of_field, values::read};
 
 /// Prepare devcontainer workspaces on disposable machines
 #[derive(Debug, Parser)]
 #[command(name = "hearth", version, after_help = exit::HELP)]
 pub struct Cli {
-    /// Address of the control plane, as http://HOST:PORT
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "HEARTH_CONTROL_PLANE",
-        default_value = "http://127.0.0.1:7400",
-        value_parser = parsed::<Address>(),
-        global = true
-    )]
-    pub control_plane: Address,
+    /// Address of the control plane, as http://HOST:PORT [default: that in HEARTH_CONTROL_PLANE, or
+    /// http://127.0.0.1:7400]
+    // The variable is read by `Address::chosen`: what clap reads from a variable it shows in the usage of every error.
+    #[arg(long, value_name = "URL", value_parser = parsed::<Address>(), global = true)]
+    pub control_plane: Option<Address>,
     /// Format of stdout: text, or proto3 JSON with one message per line
     #[arg(long, value_enum, default_value_t, global = true)]
     pub output: Output,
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The command line as clap knows it.
+fn command() -> Clap {
+    Cli::command()
 }
 
 /// The format of stdout.
@@ -62,13 +67,21 @@ pub enum Command {
     /// Show a workspace
     Get {
         /// Id of the workspace
-        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
         workspace: WorkspaceId,
     },
     /// List workspaces, newest first
-    Ls,
+    Ls {
+        /// How they are shown
+        #[command(flatten)]
+        wide: WideArg,
+    },
     /// List nodes
-    Nodes,
+    Nodes {
+        /// How they are shown
+        #[command(flatten)]
+        wide: WideArg,
+    },
     /// Inspect and prune the image cache
     Cache {
         /// The command
@@ -88,7 +101,7 @@ pub enum Command {
     /// Delete a workspace: its container, its volume and its log
     Rm {
         /// Id of the workspace
-        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
         workspace: WorkspaceId,
         /// Delete it even if its node does not answer; container and volume then stay on the node
         #[arg(long)]
@@ -100,11 +113,17 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct LogsArgs {
     /// Id of the workspace
-    #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
+    #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
     pub workspace: WorkspaceId,
     /// Begin after the event with this sequence number
-    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
-    pub after: u64,
+    #[arg(
+        long,
+        value_name = "SEQUENCE",
+        default_value_t = Whole(0),
+        value_parser = parsed::<Whole<{ u64::MAX }>>(),
+        allow_hyphen_values = true
+    )]
+    pub after: Whole<{ u64::MAX }>,
     /// Continue until the workspace has settled: it failed, or its background push has ended
     #[arg(long, short)]
     pub follow: bool,
@@ -115,8 +134,6 @@ pub struct LogsArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn up(arguments: &[&str]) -> Result<Cli, clap::Error> {
@@ -139,24 +156,29 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_value_is_named_by_its_argument_and_not_repeated() {
+    fn a_refused_value_is_named_by_its_argument_and_an_empty_one_is_left_out() {
         const REPOSITORY: &str = "https://git.example/a";
         for (arguments, message) in [
             (
                 &["https://robot:planted@git.example/a"][..],
-                "REPO carries a user name or password",
+                "REPO '…@git.example/a' carries a user name or password",
             ),
             (
-                &[REPOSITORY, "--config", "../planted"],
-                "--config must be the name of one folder",
+                &[REPOSITORY, "--config", "../x"],
+                "--config '../x' must be the name of one folder",
+            ),
+            (&[REPOSITORY, "--ref", "-x"], "--ref '-x' must not start"),
+            (
+                &[REPOSITORY, "--timeout", "14401"],
+                "--timeout '14401' must be a whole number, at most 14400",
             ),
             (
-                &[REPOSITORY, "--ref", "planted..x"],
-                "--ref is not the name of a branch, tag or commit",
+                &["--workspace", "-w"],
+                "--workspace '-w' must be 1 to 63 lower-case",
             ),
             (
-                &[REPOSITORY, "--control-plane", "https://planted"],
-                "--control-plane (or HEARTH_CONTROL_PLANE) must be",
+                &[REPOSITORY, "--control-plane", "https://a"],
+                "--control-plane 'https://a' asks for TLS",
             ),
         ] {
             let refusal = up(arguments).map(|_| message).unwrap_err().to_string();

@@ -4,8 +4,11 @@ use hearth_domain::{GitRef, Repository, WorkspaceId};
 
 use super::{
     common::{ConfigArg, ReconnectArgs},
-    values::parsed,
+    values::{Whole, parsed},
 };
+
+/// Largest time limit of the contract, in seconds.
+const MAX_TIMEOUT: u64 = 14_400;
 
 /// Arguments of `hearth up`.
 #[derive(Args, Debug)]
@@ -23,14 +26,20 @@ pub struct UpArgs {
         value_name = "REF",
         default_value = "",
         hide_default_value = true,
-        value_parser = parsed::<GitRef>()
+        value_parser = parsed::<GitRef>(),
+        allow_hyphen_values = true
     )]
     pub git_ref: GitRef,
     /// The configuration
     #[command(flatten)]
     pub config: ConfigArg,
     /// Name of the node to use [default: the least loaded]
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
     pub node: String,
     /// Ignore the repository's devcontainer and use the default image
     #[arg(long)]
@@ -42,18 +51,21 @@ pub struct UpArgs {
     #[arg(
         long,
         value_name = "SECONDS",
-        default_value_t = 0,
-        hide_default_value = true
+        default_value_t = Whole(0),
+        hide_default_value = true,
+        value_parser = parsed::<Whole<MAX_TIMEOUT>>(),
+        allow_hyphen_values = true
     )]
-    pub timeout: u32,
+    pub timeout: Whole<MAX_TIMEOUT>,
     /// Idempotency key: repeating the command with the same id finds the same workspace [default: a random id]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub request_id: Option<String>,
     /// Prepare this existing workspace again, with its own spec and on its own node
     #[arg(
         long,
         value_name = "ID",
         value_parser = parsed::<WorkspaceId>(),
+        allow_hyphen_values = true,
         conflicts_with_all = ["repository", "git_ref", "config", "node", "lightweight", "cache", "timeout"]
     )]
     pub workspace: Option<WorkspaceId>,

@@ -5,8 +5,9 @@ use std::{ffi::OsStr, fmt::Display, marker::PhantomData, str::FromStr};
 use clap::{Arg, Command, Error, builder::TypedValueParser, error::ErrorKind};
 use hearth_domain::{Repository, RepositoryError, WorkspaceId, WorkspaceIdError};
 
-/// Parses a value with its type's `FromStr`, whose errors complete the sentence "ARGUMENT …". Unlike clap's own
-/// messages, an error does not repeat the value: a URL may contain a password.
+use super::faults::{fault, likely, name};
+
+/// Parses a value with its type's `FromStr`, whose errors complete the sentence "ARGUMENT 'VALUE' …".
 #[derive(Clone, Debug)]
 pub struct Parsed<T>(PhantomData<fn() -> T>);
 
@@ -30,20 +31,21 @@ where
         let Some(text) = value.to_str() else {
             return Err(Error::new(ErrorKind::InvalidUtf8).with_cmd(command));
         };
-        text.parse().map_err(|error| {
-            let name = argument.map(name).unwrap_or_default();
-            Error::raw(ErrorKind::ValueValidation, format!("{name} {error}\n")).with_cmd(command)
-        })
+        let name = argument.map(name).unwrap_or_default();
+        read(&name, text)
+            .map_err(|fault| Error::raw(ErrorKind::ValueValidation, fault + "\n").with_cmd(command))
     }
 }
 
-/// `--config`, or `REPO` for a positional argument.
-fn name(argument: &Arg) -> String {
-    match (argument.get_long(), argument.get_value_names()) {
-        (Some(long), _) => format!("--{long}"),
-        (None, Some([value, ..])) => value.to_string(),
-        (None, _) => argument.get_id().to_string(),
-    }
+/// Parses the value of what is called `name`. The error says what is wrong with it, and what was probably meant.
+pub(crate) fn read<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| {
+        let fault = fault(name, text, &error);
+        match likely(text).find(|meant| meant.parse::<T>().is_ok()) {
+            Some(meant) => format!("{fault}\n  did you mean {meant}?"),
+            None => fault,
+        }
+    })
 }
 
 /// A value that may be left out. An empty one counts as left out, so that a script can always pass `--config "$CONFIG"`.
@@ -65,6 +67,28 @@ impl<T: Display> Optional<T> {
     /// The value as the contract has it: empty when left out.
     pub fn to_field(&self) -> String {
         self.0.as_ref().map(T::to_string).unwrap_or_default()
+    }
+}
+
+/// A whole number up to `MAX`.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole<const MAX: u64>(pub u64);
+
+impl<const MAX: u64> FromStr for Whole<MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(number) if number <= MAX => Ok(Self(number)),
+            _ if MAX == u64::MAX => Err("must be a whole number".into()),
+            _ => Err(format!("must be a whole number, at most {MAX}")),
+        }
+    }
+}
+
+impl<const MAX: u64> Display for Whole<MAX> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }
 

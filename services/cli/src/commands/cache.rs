@@ -17,7 +17,7 @@ use crate::{
     error::CliError,
     exit::Exit,
     out,
-    render::cache,
+    render::{cache, table::Room},
 };
 
 /// Stands for all configurations in `InvalidateEntryRequest`.
@@ -25,10 +25,12 @@ const ALL_CONFIGS: &str = "*";
 
 type Client = CacheServiceClient<Channel>;
 
-pub(super) async fn cache(context: &Context<'_>, command: &CacheCommand) -> Result<Exit, CliError> {
+pub(super) async fn cache(context: &Context, command: &CacheCommand) -> Result<Exit, CliError> {
     let client = CacheServiceClient::new(context.connect().await?);
     match command {
-        CacheCommand::Ls { repository } => ls(context, client, repository.0.as_ref()).await?,
+        CacheCommand::Ls { repository, wide } => {
+            ls(context, client, repository.0.as_ref(), wide.into()).await?;
+        }
         CacheCommand::Explain {
             subject,
             git_ref,
@@ -50,7 +52,7 @@ pub(super) async fn cache(context: &Context<'_>, command: &CacheCommand) -> Resu
             };
             rm(context, client, request).await?;
         }
-        CacheCommand::Stats => stats(context, client).await?,
+        CacheCommand::Stats { wide } => stats(context, client, wide.into()).await?,
         CacheCommand::Probe {
             repository,
             git_ref,
@@ -60,9 +62,10 @@ pub(super) async fn cache(context: &Context<'_>, command: &CacheCommand) -> Resu
 }
 
 async fn ls(
-    context: &Context<'_>,
+    context: &Context,
     mut client: Client,
     repository: Option<&Repository>,
+    room: Room,
 ) -> Result<(), CliError> {
     let page = async |page_token| {
         let request = ListEntriesRequest {
@@ -73,11 +76,12 @@ async fn ls(
         let page = context.answer(client.list_entries(request).await)?;
         Ok((page.entries, page.next_page_token))
     };
-    print_pages(context, page, cache::entries).await
+    let table = |rows: &[_], now: &_| cache::entries(rows, room, now);
+    print_pages(context, page, table).await
 }
 
 async fn explain(
-    context: &Context<'_>,
+    context: &Context,
     mut client: Client,
     subject: &Subject,
     git_ref: &GitRef,
@@ -113,7 +117,7 @@ async fn explain(
 }
 
 async fn rm(
-    context: &Context<'_>,
+    context: &Context,
     mut client: Client,
     request: InvalidateEntryRequest,
 ) -> Result<(), CliError> {
@@ -123,10 +127,12 @@ async fn rm(
             out::note(&format!("warning: {}", printable_line(warning)));
         }
     }
-    context.show(&dropped, |dropped| cache::entries(&dropped.entries, &now()))
+    context.show(&dropped, |dropped| {
+        cache::entries(&dropped.entries, Room::Fitted, &now())
+    })
 }
 
-async fn stats(context: &Context<'_>, mut client: Client) -> Result<(), CliError> {
+async fn stats(context: &Context, mut client: Client, room: Room) -> Result<(), CliError> {
     let stats = context.answer(client.get_stats(GetStatsRequest {}).await)?;
-    context.show(&stats, cache::stats)
+    context.show(&stats, |stats| cache::stats(stats, room))
 }

@@ -13,36 +13,36 @@ use crate::{
 };
 
 /// What every command works with.
-pub(crate) struct Context<'a> {
-    pub(super) control_plane: &'a Address,
+pub(crate) struct Context {
+    pub(crate) control_plane: Address,
     /// Set when stdout is JSON.
     pub(super) json: Option<Json>,
     /// What to print when the user interrupts the command.
     pub(crate) on_interrupt: RefCell<Option<String>>,
 }
 
-impl<'a> Context<'a> {
-    pub(crate) fn new(cli: &'a Cli) -> Result<Self, CliError> {
+impl Context {
+    pub(crate) fn new(cli: &Cli) -> Result<Self, CliError> {
         let json = match cli.output {
             Output::Text => None,
             Output::Json => Some(Json::new().map_err(CliError::Local)?),
         };
         Ok(Self {
-            control_plane: &cli.control_plane,
+            control_plane: Address::chosen(cli.control_plane.as_ref())?,
             json,
             on_interrupt: RefCell::default(),
         })
     }
 
     pub(super) async fn connect(&self) -> Result<Channel, CliError> {
-        connect(self.control_plane).await
+        connect(&self.control_plane).await
     }
 
     /// The message of a response, or the error of the call.
     pub(super) fn answer<T>(&self, response: Result<Response<T>, Status>) -> Result<T, CliError> {
         response
             .map(Response::into_inner)
-            .map_err(|status| CliError::call(self.control_plane, status))
+            .map_err(|status| CliError::call(&self.control_plane, status))
     }
 
     /// Prints a message on stdout: as JSON, or as the text that `render` makes of it.

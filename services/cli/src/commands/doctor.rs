@@ -18,7 +18,7 @@ use crate::{
 
 /// Checks the control plane, its nodes, and a repository if one is given.
 pub(super) async fn doctor(
-    context: &Context<'_>,
+    context: &Context,
     repository: Option<&Repository>,
     git_ref: &ProbeRef,
 ) -> Result<Exit, CliError> {
@@ -48,7 +48,7 @@ pub(super) async fn doctor(
 
 /// Checks access to a repository and its cache.
 pub(super) async fn probe(
-    context: &Context<'_>,
+    context: &Context,
     client: CacheServiceClient<Channel>,
     repository: &Repository,
     git_ref: &ProbeRef,
@@ -60,7 +60,7 @@ pub(super) async fn probe(
 }
 
 async fn ask(
-    context: &Context<'_>,
+    context: &Context,
     mut client: CacheServiceClient<Channel>,
     repository: &Repository,
     git_ref: &ProbeRef,

@@ -10,7 +10,7 @@ pub(super) const PAGE_SIZE: u32 = 1000;
 /// Prints a list that comes in pages. `page` fetches the page of a token, and returns it with the token of the next;
 /// an empty token stands for the first page, and for the end.
 pub(super) async fn print_pages<M: Message + Name>(
-    context: &Context<'_>,
+    context: &Context,
     mut page: impl AsyncFnMut(String) -> Result<(Vec<M>, String), CliError>,
     table: impl FnOnce(&[M], &Timestamp) -> String,
 ) -> Result<(), CliError> {

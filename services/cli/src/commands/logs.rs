@@ -10,13 +10,13 @@ use crate::{
 };
 
 /// `hearth logs`: up to the event that is the last when it begins, or with `--follow` until the workspace has settled.
-pub(super) async fn logs(context: &Context<'_>, args: &LogsArgs) -> Result<Exit, CliError> {
+pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
     let mut plain = Plain::new(Stamp::Clock, true);
     let backoff = Backoff::new(args.reconnect.limit());
     let channel = context.connect().await?;
-    let mut follower = Follower::watch(channel, args.workspace.to_string(), args.after, backoff);
+    let mut follower = Follower::watch(channel, args.workspace.to_string(), args.after.0, backoff);
     let mut last = u64::MAX;
-    let mut printed = args.after;
+    let mut printed = args.after.0;
     while printed < last {
         match follower.next().await? {
             Some(Update::Snapshot(workspace)) if !args.follow => last = workspace.last_sequence,

@@ -16,13 +16,13 @@ use crate::{args::Command, error::CliError, exit::Exit};
 pub(crate) use self::context::Context;
 
 /// Runs a command.
-pub(crate) async fn dispatch(context: &Context<'_>, command: &Command) -> Result<Exit, CliError> {
+pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exit, CliError> {
     match command {
         Command::Up(args) => up::up(context, args).await,
         Command::Logs(args) => logs::logs(context, args).await,
         Command::Get { workspace } => workspaces::get(context, workspace).await,
-        Command::Ls => workspaces::ls(context).await,
-        Command::Nodes => nodes::nodes(context).await,
+        Command::Ls { wide } => workspaces::ls(context, wide.into()).await,
+        Command::Nodes { wide } => nodes::nodes(context, wide.into()).await,
         Command::Cache { command } => cache::cache(context, command).await,
         Command::Doctor {
             repository,

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// `hearth up`: prepares a workspace and shows its progress.
-pub(super) async fn up(context: &Context<'_>, args: &UpArgs) -> Result<Exit, CliError> {
+pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliError> {
     let request = request(args);
     context.on_interrupt.replace(Some(format!(
         "hearth: interrupted before the control plane answered. If it has accepted the call, preparation \
@@ -83,7 +83,7 @@ fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
             .cache
             .map_or(CacheAccess::Unspecified, CacheAccess::from)
             .into(),
-        timeout_seconds: args.timeout,
+        timeout_seconds: u32::try_from(args.timeout.0).unwrap_or(u32::MAX),
     });
     PrepareWorkspaceRequest {
         // With an id the call can be repeated safely when its answer is lost.

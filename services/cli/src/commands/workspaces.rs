@@ -12,11 +12,14 @@ use super::{
 use crate::{
     error::CliError,
     exit::Exit,
-    render::{summary, table},
+    render::{
+        summary,
+        table::{self, Room},
+    },
 };
 
 /// `hearth get`
-pub(super) async fn get(context: &Context<'_>, workspace: &WorkspaceId) -> Result<Exit, CliError> {
+pub(super) async fn get(context: &Context, workspace: &WorkspaceId) -> Result<Exit, CliError> {
     let request = GetWorkspaceRequest {
         workspace_id: workspace.to_string(),
     };
@@ -27,7 +30,7 @@ pub(super) async fn get(context: &Context<'_>, workspace: &WorkspaceId) -> Resul
 }
 
 /// `hearth ls`
-pub(super) async fn ls(context: &Context<'_>) -> Result<Exit, CliError> {
+pub(super) async fn ls(context: &Context, room: Room) -> Result<Exit, CliError> {
     let mut client = client(context).await?;
     let page = async |page_token| {
         let request = ListWorkspacesRequest {
@@ -37,13 +40,14 @@ pub(super) async fn ls(context: &Context<'_>) -> Result<Exit, CliError> {
         let page = context.answer(client.list_workspaces(request).await)?;
         Ok((page.workspaces, page.next_page_token))
     };
-    print_pages(context, page, table::workspaces).await?;
+    let table = |rows: &[_], now: &_| table::workspaces(rows, room, now);
+    print_pages(context, page, table).await?;
     Ok(Exit::Ok)
 }
 
 /// `hearth rm`
 pub(super) async fn rm(
-    context: &Context<'_>,
+    context: &Context,
     workspace: &WorkspaceId,
     force: bool,
 ) -> Result<Exit, CliError> {
@@ -57,6 +61,6 @@ pub(super) async fn rm(
     Ok(Exit::Ok)
 }
 
-async fn client(context: &Context<'_>) -> Result<WorkspaceServiceClient<Channel>, CliError> {
+async fn client(context: &Context) -> Result<WorkspaceServiceClient<Channel>, CliError> {
     Ok(WorkspaceServiceClient::new(context.connect().await?))
 }

@@ -5,45 +5,70 @@ use hearth_domain::text::printable_line;
 use prost_types::Timestamp;
 
 use super::{
-    format::{age, bytes, seconds, short},
-    table::table,
+    format::{age, bytes, percent, seconds, share, short},
+    table::{Room, fitted, table},
 };
 
 /// Digits shown of a key: enough to tell entries apart, and more than `hearth cache rm --key` needs.
-const KEY_DIGITS: usize = 16;
+const KEY_DIGITS: usize = 12;
 
 /// `hearth cache ls`
-pub(crate) fn entries(entries: &[CacheEntry], now: &Timestamp) -> String {
+pub(crate) fn entries(entries: &[CacheEntry], room: Room, now: &Timestamp) -> String {
     let rows = entries.iter().map(|entry| {
         let digits = entry.key.split_once(':').map_or("", |(_, digits)| digits);
         [
-            entry.repository.clone(),
+            named(&entry.source, &entry.repository),
             entry.config.clone(),
             digits.chars().take(KEY_DIGITS).collect(),
-            entry.platform.clone(),
             entry.r#ref.clone(),
-            short(&entry.commit),
             bytes(entry.bytes),
             seconds(entry.build_seconds),
             age(entry.create_time.as_ref(), now),
             age(entry.last_use_time.as_ref(), now),
+            short(&entry.commit),
+            entry.platform.clone(),
+            entry.repository.clone(),
         ]
     });
-    table(
-        [
-            "REPOSITORY",
-            "CONFIG",
-            "KEY",
-            "PLATFORM",
-            "REF",
-            "COMMIT",
-            "SIZE",
-            "BUILD",
-            "AGE",
-            "USED",
-        ],
-        rows,
-    )
+    let head = [
+        "REPOSITORY",
+        "CONFIG",
+        "KEY",
+        "REF",
+        "SIZE",
+        "BUILD",
+        "AGE",
+        "USED",
+        "COMMIT",
+        "PLATFORM",
+        "REGISTRY",
+    ];
+    match room {
+        Room::Wide => table(head, rows),
+        Room::Fitted => fitted(
+            first::<8, _>(head),
+            rows.map(first::<8, _>),
+            &[0, 1, 3],
+            room,
+        ),
+    }
+}
+
+/// The first columns of a row.
+fn first<const N: usize, T>(row: impl IntoIterator<Item = T>) -> [T; N]
+where
+    T: Default,
+{
+    let mut row = row.into_iter();
+    std::array::from_fn(|_| row.next().unwrap_or_default())
+}
+
+/// The repository as it was asked for; where that is not known, its place in the registry.
+fn named(source: &str, registry: &str) -> String {
+    match source {
+        "" => registry.to_owned(),
+        source => source.to_owned(),
+    }
 }
 
 /// `hearth cache explain`
@@ -68,34 +93,40 @@ pub(crate) fn explanation(explanation: &Explanation) -> String {
 }
 
 /// `hearth cache stats`
-pub(crate) fn stats(stats: &GetStatsResponse) -> String {
+pub(crate) fn stats(stats: &GetStatsResponse, room: Room) -> String {
     let total = CacheStats {
-        repository: "all".into(),
+        source: "all".into(),
         ..stats.total.clone().unwrap_or_default()
     };
     let rows = stats.repositories.iter().chain([&total]).map(|one| {
+        let all = one.exact + one.partial + one.misses;
         [
-            one.repository.clone(),
-            one.exact.to_string(),
-            one.partial.to_string(),
-            one.misses.to_string(),
+            named(&one.source, &one.repository),
+            percent(one.exact + one.partial, all).unwrap_or_default(),
+            share(one.exact, all),
+            share(one.partial, all),
+            share(one.misses, all),
             one.skipped.to_string(),
             one.entries.to_string(),
             bytes(one.bytes),
             seconds(one.saved_seconds),
+            one.repository.clone(),
         ]
     });
-    table(
-        [
-            "REPOSITORY",
-            "FETCHED",
-            "PARTLY BUILT",
-            "BUILT",
-            "SKIPPED",
-            "IMAGES",
-            "SIZE",
-            "SAVED",
-        ],
-        rows,
-    )
+    let head = [
+        "REPOSITORY",
+        "HITS",
+        "EXACT",
+        "PARTIAL",
+        "MISS",
+        "SKIPPED",
+        "IMAGES",
+        "SIZE",
+        "SAVED",
+        "REGISTRY",
+    ];
+    match room {
+        Room::Wide => table(head, rows),
+        Room::Fitted => fitted(first::<9, _>(head), rows.map(first::<9, _>), &[0], room),
+    }
 }

@@ -1,5 +1,6 @@
 //! Numbers, times, ids and words as people read them.
 
+use console::{measure_text_width, truncate_str};
 use prost_types::Timestamp;
 
 /// `512 B`, `1.4 kB`, `52 MB`, `1.2 GB`: decimal units, as registries count.
@@ -69,6 +70,46 @@ pub(crate) fn short(id: &str) -> String {
     id.chars().take(12).collect()
 }
 
+/// `12 (60%)`: a number and what part of all it is.
+pub(crate) fn share(part: u64, all: u64) -> String {
+    match percent(part, all) {
+        Some(percent) => format!("{part} ({percent})"),
+        None => part.to_string(),
+    }
+}
+
+/// `60%`; `None` of nothing. Only all of it is 100%, and only none of it 0%.
+pub(crate) fn percent(part: u64, all: u64) -> Option<String> {
+    if all == 0 {
+        return None;
+    }
+    let rounded = (part as f64 * 100.0 / all as f64).round() as u64;
+    Some(match rounded {
+        0 if part > 0 => "<1%".to_owned(),
+        100.. if part < all => ">99%".to_owned(),
+        rounded => format!("{rounded}%"),
+    })
+}
+
+/// A text of at most `width` columns. What is too long loses its middle: names of images, branches and folders differ at
+/// their ends.
+pub(crate) fn cut_middle(text: &str, width: usize) -> String {
+    if measure_text_width(text) <= width {
+        return text.to_owned();
+    }
+    let room = width.saturating_sub(1);
+    let mut tail = String::new();
+    for c in text.chars().rev() {
+        let longer = format!("{c}{tail}");
+        if measure_text_width(&longer) > room / 2 {
+            break;
+        }
+        tail = longer;
+    }
+    let head = room - measure_text_width(&tail);
+    format!("{}…{tail}", truncate_str(text, head, ""))
+}
+
 /// A word for a shell, quoted where needed: a printed command may be copied, and must not run anything else.
 pub(crate) fn shell_word(word: &str) -> String {
     let quoted = shlex::Quoter::new().allow_nul(true).quote(word);
@@ -78,6 +119,34 @@ pub(crate) fn shell_word(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_keeps_its_ends_and_never_its_width() {
+        for (text, width, short) in [
+            ("short", 5, "short"),
+            ("feature/a-very-long-name", 11, "featu…-name"),
+            ("日本語日本語", 8, "日本…語"),
+            ("abc", 1, "…"),
+        ] {
+            assert_eq!(cut_middle(text, width), short);
+            assert!(measure_text_width(&cut_middle(text, width)) <= width);
+        }
+    }
+
+    #[test]
+    fn a_part_is_not_told_as_none_or_all() {
+        for (part, all, text) in [
+            (0, 0, None),
+            (0, 9, Some("0%")),
+            (1, 3, Some("33%")),
+            (1, 1000, Some("<1%")),
+            (999, 1000, Some(">99%")),
+            (9, 9, Some("100%")),
+        ] {
+            assert_eq!(percent(part, all).as_deref(), text);
+        }
+        assert_eq!((share(0, 0), share(1, 2)), ("0".into(), "1 (50%)".into()));
+    }
 
     #[test]
     fn bytes_have_two_digits_or_three() {

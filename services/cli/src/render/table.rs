@@ -6,12 +6,37 @@ use hearth_domain::text::printable_line;
 use prost_types::Timestamp;
 
 use super::{
-    format::{age, bytes},
+    format::{age, bytes, cut_middle},
     names, outcome,
 };
+use crate::args::WideArg;
+
+/// Columns of a terminal or a window that nobody has widened much.
+const COLUMNS: usize = 100;
+/// A cell that is cut keeps as many columns.
+const LEAST: usize = 12;
+const GAP: &str = "  ";
+
+/// How much room a table may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Long cells are cut until it fits [`COLUMNS`].
+    Fitted,
+    /// As much as it needs, with all columns.
+    Wide,
+}
+
+impl From<&WideArg> for Room {
+    fn from(arg: &WideArg) -> Self {
+        match arg.wide {
+            true => Self::Wide,
+            false => Self::Fitted,
+        }
+    }
+}
 
 /// `hearth ls`
-pub(crate) fn workspaces(workspaces: &[Workspace], now: &Timestamp) -> String {
+pub(crate) fn workspaces(workspaces: &[Workspace], room: Room, now: &Timestamp) -> String {
     let rows = workspaces.iter().map(|workspace| {
         let spec = workspace.spec.clone().unwrap_or_default();
         [
@@ -23,11 +48,12 @@ pub(crate) fn workspaces(workspaces: &[Workspace], now: &Timestamp) -> String {
             age(workspace.create_time.as_ref(), now),
         ]
     });
-    table(["ID", "STATE", "NODE", "REPOSITORY", "CACHE", "AGE"], rows)
+    let head = ["ID", "STATE", "NODE", "REPOSITORY", "CACHE", "AGE"];
+    fitted(head, rows, &[2, 3], room)
 }
 
 /// `hearth nodes`
-pub(crate) fn nodes(nodes: &[Node], now: &Timestamp) -> String {
+pub(crate) fn nodes(nodes: &[Node], room: Room, now: &Timestamp) -> String {
     let rows = nodes.iter().map(|node| {
         let NodeInfo {
             platform,
@@ -47,25 +73,35 @@ pub(crate) fn nodes(nodes: &[Node], now: &Timestamp) -> String {
             age(node.heartbeat_time.as_ref(), now),
         ]
     });
-    table(
-        [
-            "NAME",
-            "STATE",
-            "PLATFORM",
-            "ENGINE",
-            "STORE",
-            "DISK FREE",
-            "WORKSPACES",
-            "SEEN",
-        ],
-        rows,
-    )
+    let head = [
+        "NAME",
+        "STATE",
+        "PLATFORM",
+        "ENGINE",
+        "STORE",
+        "DISK FREE",
+        "WORKSPACES",
+        "SEEN",
+    ];
+    fitted(head, rows, &[0, 3], room)
 }
 
-/// Columns are as wide as their widest cell on a terminal, where a character may take two places or none.
+/// A table with its cells as they are.
 pub(super) fn table<const N: usize>(
     head: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    fitted(head, rows, &[], Room::Wide)
+}
+
+/// A table whose columns `cuttable` may be cut in their middle, the widest first, so that it has room.
+///
+/// Columns are as wide as their widest cell on a terminal, where a character may take two places or none.
+pub(super) fn fitted<const N: usize>(
+    head: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+    cuttable: &[usize],
+    room: Room,
 ) -> String {
     // With an empty cell the columns after it would be hard to tell apart.
     let clean = rows.map(|row| {
@@ -81,16 +117,34 @@ pub(super) fn table<const N: usize>(
             *width = (*width).max(measure_text_width(cell));
         }
     }
+    if room == Room::Fitted {
+        fit(&mut widths, cuttable);
+    }
     let mut text = String::new();
     for row in &rows {
         let cells = row.iter().zip(widths);
         let padded: Vec<_> = cells
-            .map(|(cell, width)| pad_str(cell, width, Alignment::Left, None))
+            .map(|(cell, width)| {
+                let cell = cut_middle(cell, width);
+                pad_str(&cell, width, Alignment::Left, None).into_owned()
+            })
             .collect();
-        text.push_str(padded.join("  ").trim_end());
+        text.push_str(padded.join(GAP).trim_end());
         text.push('\n');
     }
     text
+}
+
+/// Narrows the widest column of those that may be cut, again and again.
+fn fit(widths: &mut [usize], cuttable: &[usize]) {
+    let gaps = GAP.len() * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > COLUMNS {
+        let widest = cuttable.iter().max_by_key(|column| widths[**column]);
+        match widest.map(|column| &mut widths[*column]) {
+            Some(width) if *width > LEAST => *width -= 1,
+            _ => return,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -138,13 +192,38 @@ mod tests {
             workspace("w", "", None),
         ];
         assert_eq!(
-            workspaces(&rows, &NOW),
+            workspaces(&rows, Room::Fitted, &NOW),
             "\
 ID           STATE  NODE    REPOSITORY               CACHE  AGE
 w-long-name  READY  node-1  https://git.example/a b  7/10   2m
 w            READY  node-1  -                        -      2m
 "
         );
+    }
+
+    #[test]
+    fn long_names_lose_their_middle_until_a_table_fits_and_ids_stay() {
+        let name = "https://git.example/a-team-with-a-long-name/and-its-service-with-a-longer-name";
+        let workspace = Workspace {
+            id: "ws-8df505e0b1e7".into(),
+            node: "node-".repeat(12),
+            state: WorkspaceState::Recovery.into(),
+            spec: Some(WorkspaceSpec {
+                repository: name.into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let fitted = workspaces(std::slice::from_ref(&workspace), Room::Fitted, &NOW);
+        for line in fitted.lines() {
+            assert!(measure_text_width(line) <= COLUMNS, "{fitted}");
+        }
+        assert!(
+            fitted.contains("ws-8df505e0b1e7  RECOVERY  node-"),
+            "{fitted}"
+        );
+        assert!(fitted.contains("longer-name"), "{fitted}");
+        assert!(workspaces(&[workspace], Room::Wide, &NOW).contains(name));
     }
 
     #[test]
@@ -185,7 +264,7 @@ w            READY  node-1  -                        -      2m
             Node::default(),
         ];
         assert_eq!(
-            nodes(&rows, &NOW),
+            nodes(&rows, Room::Fitted, &NOW),
             "\
 NAME    STATE        PLATFORM     ENGINE         STORE        DISK FREE  WORKSPACES  SEEN
 node-1  ONLINE       linux/amd64  Docker 26.1.5  containerd   52 GB      2           0s

@@ -11,6 +11,7 @@ const REPOSITORY: &str = "https://github.com/acme/shop";
 fn entry() -> CacheEntry {
     CacheEntry {
         repository: "ghcr.io/acme/shop".into(),
+        source: REPOSITORY.into(),
         key: "k1:0123456789abcdef0123456789abcdef".into(),
         digest: "sha256:abc".into(),
         platform: "linux/amd64".into(),
@@ -47,9 +48,14 @@ async fn ls_lists_all_pages_as_a_table_or_as_json() {
     assert!(lines[0].starts_with("REPOSITORY "), "{lines:?}");
     assert_eq!(
         lines[1],
-        "ghcr.io/acme/shop  -       0123456789abcdef  linux/amd64  main  0123456789ab  52 MB  12.5 s  -    -"
+        "https://github.com/acme/shop  -       0123456789ab  main  52 MB  12.5 s  -    -"
     );
     assert_eq!(plane.calls(), asked);
+
+    let plane = ControlPlane::start(pages()).await;
+    let wide = run(plane.hearth(&["cache", "ls", "--wide"])).await;
+    let place = "0123456789ab  linux/amd64  ghcr.io/acme/shop\n";
+    assert!(wide.stdout.ends_with(place), "{}", wide.stdout);
 
     let plane = ControlPlane::start(pages()).await;
     let json = run(plane.hearth(&["cache", "ls", REPOSITORY, "--output", "json"])).await;
@@ -111,7 +117,7 @@ async fn rm_lists_removed_entries_and_warns_of_what_stays_in_the_registry() {
     let plane = ControlPlane::start([answer(), answer()]).await;
     let text = run(plane.hearth(&["cache", "rm", REPOSITORY, "--all-configs"])).await;
     assert_eq!(text.code, Some(0));
-    assert!(text.stdout.contains("0123456789abcdef"), "{}", text.stdout);
+    assert!(text.stdout.contains("0123456789ab"), "{}", text.stdout);
     assert!(
         text.stderr.contains("It stays in the registry."),
         "{}",
@@ -135,6 +141,7 @@ async fn rm_lists_removed_entries_and_warns_of_what_stays_in_the_registry() {
 async fn stats_show_each_repository_and_all_of_them() {
     let stats = CacheStats {
         repository: "ghcr.io/acme/shop".into(),
+        source: REPOSITORY.into(),
         exact: 7,
         partial: 2,
         misses: 1,
@@ -158,9 +165,9 @@ async fn stats_show_each_repository_and_all_of_them() {
     assert_eq!(
         text.stdout,
         "\
-REPOSITORY         FETCHED  PARTLY BUILT  BUILT  SKIPPED  IMAGES  SIZE   SAVED
-ghcr.io/acme/shop  7        2             1      0        3       52 MB  2 min 05 s
-all                7        2             1      4        3       52 MB  2 min 05 s
+REPOSITORY                    HITS  EXACT    PARTIAL  MISS     SKIPPED  IMAGES  SIZE   SAVED
+https://github.com/acme/shop  90%   7 (70%)  2 (20%)  1 (10%)  0        3       52 MB  2 min 05 s
+all                           90%   7 (70%)  2 (20%)  1 (10%)  4        3       52 MB  2 min 05 s
 "
     );
     let json = run(plane.hearth(&["cache", "stats", "--output", "json"])).await;

@@ -109,6 +109,6 @@ async fn an_unknown_workspace_is_an_error_of_the_call() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert_eq!(
         ended.stderr,
-        "hearth: there is no workspace `gone`\n  reason WORKSPACE_UNKNOWN (NOT_FOUND)\n"
+        "hearth: there is no workspace `gone`\n  reason WORKSPACE_UNKNOWN (NOT_FOUND)\n  list the workspaces with: hearth ls\n"
     );
 }

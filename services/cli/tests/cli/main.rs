@@ -1,6 +1,7 @@
 //! The real binary against a control plane that follows a script.
 
 mod cache;
+mod connection;
 mod doctor;
 mod logs;
 mod resuming;

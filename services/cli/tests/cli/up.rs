@@ -187,14 +187,10 @@ async fn a_field_that_the_control_plane_refuses_is_named() {
     let refusal = faults.into_result().expect_err("a fault");
     let plane = ControlPlane::start([Answer::Refuse(refusal)]).await;
     let ended = run(plane.hearth(&["up", REPOSITORY, "--node", "../x", "--output", "json"])).await;
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""));
     assert_eq!(
         ended.stderr,
-        "\
-hearth: node must be the name of one folder
-  field node: must be the name of one folder
-  reason INVALID_FIELD (INVALID_ARGUMENT)
-"
+        "hearth: --node '../x' must be the name of one folder\n"
     );
 }
 
@@ -203,15 +199,15 @@ async fn a_bad_argument_is_named_before_anything_is_asked() {
     for (arguments, message) in [
         (
             &["up", "https://robot:secret@git.example/a"][..],
-            "error: REPO carries a user name or password",
+            "hearth: REPO '…@git.example/a' carries a user name or password",
         ),
         (
             &["up", REPOSITORY, "--config", "../x"],
-            "error: --config must be the name of one folder",
+            "hearth: --config '../x' must be the name of one folder",
         ),
         (
             &["doctor", REPOSITORY, "--ref", "a..b"],
-            "error: --ref is not the name of a branch, tag or commit",
+            "hearth: --ref 'a..b' is not the name of a branch, tag or commit",
         ),
     ] {
         let plane = ControlPlane::start([]).await;
@@ -244,9 +240,9 @@ async fn a_control_plane_that_is_not_there_exits_with_69() {
         let ended = run(hearth("http://127.0.0.1:1", &arguments)).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(69), ""));
         assert!(
-            ended
-                .stderr
-                .starts_with("hearth: cannot connect to the control plane at http://127.0.0.1:1: "),
+            ended.stderr.starts_with(
+                "hearth: no control plane listens at http://127.0.0.1:1 (connection refused)\n"
+            ),
             "{}",
             ended.stderr
         );

@@ -133,7 +133,7 @@ impl LookupStore for Sqlite {
             "SELECT names.repository, coalesce(exact, 0) AS exact, coalesce(partial, 0) AS partial, \
              coalesce(misses, 0) AS misses, coalesce(skipped, 0) AS skipped, \
              coalesce(saved_seconds, 0.0) AS saved_seconds, count(cache_entries.key) AS entries, \
-             coalesce(sum(cache_entries.bytes), 0) AS bytes \
+             coalesce(sum(cache_entries.bytes), 0) AS bytes, coalesce(max(cache_entries.source), '') AS source \
              FROM (SELECT repository FROM cache_results UNION SELECT repository FROM cache_entries) AS names \
              LEFT JOIN cache_results ON cache_results.repository = names.repository \
              LEFT JOIN cache_entries ON cache_entries.repository = names.repository \
@@ -146,6 +146,7 @@ impl LookupStore for Sqlite {
         .map(|row| {
             Ok(CacheStats {
                 repository: row.try_get("repository")?,
+                source: row.try_get("source")?,
                 exact: to_u64(row.try_get("exact")?),
                 partial: to_u64(row.try_get("partial")?),
                 misses: to_u64(row.try_get("misses")?),

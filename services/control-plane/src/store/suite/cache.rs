@@ -226,7 +226,11 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
     let rate = store.fetch_rate("n").await.expect("a read");
     assert_eq!(rate, Some(130.0));
 
-    let put = store.put_cache_entry(&cached("1", "d", ""), at).await;
+    let entry = Entry {
+        source: Some("https://github.com/acme/shop".parse().expect("a URL")),
+        ..cached("1", "d", "")
+    };
+    let put = store.put_cache_entry(&entry, at).await;
     put.expect("a write");
     for (repository, result, saved) in [
         (Some(&of), CacheResult::Exact, 7.5),
@@ -239,6 +243,7 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
     let stats = store.cache_stats().await.expect("a read");
     let x = &stats[0];
     assert_eq!((x.repository.as_str(), x.exact, x.misses), ("r/x", 1, 1));
+    assert_eq!(x.source, "https://github.com/acme/shop");
     assert_eq!((x.entries, x.bytes, x.saved_seconds), (1, 10, 7.5));
     assert_eq!((stats[1].repository.as_str(), stats[1].skipped), ("", 1));
 }

@@ -1,0 +1,235 @@
+//! What is wrong with an argument, in the words of the command line.
+
+use std::fmt::Display;
+
+use clap::{Arg, ArgMatches, Command};
+use hearth_domain::text::{printable_line, shortened};
+
+/// More of a value is not needed to recognise it.
+const MAX_SHOWN: usize = 80;
+
+/// `--ref 'a..b' is not the name of a branch, tag or commit`; `error` completes the sentence.
+pub(super) fn fault(name: &str, value: &str, error: &dyn Display) -> String {
+    match shown(value) {
+        value if value.is_empty() => format!("{name} {error}"),
+        value => format!("{name} '{value}' {error}"),
+    }
+}
+
+/// `--config`, or `REPO` for a positional argument.
+pub(super) fn name(argument: &Arg) -> String {
+    match (argument.get_long(), argument.get_value_names()) {
+        (Some(long), _) => format!("--{long}"),
+        (None, Some([value, ..])) => value.to_string(),
+        (None, _) => argument.get_id().to_string(),
+    }
+}
+
+/// What was probably meant, likeliest first; the caller takes the first one that it can read.
+pub(super) fn likely(text: &str) -> impl Iterator<Item = String> {
+    let plain = text.trim().trim_end_matches('/');
+    let bare = plain.split(['?', '#']).next().unwrap_or_default();
+    let has_scheme = bare.contains("://");
+    let (scheme, rest) = bare.split_once("://").unwrap_or(("", bare));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let mut parts = rest.split('/');
+    let [host, owner, repository] = [(); 3].map(|()| parts.next().unwrap_or_default());
+    // Owners on GitHub have no dots and hosts have.
+    let has_host = has_scheme || host.contains(['.', ':']) || host == "localhost";
+    let folder = bare.strip_suffix("/devcontainer.json").unwrap_or(bare);
+    [
+        // An address of a page of a repository, or one with a login.
+        (
+            has_scheme && rest.contains('/'),
+            format!("{scheme}://{rest}"),
+        ),
+        (has_host, format!("https://{rest}")),
+        (has_host, format!("https://{host}/{owner}/{repository}")),
+        (
+            has_host && !host.contains(':'),
+            format!("http://{host}:7400"),
+        ),
+        (has_host, format!("http://{host}")),
+        (
+            !has_host && plain.starts_with(|c: char| c.is_ascii_alphanumeric()),
+            format!("https://github.com/{plain}"),
+        ),
+        (true, folder.trim_start_matches(".devcontainer/").to_owned()),
+        (true, plain.to_lowercase()),
+    ]
+    .into_iter()
+    .filter_map(|(fits, meant)| (fits && !meant.is_empty()).then_some(meant))
+}
+
+/// The argument that set a field of a request, `spec.ref` for example, with what is wrong with it.
+pub(crate) fn of_field(field: &str, error: &dyn Display, mut matches: &ArgMatches) -> String {
+    let mut command = &super::command();
+    while let Some((name, inner)) = matches.subcommand() {
+        let Some(subcommand) = command.find_subcommand(name) else {
+            break;
+        };
+        (command, matches) = (subcommand, inner);
+    }
+    match argument_of(field, command) {
+        Some(argument) => {
+            let value = matches.try_get_raw(argument.get_id().as_str());
+            let value = value.ok().flatten().and_then(|mut values| values.next());
+            let value = value.unwrap_or_default().to_string_lossy();
+            fault(&name(argument), &value, error)
+        }
+        None => format!("{} {error}", printable_line(field)),
+    }
+}
+
+fn argument_of<'a>(field: &str, command: &'a Command) -> Option<&'a Arg> {
+    let field = field.rsplit('.').next().unwrap_or(field);
+    let ids: &[&str] = match field {
+        "repository" => &["repository", "subject"],
+        "workspace_id" => &["workspace", "subject"],
+        "ref" => &["git_ref"],
+        "timeout_seconds" => &["timeout"],
+        "cache_access" => &["cache"],
+        "after_sequence" => &["after"],
+        same => &[same],
+    };
+    let mut arguments = command.get_arguments();
+    arguments.find(|argument| ids.contains(&argument.get_id().as_str()))
+}
+
+/// A value as it may be repeated: on one line, not too long, and without what may be a password or a token.
+fn shown(value: &str) -> String {
+    let line = printable_line(value);
+    let end = line.find(['?', '#']);
+    let (line, query) = line.split_at(end.unwrap_or(line.len()));
+    let query = if query.is_empty() { "" } else { "?…" };
+    let line = match line.rsplit_once('@') {
+        Some((user, rest))
+            if user != "git" && (user.contains(':') || rest.contains([':', '/'])) =>
+        {
+            format!("…@{rest}")
+        }
+        _ => line.to_owned(),
+    };
+    shortened(&(line + query), MAX_SHOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use hearth_domain::{ConfigName, GitRef, Repository, WorkspaceId};
+
+    use super::*;
+    use crate::{
+        args::{Cli, read},
+        connect::Address,
+    };
+
+    fn meant<T: std::str::FromStr<Err: Display>>(text: &str) -> Option<String> {
+        let fault = read::<T>("X", text).map(|_| text).unwrap_err();
+        let (_, meant) = fault.split_once("\n  did you mean ")?;
+        meant.strip_suffix('?').map(str::to_owned)
+    }
+
+    #[test]
+    fn what_was_probably_meant_is_a_value_that_can_be_read() {
+        for (wrong, right) in [
+            ("owner/repo", "https://github.com/owner/repo"),
+            ("github.com/owner/repo", "https://github.com/owner/repo"),
+            ("git.example:8080/a/b/c", "https://git.example:8080/a/b/c"),
+            (
+                "https://github.com/owner/repo/tree/main",
+                "https://github.com/owner/repo",
+            ),
+            (
+                "https://github.com/owner/repo?tab=readme#top",
+                "https://github.com/owner/repo",
+            ),
+            ("https://u:p@git.example/a", "https://git.example/a"),
+            (" https://git.example/a ", "https://git.example/a"),
+        ] {
+            assert_eq!(meant::<Repository>(wrong).as_deref(), Some(right));
+        }
+        for nothing in ["", ".", "./here", "/srv/repo", "repo", "file:///etc"] {
+            assert_eq!(meant::<Repository>(nothing), None, "{nothing}");
+        }
+        for (wrong, right) in [
+            ("localhost:7400", "http://localhost:7400"),
+            ("127.0.0.1", "http://127.0.0.1:7400"),
+            ("https://plane.example:1", "http://plane.example:1"),
+        ] {
+            assert_eq!(meant::<Address>(wrong).as_deref(), Some(right));
+        }
+        let path = ".devcontainer/gpu/devcontainer.json";
+        assert_eq!(meant::<ConfigName>(path).as_deref(), Some("gpu"));
+        assert_eq!(meant::<WorkspaceId>("WS-1 ").as_deref(), Some("ws-1"));
+        assert_eq!(meant::<GitRef>(" "), None);
+    }
+
+    #[test]
+    fn a_value_is_repeated_without_what_may_be_secret_or_too_long() {
+        let long = "x".repeat(500);
+        for (value, expected) in [
+            ("a..b", "a..b"),
+            ("v1@2..x", "v1@2..x"),
+            ("git@git.example:a b", "git@git.example:a b"),
+            ("https://robot:planted@git.example/a b", "…@git.example/a b"),
+            ("https://a:b@planted@git.example/", "…@git.example/"),
+            ("planted@git.example/a", "…@git.example/a"),
+            (
+                "https://git.example/a?token=planted",
+                "https://git.example/a?…",
+            ),
+            ("\u{1b}[31mred\u{7}", "red"),
+            (&long, &(long[..MAX_SHOWN].to_owned() + "…")),
+        ] {
+            assert_eq!(shown(value), expected);
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_request_is_named_by_the_argument_that_set_it() {
+        let line = |field: &str, arguments: &str| {
+            let matches = Cli::command()
+                .try_get_matches_from(arguments.split(' '))
+                .expect("good arguments");
+            of_field(field, &"is wrong", &matches)
+        };
+        let up = "hearth up https://a/b --ref r --config c --node n --request-id i --timeout 5";
+        for (field, expected) in [
+            ("spec.repository", "REPO 'https://a/b' is wrong"),
+            ("spec.ref", "--ref 'r' is wrong"),
+            ("spec.config", "--config 'c' is wrong"),
+            ("spec.timeout_seconds", "--timeout '5' is wrong"),
+            ("node", "--node 'n' is wrong"),
+            ("request_id", "--request-id 'i' is wrong"),
+            ("page_token", "page_token is wrong"),
+        ] {
+            assert_eq!(line(field, up), expected);
+        }
+        for (arguments, field, expected) in [
+            ("hearth get w", "workspace_id", "ID 'w' is wrong"),
+            (
+                "hearth up --workspace w",
+                "workspace_id",
+                "--workspace 'w' is wrong",
+            ),
+            (
+                "hearth cache explain w",
+                "workspace_id",
+                "WORKSPACE|REPO 'w' is wrong",
+            ),
+            (
+                "hearth cache rm https://a/b --key k",
+                "key",
+                "--key 'k' is wrong",
+            ),
+            (
+                "hearth doctor https://a/b --ref r",
+                "ref",
+                "--ref 'r' is wrong",
+            ),
+        ] {
+            assert_eq!(line(field, arguments), expected);
+        }
+    }
+}
