@@ -17,6 +17,7 @@ mod context;
 mod failure;
 mod git_mount;
 mod image;
+mod initialize;
 mod job;
 mod key;
 mod node;

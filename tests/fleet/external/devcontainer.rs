@@ -1,8 +1,8 @@
-use std::{fs, sync::Arc};
+use std::{fs, process::Command, sync::Arc};
 
 use async_trait::async_trait;
 use hearth_agent::external::{
-    devcontainer::{BuildRequest, Devcontainer, Started, UpRequest},
+    devcontainer::{BuildRequest, CliWorkspace, Devcontainer, Started, UpRequest},
     process::{OnLine, ProcessFailure},
 };
 use hearth_domain::Digest;
@@ -37,6 +37,21 @@ impl FakeDevcontainer {
 impl Devcontainer for FakeDevcontainer {
     async fn version(&self) -> Result<String, ProcessFailure> {
         Ok("0.89.0".to_owned())
+    }
+
+    async fn run_on_node(
+        &self,
+        workspace: &CliWorkspace<'_>,
+        words: &[String],
+        _: OnLine<'_>,
+    ) -> Result<(), ProcessFailure> {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(workspace.folder);
+        let status = command
+            .status()
+            .map_err(|error| ProcessFailure::new(error.to_string()))?;
+        let failed = || ProcessFailure::new(format!("{words:?} ended with {status}"));
+        status.success().then_some(()).ok_or_else(failed)
     }
 
     async fn build(&self, request: &BuildRequest<'_>, _: OnLine<'_>) -> Result<(), ProcessFailure> {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     credentials::GitRemote,
-    devcontainer_config::DevcontainerConfig,
+    devcontainer::{DevcontainerConfig, Source},
     external::{
         devcontainer::{CliWorkspace, Started, UpRequest, default_config_path},
         engine::EngineFailure,
@@ -116,15 +116,17 @@ async fn from_compose(
 ) -> Result<Started, Failure> {
     let config_path = config_path(clone, config);
     let file = cx.scratch.path().join("override.json");
-    let with_git = git(cx).zip(config);
-    if let Some(((folder, remote), config)) = &with_git {
-        let mut properties = config.properties.clone();
-        git_mount::into_service(&mut properties, folder, remote, &clone.folder, config);
-        write(&file, properties).await?;
+    let mut properties = config
+        .map(|config| config.container.whole())
+        .unwrap_or_default();
+    let source = config.map(|config| &config.source);
+    if let (Some((folder, remote)), Some(Source::Compose(files))) = (git(cx), source) {
+        git_mount::into_service(&mut properties, folder, &remote, &clone.folder, files);
     }
+    write(&file, properties).await?;
     let request = UpRequest {
         workspace: cli_workspace(cx, clone, &config_path),
-        override_config: with_git.as_ref().map(|_| file.as_path()),
+        override_config: Some(&file),
         skip_hooks: true,
     };
     let mut output = cx.recorder.output(STEP);
@@ -144,10 +146,6 @@ async fn from_compose(
     }
     // The metadata of the container has the hooks: those of the configuration would run in addition.
     write(&file, hookless_config(config)).await?;
-    let request = UpRequest {
-        override_config: Some(&file),
-        ..request
-    };
     cli.run_hooks(&request, &started.container_id, &mut |line| {
         output.take(line)
     })

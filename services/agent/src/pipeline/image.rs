@@ -13,9 +13,13 @@ use super::{
     push::{PushPlan, Upload},
     resolve::{Lookup, resolve},
 };
-use crate::{devcontainer_config::DevcontainerConfig, external::engine::volume_name};
+use crate::{
+    devcontainer::{Base, DevcontainerConfig},
+    external::engine::volume_name,
+    key::KeyError,
+};
 use build::build;
-use fetch::{Unfetched, fetch, fetch_unchanged, unchanged_image};
+use fetch::{Unfetched, fetch, fetch_unchanged};
 use outcome::STEP;
 
 pub use fetch::fetch_default;
@@ -30,9 +34,16 @@ pub async fn obtain(
     lookup: Lookup,
     prefetch: &mut Prefetch<'_>,
 ) -> Result<Image, Failure> {
-    if let Some(image) = unchanged_image(config) {
+    let recipe = config.recipe();
+    let on_default = recipe.is_some_and(|recipe| matches!(recipe.base, Base::Default(_)));
+    if let Some(image) = recipe.and_then(|recipe| recipe.unchanged_image()) {
         prefetch.cancel(cx).await;
-        return fetch_unchanged(cx, image).await;
+        let why = if on_default {
+            KeyError::NoImage.to_string()
+        } else {
+            format!("the configuration uses {image} as it is")
+        };
+        return fetch_unchanged(cx, image, why).await;
     }
     let mut lookup = lookup;
     let mut reasons = Vec::new();
@@ -79,6 +90,7 @@ pub async fn obtain(
     disk.used(cx.externals.engine.as_ref(), &name).await;
     let skip_reason = match &cx.job.cache {
         Err(reason) => Some(*reason),
+        Ok(_) if on_default => Some(CacheSkipReason::NotEligible),
         Ok(_) => lookup.fetch_is_slower.then_some(CacheSkipReason::Slower),
     };
     let report = CacheReport {

@@ -1,5 +1,5 @@
 use hearth_api::v1::{
-    CacheSkipReason, Failure, FailureReason, PipelineStep, WorkspaceState, event::Kind,
+    CacheReport, CacheSkipReason, Failure, FailureReason, PipelineStep, WorkspaceState, event::Kind,
 };
 use hearth_runtime::blocking;
 
@@ -9,13 +9,14 @@ use super::{
     context::{Checkout, Context},
     failure::failure,
     image::{self, Image, skipped},
+    initialize::initialize,
     key,
     prefetch::Prefetch,
     push::PushPlan,
     recovery_note::leave_note,
     resolve,
 };
-use crate::devcontainer_config::{ConfigError, DevcontainerConfig, ImageSource};
+use crate::devcontainer::{self, ConfigError, DevcontainerConfig, Found, Place, Source};
 
 /// A workspace that can be used, and the push that is left to do.
 #[derive(Debug)]
@@ -40,17 +41,28 @@ pub async fn prepare(cx: &Context<'_>) -> Result<Ready, Failure> {
 async fn prepare_with(cx: &Context<'_>, prefetch: &mut Prefetch<'_>) -> Result<Ready, Failure> {
     let clone = prefetch.alongside(clone(cx)).await?;
     if cx.job.spec.lightweight {
-        return default_image(cx, &clone, CacheSkipReason::Lightweight).await;
+        return default_image(cx, &clone, CacheSkipReason::Lightweight, Vec::new()).await;
     }
     let (folder, name) = (clone.folder.clone(), cx.job.spec.config.clone());
-    let found = blocking(move || DevcontainerConfig::find(&folder, name.as_ref())).await;
-    if !matches!(found, Ok(Some(_))) {
+    let default_image_name = cx.node.default_image.clone();
+    let found = blocking(move || {
+        let place = Place {
+            clone: &folder,
+            default_image: &default_image_name,
+        };
+        devcontainer::find(place, name.as_ref())
+    })
+    .await;
+    if !matches!(found, Ok(Found::Config(_))) {
         prefetch.cancel(cx).await;
     }
     let config = match found {
-        Ok(Some(config)) => config,
-        Ok(None) => return default_image(cx, &clone, CacheSkipReason::NoDevcontainer).await,
-        Err(error @ ConfigError::NotFound(_)) => {
+        Ok(Found::Config(config)) => config,
+        Ok(Found::NoDefault(named)) => {
+            let reason = CacheSkipReason::NoDevcontainer;
+            return default_image(cx, &clone, reason, named_ones(&named)).await;
+        }
+        Err(error @ ConfigError::NotFound { .. }) => {
             return Err(failure(
                 FailureReason::ConfigNotFound,
                 PipelineStep::Key,
@@ -62,6 +74,12 @@ async fn prepare_with(cx: &Context<'_>, prefetch: &mut Prefetch<'_>) -> Result<R
             return recover(cx, &clone, failure).await;
         }
     };
+    if let Some(fault) = &config.repaired {
+        cx.recorder.warn(format!(
+            "{}, {fault}; it is read as the devcontainer CLI reads it",
+            config.path.display()
+        ));
+    }
     match repository_devcontainer(cx, &clone, &config, prefetch).await {
         Err(failure) if is_recoverable(failure.reason()) => recover(cx, &clone, failure).await,
         result => result,
@@ -75,8 +93,10 @@ async fn repository_devcontainer(
     config: &DevcontainerConfig,
     prefetch: &mut Prefetch<'_>,
 ) -> Result<Ready, Failure> {
-    let (devcontainer, push, _in_use) = match config.image_source() {
-        Some(ImageSource::Compose) => {
+    // Before the key: the image may be built from files that it makes.
+    prefetch.alongside(initialize(cx, clone, config)).await?;
+    let (devcontainer, push, _in_use) = match config.source {
+        Source::Compose(_) => {
             prefetch.cancel(cx).await;
             cx.recorder
                 .note(Kind::Cache(skipped(CacheSkipReason::Compose)));
@@ -86,7 +106,7 @@ async fn repository_devcontainer(
                 None,
             )
         }
-        _ => {
+        Source::Recipe(_) => {
             let (key, lookup) = prefetch
                 .alongside(async {
                     let key = key::compute(cx, clone, config).await;
@@ -117,9 +137,13 @@ async fn default_image(
     cx: &Context<'_>,
     clone: &Checkout,
     reason: CacheSkipReason,
+    reasons: Vec<String>,
 ) -> Result<Ready, Failure> {
     let name = image::fetch_default(cx).await?;
-    cx.recorder.note(Kind::Cache(skipped(reason)));
+    cx.recorder.note(Kind::Cache(CacheReport {
+        reasons,
+        ..skipped(reason)
+    }));
     container::start(cx, clone, None, &Devcontainer::Image(name)).await?;
     Ok(Ready {
         state: WorkspaceState::Ready,
@@ -135,7 +159,7 @@ async fn recover(cx: &Context<'_>, clone: &Checkout, failure: Failure) -> Result
         failure.message
     ));
     leave_note(&clone.volume, &failure).await;
-    match default_image(cx, clone, CacheSkipReason::Fallback).await {
+    match default_image(cx, clone, CacheSkipReason::Fallback, Vec::new()).await {
         Ok(ready) => Ok(Ready {
             state: WorkspaceState::Recovery,
             failure: Some(failure),
@@ -148,6 +172,20 @@ async fn recover(cx: &Context<'_>, clone: &Checkout, failure: Failure) -> Result
             Err(failure)
         }
     }
+}
+
+/// How to ask for the configurations of a repository that has no default one.
+fn named_ones(named: &[String]) -> Vec<String> {
+    let Some(first) = named.first() else {
+        return Vec::new();
+    };
+    let has = match named {
+        [_] => format!("the configuration {first}"),
+        _ => format!("the configurations {}", named.join(", ")),
+    };
+    vec![format!(
+        "the repository has no default configuration, but {has}: ask for one with --config {first}"
+    )]
 }
 
 async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
@@ -190,6 +228,9 @@ async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
 fn is_recoverable(reason: FailureReason) -> bool {
     matches!(
         reason,
-        FailureReason::ConfigInvalid | FailureReason::BuildFailed | FailureReason::ContainerFailed
+        FailureReason::ConfigInvalid
+            | FailureReason::HookFailed
+            | FailureReason::BuildFailed
+            | FailureReason::ContainerFailed
     )
 }

@@ -38,6 +38,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
                 "type=registry,ref={reference},mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
             )),
             output: Some("type=cacheonly"),
+            docker_folder: &checkout,
         };
         cx.externals
             .devcontainer
