@@ -15,6 +15,7 @@ use cap_std::{
     ambient_authority,
     fs::{Dir, File, Metadata, MetadataExt as _},
 };
+use hearth_domain::text::without_mark;
 
 /// A clone's files. All paths are relative to its root; the empty path is the root.
 #[derive(Clone, Debug)]
@@ -134,6 +135,13 @@ impl CloneFiles {
         Ok(content)
     }
 
+    /// Reads a text of at most `limit` bytes that people wrote: without a byte order mark, and with what is no UTF-8
+    /// replaced.
+    pub fn text(&self, path: &Path, limit: u64) -> Result<String, CloneFileError> {
+        let content = self.read(path, limit)?;
+        Ok(without_mark(&String::from_utf8_lossy(&content)).to_owned())
+    }
+
     /// Mode of a folder.
     pub fn folder_mode(&self, path: &Path) -> Result<u32, CloneFileError> {
         Ok(mode(&self.0.metadata(or_root(path))?))
@@ -223,6 +231,14 @@ mod tests {
         assert_eq!(files.resolve(Path::new("")).unwrap(), Path::new(""));
         assert_eq!(files.resolve(Path::new("sub/out")).unwrap(), Path::new(""));
         assert_eq!(files.entries(Path::new("folder")).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_text() {
+        let (dir, files) = clone();
+        fs::write(dir.path().join("clone/marked"), b"\xef\xbb\xbfa\xff").unwrap();
+        assert_eq!(files.text(Path::new("marked"), 5).unwrap(), "a\u{fffd}");
+        assert_eq!(files.text(Path::new("in"), 6).unwrap(), "inside");
     }
 
     #[test]

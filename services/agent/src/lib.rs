@@ -8,7 +8,7 @@
 //! pipeline                            the steps of an attempt
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
-//! scratch, devcontainer_config        an attempt's private folder; devcontainer.json
+//! scratch, devcontainer               an attempt's private folder; devcontainer.json
 //! clone_files, credential_helper, buildkit, metrics
 //! ```
 
@@ -19,7 +19,7 @@ mod clone_files;
 pub mod config;
 mod credential_helper;
 pub mod credentials;
-pub mod devcontainer_config;
+pub mod devcontainer;
 pub mod disk;
 pub mod external;
 pub mod key;

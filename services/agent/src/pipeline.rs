@@ -20,6 +20,7 @@ mod git_mount;
 mod hook_runner;
 mod hooks;
 mod image;
+mod initialize;
 mod job;
 mod key;
 mod node;

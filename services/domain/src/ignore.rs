@@ -6,6 +6,8 @@
 
 use regex::Regex;
 
+use crate::text::without_mark;
+
 /// The patterns of an ignore file.
 #[derive(Debug, Default)]
 pub struct Ignore {
@@ -40,7 +42,7 @@ enum Test {
 impl Ignore {
     /// Reads the text of an ignore file.
     pub fn parse(text: &str) -> Result<Self, IgnoreError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = without_mark(text);
         let mut patterns = Vec::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let line = line.trim();

@@ -4,6 +4,7 @@
 pub mod annotation;
 mod cache_key;
 mod cache_reference;
+mod canonical_json;
 mod config_name;
 mod digest;
 mod dockerfile;
@@ -15,7 +16,6 @@ mod ignore;
 mod login;
 mod platform;
 mod repository;
-mod substitution;
 pub mod text;
 mod workspace;
 
@@ -26,6 +26,7 @@ pub use cache_reference::{
     CacheReference, CacheRegistry, CacheRepository, CacheRepositoryError, CacheTagError,
     NotCacheable, RegistryParseError,
 };
+pub use canonical_json::canonical_json;
 pub use config_name::{ConfigName, ConfigNameError};
 pub use digest::{Digest, DigestError, sha256_hex};
 pub use dockerfile::{
@@ -39,5 +40,4 @@ pub use ignore::{FolderMatches, Ignore, IgnoreError};
 pub use login::Login;
 pub use platform::{Platform, PlatformError};
 pub use repository::{Repository, RepositoryError};
-pub use substitution::{canonical_json, substitute_local_env};
 pub use workspace::{AttemptRef, CacheAccess, Spec, WorkspaceId, WorkspaceIdError};

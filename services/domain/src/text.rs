@@ -48,6 +48,11 @@ pub fn innermost_cause(error: &dyn Error) -> String {
     cause.to_string()
 }
 
+/// A text without the byte order mark that some editors put in front of it, which is no part of what it says.
+pub fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 fn strip(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();

@@ -1,8 +1,8 @@
-use std::{fs, sync::Arc};
+use std::{fs, process::Command, sync::Arc};
 
 use async_trait::async_trait;
 use hearth_agent::external::{
-    devcontainer::{BuildRequest, Devcontainer, HooksRequest, Started, UpRequest},
+    devcontainer::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest},
     process::{Line, OnLine, ProcessFailure},
 };
 use hearth_domain::Digest;
@@ -39,6 +39,21 @@ impl Devcontainer for FakeDevcontainer {
         Ok("0.89.0".to_owned())
     }
 
+    async fn run_on_node(
+        &self,
+        workspace: &CliWorkspace<'_>,
+        words: &[String],
+        _: OnLine<'_>,
+    ) -> Result<(), ProcessFailure> {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(workspace.folder);
+        let status = command
+            .status()
+            .map_err(|error| ProcessFailure::new(error.to_string()))?;
+        let failed = || ProcessFailure::new(format!("{words:?} ended with {status}"));
+        status.success().then_some(()).ok_or_else(failed)
+    }
+
     async fn build(&self, request: &BuildRequest<'_>, _: OnLine<'_>) -> Result<(), ProcessFailure> {
         fs::read_to_string(request.workspace.config)
             .map_err(|error| ProcessFailure::new(error.to_string()))?;
@@ -58,7 +73,7 @@ impl Devcontainer for FakeDevcontainer {
     }
 
     async fn up(&self, request: &UpRequest<'_>, _: OnLine<'_>) -> Result<Started, ProcessFailure> {
-        let file = request.override_config.expect("an image is named");
+        let file = request.override_config;
         let text =
             fs::read_to_string(file).map_err(|error| ProcessFailure::new(error.to_string()))?;
         let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");

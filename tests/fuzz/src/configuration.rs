@@ -2,7 +2,7 @@ use std::{fs, sync::LazyLock};
 
 use async_trait::async_trait;
 use hearth_agent::{
-    devcontainer_config::DevcontainerConfig,
+    devcontainer::{Found, Place, find},
     key::{KeySource, ResolveImage, read_key},
 };
 use hearth_domain::{Digest, ImageFacts, Platform};
@@ -55,7 +55,11 @@ pub fn configuration(data: &[u8]) {
     if let Err(error) = fs::write(file, data) {
         panic!("the configuration cannot be written: {error}");
     }
-    let Ok(Some(config)) = DevcontainerConfig::find(clone, None) else {
+    let place = Place {
+        clone,
+        default_image: "default:1",
+    };
+    let Ok(Found::Config(config)) = find(place, None) else {
         return;
     };
     let source = KeySource {

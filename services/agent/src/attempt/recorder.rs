@@ -191,11 +191,6 @@ impl Recorder {
         Activity::begin(self.log.clone(), step, name)
     }
 
-    /// Begins something within a step that is shown while it goes on, under a name; it ends when it is dropped.
-    pub fn activity(&self, step: PipelineStep, name: &str) -> Activity {
-        Activity::begin(self.log.clone(), step, name)
-    }
-
     /// A callback that records the progress of a transfer, at most twice a second.
     pub fn transfer(&self, direction: TransferDirection) -> impl Fn(Transfer) + Send + Sync {
         let log = self.log.clone();

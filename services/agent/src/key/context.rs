@@ -8,12 +8,14 @@ use std::{
 use hearth_domain::{ContextSource, FolderMatches, Ignore, glob_matches};
 
 use super::{
-    clone_path::ClonePath,
     error::KeyError,
     git, ignores,
-    tree::{self, Found, Limits, Value},
+    tree::{Found, Limits, Value},
 };
-use crate::clone_files::{CloneFiles, Entry, EntryKind};
+use crate::{
+    clone_files::{CloneFiles, Entry, EntryKind},
+    devcontainer::{ClonePath, readable},
+};
 
 /// Entries that a build can see, and why more of them may be counted than necessary.
 pub(super) struct Seen {
@@ -227,7 +229,7 @@ impl Walk<'_> {
 
 fn found(real: PathBuf, kind: EntryKind) -> Found {
     Found {
-        name: tree::readable(real.as_os_str()),
+        name: readable(real.as_os_str()),
         value: Value::of(real, kind),
     }
 }

@@ -1,9 +1,6 @@
 //! A Dockerfile's part of the key.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use hearth_domain::{
     BuildOptions, BuildPlan, ContextSource, Digest, ImageFacts, Input, plan, plan_blindly,
@@ -12,20 +9,19 @@ use hearth_runtime::blocking;
 use oci_spec::distribution::Reference;
 
 use super::{
-    clone_path::ClonePath,
     context,
     error::KeyError,
-    inputs::{Build, config_folder},
     remote::{add_download, image_digest},
     source::{KeySource, Reading, ResolveImage},
     tree::{self, Limits},
 };
-use crate::clone_files::CloneFiles;
+use crate::{
+    clone_files::CloneFiles,
+    devcontainer::{Build, BuildOption, ClonePath, Effect},
+};
 
 /// Largest Dockerfile that is read, in bytes; BuildKit's own limit.
 const MAX_BYTES: u64 = 2 * 1024 * 1024;
-/// At most this many files are named one by one. The manifest is part of every cache entry and must stay a small message.
-const MAX_NAMED_FILES: usize = 1000;
 
 /// Enters a Dockerfile and everything that its build depends on.
 pub(super) async fn read(
@@ -39,25 +35,35 @@ pub(super) async fn read(
         dockerfile,
         context,
         text,
-    } = locate(source, files, build).await?;
+    } = locate(files, build).await?;
+    // Arguments count as the plan uses them, and BuildKit's caches change no image.
+    let Build {
+        dockerfile: _,
+        context: _,
+        target,
+        args: _,
+        options,
+        cache_from: _,
+    } = build;
+    let options = counted(options, source)?;
     let plan = planned(&text, source, build, resolver).await?;
     let manifest = &mut reading.manifest;
-    manifest.insert(Input::Config, "build.dockerfile", &dockerfile.name);
-    manifest.insert(Input::Config, "build.context", &context.name);
-    if let Some(target) = &build.target {
+    manifest.insert(Input::Config, "build.dockerfile", dockerfile.name());
+    manifest.insert(Input::Config, "build.context", context.name());
+    if let Some(target) = target {
         manifest.insert(Input::Config, "build.target", target);
     }
-    if !build.options.is_empty() {
+    if !options.is_empty() {
         manifest.insert(
             Input::Config,
             "build.options",
-            serde_json::json!(build.options).to_string(),
+            serde_json::json!(options).to_string(),
         );
     }
     let instructions = serde_json::json!(plan.instructions).to_string();
     manifest.insert(
         Input::Dockerfile,
-        &dockerfile.name,
+        dockerfile.name(),
         Digest::of(instructions).as_str(),
     );
     for (name, value) in &plan.args {
@@ -82,21 +88,13 @@ struct Located {
     text: String,
 }
 
-async fn locate(
-    source: &KeySource<'_>,
-    files: &CloneFiles,
-    build: &Build,
-) -> Result<Located, KeyError> {
-    let (files, folder) = (files.clone(), config_folder(source).to_owned());
-    let Build {
-        dockerfile,
-        context,
-        ..
-    } = build.clone();
+async fn locate(files: &CloneFiles, build: &Build) -> Result<Located, KeyError> {
+    let files = files.clone();
+    let (dockerfile, context) = (build.dockerfile.clone(), build.context.clone());
     blocking(move || {
-        let dockerfile = ClonePath::new(&files, &folder, &dockerfile)?;
-        let context = ClonePath::new(&files, &folder, &context)?;
-        let name = Path::new(&dockerfile.name);
+        let dockerfile = ClonePath::new(&files, &dockerfile)?;
+        let context = ClonePath::new(&files, &context)?;
+        let name = &dockerfile.named;
         let bytes = files
             .read(&dockerfile.real, MAX_BYTES)
             .map_err(|error| KeyError::reading(name, error))?;
@@ -108,6 +106,29 @@ async fn locate(
         })
     })
     .await
+}
+
+/// The options that can change the image, as they go into the key. What steps can use counts by its name.
+fn counted(options: &[BuildOption], source: &KeySource<'_>) -> Result<Vec<String>, KeyError> {
+    let clone = source.clone.to_string_lossy();
+    let mut counted = Vec::new();
+    for BuildOption { words, effect } in options {
+        match effect {
+            Effect::None => {}
+            Effect::Text => counted.extend(words.iter().cloned()),
+            Effect::Access => {
+                let words = words.iter();
+                counted.extend(words.map(|word| word.replace(&*clone, "${localWorkspaceFolder}")));
+            }
+            Effect::Replacement => {
+                return Err(KeyError::Unkeyable {
+                    what: format!("the build option {}", words.join(" ")),
+                    why: "it replaces something that the key is made of".to_owned(),
+                });
+            }
+        }
+    }
+    Ok(counted)
 }
 
 /// Plans the build. Asks for the configurations of base images as long as the plan depends on more of them.
@@ -205,43 +226,10 @@ async fn add_context(
     let (values, careful) = blocking(move || {
         let limits = Limits::default();
         let seen = context::see(&files, &context, &dockerfile, &sources, limits)?;
-        Ok((tree::values(&files, seen.found, limits)?, seen.careful))
+        Ok::<_, KeyError>((tree::values(&files, seen.found, limits)?, seen.careful))
     })
     .await?;
     reading.careful.extend(careful);
-    for (name, value) in folded(values) {
-        reading.manifest.insert(Input::File, name, value);
-    }
+    reading.files.extend(values);
     Ok(())
-}
-
-/// The files by name; when there are too many, top-level folders stand for what is in them, and a single entry when
-/// even those are too many.
-fn folded(values: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    if values.len() <= MAX_NAMED_FILES {
-        return values;
-    }
-    let mut groups: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for (name, value) in &values {
-        let group = name.split_once('/').map_or(name.as_str(), |(top, _)| top);
-        groups
-            .entry(group.to_owned())
-            .or_default()
-            .insert(name.clone(), value.clone());
-    }
-    if groups.len() > MAX_NAMED_FILES {
-        return BTreeMap::from([(
-            ".".to_owned(),
-            format!("{} entries {}", values.len(), tree::digest(&values)),
-        )]);
-    }
-    groups
-        .into_iter()
-        .map(|(group, values)| {
-            (
-                group,
-                format!("{} entries {}", values.len(), tree::digest(&values)),
-            )
-        })
-        .collect()
 }

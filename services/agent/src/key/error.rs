@@ -3,7 +3,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::clone_files::CloneFileError;
+use crate::{
+    clone_files::CloneFileError,
+    devcontainer::{FileError, FileFault},
+};
 
 /// Why a clone has no cache key. Its image is built, and the cache is not asked for an exact hit. Each message says what
 /// would change that.
@@ -11,7 +14,10 @@ use crate::clone_files::CloneFileError;
 #[non_exhaustive]
 pub enum KeyError {
     /// The configuration says nothing about an image.
-    #[error("the configuration names no image and no Dockerfile; give it one")]
+    #[error(
+        "the configuration names no image, Dockerfile or Compose file, so the node's default image is used, and nothing is \
+         cached; give it one"
+    )]
     NoImage,
     /// Docker Compose projects have no key.
     #[error(
@@ -44,6 +50,14 @@ pub enum KeyError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file that the configuration names has a content that cannot be used.
+    #[error("{}: {why}; correct the file", path.display())]
+    Malformed {
+        /// Where it is, relative to the clone.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A path leads out of the clone.
     #[error("{} leads out of the repository; only what is in the repository can be cached", .0.display())]
     LeadsOut(PathBuf),
@@ -66,11 +80,30 @@ impl KeyError {
         }
     }
 
+    /// The text of an input names the clone's folder, which no other workspace has.
+    pub(super) fn place(what: impl Into<String>) -> Self {
+        Self::Unkeyable {
+            what: what.into(),
+            why:
+                "it has the path of the clone on the node, which is another one in every workspace"
+                    .to_owned(),
+        }
+    }
+
     /// `path`, which is relative to the clone, cannot be read.
     pub(super) fn reading(path: &Path, error: CloneFileError) -> Self {
         match error {
             CloneFileError::LeadsOut => Self::LeadsOut(path.to_owned()),
             CloneFileError::TooLarge { .. } | CloneFileError::Io(_) => Self::file(path, error),
+        }
+    }
+}
+
+impl From<FileError> for KeyError {
+    fn from(FileError { path, error }: FileError) -> Self {
+        match error {
+            FileFault::Unreadable(error) => Self::reading(&path, error),
+            FileFault::Malformed(why) => Self::Malformed { path, why },
         }
     }
 }

@@ -36,8 +36,8 @@ pub(super) fn read(
     }
     let mut ignores = Vec::new();
     for path in paths {
-        let ignore = match files.read(&path, MAX_BYTES) {
-            Ok(text) => Ignore::parse(&String::from_utf8_lossy(&text)),
+        let ignore = match files.text(&path, MAX_BYTES) {
+            Ok(text) => Ignore::parse(&text),
             Err(error) if error.is_not_found() => Ok(Ignore::default()),
             Err(error) => return Err(KeyError::reading(&path, error)),
         };

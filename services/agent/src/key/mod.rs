@@ -11,21 +11,19 @@
 //! | `dockerfile` | its path | digest of the instructions that are carried out, as a JSON list |
 //! | `build-arg` | its name | its value; only arguments that the Dockerfile declares |
 //! | `base-image` | the reference | the digest that it names now |
-//! | `file` | its path in the clone | `file <mode> <sha256>`, `folder <mode>`, `link <target>`, `commit <hash>` for .git, `<n> entries <sha256>` for many |
-//! | `feature` | its id or reference | digest of its content, of its manifest, or what the lockfile pins |
+//! | `file` | its path in the clone | `file <mode> <sha256>`, `folder <mode>`, `link <target>`, `commit <hash>` for .git, `<n> entries <sha256>` for many; of the context and of features in the clone |
+//! | `feature` | its reference | digest of its manifest, or what the lockfile pins |
 //! | `remote` | the URL | the checksum or commit that pins it, or `unpinned` |
 //!
 //! Equal manifests mean equal images as far as BuildKit could tell: it would find every step in its cache. The reverse
 //! does not hold. Where a build cannot be understood, more is counted than necessary, and [`KeyReading::careful`] says why.
 
-mod clone_path;
 mod context;
 mod dockerfile;
 mod error;
 mod features;
 mod git;
 mod ignores;
-mod inputs;
 mod read;
 mod remote;
 mod source;
@@ -35,6 +33,5 @@ mod tree;
 mod tests;
 
 pub use error::KeyError;
-pub use features::dependencies_of;
 pub use read::read_key;
 pub use source::{KeyReading, KeySource, ResolveImage};

@@ -1,17 +1,23 @@
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use hearth_domain::{Input, KeyManifest};
+use hearth_domain::{Input, canonical_json};
 use hearth_runtime::blocking;
-use serde_json::{Map, Value};
 
 use super::{
     dockerfile,
     error::KeyError,
-    features, inputs,
+    features,
     remote::image_digest,
     source::{KeyReading, KeySource, Reading, ResolveImage},
+    tree,
 };
-use crate::{clone_files::CloneFiles, devcontainer_config::ImageSource};
+use crate::{
+    clone_files::CloneFiles,
+    devcontainer::{Base, Features, Recipe},
+};
+
+/// At most this many files are named one by one. The manifest is part of every cache entry and must stay a small message.
+const MAX_NAMED_FILES: usize = 1000;
 
 /// Reads the key of a clone's configuration.
 pub async fn read_key(
@@ -26,33 +32,22 @@ pub async fn read_key(
     reading
         .manifest
         .insert(Input::Platform, "platform", source.platform.as_str());
-    let properties = &source.config.properties;
-    let mut cli_adds = false;
-    match source.config.image_source() {
-        None => return Err(KeyError::NoImage),
-        Some(ImageSource::Compose) => return Err(KeyError::UnsupportedCompose),
-        Some(ImageSource::Image) => {
-            let reference = properties
-                .get("image")
-                .and_then(Value::as_str)
-                .ok_or(KeyError::NoImage)?;
+    let Recipe { base, features } = source.config.recipe().ok_or(KeyError::UnsupportedCompose)?;
+    let mut cli_adds = features.is_some();
+    match base {
+        Base::Default(_) => return Err(KeyError::NoImage),
+        Base::Image(reference) => {
             let digest = image_digest(reference, resolver).await?;
             reading.manifest.insert(Input::BaseImage, reference, digest);
             cli_adds = true;
         }
-        Some(ImageSource::Dockerfile) => {
-            let build = inputs::build(properties)?.ok_or(KeyError::NoImage)?;
-            dockerfile::read(source, &files, &build, resolver, &mut reading).await?;
+        Base::Dockerfile(build) => {
+            dockerfile::read(source, &files, build, resolver, &mut reading).await?;
         }
     }
-    let features = properties
-        .get("features")
-        .and_then(Value::as_object)
-        .filter(|features| !features.is_empty());
     if let Some(features) = features {
-        shaped_by_features(properties, features, &mut reading.manifest);
+        enter(features, &mut reading);
         features::read(source, &files, features, resolver, &mut reading).await?;
-        cli_adds = true;
     }
     if cli_adds {
         let version: Vec<&str> = source.cli_version.split('.').take(2).collect();
@@ -60,31 +55,93 @@ pub async fn read_key(
             .manifest
             .insert(Input::Tool, "devcontainer", version.join("."));
     }
-    Ok(reading.into())
+    complete(reading, source)
 }
 
-/// Enters properties that count only where there are features: their install scripts see the users, and containerEnv is
-/// set before they run.
-fn shaped_by_features(
-    properties: &Map<String, Value>,
-    features: &Map<String, Value>,
-    manifest: &mut KeyManifest,
-) {
-    for name in [
-        "overrideFeatureInstallOrder",
-        "remoteUser",
-        "containerUser",
-        "containerEnv",
+/// Enters what a configuration says about features.
+fn enter(features: &Features, reading: &mut Reading) {
+    let Features {
+        options,
+        install_order,
+        remote_user,
+        container_user,
+    } = features;
+    let mut insert = |name: String, value: &serde_json::Value| {
+        reading
+            .manifest
+            .insert(Input::Config, name, canonical_json(value));
+    };
+    for (id, options) in options {
+        insert(format!("features.{id}"), options);
+    }
+    if let Some(order) = install_order {
+        insert("overrideFeatureInstallOrder".to_owned(), order);
+    }
+    for (name, user) in [
+        ("remoteUser", remote_user),
+        ("containerUser", container_user),
     ] {
-        if let Some(value) = inputs::property(properties, name) {
-            manifest.insert(Input::Config, name, value);
+        if let Some(user) = user {
+            insert(name.to_owned(), &user.as_str().into());
         }
     }
-    for (id, options) in features {
-        manifest.insert(
-            Input::Config,
-            format!("features.{id}"),
-            hearth_domain::canonical_json(options),
-        );
+}
+
+fn complete(reading: Reading, source: &KeySource<'_>) -> Result<KeyReading, KeyError> {
+    let Reading {
+        mut manifest,
+        files,
+        careful,
+        unpinned,
+    } = reading;
+    for (name, value) in folded(files) {
+        manifest.insert(Input::File, name, value);
     }
+    // Such an image would be found by no other workspace, or be another one than the workspace's own.
+    let clone = source.clone.to_string_lossy();
+    for (kind, title) in [
+        (Input::Config, "the property"),
+        (Input::BuildArg, "the build argument"),
+    ] {
+        let mut inputs = manifest.inputs(kind);
+        if let Some((name, _)) = inputs.find(|(_, value)| value.contains(&*clone)) {
+            return Err(KeyError::place(format!("{title} {name}")));
+        }
+    }
+    Ok(KeyReading {
+        manifest: manifest.into(),
+        careful,
+        unpinned,
+    })
+}
+
+/// The files by name; when there are too many, top-level folders stand for what is in them, and a single entry when
+/// even those are too many.
+fn folded(values: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    if values.len() <= MAX_NAMED_FILES {
+        return values;
+    }
+    let mut groups: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (name, value) in &values {
+        let group = name.split_once('/').map_or(name.as_str(), |(top, _)| top);
+        groups
+            .entry(group.to_owned())
+            .or_default()
+            .insert(name.clone(), value.clone());
+    }
+    if groups.len() > MAX_NAMED_FILES {
+        return BTreeMap::from([(
+            ".".to_owned(),
+            format!("{} entries {}", values.len(), tree::digest(&values)),
+        )]);
+    }
+    groups
+        .into_iter()
+        .map(|(group, values)| {
+            (
+                group,
+                format!("{} entries {}", values.len(), tree::digest(&values)),
+            )
+        })
+        .collect()
 }

@@ -1,11 +1,11 @@
 //! What a key is read from, and what comes of it.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use async_trait::async_trait;
 use hearth_domain::{Digest, ImageFacts, KeyManifest, KeyedManifest, Platform};
 
-use crate::devcontainer_config::DevcontainerConfig;
+use crate::devcontainer::DevcontainerConfig;
 
 /// What a key is read from.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ pub trait ResolveImage: Send + Sync {
         Ok(None)
     }
 
-    /// Ids of the features that a feature depends on: [`super::dependencies_of`] the annotation `dev.containers.metadata` of
+    /// Ids of the features that a feature depends on: [`crate::devcontainer::dependencies_of`] the annotation `dev.containers.metadata` of
     /// its manifest. `None` when that is not known.
     async fn feature_dependencies(&self, _reference: &str) -> Result<Option<Vec<String>>, String> {
         Ok(None)
@@ -55,16 +55,8 @@ pub struct KeyReading {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub manifest: KeyManifest,
+    /// Files of the context and of features, by name.
+    pub files: BTreeMap<String, String>,
     pub careful: Vec<String>,
     pub unpinned: Vec<String>,
-}
-
-impl From<Reading> for KeyReading {
-    fn from(reading: Reading) -> Self {
-        Self {
-            manifest: reading.manifest.into(),
-            careful: reading.careful,
-            unpinned: reading.unpinned,
-        }
-    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::devcontainer_config::DevcontainerConfig;
+use crate::devcontainer::{DevcontainerConfig, Place};
 
 mod edges;
 
@@ -74,8 +74,13 @@ async fn read_async(
     properties: &Value,
     registry: &Registry,
 ) -> Result<KeyReading, KeyError> {
-    let path = ".devcontainer/devcontainer.json".into();
-    let config = DevcontainerConfig::new(path, properties).unwrap();
+    let place = Place {
+        clone,
+        default_image: "default:1",
+    };
+    let path = Path::new(".devcontainer/devcontainer.json");
+    let config =
+        DevcontainerConfig::new(place, path, properties.as_object().unwrap().clone()).unwrap();
     let source = KeySource {
         clone,
         config: &config,
@@ -149,7 +154,7 @@ fn the_manifest_of_a_known_clone_never_changes() {
     );
     assert_eq!(
         reading.manifest.key().as_str(),
-        "k1:ee7c01210fe1510a067c88392b712856cc02e0fb87445044b7d67c1c76e7e9fe"
+        "k1:3767ba4c6d21573d9bca8e5843f6640a7b0651f7ed119e455f4220e5140ceca3"
     );
     assert_eq!((reading.careful, reading.unpinned), (vec![], vec![]));
 }
@@ -209,7 +214,6 @@ fn every_single_input_counts() {
         ("/features/ghcr.io~1x~1y:1", json!("2")),
         ("/remoteUser", json!("root")),
         ("/containerUser", json!("root")),
-        ("/containerEnv/A", json!("2")),
         ("/overrideFeatureInstallOrder", json!(["ghcr.io/x/y"])),
     ];
     write(
@@ -261,6 +265,8 @@ fn what_cannot_reach_the_image_does_not_count() {
     let mut properties = properties();
     for name in [
         "name",
+        "containerEnv",
+        "initializeCommand",
         "postCreateCommand",
         "customizations",
         "mounts",
@@ -275,11 +281,11 @@ fn what_cannot_reach_the_image_does_not_count() {
 }
 
 #[test]
-fn without_features_users_and_environment_do_not_count() {
+fn without_features_users_do_not_count() {
     let clone = clone_of(&[]);
     let one = read(
         clone.path(),
-        &json!({"image": "a:1", "remoteUser": "a", "containerEnv": {"A": "1"}}),
+        &json!({"image": "a:1", "remoteUser": "a", "containerUser": "c"}),
     );
     let two = read(clone.path(), &json!({"image": "a:1", "remoteUser": "b"}));
     assert_eq!(one, two);

@@ -6,9 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     io::Read as _,
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -17,7 +15,10 @@ use hearth_domain::sha256_hex;
 use sha2::{Digest as _, Sha256};
 
 use super::error::KeyError;
-use crate::clone_files::{CloneFileError, CloneFiles, EntryKind};
+use crate::{
+    clone_files::{CloneFileError, CloneFiles, EntryKind},
+    devcontainer::{ClonePath, readable},
+};
 
 /// Files are read in pieces of this size, in bytes.
 const PIECE: usize = 256 * 1024;
@@ -101,30 +102,22 @@ impl Value {
     }
 }
 
-/// A name as text. Different names have different texts.
-pub(super) fn readable(name: &OsStr) -> String {
-    let mut text = String::new();
-    for chunk in name.as_bytes().utf8_chunks() {
-        text.push_str(&chunk.valid().replace('\\', "\\\\"));
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text
-}
-
-/// Everything below `folder`, and the folder itself, by names relative to it.
+/// Everything below `folder`, and the folder itself, by the names that the folder's own name leads to.
 pub(super) fn walk(
     files: &CloneFiles,
-    folder: &Path,
+    folder: &ClonePath,
     limits: Limits,
 ) -> Result<Vec<Found>, KeyError> {
+    let ClonePath {
+        named,
+        real: folder,
+    } = folder;
     let mode = files
         .folder_mode(folder)
         .map_err(|error| KeyError::reading(folder, error))?;
     let mut found = vec![Found {
-        name: ".".to_owned(),
-        value: Value::of(folder.to_owned(), EntryKind::Folder { mode }),
+        name: readable(named.as_os_str()),
+        value: Value::of(folder.clone(), EntryKind::Folder { mode }),
     }];
     let mut folders = vec![PathBuf::new()];
     while let Some(name) = folders.pop() {
@@ -136,7 +129,7 @@ pub(super) fn walk(
             let name = name.join(&entry.name);
             let is_folder = matches!(entry.kind, EntryKind::Folder { .. });
             found.push(Found {
-                name: readable(name.as_os_str()),
+                name: readable(named.join(&name).as_os_str()),
                 value: Value::of(folder.join(&name), entry.kind),
             });
             if is_folder {

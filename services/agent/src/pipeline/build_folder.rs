@@ -1,31 +1,36 @@
 use std::{
+    collections::{BTreeSet, VecDeque},
     fmt::Display,
-    fs, io,
-    os::unix::fs::symlink,
-    path::{Component, Path, PathBuf},
+    io,
+    path::{Path, PathBuf},
 };
 
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, OpenOptions},
+};
+use hearth_domain::FeatureId;
 use hearth_runtime::blocking;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::{
-    clone_files::{CloneFileError, CloneFiles, EntryKind},
-    devcontainer_config::{DevcontainerConfig, IMAGE_PROPERTIES},
+    clone_files::{CloneFiles, EntryKind},
+    devcontainer::{
+        Base, ClonePath, DevcontainerConfig, Features, LocalFeature, Recipe, lockfile,
+        lockfile_path,
+    },
 };
 
-/// Properties that the install scripts of features can read; they change the image only where there are features.
-const FEATURE_PROPERTIES: [&str; 3] = ["remoteUser", "containerUser", "containerEnv"];
 /// A workspace folder that is made for the build alone.
 #[derive(Debug)]
 pub struct BuildFolder {
-    /// The folder; named like the repository, which `${localWorkspaceFolderBasename}` stands for.
+    /// The folder; named like the repository.
     pub folder: PathBuf,
     /// The configuration in it.
     pub config: PathBuf,
 }
 
-/// Writes the properties of `config` that make the image into a new folder below `below`, for a build from the files in
-/// `clone`.
+/// Writes the recipe of `config` into a new folder below `below`, for a build from the files in `clone`.
 ///
 /// The image's metadata label then has features and base image only: hooks and other properties of the container come
 /// from the clone at every start, and each hook runs once. The CLI's lockfile is not written into the clone either.
@@ -40,161 +45,140 @@ pub async fn build_folder(
 
 fn make(below: &Path, clone: &Path, config: &DevcontainerConfig) -> Result<BuildFolder, String> {
     let files = CloneFiles::open(clone).map_err(at(clone))?;
-    let name = clone.file_name().unwrap_or_default();
-    let folder = below.join(name);
-    let file = folder.join(&config.path);
-    let dir = |path: &Path| path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let (from, to) = (dir(&clone.join(&config.path)), dir(&file));
-    fs::create_dir_all(&to).map_err(at(&to))?;
-
-    let mut properties = Map::new();
-    let has_features = config
-        .properties
-        .get("features")
-        .and_then(Value::as_object)
-        .is_some_and(|features| !features.is_empty());
-    for (name, value) in &config.properties {
-        let name = name.as_str();
-        if IMAGE_PROPERTIES.contains(&name) || (has_features && FEATURE_PROPERTIES.contains(&name))
-        {
-            properties.insert(name.to_owned(), value.clone());
-        }
+    let recipe = config
+        .recipe()
+        .ok_or("Docker Compose builds its images itself")?;
+    let properties = properties(&files, clone, recipe)?;
+    let folder = below.join(clone.file_name().unwrap_or_default());
+    let target = Target::create(&folder)?;
+    if let Some(features) = &recipe.features {
+        copy_features(&files, config.folder(), features, &target)?;
     }
-    let paths = ClonePaths {
-        files: &files,
-        clone,
-        from: &from,
-    };
-    match properties.get_mut("build").and_then(Value::as_object_mut) {
-        Some(build) => paths.make_absolute(build, "dockerfile")?,
-        None => paths.make_absolute(&mut properties, "dockerFile")?,
+    if let Some(text) = lockfile(&files, &config.path).map_err(|error| error.to_string())? {
+        target.write(&lockfile_path(&config.path), &mut text.as_bytes())?;
     }
-    if has_features {
-        // Local features are in the configuration's folder, and may depend on each other.
-        let name = Path::new(".devcontainer");
-        copy_folder(&files, name, &folder.join(name))?;
-    }
-    for lockfile in ["devcontainer-lock.json", ".devcontainer-lock.json"] {
-        let path = dir(&config.path).join(lockfile);
-        if files.has_file(&path) {
-            copy_file(&files, &path, &to.join(lockfile))?;
-        }
-    }
-    let mut properties = Value::Object(properties);
-    replace_text(
-        &mut properties,
-        "${localWorkspaceFolder}",
-        &clone.to_string_lossy(),
-    );
-    fs::write(&file, properties.to_string()).map_err(at(&file))?;
+    target.write(&config.path, &mut properties.to_string().as_bytes())?;
     Ok(BuildFolder {
+        config: folder.join(&config.path),
         folder,
-        config: file,
     })
 }
 
-/// Resolves paths in a configuration, which are relative to its folder `from`.
-struct ClonePaths<'a> {
-    files: &'a CloneFiles,
-    clone: &'a Path,
-    from: &'a Path,
-}
-
-impl ClonePaths<'_> {
-    /// Makes the paths of the Dockerfile and of the context absolute. They must be in the clone: the build could read any
-    /// file of the node otherwise.
-    fn make_absolute(
-        &self,
-        object: &mut Map<String, Value>,
-        dockerfile: &str,
-    ) -> Result<(), String> {
-        let Some(file) = object.get(dockerfile).and_then(Value::as_str) else {
-            return Ok(());
-        };
-        let file = self.inside(file, dockerfile)?;
-        // The default of the CLI: the Dockerfile's folder.
-        let context = match object.get("context").and_then(Value::as_str) {
-            Some(context) => self.inside(context, "context")?,
-            None => file.parent().map(Path::to_path_buf).unwrap_or_default(),
-        };
-        object.insert(dockerfile.to_owned(), json!(file));
-        object.insert("context".to_owned(), json!(context));
-        Ok(())
-    }
-
-    fn inside(&self, path: &str, property: &str) -> Result<PathBuf, String> {
-        let path = path.replace("${localWorkspaceFolder}", &self.clone.to_string_lossy());
-        let full = normal(&self.from.join(&path));
-        let real = match full.strip_prefix(self.clone) {
-            Ok(path) => self.files.resolve(path),
-            Err(_) => Err(CloneFileError::LeadsOut),
-        };
-        match real {
-            Ok(_) => Ok(full),
-            Err(error @ CloneFileError::LeadsOut) => Err(format!("{property} {path:?} {error}")),
-            Err(error) => Err(format!("{property} {path:?}: {error}")),
-        }
-    }
-}
-
-fn replace_text(value: &mut Value, from: &str, to: &str) {
-    match value {
-        Value::String(text) => *text = text.replace(from, to),
-        Value::Array(values) => values
-            .iter_mut()
-            .for_each(|value| replace_text(value, from, to)),
-        Value::Object(object) => object
-            .values_mut()
-            .for_each(|value| replace_text(value, from, to)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Copies a folder of the clone, if it exists; links are copied as links.
-pub fn copy_folder(files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
-    let entries = match files.entries(from) {
-        Err(error) if error.is_not_found() => return Ok(()),
-        entries => entries.map_err(at(from))?,
+/// The configuration, with absolute paths of what is in the clone. Links that lead out of it are refused: the build could
+/// read any file of the node otherwise.
+fn properties(files: &CloneFiles, clone: &Path, recipe: &Recipe) -> Result<Value, String> {
+    let Base::Dockerfile(build) = &recipe.base else {
+        return Ok(Value::Object(recipe.to_properties(None)));
     };
-    fs::create_dir_all(to).map_err(at(to))?;
-    for entry in entries {
-        let (from, to) = (from.join(&entry.name), to.join(&entry.name));
-        match entry.kind {
-            EntryKind::Folder { .. } => copy_folder(files, &from, &to)?,
-            EntryKind::Link { target } => symlink(target, &to).map_err(at(&to))?,
-            EntryKind::File { .. } => copy_file(files, &from, &to)?,
+    let located = |path: &Path| -> Result<PathBuf, String> {
+        ClonePath::new(files, path)
+            .map(|path| clone.join(path.real).components().collect())
+            .map_err(|error| error.to_string())
+    };
+    let (dockerfile, context) = (located(&build.dockerfile)?, located(&build.context)?);
+    Ok(Value::Object(
+        recipe.to_properties(Some((&dockerfile, &context))),
+    ))
+}
+
+/// Copies the features in the clone, and those in it that they depend on, to where the configuration names them.
+fn copy_features(
+    files: &CloneFiles,
+    config_folder: &Path,
+    features: &Features,
+    target: &Target,
+) -> Result<(), String> {
+    let mut queue: VecDeque<String> = features.options.keys().cloned().collect();
+    let mut done = BTreeSet::new();
+    while let Some(id) = queue.pop_front() {
+        let FeatureId::Local(folder) = FeatureId::new(&id) else {
+            continue;
+        };
+        if done.insert(id) {
+            let LocalFeature { folder, depends_on } =
+                LocalFeature::read(files, config_folder, &folder)
+                    .map_err(|error| error.to_string())?;
+            target.copy_folder(files, &folder.real, &folder.named)?;
+            queue.extend(depends_on);
         }
     }
     Ok(())
 }
 
-fn copy_file(files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
-    let mut source = files.open_file(from).map_err(at(from))?.into_std();
-    let mut copy = || {
-        let mut copy = fs::File::create(to)?;
-        io::copy(&mut source, &mut copy)?;
-        copy.set_permissions(source.metadata()?.permissions())
-    };
-    copy().map_err(at(to))
+/// Copies a whole clone into a new folder.
+pub fn copy_clone(files: &CloneFiles, into: &Path) -> Result<(), String> {
+    let everything = Path::new("");
+    Target::create(into)?.copy_folder(files, everything, everything)
 }
 
-fn normal(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut whole, part| {
-        match part {
-            Component::ParentDir => {
-                whole.pop();
+/// The new folder. Nothing is written through a link in it that leads out of it: links come from the repository.
+struct Target(Dir);
+
+impl Target {
+    fn create(folder: &Path) -> Result<Self, String> {
+        std::fs::create_dir_all(folder)
+            .and_then(|()| Dir::open_ambient_dir(folder, ambient_authority()))
+            .map(Self)
+            .map_err(at(folder))
+    }
+
+    /// Copies a folder of the clone; links are copied as links, as the CLI copies a feature.
+    fn copy_folder(&self, files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
+        self.0.create_dir_all(or_root(to)).map_err(at(to))?;
+        for entry in files.entries(from).map_err(at(from))? {
+            let (from, to) = (from.join(&entry.name), to.join(&entry.name));
+            match entry.kind {
+                EntryKind::Folder { .. } => self.copy_folder(files, &from, &to)?,
+                EntryKind::Link { target } => {
+                    self.make_room(&to)?;
+                    self.0.symlink_contents(target, &to).map_err(at(&to))?;
+                }
+                EntryKind::File { .. } => {
+                    let mut source = files.open_file(&from).map_err(at(&from))?;
+                    let permissions = source.metadata().map_err(at(&from))?.permissions();
+                    self.write(&to, &mut source)?;
+                    self.0.set_permissions(&to, permissions).map_err(at(&to))?;
+                }
             }
-            Component::CurDir => {}
-            part => whole.push(part),
         }
-        whole
-    })
+        Ok(())
+    }
+
+    /// Writes a new file, in place of one or a link that was copied.
+    fn write(&self, path: &Path, content: &mut dyn io::Read) -> Result<(), String> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        self.0.create_dir_all(or_root(folder)).map_err(at(folder))?;
+        self.make_room(path)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        let mut file = self.0.open_with(path, &options).map_err(at(path))?;
+        io::copy(content, &mut file).map_err(at(path))?;
+        Ok(())
+    }
+
+    fn make_room(&self, path: &Path) -> Result<(), String> {
+        match self.0.remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn or_root(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    }
 }
 
 fn at<E: Display>(path: &Path) -> impl Fn(E) -> String {
     move |error| format!("{}: {error}", path.display())
 }
 
+#[cfg(test)]
+#[path = "agreement_tests.rs"]
+mod agreement_tests;
 #[cfg(test)]
 #[path = "build_folder_tests.rs"]
 mod tests;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     credentials::GitRemote,
-    devcontainer_config::DevcontainerConfig,
+    devcontainer::{DevcontainerConfig, Source},
     external::{
         devcontainer::{CliWorkspace, Started, UpRequest, default_config_path},
         engine::EngineFailure,
@@ -104,8 +104,8 @@ async fn run(
         remote_user: started.remote_user,
         remote_folder: started.remote_folder,
     }));
-    let properties = config.map(|config| &config.properties);
-    Ok((Hooks::of(properties, &metadata), runner))
+    let properties = config.map(|config| config.container.whole());
+    Ok((Hooks::of(properties.as_ref(), &metadata), runner))
 }
 
 /// Starts a container of an image; returns the image's metadata as well.
@@ -140,7 +140,7 @@ async fn from_image(
     }
     let file = cx.scratch.path().join("override.json");
     write(&file, properties).await?;
-    let started = up(cx, clone, config, Some(&file)).await?;
+    let started = up(cx, clone, config, &file).await?;
     Ok((started, local.metadata()))
 }
 
@@ -152,13 +152,15 @@ async fn from_compose(
     config: Option<&DevcontainerConfig>,
 ) -> Result<Started, Failure> {
     let file = cx.scratch.path().join("override.json");
-    let with_git = git(cx).zip(config);
-    if let Some(((folder, remote), config)) = &with_git {
-        let mut properties = config.properties.clone();
-        git_mount::into_service(&mut properties, folder, remote, &clone.folder, config);
-        write(&file, properties).await?;
+    let mut properties = config
+        .map(|config| config.container.whole())
+        .unwrap_or_default();
+    let source = config.map(|config| &config.source);
+    if let (Some((folder, remote)), Some(Source::Compose(files))) = (git(cx), source) {
+        git_mount::into_service(&mut properties, folder, &remote, &clone.folder, files);
     }
-    let started = up(cx, clone, config, with_git.as_ref().map(|_| file.as_path())).await?;
+    write(&file, properties).await?;
+    let started = up(cx, clone, config, &file).await?;
     if !is_root(&started.remote_user) {
         let passwd = cx
             .externals
@@ -175,7 +177,7 @@ async fn up(
     cx: &Context<'_>,
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
-    override_config: Option<&Path>,
+    override_config: &Path,
 ) -> Result<Started, Failure> {
     let request = UpRequest {
         workspace: CliWorkspace {

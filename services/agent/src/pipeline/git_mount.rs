@@ -1,12 +1,12 @@
 //! Mounts the folder through which git gets logins into a container, and sets the variables that make git use it.
 
-use std::{io::Read as _, path::Path};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use crate::{
+    clone_files::CloneFiles,
     credentials::{GitRemote, MOUNT_POINT, git_settings},
-    devcontainer_config::DevcontainerConfig,
     external::engine::LocalImage,
 };
 
@@ -42,14 +42,14 @@ pub fn into_service(
     folder: &Path,
     remote: &GitRemote,
     clone: &Path,
-    config: &DevcontainerConfig,
+    compose_files: &[PathBuf],
 ) {
     let mount = format!(
         "type=bind,source={},target={MOUNT_POINT}:ro",
         folder.display()
     );
     add_mount(properties, mount);
-    if !compose_has_settings(clone, config) {
+    if !compose_has_settings(clone, compose_files) {
         add_settings(properties, remote, 0);
     }
 }
@@ -98,18 +98,13 @@ fn settings_of(image: &LocalImage) -> usize {
 }
 
 /// Whether a Compose file mentions settings of git: it may set them in several ways, and none is overridden.
-fn compose_has_settings(clone: &Path, config: &DevcontainerConfig) -> bool {
-    let folder = clone.join(config.path.parent().unwrap_or(Path::new("")));
-    let files: Vec<&str> = match config.properties.get("dockerComposeFile") {
-        Some(Value::String(file)) => vec![file],
-        Some(Value::Array(files)) => files.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+fn compose_has_settings(clone: &Path, files: &[PathBuf]) -> bool {
+    let Ok(clone) = CloneFiles::open(clone) else {
+        return false;
     };
-    files.into_iter().any(|file| {
-        let mut text = Vec::new();
-        let read = std::fs::File::open(folder.join(file))
-            .and_then(|file| file.take(MAX_COMPOSE_FILE).read_to_end(&mut text));
-        read.is_ok() && String::from_utf8_lossy(&text).contains(COUNT)
+    files.iter().any(|file| {
+        let text = clone.text(file, MAX_COMPOSE_FILE);
+        text.is_ok_and(|text| text.contains(COUNT))
     })
 }
 
@@ -215,15 +210,10 @@ mod tests {
         ] {
             let clone = tempfile::tempdir().unwrap();
             std::fs::write(clone.path().join("compose.yml"), compose).unwrap();
-            let config = DevcontainerConfig {
-                path: ".devcontainer.json".into(),
-                properties: properties(
-                    r#"{ "dockerComposeFile": ["compose.yml", "missing.yml"] }"#,
-                ),
-            };
-            let mut made = config.properties.clone();
+            let mut made = properties("{}");
             let (folder, clone) = (Path::new(FOLDER), clone.path());
-            into_service(&mut made, folder, &remote(), clone, &config);
+            let files = ["compose.yml".into(), "missing.yml".into()];
+            into_service(&mut made, folder, &remote(), clone, &files);
             assert_eq!(
                 made["mounts"][0],
                 format!("type=bind,source={FOLDER},target=/opt/hearth:ro")

@@ -13,13 +13,35 @@ use super::{
     push::{PushPlan, Upload, keep_sources},
     resolve::{Lookup, resolve},
 };
-use crate::{devcontainer_config::DevcontainerConfig, external::engine::volume_name};
+use crate::{
+    devcontainer::{Base, DevcontainerConfig},
+    external::engine::volume_name,
+    key::KeyError,
+};
 use build::build;
 use fetch::{Unfetched, fetch};
 use outcome::STEP;
 
-pub use fetch::{fetch_default, fetch_unchanged, unchanged_image};
+pub use fetch::{fetch_default, fetch_unchanged};
 pub use outcome::{Image, skipped};
+
+/// The image of a configuration that is used as it is, and why nothing is cached.
+pub fn unchanged(config: &DevcontainerConfig) -> Option<(&str, String)> {
+    let recipe = config.recipe()?;
+    let image = recipe.unchanged_image()?;
+    let why = if is_on_default(config) {
+        KeyError::NoImage.to_string()
+    } else {
+        format!("the configuration uses {image} as it is")
+    };
+    Some((image, why))
+}
+
+/// Whether the configuration names no image of its own.
+fn is_on_default(config: &DevcontainerConfig) -> bool {
+    let recipe = config.recipe();
+    recipe.is_some_and(|recipe| matches!(recipe.base, Base::Default(_)))
+}
 
 /// Fetches the image, or builds it. A hit that cannot be fetched is built, so only a build can fail.
 pub async fn obtain(
@@ -66,6 +88,7 @@ pub async fn obtain(
     disk.used(cx.externals.engine.as_ref(), &name).await;
     let skip_reason = match &cx.job.cache {
         Err(reason) => Some(*reason),
+        Ok(_) if is_on_default(config) => Some(CacheSkipReason::NotEligible),
         Ok(_) => lookup.fetch_is_slower.then_some(CacheSkipReason::Slower),
     };
     let report = CacheReport {

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use super::context::{Checkout, Context};
 use crate::{
     credentials::Logins,
-    devcontainer_config::DevcontainerConfig,
+    devcontainer::{DevcontainerConfig, dependencies_of},
     external::registry::Registry,
-    key::{KeySource, ResolveImage, dependencies_of, read_key},
+    key::{KeySource, ResolveImage, read_key},
 };
 
 /// The inputs of the image, and remarks about them.

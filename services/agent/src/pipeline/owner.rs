@@ -1,6 +1,6 @@
 use std::{os::unix::fs::lchown, path::Path};
 
-use crate::{devcontainer_config::DevcontainerConfig, external::engine::LocalImage};
+use crate::{devcontainer::DevcontainerConfig, external::engine::LocalImage};
 
 /// User and group that the clone must belong to. The CLI does not adapt the owner of files in a volume, and hooks that run
 /// as another user than root could not write.
@@ -56,21 +56,22 @@ impl Owner {
 }
 
 /// The user that the devcontainer's hooks and terminals run as, in the order in which the CLI looks: the last
-/// `remoteUser` of image and configuration, then the container's user, then root.
+/// `remoteUser` of image and configuration, then the container's user, then root. An empty text names nobody.
 pub fn remote_user(config: Option<&DevcontainerConfig>, image: &LocalImage) -> String {
     let metadata = image.metadata();
     let named = |property: &str| {
         config
-            .and_then(|config| config.text(property))
+            .and_then(|config| config.container.text(property))
             .or_else(|| {
-                metadata
-                    .iter()
-                    .rev()
-                    .find_map(|entry| entry.get(property)?.as_str())
+                let users = metadata.iter().rev();
+                users
+                    .filter_map(|entry| entry.get(property)?.as_str())
+                    .find(|user| !user.is_empty())
             })
             .map(str::to_owned)
     };
     named("remoteUser")
+        .or_else(|| config.and_then(|config| config.container.run_user()))
         .or_else(|| named("containerUser"))
         .or_else(|| Some(image.user.clone()).filter(|user| !user.is_empty()))
         .unwrap_or_else(|| "root".to_owned())
@@ -79,6 +80,7 @@ pub fn remote_user(config: Option<&DevcontainerConfig>, image: &LocalImage) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::devcontainer::Place;
 
     const PASSWD: &str =
         "root:x:0:0:root:/root:/bin/sh\nbroken\ndev:x:1000:1001::/home/dev:/bin/sh\n";
@@ -105,14 +107,15 @@ mod tests {
 
     #[test]
     fn the_user_is_looked_for_as_the_cli_does() {
-        let config = |text: &str| DevcontainerConfig {
-            path: "x".into(),
-            properties: serde_json::from_str(text).unwrap(),
+        let place = Place {
+            clone: Path::new("/node/app"),
+            default_image: "default:1",
         };
+        let config = |text: &str| DevcontainerConfig::parse(place, Path::new("x"), text).unwrap();
         let image = LocalImage {
             user: "image".into(),
             devcontainer_metadata: Some(
-                r#"[{"remoteUser":"first"},{"containerUser":"label"},{"remoteUser":"last"}]"#
+                r#"[{"remoteUser":"first"},{"containerUser":"label"},{"remoteUser":"last"},{"remoteUser":""}]"#
                     .into(),
             ),
             ..LocalImage::default()
@@ -121,7 +124,13 @@ mod tests {
             remote_user(Some(&config(r#"{"remoteUser":"own"}"#)), &image),
             "own"
         );
-        assert_eq!(remote_user(Some(&config("{}")), &image), "last");
+        for text in [
+            "{}",
+            r#"{"remoteUser":""}"#,
+            r#"{"remoteUser":"${localEnv:USER}"}"#,
+        ] {
+            assert_eq!(remote_user(Some(&config(text)), &image), "last", "{text}");
+        }
         let plain = LocalImage {
             user: "image".into(),
             ..LocalImage::default()
@@ -130,6 +139,10 @@ mod tests {
             remote_user(Some(&config(r#"{"containerUser":"own"}"#)), &plain),
             "own"
         );
+        let both = r#"{"containerUser":"own","runArgs":["--user","run"]}"#;
+        assert_eq!(remote_user(Some(&config(both)), &plain), "run");
+        let empty = r#"{"containerUser":"${localEnv:USER}"}"#;
+        assert_eq!(remote_user(Some(&config(empty)), &plain), "image");
         assert_eq!(remote_user(None, &plain), "image");
         assert_eq!(remote_user(None, &LocalImage::default()), "root");
     }

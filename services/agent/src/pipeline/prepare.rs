@@ -1,5 +1,5 @@
 use hearth_api::v1::{
-    CacheSkipReason, Failure, FailureReason, PipelineStep, WorkspaceState, event::Kind,
+    CacheReport, CacheSkipReason, Failure, FailureReason, PipelineStep, WorkspaceState, event::Kind,
 };
 use hearth_runtime::blocking;
 
@@ -9,14 +9,15 @@ use super::{
     container::{self, Devcontainer, Running},
     context::{Checkout, Context},
     failure::failure,
-    image::{self, Image, fetch_unchanged, skipped, unchanged_image},
+    image::{self, Image, skipped},
+    initialize::initialize,
     key,
     prefetch::Prefetch,
     push::{self, PushPlan},
     recovery_note::leave_note,
     resolve,
 };
-use crate::devcontainer_config::{ConfigError, DevcontainerConfig, ImageSource};
+use crate::devcontainer::{self, ConfigError, DevcontainerConfig, Found, Place, Source};
 
 /// A workspace that can be used.
 #[derive(Debug)]
@@ -55,20 +56,29 @@ async fn prepare_with<'a>(
 ) -> Result<Ready, Failure> {
     let clone = cx.within_limit(prefetch.alongside(clone(cx))).await?;
     if cx.job.spec.lightweight {
-        return default_image(cx, &clone, CacheSkipReason::Lightweight, background).await;
+        let reason = CacheSkipReason::Lightweight;
+        return default_image(cx, &clone, reason, Vec::new(), background).await;
     }
     let (folder, name) = (clone.folder.clone(), cx.job.spec.config.clone());
-    let found = blocking(move || DevcontainerConfig::find(&folder, name.as_ref())).await;
-    if !matches!(found, Ok(Some(_))) {
+    let default_image_name = cx.node.default_image.clone();
+    let found = blocking(move || {
+        let place = Place {
+            clone: &folder,
+            default_image: &default_image_name,
+        };
+        devcontainer::find(place, name.as_ref())
+    })
+    .await;
+    if !matches!(found, Ok(Found::Config(_))) {
         prefetch.cancel(cx).await;
     }
     let config = match found {
-        Ok(Some(config)) => config,
-        Ok(None) => {
+        Ok(Found::Config(config)) => config,
+        Ok(Found::NoDefault(named)) => {
             let reason = CacheSkipReason::NoDevcontainer;
-            return default_image(cx, &clone, reason, background).await;
+            return default_image(cx, &clone, reason, named_ones(&named), background).await;
         }
-        Err(error @ ConfigError::NotFound(_)) => {
+        Err(error @ ConfigError::NotFound { .. }) => {
             return Err(failure(
                 FailureReason::ConfigNotFound,
                 PipelineStep::Key,
@@ -80,6 +90,12 @@ async fn prepare_with<'a>(
             return recover(cx, &clone, failure, background).await;
         }
     };
+    if let Some(fault) = &config.repaired {
+        cx.recorder.warn(format!(
+            "{}, {fault}; it is read as the devcontainer CLI reads it",
+            config.path.display()
+        ));
+    }
     match repository_devcontainer(cx, &clone, &config, prefetch, background).await {
         Err(failure) if is_recoverable(failure.reason()) => {
             recover(cx, &clone, failure, background).await
@@ -96,7 +112,10 @@ async fn repository_devcontainer<'a>(
     prefetch: &mut Prefetch<'_>,
     background: &mut Background<'a>,
 ) -> Result<Ready, Failure> {
-    if config.image_source() == Some(ImageSource::Compose) {
+    // Before the key: the image may be built from files that it makes.
+    let initialize = prefetch.alongside(initialize(cx, clone, config));
+    cx.within_limit(initialize).await?;
+    if let Source::Compose(_) = config.source {
         prefetch.cancel(cx).await;
         let reason = CacheSkipReason::Compose;
         cx.recorder.note(Kind::Cache(skipped(reason)));
@@ -130,9 +149,9 @@ async fn image(
     config: &DevcontainerConfig,
     prefetch: &mut Prefetch<'_>,
 ) -> Result<Image, Failure> {
-    if let Some(image) = unchanged_image(config) {
+    if let Some((image, why)) = image::unchanged(config) {
         prefetch.cancel(cx).await;
-        return fetch_unchanged(cx, image).await;
+        return image::fetch_unchanged(cx, image, why).await;
     }
     let (key, lookup) = prefetch
         .alongside(async {
@@ -172,11 +191,15 @@ async fn default_image<'a>(
     cx: &'a Context<'_>,
     clone: &Checkout,
     reason: CacheSkipReason,
+    reasons: Vec<String>,
     background: &mut Background<'a>,
 ) -> Result<Ready, Failure> {
     // An image that was built before its container failed is in the cache's report, and is pushed.
     if !background.push.is_there() {
-        cx.recorder.note(Kind::Cache(skipped(reason)));
+        cx.recorder.note(Kind::Cache(CacheReport {
+            reasons,
+            ..skipped(reason)
+        }));
         background.push = push::begin(cx, PushPlan::skipped(reason));
     }
     let fetch = background.push.alongside(image::fetch_default(cx));
@@ -196,7 +219,8 @@ async fn recover<'a>(
         failure.message
     ));
     leave_note(&clone.volume, &failure).await;
-    match default_image(cx, clone, CacheSkipReason::Fallback, background).await {
+    let reason = CacheSkipReason::Fallback;
+    match default_image(cx, clone, reason, Vec::new(), background).await {
         Ok(_) => Ok(Ready {
             state: WorkspaceState::Recovery,
             failure: Some(failure),
@@ -208,6 +232,20 @@ async fn recover<'a>(
             Err(failure)
         }
     }
+}
+
+/// How to ask for the configurations of a repository that has no default one.
+fn named_ones(named: &[String]) -> Vec<String> {
+    let Some(first) = named.first() else {
+        return Vec::new();
+    };
+    let has = match named {
+        [_] => format!("the configuration {first}"),
+        _ => format!("the configurations {}", named.join(", ")),
+    };
+    vec![format!(
+        "the repository has no default configuration, but {has}: ask for one with --config {first}"
+    )]
 }
 
 async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
@@ -250,6 +288,9 @@ async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
 fn is_recoverable(reason: FailureReason) -> bool {
     matches!(
         reason,
-        FailureReason::ConfigInvalid | FailureReason::BuildFailed | FailureReason::ContainerFailed
+        FailureReason::ConfigInvalid
+            | FailureReason::HookFailed
+            | FailureReason::BuildFailed
+            | FailureReason::ContainerFailed
     )
 }

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use cases::{Case, Change};
 use engine::{Build, Engine};
 use hearth_agent::{
-    devcontainer_config::DevcontainerConfig,
+    devcontainer::{DevcontainerConfig, Place},
     key::{KeyReading, KeySource, ResolveImage, read_key},
 };
 use hearth_domain::{Digest, ImageFacts};
@@ -172,8 +172,13 @@ fn reading(
     if let Some(target) = case.target {
         build["target"] = json!(target);
     }
+    let place = Place {
+        clone,
+        default_image: "default:1",
+    };
+    let properties = [("build".to_owned(), build)].into_iter().collect();
     let config =
-        DevcontainerConfig::new(".devcontainer.json".into(), &json!({"build": build})).unwrap();
+        DevcontainerConfig::new(place, Path::new(".devcontainer.json"), properties).unwrap();
     let source = KeySource {
         clone,
         config: &config,

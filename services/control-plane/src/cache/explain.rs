@@ -103,8 +103,8 @@ fn skipped(reason: CacheSkipReason) -> &'static str {
             "The cache was not used because the request, or the settings, switched it off."
         }
         CacheSkipReason::NoDevcontainer => {
-            "The cache was not used: the repository has no devcontainer, so the default image is used as it is and there \
-             is nothing to build."
+            "The cache was not used: the repository has no default devcontainer configuration, so the default image is used \
+             as it is and there is nothing to build."
         }
         CacheSkipReason::Lightweight => {
             "The cache was not used: the request asked for lightweight mode, which leaves the project's own devcontainer \

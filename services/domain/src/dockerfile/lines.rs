@@ -11,6 +11,7 @@ use super::{
     directives::{Directives, foreign_syntax},
     words::{self, WordError},
 };
+use crate::text::without_mark;
 
 /// Why a Dockerfile cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -137,7 +138,7 @@ impl Instruction {
 
 /// Reads the instructions of a Dockerfile.
 pub(super) fn parse(text: &str) -> Result<Lines, DockerfileError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_mark(text);
     let mut directives = Directives::new();
     let mut lines = text.split_inclusive('\n').enumerate();
     let mut instructions = Vec::new();

@@ -31,6 +31,8 @@ pub struct BuildRequest<'a> {
     pub cache_to: Option<&'a str>,
     /// How the image is written, as `--output` takes it; `None` loads it into the engine.
     pub output: Option<&'a str>,
+    /// Folder where docker runs: relative paths in the options of a build start there.
+    pub docker_folder: &'a Path,
 }
 
 /// A container to start, without its hooks.
@@ -39,7 +41,7 @@ pub struct UpRequest<'a> {
     /// The workspace.
     pub workspace: CliWorkspace<'a>,
     /// Configuration to use instead of the repository's.
-    pub override_config: Option<&'a Path>,
+    pub override_config: &'a Path,
 }
 
 /// Hooks of a running container to run. The CLI keeps marks of those that ran in the container, and runs none twice.
@@ -73,6 +75,13 @@ pub struct Started {
 pub trait Devcontainer: Send + Sync {
     /// Its version.
     async fn version(&self) -> Result<String, ProcessFailure>;
+    /// Runs a command of the configuration on the node, in the workspace's folder.
+    async fn run_on_node(
+        &self,
+        workspace: &CliWorkspace<'_>,
+        words: &[String],
+        on_line: OnLine<'_>,
+    ) -> Result<(), ProcessFailure>;
     /// Builds an image.
     async fn build(
         &self,

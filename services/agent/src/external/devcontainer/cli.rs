@@ -1,4 +1,7 @@
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -93,7 +96,15 @@ impl DevcontainerCli {
     }
 
     fn command(&self, verb: &str, workspace: &CliWorkspace<'_>) -> Process {
-        Process::new(&self.program)
+        self.process(&self.program, workspace)
+            .args([verb, "--log-format", "json", "--workspace-folder"])
+            .args([workspace.folder])
+            .args(["--config"])
+            .args([workspace.config])
+    }
+
+    fn process(&self, program: impl AsRef<OsStr>, workspace: &CliWorkspace<'_>) -> Process {
+        Process::new(program)
             // Everything that the CLI and docker write goes to the attempt's folder: it is removed with the attempt, and
             // attempts do not share it.
             .env("HOME", workspace.scratch.join(scratch::HOME))
@@ -112,10 +123,6 @@ impl DevcontainerCli {
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
             .env("COMPOSE_PROJECT_NAME", volume_name(workspace.workspace_id))
             .dir(workspace.folder)
-            .args([verb, "--log-format", "json", "--workspace-folder"])
-            .args([workspace.folder])
-            .args(["--config"])
-            .args([workspace.config])
     }
 
     fn labelled(&self, verb: &str, workspace: &CliWorkspace<'_>) -> Process {
@@ -135,13 +142,30 @@ impl Devcontainer for DevcontainerCli {
         Ok(text.trim().to_owned())
     }
 
+    async fn run_on_node(
+        &self,
+        workspace: &CliWorkspace<'_>,
+        words: &[String],
+        on_line: OnLine<'_>,
+    ) -> Result<(), ProcessFailure> {
+        // Lines are read from stderr only.
+        let process = self.process("/bin/sh", workspace);
+        let process = process.args(["-c", "exec \"$@\" 1>&2", "sh"]).args(words);
+        process.run(on_line).await.map(|_| ())
+    }
+
     async fn build(
         &self,
         request: &BuildRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure> {
+        let docker = write_docker(request.workspace.scratch)
+            .map_err(|error| ProcessFailure::new(format!("docker cannot be prepared: {error}")))?;
         let mut command = self
             .command("build", &request.workspace)
+            .env(DOCKER_FOLDER, request.docker_folder)
+            .args(["--docker-path"])
+            .args([docker])
             .args(["--image-name", request.image_name]);
         let options = [
             ("--cache-from", request.cache_from),
@@ -161,16 +185,15 @@ impl Devcontainer for DevcontainerCli {
         request: &UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure> {
-        let mut command = self.labelled("up", &request.workspace).args([
+        let command = self.labelled("up", &request.workspace).args([
             "--update-remote-user-uid-default",
             "never",
             "--remove-existing-container",
             "--no-lockfile",
             "--skip-post-create",
+            "--override-config",
         ]);
-        if let Some(file) = request.override_config {
-            command = command.args(["--override-config"]).args([file]);
-        }
+        let command = command.args([request.override_config]);
         let outcome = run(command, on_line).await?;
         Ok(Started {
             container_id: outcome.container_id,
@@ -221,6 +244,18 @@ async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFa
             tail,
         }),
     }
+}
+
+/// Names the folder where docker runs.
+const DOCKER_FOLDER: &str = "HEARTH_DOCKER_FOLDER";
+
+/// Writes a docker that runs in another folder than the CLI's, which runs it in the workspace's: for a build, that is a
+/// folder without the repository's files.
+fn write_docker(scratch: &Path) -> std::io::Result<PathBuf> {
+    let path = scratch.join("docker-in-folder");
+    let script = format!("#!/bin/sh\ncd \"${DOCKER_FOLDER}\" && exec docker \"$@\"\n");
+    hearth_runtime::write_atomically(&path, script.as_bytes(), 0o700)?;
+    Ok(path)
 }
 
 fn helpers_first(folder: &Path) -> OsString {

@@ -30,9 +30,21 @@ fn features_are_followed_to_those_that_they_depend_on() {
         .inputs(Input::Feature)
         .map(|(name, _)| name)
         .collect();
+    assert_eq!(names, ["ghcr.io/a/b:latest", "ghcr.io/a/c:1"]);
+    let files: Vec<_> = reading
+        .manifest
+        .inputs()
+        .inputs(Input::File)
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(
-        names,
-        ["./one", "./two", "ghcr.io/a/b:latest", "ghcr.io/a/c:1"]
+        files,
+        [
+            ".devcontainer/one",
+            ".devcontainer/one/devcontainer-feature.json",
+            ".devcontainer/two",
+            ".devcontainer/two/devcontainer-feature.json",
+        ]
     );
 }
 
@@ -40,7 +52,7 @@ fn features_are_followed_to_those_that_they_depend_on() {
 fn a_lockfile_comes_before_the_registry() {
     let clone = clone_of(&[(
         ".devcontainer/devcontainer-lock.json",
-        r#"{"features": {"ghcr.io/a/missing:1": {"version": "1", "resolved": "x", "integrity": "sha256:1", "dependsOn": ["https://x/f.tgz"]}}}"#,
+        "\u{feff}{\"features\": {\"ghcr.io/a/missing:1\": {\"version\": \"1\", \"resolved\": \"x\", \"integrity\": \"sha256:1\", \"dependsOn\": [\"https://x/f.tgz\"]}}}",
     )]);
     let properties = json!({"image": "a:1", "features": {"ghcr.io/a/missing:1": {}}});
     let reading = read(clone.path(), &properties);
@@ -73,14 +85,10 @@ fn without_an_answer_there_is_no_key_and_the_reason_says_what_to_do() {
             "missing:1 could not be resolved (no such image); check",
         ),
         (json!({"dockerComposeFile": "x"}), "no cache key yet"),
-        (json!({}), "names no image"),
+        (json!({}), "names no image, Dockerfile or Compose file"),
         (
             json!({"build": {"dockerfile": "Nothing"}}),
             "Nothing: No such file",
-        ),
-        (
-            json!({"build": {"dockerfile": "Dockerfile", "context": "../.."}}),
-            "leads out of the repository",
         ),
         (
             json!({"build": {"dockerfile": "Dockerfile", "context": "../out"}}),
@@ -88,11 +96,19 @@ fn without_an_answer_there_is_no_key_and_the_reason_says_what_to_do() {
         ),
         (
             json!({"build": {"dockerfile": "Dockerfile", "options": ["--build-context", "a=b"]}}),
-            "--build-context cannot be part",
+            "--build-context a=b cannot be part",
         ),
         (
             json!({"image": "a:1", "features": {"./none": {}}}),
             "No such file",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "args": {"V": "${localWorkspaceFolder}/x"}}}),
+            "the build argument V cannot be part of a cache key (it has the path of the clone",
+        ),
+        (
+            json!({"image": "a:1", "features": {"./tool": {"at": "${localWorkspaceFolder}"}}}),
+            "the property features../tool cannot be part",
         ),
     ] {
         let error = read_with(clone.path(), &properties, &Registry::default()).unwrap_err();
@@ -233,4 +249,47 @@ async fn heartbeats_go_on_while_the_files_of_a_key_are_waited_for() {
     let (reading, written) = tokio::join!(reading, heartbeats);
     written.unwrap();
     assert!(reading.unwrap().careful.is_empty());
+}
+
+#[test]
+fn what_the_place_of_the_clone_does_not_change_has_the_same_key_in_every_clone() {
+    let properties = json!({
+        "build": {"dockerfile": "${localWorkspaceFolder}/.devcontainer/Dockerfile", "context": "..",
+                  "args": {"V": "${containerWorkspaceFolder}", "UNUSED": "${localWorkspaceFolder}"},
+                  "options": ["--secret", "id=x,src=${localWorkspaceFolder}/x"]},
+        "workspaceFolder": "/workspaces/a",
+    });
+    let (one, two) = (clone_of(FILES), clone_of(FILES));
+    let reading = read(one.path(), &properties);
+    assert_eq!(reading, read(two.path(), &properties));
+    let args: Vec<_> = reading.manifest.inputs().inputs(Input::BuildArg).collect();
+    assert_eq!(args, [("V", "/workspaces/a")]);
+    let mut moved = properties.clone();
+    moved["workspaceFolder"] = json!("/workspaces/b");
+    assert_ne!(read(one.path(), &moved).manifest, reading.manifest);
+}
+
+#[test]
+fn both_spellings_of_a_build_have_one_key() {
+    let clone = clone_of(FILES);
+    let new = json!({"build": {"dockerfile": "Dockerfile", "context": "..", "args": {"V": "1"}}});
+    let old = json!({"dockerFile": "Dockerfile", "context": "..", "build": {"args": {"V": "1"}}});
+    assert_eq!(read(clone.path(), &new), read(clone.path(), &old));
+}
+
+#[test]
+fn a_feature_s_files_count_by_the_names_that_the_configuration_knows() {
+    let plain = clone_of(FILES);
+    let linked = clone_of(FILES);
+    std::fs::rename(
+        linked.path().join(".devcontainer"),
+        linked.path().join("tools"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("tools", linked.path().join(".devcontainer")).unwrap();
+    let properties = json!({"image": "a:1", "features": {"./tool": {}}});
+    let reading = read(plain.path(), &properties);
+    assert_eq!(reading, read(linked.path(), &properties));
+    let mut files = reading.manifest.inputs().inputs(Input::File);
+    assert!(files.any(|(name, _)| name == ".devcontainer/tool/install.sh"));
 }

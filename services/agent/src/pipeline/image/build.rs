@@ -7,7 +7,7 @@ use hearth_layers::RegistryError;
 use super::{outcome::STEP, progress::BuildProgress};
 use crate::{
     buildkit::Counts,
-    devcontainer_config::DevcontainerConfig,
+    devcontainer::DevcontainerConfig,
     external::{
         devcontainer::{BuildRequest, CliWorkspace},
         process::ProcessFailure,
@@ -56,6 +56,7 @@ pub(super) async fn build(
         cache_from: cache_from.as_deref(),
         cache_to: None,
         output: output.as_deref(),
+        docker_folder: &clone.folder,
     };
     let mut result = run_build(cx, &request).await;
     if let (Err(child), true) = (&result, cache_from.is_some()) {

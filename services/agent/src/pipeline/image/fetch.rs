@@ -6,12 +6,9 @@ use hearth_api::v1::{
 use hearth_layers::TransferError;
 
 use super::outcome::{Image, STEP, skipped};
-use crate::{
-    devcontainer_config::{DevcontainerConfig, ImageSource},
-    pipeline::{
-        context::Context, failure::failure, prefetch::Prefetch, pull::pull, push::PushPlan,
-        resolve::Hit,
-    },
+use crate::pipeline::{
+    context::Context, failure::failure, prefetch::Prefetch, pull::pull, push::PushPlan,
+    resolve::Hit,
 };
 
 /// Fetches the default image, and returns its name.
@@ -27,28 +24,14 @@ pub async fn fetch_default(cx: &Context<'_>) -> Result<String, Failure> {
         .map(|_| image)
 }
 
-/// The image of a configuration that names one and adds nothing to it: there is nothing to cache.
-pub fn unchanged_image(config: &DevcontainerConfig) -> Option<&str> {
-    let features = config
-        .properties
-        .get("features")
-        .and_then(|value| value.as_object());
-    let adds_nothing = features.is_none_or(|features| features.is_empty());
-    (config.image_source() == Some(ImageSource::Image) && adds_nothing)
-        .then(|| config.text("image"))
-        .flatten()
-        // The CLI substitutes the variable and fetches the image.
-        .filter(|image| !image.contains("${"))
-}
-
-pub async fn fetch_unchanged(cx: &Context<'_>, image: &str) -> Result<Image, Failure> {
+/// Fetches an image to which a configuration adds nothing: there is nothing to cache, and `why` says so.
+pub async fn fetch_unchanged(cx: &Context<'_>, image: &str, why: String) -> Result<Image, Failure> {
     let began = Instant::now();
     let in_use = cx.node.images.enter(image);
     let bytes_fetched = cx
         .recorder
         .step(STEP, format!("fetches {image}"), ensure(cx, image))
         .await?;
-    let why = format!("the configuration uses {image} as it is");
     Ok(Image {
         in_use,
         name: image.to_owned(),
@@ -143,36 +126,4 @@ pub(super) async fn fetch(
         push: PushPlan::unchanged(&hit.digest),
         in_use,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(text: &str) -> DevcontainerConfig {
-        DevcontainerConfig {
-            path: ".devcontainer.json".into(),
-            properties: serde_json::from_str(text).unwrap(),
-        }
-    }
-
-    #[test]
-    fn an_image_that_nothing_is_added_to_is_used_as_it_is() {
-        assert_eq!(
-            unchanged_image(&config(r#"{"image": "a:1", "features": {}}"#)),
-            Some("a:1")
-        );
-        assert_eq!(
-            unchanged_image(&config(r#"{"image": "a:1", "features": {"./f": {}}}"#)),
-            None
-        );
-        assert_eq!(
-            unchanged_image(&config(r#"{"build": {"dockerfile": "D"}}"#)),
-            None
-        );
-        assert_eq!(
-            unchanged_image(&config(r#"{"image": "${localEnv:IMAGE}"}"#)),
-            None
-        );
-    }
 }

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hearth_api::v1::ImageStore;
 use hearth_runtime::blocking;
@@ -8,7 +8,7 @@ use crate::{
     clone_files::CloneFiles,
     external::devcontainer::{BuildRequest, CliWorkspace},
     pipeline::{
-        build_folder::{build_folder, copy_folder},
+        build_folder::{build_folder, copy_clone},
         context::{Checkout, Context},
         job::CacheUse,
     },
@@ -31,7 +31,7 @@ pub async fn keep_sources(
     Some(
         blocking(move || {
             let files = CloneFiles::open(&from).map_err(|error| error.to_string())?;
-            copy_folder(&files, Path::new(""), &copy)?;
+            copy_clone(&files, &copy)?;
             Ok(copy)
         })
         .await,
@@ -62,6 +62,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
                 "type=registry,ref={reference},mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
             )),
             output: Some("type=cacheonly"),
+            docker_folder: sources,
         };
         cx.externals
             .devcontainer

@@ -4,7 +4,7 @@ use hearth_api::v1::{CacheReport, CacheSkipReason, PushOutcome, PushReport};
 use hearth_domain::{CommitHash, Digest, KeyedManifest};
 
 use crate::{
-    devcontainer_config::DevcontainerConfig,
+    devcontainer::DevcontainerConfig,
     disk::ImageUse,
     pipeline::{context::Context, job::CacheUse},
 };
@@ -58,6 +58,9 @@ impl PushPlan {
                 PushOutcome::Unchanged,
                 "the registry has an image for this key already",
             ),
+            (Ok(_), Err(why)) if report.skip_reason() == CacheSkipReason::NotEligible => {
+                Self::not_eligible(&why)
+            }
             (Ok(cache), Ok(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
             (Ok(_), Err(why)) => Self::nothing(PushOutcome::Failed, &why),
         }
@@ -92,7 +95,7 @@ impl PushPlan {
                 "the default image runs in place of the repository's own",
             ),
             CacheSkipReason::NoDevcontainer => {
-                Self::not_eligible("the repository has no devcontainer of its own")
+                Self::not_eligible("the default image is used as it is")
             }
             CacheSkipReason::Compose => {
                 Self::not_eligible("Docker Compose projects are not cached")

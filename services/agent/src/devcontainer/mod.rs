@@ -1,0 +1,29 @@
+//! The devcontainer configuration of a clone, read once, as the CLI reads it.
+//!
+//! The answer has two halves. A [`Recipe`] is what makes the image: the cache key is computed from it, and the build's
+//! own devcontainer.json is written from it ([`Recipe::to_properties`]). A [`Container`] is the rest: hooks, mounts,
+//! environment. It comes from the clone at every start. A property is in one half; only the users are in both where the
+//! install scripts of features see them.
+
+mod build;
+mod clone_path;
+mod container;
+mod error;
+mod features;
+mod find;
+pub mod jsonc;
+mod properties;
+mod read;
+mod recipe;
+mod variables;
+
+pub use build::{Build, BuildOption, Effect};
+pub(crate) use clone_path::{ClonePath, readable};
+pub use container::{Container, NodeCommand};
+pub use error::ConfigError;
+pub(crate) use error::{FileError, FileFault};
+pub use features::{Features, dependencies_of};
+pub(crate) use features::{LocalFeature, lockfile, lockfile_path};
+pub use find::{Found, find};
+pub use read::{DevcontainerConfig, Place, Source};
+pub use recipe::{Base, Recipe};

@@ -1,0 +1,176 @@
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    build::Build,
+    container::Container,
+    error::ConfigError,
+    features::Features,
+    jsonc,
+    properties::Properties,
+    recipe::{Base, Recipe},
+    variables::Variables,
+};
+
+/// Properties whose empty text stands for no value, as all variables of the local environment are empty on a node.
+const EMPTY_IS_UNSET: [&str; 6] = [
+    "image",
+    "dockerFile",
+    "dockerComposeFile",
+    "workspaceFolder",
+    "remoteUser",
+    "containerUser",
+];
+
+/// Where a configuration is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The clone; its folder is named like the repository.
+    pub clone: &'a Path,
+    /// The image that the node uses where a configuration names none.
+    pub default_image: &'a str,
+}
+
+/// A devcontainer configuration, with its variables resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DevcontainerConfig {
+    /// Where it is, relative to the clone, for example `.devcontainer/devcontainer.json`.
+    pub path: PathBuf,
+    /// How the image is made.
+    pub source: Source,
+    /// What makes the container.
+    pub container: Container,
+    /// What is wrong with its text. It was read all the same, as the CLI reads it.
+    pub repaired: Option<String>,
+}
+
+/// How the image is made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// By a recipe.
+    Recipe(Recipe),
+    /// By Docker Compose, from these files, relative to the clone; [`DevcontainerConfig::container`] has all properties.
+    Compose(Vec<PathBuf>),
+}
+
+impl DevcontainerConfig {
+    /// Reads a text.
+    pub fn parse(place: Place<'_>, path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let parsed = jsonc::parse(text);
+        let invalid = |why| ConfigError::Invalid {
+            path: path.to_owned(),
+            why,
+        };
+        let Some(Value::Object(written)) = parsed.value else {
+            let why = parsed.fault.map(|fault| format!(" ({fault})"));
+            return Err(invalid(format!(
+                "is not a JSON object{}",
+                why.unwrap_or_default()
+            )));
+        };
+        let mut config = Self::new(place, path, written).map_err(invalid)?;
+        config.repaired = parsed.fault;
+        Ok(config)
+    }
+
+    /// Reads properties as they are written.
+    pub fn new(place: Place<'_>, path: &Path, written: Map<String, Value>) -> Result<Self, String> {
+        let config =
+            Self::with_default(place, path, written.clone(), &default_folder(place.clone))?;
+        // Where Compose mounts the clone is not known, so a default is no place in particular.
+        match config.source {
+            Source::Compose(_) if config.container.text("workspaceFolder").is_none() => {
+                Self::with_default(place, path, written, "/")
+            }
+            _ => Ok(config),
+        }
+    }
+
+    /// Reads properties, with the workspace's folder in the container if they do not say.
+    fn with_default(
+        place: Place<'_>,
+        path: &Path,
+        written: Map<String, Value>,
+        default_folder: &str,
+    ) -> Result<Self, String> {
+        let variables = variables(place, &written, default_folder)?;
+        let Value::Object(values) = variables
+            .resolve(Value::Object(written))
+            .map_err(|error| error.to_string())?
+        else {
+            return Err("is not a JSON object".to_owned());
+        };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut properties = Properties::new(values, place.clone, folder);
+        for name in EMPTY_IS_UNSET {
+            properties.unset_if_empty(name)?;
+        }
+        let build = Build::take(&mut properties)?;
+        let is_compose = properties.has("dockerComposeFile");
+        let base = match (build, properties.take_text("image")?) {
+            (Some(build), _) => Some(Base::Dockerfile(build)),
+            (None, Some(image)) => Some(Base::Image(image)),
+            (None, None) if is_compose => None,
+            (None, None) => Some(Base::Default(place.default_image.to_owned())),
+        };
+        let source = match base {
+            Some(base) => {
+                for name in ["dockerComposeFile", "service", "runServices"] {
+                    properties.take(name);
+                }
+                let folder = json!(variables.container_folder());
+                properties.set("workspaceFolder", folder);
+                Source::Recipe(Recipe {
+                    base,
+                    features: Features::take(&mut properties),
+                })
+            }
+            None => Source::Compose(properties.paths("dockerComposeFile")),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            source,
+            container: Container::take(properties),
+            repaired: None,
+        })
+    }
+
+    /// Folder of the configuration, relative to the clone.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// How the image is made, unless Docker Compose makes it.
+    pub fn recipe(&self) -> Option<&Recipe> {
+        match &self.source {
+            Source::Recipe(recipe) => Some(recipe),
+            Source::Compose(_) => None,
+        }
+    }
+}
+
+/// The variables of a configuration: they depend on its folder in the container, which may itself be written with some.
+fn variables(
+    place: Place<'_>,
+    written: &Map<String, Value>,
+    default_folder: &str,
+) -> Result<Variables, String> {
+    let new = |folder: &str| Variables::new(place.clone, folder).map_err(|error| error.to_string());
+    let folder = written.get("workspaceFolder").and_then(Value::as_str);
+    let variables = new(folder.unwrap_or_default())?;
+    if variables.container_folder().is_empty() {
+        return new(default_folder);
+    }
+    Ok(variables)
+}
+
+/// The clone's folder in the container if the configuration does not say.
+fn default_folder(clone: &Path) -> String {
+    let name = clone.file_name().unwrap_or_default().to_string_lossy();
+    format!("/workspaces/{name}")
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;
