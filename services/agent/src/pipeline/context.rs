@@ -3,11 +3,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hearth_api::v1::Failure;
+use hearth_api::v1::{Failure, FailureReason};
 use hearth_domain::CommitHash;
 use tokio::time::{Instant, timeout_at};
 
-use super::{failure::timed_out, job::Job, node::NodeFacts};
+use super::{failure::failure, hooks::Hook, job::Job, node::NodeFacts};
 use crate::{attempt::Recorder, credentials::Logins, external::Externals, scratch::Scratch};
 
 /// What the steps of an attempt work with.
@@ -38,7 +38,26 @@ impl Context<'_> {
     ) -> Result<T, Failure> {
         timeout_at(self.deadline, work)
             .await
-            .unwrap_or_else(|_| Err(timed_out(self, None)))
+            .unwrap_or_else(|_| Err(self.timed_out(None)))
+    }
+
+    /// The attempt was not ready in time: names what it was at, with the last lines of that.
+    pub fn timed_out(&self, hook: Option<Hook>) -> Failure {
+        let current = self.recorder.current();
+        let what = match (hook, &current.description) {
+            (Some(hook), _) => format!("{hook} has not ended"),
+            (None, Some(step)) => format!("hearth still {step}"),
+            (None, None) => "nothing had begun".to_owned(),
+        };
+        let limit = self.job.time_limit().as_secs();
+        Failure {
+            output_tail: current.tail,
+            ..failure(
+                FailureReason::TimedOut,
+                current.step,
+                format!("it was not ready within {limit} s: {what}"),
+            )
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use tokio::{sync::watch, time::timeout_at};
 
 use super::{
     context::Context,
-    failure::timed_out,
     hooks::{Hook, HookLog},
     recovery_note::leave_note,
 };
@@ -43,7 +42,7 @@ impl HookRunner {
         let run = self.run(cx, true, hooks, &mut log);
         match timeout_at(cx.deadline, run).await {
             Ok(ran) => ran,
-            Err(_) => Err(timed_out(cx, *current.borrow())),
+            Err(_) => Err(cx.timed_out(*current.borrow())),
         }
     }
 
