@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::print_stdout, reason = "benchmarks print tables")]
 
+mod at_once;
 mod by_hand;
 mod idle;
 mod long_output;
@@ -16,6 +17,7 @@ fn main() {
         idle::run(rounds).await;
         by_hand::run(rounds).await;
         long_output::run().await;
+        at_once::run().await;
     });
 }
 

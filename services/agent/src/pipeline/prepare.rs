@@ -42,7 +42,7 @@ pub async fn prepare<'a>(
     cx: &'a Context<'_>,
     background: &mut Background<'a>,
 ) -> Result<Ready, Failure> {
-    validate(cx).await?;
+    cx.within_limit(validate(cx)).await?;
     let mut prefetch = Prefetch::start(cx);
     let ready = prepare_with(cx, &mut prefetch, background).await;
     prefetch.cancel(cx).await;
@@ -67,8 +67,8 @@ async fn prepare_with<'a>(
             default_image: &default_image_name,
         };
         devcontainer::find(place, name.as_ref())
-    })
-    .await;
+    });
+    let found = cx.within_limit(async { Ok(found.await) }).await?;
     if !matches!(found, Ok(Found::Config(_))) {
         prefetch.cancel(cx).await;
     }
