@@ -9,6 +9,7 @@ mod credentials;
 mod disk;
 mod git_in_workspace;
 mod leaks;
+mod lost;
 mod private_cache;
 mod push;
 mod registry_faults;

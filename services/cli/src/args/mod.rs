@@ -67,8 +67,13 @@ pub enum Command {
     },
     /// List workspaces, newest first
     Ls,
-    /// List nodes
-    Nodes,
+    /// List nodes, or remove one
+    #[command(args_conflicts_with_subcommands = true)]
+    Nodes {
+        /// The command [default: list]
+        #[command(subcommand)]
+        command: Option<NodesCommand>,
+    },
     /// Inspect and prune the image cache
     Cache {
         /// The command
@@ -91,6 +96,20 @@ pub enum Command {
         #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>())]
         workspace: WorkspaceId,
         /// Delete it even if its node does not answer; container and volume then stay on the node
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// A command about nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodesCommand {
+    /// Remove a node that is not needed any more
+    Rm {
+        /// Name of the node
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Remove it even if it is online or has workspaces; an agent that still runs registers it again
         #[arg(long)]
         force: bool,
     },

@@ -1,7 +1,7 @@
 //! Tables of workspaces and nodes, and the table that all others use.
 
 use console::{Alignment, measure_text_width, pad_str};
-use hearth_api::v1::{Node, NodeInfo, Workspace};
+use hearth_api::v1::{Node, NodeInfo, Workspace, WorkspaceState};
 use hearth_domain::text::printable_line;
 use prost_types::Timestamp;
 
@@ -16,7 +16,7 @@ pub(crate) fn workspaces(workspaces: &[Workspace], now: &Timestamp) -> String {
         let spec = workspace.spec.clone().unwrap_or_default();
         [
             workspace.id.clone(),
-            names::state(workspace.state),
+            state(workspace),
             workspace.node.clone(),
             spec.repository,
             outcome::cache_word(workspace.cache.as_ref()),
@@ -24,6 +24,18 @@ pub(crate) fn workspaces(workspaces: &[Workspace], now: &Timestamp) -> String {
         ]
     });
     table(["ID", "STATE", "NODE", "REPOSITORY", "CACHE", "AGE"], rows)
+}
+
+/// The state; of LOST with its reason, which says whether node or container is to be looked after.
+fn state(workspace: &Workspace) -> String {
+    let state = names::state(workspace.state);
+    match &workspace.failure {
+        Some(failure) if workspace.state() == WorkspaceState::Lost => {
+            let reason = names::failure_reason(failure.reason);
+            format!("{state} ({})", reason.to_lowercase().replace('_', " "))
+        }
+        _ => state,
+    }
 }
 
 /// `hearth nodes`
@@ -96,7 +108,7 @@ pub(super) fn table<const N: usize>(
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::{
-        CacheReport, CacheResult, ImageStore, NodeState, WorkspaceSpec, WorkspaceState,
+        CacheReport, CacheResult, Failure, FailureReason, ImageStore, NodeState, WorkspaceSpec,
     };
 
     use super::*;
@@ -145,6 +157,20 @@ w-long-name  READY  node-1  https://git.example/a b  7/10   2m
 w            READY  node-1  -                        -      2m
 "
         );
+    }
+
+    #[test]
+    fn a_lost_workspace_says_what_was_lost() {
+        let failed = |state: WorkspaceState| Workspace {
+            state: state.into(),
+            failure: Some(Failure {
+                reason: FailureReason::ContainerGone.into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let cells = [WorkspaceState::Lost, WorkspaceState::Failed].map(|of| state(&failed(of)));
+        assert_eq!(cells, ["LOST (container gone)", "FAILED"]);
     }
 
     #[test]

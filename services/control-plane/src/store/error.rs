@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The workspace is being deleted.
     #[error("workspace {0} is being deleted")]
     Deleting(WorkspaceId),
+    /// No node can take the workspace.
+    #[error("no node is online")]
+    NoNode,
     /// The request id was used with another payload.
     #[error("the request id was used with another payload")]
     RequestIdReused,

@@ -90,14 +90,13 @@ impl Deletions {
         let Some(record) = self.store.workspace(id).await? else {
             return Err(CallError::WorkspaceUnknown(id.clone()));
         };
-        let node = self
-            .fleet
-            .get(&record.workspace.node)
-            .filter(|node| node.standing == Standing::Online);
-        if node.is_none() && !force {
+        let node = self.fleet.get(&record.workspace.node);
+        let node = match node {
+            Some(node) if node.standing == Standing::Online => Some(node),
+            _ if force => None,
             // Nothing has changed: the workspace can be used when its node comes back.
-            return Err(CallError::NodeLost(record.workspace.node));
-        }
+            _ => return Err(CallError::NodeOfWorkspaceGone(record.workspace.node)),
+        };
         self.journal.begin_delete(id).await?;
         self.drivers.stop(id).await;
         if let Some(node) = node {

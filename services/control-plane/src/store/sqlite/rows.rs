@@ -8,7 +8,10 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     record::{Progress, Record},
-    store::{error::StoreError, workspaces::RequestId},
+    store::{
+        error::StoreError,
+        workspaces::{Load, RequestId},
+    },
 };
 
 pub(super) fn check_newest(record: &Record, attempt: &AttemptRef) -> Result<(), StoreError> {
@@ -30,6 +33,24 @@ pub(super) async fn find(
         .as_ref()
         .map(record)
         .transpose()
+}
+
+/// What the nodes have to do that have workspaces.
+pub(super) async fn loads(connection: &mut SqliteConnection) -> Result<Vec<Load>, StoreError> {
+    sqlx::query(
+        "SELECT node, count(*) AS workspaces, sum(settled = 0) AS unsettled FROM workspaces GROUP BY node",
+    )
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| {
+        Ok(Load {
+            node: row.try_get("node")?,
+            unsettled: to_u64(row.try_get("unsettled")?),
+            workspaces: to_u64(row.try_get("workspaces")?),
+        })
+    })
+    .collect()
 }
 
 pub(super) async fn requested(

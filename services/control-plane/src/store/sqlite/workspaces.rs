@@ -7,13 +7,15 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::{
     database::Sqlite,
-    rows::{check_newest, corrupt, decode, find, record, remember, requested, to_i64, to_u64},
+    rows::{
+        check_newest, corrupt, decode, find, loads, record, remember, requested, to_i64, to_u64,
+    },
 };
 use crate::{
     record::{Ending, LogEntry, Record},
     store::{
         error::StoreError,
-        workspaces::{Change, Count, Once, Page, RequestId, WorkspaceStore},
+        workspaces::{Change, Count, Once, Page, Placement, RequestId, WorkspaceStore},
     },
 };
 
@@ -64,8 +66,9 @@ impl Sqlite {
                 .await?;
         }
         sqlx::query(
-            "UPDATE workspaces SET state = ?, settled = ?, snapshot = ?, progress = ? WHERE id = ?",
+            "UPDATE workspaces SET node = ?, state = ?, settled = ?, snapshot = ?, progress = ? WHERE id = ?",
         )
+        .bind(&record.workspace.node)
         .bind(record.workspace.state)
         .bind(record.workspace.settled)
         .bind(record.workspace.encode_to_vec())
@@ -79,11 +82,18 @@ impl Sqlite {
 
 #[async_trait]
 impl WorkspaceStore for Sqlite {
-    async fn create(&self, record: Record, request: Option<RequestId>) -> Result<Once, StoreError> {
+    async fn create(
+        &self,
+        mut record: Record,
+        request: Option<RequestId>,
+        placement: Placement<'_>,
+    ) -> Result<Once, StoreError> {
         let mut transaction = self.begin().await?;
         if let Some(before) = requested(&mut transaction, request.as_ref()).await? {
             return Ok(Once::Before(before));
         }
+        let node = placement(&loads(&mut transaction).await?);
+        record.workspace.node = node.ok_or(StoreError::NoNode)?;
         let workspace = &record.workspace;
         sqlx::query(
             "INSERT INTO workspaces (id, node, state, settled, snapshot, progress) VALUES (?, ?, ?, ?, ?, ?)",
@@ -102,6 +112,27 @@ impl WorkspaceStore for Sqlite {
             record,
             entries: Vec::new(),
         }))
+    }
+
+    async fn move_on(
+        &self,
+        attempt: &AttemptRef,
+        why: &str,
+        placement: Placement<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Change>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let Some(node) = placement(&loads(&mut transaction).await?) else {
+            return Ok(None);
+        };
+        let moved = self
+            .change_in(&mut transaction, &attempt.workspace, |record| {
+                check_newest(record, attempt)?;
+                Ok(record.move_to(&node, why, now))
+            })
+            .await?;
+        transaction.commit().await?;
+        Ok(Some(moved).filter(|moved| !moved.entries.is_empty()))
     }
 
     async fn requested(&self, request: &RequestId) -> Result<Option<Record>, StoreError> {
