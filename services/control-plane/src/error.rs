@@ -81,9 +81,11 @@ impl From<StoreError> for CallError {
             StoreError::Deleting(id) => Self::WorkspaceDeleting(id),
             StoreError::RequestIdReused => Self::RequestIdReused,
             StoreError::NoNode => Self::NoNode,
-            StoreError::Corrupt { .. } | StoreError::Database(_) | StoreError::Migrate(_) => {
-                Self::Store(error)
-            }
+            StoreError::Corrupt { .. }
+            | StoreError::InUse(_)
+            | StoreError::Folder { .. }
+            | StoreError::Database(_)
+            | StoreError::Migrate(_) => Self::Store(error),
         }
     }
 }
@@ -112,6 +114,17 @@ impl From<&CallError> for Status {
                     error.to_string(),
                     [("oldest_sequence", oldest.to_string())],
                 );
+            }
+            CallError::Store(StoreError::Corrupt {
+                table: "workspaces",
+                row,
+                ..
+            }) => {
+                tracing::error!(%error, "a call failed");
+                let message = format!(
+                    "workspace {row} cannot be read from the database; its log has details. Remove it with: hearth rm {row}"
+                );
+                return status(Reason::Internal, message);
             }
             CallError::Store(_) | CallError::NoRandomness(_) | CallError::Panicked(_) => {
                 tracing::error!(%error, "a call failed");

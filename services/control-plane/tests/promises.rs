@@ -20,5 +20,6 @@ mod probing;
 mod registry;
 mod restarting;
 mod sessions;
+mod starting;
 mod support;
 mod waiting;

@@ -17,7 +17,9 @@
 //! where an attempt that never began is placed on another. DELETING is entered by the store and not by an event: a deletion first ends the attempt, and `Settled` is the
 //! last event of an attempt.
 
-use hearth_api::v1::{Event, StepTiming, Workspace, WorkspaceState as State, event::Kind};
+use hearth_api::v1::{
+    Event, StepTiming, Workspace, WorkspaceSpec, WorkspaceState as State, event::Kind,
+};
 use hearth_domain::{AttemptRef, Spec, WorkspaceId};
 use hearth_runtime::{FieldFaults, contract};
 use prost::Message;
@@ -151,7 +153,17 @@ impl Record {
         let message = workspace.spec.clone().unwrap_or_default();
         let spec = contract::spec(&message, &mut faults);
         let (id, spec) = faults.complete(id.zip(spec)).map_err(|status| {
-            format!("{}: id {:?}, {message:?}", status.message(), workspace.id)
+            let WorkspaceSpec {
+                repository,
+                r#ref,
+                config,
+                ..
+            } = &message;
+            format!(
+                "{} (id `{}`, repository `{repository}`, ref `{ref}`, configuration `{config}`)",
+                status.message(),
+                workspace.id
+            )
         })?;
         Ok(Self {
             id,

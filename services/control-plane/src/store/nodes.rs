@@ -35,7 +35,7 @@ pub trait NodeStore: Send + Sync {
     /// Deletes a node with its session; without `force` only if it has no workspaces. Returns how many it has.
     async fn remove_node(&self, name: &str, force: bool) -> Result<u32, StoreError>;
 
-    /// All nodes, sorted by name.
+    /// All nodes, sorted by name. What cannot be read is left out, and logged.
     async fn nodes(&self) -> Result<Vec<StoredNode>, StoreError>;
 
     /// Replaces the digest of a node's session token.

@@ -143,14 +143,17 @@ pub trait WorkspaceStore: Send + Sync {
     /// One workspace.
     async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Record>, StoreError>;
 
-    /// Workspaces with their numbers, newest first, beginning below `before`.
+    /// The node of a workspace, also of one that cannot be read.
+    async fn node_of(&self, id: &WorkspaceId) -> Result<Option<String>, StoreError>;
+
+    /// Workspaces with their numbers, newest first, beginning below `before`. `None`, and logged: it cannot be read.
     async fn list(
         &self,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Workspace)>, StoreError>;
+    ) -> Result<Vec<(u64, Option<Workspace>)>, StoreError>;
 
-    /// Workspaces with an unsettled attempt or an unfinished deletion.
+    /// Workspaces with an unsettled attempt or an unfinished deletion. What cannot be read is left out, and logged.
     async fn unfinished(&self) -> Result<Vec<Record>, StoreError>;
 
     /// At most `limit` events after `after`; `None` when there is no such workspace.

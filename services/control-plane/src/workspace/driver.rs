@@ -135,6 +135,8 @@ fn store_failed(id: &WorkspaceId, error: &StoreError) -> Observation {
         StoreError::RequestIdReused
         | StoreError::NoNode
         | StoreError::Corrupt { .. }
+        | StoreError::InUse(_)
+        | StoreError::Folder { .. }
         | StoreError::Database(_)
         | StoreError::Migrate(_) => {
             tracing::error!(workspace.id = %id, %error, "the store failed; trying again");

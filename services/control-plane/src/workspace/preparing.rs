@@ -141,12 +141,12 @@ impl Workspaces {
         record.ok_or_else(|| CallError::WorkspaceUnknown(id.clone()))
     }
 
-    /// At most `limit` workspaces with their numbers, newest first, beginning below `before`.
+    /// At most `limit` workspaces with their numbers, newest first, beginning below `before`. `None`: it cannot be read.
     pub(crate) async fn list(
         &self,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Workspace)>, CallError> {
+    ) -> Result<Vec<(u64, Option<Workspace>)>, CallError> {
         Ok(self.store.list(before, limit).await?)
     }
 }

@@ -81,8 +81,8 @@ impl Recovery {
             Err(error) => tracing::error!(%error, "cannot look for deletions to finish"),
         }
         for id in workspace_ids {
-            match self.store.workspace(&id).await {
-                Ok(Some(record)) if record.workspace.node == node => continue,
+            match self.store.node_of(&id).await {
+                Ok(Some(known)) if known == node => continue,
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot look for unknown workspaces");

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use super::{
     database::Sqlite,
-    rows::{corrupt, decode},
+    rows::{corrupt, decode, readable},
 };
 use crate::{
     clock::{from_millis, millis},
@@ -75,26 +75,25 @@ impl NodeStore for Sqlite {
     }
 
     async fn nodes(&self) -> Result<Vec<StoredNode>, StoreError> {
-        sqlx::query("SELECT name, info, heartbeat_ms, has_left FROM nodes ORDER BY name")
-            .fetch_all(&self.reader)
-            .await?
-            .iter()
-            .map(|row| {
-                let name: String = row.try_get("name")?;
-                let info: NodeInfo = decode(row, "nodes", &name, "info")?;
-                let platform = info.platform.parse().map_err(|error: PlatformError| {
-                    let why = format_args!("info: platform {:?} {error}", info.platform);
-                    corrupt("nodes", &name, why)
-                })?;
-                Ok(StoredNode {
-                    name,
-                    platform,
-                    info,
-                    heartbeat: from_millis(row.try_get("heartbeat_ms")?),
-                    has_left: row.try_get("has_left")?,
-                })
+        let rows =
+            sqlx::query("SELECT name, info, heartbeat_ms, has_left FROM nodes ORDER BY name")
+                .fetch_all(&self.reader)
+                .await?;
+        readable(&rows, |row| {
+            let name: String = row.try_get("name")?;
+            let info: NodeInfo = decode(row, "nodes", &name, "info")?;
+            let platform = info.platform.parse().map_err(|error: PlatformError| {
+                let why = format_args!("info: platform {:?} {error}", info.platform);
+                corrupt("nodes", &name, why)
+            })?;
+            Ok(StoredNode {
+                name,
+                platform,
+                info,
+                heartbeat: from_millis(row.try_get("heartbeat_ms")?),
+                has_left: row.try_get("has_left")?,
             })
-            .collect()
+        })
     }
 
     async fn put_session(&self, node: &str, digest: &str) -> Result<(), StoreError> {

@@ -96,8 +96,34 @@ pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     let id: &str = row.try_get("id")?;
     let snapshot = decode(row, "workspaces", id, "snapshot")?;
     let progress: Progress = decode(row, "workspaces", id, "progress")?;
-    Record::read(snapshot, progress)
-        .map_err(|why| corrupt("workspaces", id, format_args!("snapshot: {why}")))
+    let record = Record::read(snapshot, progress)
+        .map_err(|why| corrupt("workspaces", id, format_args!("snapshot: {why}")))?;
+    if record.id.as_str() != id {
+        let why = format_args!("snapshot: it is that of {}", record.id);
+        return Err(corrupt("workspaces", id, why));
+    }
+    Ok(record)
+}
+
+/// The rows that can be read: one that cannot does not hide the others. Its error says what to do about it.
+pub(super) fn readable<T>(
+    rows: &[SqliteRow],
+    read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let read = rows.iter().map(|row| unless_corrupt(read(row)));
+    read.filter_map(Result::transpose).collect()
+}
+
+/// What was read of a row; `None`, and logged, when it cannot be read.
+pub(super) fn unless_corrupt<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ StoreError::Corrupt { .. }) => {
+            tracing::error!(%error, "left out");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Decodes a message; `key` names the row in the error.

@@ -8,7 +8,8 @@ use sqlx::{Row as _, SqliteConnection};
 use super::{
     database::Sqlite,
     rows::{
-        check_newest, corrupt, decode, find, loads, record, remember, requested, to_i64, to_u64,
+        check_newest, decode, find, loads, readable, record, remember, requested, to_i64, to_u64,
+        unless_corrupt,
     },
 };
 use crate::{
@@ -238,9 +239,9 @@ impl WorkspaceStore for Sqlite {
         &self,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Workspace)>, StoreError> {
+    ) -> Result<Vec<(u64, Option<Workspace>)>, StoreError> {
         sqlx::query(
-            "SELECT number, id, snapshot FROM workspaces WHERE number < ? ORDER BY number DESC LIMIT ?",
+            "SELECT number, id, snapshot, progress FROM workspaces WHERE number < ? ORDER BY number DESC LIMIT ?",
         )
         .bind(before.map_or(i64::MAX, to_i64))
         .bind(i64::from(limit))
@@ -248,24 +249,26 @@ impl WorkspaceStore for Sqlite {
         .await?
         .iter()
         .map(|row| {
-            let id: &str = row.try_get("id")?;
-            Ok((
-                to_u64(row.try_get("number")?),
-                decode(row, "workspaces", id, "snapshot")?,
-            ))
+            let workspace = unless_corrupt(record(row))?.map(|record| record.workspace);
+            Ok((to_u64(row.try_get("number")?), workspace))
         })
         .collect()
     }
 
+    async fn node_of(&self, id: &WorkspaceId) -> Result<Option<String>, StoreError> {
+        let node = sqlx::query_scalar("SELECT node FROM workspaces WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(&self.reader);
+        Ok(node.await?)
+    }
+
     async fn unfinished(&self) -> Result<Vec<Record>, StoreError> {
-        sqlx::query(
+        let rows = sqlx::query(
             "SELECT id, snapshot, progress FROM workspaces WHERE settled = 0 OR state = 6 ORDER BY number",
         )
         .fetch_all(&self.reader)
-        .await?
-        .iter()
-        .map(record)
-        .collect()
+        .await?;
+        readable(&rows, record)
     }
 
     async fn events(
@@ -314,9 +317,8 @@ impl WorkspaceStore for Sqlite {
             .map(|row| {
                 let node: String = row.try_get("node")?;
                 let state = WorkspaceState::try_from(row.try_get::<i32, _>("state")?);
-                let key = format_args!("one of node {node}");
                 Ok(Count {
-                    state: state.map_err(|error| corrupt("workspaces", key, error))?,
+                    state: state.unwrap_or_default(),
                     node,
                     workspaces: u32::try_from(row.try_get::<i64, _>("n")?).unwrap_or(u32::MAX),
                 })
