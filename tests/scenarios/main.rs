@@ -11,6 +11,7 @@ mod disk;
 mod git_in_workspace;
 mod hooks;
 mod leaks;
+mod lost;
 mod private_cache;
 mod push;
 mod registry_faults;

@@ -45,6 +45,8 @@ pub struct App {
     externals: Externals,
     node: Arc<NodeFacts>,
     registration: Registration,
+    attempts: Attempts,
+    tasks: Tasks,
 }
 
 impl App {
@@ -107,7 +109,10 @@ impl App {
             &config.state_dir,
             DiskMetrics::new(&metrics),
         ));
+        let tasks = Tasks::default();
+        let attempts = Attempts::new(tasks.clone());
         let registration = Registration {
+            attempts: attempts.clone(),
             control_plane,
             node: config.node_name.clone(),
             info: node_info(&info, &cli_version, listener.local_addr()?),
@@ -132,6 +137,8 @@ impl App {
             externals,
             node,
             registration,
+            attempts,
+            tasks,
         })
     }
 
@@ -142,7 +149,7 @@ impl App {
     /// When attempts did not stop within 20 s, or serving failed.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (listen, admin) = (self.listener.local_addr()?, self.admin.address()?);
-        let tasks = Tasks::default();
+        let tasks = self.tasks;
         let git_access = GitAccess::new(
             // The engine mounts them: a relative path would mean nothing to it.
             std::path::absolute(self.config.state_dir.join("workspaces"))?,
@@ -152,7 +159,7 @@ impl App {
         git_access.resume(self.externals.engine.as_ref()).await?;
         let engine = self.externals.engine.clone();
         let service = Agent {
-            attempts: Attempts::new(tasks.clone()),
+            attempts: self.attempts,
             runner: Arc::new(Runner {
                 node: self.node.clone(),
                 externals: self.externals,

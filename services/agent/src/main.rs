@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use hearth_agent::{app::App, config::Config};
-use hearth_runtime::EXIT_CONFIG;
+use hearth_runtime::{EXIT_CONFIG, without_empty_variables};
 
 fn main() -> ExitCode {
-    let config = match Config::try_parse() {
+    let matches = without_empty_variables(Config::command()).try_get_matches();
+    let config = match matches.and_then(|matches| Config::from_arg_matches(&matches)) {
         Ok(config) => config,
         Err(error) => {
             // --help and --version come this way too, and are no mistakes.

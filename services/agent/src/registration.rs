@@ -1,10 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ConstantBuilder};
-use hearth_api::v1::{HeartbeatRequest, NodeInfo, RegisterRequest};
+use hearth_api::v1::{
+    DeregisterRequest, HeartbeatRequest, NodeContainers, NodeInfo, RegisterRequest,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    attempt::Attempts,
     disk::DiskKeeper,
     external::{
         control_plane::{ControlPlaneClient, pauses},
@@ -15,6 +18,10 @@ use crate::{
 /// Time between heartbeats when the control plane does not set one.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// How long a heartbeat waits for the engine.
+const LIST_CONTAINERS: Duration = Duration::from_secs(2);
+/// How long the agent's end waits for the control plane to hear of it.
+const DEREGISTER: Duration = Duration::from_secs(3);
 
 /// Registers the node with the control plane and sends heartbeats.
 pub struct Registration {
@@ -26,13 +33,15 @@ pub struct Registration {
     pub info: NodeInfo,
     /// Measures free disk.
     pub disk: Arc<DiskKeeper>,
-    /// Lists the workspaces of the node.
+    /// Lists the workspaces of the node and their containers.
     pub engine: Arc<dyn Engine>,
+    /// The attempts of the node.
+    pub attempts: Attempts,
 }
 
 impl Registration {
     /// Registers, and sends heartbeats until the control plane has forgotten the node or refuses its session; then
-    /// registers again.
+    /// registers again. At the end it says that the node leaves.
     pub async fn run(self, stop: CancellationToken) {
         let work = async {
             loop {
@@ -44,8 +53,28 @@ impl Registration {
             }
         };
         tokio::select! {
-            () = stop.cancelled() => {}
+            () = stop.cancelled() => self.deregister().await,
             () = work => {}
+        }
+    }
+
+    /// A control plane that does not hear it loses the node a little later.
+    async fn deregister(&self) {
+        let request = DeregisterRequest {
+            node: self.node.clone(),
+            boot_id: self.info.boot_id.clone(),
+        };
+        let call = self.control_plane.deregister(request);
+        match tokio::time::timeout(DEREGISTER, call).await {
+            Ok(Ok(())) => tracing::info!(node = self.node, "left the control plane"),
+            Ok(Err(status)) => tracing::warn!(
+                code = %status.code(),
+                "the control plane was not told that the node leaves: {}",
+                status.message()
+            ),
+            Err(_) => tracing::warn!(
+                "the control plane was not told that the node leaves: it does not answer"
+            ),
         }
     }
 
@@ -111,6 +140,7 @@ impl Registration {
                 node: self.node.clone(),
                 boot_id: self.info.boot_id.clone(),
                 disk_free_bytes: self.free_disk(),
+                containers: self.containers().await,
             };
             match self.control_plane.heartbeat(request).await {
                 Ok(answer) if answer.known => {
@@ -126,6 +156,29 @@ impl Registration {
                         lost = true;
                     }
                 }
+            }
+        }
+    }
+
+    /// What runs. `None` when the engine does not say: a heartbeat does not wait for it.
+    async fn containers(&self) -> Option<NodeContainers> {
+        // Before the containers: a workspace that becomes ready in between is in one of the two.
+        let preparing = self.attempts.preparing();
+        let running = self.engine.running_containers();
+        match tokio::time::timeout(LIST_CONTAINERS, running).await {
+            Ok(Ok(running_container_ids)) => Some(NodeContainers {
+                running_container_ids,
+                preparing_workspace_ids: preparing.iter().map(ToString::to_string).collect(),
+            }),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the containers of workspaces are not watched now");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(
+                    "the containers of workspaces are not watched now: the engine does not answer"
+                );
+                None
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     credentials::Credentials,
     metrics::Counters,
-    node::{Agents, Fleet, Nodes, Sessions, Standing},
+    node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
     services::{Served, routes},
     store::{Sqlite, Store},
@@ -142,6 +142,7 @@ impl ControlPlane {
                 store.clone(),
                 journal,
                 nodes.clone(),
+                fleet.clone(),
                 drivers,
                 tasks.clone(),
             )),
@@ -149,6 +150,7 @@ impl ControlPlane {
             deletions,
             recovery: recovery.clone(),
             nodes,
+            fleet: fleet.clone(),
             sessions,
             lease_seconds: config.node_lease_seconds,
             rules: rules.clone(),
@@ -251,12 +253,9 @@ async fn show_metrics(
         }
         match store.counts().await {
             Ok(counts) => {
-                let nodes = fleet.all();
-                let online = nodes
-                    .iter()
-                    .filter(|node| node.standing == Standing::Online)
-                    .count();
-                counters.show(&counts, online, nodes.len() - online);
+                let nodes = fleet.all().into_iter();
+                let standings: Vec<_> = nodes.map(|node| node.standing).collect();
+                counters.show(&counts, &standings);
             }
             Err(error) => tracing::warn!(%error, "cannot count workspaces"),
         }

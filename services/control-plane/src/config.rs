@@ -1,11 +1,11 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{
-    CommandFactory as _, Parser,
+    CommandFactory as _, FromArgMatches as _, Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use hearth_domain::CacheRegistry;
-use hearth_runtime::{ListenArgs, ListenError, LogArgs};
+use hearth_runtime::{ListenArgs, ListenError, LogArgs, without_empty_variables};
 
 use crate::{
     cache::CacheWriters,
@@ -32,7 +32,7 @@ pub struct Config {
         value_name = "ADDRESS"
     )]
     pub admin_listen: SocketAddr,
-    /// Where state is stored; created on first start
+    /// Where state is stored; the file and its folder are created on first start, and one control plane at a time can use it
     #[arg(
         long,
         env = "HEARTH_DATABASE",
@@ -162,12 +162,15 @@ impl Config {
         I: IntoIterator,
         I::Item: Into<std::ffi::OsString> + Clone,
     {
-        let mut config = Self::try_parse_from(arguments).map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                ConfigError::Asked(error.to_string())
-            }
-            _ => ConfigError::Unusable(with_variable(&error)),
-        })?;
+        let matches = without_empty_variables(Self::command()).try_get_matches_from(arguments);
+        let mut config = matches
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                    ConfigError::Asked(error.to_string())
+                }
+                _ => ConfigError::Unusable(with_variable(&error)),
+            })?;
         let mut faults = Vec::new();
         if !config.listen.ip().is_loopback() {
             let error = ListenError::NotLoopback {

@@ -19,8 +19,24 @@ pub(crate) enum CallError {
     WorkspaceDeleting(WorkspaceId),
     #[error("there is no node {0:?}; `hearth nodes` lists them")]
     NodeUnknown(String),
-    #[error("node {0} does not answer")]
+    #[error(
+        "node {0} does not answer; check its agent and the machine, `hearth nodes` shows when it was heard last"
+    )]
     NodeLost(String),
+    #[error("node {0} has left: its agent was stopped; start it again, or use another node")]
+    NodeLeft(String),
+    #[error(
+        "node {0} is online; stop its agent first, or remove it with --force: it comes back when its agent still runs"
+    )]
+    NodeOnline(String),
+    #[error(
+        "node {node} has workspaces, {workspaces} of them; remove them first (`hearth rm --force ID`), or remove the node with --force: they are then LOST"
+    )]
+    NodeInUse { node: String, workspaces: u32 },
+    #[error(
+        "node {0} does not answer; try again when it is back, or delete the workspace with --force: what is on the node then stays there until its agent registers again"
+    )]
+    NodeOfWorkspaceGone(String),
     #[error("no node is online; start an agent that registers with this control plane")]
     NoNode,
     #[error("node {node}: {why}")]
@@ -64,9 +80,12 @@ impl From<StoreError> for CallError {
             },
             StoreError::Deleting(id) => Self::WorkspaceDeleting(id),
             StoreError::RequestIdReused => Self::RequestIdReused,
-            StoreError::Corrupt { .. } | StoreError::Database(_) | StoreError::Migrate(_) => {
-                Self::Store(error)
-            }
+            StoreError::NoNode => Self::NoNode,
+            StoreError::Corrupt { .. }
+            | StoreError::InUse(_)
+            | StoreError::Folder { .. }
+            | StoreError::Database(_)
+            | StoreError::Migrate(_) => Self::Store(error),
         }
     }
 }
@@ -96,6 +115,17 @@ impl From<&CallError> for Status {
                     [("oldest_sequence", oldest.to_string())],
                 );
             }
+            CallError::Store(StoreError::Corrupt {
+                table: "workspaces",
+                row,
+                ..
+            }) => {
+                tracing::error!(%error, "a call failed");
+                let message = format!(
+                    "workspace {row} cannot be read from the database; its log has details. Remove it with: hearth rm {row}"
+                );
+                return status(Reason::Internal, message);
+            }
             CallError::Store(_) | CallError::NoRandomness(_) | CallError::Panicked(_) => {
                 tracing::error!(%error, "a call failed");
                 return status(
@@ -105,9 +135,12 @@ impl From<&CallError> for Status {
             }
             CallError::WorkspaceUnknown(_) => Reason::WorkspaceUnknown,
             CallError::WorkspaceDeleting(_) => Reason::WorkspaceDeleting,
-            CallError::NodeLost(_) | CallError::NoNode | CallError::AgentFailed { .. } => {
-                Reason::NodeUnavailable
-            }
+            CallError::NodeLost(_)
+            | CallError::NodeLeft(_)
+            | CallError::NodeOfWorkspaceGone(_)
+            | CallError::NoNode
+            | CallError::AgentFailed { .. } => Reason::NodeUnavailable,
+            CallError::NodeOnline(_) | CallError::NodeInUse { .. } => Reason::NodeInUse,
             CallError::RequestIdReused => Reason::RequestIdReused,
             CallError::AttemptUnknown { .. } => Reason::AttemptUnknown,
             CallError::CacheReadOnly => Reason::CacheReadOnly,
@@ -171,7 +204,25 @@ mod tests {
                 Code::Unavailable,
                 "NODE_UNAVAILABLE",
             ),
+            (
+                CallError::NodeLeft("n".into()),
+                Code::Unavailable,
+                "NODE_UNAVAILABLE",
+            ),
             (CallError::NoNode, Code::Unavailable, "NODE_UNAVAILABLE"),
+            (
+                CallError::NodeOnline("n".into()),
+                Code::FailedPrecondition,
+                "NODE_IN_USE",
+            ),
+            (
+                CallError::NodeInUse {
+                    node: "n".into(),
+                    workspaces: 2,
+                },
+                Code::FailedPrecondition,
+                "NODE_IN_USE",
+            ),
             (
                 CallError::AgentFailed {
                     node: "n".into(),

@@ -7,7 +7,10 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 
-use crate::store::{Change, Count};
+use crate::{
+    node::Standing,
+    store::{Change, Count},
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -92,7 +95,7 @@ impl Counters {
     }
 
     /// Sets the numbers of workspaces and nodes.
-    pub(crate) fn show(&self, counts: &[Count], online: usize, lost: usize) {
+    pub(crate) fn show(&self, counts: &[Count], nodes: &[Standing]) {
         for state in STATES {
             let workspaces: i64 = counts
                 .iter()
@@ -104,7 +107,12 @@ impl Counters {
                 .get_or_create(&InState { state })
                 .set(workspaces);
         }
-        for (state, nodes) in [("ONLINE", online), ("LOST", lost)] {
+        for (state, standing) in [
+            ("ONLINE", Standing::Online),
+            ("LOST", Standing::Lost),
+            ("LEFT", Standing::Left),
+        ] {
+            let nodes = nodes.iter().filter(|node| **node == standing).count();
             self.nodes
                 .get_or_create(&InState { state })
                 .set(i64::try_from(nodes).unwrap_or(i64::MAX));

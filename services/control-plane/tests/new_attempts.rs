@@ -99,10 +99,10 @@ async fn the_same_retry_twice_is_one_attempt() {
 #[tokio::test]
 async fn a_new_attempt_stays_on_its_node() {
     let (plane, agent) = with_agent(&[]).await;
-    let _other = FakeAgent::join(&plane, "n2").await;
     let first = plane.prepare(shop()).await;
     assert_eq!(first.snapshot.node, "n1");
     agent.started(first.id(), 1).await;
+    let _other = FakeAgent::join(&plane, "n2").await;
     let mut elsewhere = again(first.id());
     elsewhere.node = "n2".into();
     let status = plane.try_prepare(elsewhere).await.err().expect("a refusal");

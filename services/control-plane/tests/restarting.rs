@@ -1,6 +1,11 @@
 //! A restart of the control plane loses nothing and repeats nothing.
 
-use hearth_api::v1::{InvalidateEntryRequest, WorkspaceState};
+use std::path::Path;
+
+use hearth_api::v1::{
+    InvalidateEntryRequest, ListEntriesRequest, ListWorkspacesRequest, WorkspaceState,
+};
+use tonic::Code;
 
 use crate::support::{
     agent::{FakeAgent, Removal},
@@ -23,7 +28,7 @@ async fn a_restart_misses_no_event_and_stores_none_twice() {
         .try_next()
         .await
         .expect_err("the end of the process");
-    assert_eq!(ended.code(), tonic::Code::Unavailable);
+    assert_eq!(ended.code(), Code::Unavailable);
 
     agent.say(&id, 1, [line("meanwhile")]);
     let plane = Plane::start(directory.path(), &[]).await;
@@ -104,8 +109,73 @@ async fn a_deletion_that_a_restart_interrupted_is_finished() {
     let plane = Plane::start(directory.path(), &[]).await;
     // A second request waits for the deletion that runs, or comes when it is done.
     let again = plane.delete(&id, false).await;
-    assert!(again.is_ok() || again.is_err_and(|status| status.code() == tonic::Code::NotFound));
+    assert!(again.is_ok() || again.is_err_and(|status| status.code() == Code::NotFound));
     assert!(plane.get(&id).await.is_err());
+}
+
+/// Writes what no control plane writes.
+async fn spoil(directory: &Path, statement: &'static str) {
+    let database = format!("sqlite://{}", directory.join("hearth.db").display());
+    let database = sqlx::SqlitePool::connect(&database).await;
+    let database = database.expect("a database");
+    let written = sqlx::query(statement).execute(&database).await;
+    written.expect("a write");
+    database.close().await;
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_read_hide_nothing_else_and_are_removed_on_request() {
+    for statement in [
+        "UPDATE workspaces SET snapshot = x'ffff' WHERE number <= 2",
+        "UPDATE workspaces SET snapshot = x'' WHERE number <= 2",
+        "UPDATE workspaces SET progress = x'ffff', state = 99 WHERE number <= 2",
+        // Also the newest, and a node.
+        "UPDATE workspaces SET snapshot = x'ffff' WHERE number <> 3",
+    ] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let plane = Plane::start(directory.path(), &[]).await;
+        let agent = FakeAgent::join(&plane, "n1").await;
+        let mut ids = Vec::new();
+        for number in 0..4 {
+            let (follower, id) = begin(&plane, &agent, shop()).await;
+            if number != 1 {
+                agent.say(&id, 1, [preparing(), ready(), settled()]);
+                follower.rest().await;
+            }
+            ids.push(id);
+        }
+        plane.stop().await;
+        spoil(directory.path(), statement).await;
+        spoil(directory.path(), "UPDATE nodes SET info = x'ffff'").await;
+
+        let plane = Plane::start(directory.path(), &[]).await;
+        let agent_is_back = agent.register(&plane, &[]).await;
+        assert!(!agent_is_back.session_token.is_empty());
+        let mut client = plane.workspaces().await;
+        let list = client
+            .list_workspaces(ListWorkspacesRequest::default())
+            .await;
+        let list = list.expect("a list").into_inner().workspaces;
+        let listed: Vec<_> = list.iter().map(|workspace| workspace.id.clone()).collect();
+        assert!(
+            listed.contains(&ids[2]) && !listed.contains(&ids[0]),
+            "{listed:?}"
+        );
+        plane.list_nodes().await;
+
+        let refused = plane.get(&ids[0]).await.expect_err("it cannot be read");
+        assert!(
+            refused.message().contains(&format!("hearth rm {}", ids[0])),
+            "{refused:?}"
+        );
+        assert!(!refused.message().contains("prost"), "{refused:?}");
+        for id in &ids[..2] {
+            plane.delete(id, false).await.expect("a deletion");
+            agent.asked_to_remove(id).await;
+            let gone = plane.get(id).await.expect_err("it is gone");
+            assert_eq!(gone.code(), Code::NotFound);
+        }
+    }
 }
 
 #[tokio::test]
@@ -120,20 +190,17 @@ async fn an_entry_that_cannot_be_read_holds_up_no_workspace_and_is_dropped_on_re
         committed.expect("a commit");
     }
     plane.stop().await;
-    let database = format!("sqlite://{}", directory.path().join("hearth.db").display());
-    let database = sqlx::SqlitePool::connect(&database)
-        .await
-        .expect("a database");
-    let spoil = "UPDATE cache_entries SET manifest = '{}' WHERE rowid = \
-                 (SELECT max(rowid) FROM cache_entries)";
-    sqlx::query(spoil)
-        .execute(&database)
-        .await
-        .expect("a write");
-    database.close().await;
+    spoil(
+        directory.path(),
+        "UPDATE cache_entries SET manifest = '{}' WHERE rowid = (SELECT max(rowid) FROM cache_entries)",
+    )
+    .await;
 
     let plane = Plane::start(directory.path(), &[]).await;
     begin(&plane, &agent, shop()).await;
+    let list = ListEntriesRequest::default();
+    let list = plane.cache_service().await.list_entries(list).await;
+    assert!(!list.expect("a list").into_inner().entries.is_empty());
     let request = InvalidateEntryRequest {
         repository: "https://github.com/acme/shop".into(),
         ..InvalidateEntryRequest::default()

@@ -125,6 +125,15 @@ where
         entries.by_key.get(key).map(|entry| entry.value.clone())
     }
 
+    /// What `select` takes of the tasks that are known, running or ended.
+    pub fn select<R>(&self, select: impl Fn(&K, &T) -> Option<R>) -> Vec<R> {
+        let entries = self.entries.lock();
+        let known = entries.by_key.iter();
+        known
+            .filter_map(|(key, entry)| select(key, &entry.value))
+            .collect()
+    }
+
     /// Stops the task of this id, waits until it is gone, and forgets it. A task that is started meanwhile is stopped
     /// as well. Does nothing where no task is known.
     pub async fn stop<Q>(&self, key: &Q)

@@ -14,6 +14,7 @@ mod ready;
 mod status;
 mod tasks;
 mod telemetry;
+mod variables;
 
 pub use admin::{Admin, Metrics};
 pub use blocking::blocking;
@@ -27,3 +28,4 @@ pub use ready::write_ready_file;
 pub use status::{FieldFaults, Reason, status, status_with_metadata};
 pub use tasks::Tasks;
 pub use telemetry::{LogArgs, LogFormat};
+pub use variables::without_empty_variables;

@@ -24,15 +24,24 @@ pub enum ListenError {
         address: SocketAddr,
     },
     /// The address cannot be bound.
-    #[error("--{flag}: cannot listen on {address}: {source}")]
+    #[error("--{flag} (HEARTH_{env}): cannot listen on {address}: {}", why(.cause), env = flag.to_uppercase().replace('-', "_"))]
     Bind {
         /// The flag that names the address.
         flag: &'static str,
         /// Its value.
         address: SocketAddr,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause. It is in the message, and no source of this error: it would be told twice.
+        cause: std::io::Error,
     },
+}
+
+fn why(cause: &std::io::Error) -> String {
+    match cause.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "another process listens there already; stop it, or choose another address".to_owned()
+        }
+        _ => cause.to_string(),
+    }
 }
 
 impl ListenArgs {
@@ -60,16 +69,29 @@ pub(crate) async fn bind(
 ) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address)
         .await
-        .map_err(|source| ListenError::Bind {
+        .map_err(|cause| ListenError::Bind {
             flag,
             address,
-            source,
+            cause,
         })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_in_use_is_told_once_with_the_flag_to_change() {
+        let taken = bind("listen", SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        let address = taken.as_ref().unwrap().local_addr().unwrap();
+        let error = bind("admin-listen", address).await.unwrap_err();
+        let text = format!("{:#}", anyhow::Error::from(error));
+        let expected = format!(
+            "--admin-listen (HEARTH_ADMIN_LISTEN): cannot listen on {address}: another process listens there already; \
+             stop it, or choose another address"
+        );
+        assert_eq!(text, expected);
+    }
 
     #[tokio::test]
     async fn an_address_that_others_can_reach_is_refused_by_the_name_of_its_flag() {

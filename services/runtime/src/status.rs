@@ -17,6 +17,8 @@ pub enum Reason {
     NodeUnknown,
     /// The node does not answer, or no node is available for the work.
     NodeUnavailable,
+    /// The node is online, or has workspaces.
+    NodeInUse,
     /// The request id was used with another payload.
     RequestIdReused,
     /// The events asked for are no longer kept.
@@ -47,11 +49,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
         Self::NodeUnavailable,
+        Self::NodeInUse,
         Self::RequestIdReused,
         Self::HistoryTrimmed,
         Self::AttemptUnknown,
@@ -74,6 +77,7 @@ impl Reason {
             Self::WorkspaceUnknown => "WORKSPACE_UNKNOWN",
             Self::NodeUnknown => "NODE_UNKNOWN",
             Self::NodeUnavailable => "NODE_UNAVAILABLE",
+            Self::NodeInUse => "NODE_IN_USE",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
             Self::HistoryTrimmed => "HISTORY_TRIMMED",
             Self::AttemptUnknown => "ATTEMPT_UNKNOWN",
@@ -101,9 +105,10 @@ impl Reason {
             Self::NodeUnavailable | Self::ShuttingDown | Self::EngineFailed => Code::Unavailable,
             Self::RequestIdReused => Code::AlreadyExists,
             Self::HistoryTrimmed => Code::OutOfRange,
-            Self::AttemptOutdated | Self::WorkspaceDeleting | Self::CacheKeyUnknown => {
-                Code::FailedPrecondition
-            }
+            Self::AttemptOutdated
+            | Self::WorkspaceDeleting
+            | Self::CacheKeyUnknown
+            | Self::NodeInUse => Code::FailedPrecondition,
             Self::CacheReadOnly => Code::PermissionDenied,
             Self::SessionUnknown => Code::Unauthenticated,
             Self::Internal => Code::Internal,
@@ -118,6 +123,7 @@ impl Reason {
             Self::InvalidField
             | Self::WorkspaceUnknown
             | Self::NodeUnknown
+            | Self::NodeInUse
             | Self::RequestIdReused
             | Self::HistoryTrimmed
             | Self::AttemptUnknown

@@ -7,7 +7,7 @@ use hearth_agent::external::{
 };
 use hearth_domain::Digest;
 
-use super::{Builds, FakeEngine, FakeRegistry};
+use super::{Builds, FakeEngine, FakeRegistry, engine::container_id};
 
 /// The devcontainer CLI of a node.
 pub struct FakeDevcontainer {
@@ -83,7 +83,7 @@ impl Devcontainer for FakeDevcontainer {
             return Err(ProcessFailure::new(format!("there is no image {image}")));
         }
         Ok(Started {
-            container_id: format!("container-of-{id}"),
+            container_id: container_id(id),
             remote_user: "root".to_owned(),
             remote_folder: "/workspaces".to_owned(),
         })

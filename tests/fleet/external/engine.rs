@@ -45,6 +45,11 @@ pub fn info(data_root: &Path) -> EngineInfo {
     }
 }
 
+/// Id of a workspace's container.
+pub(super) fn container_id(workspace: &WorkspaceId) -> String {
+    format!("container-of-{workspace}")
+}
+
 impl FakeEngine {
     pub(super) fn new(volumes: &Path, registry: Arc<FakeRegistry>) -> Self {
         Self {
@@ -105,6 +110,11 @@ impl Engine for FakeEngine {
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
         lock(&self.state).containers.remove(workspace_id);
         Ok(())
+    }
+
+    async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
+        let state = lock(&self.state);
+        Ok(state.containers.keys().map(container_id).collect())
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {

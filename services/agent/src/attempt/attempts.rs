@@ -101,6 +101,12 @@ impl Attempts {
         }
     }
 
+    /// Workspaces whose attempt is not ready yet.
+    pub fn preparing(&self) -> Vec<WorkspaceId> {
+        self.by_workspace
+            .select(|workspace, known| known.log.is_preparing().then(|| workspace.clone()))
+    }
+
     /// Stops the attempt of a workspace and waits until it has ended; attempts that are started meanwhile are stopped too.
     pub async fn stop(&self, workspace: &WorkspaceId) {
         self.by_workspace.stop(workspace).await;
@@ -111,7 +117,7 @@ impl Attempts {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use hearth_api::v1::{Settled, event::Kind};
+    use hearth_api::v1::{Settled, StateChanged, WorkspaceState, event::Kind};
 
     use super::*;
 
@@ -152,6 +158,31 @@ mod tests {
             (most.load(Ordering::SeqCst), running.load(Ordering::SeqCst)),
             (1, 0)
         );
+    }
+
+    #[tokio::test]
+    async fn a_workspace_is_being_prepared_until_it_is_ready_or_its_attempt_settles() {
+        let attempts = attempts();
+        let state = |state: WorkspaceState| {
+            Kind::StateChanged(StateChanged {
+                state: state.into(),
+                ..StateChanged::default()
+            })
+        };
+        let begin = |name: &str, number| {
+            attempts
+                .start(&attempt(name, number), until_stopped)
+                .unwrap()
+        };
+        let logs = ["a", "b", "c"].map(|name| begin(name, 1));
+        logs[0].append(state(WorkspaceState::Preparing));
+        assert_eq!(attempts.preparing().len(), 3);
+        logs[0].append(state(WorkspaceState::Ready));
+        logs[1].append(state(WorkspaceState::Recovery));
+        logs[2].append(Kind::Settled(Settled {}));
+        assert_eq!(attempts.preparing(), []);
+        begin("a", 2);
+        assert_eq!(attempts.preparing(), [attempt("a", 2).workspace]);
     }
 
     #[tokio::test]

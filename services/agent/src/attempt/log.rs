@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
-use hearth_api::v1::{Event, event::Kind};
+use hearth_api::v1::{Event, WorkspaceState, event::Kind};
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::watch;
@@ -25,6 +25,8 @@ struct Entries {
     last: u64,
     output_bytes: usize,
     output_lines: u64,
+    /// It was READY or RECOVERY.
+    ready: bool,
     settled: bool,
 }
 
@@ -71,6 +73,8 @@ impl AttemptLog {
             _ => (None, 0),
         };
         entries.settled = matches!(kind, Kind::Settled(_));
+        entries.ready |= matches!(&kind, Kind::StateChanged(change)
+            if matches!(change.state(), WorkspaceState::Ready | WorkspaceState::Recovery));
         entries.last += 1;
         let sequence = entries.last;
         let entry = Entry {
@@ -144,6 +148,12 @@ impl AttemptLog {
             )
         });
         entries.output_bytes = 0;
+    }
+
+    /// Whether the workspace is not ready yet, and may become so.
+    pub fn is_preparing(&self) -> bool {
+        let entries = self.entries.lock();
+        !entries.ready && !entries.settled
     }
 
     /// Whether `settled` was appended.

@@ -76,8 +76,12 @@ pub enum Command {
         #[command(flatten)]
         wide: WideArg,
     },
-    /// List nodes
+    /// List nodes, or remove one
+    #[command(args_conflicts_with_subcommands = true)]
     Nodes {
+        /// The command [default: list]
+        #[command(subcommand)]
+        command: Option<NodesCommand>,
         /// How they are shown
         #[command(flatten)]
         wide: WideArg,
@@ -104,6 +108,20 @@ pub enum Command {
         #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
         workspace: WorkspaceId,
         /// Delete it even if its node does not answer; container and volume then stay on the node
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// A command about nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodesCommand {
+    /// Remove a node that is not needed any more
+    Rm {
+        /// Name of the node
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Remove it even if it is online or has workspaces; an agent that still runs registers it again
         #[arg(long)]
         force: bool,
     },

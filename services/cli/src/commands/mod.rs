@@ -11,7 +11,11 @@ mod nodes;
 mod up;
 mod workspaces;
 
-use crate::{args::Command, error::CliError, exit::Exit};
+use crate::{
+    args::{Command, NodesCommand},
+    error::CliError,
+    exit::Exit,
+};
 
 pub(crate) use self::context::Context;
 
@@ -22,7 +26,14 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
         Command::Logs(args) => logs::logs(context, args).await,
         Command::Get { workspace } => workspaces::get(context, workspace).await,
         Command::Ls { wide } => workspaces::ls(context, wide.into()).await,
-        Command::Nodes { wide } => nodes::nodes(context, wide.into()).await,
+        Command::Nodes {
+            command: None,
+            wide,
+        } => nodes::nodes(context, wide.into()).await,
+        Command::Nodes {
+            command: Some(NodesCommand::Rm { name, force }),
+            ..
+        } => nodes::rm(context, name, *force).await,
         Command::Cache { command } => cache::cache(context, command).await,
         Command::Doctor {
             repository,

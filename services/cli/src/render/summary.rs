@@ -38,14 +38,10 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
                 printable_line(&workspace.remote_folder)
             ),
         );
-        entry(
-            "enter",
-            format!(
-                "{}  (on {})",
-                enter(workspace),
-                printable_line(&workspace.node)
-            ),
-        );
+        if workspace.state() != WorkspaceState::Lost {
+            let node = printable_line(&workspace.node);
+            entry("enter", format!("{}  (on {node})", enter(workspace)));
+        }
     }
     if let Some(text) = push(workspace) {
         entry("push", text);
@@ -70,7 +66,7 @@ fn failure(failure: &Failure) -> Vec<String> {
 /// `READY in 34.2 s: w-1 on node-1`
 fn headline(workspace: &Workspace) -> String {
     let state = names::state(workspace.state);
-    let took = match workspace.ready_seconds > 0.0 {
+    let took = match workspace.ready_seconds > 0.0 && workspace.state() != WorkspaceState::Lost {
         true => format!(" in {}", seconds(workspace.ready_seconds)),
         false => String::new(),
     };
@@ -207,6 +203,24 @@ READY in 6.0 s: w-1 on node-1
             ..ready()
         };
         assert!(workspace(&settled).ends_with("\n  push       unchanged"));
+    }
+
+    #[test]
+    fn a_lost_workspace_says_why_and_not_how_to_enter_it() {
+        let lost = Workspace {
+            state: WorkspaceState::Lost.into(),
+            settled: true,
+            failure: Some(Failure {
+                reason: FailureReason::ContainerGone.into(),
+                message: "Its container does not run.".into(),
+                ..Default::default()
+            }),
+            ..ready()
+        };
+        let text = workspace(&lost);
+        assert!(text.starts_with("LOST: w-1 on node-1\n"), "{text}");
+        assert!(text.ends_with("\nCONTAINER_GONE: Its container does not run."));
+        assert!(!text.contains("enter"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Tables of workspaces and nodes, and the table that all others use.
 
 use console::{Alignment, measure_text_width, pad_str};
-use hearth_api::v1::{Node, NodeInfo, Workspace};
+use hearth_api::v1::{Node, NodeInfo, Workspace, WorkspaceState};
 use hearth_domain::text::printable_line;
 use prost_types::Timestamp;
 
@@ -41,7 +41,7 @@ pub(crate) fn workspaces(workspaces: &[Workspace], room: Room, now: &Timestamp) 
         let spec = workspace.spec.clone().unwrap_or_default();
         [
             workspace.id.clone(),
-            names::state(workspace.state),
+            state(workspace),
             workspace.node.clone(),
             spec.repository,
             outcome::cache_word(workspace.cache.as_ref()),
@@ -50,6 +50,18 @@ pub(crate) fn workspaces(workspaces: &[Workspace], room: Room, now: &Timestamp) 
     });
     let head = ["ID", "STATE", "NODE", "REPOSITORY", "CACHE", "AGE"];
     fitted(head, rows, &[2, 3], room)
+}
+
+/// The state; of LOST with its reason, which says whether node or container is to be looked after.
+fn state(workspace: &Workspace) -> String {
+    let state = names::state(workspace.state);
+    match &workspace.failure {
+        Some(failure) if workspace.state() == WorkspaceState::Lost => {
+            let reason = names::failure_reason(failure.reason);
+            format!("{state} ({})", reason.to_lowercase().replace('_', " "))
+        }
+        _ => state,
+    }
 }
 
 /// `hearth nodes`
@@ -150,7 +162,7 @@ fn fit(widths: &mut [usize], cuttable: &[usize]) {
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::{
-        CacheReport, CacheResult, ImageStore, NodeState, WorkspaceSpec, WorkspaceState,
+        CacheReport, CacheResult, Failure, FailureReason, ImageStore, NodeState, WorkspaceSpec,
     };
 
     use super::*;
@@ -224,6 +236,20 @@ w            READY  node-1  -                        -      2m
         );
         assert!(fitted.contains("longer-name"), "{fitted}");
         assert!(workspaces(&[workspace], Room::Wide, &NOW).contains(name));
+    }
+
+    #[test]
+    fn a_lost_workspace_says_what_was_lost() {
+        let failed = |state: WorkspaceState| Workspace {
+            state: state.into(),
+            failure: Some(Failure {
+                reason: FailureReason::ContainerGone.into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let cells = [WorkspaceState::Lost, WorkspaceState::Failed].map(|of| state(&failed(of)));
+        assert_eq!(cells, ["LOST (container gone)", "FAILED"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use hearth_api::v1::{
     DeleteWorkspaceRequest, ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, Node,
-    NodeState, WorkspaceState,
+    NodeState, RemoveNodeRequest, WorkspaceState,
 };
 use hearth_runtime::{Reason, status};
 
@@ -91,6 +91,28 @@ async fn nodes_are_listed() {
         json.stdout
     );
     assert_eq!(plane.calls(), [Call::Nodes, Call::Nodes]);
+}
+
+#[tokio::test]
+async fn a_node_is_removed_by_its_name() {
+    let why = "node node-1 is online; stop its agent first";
+    let refusal = Answer::Refuse(status(Reason::NodeInUse, why));
+    let plane = ControlPlane::start([refusal, Answer::NodeRemoved]).await;
+    let refused = run(plane.hearth(&["nodes", "rm", "node-1"])).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    let removed = run(plane.hearth(&["nodes", "rm", "node-1", "--force"])).await;
+    assert_eq!(
+        (removed.code, removed.stdout.as_str()),
+        (Some(0), "removed node-1\n")
+    );
+    let asked = [false, true].map(|force| {
+        Call::RemoveNode(RemoveNodeRequest {
+            name: "node-1".into(),
+            force,
+        })
+    });
+    assert_eq!(plane.calls(), asked);
 }
 
 #[tokio::test]

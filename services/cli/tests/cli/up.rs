@@ -63,6 +63,19 @@ READY in 9.0 s: sample-1 on node-1
     );
 }
 
+/// Its container was stopped, or its node lost, between the last event and the summary.
+#[tokio::test]
+async fn what_becomes_of_a_workspace_after_it_was_prepared_is_told_and_is_not_the_exit_code() {
+    for (reached, code) in [(WorkspaceState::Ready, 0), (WorkspaceState::Recovery, 3)] {
+        let [prepared, _] = smooth(reached);
+        let lost = Answer::Get(Box::new(workspace(WorkspaceState::Lost, 6)));
+        let plane = ControlPlane::start([prepared, lost]).await;
+        let ended = run(plane.hearth(&["up", REPOSITORY])).await;
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        assert!(ended.stdout.starts_with("LOST: "), "{}", ended.stdout);
+    }
+}
+
 #[tokio::test]
 async fn every_option_reaches_the_request() {
     let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;

@@ -27,7 +27,7 @@ impl Entries {
         repository: Option<&CacheRepository>,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Entry)>, CallError> {
+    ) -> Result<Vec<(u64, Option<Entry>)>, CallError> {
         Ok(self.store.cache_entries(repository, before, limit).await?)
     }
 

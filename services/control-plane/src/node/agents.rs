@@ -69,6 +69,8 @@ pub(crate) async fn within<T>(
 pub(crate) enum Verdict {
     /// The call may succeed later.
     Again,
+    /// The same; and nothing was begun: nobody answers there, or the agent takes no work now.
+    Away,
     /// The agent does not know the attempt.
     Unknown,
     /// The agent knows a newer attempt of the workspace.
@@ -83,8 +85,8 @@ pub(crate) fn verdict(code: Code) -> Verdict {
         Code::NotFound => Verdict::Unknown,
         Code::FailedPrecondition => Verdict::Outdated,
         // A connection that breaks during a stream shows as Unknown or Internal, too.
-        Code::Unavailable
-        | Code::DeadlineExceeded
+        Code::Unavailable => Verdict::Away,
+        Code::DeadlineExceeded
         | Code::Cancelled
         | Code::Aborted
         | Code::ResourceExhausted

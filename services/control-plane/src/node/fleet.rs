@@ -1,12 +1,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use hearth_api::v1::NodeInfo;
-use hearth_domain::Platform;
+use hearth_api::v1::{NodeContainers, NodeInfo};
+use hearth_domain::{Platform, WorkspaceId};
 use parking_lot::Mutex;
 use prost_types::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
-use crate::store::StoredNode;
+use super::placement::least_loaded;
+use crate::store::{Load, StoredNode};
 
 /// The nodes and their leases. The store keeps the nodes over a restart; leases are only in memory, by a monotonic clock.
 #[derive(Debug)]
@@ -22,6 +23,24 @@ struct Member {
     info: NodeInfo,
     heard: Instant,
     heartbeat: Timestamp,
+    has_left: bool,
+    /// Whether it has said anything since the control plane started.
+    has_spoken: bool,
+    /// What runs there, if its agent has said so since it registered.
+    containers: Option<NodeContainers>,
+}
+
+/// Why a workspace that was ready cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// Its node is not known any more.
+    NodeRemoved,
+    /// Its node is lost.
+    NodeLost,
+    /// Its node has left.
+    NodeLeft,
+    /// Its container does not run.
+    ContainerGone,
 }
 
 /// A node as it is now.
@@ -37,8 +56,12 @@ pub(crate) struct NodeView {
 /// Whether a node can take work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
+    /// Its agent sends heartbeats.
     Online,
+    /// It sends none any more.
     Lost,
+    /// Its agent said that it ends.
+    Left,
 }
 
 /// Why a node no longer does the work that it accepted.
@@ -59,7 +82,7 @@ impl Fleet {
             members: Mutex::new(
                 nodes
                     .into_iter()
-                    .map(|node| (node.name.clone(), Member::of(node, heard)))
+                    .map(|node| (node.name.clone(), Member::of(node, heard, false)))
                     .collect(),
             ),
             registered: watch::Sender::default(),
@@ -69,27 +92,111 @@ impl Fleet {
     /// Adds a node, or replaces its registration.
     pub(crate) fn register(&self, node: StoredNode) {
         let name = node.name.clone();
-        let member = Member::of(node, Instant::now());
+        let member = Member::of(node, Instant::now(), true);
         self.members.lock().insert(name, member);
         self.registered.send_modify(|times| *times += 1);
     }
 
-    /// Renews a node's lease; `None` when no node with this boot id is registered.
+    /// Notes that a node has left; false when no node with this boot id is registered.
+    pub(crate) fn leave(&self, name: &str, boot_id: &str) -> bool {
+        let mut members = self.members.lock();
+        let member = members.get_mut(name);
+        let Some(member) = member.filter(|member| member.info.boot_id == boot_id) else {
+            return false;
+        };
+        member.has_left = true;
+        true
+    }
+
+    /// Forgets a node.
+    pub(crate) fn remove(&self, name: &str) {
+        self.members.lock().remove(name);
+        self.registered.send_modify(|times| *times += 1);
+    }
+
+    /// Renews a node's lease; `None` when no node with this boot id is registered, or it has left. The node is as it was
+    /// before.
     pub(crate) fn heartbeat(
         &self,
         name: &str,
         boot_id: &str,
         disk_free_bytes: u64,
+        containers: Option<NodeContainers>,
         now: Timestamp,
     ) -> Option<NodeView> {
         let mut members = self.members.lock();
         let member = members
             .get_mut(name)
-            .filter(|member| member.info.boot_id == boot_id)?;
+            .filter(|member| member.info.boot_id == boot_id && !member.has_left)?;
+        let standing = self.standing(member);
         member.heard = Instant::now();
         member.heartbeat = now;
         member.info.disk_free_bytes = disk_free_bytes;
-        Some(self.view(name, member))
+        member.has_spoken = true;
+        if containers.is_some() {
+            member.containers = containers;
+        }
+        Some(NodeView {
+            standing,
+            ..self.view(name, member)
+        })
+    }
+
+    /// Notes that a node is about to be given an attempt of a workspace: what was reported of its container before counts no
+    /// more.
+    pub(crate) fn prepares(&self, name: &str, workspace: &WorkspaceId) {
+        let mut members = self.members.lock();
+        let member = members.get_mut(name);
+        if let Some(containers) = member.and_then(|member| member.containers.as_mut()) {
+            containers
+                .preparing_workspace_ids
+                .push(workspace.to_string());
+        }
+    }
+
+    /// Why a workspace on this node cannot be used that was ready in this container; `None`: nothing speaks against it.
+    pub(crate) fn unusable(
+        &self,
+        name: &str,
+        workspace: &str,
+        container: &str,
+    ) -> Option<Unusable> {
+        let members = self.members.lock();
+        let Some(member) = members.get(name) else {
+            return Some(Unusable::NodeRemoved);
+        };
+        match self.standing(member) {
+            Standing::Lost => return Some(Unusable::NodeLost),
+            Standing::Left => return Some(Unusable::NodeLeft),
+            Standing::Online => {}
+        }
+        let containers = member.containers.as_ref()?;
+        let has = |ids: &[String], id: &str| ids.iter().any(|known| known == id);
+        let usable = container.is_empty()
+            || has(&containers.running_container_ids, container)
+            || has(&containers.preparing_workspace_ids, workspace);
+        (!usable).then_some(Unusable::ContainerGone)
+    }
+
+    /// The online node with the least to do that is none of `except`. After a restart those come first that have spoken
+    /// since: the others may be gone.
+    pub(crate) fn place(
+        &self,
+        workspace: &WorkspaceId,
+        loads: &[Load],
+        except: &[String],
+    ) -> Option<String> {
+        let members = self.members.lock();
+        let online = |spoken: bool| {
+            let online = members.iter().filter(move |(name, member)| {
+                self.standing(member) == Standing::Online
+                    && member.has_spoken == spoken
+                    && !except.contains(name)
+            });
+            online.map(|(name, _)| name.clone())
+        };
+        let place = |spoken| least_loaded(online(spoken), loads, workspace);
+        place(true).or_else(|| place(false))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<NodeView> {
@@ -139,91 +246,35 @@ impl Fleet {
             platform: member.platform.clone(),
             info: member.info.clone(),
             heartbeat: member.heartbeat,
-            standing: if member.heard.elapsed() < self.lease {
-                Standing::Online
-            } else {
-                Standing::Lost
-            },
+            standing: self.standing(member),
+        }
+    }
+
+    fn standing(&self, member: &Member) -> Standing {
+        if member.has_left {
+            Standing::Left
+        } else if member.heard.elapsed() < self.lease {
+            Standing::Online
+        } else {
+            Standing::Lost
         }
     }
 }
 
 impl Member {
-    fn of(node: StoredNode, heard: Instant) -> Self {
+    fn of(node: StoredNode, heard: Instant, has_spoken: bool) -> Self {
         Self {
             platform: node.platform,
             info: node.info,
             heard,
             heartbeat: node.heartbeat,
+            has_left: node.has_left,
+            has_spoken,
+            containers: None,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::now;
-
-    const LEASE: Duration = Duration::from_secs(30);
-
-    fn node(name: &str, boot_id: &str) -> StoredNode {
-        StoredNode {
-            name: name.into(),
-            platform: "linux/amd64".parse().expect("a platform"),
-            info: NodeInfo {
-                boot_id: boot_id.into(),
-                ..NodeInfo::default()
-            },
-            heartbeat: now(),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_node_is_lost_when_its_lease_ends_and_a_heartbeat_brings_it_back() {
-        let fleet = Fleet::new(LEASE, Vec::new());
-        fleet.register(node("n1", "a"));
-        tokio::time::advance(LEASE - Duration::from_secs(1)).await;
-        assert_eq!(fleet.get("n1").expect("node").standing, Standing::Online);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(fleet.get("n1").expect("node").standing, Standing::Lost);
-        assert!(fleet.heartbeat("n1", "a", 7, now()).is_some());
-        let node = fleet.get("n1").expect("node");
-        assert_eq!(
-            (node.standing, node.info.disk_free_bytes),
-            (Standing::Online, 7)
-        );
-    }
-
-    #[tokio::test]
-    async fn a_heartbeat_with_another_boot_id_is_not_known() {
-        let fleet = Fleet::new(LEASE, Vec::new());
-        assert!(fleet.heartbeat("n1", "a", 0, now()).is_none());
-        fleet.register(node("n1", "a"));
-        assert!(fleet.heartbeat("n1", "b", 0, now()).is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn heartbeats_hold_a_lease_and_another_boot_id_ends_it() {
-        let fleet = Fleet::new(LEASE, Vec::new());
-        fleet.register(node("n1", "a"));
-        let gone = fleet.gone("n1", &["a"]);
-        tokio::pin!(gone);
-        for _ in 0..3 {
-            let almost = tokio::time::timeout(LEASE * 2 / 3, &mut gone).await;
-            assert!(almost.is_err(), "the lease was renewed in time");
-            fleet.heartbeat("n1", "a", 0, now());
-        }
-        fleet.register(node("n1", "b"));
-        assert_eq!(gone.await, Gone::Restarted("b".into()));
-        assert_eq!(fleet.gone("n1", &["b"]).await, Gone::Lost);
-        assert_eq!(fleet.gone("n2", &[]).await, Gone::Lost);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_restart_gives_every_node_a_full_lease() {
-        let mut known = node("n1", "a");
-        known.heartbeat = crate::clock::from_millis(0);
-        let fleet = Fleet::new(LEASE, vec![known]);
-        assert_eq!(fleet.get("n1").expect("node").standing, Standing::Online);
-    }
-}
+#[path = "fleet_tests.rs"]
+mod tests;

@@ -3,9 +3,10 @@
 mod agents;
 mod fleet;
 mod nodes;
+mod placement;
 mod sessions;
 
 pub(crate) use agents::{Agents, Verdict, verdict, within};
-pub(crate) use fleet::{Fleet, Gone, NodeView, Standing};
+pub(crate) use fleet::{Fleet, Gone, NodeView, Standing, Unusable};
 pub(crate) use nodes::Nodes;
 pub(crate) use sessions::Sessions;

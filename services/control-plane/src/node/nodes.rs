@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use hearth_api::v1::HeartbeatRequest;
 use secrecy::SecretString;
 
 use super::{
@@ -42,9 +43,46 @@ impl Nodes {
         self.sessions.open(&name).await
     }
 
-    /// Renews a node's lease; false when no node with this boot id is registered.
-    pub(crate) async fn heartbeat(&self, name: &str, boot_id: &str, disk_free_bytes: u64) -> bool {
-        let heard = self.fleet.heartbeat(name, boot_id, disk_free_bytes, now());
+    /// Notes that the agent of a node ends.
+    pub(crate) async fn leave(&self, name: &str, boot_id: &str) -> Result<(), CallError> {
+        if self.fleet.leave(name, boot_id) {
+            tracing::info!(node = name, "node left");
+            self.store.node_left(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a node.
+    pub(crate) async fn remove(&self, name: &str, force: bool) -> Result<(), CallError> {
+        let node = self.fleet.get(name);
+        let node = node.ok_or_else(|| CallError::NodeUnknown(name.to_owned()))?;
+        if node.standing == Standing::Online && !force {
+            return Err(CallError::NodeOnline(node.name));
+        }
+        let workspaces = self.store.remove_node(name, force).await?;
+        if workspaces > 0 && !force {
+            return Err(CallError::NodeInUse {
+                node: node.name,
+                workspaces,
+            });
+        }
+        self.fleet.remove(name);
+        self.sessions.close(name);
+        tracing::info!(node = name, workspaces, force, "node removed");
+        Ok(())
+    }
+
+    /// Renews a node's lease; false when no node with this boot id is registered, or its lease had ended: then it registers
+    /// again, and what was placed elsewhere meanwhile is removed from it.
+    pub(crate) async fn heartbeat(&self, heartbeat: HeartbeatRequest) -> bool {
+        let HeartbeatRequest {
+            node,
+            boot_id,
+            disk_free_bytes,
+            containers,
+        } = heartbeat;
+        let fleet = &self.fleet;
+        let heard = fleet.heartbeat(&node, &boot_id, disk_free_bytes, containers, now());
         let Some(heard) = heard else {
             return false;
         };
@@ -53,12 +91,13 @@ impl Nodes {
             platform: heard.platform,
             info: heard.info,
             heartbeat: heard.heartbeat,
+            has_left: false,
         };
         // The lease is renewed. The stored time is only shown after a restart, so the call does not fail.
-        if let Err(error) = self.store.put_node(&node).await {
+        if let Err(error) = self.store.touch_node(&node).await {
             tracing::error!(node = node.name, %error, "cannot store a heartbeat");
         }
-        true
+        heard.standing == Standing::Online
     }
 
     /// All nodes, sorted by name, with their numbers of workspaces.
@@ -77,23 +116,14 @@ impl Nodes {
             .collect())
     }
 
-    /// The online node with the fewest workspaces.
-    pub(crate) async fn least_loaded(&self) -> Result<String, CallError> {
-        let nodes = self.list().await?.into_iter();
-        nodes
-            .filter(|(node, _)| node.standing == Standing::Online)
-            .map(|(node, workspaces)| (workspaces, node.name))
-            .min()
-            .map(|(_, name)| name)
-            .ok_or(CallError::NoNode)
-    }
-
     /// Fails unless the node is online.
     pub(crate) fn check_online(&self, name: &str) -> Result<(), CallError> {
-        match self.fleet.get(name) {
-            None => Err(CallError::NodeUnknown(name.to_owned())),
-            Some(node) if node.standing == Standing::Lost => Err(CallError::NodeLost(node.name)),
-            Some(_) => Ok(()),
+        let node = self.fleet.get(name);
+        let node = node.ok_or_else(|| CallError::NodeUnknown(name.to_owned()))?;
+        match node.standing {
+            Standing::Online => Ok(()),
+            Standing::Lost => Err(CallError::NodeLost(node.name)),
+            Standing::Left => Err(CallError::NodeLeft(node.name)),
         }
     }
 }

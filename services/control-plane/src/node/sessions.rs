@@ -45,6 +45,11 @@ impl Sessions {
         Ok(token)
     }
 
+    /// Forgets the token of a node that was removed from the store.
+    pub(crate) fn close(&self, node: &str) {
+        self.digests.lock().remove(node);
+    }
+
     /// Whether the caller is the agent of `node`, as its metadata proves (`authorization: Bearer <token>`).
     pub(crate) fn is_agent_of(&self, node: &str, metadata: &MetadataMap) -> bool {
         let Some(presented) = bearer(metadata).map(sha256_hex) else {

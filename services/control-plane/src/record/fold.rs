@@ -13,10 +13,13 @@
 //!
 //! The push begins when the image is built and may be reported at any time before the end, in every state.
 //!
-//! DELETING is entered by the store and not by an event: a deletion first ends the attempt, and `Settled` is the
+//! LOST is what readers are told of a READY or RECOVERY that cannot be used now, and never part of a log. The node changes
+//! where an attempt that never began is placed on another. DELETING is entered by the store and not by an event: a deletion first ends the attempt, and `Settled` is the
 //! last event of an attempt.
 
-use hearth_api::v1::{Event, StepTiming, Workspace, WorkspaceState as State, event::Kind};
+use hearth_api::v1::{
+    Event, StepTiming, Workspace, WorkspaceSpec, WorkspaceState as State, event::Kind,
+};
 use hearth_domain::{AttemptRef, Spec, WorkspaceId};
 use hearth_runtime::{FieldFaults, contract};
 use prost::Message;
@@ -60,6 +63,25 @@ pub struct Progress {
     /// Steps that started and have not ended.
     #[prost(message, repeated, tag = "6")]
     pub open_steps: Vec<OpenStep>,
+    /// Whether the node was chosen for the attempt, and not asked for.
+    #[prost(bool, tag = "7")]
+    pub placed: bool,
+    /// Nodes on which the attempt never began.
+    #[prost(string, repeated, tag = "8")]
+    pub passed_by: Vec<String>,
+}
+
+/// How many nodes may pass an attempt on.
+const MAX_PASSED_BY: usize = 3;
+
+impl Progress {
+    /// Whether the attempt may be placed on another node: this one was not asked for, and no agent has the attempt.
+    pub fn is_movable(&self) -> bool {
+        self.placed
+            && self.boot_id.is_empty()
+            && self.agent_sequence == 0
+            && self.passed_by.len() < MAX_PASSED_BY
+    }
 }
 
 /// A step that started and has not ended.
@@ -131,7 +153,17 @@ impl Record {
         let message = workspace.spec.clone().unwrap_or_default();
         let spec = contract::spec(&message, &mut faults);
         let (id, spec) = faults.complete(id.zip(spec)).map_err(|status| {
-            format!("{}: id {:?}, {message:?}", status.message(), workspace.id)
+            let WorkspaceSpec {
+                repository,
+                r#ref,
+                config,
+                ..
+            } = &message;
+            format!(
+                "{} (id `{}`, repository `{repository}`, ref `{ref}`, configuration `{config}`)",
+                status.message(),
+                workspace.id
+            )
         })?;
         Ok(Self {
             id,

@@ -135,6 +135,7 @@ fn a_record_reads_back_and_says_what_is_wrong_with_it() {
     for part in ["id must be", "../x", "spec.repository has", "file:///etc"] {
         assert!(why.contains(part), "{why}");
     }
+    assert!(!why.contains("WorkspaceSpec"), "{why}");
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub enum Ending {
     AgentRestarted,
     /// The node stopped answering.
     NodeLost,
+    /// The node's agent was stopped.
+    NodeLeft,
     /// The agent refuses the attempt, with its reason.
     Refused(String),
     /// The agent settled the attempt without an outcome.
@@ -54,6 +56,11 @@ impl Ending {
             Self::NodeLost => (
                 FailureReason::NodeLost,
                 "The node stopped answering; start a new attempt when it is back, or a workspace on another node."
+                    .into(),
+            ),
+            Self::NodeLeft => (
+                FailureReason::AgentRestarted,
+                "The node's agent was stopped; start a new attempt when it is back, or a workspace on another node."
                     .into(),
             ),
             Self::Refused(why) => (
@@ -118,6 +125,17 @@ impl Record {
         self.push(0, Some(Kind::Warning(warning)), now, &mut entries);
         self.touch(&entries, now);
         entries
+    }
+
+    /// Places the attempt on another node, because of `why`. Does nothing if it has settled.
+    pub fn move_to(&mut self, node: &str, why: &str, now: Timestamp) -> Vec<LogEntry> {
+        if self.workspace.settled {
+            return Vec::new();
+        }
+        let before = std::mem::replace(&mut self.workspace.node, node.to_owned());
+        let warning = format!("{before} did not begin the attempt: {why}. It is placed on {node}.");
+        self.progress.passed_by.push(before);
+        self.note(&warning, now)
     }
 
     /// Ends the newest attempt in any state. Does nothing if it has settled.

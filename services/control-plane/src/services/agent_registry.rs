@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    HeartbeatRequest, HeartbeatResponse, RegisterRequest, RegisterResponse,
-    agent_registry_service_server::AgentRegistryService,
+    DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse, RegisterRequest,
+    RegisterResponse, agent_registry_service_server::AgentRegistryService,
 };
 use hearth_domain::{WorkspaceId, is_loopback};
 use hearth_runtime::FieldFaults;
@@ -49,13 +49,17 @@ impl AgentRegistryService for AgentRegistryApi {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let request = request.into_inner();
-        let (node, boot_id) = (&request.node, &request.boot_id);
-        let known = self
-            .nodes
-            .heartbeat(node, boot_id, request.disk_free_bytes)
-            .await;
+        let known = self.nodes.heartbeat(request.into_inner()).await;
         Ok(Response::new(HeartbeatResponse { known }))
+    }
+
+    async fn deregister(
+        &self,
+        request: Request<DeregisterRequest>,
+    ) -> Result<Response<DeregisterResponse>, Status> {
+        let DeregisterRequest { node, boot_id } = request.into_inner();
+        self.nodes.leave(&node, &boot_id).await?;
+        Ok(Response::new(DeregisterResponse {}))
     }
 }
 
@@ -95,6 +99,7 @@ fn read(request: RegisterRequest) -> Result<(StoredNode, Vec<WorkspaceId>), Call
         platform,
         info,
         heartbeat: now(),
+        has_left: false,
     };
     Ok((node, workspaces))
 }

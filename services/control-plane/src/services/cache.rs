@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest, ExplainWorkspaceResponse,
-    GetStatsRequest, GetStatsResponse, InvalidateEntryRequest, InvalidateEntryResponse,
-    ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest, ProbeAccessResponse,
-    cache_service_server::CacheService,
+    CacheEntry, ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest,
+    ExplainWorkspaceResponse, GetStatsRequest, GetStatsResponse, InvalidateEntryRequest,
+    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest,
+    ProbeAccessResponse, cache_service_server::CacheService,
 };
 use hearth_domain::{CacheAccess, CacheRepository, ConfigName, Repository, Spec};
 use hearth_runtime::FieldFaults;
@@ -98,7 +98,7 @@ impl CacheApi {
             .await?;
         let found = found
             .into_iter()
-            .map(|(number, entry)| (number, entry.into()));
+            .map(|(number, entry)| (number, entry.map(CacheEntry::from)));
         let (entries, next_page_token) = paging.page(found.collect());
         Ok(ListEntriesResponse {
             entries,

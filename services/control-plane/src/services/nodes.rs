@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    ListNodesRequest, ListNodesResponse, Node, NodeState, node_service_server::NodeService,
+    ListNodesRequest, ListNodesResponse, Node, NodeState, RemoveNodeRequest, RemoveNodeResponse,
+    node_service_server::NodeService,
 };
 use tonic::{Request, Response, Status};
 
@@ -22,6 +23,7 @@ impl NodeService for NodeApi {
             state: match node.standing {
                 Standing::Online => NodeState::Online,
                 Standing::Lost => NodeState::Lost,
+                Standing::Left => NodeState::Left,
             }
             .into(),
             info: Some(node.info),
@@ -31,5 +33,14 @@ impl NodeService for NodeApi {
         Ok(Response::new(ListNodesResponse {
             nodes: nodes.collect(),
         }))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<RemoveNodeRequest>,
+    ) -> Result<Response<RemoveNodeResponse>, Status> {
+        let RemoveNodeRequest { name, force } = request.into_inner();
+        self.0.remove(&name, force).await?;
+        Ok(Response::new(RemoveNodeResponse {}))
     }
 }

@@ -36,19 +36,20 @@ impl Paging {
         self.size + 1
     }
 
-    /// The page out of the items that were found, and the token of the next page; empty: there is none.
-    pub(super) fn page<M: Message>(self, found: Vec<(u64, M)>) -> (Vec<M>, String) {
+    /// The page out of the items that were found, without those that cannot be read, and the token of the next page; empty:
+    /// there is none.
+    pub(super) fn page<M: Message>(self, found: Vec<(u64, Option<M>)>) -> (Vec<M>, String) {
         let available = found.len();
-        let (mut items, mut bytes, mut last) = (Vec::new(), 0, 0);
+        let (mut items, mut bytes, mut last, mut taken) = (Vec::new(), 0, 0, 0);
         for (number, item) in found.into_iter().take(self.size as usize) {
-            bytes += item.encoded_len();
+            bytes += item.as_ref().map_or(0, M::encoded_len);
             if bytes > MAX_BYTES && !items.is_empty() {
                 break;
             }
-            last = number;
-            items.push(item);
+            (last, taken) = (number, taken + 1);
+            items.extend(item);
         }
-        let next = match items.len() < available {
+        let next = match taken < available {
             true => last.to_string(),
             false => String::new(),
         };
@@ -83,12 +84,17 @@ mod tests {
     #[test]
     fn a_page_ends_with_its_size_or_its_bytes() {
         let paging = read(2, "").expect("good fields");
-        let text = |length: usize| "x".repeat(length);
+        let text = |length: usize| Some("x".repeat(length));
         let (items, next) = paging.page(vec![(9, text(1)), (7, text(1)), (4, text(1))]);
         assert_eq!((items.len(), next.as_str()), (2, "7"));
         let (items, next) = paging.page(vec![(9, text(1)), (7, text(1))]);
         assert_eq!((items.len(), next.as_str()), (2, ""));
         let (items, next) = paging.page(vec![(9, text(MAX_BYTES + 1)), (7, text(1))]);
         assert_eq!((items.len(), next.as_str()), (1, "9"));
+        // What cannot be read is left out, and hides nothing that follows.
+        let (items, next) = paging.page(vec![(9, None), (7, text(1)), (4, text(1))]);
+        assert_eq!((items.len(), next.as_str()), (1, "7"));
+        let (items, next) = paging.page::<String>(vec![(9, None), (7, None), (4, None)]);
+        assert_eq!((items.len(), next.as_str()), (0, "7"));
     }
 }

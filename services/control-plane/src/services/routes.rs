@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cache::{CacheRules, Entries, Explanations, Index},
-    node::{Nodes, Sessions},
+    node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
     workspace::{Deletions, Recovery, Watching, Workspaces},
 };
@@ -26,6 +26,7 @@ pub(crate) struct Served {
     pub(crate) deletions: Arc<Deletions>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) nodes: Arc<Nodes>,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) sessions: Arc<Sessions>,
     /// Seconds without a heartbeat after which a node counts as lost.
     pub(crate) lease_seconds: u32,
@@ -43,6 +44,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         workspaces: served.workspaces,
         watching: served.watching,
         deletions: served.deletions,
+        fleet: served.fleet,
     };
     let registry = AgentRegistryApi {
         nodes: served.nodes.clone(),

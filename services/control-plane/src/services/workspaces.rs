@@ -14,7 +14,8 @@ use tonic::{Request, Response, Status};
 use super::{paging::Paging, validate};
 use crate::{
     error::CallError,
-    workspace::{Begin, Deletions, Prepared, Watcher, Watching, Workspaces},
+    node::Fleet,
+    workspace::{Begin, Deletions, Prepared, Watcher, Watching, Workspaces, seen},
 };
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -24,6 +25,7 @@ pub(super) struct WorkspaceApi {
     pub(super) workspaces: Arc<Workspaces>,
     pub(super) watching: Arc<Watching>,
     pub(super) deletions: Arc<Deletions>,
+    pub(super) fleet: Arc<Fleet>,
 }
 
 #[tonic::async_trait]
@@ -44,7 +46,10 @@ impl WorkspaceService for WorkspaceApi {
                 let (_, watcher) = self.watching.begin(&record.id, begin, until).await?;
                 (record.workspace, watcher)
             }
-            Prepared::Before(id) => self.watching.begin(&id, Begin::Snapshot, until).await?,
+            Prepared::Before(id) => {
+                let (snapshot, watcher) = self.watching.begin(&id, Begin::Snapshot, until).await?;
+                (seen(&self.fleet, snapshot), watcher)
+            }
         };
         Ok(Response::new(responses(
             snapshot,
@@ -71,7 +76,7 @@ impl WorkspaceService for WorkspaceApi {
         };
         let (snapshot, watcher) = self.watching.begin(&id, begin, until).await?;
         Ok(Response::new(responses(
-            snapshot,
+            seen(&self.fleet, snapshot),
             watcher,
             |snapshot| WatchWorkspaceResponse {
                 message: Some(watched::Message::Snapshot(snapshot)),
@@ -89,7 +94,7 @@ impl WorkspaceService for WorkspaceApi {
         let id = validate::workspace_id(&request.into_inner().workspace_id)?;
         let record = self.workspaces.find(&id).await?;
         Ok(Response::new(GetWorkspaceResponse {
-            workspace: Some(record.workspace),
+            workspace: Some(seen(&self.fleet, record.workspace)),
         }))
     }
 
@@ -103,8 +108,10 @@ impl WorkspaceService for WorkspaceApi {
         let paging = faults.complete(paging)?;
         let found = self.workspaces.list(paging.before, paging.limit()).await?;
         let (workspaces, next_page_token) = paging.page(found);
+        let workspaces = workspaces.into_iter();
+        let seen = workspaces.map(|workspace| seen(&self.fleet, workspace));
         Ok(Response::new(ListWorkspacesResponse {
-            workspaces,
+            workspaces: seen.collect(),
             next_page_token,
         }))
     }

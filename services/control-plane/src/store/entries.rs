@@ -41,14 +41,14 @@ pub trait EntryStore: Send + Sync {
     /// Drops the entry of a key if it still has this digest; whether it did.
     async fn drop_cache_entry(&self, place: &Place, digest: &Digest) -> Result<bool, StoreError>;
 
-    /// Entries with their numbers, newest first, beginning below `before`, without their manifests. `None`: of all
-    /// repositories.
+    /// Entries with their numbers, newest first, beginning below `before`, without their manifests. Without
+    /// `repository`: of all. `None`, and logged: it cannot be read.
     async fn cache_entries(
         &self,
         repository: Option<&CacheRepository>,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Entry)>, StoreError>;
+    ) -> Result<Vec<(u64, Option<Entry>)>, StoreError>;
 
     /// Drops all entries that are meant and returns them.
     async fn drop_cache_entries(&self, selection: Selection<'_>) -> Result<Vec<Entry>, StoreError>;

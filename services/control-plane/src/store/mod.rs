@@ -18,7 +18,7 @@ pub use lookups::{Decided, Lookup};
 pub use nodes::StoredNode;
 pub use sqlite::Sqlite;
 pub use whole::Store;
-pub use workspaces::{Change, Count, Once, RequestId};
+pub use workspaces::{Change, Count, Load, Once, Placement, RequestId};
 
 #[cfg(test)]
 mod suite;

@@ -59,8 +59,12 @@ fn lines(count: usize) -> impl Iterator<Item = Kind> {
     std::iter::repeat_n(Kind::Log(LogChunk::default()), count)
 }
 
+fn on_n1(_: &[Load]) -> Option<String> {
+    Some("n1".to_owned())
+}
+
 async fn create(store: &dyn Store, id: &str) -> Record {
-    match store.create(asked_for(id), None).await {
+    match store.create(asked_for(id), None, &on_n1).await {
         Ok(Once::New(change)) => change.record,
         other => panic!("{other:?}"),
     }
@@ -86,14 +90,21 @@ pub(super) async fn a_workspace_reads_back_and_is_unfinished(store: Arc<dyn Stor
 }
 
 pub(super) async fn a_request_leads_to_one_workspace(store: Arc<dyn Store>) {
-    let first = store.create(asked_for("a"), request("r", "p")).await;
+    let first = store
+        .create(asked_for("a"), request("r", "p"), &on_n1)
+        .await;
     assert!(matches!(first, Ok(Once::New(_))), "{first:?}");
-    match store.create(asked_for("b"), request("r", "p")).await {
+    match store
+        .create(asked_for("b"), request("r", "p"), &on_n1)
+        .await
+    {
         Ok(Once::Before(record)) => assert_eq!(record.workspace.id, "a"),
         other => panic!("{other:?}"),
     }
     assert!(matches!(
-        store.create(asked_for("c"), request("r", "other")).await,
+        store
+            .create(asked_for("c"), request("r", "other"), &on_n1)
+            .await,
         Err(StoreError::RequestIdReused)
     ));
     assert!(matches!(
@@ -117,7 +128,9 @@ pub(super) async fn a_request_leads_to_one_workspace(store: Arc<dyn Store>) {
         other => panic!("{other:?}"),
     }
     store.forget(&id("a")).await.expect("a deletion");
-    let again = store.create(asked_for("d"), request("r", "new")).await;
+    let again = store
+        .create(asked_for("d"), request("r", "new"), &on_n1)
+        .await;
     assert!(matches!(again, Ok(Once::New(_))), "{again:?}");
 }
 
@@ -233,8 +246,9 @@ pub(super) async fn lists_are_newest_first_and_counts_are_by_node_and_state(stor
     }
     store.begin_delete(&id("b"), now()).await.expect("a change");
     let first = store.list(None, 2).await.expect("a read");
-    let ids = |page: &[(u64, Workspace)]| -> Vec<String> {
-        page.iter().map(|(_, w)| w.id.clone()).collect()
+    let ids = |page: &[(u64, Option<Workspace>)]| -> Vec<String> {
+        let readable = page.iter().filter_map(|(_, workspace)| workspace.as_ref());
+        readable.map(|workspace| workspace.id.clone()).collect()
     };
     assert_eq!(ids(&first), ["c", "b"]);
     let rest = store.list(Some(first[1].0), 2).await.expect("a read");
@@ -263,12 +277,108 @@ pub(super) async fn a_node_is_known_by_what_it_said_last(store: Arc<dyn Store>) 
             ..NodeInfo::default()
         },
         heartbeat: from_millis(1_234),
+        has_left: false,
     };
     store.put_node(&node).await.expect("a write");
     node.info.boot_id = "b2".into();
     node.heartbeat = from_millis(5_678);
     store.put_node(&node).await.expect("a write");
+    node.info.disk_free_bytes = 7;
+    node.heartbeat = from_millis(9_012);
+    store.touch_node(&node).await.expect("a write");
+    assert_eq!(store.nodes().await.expect("a read"), [node.clone()]);
+    // A heartbeat does not undo what was said by others.
+    store.node_left("n1").await.expect("a write");
+    store.touch_node(&node).await.expect("a write");
+    assert!(store.nodes().await.expect("a read")[0].has_left);
+    store.put_node(&node).await.expect("a write");
     assert_eq!(store.nodes().await.expect("a read"), [node]);
+}
+
+pub(super) async fn a_node_is_removed_with_its_session_when_it_is_empty_or_by_force(
+    store: Arc<dyn Store>,
+) {
+    let node = StoredNode {
+        name: "n1".into(),
+        platform: "linux/amd64".parse().expect("a platform"),
+        info: NodeInfo {
+            platform: "linux/amd64".into(),
+            ..NodeInfo::default()
+        },
+        heartbeat: from_millis(1),
+        has_left: false,
+    };
+    store.put_node(&node).await.expect("a write");
+    store.put_session("n1", "digest").await.expect("a write");
+    create(&*store, "a").await;
+    let kept = store.remove_node("n1", false).await.expect("an answer");
+    assert_eq!(kept, 1);
+    assert_eq!(store.nodes().await.expect("a read").len(), 1);
+    let removed = store.remove_node("n1", true).await.expect("an answer");
+    assert_eq!(removed, 1);
+    store.touch_node(&node).await.expect("a late heartbeat");
+    assert_eq!(store.nodes().await.expect("a read"), []);
+    assert_eq!(store.sessions().await.expect("a read"), []);
+}
+
+pub(super) async fn a_workspace_is_placed_by_what_the_nodes_have_to_do_at_that_moment(
+    store: Arc<dyn Store>,
+) {
+    let nowhere = store.create(asked_for("x"), None, &|_| None).await;
+    assert!(matches!(nowhere, Err(StoreError::NoNode)));
+    assert_eq!(store.workspace(&id("x")).await.expect("a read"), None);
+    let least = |loads: &[Load]| {
+        let of = |node: &str| {
+            let load = loads.iter().find(|load| load.node == node);
+            load.map_or(0, |load| load.unsettled)
+        };
+        ["n1", "n2", "n3"]
+            .into_iter()
+            .min_by_key(|node| of(node))
+            .map(str::to_owned)
+    };
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let all = names.map(|name| store.create(asked_for(name), None, &least));
+    let mut nodes: Vec<_> = futures_util::future::join_all(all)
+        .await
+        .into_iter()
+        .map(|created| match created {
+            Ok(Once::New(change)) => change.record.workspace.node,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    nodes.sort();
+    assert_eq!(nodes, ["n1", "n1", "n2", "n2", "n3", "n3"]);
+
+    let moved = store
+        .move_on(
+            &attempt("a", 1),
+            "it is away",
+            &|_| Some("n9".into()),
+            now(),
+        )
+        .await
+        .expect("a change")
+        .expect("a node");
+    assert_eq!(
+        (moved.record.workspace.node.as_str(), moved.entries.len()),
+        ("n9", 1)
+    );
+    let of_n9 = store.counts().await.expect("a read");
+    assert!(of_n9.iter().any(|count| count.node == "n9"), "{of_n9:?}");
+    store
+        .end(&attempt("a", 1), &Ending::NodeLost, now())
+        .await
+        .expect("an end");
+    let late = store
+        .move_on(
+            &attempt("a", 1),
+            "it is away",
+            &|_| Some("n1".into()),
+            now(),
+        )
+        .await;
+    assert_eq!(late.expect("an answer"), None);
 }
 
 pub(super) async fn the_newest_session_of_a_node_replaces_the_one_before(store: Arc<dyn Store>) {
@@ -291,6 +401,8 @@ macro_rules! suite {
             a_deleted_workspace_is_unfinished_until_it_is_forgotten
             lists_are_newest_first_and_counts_are_by_node_and_state
             a_node_is_known_by_what_it_said_last
+            a_node_is_removed_with_its_session_when_it_is_empty_or_by_force
+            a_workspace_is_placed_by_what_the_nodes_have_to_do_at_that_moment
             the_newest_session_of_a_node_replaces_the_one_before
             the_newest_image_of_a_key_is_the_one_that_is_found
             entries_are_listed_newest_first_and_dropped_by_config_and_key

@@ -44,6 +44,21 @@ pub struct Page {
     pub events: Vec<Event>,
 }
 
+/// What a node has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// The node.
+    pub node: String,
+    /// Number of its workspaces whose newest attempt has not settled.
+    pub unsettled: u64,
+    /// Number of all its workspaces.
+    pub workspaces: u64,
+}
+
+/// Chooses a node by what all of them have to do. It is called inside the transaction that writes the choice, so that no
+/// two are made by the same numbers.
+pub type Placement<'a> = &'a (dyn Fn(&[Load]) -> Option<String> + Send + Sync);
+
 /// Number of workspaces of a node in a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
@@ -58,8 +73,23 @@ pub struct Count {
 /// Workspaces, their logs and their request ids. Every method is one transaction.
 #[async_trait]
 pub trait WorkspaceStore: Send + Sync {
-    /// Adds a new workspace.
-    async fn create(&self, record: Record, request: Option<RequestId>) -> Result<Once, StoreError>;
+    /// Adds a new workspace, on the node that `placement` chooses.
+    async fn create(
+        &self,
+        record: Record,
+        request: Option<RequestId>,
+        placement: Placement<'_>,
+    ) -> Result<Once, StoreError>;
+
+    /// Moves a workspace whose attempt never began to the node that `placement` chooses, and notes why. `None`: it chooses
+    /// none, or the attempt has settled.
+    async fn move_on(
+        &self,
+        attempt: &AttemptRef,
+        why: &str,
+        placement: Placement<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Change>, StoreError>;
 
     /// The workspace of a request that was sent before.
     async fn requested(&self, request: &RequestId) -> Result<Option<Record>, StoreError>;
@@ -113,14 +143,17 @@ pub trait WorkspaceStore: Send + Sync {
     /// One workspace.
     async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Record>, StoreError>;
 
-    /// Workspaces with their numbers, newest first, beginning below `before`.
+    /// The node of a workspace, also of one that cannot be read.
+    async fn node_of(&self, id: &WorkspaceId) -> Result<Option<String>, StoreError>;
+
+    /// Workspaces with their numbers, newest first, beginning below `before`. `None`, and logged: it cannot be read.
     async fn list(
         &self,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Workspace)>, StoreError>;
+    ) -> Result<Vec<(u64, Option<Workspace>)>, StoreError>;
 
-    /// Workspaces with an unsettled attempt or an unfinished deletion.
+    /// Workspaces with an unsettled attempt or an unfinished deletion. What cannot be read is left out, and logged.
     async fn unfinished(&self) -> Result<Vec<Record>, StoreError>;
 
     /// At most `limit` events after `after`; `None` when there is no such workspace.

@@ -10,7 +10,7 @@ use super::{drivers::Drivers, journal::Journal};
 use crate::{
     error::CallError,
     node::{Agents, Fleet, NodeView, Standing, within},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// Containers need time to stop, and volumes may be large.
@@ -87,18 +87,23 @@ impl Deletions {
     }
 
     async fn run(&self, id: &WorkspaceId, force: bool) -> Result<(), CallError> {
-        let Some(record) = self.store.workspace(id).await? else {
+        let Some(name) = self.store.node_of(id).await? else {
             return Err(CallError::WorkspaceUnknown(id.clone()));
         };
-        let node = self
-            .fleet
-            .get(&record.workspace.node)
-            .filter(|node| node.standing == Standing::Online);
-        if node.is_none() && !force {
+        let node = self.fleet.get(&name);
+        let node = match node {
+            Some(node) if node.standing == Standing::Online => Some(node),
+            _ if force => None,
             // Nothing has changed: the workspace can be used when its node comes back.
-            return Err(CallError::NodeLost(record.workspace.node));
+            _ => return Err(CallError::NodeOfWorkspaceGone(name)),
+        };
+        match self.journal.begin_delete(id).await {
+            // Nobody follows it either.
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::warn!(workspace.id = %id, %error, "deleted without its end");
+            }
+            begun => drop(begun?),
         }
-        self.journal.begin_delete(id).await?;
         self.drivers.stop(id).await;
         if let Some(node) = node {
             let limit = if force { REMOVE_BY_FORCE } else { REMOVE };

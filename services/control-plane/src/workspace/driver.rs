@@ -28,9 +28,9 @@ use super::{
 use crate::{
     cache::CacheRules,
     clock::now,
-    node::{Agents, Fleet, Gone, verdict, within},
+    node::{Agents, Fleet, Gone, Standing, verdict, within},
     record::{Ending, Record},
-    store::{Store, StoreError},
+    store::{Load, Store, StoreError},
 };
 
 /// Until an agent accepts a call. Its stream may then be silent for as long as a build.
@@ -80,6 +80,7 @@ pub(super) async fn drive(with: &Driving, id: &WorkspaceId, stop: &CancellationT
                     let known = Known {
                         after: record.progress.agent_sequence,
                         boot_id: record.progress.boot_id.clone(),
+                        movable: record.progress.is_movable(),
                     };
                     driver = Some(Driver {
                         with,
@@ -132,7 +133,10 @@ fn store_failed(id: &WorkspaceId, error: &StoreError) -> Observation {
         | StoreError::AttemptOutdated(_)
         | StoreError::Deleting(_) => Observation::Over,
         StoreError::RequestIdReused
+        | StoreError::NoNode
         | StoreError::Corrupt { .. }
+        | StoreError::InUse(_)
+        | StoreError::Folder { .. }
         | StoreError::Database(_)
         | StoreError::Migrate(_) => {
             tracing::error!(workspace.id = %id, %error, "the store failed; trying again");
@@ -157,6 +161,7 @@ impl Driver<'_> {
                 self.end(&ending).await?;
                 Ok(Observation::Stored { settled: true })
             }
+            Action::Move { why } => self.move_on(&why).await,
             Action::Read | Action::Wait { .. } | Action::Stop => Ok(Observation::Waited),
         }
     }
@@ -170,9 +175,13 @@ impl Driver<'_> {
             ..
         } = self.with;
         let Some(node) = fleet.get(&self.record.workspace.node) else {
-            return Ok(Observation::NodeLost);
+            return Ok(Observation::NodeGone(Ending::NodeLost));
         };
+        if node.standing == Standing::Left {
+            return Ok(Observation::NodeGone(Ending::NodeLeft));
+        }
         self.called.clone_from(&node.info.boot_id);
+        fleet.prepares(&node.name, &self.record.id);
         let request = dispatch::request(&self.record, &node, after, rules, &**store).await;
         let call = within(CALL, async {
             let mut client = agents.client(&node.name, &node.info.endpoint)?;
@@ -212,6 +221,32 @@ impl Driver<'_> {
         })
     }
 
+    /// Places the attempt on a node that it was not on before.
+    async fn move_on(&mut self, why: &str) -> Result<Observation, StoreError> {
+        let Record {
+            id,
+            progress,
+            workspace,
+            ..
+        } = &self.record;
+        let mut tried = progress.passed_by.clone();
+        tried.push(workspace.node.clone());
+        let place = |loads: &[Load]| self.with.fleet.place(id, loads, &tried);
+        let journal = &self.with.journal;
+        let Some(moved) = journal.move_on(&self.record.attempt(), why, &place).await? else {
+            return Ok(Observation::Nowhere);
+        };
+        tracing::warn!(
+            workspace.id = %moved.id,
+            from = workspace.node,
+            to = moved.workspace.node,
+            why,
+            "an attempt that did not begin is placed on another node"
+        );
+        self.record = moved;
+        Ok(Observation::Stored { settled: false })
+    }
+
     async fn end(&mut self, ending: &Ending) -> Result<(), StoreError> {
         let attempt = self.record.attempt();
         tracing::warn!(
@@ -234,7 +269,7 @@ impl Driver<'_> {
             () = self.stop.cancelled() => Err(Observation::Stopped),
             done = work => Ok(done),
             gone = self.with.fleet.gone(node, &boots) => Err(match gone {
-                Gone::Lost => Observation::NodeLost,
+                Gone::Lost => Observation::NodeGone(Ending::NodeLost),
                 Gone::Restarted(_) => Observation::AgentRestarted,
             }),
         }

@@ -9,7 +9,7 @@ use crate::{
     clock::now,
     metrics::Counters,
     record::{Ending, Record},
-    store::{Change, Once, RequestId, Store, StoreError},
+    store::{Change, Once, Placement, RequestId, Store, StoreError},
 };
 
 /// Every change of a workspace goes through here: it is stored and counted, and its watchers and the attempts that wait
@@ -48,8 +48,23 @@ impl Journal {
         &self,
         record: Record,
         request: Option<RequestId>,
+        placement: Placement<'_>,
     ) -> Result<Once, StoreError> {
-        self.store.create(record, request).await
+        self.store.create(record, request, placement).await
+    }
+
+    /// Places an attempt that never began on another node; `None` when there is none.
+    pub(crate) async fn move_on(
+        &self,
+        attempt: &AttemptRef,
+        why: &str,
+        placement: Placement<'_>,
+    ) -> Result<Option<Record>, StoreError> {
+        let moved = self.store.move_on(attempt, why, placement, now()).await?;
+        Ok(moved.map(|change| {
+            self.tell(&change);
+            change.record
+        }))
     }
 
     pub(crate) async fn begin_attempt(

@@ -10,6 +10,7 @@ mod journal;
 mod phase;
 mod preparing;
 mod recovery;
+mod seen;
 mod watching;
 
 pub(crate) use deletion::Deletions;
@@ -19,4 +20,5 @@ pub(crate) use feeds::Feeds;
 pub(crate) use journal::Journal;
 pub(crate) use preparing::{Prepared, Wanted, What, Workspaces};
 pub(crate) use recovery::Recovery;
+pub(crate) use seen::seen;
 pub(crate) use watching::{Begin, Until, Watcher, Watching};

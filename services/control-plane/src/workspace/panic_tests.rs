@@ -11,7 +11,7 @@ use crate::{
     cache::{CacheRules, Reports, Waiting},
     metrics::Counters,
     record::asked_for,
-    store::Sqlite,
+    store::{Load, Sqlite},
     workspace::{Driving, Feeds},
 };
 
@@ -65,7 +65,11 @@ impl Lab {
         );
         let record = asked_for("ws-1");
         let id = record.id.clone();
-        store.create(record, None).await.expect("a workspace");
+        let on_n1 = |_: &[Load]| Some("n1".to_owned());
+        store
+            .create(record, None, &on_n1)
+            .await
+            .expect("a workspace");
         journal.panics.store(true, Ordering::SeqCst);
         Self {
             store,

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  Reading ──▶ Calling ──▶ Accepting ──▶ Following ──▶ Done
-//!     ▲           │                          │
-//!     └─ Waiting ◀┴──────── a failure ───────┤
+//!    ▲ ▲         │ │                         │
+//!    │ └ Moving ◀┘ │                         │
+//!    └── Waiting ◀─┴─────── a failure ───────┤
 //!                                            └─▶ Ending ──▶ Done
 //! ```
 //!
@@ -29,6 +30,8 @@ pub(super) enum Phase {
     Accepting(Tries),
     /// Stores the events that the agent sends.
     Following(Tries),
+    /// Places the attempt on another node. When there is none it is ended, or tried again where it is.
+    Moving(Tries, Option<Ending>),
     /// Lets time pass before it reads the record again.
     Waiting(Tries),
     /// Stores the end of the attempt.
@@ -52,6 +55,8 @@ pub(super) struct Known {
     pub(super) after: u64,
     /// Boot id of the agent that accepted the attempt; empty: none has.
     pub(super) boot_id: String,
+    /// Whether the attempt may be placed on another node.
+    pub(super) movable: bool,
 }
 
 /// What came of an action.
@@ -74,8 +79,10 @@ pub(super) enum Observation {
     Failed(Verdict, String),
     /// The stream ended before the attempt did.
     Ended,
-    /// The node is lost, or not known.
-    NodeLost,
+    /// The node is lost or has left, which ends the attempts that it has.
+    NodeGone(Ending),
+    /// There is no other node.
+    Nowhere,
     /// Another process answers for the node now.
     AgentRestarted,
     /// The time has passed.
@@ -95,6 +102,8 @@ pub(super) enum Action {
     Accept { boot_id: String },
     /// Wait for events of the open stream, and store them.
     Follow,
+    /// Place the attempt on another node, for this reason.
+    Move { why: String },
     /// Close the stream if one is open, and wait; the longer, the more failures.
     Wait { failures: u32 },
     /// Store the end of the attempt.
@@ -135,16 +144,30 @@ impl Phase {
             }
             (Self::Following(_) | Self::Ending(_), O::Stored { .. }) => Self::stop(),
             (Self::Calling(tries, known), O::Failed(verdict, why)) => match verdict {
-                Verdict::Again if known.boot_id.is_empty() && tries.lasted(now) > PATIENCE => {
+                Verdict::Again | Verdict::Away
+                    if known.boot_id.is_empty() && tries.lasted(now) > PATIENCE =>
+                {
                     tries.end(Ending::Refused(why))
                 }
+                Verdict::Away if known.movable => (Self::Moving(tries, None), Action::Move { why }),
                 Verdict::Unknown if known.after == 0 => tries.end(Ending::Refused(why)),
                 _ => tries.failed(verdict, why),
             },
+            (Self::Calling(tries, known), O::NodeGone(ending)) if known.movable => {
+                let why = match ending {
+                    Ending::NodeLeft => "its agent was stopped",
+                    _ => "it stopped answering",
+                };
+                let why = why.to_owned();
+                (Self::Moving(tries, Some(ending)), Action::Move { why })
+            }
+            (Self::Moving(..), O::Stored { .. }) => Self::begin(now),
+            (Self::Moving(tries, Some(ending)), O::Nowhere) => tries.end(ending),
+            (Self::Moving(tries, None), O::Nowhere) => tries.wait(),
             (Self::Following(tries), O::Failed(verdict, why)) => tries.failed(verdict, why),
             (Self::Following(tries), O::Ended) => tries.wait(),
-            (Self::Calling(tries, _) | Self::Following(tries), O::NodeLost) => {
-                tries.end(Ending::NodeLost)
+            (Self::Calling(tries, _) | Self::Following(tries), O::NodeGone(ending)) => {
+                tries.end(ending)
             }
             // It is asked at once: it may have taken the attempt before it registered.
             (phase, _) => (Self::Reading(phase.tries(now)), Action::Read),
@@ -161,6 +184,7 @@ impl Phase {
             | Self::Calling(tries, _)
             | Self::Accepting(tries)
             | Self::Following(tries)
+            | Self::Moving(tries, _)
             | Self::Waiting(tries)
             | Self::Ending(tries) => *tries,
             Self::Done => Tries::none(now),
@@ -193,7 +217,7 @@ impl Tries {
 
     fn failed(self, verdict: Verdict, why: String) -> (Phase, Action) {
         match verdict {
-            Verdict::Again => self.wait(),
+            Verdict::Again | Verdict::Away => self.wait(),
             Verdict::Unknown => self.end(Ending::AgentRestarted),
             Verdict::Outdated => self.end(Ending::Replaced),
             Verdict::Never => self.end(Ending::Refused(why)),

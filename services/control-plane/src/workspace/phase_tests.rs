@@ -10,6 +10,7 @@ fn calling(now: Instant, after: u64, boot_id: &str) -> Phase {
     let known = Known {
         after,
         boot_id: boot_id.into(),
+        movable: false,
     };
     let (phase, action) = Phase::begin(now).0.next(Observation::Unsettled(known), now);
     assert_eq!(action, Action::Call { after });
@@ -68,6 +69,32 @@ fn what_a_failed_call_means_depends_on_what_is_stored() {
 }
 
 #[test]
+fn an_attempt_that_never_began_goes_elsewhere_if_it_may_and_there_is_somewhere() {
+    let now = Instant::now();
+    let known = |movable| Known {
+        after: 0,
+        boot_id: String::new(),
+        movable,
+    };
+    let calling = |movable| Phase::Calling(Tries::none(now), known(movable));
+    let gone = || Observation::NodeGone(Ending::NodeLeft);
+    let end = Action::End(Ending::NodeLeft);
+    for (met, otherwise) in [
+        (gone(), end.clone()),
+        (failed(Verdict::Away), Action::Wait { failures: 0 }),
+    ] {
+        assert_eq!(calling(false).next(met.clone(), now).1, otherwise);
+        let (moving, action) = calling(true).next(met, now);
+        assert!(matches!(action, Action::Move { .. }), "{action:?}");
+        let (_, action) = moving.clone().next(Observation::Nowhere, now);
+        assert_eq!(action, otherwise);
+        let (_, action) = moving.next(Observation::Stored { settled: false }, now);
+        assert_eq!(action, Action::Read, "it is called there");
+    }
+    assert_eq!(following(now, 7).next(gone(), now).1, end);
+}
+
+#[test]
 fn an_agent_that_never_takes_the_attempt_is_given_up_and_one_that_has_it_is_not() {
     let now = Instant::now();
     for (boot_id, expected) in [("", refused()), ("a", Action::Wait { failures: 0 })] {
@@ -88,6 +115,8 @@ struct World {
     taken: bool,
     stream_open: bool,
     ends: u32,
+    /// How often it was placed on another node.
+    moves: u32,
     settled: bool,
 }
 
@@ -99,6 +128,7 @@ enum Weather {
     Break,
     Lost,
     StoreBreaks,
+    Away,
 }
 
 fn weather() -> impl Strategy<Value = Weather> {
@@ -108,6 +138,7 @@ fn weather() -> impl Strategy<Value = Weather> {
         2 => Just(Weather::Break),
         1 => Just(Weather::Lost),
         1 => Just(Weather::StoreBreaks),
+        1 => Just(Weather::Away),
     ]
 }
 
@@ -120,6 +151,7 @@ impl World {
             taken: false,
             stream_open: false,
             ends: 0,
+            moves: 0,
             settled: false,
         }
     }
@@ -142,6 +174,7 @@ impl World {
                     false => Observation::Unsettled(Known {
                         after: self.stored,
                         boot_id: self.accepted_by.clone(),
+                        movable: self.accepted_by.is_empty() && self.moves < 3,
                     }),
                 }
             }
@@ -149,8 +182,9 @@ impl World {
                 assert!(!self.stream_open, "a second call");
                 assert_eq!(*after, self.stored, "it goes on after what is stored");
                 match weather {
-                    Weather::Lost => Observation::NodeLost,
+                    Weather::Lost => Observation::NodeGone(Ending::NodeLost),
                     Weather::Break | Weather::StoreBreaks => failed(Verdict::Again),
+                    Weather::Away => failed(Verdict::Away),
                     _ if *after > 0 && !self.taken => failed(Verdict::Unknown),
                     _ => {
                         let elsewhere = self.stored > 0 && self.accepted_by != boot;
@@ -168,9 +202,9 @@ impl World {
                 assert!(self.stream_open, "there is something to follow");
                 self.stream_open = false;
                 match weather {
-                    Weather::Lost => Observation::NodeLost,
+                    Weather::Lost => Observation::NodeGone(Ending::NodeLost),
                     Weather::Restart => Observation::AgentRestarted,
-                    Weather::Break => failed(Verdict::Again),
+                    Weather::Break | Weather::Away => failed(Verdict::Again),
                     Weather::StoreBreaks => Observation::StoreFailed,
                     Weather::Fine => {
                         self.stored += 1;
@@ -179,6 +213,19 @@ impl World {
                         Observation::Stored {
                             settled: self.settled,
                         }
+                    }
+                }
+            }
+            Action::Move { .. } => {
+                let never_began = self.stored == 0 && self.accepted_by.is_empty();
+                assert!(never_began, "work is left behind");
+                match weather {
+                    Weather::StoreBreaks => Observation::StoreFailed,
+                    Weather::Lost | Weather::Away => Observation::Nowhere,
+                    _ => {
+                        self.moves += 1;
+                        self.taken = false;
+                        Observation::Stored { settled: false }
                     }
                 }
             }
@@ -212,14 +259,17 @@ proptest! {
                 break;
             }
             let observation = world.meet(&action, day);
-            let lost = observation == Observation::NodeLost;
-            if matches!(action, Action::Follow) && matches!(observation, Observation::Stored { .. }) {
+            let lost = observation == Observation::NodeGone(Ending::NodeLost);
+            let moves = matches!(action, Action::Move { .. });
+            let stored = matches!(observation, Observation::Stored { .. });
+            if stored && (moves || matches!(action, Action::Follow)) {
                 failures = 0;
             }
             (phase, action) = phase.next(observation, now);
             prop_assert_eq!(phase == Phase::Done, action == Action::Stop);
             if lost {
-                prop_assert_eq!(&action, &Action::End(Ending::NodeLost));
+                let elsewhere = matches!(action, Action::Move { .. });
+                prop_assert!(elsewhere || action == Action::End(Ending::NodeLost));
             }
             if let Action::Wait { failures: counted } = action {
                 prop_assert_eq!(counted, failures, "each failure in a row waits longer");
@@ -229,6 +279,7 @@ proptest! {
         prop_assert_eq!(action, Action::Stop);
         prop_assert!(world.settled);
         prop_assert!(world.ends <= 1);
+        prop_assert!(world.moves <= 3);
     }
 
     #[test]
@@ -240,7 +291,7 @@ proptest! {
         let mut now = start;
         for (number, later) in steps {
             now += seconds(later);
-            let known = Known { after: later, boot_id: String::new() };
+            let known = Known { after: later, boot_id: String::new(), movable: later % 2 == 0 };
             let observation = [
                 Observation::Unsettled(known),
                 Observation::Over,
@@ -250,7 +301,7 @@ proptest! {
                 Observation::StoreFailed,
                 failed(Verdict::Unknown),
                 Observation::Ended,
-                Observation::NodeLost,
+                Observation::NodeGone(Ending::NodeLost),
                 Observation::AgentRestarted,
                 Observation::Waited,
             ][number].clone();

@@ -10,9 +10,9 @@ use crate::{
     clock::now,
     detached::detached,
     error::CallError,
-    node::Nodes,
+    node::{Fleet, Nodes},
     record::Record,
-    store::{Once, RequestId, Store},
+    store::{Load, Once, RequestId, Store},
 };
 
 /// A request to prepare a workspace.
@@ -49,6 +49,7 @@ pub(crate) struct Workspaces {
     store: Arc<dyn Store>,
     journal: Arc<Journal>,
     nodes: Arc<Nodes>,
+    fleet: Arc<Fleet>,
     drivers: Arc<Drivers>,
     tasks: Tasks,
 }
@@ -58,6 +59,7 @@ impl Workspaces {
         store: Arc<dyn Store>,
         journal: Arc<Journal>,
         nodes: Arc<Nodes>,
+        fleet: Arc<Fleet>,
         drivers: Arc<Drivers>,
         tasks: Tasks,
     ) -> Self {
@@ -65,6 +67,7 @@ impl Workspaces {
             store,
             journal,
             nodes,
+            fleet,
             drivers,
             tasks,
         }
@@ -86,15 +89,23 @@ impl Workspaces {
         }
         let once = match wanted.what {
             What::New { spec, message } => {
+                if let Some(name) = &wanted.node {
+                    self.nodes.check_online(name)?;
+                }
                 let workspace = Workspace {
                     spec: Some(message),
-                    node: self.place(wanted.node).await?,
                     create_time: Some(now()),
                     update_time: Some(now()),
                     ..Workspace::default()
                 };
-                let record = Record::new(new_id(), *spec, workspace);
-                self.journal.create(record, wanted.request).await?
+                let mut record = Record::new(new_id(), *spec, workspace);
+                record.progress.placed = wanted.node.is_none();
+                let (id, node) = (record.id.clone(), wanted.node);
+                let place = |loads: &[Load]| {
+                    let asked_for = node.clone();
+                    asked_for.or_else(|| self.fleet.place(&id, loads, &[]))
+                };
+                self.journal.create(record, wanted.request, &place).await?
             }
             What::Again(id) => {
                 let node = self.find(&id).await?.workspace.node;
@@ -125,28 +136,17 @@ impl Workspaces {
         }
     }
 
-    /// The requested node, or the one with the fewest workspaces.
-    async fn place(&self, wanted: Option<String>) -> Result<String, CallError> {
-        match wanted {
-            Some(name) => {
-                self.nodes.check_online(&name)?;
-                Ok(name)
-            }
-            None => self.nodes.least_loaded().await,
-        }
-    }
-
     pub(crate) async fn find(&self, id: &WorkspaceId) -> Result<Record, CallError> {
         let record = self.store.workspace(id).await?;
         record.ok_or_else(|| CallError::WorkspaceUnknown(id.clone()))
     }
 
-    /// At most `limit` workspaces with their numbers, newest first, beginning below `before`.
+    /// At most `limit` workspaces with their numbers, newest first, beginning below `before`. `None`: it cannot be read.
     pub(crate) async fn list(
         &self,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Workspace)>, CallError> {
+    ) -> Result<Vec<(u64, Option<Workspace>)>, CallError> {
         Ok(self.store.list(before, limit).await?)
     }
 }

@@ -57,8 +57,8 @@ impl Recovery {
         Ok(unfinished.len())
     }
 
-    /// After a node registered, in the background: removes workspaces on it that are not known, and resumes deletions that it
-    /// did not answer.
+    /// After a node registered, in the background: removes workspaces on it that are not known or on another node by now, and
+    /// resumes deletions that it did not answer.
     pub(crate) fn tidy(self: &Arc<Self>, node: String, workspace_ids: Vec<WorkspaceId>) {
         let recovery = self.clone();
         self.tasks.spawn("tidy node", async move {
@@ -81,9 +81,9 @@ impl Recovery {
             Err(error) => tracing::error!(%error, "cannot look for deletions to finish"),
         }
         for id in workspace_ids {
-            match self.store.workspace(&id).await {
-                Ok(Some(_)) => continue,
-                Ok(None) => {}
+            match self.store.node_of(&id).await {
+                Ok(Some(known)) if known == node => continue,
+                Ok(_) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot look for unknown workspaces");
                     return;
@@ -95,7 +95,7 @@ impl Recovery {
             tracing::info!(
                 workspace.id = %id,
                 node = node.name,
-                "removing an unknown workspace"
+                "removing a workspace that is unknown, or on another node"
             );
             if let Err(error) = remove(&self.agents, &node, &id, REMOVE).await {
                 tracing::warn!(workspace.id = %id, node = node.name, %error, "an unknown workspace was not removed; the next registration tries again");

@@ -14,8 +14,8 @@ use futures_util::{
 };
 use hearth_api::v1::{
     AgentServicePrepareWorkspaceRequest as Asked, AgentServicePrepareWorkspaceResponse as Answer,
-    AttemptAccepted, CacheSkipReason, Event, HeartbeatRequest, NodeInfo, RegisterRequest,
-    RegisterResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse,
+    AttemptAccepted, CacheSkipReason, DeregisterRequest, Event, HeartbeatRequest, NodeContainers,
+    NodeInfo, RegisterRequest, RegisterResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse,
     agent_service_prepare_workspace_response::Message,
     agent_service_server::{AgentService, AgentServiceServer},
     event::Kind,
@@ -116,13 +116,38 @@ impl FakeAgent {
     }
 
     pub async fn heartbeat(&self, plane: &Plane) -> bool {
+        self.beat(plane, None).await
+    }
+
+    /// A heartbeat that says which containers run.
+    pub async fn runs(&self, plane: &Plane, containers: &[&str]) {
+        let running = containers.iter().map(|id| (*id).to_owned());
+        let containers = NodeContainers {
+            running_container_ids: running.collect(),
+            ..NodeContainers::default()
+        };
+        assert!(self.beat(plane, Some(containers)).await, "it is known");
+    }
+
+    async fn beat(&self, plane: &Plane, containers: Option<NodeContainers>) -> bool {
         let request = HeartbeatRequest {
             node: self.name.clone(),
             boot_id: self.boot_id.clone(),
             disk_free_bytes: 1,
+            containers,
         };
         let response = plane.registry().await.heartbeat(request).await;
         response.expect("a heartbeat").into_inner().known
+    }
+
+    /// Says that it ends.
+    pub async fn deregister(&self, plane: &Plane) {
+        let request = DeregisterRequest {
+            node: self.name.clone(),
+            boot_id: self.boot_id.clone(),
+        };
+        let response = plane.registry().await.deregister(request).await;
+        response.expect("an answer");
     }
 
     /// The process ends without a word, and everything it knew with it.

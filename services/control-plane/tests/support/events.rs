@@ -1,6 +1,7 @@
 use hearth_api::v1::{
-    CacheReport, CacheResult, Event, Failure, FailureReason, LogChunk, PipelineStep, PushOutcome,
-    PushReport, Settled, StateChanged, StepFinished, StepStarted, WorkspaceState, event::Kind,
+    CacheReport, CacheResult, ContainerStarted, Event, Failure, FailureReason, LogChunk,
+    PipelineStep, PushOutcome, PushReport, Settled, StateChanged, StepFinished, StepStarted,
+    WorkspaceState, event::Kind,
 };
 
 pub fn state(state: WorkspaceState) -> Kind {
@@ -79,6 +80,14 @@ pub fn built(seconds: f64) -> Kind {
         result: CacheResult::Miss.into(),
         seconds,
         ..CacheReport::default()
+    })
+}
+
+/// The container runs.
+pub fn container(id: &str) -> Kind {
+    Kind::Container(ContainerStarted {
+        container_id: id.into(),
+        ..ContainerStarted::default()
     })
 }
 

@@ -96,7 +96,7 @@ impl Plane {
         WorkspaceServiceClient::new(self.channel().await)
     }
 
-    async fn nodes(&self) -> NodeServiceClient<Channel> {
+    pub async fn nodes(&self) -> NodeServiceClient<Channel> {
         NodeServiceClient::new(self.channel().await)
     }
 

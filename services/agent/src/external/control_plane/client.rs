@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use hearth_api::v1::{
-    HeartbeatRequest, HeartbeatResponse, RegisterRequest, RegisterResponse,
+    DeregisterRequest, HeartbeatRequest, HeartbeatResponse, RegisterRequest, RegisterResponse,
     agent_registry_service_client::AgentRegistryServiceClient,
 };
 use tonic::{
@@ -56,6 +56,12 @@ impl ControlPlaneClient {
     pub async fn heartbeat(&self, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
         Ok(client.heartbeat(request).await?.into_inner())
+    }
+
+    /// Reports that the agent ends.
+    pub async fn deregister(&self, request: DeregisterRequest) -> Result<(), Status> {
+        let mut client = AgentRegistryServiceClient::new(self.channel.clone());
+        client.deregister(request).await.map(|_| ())
     }
 
     /// The connection, shared by all calls.

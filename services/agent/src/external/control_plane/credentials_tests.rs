@@ -4,7 +4,8 @@ use std::sync::{
 };
 
 use hearth_api::v1::{
-    HeartbeatRequest, HeartbeatResponse, NodeInfo, RegisterRequest, RegisterResponse,
+    DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse, NodeInfo,
+    RegisterRequest, RegisterResponse,
     agent_registry_service_server::{AgentRegistryService, AgentRegistryServiceServer},
     credential_service_server::{CredentialService, CredentialServiceServer},
 };
@@ -47,6 +48,12 @@ impl AgentRegistryService for ControlPlane {
         _: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
         Ok(Response::new(HeartbeatResponse { known: true }))
+    }
+    async fn deregister(
+        &self,
+        _: Request<DeregisterRequest>,
+    ) -> Result<Response<DeregisterResponse>, Status> {
+        Ok(Response::new(DeregisterResponse {}))
     }
 }
 

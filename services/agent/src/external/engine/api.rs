@@ -90,6 +90,8 @@ pub trait Engine: Send + Sync {
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
     /// Removes the containers of a workspace and leaves its volume.
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
+    /// Ids of the containers of workspaces that run.
+    async fn running_containers(&self) -> Result<Vec<String>, EngineFailure>;
     /// Ids of the workspaces that have a volume.
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure>;
     /// An image, if the engine has it.
@@ -137,7 +139,10 @@ pub trait Engine: Send + Sync {
     ) -> Result<Transfer, TransferError>;
 }
 
+/// What the names of workspaces' volumes begin with.
+pub const VOLUME_PREFIX: &str = "hearth-";
+
 /// Name of a workspace's volume, and of its Compose project.
 pub fn volume_name(workspace_id: &WorkspaceId) -> String {
-    format!("hearth-{workspace_id}")
+    format!("{VOLUME_PREFIX}{workspace_id}")
 }

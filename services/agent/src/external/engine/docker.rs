@@ -12,8 +12,8 @@ use bollard::{
     API_DEFAULT_VERSION, Docker,
     models::VolumeCreateRequest,
     query_parameters::{
-        CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
-        ListVolumesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
+        CreateContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
+        ListImagesOptions, ListVolumesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
         RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
     },
 };
@@ -22,8 +22,8 @@ use hearth_domain::{Login, PlatformError, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
 
 use super::api::{
-    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage, WORKSPACE_LABEL,
-    volume_name,
+    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage, VOLUME_PREFIX,
+    WORKSPACE_LABEL, volume_name,
 };
 
 use error::{absent_is_fine, failed, is_absent};
@@ -135,6 +135,22 @@ impl Engine for DockerEngine {
             }
         }
         Ok(())
+    }
+
+    async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
+        let running = self
+            .docker
+            .list_containers(None::<ListContainersOptions>)
+            .await
+            .map_err(failed("list its containers"))?;
+        let of_workspaces = running.into_iter().filter(|container| {
+            container.labels.as_ref().is_some_and(|labels| {
+                let project = labels.get(COMPOSE_LABEL);
+                labels.contains_key(WORKSPACE_LABEL)
+                    || project.is_some_and(|project| project.starts_with(VOLUME_PREFIX))
+            })
+        });
+        Ok(of_workspaces.filter_map(|container| container.id).collect())
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {

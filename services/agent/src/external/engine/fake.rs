@@ -177,6 +177,10 @@ impl Engine for FakeEngine {
         unreachable!()
     }
 
+    async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
+        unreachable!()
+    }
+
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
         unreachable!()
     }

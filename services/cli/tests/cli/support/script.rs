@@ -8,7 +8,7 @@ use hearth_api::v1::{
     GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse,
     ListEntriesRequest, ListEntriesResponse, ListNodesResponse, ListWorkspacesRequest,
     ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest, ProbeAccessResponse,
-    WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared,
+    RemoveNodeRequest, WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared,
     watch_workspace_response as watched,
 };
 use tonic::Status;
@@ -22,6 +22,7 @@ pub enum Call {
     List(ListWorkspacesRequest),
     Delete(DeleteWorkspaceRequest),
     Nodes,
+    RemoveNode(RemoveNodeRequest),
     Entries(ListEntriesRequest),
     ExplainWorkspace(ExplainWorkspaceRequest),
     ExplainRef(ExplainRefRequest),
@@ -41,6 +42,7 @@ pub enum Answer {
     List(ListWorkspacesResponse),
     Deleted,
     Nodes(ListNodesResponse),
+    NodeRemoved,
     Entries(ListEntriesResponse),
     /// To both kinds of explanation.
     Explained(Box<Explanation>),

@@ -7,8 +7,9 @@ use hearth_api::v1::{
     GetStatsResponse, GetWorkspaceRequest, GetWorkspaceResponse, InvalidateEntryRequest,
     InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ListNodesRequest,
     ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
-    PrepareWorkspaceResponse, ProbeAccessRequest, ProbeAccessResponse, WatchWorkspaceRequest,
-    WatchWorkspaceResponse, cache_service_server::CacheService, node_service_server::NodeService,
+    PrepareWorkspaceResponse, ProbeAccessRequest, ProbeAccessResponse, RemoveNodeRequest,
+    RemoveNodeResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
+    cache_service_server::CacheService, node_service_server::NodeService,
     workspace_service_server::WorkspaceService,
 };
 use tonic::{Request, Response, Status};
@@ -109,6 +110,16 @@ impl NodeService for Served {
         self.answer(Call::Nodes, |answer| match answer {
             Answer::Nodes(nodes) => Some(nodes),
             _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<RemoveNodeRequest>,
+    ) -> Result<Response<RemoveNodeResponse>, Status> {
+        self.answer(Call::RemoveNode(request.into_inner()), |answer| {
+            matches!(answer, Answer::NodeRemoved).then_some(RemoveNodeResponse {})
         })
         .map(Response::new)
     }

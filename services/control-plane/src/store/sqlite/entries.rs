@@ -7,7 +7,7 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{
     database::Sqlite,
-    rows::{corrupt, to_i64, to_u64},
+    rows::{corrupt, to_i64, to_u64, unless_corrupt},
 };
 use crate::{
     clock::{from_millis, millis},
@@ -109,7 +109,7 @@ impl EntryStore for Sqlite {
         repository: Option<&CacheRepository>,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Entry)>, StoreError> {
+    ) -> Result<Vec<(u64, Option<Entry>)>, StoreError> {
         sqlx::query(
             "SELECT rowid AS number, repository, key, digest, '' AS manifest, config, platform, commit_hash, ref, \
              workspace_id, source, build_seconds, bytes, created_ms, last_used_ms FROM cache_entries \
@@ -122,7 +122,7 @@ impl EntryStore for Sqlite {
         .fetch_all(&self.reader)
         .await?
         .iter()
-        .map(|row| Ok((to_u64(row.try_get("number")?), entry(row)?)))
+        .map(|row| Ok((to_u64(row.try_get("number")?), unless_corrupt(entry(row))?)))
         .collect()
     }
 

@@ -8,7 +8,10 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     record::{Progress, Record},
-    store::{error::StoreError, workspaces::RequestId},
+    store::{
+        error::StoreError,
+        workspaces::{Load, RequestId},
+    },
 };
 
 pub(super) fn check_newest(record: &Record, attempt: &AttemptRef) -> Result<(), StoreError> {
@@ -30,6 +33,24 @@ pub(super) async fn find(
         .as_ref()
         .map(record)
         .transpose()
+}
+
+/// What the nodes have to do that have workspaces.
+pub(super) async fn loads(connection: &mut SqliteConnection) -> Result<Vec<Load>, StoreError> {
+    sqlx::query(
+        "SELECT node, count(*) AS workspaces, sum(settled = 0) AS unsettled FROM workspaces GROUP BY node",
+    )
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| {
+        Ok(Load {
+            node: row.try_get("node")?,
+            unsettled: to_u64(row.try_get("unsettled")?),
+            workspaces: to_u64(row.try_get("workspaces")?),
+        })
+    })
+    .collect()
 }
 
 pub(super) async fn requested(
@@ -75,8 +96,34 @@ pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     let id: &str = row.try_get("id")?;
     let snapshot = decode(row, "workspaces", id, "snapshot")?;
     let progress: Progress = decode(row, "workspaces", id, "progress")?;
-    Record::read(snapshot, progress)
-        .map_err(|why| corrupt("workspaces", id, format_args!("snapshot: {why}")))
+    let record = Record::read(snapshot, progress)
+        .map_err(|why| corrupt("workspaces", id, format_args!("snapshot: {why}")))?;
+    if record.id.as_str() != id {
+        let why = format_args!("snapshot: it is that of {}", record.id);
+        return Err(corrupt("workspaces", id, why));
+    }
+    Ok(record)
+}
+
+/// The rows that can be read: one that cannot does not hide the others. Its error says what to do about it.
+pub(super) fn readable<T>(
+    rows: &[SqliteRow],
+    read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let read = rows.iter().map(|row| unless_corrupt(read(row)));
+    read.filter_map(Result::transpose).collect()
+}
+
+/// What was read of a row; `None`, and logged, when it cannot be read.
+pub(super) fn unless_corrupt<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ StoreError::Corrupt { .. }) => {
+            tracing::error!(%error, "left out");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Decodes a message; `key` names the row in the error.

@@ -7,13 +7,16 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::{
     database::Sqlite,
-    rows::{check_newest, corrupt, decode, find, record, remember, requested, to_i64, to_u64},
+    rows::{
+        check_newest, decode, find, loads, readable, record, remember, requested, to_i64, to_u64,
+        unless_corrupt,
+    },
 };
 use crate::{
     record::{Ending, LogEntry, Record},
     store::{
         error::StoreError,
-        workspaces::{Change, Count, Once, Page, RequestId, WorkspaceStore},
+        workspaces::{Change, Count, Once, Page, Placement, RequestId, WorkspaceStore},
     },
 };
 
@@ -64,8 +67,9 @@ impl Sqlite {
                 .await?;
         }
         sqlx::query(
-            "UPDATE workspaces SET state = ?, settled = ?, snapshot = ?, progress = ? WHERE id = ?",
+            "UPDATE workspaces SET node = ?, state = ?, settled = ?, snapshot = ?, progress = ? WHERE id = ?",
         )
+        .bind(&record.workspace.node)
         .bind(record.workspace.state)
         .bind(record.workspace.settled)
         .bind(record.workspace.encode_to_vec())
@@ -79,11 +83,18 @@ impl Sqlite {
 
 #[async_trait]
 impl WorkspaceStore for Sqlite {
-    async fn create(&self, record: Record, request: Option<RequestId>) -> Result<Once, StoreError> {
+    async fn create(
+        &self,
+        mut record: Record,
+        request: Option<RequestId>,
+        placement: Placement<'_>,
+    ) -> Result<Once, StoreError> {
         let mut transaction = self.begin().await?;
         if let Some(before) = requested(&mut transaction, request.as_ref()).await? {
             return Ok(Once::Before(before));
         }
+        let node = placement(&loads(&mut transaction).await?);
+        record.workspace.node = node.ok_or(StoreError::NoNode)?;
         let workspace = &record.workspace;
         sqlx::query(
             "INSERT INTO workspaces (id, node, state, settled, snapshot, progress) VALUES (?, ?, ?, ?, ?, ?)",
@@ -102,6 +113,27 @@ impl WorkspaceStore for Sqlite {
             record,
             entries: Vec::new(),
         }))
+    }
+
+    async fn move_on(
+        &self,
+        attempt: &AttemptRef,
+        why: &str,
+        placement: Placement<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Change>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let Some(node) = placement(&loads(&mut transaction).await?) else {
+            return Ok(None);
+        };
+        let moved = self
+            .change_in(&mut transaction, &attempt.workspace, |record| {
+                check_newest(record, attempt)?;
+                Ok(record.move_to(&node, why, now))
+            })
+            .await?;
+        transaction.commit().await?;
+        Ok(Some(moved).filter(|moved| !moved.entries.is_empty()))
     }
 
     async fn requested(&self, request: &RequestId) -> Result<Option<Record>, StoreError> {
@@ -207,9 +239,9 @@ impl WorkspaceStore for Sqlite {
         &self,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Workspace)>, StoreError> {
+    ) -> Result<Vec<(u64, Option<Workspace>)>, StoreError> {
         sqlx::query(
-            "SELECT number, id, snapshot FROM workspaces WHERE number < ? ORDER BY number DESC LIMIT ?",
+            "SELECT number, id, snapshot, progress FROM workspaces WHERE number < ? ORDER BY number DESC LIMIT ?",
         )
         .bind(before.map_or(i64::MAX, to_i64))
         .bind(i64::from(limit))
@@ -217,24 +249,26 @@ impl WorkspaceStore for Sqlite {
         .await?
         .iter()
         .map(|row| {
-            let id: &str = row.try_get("id")?;
-            Ok((
-                to_u64(row.try_get("number")?),
-                decode(row, "workspaces", id, "snapshot")?,
-            ))
+            let workspace = unless_corrupt(record(row))?.map(|record| record.workspace);
+            Ok((to_u64(row.try_get("number")?), workspace))
         })
         .collect()
     }
 
+    async fn node_of(&self, id: &WorkspaceId) -> Result<Option<String>, StoreError> {
+        let node = sqlx::query_scalar("SELECT node FROM workspaces WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(&self.reader);
+        Ok(node.await?)
+    }
+
     async fn unfinished(&self) -> Result<Vec<Record>, StoreError> {
-        sqlx::query(
+        let rows = sqlx::query(
             "SELECT id, snapshot, progress FROM workspaces WHERE settled = 0 OR state = 6 ORDER BY number",
         )
         .fetch_all(&self.reader)
-        .await?
-        .iter()
-        .map(record)
-        .collect()
+        .await?;
+        readable(&rows, record)
     }
 
     async fn events(
@@ -283,9 +317,8 @@ impl WorkspaceStore for Sqlite {
             .map(|row| {
                 let node: String = row.try_get("node")?;
                 let state = WorkspaceState::try_from(row.try_get::<i32, _>("state")?);
-                let key = format_args!("one of node {node}");
                 Ok(Count {
-                    state: state.map_err(|error| corrupt("workspaces", key, error))?,
+                    state: state.unwrap_or_default(),
                     node,
                     workspaces: u32::try_from(row.try_get::<i64, _>("n")?).unwrap_or(u32::MAX),
                 })

@@ -121,7 +121,8 @@ pub(in crate::store) async fn entries_are_listed_newest_first_and_dropped_by_con
     }
     let of = repository("r/x");
     let page = store.cache_entries(None, None, 2).await.expect("a read");
-    assert_eq!(page[0].1.place.key, key("aa3"));
+    let entry = |found: &(u64, Option<Entry>)| found.1.clone().expect("an entry");
+    assert_eq!(entry(&page[0]).place.key, key("aa3"));
     let mut long = cached("", "d", "");
     long.place.repository = repository("r/z");
     long.place.key = KeyManifest::default().key();
@@ -134,13 +135,13 @@ pub(in crate::store) async fn entries_are_listed_newest_first_and_dropped_by_con
         .cache_entries(Some(&long.place.repository), None, 2)
         .await;
     assert_eq!(
-        listed.expect("a read")[0].1.manifest,
+        entry(&listed.expect("a read")[0]).manifest,
         None,
         "lists are short"
     );
     let rest = store.cache_entries(Some(&of), Some(page[1].0), 2).await;
     let rest = rest.expect("a read");
-    assert_eq!((rest.len(), &rest[0].1.place.key), (1, &key("aa1")));
+    assert_eq!((rest.len(), entry(&rest[0]).place.key), (1, key("aa1")));
     let other = repository("r/y");
     let other = store.cache_entries(Some(&other), None, 2).await;
     assert_eq!(other.expect("a read"), []);
