@@ -36,8 +36,8 @@ async fn what_one_node_built_another_fetches_by_digest_without_any_build() {
     let push = cold
         .position(|kind| matches!(kind, Kind::StepStarted(s) if s.step() == PipelineStep::Push));
     assert!(
-        ready.unwrap() < push.unwrap(),
-        "READY comes before the push begins"
+        push.unwrap() < ready.unwrap(),
+        "the push does not wait for the container"
     );
 
     let warm = lab.client.prepare("node-2", &repo.url).await;

@@ -43,13 +43,6 @@ async fn a_configuration_that_fails_leaves_a_workspace_to_mend_it_in() {
             "oh no",
         ),
         (
-            "hook",
-            "FROM BASE\n",
-            r#", "postCreateCommand": "echo so sad; exit 9""#,
-            FailureReason::ContainerFailed,
-            "so sad",
-        ),
-        (
             "outside",
             "FROM BASE\n",
             r#", "image": 7, "context": "../..""#,

@@ -3,11 +3,13 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod build_cache;
 mod cache;
 mod configurations;
 mod credentials;
 mod disk;
 mod git_in_workspace;
+mod hooks;
 mod leaks;
 mod private_cache;
 mod push;

@@ -93,6 +93,12 @@ impl Repo {
         self.git(&["checkout", "--quiet", "-b", name]);
     }
 
+    /// Adds another repository as a submodule.
+    pub fn add_submodule(&self, path: &str, url: &str) {
+        self.git(&["submodule", "--quiet", "add", url, path]);
+        self.commit(&[]);
+    }
+
     fn git(&self, args: &[&str]) {
         let status = Command::new("git")
             .args(args)

@@ -14,4 +14,4 @@ pub use follow::follow;
 pub use log::{AttemptLog, Batch};
 pub use output::OutputSink;
 pub(crate) use output::without_escapes;
-pub use recorder::Recorder;
+pub use recorder::{Current, Recorder};

@@ -10,12 +10,15 @@
 //! [`Runner`] runs an attempt; `prepare.rs` orders the steps, and each step has a file. A step that returns
 //! `Result<_, Failure>` can fail the attempt. The steps of the cache cannot: their return types have no error.
 
+mod beside;
 mod build_folder;
 mod clone;
 mod container;
 mod context;
 mod failure;
 mod git_mount;
+mod hook_runner;
+mod hooks;
 mod image;
 mod job;
 mod key;

@@ -25,7 +25,10 @@ impl StreamEnd {
     fn enter(&mut self, state: WorkspaceState) {
         self.ready = matches!(
             state,
-            WorkspaceState::Ready | WorkspaceState::Recovery | WorkspaceState::Failed
+            WorkspaceState::Ready
+                | WorkspaceState::Recovery
+                | WorkspaceState::Failed
+                | WorkspaceState::Lost
         );
         self.settled = false;
         self.deleting = state == WorkspaceState::Deleting;
@@ -64,6 +67,8 @@ mod tests {
             // A new attempt begins.
             (enter(WorkspaceState::Pending), false, false),
             (enter(WorkspaceState::Failed), true, false),
+            // Only a snapshot says so: it was READY.
+            (enter(WorkspaceState::Lost), true, false),
             (enter(WorkspaceState::Deleting), true, true),
         ] {
             end.event(&Event {

@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 
-use crate::{record::LogEntry, store::Count};
+use crate::store::{Change, Count};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -66,11 +66,13 @@ impl Counters {
     }
 
     /// Counts what entered a log.
-    pub(crate) fn appended(&self, entries: &[LogEntry]) {
+    pub(crate) fn appended(&self, Change { record, entries }: &Change) {
         self.events
             .inc_by(u64::try_from(entries.len()).unwrap_or(u64::MAX));
         for entry in entries {
             match &entry.event.kind {
+                // An attempt is counted once, also when it is in RECOVERY after it was READY.
+                Some(Kind::StateChanged(_)) if record.was_ready_before(&entry.event) => {}
                 Some(Kind::StateChanged(change)) => {
                     if let Some(outcome) = attempt_outcome(change) {
                         self.attempts.get_or_create(&Outcome { outcome }).inc();
@@ -131,7 +133,9 @@ fn attempt_outcome(change: &StateChanged) -> Option<&'static str> {
                 .unwrap_or_default();
             Some(trimmed(reason.as_str_name(), "FAILURE_REASON_"))
         }
-        State::Unspecified | State::Pending | State::Preparing | State::Deleting => None,
+        State::Unspecified | State::Pending | State::Preparing | State::Deleting | State::Lost => {
+            None
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A key is built once: others wait for its image, and go on by themselves when none comes of it.
 
 use hearth_api::v1::{
-    CacheAccess, FailureReason, PushOutcome, PushReport, ResolveCacheResponse, event::Kind,
+    CacheAccess, FailureReason, PipelineStep, PushOutcome, ResolveCacheResponse, WaitDecision,
     resolve_cache_response::Decision,
 };
 use hearth_domain::KeyManifest;
@@ -10,7 +10,7 @@ use tonic::{Code, Status, Streaming};
 use crate::support::{
     agent::FakeAgent,
     cache::{self, REPOSITORY},
-    events::{failed, preparing, ready, settled},
+    events::{built, failed, preparing, push, ready, recovery, settled, started, words},
     plane::{Plane, again, shop},
     soon,
 };
@@ -43,9 +43,12 @@ impl Question {
         assert_eq!(self.try_next().await.expect("no failure"), None);
     }
 
-    async fn waits_for(&mut self, node: &str) {
+    async fn waits_for(&mut self, node: &str) -> WaitDecision {
         match self.next().await {
-            Decision::Wait(wait) => assert_eq!(wait.node, node),
+            Decision::Wait(wait) => {
+                assert_eq!(wait.node, node);
+                wait
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -98,60 +101,110 @@ async fn all_who_wait_get_the_image_the_moment_it_is_committed() {
     }
 }
 
-#[tokio::test]
-async fn the_next_in_line_builds_when_the_builder_fails_or_its_push_does_or_it_is_replaced_or_deleted()
- {
-    let plane = Plane::fresh(&[]).await;
-    let (agents, ids) = crew::<5>(&plane).await;
-    let mut questions = Vec::new();
-    for id in &ids {
-        questions.push(Question::ask(&plane, id, 1).await);
-    }
-    let [first, second, third, fourth, fifth] = &mut questions[..] else {
-        panic!("five questions");
-    };
-    first.builds().await;
-    for question in [&mut *second, third, fourth, fifth] {
-        question.waits_for("n0").await;
-    }
-
-    agents[0].say(&ids[0], 1, [failed(FailureReason::BuildFailed), settled()]);
-    second.builds().await;
-    for question in [&mut *third, fourth, fifth] {
-        question.waits_for("n1").await;
-    }
-
-    // Ready is not yet in the registry; only the end of the push tells that it will not come.
-    let denied = PushReport {
-        outcome: PushOutcome::Denied.into(),
-        ..PushReport::default()
-    };
-    agents[1].say(&ids[1], 1, [ready(), Kind::Push(denied)]);
-    third.builds().await;
-    for question in [&mut *fourth, fifth] {
-        question.waits_for("n2").await;
-    }
-
-    plane.prepare(again(&ids[2])).await;
-    fourth.builds().await;
-    fifth.waits_for("n3").await;
-
-    plane.delete(&ids[3], false).await.expect("a deletion");
-    fifth.builds().await;
+/// What of the builder tells that no image will come.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Settles,
+    Denied,
+    Interrupted,
+    Replaced,
+    Deleted,
 }
 
 #[tokio::test]
-async fn a_ready_builder_is_waited_for_until_its_push_has_ended() {
-    let plane = Plane::fresh(&[]).await;
-    let (agents, ids) = crew::<2>(&plane).await;
-    Question::ask(&plane, &ids[0], 1).await.builds().await;
-    agents[0].say(&ids[0], 1, [ready()]);
+async fn the_next_in_line_builds_when_the_builder_settles_or_its_push_fails_or_it_is_replaced_or_deleted()
+ {
+    for end in [
+        End::Settles,
+        End::Denied,
+        End::Interrupted,
+        End::Replaced,
+        End::Deleted,
+    ] {
+        let plane = Plane::fresh(&[]).await;
+        let (agents, ids) = crew::<3>(&plane).await;
+        Question::ask(&plane, &ids[0], 1).await.builds().await;
+        let mut second = Question::ask(&plane, &ids[1], 1).await;
+        let mut third = Question::ask(&plane, &ids[2], 1).await;
+        for question in [&mut second, &mut third] {
+            assert!(question.waits_for("n0").await.unknown);
+        }
+        let say = |kinds: Vec<_>| agents[0].say(&ids[0], 1, kinds);
+        match end {
+            End::Settles => say(vec![failed(FailureReason::BuildFailed), settled()]),
+            End::Denied => say(vec![push(PushOutcome::Denied)]),
+            End::Interrupted => say(vec![
+                failed(FailureReason::Replaced),
+                push(PushOutcome::Interrupted),
+            ]),
+            End::Replaced => drop(plane.prepare(again(&ids[0])).await),
+            End::Deleted => plane.delete(&ids[0], false).await.expect("a deletion"),
+        }
+        second.builds().await;
+        third.waits_for("n1").await;
+        commit(&plane, &ids[1]).await;
+        third.hits().await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_the_container_its_image_is_waited_for_until_the_push_has_ended() {
+    let container = FailureReason::ContainerFailed;
+    for kinds in [
+        vec![ready()],
+        vec![ready(), recovery(container)],
+        vec![recovery(container)],
+        vec![started(PipelineStep::Push), failed(container)],
+    ] {
+        let plane = Plane::fresh(&[]).await;
+        let (agents, ids) = crew::<3>(&plane).await;
+        Question::ask(&plane, &ids[0], 1).await.builds().await;
+        let mut early = Question::ask(&plane, &ids[1], 1).await;
+        assert!(early.waits_for("n0").await.unknown);
+        let mut watcher = plane.watch(&ids[0], 0).await;
+        let last = kinds.last().cloned().expect("an event");
+        agents[0].say(&ids[0], 1, [built(20.0)]);
+        agents[0].say(&ids[0], 1, kinds);
+        watcher.until(|kind| *kind == last).await;
+        // From here on it is known what is left: the push of an image that took 20 seconds to build.
+        let wait = early.waits_for("n0").await;
+        assert!(!wait.unknown && wait.seconds > 0.0 && wait.seconds < 20.0);
+        let mut late = Question::ask(&plane, &ids[2], 1).await;
+        assert!(!late.waits_for("n0").await.unknown);
+        commit(&plane, &ids[0]).await;
+        early.hits().await;
+        late.hits().await;
+        agents[0].say(&ids[0], 1, [push(PushOutcome::Pushed), settled()]);
+        watcher.rest().await;
+    }
+}
+
+/// A container that fails before the push has ended: the attempt is followed to its end over a restart.
+#[tokio::test]
+async fn a_failed_attempt_whose_push_goes_on_is_followed_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let (agents, ids) = crew::<1>(&plane).await;
+    let failed = failed(FailureReason::ContainerFailed);
+    agents[0].say(&ids[0], 1, [started(PipelineStep::Push), failed.clone()]);
     let mut watcher = plane.watch(&ids[0], 0).await;
-    watcher.until(|kind| *kind == ready()).await;
-    let mut question = Question::ask(&plane, &ids[1], 1).await;
-    question.waits_for("n0").await;
-    commit(&plane, &ids[0]).await;
-    question.hits().await;
+    watcher.until(|kind| *kind == failed).await;
+    plane.stop().await;
+
+    let plane = Plane::start(directory.path(), &[]).await;
+    agents[0].register(&plane, &[]).await;
+    let end = [push(PushOutcome::Pushed), settled()];
+    agents[0].say(&ids[0], 1, end);
+    let events = plane.watch(&ids[0], 0).await.rest().await;
+    assert_eq!(
+        words(&events)[2..],
+        ["CONTAINER_FAILED", "PUSHED", "broken off", "settled"]
+    );
+    let workspace = plane.get(&ids[0]).await.expect("a workspace");
+    assert_eq!(
+        workspace.push.expect("a push").outcome(),
+        PushOutcome::Pushed
+    );
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 use tokio::sync::watch;
 
-/// The image builds of all nodes, which can be held up.
+/// The image builds and hooks of all nodes, which can be held up.
 pub struct Builds {
     begun: watch::Sender<Vec<Build>>,
     open: watch::Sender<bool>,
+    hooks: watch::Sender<Vec<String>>,
+    hooks_open: watch::Sender<bool>,
 }
 
 /// A build that began.
@@ -20,6 +22,8 @@ impl Default for Builds {
         Self {
             begun: watch::Sender::default(),
             open: watch::Sender::new(true),
+            hooks: watch::Sender::default(),
+            hooks_open: watch::Sender::new(true),
         }
     }
 }
@@ -33,6 +37,30 @@ impl Builds {
     /// Lets builds end.
     pub fn let_go(&self) {
         self.open.send_replace(true);
+    }
+
+    /// From now on hooks begin and do not end until [`Builds::let_hooks_go`].
+    pub fn hold_hooks(&self) {
+        self.hooks_open.send_replace(false);
+    }
+
+    /// Lets hooks end.
+    pub fn let_hooks_go(&self) {
+        self.hooks_open.send_replace(true);
+    }
+
+    /// Nodes on which hooks ended, in that order.
+    pub fn hooks(&self) -> Vec<String> {
+        self.hooks.borrow().clone()
+    }
+
+    /// Runs the hooks of a node, once hooks are not held up.
+    pub(super) async fn hook(&self, node: &str) {
+        let mut open = self.hooks_open.subscribe();
+        open.wait_for(|open| *open)
+            .await
+            .expect("the sender is in `self`");
+        self.hooks.send_modify(|nodes| nodes.push(node.to_owned()));
     }
 
     /// All builds that began so far.

@@ -2,8 +2,8 @@ use std::{fs, sync::Arc};
 
 use async_trait::async_trait;
 use hearth_agent::external::{
-    devcontainer::{BuildRequest, Devcontainer, Started, UpRequest},
-    process::{OnLine, ProcessFailure},
+    devcontainer::{BuildRequest, Devcontainer, HooksRequest, Started, UpRequest},
+    process::{Line, OnLine, ProcessFailure},
 };
 use hearth_domain::Digest;
 
@@ -76,10 +76,18 @@ impl Devcontainer for FakeDevcontainer {
 
     async fn run_hooks(
         &self,
-        _: &UpRequest<'_>,
-        container_id: &str,
-        _: OnLine<'_>,
+        request: &HooksRequest<'_>,
+        on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure> {
-        unreachable!("hooks are run by up: {container_id}")
+        let hook = if request.blocking_only {
+            "onCreateCommand"
+        } else {
+            "postCreateCommand"
+        };
+        on_line(Line::Text(&format!(
+            "Running the {hook} from devcontainer.json..."
+        )));
+        self.builds.hook(&self.node).await;
+        Ok(())
     }
 }

@@ -23,19 +23,6 @@ impl Git for FakeGit {
             .map_err(|error| CloneFailure::Failed(ProcessFailure::new(error.to_string())))?;
         Ok(commit(&dockerfile(request.url)))
     }
-
-    async fn export(
-        &self,
-        clone: &Path,
-        hash: &CommitHash,
-        into: &Path,
-        _: &Path,
-    ) -> Result<(), ProcessFailure> {
-        let failed = |error: std::io::Error| ProcessFailure::new(error.to_string());
-        let text = fs::read_to_string(clone.join(".devcontainer/Dockerfile")).map_err(failed)?;
-        assert_eq!(hash, &commit(&text), "a commit that the clone has");
-        write_tree(into, &text).map_err(failed)
-    }
 }
 
 fn dockerfile(url: &str) -> String {

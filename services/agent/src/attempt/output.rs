@@ -5,9 +5,10 @@ use std::{
 
 use hearth_api::v1::{LogChunk, PipelineStep, event::Kind};
 use hearth_domain::text::printable_lines;
+use parking_lot::Mutex;
 
 use super::log::AttemptLog;
-use crate::external::process::Line;
+use crate::external::process::{Line, Tail};
 
 /// How long output is collected into one event: a fast build makes few events, and a slow one is still seen live.
 const COLLECT: Duration = Duration::from_millis(200);
@@ -20,16 +21,18 @@ pub struct OutputSink {
     step: PipelineStep,
     text: String,
     since: Instant,
+    tail: Arc<Mutex<Tail>>,
 }
 
 impl OutputSink {
-    /// Collects the output of `step` for `log`.
-    pub(super) fn new(log: Arc<AttemptLog>, step: PipelineStep) -> Self {
+    /// Collects the output of `step` for `log`, and its last lines in `tail`.
+    pub(crate) fn new(log: Arc<AttemptLog>, step: PipelineStep, tail: Arc<Mutex<Tail>>) -> Self {
         Self {
             log,
             step,
             text: String::new(),
             since: Instant::now(),
+            tail,
         }
     }
 
@@ -44,6 +47,7 @@ impl OutputSink {
     /// Adds a line, without its newline; terminal escapes are removed.
     pub fn line(&mut self, line: &str) {
         let line = without_escapes(line);
+        self.tail.lock().push(&line);
         if !self.text.is_empty() && self.text.len() + line.len() >= MAX_CHUNK {
             self.flush();
         }
@@ -103,7 +107,7 @@ mod tests {
     #[test]
     fn lines_are_collected_into_few_events_and_none_is_lost() {
         let log = Arc::new(AttemptLog::new(1));
-        let mut sink = OutputSink::new(log.clone(), PipelineStep::Image);
+        let mut sink = OutputSink::new(log.clone(), PipelineStep::Image, Arc::default());
         for number in 0..5000 {
             sink.line(&format!("line {number}"));
         }

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::{activity::Activity, log::AttemptLog, output::OutputSink};
 use crate::{
     buildkit::{Status, StepChange},
+    external::process::Tail,
     metrics::AgentMetrics,
 };
 
@@ -33,9 +34,28 @@ pub struct Recorder {
 /// What was recorded so far.
 #[derive(Debug, Default)]
 struct Progress {
-    open_steps: BTreeMap<PipelineStep, Instant>,
+    open_steps: BTreeMap<PipelineStep, OpenStep>,
     outcome: Option<WorkspaceState>,
     push_reported: bool,
+}
+
+#[derive(Debug)]
+struct OpenStep {
+    began: Instant,
+    description: String,
+    /// The last lines of its commands.
+    tail: Arc<Mutex<Tail>>,
+}
+
+/// What an attempt is at.
+#[derive(Debug, Default)]
+pub struct Current {
+    /// The step.
+    pub step: PipelineStep,
+    /// What it does.
+    pub description: Option<String>,
+    /// The last lines of its commands.
+    pub tail: String,
 }
 
 impl Recorder {
@@ -60,14 +80,20 @@ impl Recorder {
 
     /// Records the workspace's new state.
     pub fn state(&self, state: WorkspaceState, failure: Option<Failure>) {
-        if state != WorkspaceState::Preparing {
-            self.progress.lock().outcome = Some(state);
-        }
-        self.note(Kind::StateChanged(StateChanged {
+        let kind = Kind::StateChanged(StateChanged {
             state: state.into(),
             failure,
             seconds: self.began.elapsed().as_secs_f64(),
-        }));
+        });
+        if state != WorkspaceState::Preparing {
+            let before = self.progress.lock().outcome.replace(state);
+            if before.is_some() {
+                // Metrics count an attempt once: by its first outcome.
+                self.log.append(kind);
+                return;
+            }
+        }
+        self.note(kind);
     }
 
     /// READY, RECOVERY or FAILED, once that is recorded.
@@ -94,10 +120,16 @@ impl Recorder {
         description: impl Into<String>,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.progress.lock().open_steps.insert(step, Instant::now());
+        let description = description.into();
+        let open = OpenStep {
+            began: Instant::now(),
+            description: description.clone(),
+            tail: Arc::default(),
+        };
+        self.progress.lock().open_steps.insert(step, open);
         self.note(Kind::StepStarted(StepStarted {
             step: step.into(),
-            description: description.into(),
+            description,
         }));
         let result = work.await;
         self.finish_step(step, result.is_ok());
@@ -132,7 +164,26 @@ impl Recorder {
 
     /// A sink for the output of a step's command.
     pub fn output(&self, step: PipelineStep) -> OutputSink {
-        OutputSink::new(self.log.clone(), step)
+        let progress = self.progress.lock();
+        let open = progress.open_steps.get(&step);
+        let tail = open.map(|open| open.tail.clone()).unwrap_or_default();
+        OutputSink::new(self.log.clone(), step, tail)
+    }
+
+    /// The step that the workspace's readiness waits for, the one that began last.
+    pub fn current(&self) -> Current {
+        let progress = self.progress.lock();
+        let open = progress.open_steps.iter();
+        let latest = open
+            .filter(|(step, _)| !matches!(step, PipelineStep::Push | PipelineStep::Hooks))
+            .max_by_key(|(_, open)| open.began);
+        latest
+            .map(|(step, open)| Current {
+                step: *step,
+                description: Some(open.description.clone()),
+                tail: open.tail.lock().text(),
+            })
+            .unwrap_or_default()
     }
 
     /// Begins something within a step that is shown while it goes on, under a name; it ends when it is dropped.
@@ -159,10 +210,10 @@ impl Recorder {
     }
 
     fn finish_step(&self, step: PipelineStep, succeeded: bool) {
-        let began = self.progress.lock().open_steps.remove(&step);
+        let open = self.progress.lock().open_steps.remove(&step);
         self.note(Kind::StepFinished(StepFinished {
             step: step.into(),
-            seconds: began.map_or(0.0, |began| began.elapsed().as_secs_f64()),
+            seconds: open.map_or(0.0, |open| open.began.elapsed().as_secs_f64()),
             succeeded,
         }));
     }

@@ -4,5 +4,7 @@ mod api;
 mod cli;
 mod log;
 
-pub use api::{BuildRequest, CliWorkspace, Devcontainer, Started, UpRequest, default_config_path};
+pub use api::{
+    BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest, default_config_path,
+};
 pub use cli::DevcontainerCli;

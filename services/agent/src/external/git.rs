@@ -47,14 +47,6 @@ pub trait Git: Send + Sync {
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<CommitHash, CloneFailure>;
-    /// Checks `commit` of the clone out again, into another folder. Changes of the clone's files since do not matter.
-    async fn export(
-        &self,
-        clone: &Path,
-        commit: &CommitHash,
-        into: &Path,
-        scratch: &Path,
-    ) -> Result<(), ProcessFailure>;
 }
 
 /// The git command.
@@ -131,31 +123,6 @@ impl Git for GitCli {
         head.trim().parse().map_err(|error| {
             CloneFailure::Failed(ProcessFailure::new(format!("what git checked out {error}")))
         })
-    }
-
-    async fn export(
-        &self,
-        clone: &Path,
-        commit: &CommitHash,
-        into: &Path,
-        scratch: &Path,
-    ) -> Result<(), ProcessFailure> {
-        if clone.join(".gitmodules").exists() {
-            return Err(ProcessFailure::new(
-                "a repository with submodules cannot be checked out a second time without fetching them again",
-            ));
-        }
-        std::fs::create_dir_all(into)
-            .map_err(|error| ProcessFailure::new(format!("{}: {error}", into.display())))?;
-        // A separate index: by now the clone belongs to the workspace's user.
-        command(scratch, None, "")
-            .env("GIT_DIR", clone.join(".git"))
-            .env("GIT_WORK_TREE", into)
-            .env("GIT_INDEX_FILE", scratch.join("export-index"))
-            .args(["checkout", "--quiet", "--force", commit.as_str(), "--", "."])
-            .run(&mut |_| {})
-            .await
-            .map(|_| ())
     }
 }
 

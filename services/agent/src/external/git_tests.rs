@@ -150,26 +150,6 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
     );
 }
 
-#[tokio::test]
-async fn an_export_has_the_commits_files_although_the_clones_have_changed() {
-    let remote = Remote::start();
-    let (scratch, commit) = remote.clone("").await.unwrap();
-    let clone = scratch.path().join("clone");
-    std::fs::write(clone.join("file"), "edited").unwrap();
-    std::fs::write(clone.join("new"), "new").unwrap();
-    let into = scratch.path().join("export");
-    GitCli
-        .export(&clone, &commit, &into, scratch.path())
-        .await
-        .unwrap();
-    assert_eq!(std::fs::read_to_string(into.join("file")).unwrap(), "one\n");
-    assert!(!into.join("new").exists());
-    assert_eq!(
-        std::fs::read_to_string(clone.join("file")).unwrap(),
-        "edited"
-    );
-}
-
 #[test]
 fn a_login_is_for_one_repository_and_for_no_other_on_its_host() {
     let login = Login {

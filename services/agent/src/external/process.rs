@@ -161,7 +161,7 @@ impl Process {
         } else {
             Err(format!("{name} ended with {status}"))
         };
-        Ok((success, text, tail.into_text()))
+        Ok((success, text, tail.text()))
     }
 }
 

@@ -151,7 +151,7 @@ fn replace_text(value: &mut Value, from: &str, to: &str) {
 }
 
 /// Copies a folder of the clone, if it exists; links are copied as links.
-fn copy_folder(files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
+pub fn copy_folder(files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
     let entries = match files.entries(from) {
         Err(error) if error.is_not_found() => return Ok(()),
         entries => entries.map_err(at(from))?,

@@ -5,9 +5,12 @@ use hearth_runtime::blocking;
 use serde_json::{Map, Value};
 
 use super::{
+    beside::Beside,
     context::{Checkout, Context},
     failure::{failure, process_failure},
     git_mount,
+    hook_runner::HookRunner,
+    hooks::Hooks,
     override_config::{hookless_config, override_config},
     owner::{Owner, remote_user},
 };
@@ -33,41 +36,85 @@ pub enum Devcontainer {
     Compose,
 }
 
-/// Starts the container and runs its hooks; returns when the last one has ended.
-pub async fn start(
-    cx: &Context<'_>,
+/// A container that runs.
+pub struct Running<'a> {
+    /// Why a hook failed that the workspace waits for.
+    pub failure: Option<Failure>,
+    /// The hooks that are left.
+    pub later: Beside<'a, ()>,
+}
+
+/// Starts the container and runs the hooks that the workspace waits for. A container whose hook fails is kept: its tools
+/// are what the configuration is repaired with.
+pub async fn start<'a>(
+    cx: &'a Context<'_>,
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
     from: &Devcontainer,
-) -> Result<(), Failure> {
+) -> Result<Running<'a>, Failure> {
     cx.recorder
-        .step(STEP, "starts the container and runs its hooks", async {
-            let engine = &cx.externals.engine;
-            // The CLI would go on with the container of a failed try instead of creating one.
-            engine
-                .remove_containers(&cx.job.attempt.workspace)
-                .await
-                .map_err(engine_failure)?;
-            let started = match from {
-                Devcontainer::Image(image) => from_image(cx, clone, config, image).await?,
-                Devcontainer::Compose => from_compose(cx, clone, config).await?,
+        .step(STEP, "starts the container", async {
+            let (hooks, runner) = cx.within_limit(run(cx, clone, config, from)).await?;
+            let blocking = hooks.blocking();
+            let ran = if blocking.is_empty() {
+                Ok(())
+            } else {
+                runner.run_blocking(cx, &blocking).await
             };
-            cx.recorder.note(Kind::Container(ContainerStarted {
-                container_id: started.container_id,
-                remote_user: started.remote_user,
-                remote_folder: started.remote_folder,
-            }));
-            Ok(())
+            let later = hooks.later();
+            let later = if ran.is_ok() && !later.is_empty() {
+                Beside::new(runner.run_later(cx, later))
+            } else {
+                Beside::default()
+            };
+            Ok(Running {
+                failure: ran.err(),
+                later,
+            })
         })
         .await
 }
 
+/// Runs the container, and tells which hooks are to be run in it.
+async fn run(
+    cx: &Context<'_>,
+    clone: &Checkout,
+    config: Option<&DevcontainerConfig>,
+    from: &Devcontainer,
+) -> Result<(Hooks, HookRunner), Failure> {
+    // The CLI would go on with the container of a failed try instead of creating one.
+    let workspace = &cx.job.attempt.workspace;
+    let removed = cx.externals.engine.remove_containers(workspace).await;
+    removed.map_err(engine_failure)?;
+    let (started, metadata) = match from {
+        Devcontainer::Image(image) => from_image(cx, clone, config, image).await?,
+        Devcontainer::Compose => (from_compose(cx, clone, config).await?, Vec::new()),
+    };
+    let hookless = cx.scratch.path().join("hookless.json");
+    write(&hookless, hookless_config(config)).await?;
+    let runner = HookRunner {
+        folder: clone.folder.clone(),
+        volume: clone.volume.clone(),
+        config: config_path(clone, config),
+        hookless,
+        container_id: started.container_id.clone(),
+    };
+    cx.recorder.note(Kind::Container(ContainerStarted {
+        container_id: started.container_id,
+        remote_user: started.remote_user,
+        remote_folder: started.remote_folder,
+    }));
+    let properties = config.map(|config| &config.properties);
+    Ok((Hooks::of(properties, &metadata), runner))
+}
+
+/// Starts a container of an image; returns the image's metadata as well.
 async fn from_image(
     cx: &Context<'_>,
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
     image: &str,
-) -> Result<Started, Failure> {
+) -> Result<(Started, Vec<Value>), Failure> {
     let engine = &cx.externals.engine;
     let local = engine
         .image(image)
@@ -93,28 +140,17 @@ async fn from_image(
     }
     let file = cx.scratch.path().join("override.json");
     write(&file, properties).await?;
-    let config_path = config_path(clone, config);
-    let request = UpRequest {
-        workspace: cli_workspace(cx, clone, &config_path),
-        override_config: Some(&file),
-        skip_hooks: false,
-    };
-    let mut output = cx.recorder.output(STEP);
-    cx.externals
-        .devcontainer
-        .up(&request, &mut |line| output.take(line))
-        .await
-        .map_err(up_failure)
+    let started = up(cx, clone, config, Some(&file)).await?;
+    Ok((started, local.metadata()))
 }
 
 /// The files of a Compose project are used unchanged: they mount the clone from the volume's folder on the node. The
-/// user that the clone must belong to is known only when the container exists, so hooks run in a second call.
+/// user that the clone must belong to is known only when the container exists.
 async fn from_compose(
     cx: &Context<'_>,
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
 ) -> Result<Started, Failure> {
-    let config_path = config_path(clone, config);
     let file = cx.scratch.path().join("override.json");
     let with_git = git(cx).zip(config);
     if let Some(((folder, remote), config)) = &with_git {
@@ -122,17 +158,7 @@ async fn from_compose(
         git_mount::into_service(&mut properties, folder, remote, &clone.folder, config);
         write(&file, properties).await?;
     }
-    let request = UpRequest {
-        workspace: cli_workspace(cx, clone, &config_path),
-        override_config: with_git.as_ref().map(|_| file.as_path()),
-        skip_hooks: true,
-    };
-    let mut output = cx.recorder.output(STEP);
-    let cli = &cx.externals.devcontainer;
-    let started = cli
-        .up(&request, &mut |line| output.take(line))
-        .await
-        .map_err(up_failure)?;
+    let started = up(cx, clone, config, with_git.as_ref().map(|_| file.as_path())).await?;
     if !is_root(&started.remote_user) {
         let passwd = cx
             .externals
@@ -142,18 +168,30 @@ async fn from_compose(
             .map_err(engine_failure)?;
         give_clone(cx, clone, &started.remote_user, passwd).await?;
     }
-    // The metadata of the container has the hooks: those of the configuration would run in addition.
-    write(&file, hookless_config(config)).await?;
-    let request = UpRequest {
-        override_config: Some(&file),
-        ..request
-    };
-    cli.run_hooks(&request, &started.container_id, &mut |line| {
-        output.take(line)
-    })
-    .await
-    .map_err(up_failure)?;
     Ok(started)
+}
+
+async fn up(
+    cx: &Context<'_>,
+    clone: &Checkout,
+    config: Option<&DevcontainerConfig>,
+    override_config: Option<&Path>,
+) -> Result<Started, Failure> {
+    let request = UpRequest {
+        workspace: CliWorkspace {
+            folder: &clone.folder,
+            config: &config_path(clone, config),
+            scratch: cx.scratch.path(),
+            workspace_id: &cx.job.attempt.workspace,
+        },
+        override_config,
+    };
+    let mut output = cx.recorder.output(STEP);
+    cx.externals
+        .devcontainer
+        .up(&request, &mut |line| output.take(line))
+        .await
+        .map_err(up_failure)
 }
 
 async fn write(file: &Path, properties: Map<String, Value>) -> Result<(), Failure> {
@@ -190,19 +228,6 @@ async fn give_clone(
 /// The folder through which git in the container gets logins, and the repository that they are for.
 fn git<'a>(cx: &Context<'a>) -> Option<(&'a Path, GitRemote)> {
     cx.git_access.zip(GitRemote::of(&cx.job.spec.repository))
-}
-
-fn cli_workspace<'a>(
-    cx: &'a Context<'_>,
-    clone: &'a Checkout,
-    config: &'a Path,
-) -> CliWorkspace<'a> {
-    CliWorkspace {
-        folder: &clone.folder,
-        config,
-        scratch: cx.scratch.path(),
-        workspace_id: &cx.job.attempt.workspace,
-    }
 }
 
 fn config_path(clone: &Checkout, config: Option<&DevcontainerConfig>) -> PathBuf {

@@ -1,8 +1,13 @@
-use std::path::{Path, PathBuf};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+};
 
+use hearth_api::v1::Failure;
 use hearth_domain::CommitHash;
+use tokio::time::{Instant, timeout_at};
 
-use super::{job::Job, node::NodeFacts};
+use super::{failure::timed_out, job::Job, node::NodeFacts};
 use crate::{attempt::Recorder, credentials::Logins, external::Externals, scratch::Scratch};
 
 /// What the steps of an attempt work with.
@@ -21,6 +26,20 @@ pub struct Context<'a> {
     pub logins: &'a Logins,
     /// Folder that is mounted into the container, so that git in it can log in. `None` if git needs no login.
     pub git_access: Option<&'a Path>,
+    /// When the attempt has to be ready.
+    pub deadline: Instant,
+}
+
+impl Context<'_> {
+    /// Ends `work` at the time limit.
+    pub async fn within_limit<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout_at(self.deadline, work)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(self, None)))
+    }
 }
 
 /// The repository, cloned into the workspace's volume.

@@ -10,15 +10,15 @@ use super::{
     context::{Checkout, Context},
     key::Key,
     prefetch::Prefetch,
-    push::{PushPlan, Upload},
+    push::{PushPlan, Upload, keep_sources},
     resolve::{Lookup, resolve},
 };
 use crate::{devcontainer_config::DevcontainerConfig, external::engine::volume_name};
 use build::build;
-use fetch::{Unfetched, fetch, fetch_unchanged, unchanged_image};
+use fetch::{Unfetched, fetch};
 use outcome::STEP;
 
-pub use fetch::fetch_default;
+pub use fetch::{fetch_default, fetch_unchanged, unchanged_image};
 pub use outcome::{Image, skipped};
 
 /// Fetches the image, or builds it. A hit that cannot be fetched is built, so only a build can fail.
@@ -30,10 +30,6 @@ pub async fn obtain(
     lookup: Lookup,
     prefetch: &mut Prefetch<'_>,
 ) -> Result<Image, Failure> {
-    if let Some(image) = unchanged_image(config) {
-        prefetch.cancel(cx).await;
-        return fetch_unchanged(cx, image).await;
-    }
     let mut lookup = lookup;
     let mut reasons = Vec::new();
     while let Some(hit) = lookup.hit.take() {
@@ -59,22 +55,13 @@ pub async fn obtain(
     let name = image_name(cx, key.manifest.as_ref().ok());
     // Before the build: the image must not be removed from the moment it has its name.
     let in_use = cx.node.images.enter(&name);
-    let description = "builds the image".to_owned();
-    let built = cx
-        .recorder
-        .step(
-            STEP,
-            description,
-            build(
-                cx,
-                clone,
-                config,
-                &name,
-                key.manifest.as_ref().ok(),
-                &mut reasons,
-            ),
-        )
-        .await?;
+    let manifest = key.manifest.as_ref().ok();
+    let building = build(cx, clone, config, &name, manifest, &mut reasons);
+    let building = cx.recorder.step(STEP, "builds the image", building);
+    let will_be_pushed = manifest.is_some() && !lookup.fetch_is_slower;
+    // No hook changes the clone while the image is built.
+    let (built, sources) = tokio::join!(building, keep_sources(cx, clone, will_be_pushed));
+    let built = built?;
     let disk = &cx.node.disk;
     disk.used(cx.externals.engine.as_ref(), &name).await;
     let skip_reason = match &cx.job.cache {
@@ -110,9 +97,9 @@ pub async fn obtain(
         image_id: built.image_id,
         manifest,
         build_seconds: built.seconds,
-        clone: clone.folder.clone(),
         commit: clone.commit.clone(),
         config: config.clone(),
+        sources,
         _in_use: cx.node.images.enter(&name),
     });
     Ok(Image {

@@ -1,7 +1,5 @@
 use std::{os::unix::fs::lchown, path::Path};
 
-use serde_json::Value;
-
 use crate::{devcontainer_config::DevcontainerConfig, external::engine::LocalImage};
 
 /// User and group that the clone must belong to. The CLI does not adapt the owner of files in a volume, and hooks that run
@@ -60,15 +58,7 @@ impl Owner {
 /// The user that the devcontainer's hooks and terminals run as, in the order in which the CLI looks: the last
 /// `remoteUser` of image and configuration, then the container's user, then root.
 pub fn remote_user(config: Option<&DevcontainerConfig>, image: &LocalImage) -> String {
-    let metadata: Vec<Value> = image
-        .devcontainer_metadata
-        .as_deref()
-        .and_then(|label| serde_json::from_str::<Value>(label).ok())
-        .map(|value| match value {
-            Value::Array(entries) => entries,
-            single => vec![single],
-        })
-        .unwrap_or_default();
+    let metadata = image.metadata();
     let named = |property: &str| {
         config
             .and_then(|config| config.text(property))

@@ -1,17 +1,15 @@
 use std::{
     future::Future,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use futures_util::future::BoxFuture;
 use hearth_api::v1::TransferDirection;
 use hearth_layers::{Transfer, TransferError};
 
-use super::{context::Context, pull::pull};
+use super::{beside::Beside, context::Context, pull::pull};
 use crate::disk::ImageUse;
 
 /// A fetch of the repository's newest image that runs while the clone is made: often that image has the attempt's key.
@@ -20,8 +18,7 @@ use crate::disk::ImageUse;
 /// attempt.
 pub struct Prefetch<'a> {
     image: String,
-    fetch: Option<BoxFuture<'a, Arrival>>,
-    arrival: Option<Arrival>,
+    fetch: Beside<'a, Arrival>,
     /// The fetch has started: the engine did not have the image.
     started: Arc<AtomicBool>,
     /// Whether the log shows its progress: only once the image is known to be used.
@@ -49,7 +46,7 @@ impl<'a> Prefetch<'a> {
             });
         let fetch = image.clone().map(|image| {
             let (started, visible) = (started.clone(), visible.clone());
-            let fetch: BoxFuture<'a, Arrival> = Box::pin(async move {
+            Beside::new(async move {
                 let engine = &cx.externals.engine;
                 // If the engine does not answer now, the step that needs the image reports it.
                 if !matches!(engine.image(&image).await, Ok(None)) {
@@ -63,14 +60,12 @@ impl<'a> Prefetch<'a> {
                     }
                 };
                 Some(pull(cx, &image, &progress).await)
-            });
-            fetch
+            })
         });
         Self {
             in_use: image.as_ref().map(|image| cx.node.images.enter(image)),
             image: image.unwrap_or_default(),
-            fetch,
-            arrival: None,
+            fetch: fetch.unwrap_or_default(),
             started,
             visible,
         }
@@ -78,39 +73,26 @@ impl<'a> Prefetch<'a> {
 
     /// Runs `work`, and the fetch at the same time.
     pub async fn alongside<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
-        if let Some(fetch) = &mut self.fetch {
-            let arrival = tokio::select! {
-                biased;
-                done = &mut work => return done,
-                arrival = fetch => arrival,
-            };
-            self.fetch = None;
-            self.arrival = Some(arrival);
-        }
-        work.await
+        self.fetch.alongside(work).await
     }
 
     /// Whether it fetches `image`.
     pub fn is_for(&self, image: &str) -> bool {
-        self.image == image && (self.fetch.is_some() || self.arrival.is_some())
+        self.image == image && self.fetch.is_there()
     }
 
     /// Waits for the rest of the fetch; its image is used. `None` when there was nothing to fetch.
     pub async fn finish(&mut self) -> Arrival {
         self.visible.store(true, Ordering::Relaxed);
-        if let Some(fetch) = self.fetch.take() {
-            self.arrival = Some(fetch.await);
-        }
+        let arrival = self.fetch.finish().await;
         self.in_use = None;
-        self.arrival.take().flatten()
+        arrival.flatten()
     }
 
     /// Stops the fetch, if it still runs, and removes its image unless another attempt uses it. Does nothing after
     /// [`Prefetch::finish`].
     pub async fn cancel(&mut self, cx: &Context<'_>) {
-        self.fetch = None;
-        self.arrival = None;
+        self.fetch.cancel();
         let Some(in_use) = self.in_use.take() else {
             return;
         };

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use hearth_domain::{CacheAccess, CacheReference, GitRef, Spec};
 
 use super::*;
@@ -88,6 +90,7 @@ impl World {
             scratch: &self.scratch,
             logins: &self.logins,
             git_access: None,
+            deadline: tokio::time::Instant::now() + Duration::from_secs(60),
         }
     }
 
@@ -123,7 +126,7 @@ async fn a_prefetch_that_is_canceled_leaves_no_image_and_no_event() {
         prefetch.alongside(world.engine.pull_began.notified()).await;
         if complete {
             world.engine.pull_may_end.notify_one();
-            while prefetch.arrival.is_none() {
+            while !prefetch.fetch.has_ended() {
                 prefetch.alongside(tokio::task::yield_now()).await;
             }
         }

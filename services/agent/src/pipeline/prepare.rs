@@ -4,43 +4,58 @@ use hearth_api::v1::{
 use hearth_runtime::blocking;
 
 use super::{
+    beside::Beside,
     clone::clone,
-    container::{self, Devcontainer},
+    container::{self, Devcontainer, Running},
     context::{Checkout, Context},
     failure::failure,
-    image::{self, Image, skipped},
+    image::{self, Image, fetch_unchanged, skipped, unchanged_image},
     key,
     prefetch::Prefetch,
-    push::PushPlan,
+    push::{self, PushPlan},
     recovery_note::leave_note,
     resolve,
 };
 use crate::devcontainer_config::{ConfigError, DevcontainerConfig, ImageSource};
 
-/// A workspace that can be used, and the push that is left to do.
+/// A workspace that can be used.
 #[derive(Debug)]
 pub struct Ready {
     /// READY or RECOVERY.
     pub state: WorkspaceState,
     /// Why it is in RECOVERY.
     pub failure: Option<Failure>,
-    /// What to push.
-    pub push: PushPlan,
+}
+
+/// What goes on beside the steps and after them. None of it can fail the attempt.
+#[derive(Default)]
+pub struct Background<'a> {
+    /// The push of the image, which begins as soon as the image is there.
+    pub push: Beside<'a, ()>,
+    /// The hooks that the workspace does not wait for.
+    pub hooks: Beside<'a, ()>,
 }
 
 /// Prepares the workspace.
-pub async fn prepare(cx: &Context<'_>) -> Result<Ready, Failure> {
+pub async fn prepare<'a>(
+    cx: &'a Context<'_>,
+    background: &mut Background<'a>,
+) -> Result<Ready, Failure> {
     validate(cx).await?;
     let mut prefetch = Prefetch::start(cx);
-    let ready = prepare_with(cx, &mut prefetch).await;
+    let ready = prepare_with(cx, &mut prefetch, background).await;
     prefetch.cancel(cx).await;
     ready
 }
 
-async fn prepare_with(cx: &Context<'_>, prefetch: &mut Prefetch<'_>) -> Result<Ready, Failure> {
-    let clone = prefetch.alongside(clone(cx)).await?;
+async fn prepare_with<'a>(
+    cx: &'a Context<'_>,
+    prefetch: &mut Prefetch<'_>,
+    background: &mut Background<'a>,
+) -> Result<Ready, Failure> {
+    let clone = cx.within_limit(prefetch.alongside(clone(cx))).await?;
     if cx.job.spec.lightweight {
-        return default_image(cx, &clone, CacheSkipReason::Lightweight).await;
+        return default_image(cx, &clone, CacheSkipReason::Lightweight, background).await;
     }
     let (folder, name) = (clone.folder.clone(), cx.job.spec.config.clone());
     let found = blocking(move || DevcontainerConfig::find(&folder, name.as_ref())).await;
@@ -49,7 +64,10 @@ async fn prepare_with(cx: &Context<'_>, prefetch: &mut Prefetch<'_>) -> Result<R
     }
     let config = match found {
         Ok(Some(config)) => config,
-        Ok(None) => return default_image(cx, &clone, CacheSkipReason::NoDevcontainer).await,
+        Ok(None) => {
+            let reason = CacheSkipReason::NoDevcontainer;
+            return default_image(cx, &clone, reason, background).await;
+        }
         Err(error @ ConfigError::NotFound(_)) => {
             return Err(failure(
                 FailureReason::ConfigNotFound,
@@ -59,87 +77,129 @@ async fn prepare_with(cx: &Context<'_>, prefetch: &mut Prefetch<'_>) -> Result<R
         }
         Err(error @ ConfigError::Invalid { .. }) => {
             let failure = failure(FailureReason::ConfigInvalid, PipelineStep::Key, error);
-            return recover(cx, &clone, failure).await;
+            return recover(cx, &clone, failure, background).await;
         }
     };
-    match repository_devcontainer(cx, &clone, &config, prefetch).await {
-        Err(failure) if is_recoverable(failure.reason()) => recover(cx, &clone, failure).await,
+    match repository_devcontainer(cx, &clone, &config, prefetch, background).await {
+        Err(failure) if is_recoverable(failure.reason()) => {
+            recover(cx, &clone, failure, background).await
+        }
         result => result,
     }
 }
 
 /// Starts the repository's own devcontainer, with an image from the cache or a build.
-async fn repository_devcontainer(
+async fn repository_devcontainer<'a>(
+    cx: &'a Context<'_>,
+    clone: &Checkout,
+    config: &DevcontainerConfig,
+    prefetch: &mut Prefetch<'_>,
+    background: &mut Background<'a>,
+) -> Result<Ready, Failure> {
+    if config.image_source() == Some(ImageSource::Compose) {
+        prefetch.cancel(cx).await;
+        let reason = CacheSkipReason::Compose;
+        cx.recorder.note(Kind::Cache(skipped(reason)));
+        background.push = push::begin(cx, PushPlan::skipped(reason));
+        return start(cx, clone, Some(config), &Devcontainer::Compose, background).await;
+    }
+    let image = cx.within_limit(image(cx, clone, config, prefetch)).await?;
+    let Image {
+        name,
+        report,
+        push,
+        in_use: _in_use,
+    } = image;
+    cx.recorder.note(Kind::Cache(report));
+    // Others may wait for this image, and do not wait for this container.
+    background.push = push::begin(cx, push);
+    start(
+        cx,
+        clone,
+        Some(config),
+        &Devcontainer::Image(name),
+        background,
+    )
+    .await
+}
+
+/// Obtains the image. The cache is asked only where there is something to build.
+async fn image(
     cx: &Context<'_>,
     clone: &Checkout,
     config: &DevcontainerConfig,
     prefetch: &mut Prefetch<'_>,
+) -> Result<Image, Failure> {
+    if let Some(image) = unchanged_image(config) {
+        prefetch.cancel(cx).await;
+        return fetch_unchanged(cx, image).await;
+    }
+    let (key, lookup) = prefetch
+        .alongside(async {
+            let key = key::compute(cx, clone, config).await;
+            let lookup = resolve::resolve(cx, &key).await;
+            (key, lookup)
+        })
+        .await;
+    image::obtain(cx, clone, config, key, lookup, prefetch).await
+}
+
+/// Starts the container while the push goes on.
+async fn start<'a>(
+    cx: &'a Context<'_>,
+    clone: &Checkout,
+    config: Option<&DevcontainerConfig>,
+    from: &Devcontainer,
+    background: &mut Background<'a>,
 ) -> Result<Ready, Failure> {
-    let (devcontainer, push, _in_use) = match config.image_source() {
-        Some(ImageSource::Compose) => {
-            prefetch.cancel(cx).await;
-            cx.recorder
-                .note(Kind::Cache(skipped(CacheSkipReason::Compose)));
-            (
-                Devcontainer::Compose,
-                PushPlan::not_eligible("Docker Compose projects are not cached"),
-                None,
-            )
-        }
-        _ => {
-            let (key, lookup) = prefetch
-                .alongside(async {
-                    let key = key::compute(cx, clone, config).await;
-                    let lookup = resolve::resolve(cx, &key).await;
-                    (key, lookup)
-                })
-                .await;
-            let Image {
-                name,
-                report,
-                push,
-                in_use,
-            } = image::obtain(cx, clone, config, key, lookup, prefetch).await?;
-            cx.recorder.note(Kind::Cache(report));
-            (Devcontainer::Image(name), push, Some(in_use))
-        }
-    };
-    container::start(cx, clone, Some(config), &devcontainer).await?;
+    let start = container::start(cx, clone, config, from);
+    let Running { failure, later } = background.push.alongside(start).await?;
+    background.hooks = later;
+    if let Some(failure) = &failure {
+        leave_note(&clone.volume, failure).await;
+    }
     Ok(Ready {
-        state: WorkspaceState::Ready,
-        failure: None,
-        push,
+        state: match failure {
+            Some(_) => WorkspaceState::Recovery,
+            None => WorkspaceState::Ready,
+        },
+        failure,
     })
 }
 
 /// Starts the default image with the clone in it. The cache is not used.
-async fn default_image(
-    cx: &Context<'_>,
+async fn default_image<'a>(
+    cx: &'a Context<'_>,
     clone: &Checkout,
     reason: CacheSkipReason,
+    background: &mut Background<'a>,
 ) -> Result<Ready, Failure> {
-    let name = image::fetch_default(cx).await?;
-    cx.recorder.note(Kind::Cache(skipped(reason)));
-    container::start(cx, clone, None, &Devcontainer::Image(name)).await?;
-    Ok(Ready {
-        state: WorkspaceState::Ready,
-        failure: None,
-        push: PushPlan::skipped(reason),
-    })
+    // An image that was built before its container failed is in the cache's report, and is pushed.
+    if !background.push.is_there() {
+        cx.recorder.note(Kind::Cache(skipped(reason)));
+        background.push = push::begin(cx, PushPlan::skipped(reason));
+    }
+    let fetch = background.push.alongside(image::fetch_default(cx));
+    let name = cx.within_limit(fetch).await?;
+    start(cx, clone, None, &Devcontainer::Image(name), background).await
 }
 
 /// Starts the default image in place of a devcontainer that fails, so that it can be repaired in the workspace.
-async fn recover(cx: &Context<'_>, clone: &Checkout, failure: Failure) -> Result<Ready, Failure> {
+async fn recover<'a>(
+    cx: &'a Context<'_>,
+    clone: &Checkout,
+    failure: Failure,
+    background: &mut Background<'a>,
+) -> Result<Ready, Failure> {
     cx.recorder.warn(format!(
         "the repository's own devcontainer failed, the default image takes its place: {}",
         failure.message
     ));
     leave_note(&clone.volume, &failure).await;
-    match default_image(cx, clone, CacheSkipReason::Fallback).await {
-        Ok(ready) => Ok(Ready {
+    match default_image(cx, clone, CacheSkipReason::Fallback, background).await {
+        Ok(_) => Ok(Ready {
             state: WorkspaceState::Recovery,
             failure: Some(failure),
-            ..ready
         }),
         // The first failure is the cause.
         Err(second) => {

@@ -10,7 +10,7 @@ use hearth_api::v1::{
 use hearth_domain::Digest;
 use hearth_layers::{RegistryError, Transfer, TransferError};
 
-use super::{context::Context, job::CacheUse};
+use super::{beside::Beside, context::Context, job::CacheUse};
 use crate::{
     credentials::with_login,
     external::{control_plane::PushedImage, engine::OnTransfer},
@@ -18,12 +18,18 @@ use crate::{
 use build_cache::export_build_cache;
 use refusal::{Refusal, shared_base};
 
+pub use build_cache::keep_sources;
 pub use plan::{PushPlan, Upload, report};
 
 const STEP: PipelineStep = PipelineStep::Push;
 
-/// Carries out the plan and records its outcome. It does not touch the workspace.
-pub async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
+/// The plan as work beside the start of the container. It does not touch the workspace.
+pub fn begin<'a>(cx: &'a Context<'_>, plan: PushPlan) -> Beside<'a, ()> {
+    Beside::new(carry_out(cx, plan))
+}
+
+/// Carries out the plan and records its outcome.
+async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
     let (upload, cache) = match plan {
         PushPlan::Nothing(report) => {
             cx.recorder.note(Kind::Push(report));
@@ -45,7 +51,7 @@ pub async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
     report.seconds = began.elapsed().as_secs_f64();
     let pushed = report.outcome() == PushOutcome::Pushed;
     cx.recorder.note(Kind::Push(report));
-    if pushed && cx.node.store == ImageStore::Containerd {
+    if pushed {
         export_build_cache(cx, &upload, &cache).await;
     }
 }

@@ -99,8 +99,8 @@ async fn ask(
 ) -> Result<Resolution, IndexFailure> {
     let mut pauses = pauses().build();
     loop {
-        let mut on_wait = |node, seconds| {
-            if let Some(waiting) = wait.update(Waiting { node, seconds }, Instant::now()) {
+        let mut on_wait = |waiting| {
+            if let Some(waiting) = wait.update(waiting, Instant::now()) {
                 cx.recorder.note(Kind::Waiting(waiting));
             }
         };
@@ -131,7 +131,8 @@ impl Wait {
         if let Some((reported, at)) = &self.reported {
             let left = (reported.seconds - (now - *at).as_secs_f64()).max(0.0);
             let notable = (left * NOTABLE_PART).max(NOTABLE_SECONDS);
-            if reported.node == waiting.node && (waiting.seconds - left).abs() < notable {
+            let same = reported.node == waiting.node && reported.unknown == waiting.unknown;
+            if same && (waiting.seconds - left).abs() < notable {
                 return None;
             }
         }
@@ -161,6 +162,7 @@ mod tests {
         Waiting {
             node: node.to_owned(),
             seconds,
+            unknown: false,
         }
     }
 
@@ -178,6 +180,16 @@ mod tests {
         assert!(is_news("node-1", 90.0, 12), "it takes longer");
         assert!(is_news("node-2", 90.0, 12), "somebody else builds");
         assert!(!is_news("node-2", 0.0, 200), "it is overdue, as expected");
+        let unknown = Waiting {
+            unknown: true,
+            ..waiting("node-2", 0.0)
+        };
+        let later = start + Duration::from_secs(201);
+        assert!(wait.update(unknown.clone(), later).is_some());
+        assert!(
+            wait.update(unknown, later).is_none(),
+            "as unknown as before"
+        );
     }
 
     #[test]

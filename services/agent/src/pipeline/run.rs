@@ -4,6 +4,7 @@ use hearth_api::v1::{
     Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
 };
 use hearth_runtime::{Panicked, blocking, contain};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     failure::failure,
     job::Job,
     node::NodeFacts,
-    prepare::{Ready, prepare},
+    prepare::{Background, Ready, prepare},
     push,
 };
 use crate::{
@@ -135,6 +136,7 @@ impl Runner {
             scratch,
             logins: &logins,
             git_access: git_access.as_deref(),
+            deadline: Instant::now() + job.time_limit(),
         };
         let work = self.run_steps(&cx, stop, shutdown);
         match bind(scratch.path(), SOCKET) {
@@ -165,40 +167,38 @@ impl Runner {
         stop: &CancellationToken,
         shutdown: &CancellationToken,
     ) {
+        let mut background = Background::default();
         let prepared = tokio::select! {
             biased;
             () = stop.cancelled() => Err(stopped(shutdown)),
-            prepared = tokio::time::timeout(cx.job.time_limit(), prepare(cx)) => {
-                prepared.unwrap_or_else(|_| Err(timed_out(cx.job)))
-            }
+            prepared = prepare(cx, &mut background) => prepared,
         };
         match prepared {
-            Ok(Ready {
-                state,
-                failure,
-                push: plan,
-            }) => {
+            Ok(Ready { state, failure }) => {
                 if let Err(error) = cx.scratch.mark_ready() {
                     cx.recorder.warn(format!(
                         "the workspace is not marked as ready; a restarted agent would remove it: {error}"
                     ));
                 }
                 cx.recorder.state(state, failure);
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => {
-                        cx.recorder.note(Kind::Push(push::report(
-                            PushOutcome::Interrupted,
-                            stopped(shutdown).message,
-                        )));
-                    }
-                    () = push::carry_out(cx, plan) => {}
-                }
             }
             Err(failure) => {
                 self.remove_workspace(cx.job, cx.recorder).await;
                 self.fail(cx.job, cx.recorder, failure);
             }
+        }
+        let Background { push, hooks } = &mut background;
+        let is_pushed = push.is_there();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {
+                if is_pushed && !cx.recorder.is_push_reported() {
+                    let why = stopped(shutdown).message;
+                    cx.recorder.note(Kind::Push(push::report(PushOutcome::Interrupted, why)));
+                }
+            }
+            // Their results are in the log.
+            _ = async { tokio::join!(push.finish(), hooks.finish()) } => {}
         }
     }
 
@@ -237,9 +237,4 @@ fn stopped(shutdown: &CancellationToken) -> Failure {
         )
     };
     failure(reason, PipelineStep::Unspecified, message)
-}
-
-fn timed_out(job: &Job) -> Failure {
-    let message = format!("it was not ready within {} s", job.time_limit().as_secs());
-    failure(FailureReason::TimedOut, PipelineStep::Unspecified, message)
 }

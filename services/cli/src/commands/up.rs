@@ -1,5 +1,6 @@
 use hearth_api::v1::{
     CacheAccess, PrepareWorkspaceRequest, WatchUntil, Workspace, WorkspaceSpec, WorkspaceState,
+    event::Kind,
 };
 use hearth_domain::text::printable_line;
 use uuid::Uuid;
@@ -26,6 +27,7 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliErro
     let backoff = Backoff::new(args.reconnect.limit());
     let mut follower = Follower::prepare(context.connect().await?, request, backoff);
     let mut display = Display::new(context.json.as_ref(), args.verbose);
+    let mut reached = WorkspaceState::Unspecified;
     while let Some(update) = follower.next().await? {
         match update {
             Update::Snapshot(workspace) => {
@@ -35,7 +37,12 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliErro
                 )));
                 display.snapshot(&workspace);
             }
-            Update::Event(event) => display.event(&event)?,
+            Update::Event(event) => {
+                if let Some(Kind::StateChanged(change)) = &event.kind {
+                    reached = change.state();
+                }
+                display.event(&event)?;
+            }
             Update::Note(note) => display.note(&format!("hearth: {note}")),
         }
     }
@@ -59,7 +66,11 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliErro
         }
         None => out::print(&summary::workspace(&workspace))?,
     }
-    Ok(exit(&workspace))
+    Ok(match workspace.state() {
+        // What became of it since is not the preparation's result.
+        WorkspaceState::Lost => exit(&workspace, reached),
+        state => exit(&workspace, state),
+    })
 }
 
 fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
@@ -91,15 +102,16 @@ fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
     }
 }
 
-fn exit(workspace: &Workspace) -> Exit {
-    match workspace.state() {
+fn exit(workspace: &Workspace, state: WorkspaceState) -> Exit {
+    match state {
         WorkspaceState::Ready => Exit::Ok,
         WorkspaceState::Recovery => Exit::Recovery,
         WorkspaceState::Failed => Exit::WorkspaceFailed,
         WorkspaceState::Unspecified
         | WorkspaceState::Pending
         | WorkspaceState::Preparing
-        | WorkspaceState::Deleting => {
+        | WorkspaceState::Deleting
+        | WorkspaceState::Lost => {
             out::note(&format!(
                 "hearth: {} is {}: it was deleted or prepared again in the meantime",
                 printable_line(&workspace.id),

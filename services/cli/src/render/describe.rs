@@ -62,11 +62,16 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
             printable_line(&container.remote_folder)
         )],
         Kind::Warning(warning) => vec![format!("warning: {}", printable_line(&warning.message))],
-        Kind::Waiting(waiting) => vec![format!(
-            "waiting for {}, which is building the same image: about {:.0} s",
-            printable_line(&waiting.node),
-            waiting.seconds
-        )],
+        Kind::Waiting(waiting) => {
+            let node = printable_line(&waiting.node);
+            let time = match waiting.unknown {
+                true => "how long is unknown".to_owned(),
+                false => format!("about {:.0} s", waiting.seconds),
+            };
+            vec![format!(
+                "waiting for {node}, which is building the same image: {time}"
+            )]
+        }
         Kind::Settled(_) => vec!["settled".to_owned()],
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn rate(bytes: u64, seconds: f64) -> Option<f64> {
     clippy::cast_precision_loss,
     reason = "an estimate, and sizes of images are exact in a double"
 )]
-pub(crate) fn as_f64(bytes: u64) -> f64 {
+fn as_f64(bytes: u64) -> f64 {
     bytes as f64
 }
 

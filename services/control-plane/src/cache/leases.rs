@@ -3,7 +3,11 @@
 //!
 //! - A key has at most one builder: the first attempt that asks and may write.
 //! - Others queue. They are answered when an image is committed, or become the builder, first come first served, when
-//!   the builder gives up or is overdue. No attempt waits longer than a whole lease.
+//!   the builder gives up or is overdue. No attempt waits for more than two builders in vain, or longer than a whole
+//!   lease.
+//! - Without history nobody knows how long a build takes. It is waited for as long as its builder reports progress:
+//!   beginning anew would take longer. Once the image is built, what is left is its push, which is bounded by the time
+//!   that the build took: who waits could have built in that time.
 //! - An attempt that may only read queues too, but never becomes the builder: its image is not committed, so the others
 //!   would wait in vain.
 
@@ -17,10 +21,20 @@ use tokio::time::Instant;
 
 use crate::store::Place;
 
-/// Assumed when the repository was never built before.
-const UNKNOWN_BUILD: Duration = Duration::from_secs(300);
+/// How long a builder of which nothing is known may report nothing. Steps that print nothing for longer are rare.
+const QUIET: Duration = Duration::from_secs(120);
 /// A builder may take half as long again as expected, and this, before the next in line begins.
-const SLACK: Duration = Duration::from_secs(30);
+const SLACK: Duration = Duration::from_secs(15);
+/// Who has waited for so many builders in vain builds, whoever else does.
+const MOST_IN_VAIN: u32 = 2;
+/// What a push takes beyond its bytes.
+const PUSH: Duration = Duration::from_secs(5);
+
+/// How long the push of an image is expected to take. Its bytes are not known before it is built: what a build adds to the
+/// layers that the registry has is taken for a part of what it has done.
+fn push_after(build: Duration) -> Duration {
+    PUSH + build / 4
+}
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,8 +61,8 @@ pub(crate) struct Ticket(u64);
 pub(crate) struct Wait {
     /// The node that builds.
     pub(crate) node: String,
-    /// Until its image is expected.
-    pub(crate) remaining: Duration,
+    /// Until its image is expected; `None`: nothing is known about it.
+    pub(crate) remaining: Option<Duration>,
 }
 
 /// The answer to a question.
@@ -69,7 +83,7 @@ pub(crate) enum Outcome {
     Build,
     /// Its own attempt has ended. It waits no more.
     Ended,
-    /// Another attempt is the builder now; it goes on waiting.
+    /// Another attempt is the builder now, or the image is expected at another time; it goes on waiting.
     Wait(Wait),
 }
 
@@ -79,12 +93,14 @@ pub(crate) type Outcomes = Vec<(Ticket, Outcome)>;
 #[derive(Debug)]
 struct Lease {
     builder: Asker,
-    /// When its image is expected.
-    expected: Instant,
+    /// When its image is expected, if anything is known.
+    expected: Option<Instant>,
     /// When the next in line begins.
     end: Instant,
-    /// How long a build with its push takes, if anything is known.
-    estimate: Option<Duration>,
+    /// `end` is never later.
+    limit: Instant,
+    /// How long a build takes, if anything is known.
+    build: Option<Duration>,
     waiters: VecDeque<Waiter>,
 }
 
@@ -94,6 +110,8 @@ struct Waiter {
     asker: Asker,
     /// When it waits no more, whatever happens.
     end: Instant,
+    /// How many builders it has waited for in vain.
+    in_vain: u32,
 }
 
 /// All leases.
@@ -114,19 +132,19 @@ impl Leases {
         }
     }
 
-    /// Asks for a key that has no image. `estimate`: how long a build with its push takes, if anything is known.
+    /// Asks for a key that has no image. `build`: how long a build takes, if anything is known.
     pub(crate) fn ask(
         &mut self,
         place: &Place,
         asker: Asker,
-        estimate: Option<Duration>,
+        build: Option<Duration>,
         now: Instant,
     ) -> (Asked, Outcomes) {
         let mut outcomes = self.expire(place, now);
         let longest = self.longest;
         let Some(lease) = self.by_place.get_mut(place) else {
             if asker.may_write {
-                let lease = Lease::new(asker, estimate, longest, now, VecDeque::new());
+                let lease = Lease::new(asker, build, longest, now, VecDeque::new());
                 self.by_place.insert(place.clone(), lease);
             }
             return (Asked::Build, outcomes);
@@ -149,8 +167,30 @@ impl Leases {
             ticket,
             asker,
             end: now + longest,
+            in_vain: 0,
         });
         (Asked::Wait(ticket, lease.wait(now)), outcomes)
+    }
+
+    /// An attempt reports progress. `built`: its image is built, and took so long.
+    pub(crate) fn heard(
+        &mut self,
+        attempt: &AttemptRef,
+        built: Option<Duration>,
+        now: Instant,
+    ) -> Outcomes {
+        let mut outcomes = Outcomes::new();
+        let leases = self.by_place.values_mut();
+        for lease in leases.filter(|lease| lease.builder.attempt == *attempt) {
+            if let Some(build) = built {
+                lease.build = Some(build);
+                lease.expect_within(push_after(build), now);
+                outcomes.extend(lease.waits(now));
+            } else if lease.expected.is_none() {
+                lease.end = lease.limit.min(now + QUIET);
+            }
+        }
+        outcomes
     }
 
     /// An image for the key is there.
@@ -250,9 +290,16 @@ impl Leases {
                 .collect();
         };
         let mut outcomes = vec![(next.ticket, Outcome::Build)];
-        let lease = Lease::new(next.asker, lease.estimate, self.longest, now, lease.waiters);
-        let told = lease.waiters.iter();
-        outcomes.extend(told.map(|waiter| (waiter.ticket, Outcome::Wait(lease.wait(now)))));
+        lease.waiters.retain_mut(|waiter| {
+            waiter.in_vain += 1;
+            let goes_on = waiter.in_vain < MOST_IN_VAIN;
+            if !goes_on {
+                outcomes.push((waiter.ticket, Outcome::Build));
+            }
+            goes_on
+        });
+        let lease = Lease::new(next.asker, lease.build, self.longest, now, lease.waiters);
+        outcomes.extend(lease.waits(now));
         self.by_place.insert(place.clone(), lease);
         outcomes
     }
@@ -261,34 +308,47 @@ impl Leases {
 impl Lease {
     fn new(
         builder: Asker,
-        estimate: Option<Duration>,
+        build: Option<Duration>,
         longest: Duration,
         now: Instant,
         waiters: VecDeque<Waiter>,
     ) -> Self {
-        let patience = match estimate {
-            Some(estimate) => longest.min(estimate + estimate / 2 + SLACK),
-            None => longest,
-        };
-        Self {
+        let limit = now + longest;
+        let mut lease = Self {
             builder,
-            expected: now + estimate.unwrap_or(UNKNOWN_BUILD).min(patience),
-            end: now + patience,
-            estimate,
+            expected: None,
+            end: limit.min(now + QUIET),
+            limit,
+            build,
             waiters,
+        };
+        if let Some(build) = build {
+            lease.expect_within(build + push_after(build), now);
         }
+        lease
+    }
+
+    /// The image is expected in so long.
+    fn expect_within(&mut self, time: Duration, now: Instant) {
+        self.end = self.limit.min(now + time + time / 2 + SLACK);
+        self.expected = Some(self.end.min(now + time));
     }
 
     fn wait(&self, now: Instant) -> Wait {
-        let until = if now < self.expected {
-            self.expected
-        } else {
-            self.end
-        };
+        let until = self.expected.map(|expected| match now < expected {
+            true => expected,
+            false => self.end,
+        });
         Wait {
             node: self.builder.node.clone(),
-            remaining: until.saturating_duration_since(now),
+            remaining: until.map(|until| until.saturating_duration_since(now)),
         }
+    }
+
+    /// What all who wait are told.
+    fn waits(&self, now: Instant) -> impl Iterator<Item = (Ticket, Outcome)> {
+        let told = self.waiters.iter();
+        told.map(move |waiter| (waiter.ticket, Outcome::Wait(self.wait(now))))
     }
 }
 

@@ -36,17 +36,29 @@ fn waits(asked: Asked) -> (Ticket, Wait) {
     }
 }
 
-fn wait(node: u8, seconds: u64) -> Wait {
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn wait(node: u8, remaining: u64) -> Wait {
     Wait {
         node: format!("n{node}"),
-        remaining: Duration::from_secs(seconds),
+        remaining: Some(seconds(remaining)),
+    }
+}
+
+fn unknown(node: u8) -> Wait {
+    Wait {
+        node: format!("n{node}"),
+        remaining: None,
     }
 }
 
 #[test]
 fn the_first_builds_and_the_others_wait_until_its_image_is_there() {
     let (mut leases, now) = (Leases::new(LONGEST), Instant::now());
-    let estimate = Some(Duration::from_secs(20));
+    // A quarter of that and five seconds more for the push.
+    let estimate = Some(seconds(12));
     let (asked, _) = leases.ask(&place(0), asker(0), estimate, now);
     assert_eq!(asked, Asked::Build);
     let later = now + Duration::from_secs(5);
@@ -74,13 +86,13 @@ fn the_next_in_line_who_may_write_takes_over_when_the_builder_fails() {
     let (mut leases, now) = (Leases::new(LONGEST), Instant::now());
     leases.ask(&place(0), asker(0), None, now);
     let (reader, told) = waits(leases.ask(&place(0), asker(2), None, now).0);
-    assert_eq!(told, wait(0, 100), "never longer than a lease");
+    assert_eq!(told, unknown(0), "it was never built before");
     let (writer, _) = waits(leases.ask(&place(0), asker(1), None, now).0);
     assert_eq!(
         leases.ended(&workspace(0), None, now),
         [
             (writer, Outcome::Build),
-            (reader, Outcome::Wait(wait(1, 100)))
+            (reader, Outcome::Wait(unknown(1)))
         ]
     );
     assert_eq!(
@@ -101,18 +113,18 @@ fn who_may_only_read_blocks_nobody() {
 #[test]
 fn an_overdue_builder_is_replaced_by_one_and_not_by_all() {
     let (mut leases, now) = (Leases::new(LONGEST), Instant::now());
-    let estimate = Some(Duration::from_secs(10));
+    let estimate = Some(seconds(12));
     leases.ask(&place(0), asker(0), estimate, now);
     let (first, _) = waits(leases.ask(&place(0), asker(1), estimate, now).0);
     let (second, _) = waits(leases.ask(&place(0), asker(3), estimate, now).0);
     let end = leases.next_end(&place(0)).expect("a lease");
-    assert_eq!(end, now + Duration::from_secs(45));
+    assert_eq!(end, now + seconds(20) + seconds(10) + SLACK);
     assert_eq!(leases.expire(&place(0), end - SLACK), []);
     assert_eq!(
         leases.expire(&place(0), end),
         [
             (first, Outcome::Build),
-            (second, Outcome::Wait(wait(1, 10)))
+            (second, Outcome::Wait(wait(1, 20)))
         ]
     );
     // It was only slow: its image serves whoever still waits.
@@ -122,7 +134,7 @@ fn an_overdue_builder_is_replaced_by_one_and_not_by_all() {
 #[test]
 fn nobody_waits_longer_than_a_lease_however_long_the_line_is() {
     let (mut leases, now) = (Leases::new(LONGEST), Instant::now());
-    let estimate = Some(Duration::from_secs(40));
+    let estimate = Some(seconds(30));
     leases.ask(&place(0), asker(0), estimate, now);
     let (_, _) = waits(leases.ask(&place(0), asker(1), estimate, now).0);
     let (last, _) = waits(leases.ask(&place(0), asker(3), estimate, now).0);
@@ -141,9 +153,81 @@ fn a_new_attempt_of_the_builder_s_workspace_takes_nothing_over() {
     assert_eq!(leases.next_end(&place(0)), None);
 }
 
+#[test]
+fn a_builder_of_which_nothing_is_known_is_waited_for_as_long_as_it_reports_progress() {
+    let longest = QUIET * 5;
+    let (mut leases, start) = (Leases::new(longest), Instant::now());
+    leases.ask(&place(0), asker(0), None, start);
+    let mut now = start;
+    let (waiter, _) = waits(leases.ask(&place(0), asker(1), None, now).0);
+    for _ in 0..3 {
+        now += QUIET - seconds(1);
+        assert_eq!(leases.expire(&place(0), now), []);
+        assert_eq!(leases.heard(&asker(0).attempt, None, now), [], "no news");
+        assert_eq!(leases.heard(&asker(1).attempt, None, now), [], "not it");
+    }
+    assert_eq!(leases.next_end(&place(0)), Some(now + QUIET));
+    assert_eq!(
+        leases.expire(&place(0), now + QUIET),
+        [(waiter, Outcome::Build)]
+    );
+
+    // However much it reports, there is an end.
+    let mut leases = Leases::new(longest);
+    leases.ask(&place(0), asker(0), None, start);
+    leases.heard(&asker(0).attempt, None, start + longest - seconds(1));
+    assert_eq!(leases.next_end(&place(0)), Some(start + longest));
+}
+
+#[test]
+fn when_the_image_is_built_only_its_push_is_left_to_wait_for() {
+    for estimate in [None, Some(seconds(3)), Some(seconds(60))] {
+        let (mut leases, start) = (Leases::new(LONGEST), Instant::now());
+        leases.ask(&place(0), asker(0), estimate, start);
+        let (waiter, _) = waits(leases.ask(&place(0), asker(1), estimate, start).0);
+        let now = start + seconds(20);
+        assert_eq!(
+            leases.heard(&asker(0).attempt, Some(seconds(20)), now),
+            [(waiter, Outcome::Wait(wait(0, 10)))]
+        );
+        assert_eq!(leases.next_end(&place(0)), Some(now + seconds(15) + SLACK));
+        // What follows, such as the lines of a hook, prolongs nothing.
+        leases.heard(&asker(0).attempt, None, now + seconds(10));
+        assert_eq!(leases.next_end(&place(0)), Some(now + seconds(15) + SLACK));
+        // Whoever takes over is known to take as long.
+        let (late, _) = waits(leases.ask(&place(0), asker(3), None, now).0);
+        assert_eq!(
+            leases.ended(&workspace(0), None, now),
+            [(waiter, Outcome::Build), (late, Outcome::Wait(wait(1, 30)))]
+        );
+    }
+}
+
+#[test]
+fn who_has_waited_for_two_builders_in_vain_builds_at_the_same_time_as_the_next_in_line() {
+    let (mut leases, now) = (Leases::new(LONGEST), Instant::now());
+    leases.ask(&place(0), asker(0), None, now);
+    let [_, third, fourth] = [1, 3, 4].map(|who| {
+        let asked = leases.ask(&place(0), asker(who), None, now).0;
+        waits(asked).0
+    });
+    leases.ended(&workspace(0), None, now);
+    let (late, _) = waits(leases.ask(&place(0), asker(6), None, now).0);
+    assert_eq!(
+        leases.ended(&workspace(1), None, now),
+        [
+            (third, Outcome::Build),
+            (fourth, Outcome::Build),
+            (late, Outcome::Wait(unknown(3)))
+        ]
+    );
+    assert_eq!(leases.committed(&place(0)), [(late, Outcome::Committed)]);
+}
+
 #[derive(Clone, Debug)]
 enum Move {
     Ask(u8, u8),
+    Hear(u8, Option<u64>),
     Commit(u8),
     End(u8),
     GiveBack(u8, u8),
@@ -154,6 +238,7 @@ enum Move {
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         6 => (0..3u8, 0..12u8).prop_map(|(place, asker)| Move::Ask(place, asker)),
+        2 => (0..12u8, prop::option::of(0..40u64)).prop_map(|(who, built)| Move::Hear(who, built)),
         1 => (0..3u8).prop_map(Move::Commit),
         2 => (0..12u8).prop_map(Move::End),
         1 => (0..3u8, 0..12u8).prop_map(|(place, asker)| Move::GiveBack(place, asker)),
@@ -210,6 +295,11 @@ impl Model {
                         assert_eq!(before, None, "a ticket is given once");
                     }
                 }
+            }
+            Move::Hear(who, built) => {
+                let built = built.map(Duration::from_secs);
+                let outcomes = self.leases.heard(&asker(who).attempt, built, self.now);
+                self.take(outcomes);
             }
             Move::Commit(key) => {
                 let outcomes = self.leases.committed(&place(key));

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::{
     adopt::adopt,
-    cost::{as_f64, too_slow},
+    cost::too_slow,
     explain,
     leases::{Asker, Outcome, Wait},
     registry_logins::RegistryLogins,
@@ -32,9 +32,6 @@ use crate::{
     store::{Decided, Entry, Lookup, Place, Store},
 };
 
-/// What a push takes beyond its bytes, and how fast they go when nothing better is known.
-const PUSH: Duration = Duration::from_secs(10);
-const PUSH_BYTES_PER_SECOND: f64 = 25e6;
 /// The writer of an image that was found in the registry.
 const WRITER: &str = "registry";
 
@@ -132,11 +129,11 @@ impl Question {
             return Ok(Answer::Last(self.fetch(hit).await?));
         }
         let newest = self.newest().await?;
-        let estimate = newest.as_ref().and_then(estimate);
+        let build = newest.as_ref().and_then(build_time);
         let (claim, wait) = self
             .with
             .waiting
-            .ask(self.place.clone(), self.asker.clone(), estimate);
+            .ask(self.place.clone(), self.asker.clone(), build);
         // Since the first look an image may have been committed, or the attempt may have ended, without knowing of this
         // claim.
         if let Some(hit) = self.hit().await? {
@@ -209,7 +206,7 @@ impl Question {
             workspace.id = %self.asker.attempt.workspace,
             cache.key = %self.place.key,
             node = wait.node,
-            seconds = wait.remaining.as_secs(),
+            seconds = wait.remaining.map(|time| time.as_secs()),
             "waits for the image that another attempt builds"
         );
         let mut wait = Some(wait);
@@ -301,10 +298,10 @@ impl Question {
     }
 }
 
-/// How long until another image like this one would be in the registry.
-fn estimate(newest: &Entry) -> Option<Duration> {
-    let push = PUSH.as_secs_f64() + as_f64(newest.bytes) / PUSH_BYTES_PER_SECOND;
-    Duration::try_from_secs_f64(newest.build_seconds + push).ok()
+/// How long another image like this one takes to build. An adopted one does not tell.
+fn build_time(newest: &Entry) -> Option<Duration> {
+    let seconds = Some(newest.build_seconds).filter(|seconds| *seconds > 0.0)?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 fn response(decision: Decision) -> ResolveCacheResponse {
@@ -316,6 +313,7 @@ fn response(decision: Decision) -> ResolveCacheResponse {
 fn decision(wait: Wait) -> WaitDecision {
     WaitDecision {
         node: wait.node,
-        seconds: wait.remaining.as_secs_f64(),
+        unknown: wait.remaining.is_none(),
+        seconds: wait.remaining.unwrap_or_default().as_secs_f64(),
     }
 }

@@ -1,12 +1,15 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use hearth_api::v1::{Workspace, WorkspaceState};
+use hearth_api::v1::{CacheResult, Event, Workspace, event::Kind};
 use hearth_domain::WorkspaceId;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::leases::{Asked, Asker, Leases, Outcome, Outcomes, Ticket, Wait};
-use crate::{record::Record, store::Place};
+use crate::{
+    record::{LogEntry, Record},
+    store::{Change, Place},
+};
 
 /// Delivers the outcomes of [`Leases`] to the attempts that wait. Leases are in memory only: a restart of the control plane
 /// breaks the streams too, and the first attempt that asks again builds.
@@ -43,12 +46,12 @@ impl Waiting {
         self: &Arc<Self>,
         place: Place,
         asker: Asker,
-        estimate: Option<Duration>,
+        build: Option<Duration>,
     ) -> (Claim, Option<Wait>) {
         let mut table = self.lock();
         let (asked, outcomes) = table
             .leases
-            .ask(&place, asker.clone(), estimate, Instant::now());
+            .ask(&place, asker.clone(), build, Instant::now());
         table.deliver(outcomes);
         let (line, wait) = match asked {
             Asked::Build => (None, None),
@@ -76,6 +79,22 @@ impl Waiting {
         table.deliver(outcomes);
     }
 
+    /// The log of a workspace has grown.
+    pub(crate) fn grown(&self, change: &Change) {
+        let is_agents = |entry: &&LogEntry| entry.agent_sequence > 0;
+        let said = change.entries.iter().filter(is_agents);
+        if let Some(built) = said
+            .map(|entry| build_time(&entry.event))
+            .reduce(Option::or)
+        {
+            let mut table = self.lock();
+            let attempt = change.record.attempt();
+            let outcomes = table.leases.heard(&attempt, built, Instant::now());
+            table.deliver(outcomes);
+        }
+        self.changed(&change.record);
+    }
+
     /// A workspace changed: what its attempts held is free unless the newest may still commit an image.
     pub(crate) fn changed(&self, record: &Record) {
         let alive = may_commit(&record.workspace).then_some(record.workspace.attempt);
@@ -98,13 +117,22 @@ impl Waiting {
     }
 }
 
-/// Whether an image may still come of the newest attempt. A workspace that is READY still pushes.
+/// Whether an image may still come of the newest attempt. The push begins when the image is built: what becomes of the
+/// container and its hooks does not matter.
 pub(crate) fn may_commit(workspace: &Workspace) -> bool {
-    let works = matches!(
-        workspace.state(),
-        WorkspaceState::Pending | WorkspaceState::Preparing | WorkspaceState::Ready
-    );
-    works && !workspace.settled && workspace.push.is_none()
+    !workspace.settled && workspace.push.is_none()
+}
+
+/// How long the image's build took, if the event says that it is built.
+fn build_time(event: &Event) -> Option<Duration> {
+    match &event.kind {
+        Some(Kind::Cache(report))
+            if matches!(report.result(), CacheResult::Miss | CacheResult::Partial) =>
+        {
+            Duration::try_from_secs_f64(report.seconds).ok()
+        }
+        _ => None,
+    }
 }
 
 impl Table {
@@ -174,6 +202,7 @@ impl Drop for Claim {
 
 #[cfg(test)]
 mod tests {
+    use hearth_api::v1::WorkspaceState;
     use hearth_domain::{AttemptRef, KeyManifest};
 
     use super::*;
@@ -210,7 +239,7 @@ mod tests {
         builder.keep();
         tokio::time::sleep(Duration::from_secs(10)).await;
         let (mut next, told) = waiting.ask(place(), asker("b"), None);
-        assert_eq!(told.expect("a wait").remaining, Duration::from_secs(90));
+        assert_eq!(told.expect("a wait").remaining, None, "nothing is known");
         assert_eq!(next.outcome().await, Outcome::Build);
         assert_eq!(began.elapsed(), LONGEST);
     }
@@ -242,20 +271,25 @@ mod tests {
     }
 
     #[test]
-    fn a_push_that_goes_on_may_still_bring_an_image() {
-        let mut workspace = Workspace::default();
-        workspace.set_state(WorkspaceState::Ready);
-        assert!(may_commit(&workspace));
-        workspace.push = Some(hearth_api::v1::PushReport::default());
-        assert!(!may_commit(&workspace));
+    fn an_image_may_come_of_an_attempt_until_its_push_is_reported_or_it_settles() {
         for state in [
+            WorkspaceState::Pending,
+            WorkspaceState::Preparing,
+            WorkspaceState::Ready,
             WorkspaceState::Recovery,
             WorkspaceState::Failed,
-            WorkspaceState::Deleting,
         ] {
             let mut workspace = Workspace::default();
             workspace.set_state(state);
+            assert!(may_commit(&workspace), "{state:?}");
+            workspace.push = Some(hearth_api::v1::PushReport::default());
             assert!(!may_commit(&workspace), "{state:?}");
+            let settled = Workspace {
+                push: None,
+                settled: true,
+                ..workspace
+            };
+            assert!(!may_commit(&settled), "{state:?}");
         }
     }
 }

@@ -3,12 +3,15 @@
 //! ```text
 //!               ┌──────────────── a new attempt, from any state but DELETING ───────────────┐
 //!               ▼                                                                           │
-//!   new ──▶ PENDING ──▶ PREPARING ──┬──▶ READY ────▶ (push ends) ──▶ settled ───────────────┤
-//!               │            │      └──▶ RECOVERY ─▶ (push ends) ──▶ settled ───────────────┤
+//!   new ──▶ PENDING ──▶ PREPARING ──┬──▶ READY ──┬─────────────────▶ settled ───────────────┤
+//!               │            │      │            ▼  a hook after READY failed               │
+//!               │            │      └──▶ RECOVERY ────────────────▶ settled ───────────────┤
 //!               └────────────┴─────────▶ FAILED ───────────────────▶ settled ───────────────┘
 //!
 //!   any state ──▶ DELETING ──▶ forgotten
 //! ```
+//!
+//! The push begins when the image is built and may be reported at any time before the end, in every state.
 //!
 //! DELETING is entered by the store and not by an event: a deletion first ends the attempt, and `Settled` is the
 //! last event of an attempt.
@@ -48,7 +51,7 @@ pub struct Progress {
     /// When the agent accepted the attempt, in milliseconds since 1970. Zero until then.
     #[prost(int64, tag = "3")]
     pub accepted_ms: i64,
-    /// Sequence of the event that made the workspace READY, RECOVERY or FAILED. Zero until then.
+    /// Sequence of the first event that made the workspace READY, RECOVERY or FAILED. Zero until then.
     #[prost(uint64, tag = "4")]
     pub ready_sequence: u64,
     /// Sequence of the attempt's last event. Zero until then.
@@ -100,7 +103,8 @@ fn leads_to(from: State, to: State) -> bool {
     match from {
         State::Pending => matches!(to, State::Preparing | State::Failed),
         State::Preparing => matches!(to, State::Ready | State::Recovery | State::Failed),
-        State::Ready | State::Recovery | State::Failed | State::Deleting | State::Unspecified => {
+        State::Ready => to == State::Recovery,
+        State::Recovery | State::Failed | State::Deleting | State::Unspecified | State::Lost => {
             false
         }
     }
@@ -143,6 +147,12 @@ impl Record {
             workspace: self.id.clone(),
             number: self.workspace.attempt,
         }
+    }
+
+    /// Whether an event of the log comes after the one that made its attempt READY, RECOVERY or FAILED.
+    pub fn was_ready_before(&self, event: &Event) -> bool {
+        let ready = self.progress.ready_sequence;
+        event.attempt == self.workspace.attempt && (1..event.sequence).contains(&ready)
     }
 
     /// Folds one event in. An event that is ignored leaves the record as it was.
@@ -203,11 +213,11 @@ impl Record {
                     }
                     _ => workspace.failure = None,
                 }
-                if matches!(to, State::Ready | State::Recovery) {
-                    workspace.ready_seconds = change.seconds;
-                }
-                if to != State::Preparing {
+                if to != State::Preparing && self.progress.ready_sequence == 0 {
                     self.progress.ready_sequence = event.sequence;
+                    if to != State::Failed {
+                        workspace.ready_seconds = change.seconds;
+                    }
                 }
             }
             Some(Kind::StepStarted(started)) => {

@@ -146,6 +146,40 @@ fn recovery_keeps_the_failure_and_counts_as_ready() {
 }
 
 #[test]
+fn a_hook_that_fails_after_ready_leads_to_recovery_and_the_attempt_was_ready_when_it_was() {
+    let mut late = change(State::Recovery);
+    if let Kind::StateChanged(change) = &mut late {
+        change.seconds = 60.0;
+    }
+    let record = after([change(State::Preparing), change(State::Ready), late]);
+    assert_eq!(record.workspace.state(), State::Recovery);
+    assert!(record.workspace.failure.is_some());
+    assert!((record.workspace.ready_seconds - 2.5).abs() < f64::EPSILON);
+    assert_eq!(record.progress.ready_sequence, 2, "watchers end there");
+    let was = |sequence| record.was_ready_before(&event(sequence, 1, change(State::Ready)));
+    assert_eq!([1, 2, 3].map(was), [false, false, true]);
+}
+
+#[test]
+fn the_push_has_its_place_in_every_order() {
+    let push = || Kind::Push(PushReport::default());
+    for kinds in [
+        vec![push(), change(State::Ready)],
+        vec![push(), change(State::Recovery)],
+        vec![push(), change(State::Failed)],
+        vec![change(State::Ready), push(), change(State::Recovery)],
+        vec![change(State::Ready), change(State::Recovery), push()],
+        vec![change(State::Failed), push()],
+    ] {
+        let shown = format!("{kinds:?}");
+        let kinds = [change(State::Preparing)].into_iter().chain(kinds);
+        let record = after(kinds.chain([Kind::Settled(Settled {})]));
+        assert!(record.workspace.push.is_some(), "{shown}");
+        assert!(record.workspace.settled, "{shown}");
+    }
+}
+
+#[test]
 fn only_the_arrows_of_the_diagram_are_followed() {
     let states = [
         State::Unspecified,
@@ -155,6 +189,7 @@ fn only_the_arrows_of_the_diagram_are_followed() {
         State::Recovery,
         State::Failed,
         State::Deleting,
+        State::Lost,
     ];
     let arrows = [
         (State::Pending, State::Preparing),
@@ -162,6 +197,7 @@ fn only_the_arrows_of_the_diagram_are_followed() {
         (State::Preparing, State::Ready),
         (State::Preparing, State::Recovery),
         (State::Preparing, State::Failed),
+        (State::Ready, State::Recovery),
     ];
     for from in states {
         for to in states {

@@ -2,8 +2,8 @@
 //! Pure: the store calls this inside its transaction.
 
 use hearth_api::v1::{
-    Event, Failure, FailureReason, PushOutcome, PushReport, Settled, StateChanged, StepFinished,
-    Warning, WorkspaceState as State, event::Kind,
+    Event, Failure, FailureReason, PipelineStep, PushOutcome, PushReport, Settled, StateChanged,
+    StepFinished, Warning, WorkspaceState as State, event::Kind,
 };
 use prost_types::Timestamp;
 
@@ -126,16 +126,21 @@ impl Record {
         if self.workspace.settled {
             return entries;
         }
+        let open = &self.progress.open_steps;
+        let pushes = open
+            .iter()
+            .any(|open| open.step == PipelineStep::Push as i32);
         self.close_steps(now, &mut entries);
         let (reason, message) = ending.failure();
-        match self.workspace.state() {
+        let state = self.workspace.state();
+        match state {
             State::Pending | State::Preparing => {
                 let accepted = self.progress.accepted_ms;
                 let change = StateChanged {
                     state: State::Failed.into(),
                     failure: Some(Failure {
                         reason: reason.into(),
-                        message,
+                        message: message.clone(),
                         ..Failure::default()
                     }),
                     seconds: if accepted == 0 {
@@ -146,19 +151,22 @@ impl Record {
                 };
                 self.push(0, Some(Kind::StateChanged(change)), now, &mut entries);
             }
-            State::Ready | State::Recovery if self.workspace.push.is_none() => {
-                let report = PushReport {
-                    outcome: PushOutcome::Interrupted.into(),
-                    message,
-                    ..PushReport::default()
-                };
-                self.push(0, Some(Kind::Push(report)), now, &mut entries);
-            }
             State::Ready
             | State::Recovery
             | State::Failed
             | State::Deleting
+            | State::Lost
             | State::Unspecified => {}
+        }
+        // Every attempt that became ready reports its push, and so does one whose push had begun.
+        let owes = pushes || matches!(state, State::Ready | State::Recovery);
+        if owes && self.workspace.push.is_none() {
+            let report = PushReport {
+                outcome: PushOutcome::Interrupted.into(),
+                message,
+                ..PushReport::default()
+            };
+            self.push(0, Some(Kind::Push(report)), now, &mut entries);
         }
         self.push(0, Some(Kind::Settled(Settled {})), now, &mut entries);
         self.touch(&entries, now);

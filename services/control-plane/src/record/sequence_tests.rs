@@ -149,6 +149,28 @@ fn a_ready_workspace_stays_ready_and_its_push_is_interrupted() {
 }
 
 #[test]
+fn a_push_that_had_begun_is_interrupted_whatever_became_of_the_container() {
+    for (state, expected) in [
+        (None, vec!["broken off", "WORKSPACE_STATE_FAILED"]),
+        (Some(State::Failed), vec!["broken off"]),
+        (Some(State::Recovery), vec!["broken off"]),
+    ] {
+        let mut record = new();
+        let begun = [change(State::Preparing), started(PipelineStep::Push)];
+        let state = state.map(change);
+        record.append(from_agent(begun.into_iter().chain(state)), now());
+        let entries = record.end(&Ending::AgentRestarted, now());
+        let end = ["PUSH_OUTCOME_INTERRUPTED", "settled"];
+        assert_eq!(kinds(&entries), [&expected[..], &end].concat());
+    }
+    // An attempt that failed before its image was built owes nothing.
+    let mut record = new();
+    let kinds_of = [change(State::Preparing), change(State::Failed)];
+    record.append(from_agent(kinds_of), now());
+    assert_eq!(kinds(&record.end(&Ending::NodeLost, now())), ["settled"]);
+}
+
+#[test]
 fn a_push_that_was_reported_is_not_reported_again() {
     let mut record = new();
     record.append(

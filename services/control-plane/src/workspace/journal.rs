@@ -118,8 +118,8 @@ impl Journal {
     }
 
     fn tell(&self, change: &Change) {
-        self.counters.appended(&change.entries);
-        self.waiting.changed(&change.record);
+        self.counters.appended(change);
+        self.waiting.grown(change);
         self.feeds.publish(&change.record.id);
     }
 

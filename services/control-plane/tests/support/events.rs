@@ -1,6 +1,6 @@
 use hearth_api::v1::{
-    Event, Failure, FailureReason, LogChunk, PipelineStep, PushOutcome, PushReport, Settled,
-    StateChanged, StepFinished, StepStarted, WorkspaceState, event::Kind,
+    CacheReport, CacheResult, Event, Failure, FailureReason, LogChunk, PipelineStep, PushOutcome,
+    PushReport, Settled, StateChanged, StepFinished, StepStarted, WorkspaceState, event::Kind,
 };
 
 pub fn state(state: WorkspaceState) -> Kind {
@@ -20,8 +20,16 @@ pub fn ready() -> Kind {
 }
 
 pub fn failed(reason: FailureReason) -> Kind {
+    failure(WorkspaceState::Failed, reason)
+}
+
+pub fn recovery(reason: FailureReason) -> Kind {
+    failure(WorkspaceState::Recovery, reason)
+}
+
+fn failure(state: WorkspaceState, reason: FailureReason) -> Kind {
     Kind::StateChanged(StateChanged {
-        state: WorkspaceState::Failed.into(),
+        state: state.into(),
         failure: Some(Failure {
             reason: reason.into(),
             message: "It broke.".into(),
@@ -55,9 +63,22 @@ pub fn line(text: impl Into<String>) -> Kind {
 }
 
 pub fn pushed() -> Kind {
+    push(PushOutcome::Pushed)
+}
+
+pub fn push(outcome: PushOutcome) -> Kind {
     Kind::Push(PushReport {
-        outcome: PushOutcome::Pushed.into(),
+        outcome: outcome.into(),
         ..PushReport::default()
+    })
+}
+
+/// An image that took so long to build.
+pub fn built(seconds: f64) -> Kind {
+    Kind::Cache(CacheReport {
+        result: CacheResult::Miss.into(),
+        seconds,
+        ..CacheReport::default()
     })
 }
 

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use hearth_api::v1::{
     BuildDecision, CacheEntry, CommitCacheRequest, DropCacheRequest, ResolveCacheRequest,
-    WaitDecision, cache_index_service_client::CacheIndexServiceClient,
+    WaitDecision, Waiting, cache_index_service_client::CacheIndexServiceClient,
     resolve_cache_response::Decision,
 };
 use hearth_domain::{
@@ -50,9 +50,8 @@ pub struct PushedImage<'a> {
     pub bytes: u64,
 }
 
-/// Called with the node that builds the key and the seconds that it is expected to take, while the index makes the caller
-/// wait for it.
-pub type OnWait<'a> = &'a mut (dyn FnMut(String, f64) + Send);
+/// Called with what is known of the build that the index makes the caller wait for.
+pub type OnWait<'a> = &'a mut (dyn FnMut(Waiting) + Send);
 
 /// The index gave no answer, and why.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -120,7 +119,15 @@ impl CacheIndex for ControlPlaneClient {
                         fetch_is_slower,
                     });
                 }
-                Some(Decision::Wait(WaitDecision { node, seconds })) => on_wait(node, seconds),
+                Some(Decision::Wait(WaitDecision {
+                    node,
+                    seconds,
+                    unknown,
+                })) => on_wait(Waiting {
+                    node,
+                    seconds,
+                    unknown,
+                }),
                 None => {}
             }
             message = decisions.message().await.map_err(failure)?;

@@ -33,15 +33,28 @@ pub struct BuildRequest<'a> {
     pub output: Option<&'a str>,
 }
 
-/// A container to start.
+/// A container to start, without its hooks.
 #[derive(Clone, Copy)]
 pub struct UpRequest<'a> {
     /// The workspace.
     pub workspace: CliWorkspace<'a>,
     /// Configuration to use instead of the repository's.
     pub override_config: Option<&'a Path>,
-    /// Start the container without its hooks, which [`Devcontainer::run_hooks`] runs.
-    pub skip_hooks: bool,
+}
+
+/// Hooks of a running container to run. The CLI keeps marks of those that ran in the container, and runs none twice.
+#[derive(Clone, Copy)]
+pub struct HooksRequest<'a> {
+    /// The workspace.
+    pub workspace: CliWorkspace<'a>,
+    /// Configuration without hooks: the metadata of the container has them, and the CLI would run both.
+    pub hookless_config: &'a Path,
+    /// The container.
+    pub container_id: &'a str,
+    /// Only those up to the one that `waitFor` names.
+    pub blocking_only: bool,
+    /// Folder in the container for the marks; `None`: in the home folder of the user.
+    pub marks: Option<&'a str>,
 }
 
 /// A running devcontainer.
@@ -66,17 +79,16 @@ pub trait Devcontainer: Send + Sync {
         request: &BuildRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure>;
-    /// Starts a container and runs its hooks, unless the request skips them.
+    /// Starts a container.
     async fn up(
         &self,
         request: &UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure>;
-    /// Runs the hooks of a container that was started without them. They are in its image's metadata.
+    /// Runs hooks, but for `postAttachCommand`.
     async fn run_hooks(
         &self,
-        request: &UpRequest<'_>,
-        container_id: &str,
+        request: &HooksRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure>;
 }

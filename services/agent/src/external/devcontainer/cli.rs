@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::{
-    api::{BuildRequest, CliWorkspace, Devcontainer, Started, UpRequest},
+    api::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest},
     log::LogLines,
 };
 use crate::{
@@ -33,6 +33,54 @@ struct Outcome {
     container_id: String,
     remote_user: String,
     remote_workspace_folder: String,
+}
+
+impl Outcome {
+    /// What failed. Of a command that failed the CLI says only how it was called: the last line of its output that is an
+    /// error takes that place.
+    fn error(&self, tail: &str) -> String {
+        let description = self.description.trim_end_matches('.');
+        let message = if self.message.starts_with("Command failed: ") {
+            error_line(tail).unwrap_or("a command failed")
+        } else {
+            self.message.trim_end_matches('.')
+        };
+        if description.is_empty() || description == message {
+            message.to_owned()
+        } else if message.is_empty() {
+            description.to_owned()
+        } else {
+            format!("{description}: {message}")
+        }
+    }
+}
+
+/// The last line that docker, BuildKit or another program marked as its error, or else the last line.
+fn error_line(tail: &str) -> Option<&str> {
+    const MARKS: [&str; 5] = [
+        "Error response from daemon: ",
+        "docker: ",
+        "ERROR: ",
+        "Error: ",
+        "error: ",
+    ];
+    // The CLI repeats its command, of several lines, at the end.
+    let output = tail.split_once("Error: Command failed: ");
+    let output = output.map_or(tail, |(output, _)| output);
+    let lines = || {
+        let lines = output.lines().rev().map(str::trim);
+        // BuildKit's progress is JSON, and docker's hint is no error.
+        lines.filter(|line| {
+            !line.is_empty() && !line.starts_with('{') && !line.ends_with("--help'.")
+        })
+    };
+    let marked = |line: &'_ str| {
+        let mut marks = MARKS.iter();
+        marks.find_map(|mark| Some(line.find(mark)? + mark.len()))
+    };
+    lines()
+        .find_map(|line| line.get(marked(line)?..))
+        .or_else(|| lines().next())
 }
 
 impl DevcontainerCli {
@@ -70,15 +118,10 @@ impl DevcontainerCli {
             .args([workspace.config])
     }
 
-    fn up_command(&self, verb: &str, request: &UpRequest<'_>) -> Process {
-        let label = format!("{WORKSPACE_LABEL}={}", request.workspace.workspace_id);
-        let command = self
-            .command(verb, &request.workspace)
-            .args(["--id-label", label.as_str()]);
-        match request.override_config {
-            Some(file) => command.args(["--override-config"]).args([file]),
-            None => command,
-        }
+    fn labelled(&self, verb: &str, workspace: &CliWorkspace<'_>) -> Process {
+        let label = format!("{WORKSPACE_LABEL}={}", workspace.workspace_id);
+        self.command(verb, workspace)
+            .args(["--id-label", label.as_str()])
     }
 }
 
@@ -118,14 +161,15 @@ impl Devcontainer for DevcontainerCli {
         request: &UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure> {
-        let mut command = self.up_command("up", request).args([
+        let mut command = self.labelled("up", &request.workspace).args([
             "--update-remote-user-uid-default",
             "never",
             "--remove-existing-container",
             "--no-lockfile",
+            "--skip-post-create",
         ]);
-        if request.skip_hooks {
-            command = command.args(["--skip-post-create"]);
+        if let Some(file) = request.override_config {
+            command = command.args(["--override-config"]).args([file]);
         }
         let outcome = run(command, on_line).await?;
         Ok(Started {
@@ -137,13 +181,21 @@ impl Devcontainer for DevcontainerCli {
 
     async fn run_hooks(
         &self,
-        request: &UpRequest<'_>,
-        container_id: &str,
+        request: &HooksRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure> {
-        let command = self
-            .up_command("run-user-commands", request)
-            .args(["--container-id", container_id]);
+        let mut command = self
+            .labelled("run-user-commands", &request.workspace)
+            .args(["--override-config"])
+            .args([request.hookless_config])
+            .args(["--container-id", request.container_id])
+            .args(["--skip-post-attach"]);
+        if request.blocking_only {
+            command = command.args(["--skip-non-blocking-commands"]);
+        }
+        if let Some(folder) = request.marks {
+            command = command.args(["--container-data-folder", folder]);
+        }
         run(command, on_line).await.map(|_| ())
     }
 }
@@ -160,14 +212,8 @@ async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFa
     match (success, outcome) {
         (Ok(()), Some(outcome)) if outcome.outcome == "success" => Ok(outcome),
         (_, Some(outcome)) if !outcome.message.is_empty() || !outcome.description.is_empty() => {
-            Err(ProcessFailure {
-                message: [outcome.description, outcome.message]
-                    .into_iter()
-                    .filter(|text| !text.is_empty())
-                    .collect::<Vec<_>>()
-                    .join(": "),
-                tail,
-            })
+            let message = outcome.error(&tail);
+            Err(ProcessFailure { message, tail })
         }
         (Err(message), _) => Err(ProcessFailure { message, tail }),
         (Ok(()), _) => Err(ProcessFailure {
@@ -241,11 +287,51 @@ mod tests {
         )
         .await;
         let failure = result.unwrap_err();
-        assert_eq!(
-            failure.message,
-            "postCreateCommand failed.: Command failed: x"
-        );
+        assert_eq!(failure.message, "postCreateCommand failed: no such file");
         assert_eq!(failure.tail, "no such file");
+    }
+
+    #[test]
+    fn a_failure_is_the_error_and_not_the_command_line() {
+        let error = |description: &str, message: &str, tail: &str| {
+            let outcome = Outcome {
+                description: description.to_owned(),
+                message: message.to_owned(),
+                ..Outcome::default()
+            };
+            outcome.error(tail)
+        };
+        let command = "Command failed: docker run --sig-proxy=false -a STDOUT";
+        assert_eq!(
+            error(
+                "An error occurred setting up the container.",
+                command,
+                "docker: Error response from daemon: Conflict. The name is in use.\n\nRun 'docker run --help'"
+            ),
+            "An error occurred setting up the container: Conflict. The name is in use."
+        );
+        assert_eq!(
+            error(
+                "An error occurred building the image.",
+                "Command failed: docker buildx build",
+                "{\"vertexes\":[]}\nERROR: failed to build: failed to stat settings.txt\n{\"logs\":[]}"
+            ),
+            "An error occurred building the image: failed to build: failed to stat settings.txt"
+        );
+        assert_eq!(
+            error(
+                "",
+                command,
+                "invalid argument \"x\" for --memory\nSee 'docker run --help'.\nError: Command failed: docker run\nwhile sleep 1"
+            ),
+            "invalid argument \"x\" for --memory"
+        );
+        let same = "No image information specified in devcontainer.json.";
+        assert_eq!(
+            error(same, same, ""),
+            "No image information specified in devcontainer.json"
+        );
+        assert_eq!(error("", command, ""), "a command failed");
     }
 
     #[tokio::test]

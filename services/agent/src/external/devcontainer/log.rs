@@ -72,7 +72,7 @@ impl<'a> LogLines<'a> {
     /// Ends the last line, and returns the last lines.
     pub(super) fn finish(mut self) -> String {
         self.end_line();
-        self.tail.into_text()
+        self.tail.text()
     }
 
     fn end_line(&mut self) {

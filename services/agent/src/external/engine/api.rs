@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use hearth_api::v1;
 use hearth_domain::{Login, Platform, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
+use serde_json::Value;
 
 /// Label on every volume and container of a workspace; its value is the workspace's id.
 pub const WORKSPACE_LABEL: &str = "hearth.workspace";
@@ -41,6 +42,18 @@ pub struct LocalImage {
     pub devcontainer_metadata: Option<String>,
     /// Digests of its uncompressed layers, lowest first.
     pub layers: Vec<String>,
+}
+
+impl LocalImage {
+    /// The entries of its devcontainer metadata, lowest first.
+    pub fn metadata(&self) -> Vec<Value> {
+        let label = self.devcontainer_metadata.as_deref();
+        match label.and_then(|label| serde_json::from_str(label).ok()) {
+            Some(Value::Array(entries)) => entries,
+            Some(single) => vec![single],
+            None => Vec::new(),
+        }
+    }
 }
 
 /// An image in the engine's list.

@@ -76,7 +76,8 @@ impl Tail {
         }
     }
 
-    pub(crate) fn into_text(self) -> String {
-        Vec::from(self.lines).join("\n")
+    pub(crate) fn text(&self) -> String {
+        let lines: Vec<_> = self.lines.iter().map(String::as_str).collect();
+        lines.join("\n")
     }
 }

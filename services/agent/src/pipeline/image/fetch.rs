@@ -28,7 +28,7 @@ pub async fn fetch_default(cx: &Context<'_>) -> Result<String, Failure> {
 }
 
 /// The image of a configuration that names one and adds nothing to it: there is nothing to cache.
-pub(super) fn unchanged_image(config: &DevcontainerConfig) -> Option<&str> {
+pub fn unchanged_image(config: &DevcontainerConfig) -> Option<&str> {
     let features = config
         .properties
         .get("features")
@@ -41,7 +41,7 @@ pub(super) fn unchanged_image(config: &DevcontainerConfig) -> Option<&str> {
         .filter(|image| !image.contains("${"))
 }
 
-pub(super) async fn fetch_unchanged(cx: &Context<'_>, image: &str) -> Result<Image, Failure> {
+pub async fn fetch_unchanged(cx: &Context<'_>, image: &str) -> Result<Image, Failure> {
     let began = Instant::now();
     let in_use = cx.node.images.enter(image);
     let bytes_fetched = cx

@@ -38,7 +38,7 @@ impl<'a> BuildProgress<'a> {
         let updates = self.progress.close();
         self.record(updates);
         let failed = self.progress.failed().map(str::to_owned);
-        (self.progress.counts(), failed, self.tail.into_text())
+        (self.progress.counts(), failed, self.tail.text())
     }
 
     fn record(&mut self, updates: Vec<Update>) {

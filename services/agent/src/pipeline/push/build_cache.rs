@@ -1,30 +1,54 @@
+use std::path::{Path, PathBuf};
+
+use hearth_api::v1::ImageStore;
+use hearth_runtime::blocking;
+
 use super::plan::Upload;
 use crate::{
+    clone_files::CloneFiles,
     external::devcontainer::{BuildRequest, CliWorkspace},
-    pipeline::{build_folder::build_folder, context::Context, job::CacheUse},
+    pipeline::{
+        build_folder::{build_folder, copy_folder},
+        context::{Checkout, Context},
+        job::CacheUse,
+    },
 };
 
-/// Exports BuildKit's cache of all stages by a second build, whose steps are all in the engine's cache. It builds from a
-/// new checkout, since the workspace's files belong to its user by now.
+/// Copies the clone for [`export_build_cache`], if the image `will_be_pushed` with a build cache. By then hooks have
+/// changed the clone; a new checkout would not have what `initializeCommand` made, submodules, or `.git`.
+pub async fn keep_sources(
+    cx: &Context<'_>,
+    clone: &Checkout,
+    will_be_pushed: bool,
+) -> Option<Result<PathBuf, String>> {
+    let writable = cx.job.cache.as_ref().is_ok_and(|cache| cache.writable);
+    if !will_be_pushed || !writable || cx.node.store != ImageStore::Containerd {
+        return None;
+    }
+    let from = clone.folder.clone();
+    // The folder's name is an input of builds.
+    let copy = cx.scratch.path().join("sources").join(from.file_name()?);
+    Some(
+        blocking(move || {
+            let files = CloneFiles::open(&from).map_err(|error| error.to_string())?;
+            copy_folder(&files, Path::new(""), &copy)?;
+            Ok(copy)
+        })
+        .await,
+    )
+}
+
+/// Exports BuildKit's cache of all stages by a second build from the same files, whose steps are all in the engine's
+/// cache.
 pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
+    let Some(sources) = &upload.sources else {
+        return;
+    };
     let reference = cache.reference.build_cache(&cx.node.platform);
     let work = async {
-        let checkout = cx
-            .scratch
-            .path()
-            .join("export")
-            .join(cx.job.spec.repository.name());
-        cx.externals
-            .git
-            .export(&upload.clone, &upload.commit, &checkout, cx.scratch.path())
-            .await
-            .map_err(|child| child.message)?;
-        let folder = build_folder(
-            cx.scratch.path().join("export-build"),
-            &checkout,
-            &upload.config,
-        )
-        .await?;
+        let sources = sources.as_ref().map_err(Clone::clone)?;
+        let below = cx.scratch.path().join("export-build");
+        let folder = build_folder(below, sources, &upload.config).await?;
         let request = BuildRequest {
             workspace: CliWorkspace {
                 folder: &folder.folder,

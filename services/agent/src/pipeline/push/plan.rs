@@ -29,12 +29,12 @@ pub struct Upload {
     pub manifest: KeyedManifest,
     /// How long it took to build.
     pub build_seconds: f64,
-    /// Folder of the clone.
-    pub clone: PathBuf,
     /// The commit that it was built from.
     pub commit: CommitHash,
     /// The configuration that it was built from.
     pub config: DevcontainerConfig,
+    /// A copy of what it was built from, if the build cache is to be exported.
+    pub sources: Option<Result<PathBuf, String>>,
     /// Keeps it from being removed until it is pushed.
     pub _in_use: ImageUse,
 }
