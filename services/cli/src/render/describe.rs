@@ -9,7 +9,7 @@ use hearth_domain::text::{printable_line, printable_lines};
 
 use super::{
     format::{bytes, seconds, short},
-    names, outcome,
+    names, next, outcome,
 };
 
 /// The lines of an event: one, or one for each line of a command's output.
@@ -79,7 +79,7 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
 /// `BUILD_FAILED in image: the message`
 pub(crate) fn failure(failure: &Failure) -> String {
     let reason = names::failure_reason(failure.reason);
-    let message = printable_line(&failure.message);
+    let message = next::message(failure);
     match failure.step {
         0 => format!("{reason}: {message}"),
         step => format!("{reason} in {}: {message}", names::step(step)),

@@ -59,7 +59,7 @@ impl PushPlan {
                 "the registry has an image for this key already",
             ),
             (Ok(cache), Ok(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
-            (Ok(_), Err(why)) => Self::nothing(PushOutcome::Failed, &why),
+            (Ok(_), Err(why)) => Self::nothing(PushOutcome::SkippedNoKey, &why),
         }
     }
 
