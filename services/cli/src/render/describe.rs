@@ -3,7 +3,7 @@
 use console::truncate_str;
 use hearth_api::v1::{
     BuildStep, BuildStepStatus, Failure, StateChanged, StepFinished, TransferDirection,
-    TransferProgress, event::Kind,
+    TransferProgress, Waiting, event::Kind,
 };
 use hearth_domain::text::{printable_line, printable_lines};
 
@@ -62,18 +62,19 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
             printable_line(&container.remote_folder)
         )],
         Kind::Warning(warning) => vec![format!("warning: {}", printable_line(&warning.message))],
-        Kind::Waiting(waiting) => {
-            let node = printable_line(&waiting.node);
-            let time = match waiting.unknown {
-                true => "how long is unknown".to_owned(),
-                false => format!("about {:.0} s", waiting.seconds),
-            };
-            vec![format!(
-                "waiting for {node}, which is building the same image: {time}"
-            )]
-        }
+        Kind::Waiting(told) => vec![waiting(told)],
         Kind::Settled(_) => vec!["settled".to_owned()],
     }
+}
+
+/// `waiting for node-1, which is building the same image: about 30 s`
+pub(crate) fn waiting(waiting: &Waiting) -> String {
+    let node = printable_line(&waiting.node);
+    let time = match waiting.unknown {
+        true => "how long is unknown".to_owned(),
+        false => format!("about {:.0} s", waiting.seconds),
+    };
+    format!("waiting for {node}, which is building the same image: {time}")
 }
 
 /// `BUILD_FAILED in image: the message`
