@@ -90,9 +90,11 @@ impl Row {
             Look::Running(text) => {
                 if !same_kind {
                     self.style("{spinner} {wide_msg} {elapsed:>6}");
-                    self.bar.enable_steady_tick(TICK);
                 }
                 self.bar.set_message(text.clone());
+                if !same_kind {
+                    self.bar.enable_steady_tick(TICK);
+                }
             }
             Look::Ended(succeeded, text) => {
                 let mark = match succeeded {
