@@ -3,11 +3,16 @@
 //! The plain text would be easier to read, but it is wrong: it shows a step that was restored from a registry's cache as
 //! executed. Only the JSON says `cached`.
 
+mod activities;
+
 use std::collections::HashMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost_types::Timestamp;
 use serde::Deserialize;
+
+pub use self::activities::ActivityChange;
+use self::activities::{Activities, VertexStatus};
 
 /// Largest JSON document that is read, in bytes. A larger one is passed on as text.
 const MAX_DOCUMENT: usize = 4 * 1024 * 1024;
@@ -45,6 +50,8 @@ pub struct StepChange {
 pub enum Update {
     /// A step began or ended.
     Step(StepChange),
+    /// Something beside the steps began, goes on or has ended.
+    Activity(ActivityChange),
     /// A line of output. The output of a step begins with its number, `#7 `.
     Output(String),
 }
@@ -63,6 +70,7 @@ pub struct Counts {
 pub struct Progress {
     document: String,
     steps: HashMap<String, Step>,
+    activities: Activities,
     begun: u32,
     counts: Counts,
     failed: Option<String>,
@@ -82,6 +90,7 @@ struct Step {
 #[serde(default)]
 struct SolveStatus {
     vertexes: Vec<Vertex>,
+    statuses: Vec<VertexStatus>,
     logs: Vec<VertexLog>,
 }
 
@@ -147,6 +156,7 @@ impl Progress {
         for digest in open {
             self.end(&digest, Status::Canceled, None, &mut updates);
         }
+        updates.extend(self.activities.close().map(Update::Activity));
         updates
     }
 
@@ -155,6 +165,24 @@ impl Progress {
         for log in status.logs {
             self.log(&log, &mut updates);
         }
+        let (ended, begun): (Vec<_>, Vec<_>) = status
+            .vertexes
+            .iter()
+            .partition(|vertex| vertex.completed.is_some());
+        let activities = &mut self.activities;
+        let changes = begun
+            .into_iter()
+            .filter_map(|vertex| activities.vertex(vertex));
+        updates.extend(changes.map(Update::Activity));
+        let changes = status
+            .statuses
+            .into_iter()
+            .filter_map(|status| activities.status(status));
+        updates.extend(changes.map(Update::Activity));
+        let changes = ended
+            .into_iter()
+            .filter_map(|vertex| activities.vertex(vertex));
+        updates.extend(changes.map(Update::Activity));
         for vertex in status.vertexes {
             self.vertex(vertex, &mut updates);
         }

@@ -37,7 +37,8 @@ Exit codes:
     0  success; for `up`, the workspace is READY
     1  the control plane returned an error
     2  `up`: the workspace is FAILED
-    3  `up`: the workspace is in RECOVERY: its devcontainer failed, and the default image runs instead
+    3  `up`: the workspace is in RECOVERY: its devcontainer failed, and the default image or, after a hook failed, its own
+       container runs, in which it can be repaired
     4  `doctor`, `cache probe`: a check failed
    64  wrong usage, or an argument that the control plane refuses
    69  the control plane cannot be reached, or the connection to it was lost and could not be restored

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 
 use hearth_api::v1::{
-    Activity, BuildStep, BuildStepStatus, Event, PipelineStep, TransferDirection, TransferProgress,
-    event::Kind,
+    Activity, BuildStep, BuildStepStatus, Event, LogChunk, PipelineStep, StepStarted,
+    TransferDirection, TransferProgress, Waiting, event::Kind,
 };
+use prost_types::Timestamp;
+
+use crate::render::format::between;
 
 /// A step of the pipeline that has started.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
     pub(crate) step: PipelineStep,
     pub(crate) description: String,
+    /// The last line that its command printed, where its commands are the step's own: the clone.
+    pub(crate) output: Option<String>,
     pub(crate) end: Option<StepEnd>,
 }
 
@@ -20,6 +25,44 @@ pub(crate) struct Step {
 pub(crate) struct StepEnd {
     pub(crate) seconds: f64,
     pub(crate) succeeded: bool,
+}
+
+/// An image on its way.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Transfer {
+    pub(crate) direction: TransferDirection,
+    /// Bytes so far, and in all; zero when that is not known.
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+    /// When it was first told of and how many bytes it had then.
+    since: (Timestamp, u64),
+    now: Timestamp,
+}
+
+impl Transfer {
+    /// Takes what is told next.
+    fn told(before: Option<Self>, progress: &TransferProgress, at: Timestamp) -> Self {
+        let done = progress.bytes_done;
+        let since = before.map(|before| before.since);
+        Self {
+            direction: progress.direction(),
+            done,
+            total: progress.bytes_total,
+            // Fewer bytes than before: another transfer.
+            since: since
+                .filter(|(_, first)| *first <= done)
+                .unwrap_or((at, done)),
+            now: at,
+        }
+    }
+
+    /// Its pace; `None` before it is known.
+    pub(crate) fn bytes_per_second(&self) -> Option<f64> {
+        let (since, first) = self.since;
+        let seconds = between(&since, &self.now);
+        let moved = (self.done - first) as f64;
+        (seconds >= 1.0 && moved > 0.0).then(|| moved / seconds)
+    }
 }
 
 /// The newest attempt.
@@ -36,8 +79,12 @@ pub(crate) struct Progress {
     pub(crate) cached: u32,
     /// What goes on within the steps that run, in the order in which it began.
     pub(crate) activities: Vec<Activity>,
-    fetch: Option<TransferProgress>,
-    push: Option<TransferProgress>,
+    /// The fetch, while the image is on its way to the node.
+    pub(crate) fetch: Option<Transfer>,
+    /// The push, until it has ended.
+    pub(crate) push: Option<Transfer>,
+    /// Whom this attempt waits for.
+    pub(crate) waiting: Option<Waiting>,
 }
 
 impl Progress {
@@ -50,11 +97,7 @@ impl Progress {
             };
         }
         match &event.kind {
-            Some(Kind::StepStarted(started)) => self.steps.push(Step {
-                step: started.step(),
-                description: started.description.clone(),
-                end: None,
-            }),
+            Some(Kind::StepStarted(started)) => self.start(started),
             Some(Kind::StepFinished(finished)) => {
                 let step = finished.step();
                 self.end(
@@ -67,40 +110,53 @@ impl Progress {
             }
             Some(Kind::BuildStep(step)) => self.build_step(step),
             Some(Kind::Activity(activity)) => self.activity(activity),
-            Some(Kind::Transfer(transfer)) => match transfer.direction() {
-                TransferDirection::Fetch => self.fetch = Some(*transfer),
-                TransferDirection::Push => self.push = Some(*transfer),
-                TransferDirection::Unspecified => {}
-            },
+            Some(Kind::Transfer(transfer)) => {
+                let at = event.time.unwrap_or_default();
+                let row = match transfer.direction() {
+                    TransferDirection::Fetch => &mut self.fetch,
+                    TransferDirection::Push => &mut self.push,
+                    TransferDirection::Unspecified => return,
+                };
+                *row = Some(Transfer::told(row.take(), transfer, at));
+            }
+            Some(Kind::Waiting(waiting)) => self.waiting = Some(waiting.clone()),
+            Some(Kind::Log(chunk)) => self.log(chunk),
             Some(
                 Kind::StateChanged(_)
                 | Kind::Cloned(_)
-                | Kind::Log(_)
                 | Kind::Cache(_)
                 | Kind::Push(_)
                 | Kind::Container(_)
                 | Kind::Warning(_)
-                | Kind::Waiting(_)
                 | Kind::Settled(_),
             )
             | None => {}
         }
     }
 
-    /// The fetch, until the image step has ended.
-    pub(crate) fn fetching(&self) -> Option<TransferProgress> {
-        self.fetch.filter(|_| !self.has_ended(PipelineStep::Image))
+    fn start(&mut self, started: &StepStarted) {
+        if started.step() == PipelineStep::Image {
+            // What was fetched on a bet may not be what is wanted: if it is, the next event says how far it is.
+            self.fetch = None;
+        }
+        self.steps.push(Step {
+            step: started.step(),
+            description: started.description.clone(),
+            output: None,
+            end: None,
+        });
     }
 
-    /// The push, until it has ended.
-    pub(crate) fn pushing(&self) -> Option<TransferProgress> {
-        self.push.filter(|_| !self.has_ended(PipelineStep::Push))
-    }
-
-    fn has_ended(&self, step: PipelineStep) -> bool {
-        self.steps
-            .iter()
-            .any(|begun| begun.step == step && begun.end.is_some())
+    /// git tells its progress by its output. A build has its steps for that, and a hook its activity.
+    fn log(&mut self, chunk: &LogChunk) {
+        let line = chunk.text.lines().rfind(|line| !line.trim().is_empty());
+        let clone = self
+            .steps
+            .iter_mut()
+            .rfind(|begun| begun.step == PipelineStep::Clone && begun.end.is_none());
+        if let (PipelineStep::Clone, Some(clone), Some(line)) = (chunk.step(), clone, line) {
+            clone.output = Some(line.to_owned());
+        }
     }
 
     fn end(&mut self, step: PipelineStep, end: StepEnd) {
@@ -115,11 +171,18 @@ impl Progress {
             None => self.steps.push(Step {
                 step,
                 description: String::new(),
+                output: None,
                 end: Some(end),
             }),
         }
-        if step == PipelineStep::Image {
-            self.building.clear();
+        match step {
+            PipelineStep::Image => {
+                self.building.clear();
+                self.fetch = None;
+            }
+            PipelineStep::Push => self.push = None,
+            PipelineStep::Resolve => self.waiting = None,
+            _ => {}
         }
         // Nothing goes on in a step that has ended, even if the event that says so was lost.
         self.activities.retain(|activity| activity.step() != step);
@@ -160,7 +223,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use hearth_api::v1::{StepFinished, StepStarted};
+    use hearth_api::v1::StepFinished;
 
     use super::*;
 
@@ -244,9 +307,65 @@ mod tests {
 
     #[test]
     fn a_fetch_is_shown_until_the_image_step_has_ended() {
-        assert!(fold([(1, fetched(10))]).fetching().is_some());
+        assert!(fold([(1, fetched(10))]).fetch.is_some());
         let ended = finished(PipelineStep::Image, true);
-        assert!(fold([(1, fetched(10)), (1, ended)]).fetching().is_none());
+        assert!(fold([(1, fetched(10)), (1, ended)]).fetch.is_none());
+        // What was fetched on a bet, and is not wanted, leaves no row behind.
+        let begun = started(PipelineStep::Image);
+        assert!(fold([(1, fetched(3)), (1, begun.clone())]).fetch.is_none());
+        assert!(
+            fold([(1, fetched(3)), (1, begun), (1, fetched(4))])
+                .fetch
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_pace_is_known_after_a_second_and_starts_over_with_another_transfer() {
+        let at = |done, tenths: i64| {
+            let progress = TransferProgress {
+                bytes_done: done,
+                bytes_total: 100,
+                ..TransferProgress::default()
+            };
+            let time = Timestamp {
+                seconds: tenths / 10,
+                nanos: (tenths % 10) as i32 * 100_000_000,
+            };
+            (progress, time)
+        };
+        let mut transfer = None;
+        let mut paces = Vec::new();
+        for (progress, time) in [at(10, 0), at(20, 5), at(30, 20), at(5, 25), at(7, 45)] {
+            let told = Transfer::told(transfer, &progress, time);
+            paces.push(told.bytes_per_second());
+            transfer = Some(told);
+        }
+        assert_eq!(paces, [None, None, Some(10.0), None, Some(1.0)]);
+    }
+
+    #[test]
+    fn an_activity_has_a_row_until_it_or_its_step_has_ended() {
+        let tell = |name: &str, finished| {
+            Kind::Activity(Activity {
+                step: PipelineStep::Image.into(),
+                name: name.into(),
+                finished,
+                ..Activity::default()
+            })
+        };
+        let mut events = vec![
+            (1, tell("a", false)),
+            (1, tell("b", false)),
+            (1, tell("a", true)),
+        ];
+        let names = |events| -> Vec<String> {
+            let progress = fold(events);
+            progress.activities.into_iter().map(|a| a.name).collect()
+        };
+        assert_eq!(names(events.clone()), ["b"]);
+        events.push((1, finished(PipelineStep::Image, true)));
+        assert!(names(events).is_empty());
     }
 
     #[test]
@@ -258,6 +377,6 @@ mod tests {
         ]);
         assert_eq!(progress.steps.len(), 1);
         assert_eq!(progress.steps[0].step, PipelineStep::Validate);
-        assert!(progress.fetching().is_none());
+        assert!(progress.fetch.is_none());
     }
 }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use console::{Term, style};
 use hearth_api::v1::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -28,7 +29,9 @@ struct Row {
 impl Live {
     pub(super) fn event(&mut self, event: &Event) {
         self.progress.apply(event);
-        let wanted = rows(&self.progress);
+        // The terminal may have another size than at the event before.
+        let (_, columns) = Term::stderr().size();
+        let wanted = rows(&self.progress, columns.into());
         self.rows.retain(|row| {
             let stays = wanted.iter().any(|(key, _)| *key == row.key);
             if !stays {
@@ -87,34 +90,27 @@ impl Row {
             Look::Running(text) => {
                 if !same_kind {
                     self.style("{spinner} {wide_msg} {elapsed:>6}");
-                    self.bar.enable_steady_tick(TICK);
                 }
                 self.bar.set_message(text.clone());
-            }
-            Look::Ended(text) => {
-                self.style("{msg}");
-                self.bar.finish_with_message(text.clone());
-            }
-            Look::Bar { label, done, total } => {
-                let known = *total > 0;
-                let was_known = matches!(self.look, Some(Look::Bar { total: 1.., .. }));
-                if !same_kind || known != was_known {
-                    self.style(match known {
-                        true => {
-                            "  {msg:<6} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta:>5}"
-                        }
-                        false => "  {msg:<6} {spinner} {decimal_bytes} {decimal_bytes_per_sec}",
-                    });
-                    self.bar.set_message(*label);
-                }
-                if known {
-                    self.bar.set_length(*total);
-                }
-                self.bar.set_position(*done);
                 if !same_kind {
-                    // The bytes before the first event say nothing about the rate.
-                    self.bar.reset_eta();
+                    self.bar.enable_steady_tick(TICK);
                 }
+            }
+            Look::Ended(succeeded, text) => {
+                let mark = match succeeded {
+                    true => style('✓').green(),
+                    false => style('✗').red(),
+                };
+                self.style("{msg}");
+                let mark = mark.for_stderr();
+                self.bar.finish_with_message(format!("{mark} {text}"));
+            }
+            Look::Line(text) => {
+                if !same_kind {
+                    self.style("{msg}");
+                    self.bar.disable_steady_tick();
+                }
+                self.bar.set_message(text.clone());
             }
         }
         self.look = Some(look);

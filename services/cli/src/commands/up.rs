@@ -13,7 +13,7 @@ use crate::{
     exit::Exit,
     follow::{Follower, Update},
     out,
-    render::{describe, names, summary},
+    render::{describe, names, next, summary},
 };
 
 /// `hearth up`: prepares a workspace and shows its progress.
@@ -32,8 +32,10 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliErro
         match update {
             Update::Snapshot(workspace) => {
                 context.on_interrupt.replace(Some(format!(
-                    "hearth: interrupted; preparation continues in the background. Watch it with: hearth logs {} --follow",
-                    printable_line(&workspace.id)
+                    "hearth: interrupted; preparation continues in the background\n  \
+                     watch: hearth logs {id} --follow\n  \
+                     stop:  hearth rm {id}",
+                    id = printable_line(&workspace.id)
                 )));
                 display.snapshot(&workspace);
             }
@@ -58,6 +60,9 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliErro
                     "hearth: {} is {state}: {why}",
                     printable_line(&workspace.id)
                 ));
+                for (name, text) in next::steps(&workspace) {
+                    out::note(&format!("  {name}: {text}"));
+                }
             }
         }
         // A failure is not a result: it goes to stderr.

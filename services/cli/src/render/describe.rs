@@ -3,13 +3,13 @@
 use console::truncate_str;
 use hearth_api::v1::{
     BuildStep, BuildStepStatus, Failure, StateChanged, StepFinished, TransferDirection,
-    TransferProgress, event::Kind,
+    TransferProgress, Waiting, event::Kind,
 };
 use hearth_domain::text::{printable_line, printable_lines};
 
 use super::{
     format::{bytes, seconds, short},
-    names, outcome,
+    names, next, outcome,
 };
 
 /// The lines of an event: one, or one for each line of a command's output.
@@ -62,24 +62,25 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
             printable_line(&container.remote_folder)
         )],
         Kind::Warning(warning) => vec![format!("warning: {}", printable_line(&warning.message))],
-        Kind::Waiting(waiting) => {
-            let node = printable_line(&waiting.node);
-            let time = match waiting.unknown {
-                true => "how long is unknown".to_owned(),
-                false => format!("about {:.0} s", waiting.seconds),
-            };
-            vec![format!(
-                "waiting for {node}, which is building the same image: {time}"
-            )]
-        }
+        Kind::Waiting(told) => vec![waiting(told)],
         Kind::Settled(_) => vec!["settled".to_owned()],
     }
+}
+
+/// `waiting for node-1, which is building the same image: about 30 s`
+pub(crate) fn waiting(waiting: &Waiting) -> String {
+    let node = printable_line(&waiting.node);
+    let time = match waiting.unknown {
+        true => "how long is unknown".to_owned(),
+        false => format!("about {:.0} s", waiting.seconds),
+    };
+    format!("waiting for {node}, which is building the same image: {time}")
 }
 
 /// `BUILD_FAILED in image: the message`
 pub(crate) fn failure(failure: &Failure) -> String {
     let reason = names::failure_reason(failure.reason);
-    let message = printable_line(&failure.message);
+    let message = next::message(failure);
     match failure.step {
         0 => format!("{reason}: {message}"),
         step => format!("{reason} in {}: {message}", names::step(step)),

@@ -5,6 +5,7 @@ pub(crate) mod describe;
 pub(crate) mod findings;
 pub(crate) mod format;
 pub(crate) mod names;
+pub(crate) mod next;
 pub(crate) mod outcome;
 pub(crate) mod plain;
 pub(crate) mod summary;

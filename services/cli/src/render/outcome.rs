@@ -64,7 +64,8 @@ pub(crate) fn push(report: &PushReport) -> String {
         | PushOutcome::SkippedFallback
         | PushOutcome::SkippedLightweight
         | PushOutcome::SkippedNotEligible
-        | PushOutcome::SkippedOff => names::push_outcome(report.outcome),
+        | PushOutcome::SkippedOff
+        | PushOutcome::SkippedNoKey => names::push_outcome(report.outcome),
     };
     match printable_line(&report.message) {
         message if message.is_empty() => headline,

@@ -6,7 +6,7 @@ use hearth_domain::text::{printable_line, printable_lines};
 use super::{
     describe,
     format::{seconds, shell_word, short},
-    names, outcome,
+    names, next, outcome,
 };
 
 /// The workspace in a few lines.
@@ -20,6 +20,9 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
         for reason in sentences {
             entry("", reason);
         }
+    }
+    if let Some(text) = next::recovery(workspace) {
+        entry("runs", text.to_owned());
     }
     if !workspace.timings.is_empty() {
         let steps = workspace
@@ -40,7 +43,7 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
         );
         if workspace.state() != WorkspaceState::Lost {
             let node = printable_line(&workspace.node);
-            entry("enter", format!("{}  (on {node})", enter(workspace)));
+            entry("enter", format!("{}  # on {node}", enter(workspace)));
         }
     }
     if let Some(text) = push(workspace) {
@@ -49,6 +52,8 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
     if let Some(failure) = &workspace.failure {
         lines.extend(self::failure(failure));
     }
+    let steps = next::steps(workspace).into_iter();
+    lines.extend(steps.map(|(name, text)| format!("  {name:<11}{text}")));
     lines.join("\n")
 }
 
@@ -191,7 +196,7 @@ READY in 6.0 s: w-1 on node-1
   cache      exact hit: fetched 52 MB in 3.1 s, nothing was built
   steps      clone 1.2 s, image 3.1 s
   container  fedcba987654, user vscode, folder /workspaces/b
-  enter      docker exec -it -u vscode -w /workspaces/b fedcba987654 sh  (on node-1)
+  enter      docker exec -it -u vscode -w /workspaces/b fedcba987654 sh  # on node-1
   push       running in the background; follow it with: hearth logs w-1 --follow"
         );
         let settled = Workspace {
@@ -261,7 +266,10 @@ FAILED: w-2, attempt 2
   repository -
 BUILD_FAILED in image: the image could not be built
   | make: *** [all]
-  | Error 2"
+  | Error 2
+  next       mend what the build stumbled over, push it, and prepare the workspace again
+  again      hearth up --workspace w-2
+  log        hearth logs w-2"
         );
     }
 }

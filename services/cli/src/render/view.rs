@@ -1,19 +1,30 @@
 //! The rows of the live display.
 
-use hearth_api::v1::{PipelineStep, TransferProgress};
+use console::measure_text_width;
+use hearth_api::v1::{Activity, PipelineStep, TransferDirection};
 use hearth_domain::text::printable_line;
 
-use super::{format::seconds, names};
-use crate::progress::{Progress, Step};
+use super::{
+    describe,
+    format::{bytes, cut_middle, seconds},
+    names,
+};
+use crate::progress::{Progress, Step, Transfer};
 
 /// The most concurrent build steps that are shown: many stages would fill the screen.
 const BUILD_ROWS: usize = 4;
+/// Columns of a spinner before a running row, and of its seconds behind.
+const FRAME: usize = 10;
+/// A bar is no longer than this; in a narrow terminal its numbers count more.
+const MAX_BAR: usize = 40;
 
 /// Identity of a row, so that it keeps its place and its elapsed time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     /// A step of the pipeline, by its position, since a step may run twice.
     Step(usize),
+    /// What the command of a step printed last, by the step's position.
+    Output(usize),
     /// A step of the image build, by its number.
     Build(u32),
     /// Something that goes on within a step, by the step's number and its name.
@@ -29,155 +40,140 @@ pub(crate) enum Key {
 pub(crate) enum Look {
     /// Something that runs: spinner, text, seconds.
     Running(String),
-    /// Something that has ended: mark, text, seconds.
-    Ended(String),
-    /// A bar of bytes.
-    Bar {
-        /// Name of the transfer.
-        label: &'static str,
-        /// Bytes transferred.
-        done: u64,
-        /// Bytes in all; zero when not known.
-        total: u64,
-    },
+    /// Something that has ended, whether it succeeded, and its text.
+    Ended(bool, String),
+    /// A line without a spinner.
+    Line(String),
 }
 
-/// The rows, from top to bottom.
-pub(crate) fn rows(progress: &Progress) -> Vec<(Key, Look)> {
+/// The rows, from top to bottom, each no wider than the terminal.
+pub(crate) fn rows(progress: &Progress, columns: usize) -> Vec<(Key, Look)> {
     let mut rows = Vec::new();
     for (position, step) in progress.steps.iter().enumerate() {
         rows.push((Key::Step(position), look(step, progress)));
         if step.end.is_some() {
             continue;
         }
+        if let Some(line) = &step.output {
+            rows.push((
+                Key::Output(position),
+                Look::Line(format!("    {}", printable_line(line))),
+            ));
+        }
         let going_on = progress.activities.iter();
         let going_on = going_on.filter(|activity| activity.step() == step.step);
         rows.extend(going_on.map(|activity| {
-            let text = format!("  {} {}", activity.name, activity.detail);
-            (
-                Key::Activity(activity.step, activity.name.clone()),
-                Look::Running(printable_line(&text)),
-            )
+            let key = Key::Activity(activity.step, activity.name.clone());
+            (key, goes_on(activity, columns))
         }));
         if step.step == PipelineStep::Image {
             let running = progress.building.iter().take(BUILD_ROWS);
             rows.extend(running.map(|(number, name)| {
-                (
-                    Key::Build(*number),
-                    Look::Running(format!("  {}", printable_line(name))),
-                )
+                let text = format!("  {}", printable_line(name));
+                (Key::Build(*number), Look::Running(text))
             }));
         }
     }
-    let transfers = [
-        (Key::Fetch, "fetch", progress.fetching()),
-        (Key::Push, "push", progress.pushing()),
-    ];
-    for (key, label, transfer) in transfers {
+    for (key, transfer) in [(Key::Fetch, &progress.fetch), (Key::Push, &progress.push)] {
         if let Some(transfer) = transfer {
-            rows.push((key, bar(label, transfer)));
+            rows.push((key, moved(transfer, columns)));
         }
+    }
+    for (_, look) in &mut rows {
+        look.fit(columns);
     }
     rows
 }
 
-fn look(step: &Step, progress: &Progress) -> Look {
-    let name = names::step(step.step.into());
-    let Some(end) = step.end else {
-        let text = match step.step {
-            PipelineStep::Image if progress.built > 0 => format!(
-                "{name:<9} steps done: {}, cached: {}",
-                progress.built, progress.cached
-            ),
-            _ => format!("{name:<9} {}", printable_line(&step.description)),
+impl Look {
+    fn fit(&mut self, columns: usize) {
+        let (text, columns) = match self {
+            Self::Running(text) => (text, columns.saturating_sub(FRAME)),
+            Self::Ended(_, text) => (text, columns.saturating_sub(3)),
+            Self::Line(text) => (text, columns.saturating_sub(1)),
         };
-        return Look::Running(text);
-    };
-    let mark = match end.succeeded {
-        true => '✓',
-        false => '✗',
-    };
-    Look::Ended(format!("{mark} {name:<9} {}", seconds(end.seconds)))
+        *text = cut_middle(text, columns);
+    }
 }
 
-fn bar(label: &'static str, transfer: TransferProgress) -> Look {
-    Look::Bar {
-        label,
-        done: transfer.bytes_done,
-        // The total grows while layers become known; the bar must not run past its end.
-        total: match transfer.bytes_total {
-            0 => 0,
-            total => total.max(transfer.bytes_done),
-        },
+fn look(step: &Step, progress: &Progress) -> Look {
+    let name = names::step(step.step.into());
+    if let Some(end) = step.end {
+        return Look::Ended(end.succeeded, format!("{name:<9} {}", seconds(end.seconds)));
     }
+    let text = match (step.step, &progress.waiting) {
+        (PipelineStep::Image, _) if progress.built > 0 => {
+            format!(
+                "steps done: {}, cached: {}",
+                progress.built, progress.cached
+            )
+        }
+        (PipelineStep::Resolve, Some(waiting)) => describe::waiting(waiting),
+        _ => printable_line(&step.description),
+    };
+    Look::Running(format!("{name:<9} {text}"))
+}
+
+/// What goes on within a step: a bar where its bytes are known, else what it does now.
+fn goes_on(activity: &Activity, columns: usize) -> Look {
+    let name = printable_line(&activity.name);
+    let detail = printable_line(&activity.detail);
+    let (done, total) = (activity.bytes_done, activity.bytes_total);
+    if done < total {
+        let label = match detail.is_empty() {
+            true => format!("  {name}"),
+            false => format!("  {name}: {detail}"),
+        };
+        return Look::Line(bar(&label, done, total, String::new(), columns));
+    }
+    Look::Running(match (detail.is_empty(), done) {
+        (true, 0) => format!("  {name}"),
+        (true, done) => format!("  {name}: {}", bytes(done)),
+        (false, _) => format!("  {name}: {detail}"),
+    })
+}
+
+/// An image on its way. When all bytes are there, the engine or the registry has still to take them in.
+fn moved(transfer: &Transfer, columns: usize) -> Look {
+    let (label, after) = match transfer.direction {
+        TransferDirection::Push => ("push", "the registry takes it in"),
+        TransferDirection::Fetch | TransferDirection::Unspecified => ("fetch", "unpacking"),
+    };
+    let (done, total) = (transfer.done, transfer.total);
+    if total == 0 {
+        return Look::Running(format!("  {label}: {}", bytes(done)));
+    }
+    if done >= total {
+        return Look::Running(format!("  {after}: {}", bytes(total)));
+    }
+    let pace = transfer
+        .bytes_per_second()
+        .map_or_else(String::new, |rate| {
+            let left = (total - done) as f64 / rate;
+            format!(", {}/s, {} left", bytes(rate as u64), seconds(left))
+        });
+    Look::Line(bar(&format!("  {label}"), done, total, pace, columns))
+}
+
+/// `  fetch ━━━━━━━━──────── 52 MB of 104 MB, 10 MB/s, 5.2 s left`
+fn bar(label: &str, done: u64, total: u64, pace: String, columns: usize) -> String {
+    let numbers = format!("{} of {}{pace}", bytes(done), bytes(total));
+    let taken = measure_text_width(&numbers) + 3;
+    let label = cut_middle(
+        label,
+        (columns / 2).max(columns.saturating_sub(taken + MAX_BAR)),
+    );
+    let room = columns.saturating_sub(taken + measure_text_width(&label));
+    let length = room.min(MAX_BAR);
+    let full = (length as u128 * u128::from(done) / u128::from(total.max(1))) as usize;
+    let full = full.min(length);
+    format!(
+        "{label} {}{} {numbers}",
+        "━".repeat(full),
+        "─".repeat(length - full)
+    )
 }
 
 #[cfg(test)]
-mod tests {
-    use hearth_api::v1::{
-        BuildStep, BuildStepStatus, Event, StepFinished, StepStarted, TransferDirection,
-        event::Kind,
-    };
-
-    use super::*;
-
-    #[test]
-    fn finished_steps_stand_above_the_running_one_with_its_build_steps_and_bars_below() {
-        let mut progress = Progress::default();
-        let build = |number, name: &str, status: BuildStepStatus| {
-            Kind::BuildStep(BuildStep {
-                number,
-                name: name.into(),
-                status: status.into(),
-                seconds: 0.0,
-            })
-        };
-        for kind in [
-            Kind::StepStarted(StepStarted {
-                step: PipelineStep::Clone.into(),
-                description: "clones".into(),
-            }),
-            Kind::StepFinished(StepFinished {
-                step: PipelineStep::Clone.into(),
-                seconds: 1.2,
-                succeeded: true,
-            }),
-            Kind::StepStarted(StepStarted {
-                step: PipelineStep::Image.into(),
-                description: "builds".into(),
-            }),
-            build(1, "[1/3] FROM a", BuildStepStatus::Cached),
-            build(3, "[3/3] RUN \u{1b}[5mmake", BuildStepStatus::Started),
-            Kind::Transfer(TransferProgress {
-                direction: TransferDirection::Fetch.into(),
-                bytes_done: 7,
-                bytes_total: 5,
-            }),
-        ] {
-            progress.apply(&Event {
-                attempt: 1,
-                kind: Some(kind),
-                ..Default::default()
-            });
-        }
-        assert_eq!(
-            rows(&progress),
-            [
-                (Key::Step(0), Look::Ended("✓ clone     1.2 s".into())),
-                (
-                    Key::Step(1),
-                    Look::Running("image     steps done: 1, cached: 1".into())
-                ),
-                (Key::Build(3), Look::Running("  [3/3] RUN make".into())),
-                (
-                    Key::Fetch,
-                    Look::Bar {
-                        label: "fetch",
-                        done: 7,
-                        total: 7
-                    }
-                ),
-            ]
-        );
-    }
-}
+#[path = "view_tests.rs"]
+mod tests;

@@ -95,7 +95,10 @@ async fn what_is_not_a_control_plane_is_told_apart_from_one_that_is_away() {
         drain(&mut client).await;
     });
     assert_eq!(tls.await.refusal().await, NO_GRPC);
-    let closing = Listener::start(|client| async move { drop(client) });
+    let closing = Listener::start(|mut client| async move {
+        client.shutdown().await.ok();
+        drain(&mut client).await;
+    });
     let said = closing.await.refusal().await;
     assert!(said.contains("URL closes the connection"), "{said}");
     assert_eq!(

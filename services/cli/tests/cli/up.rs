@@ -42,7 +42,7 @@ READY in 9.0 s: sample-1 on node-1
   repository https://git.example/team/sample
   cache      partial hit: 7 of 10 steps reused, built in 5.0 s
   container  0123456789ab, user vscode, folder /workspaces/sample
-  enter      docker exec -it -u vscode -w /workspaces/sample 0123456789ab sh  (on node-1)
+  enter      docker exec -it -u vscode -w /workspaces/sample 0123456789ab sh  # on node-1
   push       running in the background; follow it with: hearth logs sample-1 --follow
 "
     );
@@ -162,6 +162,9 @@ async fn a_failed_workspace_exits_with_2_and_shows_the_tail_of_the_output() {
 BUILD_FAILED in image: the image could not be built
   | make: nothing to be done
   | make: *** Error 2
+  next       mend what the build stumbled over, push it, and prepare the workspace again
+  again      hearth up --workspace sample-1
+  log        hearth logs sample-1
 ";
     assert!(ended.stderr.ends_with(tail), "{}", ended.stderr);
 
@@ -171,7 +174,12 @@ BUILD_FAILED in image: the image could not be built
         (ended.code, ended.stderr.as_str()),
         (
             Some(2),
-            "hearth: sample-1 is FAILED: BUILD_FAILED in image: the image could not be built\n"
+            "\
+hearth: sample-1 is FAILED: BUILD_FAILED in image: the image could not be built
+  next: mend what the build stumbled over, push it, and prepare the workspace again
+  again: hearth up --workspace sample-1
+  log: hearth logs sample-1
+"
         )
     );
 }
@@ -285,7 +293,11 @@ async fn an_interrupt_says_that_preparation_continues_and_how_to_watch_it() {
     assert_eq!(ended.code, Some(130));
     assert_eq!(
         ended.stderr,
-        "hearth: interrupted; preparation continues in the background. Watch it with: hearth logs sample-1 --follow\n"
+        "\
+hearth: interrupted; preparation continues in the background
+  watch: hearth logs sample-1 --follow
+  stop:  hearth rm sample-1
+"
     );
 }
 

@@ -1,7 +1,9 @@
+use std::collections::HashMap;
+
 use super::outcome::STEP;
 use crate::{
-    attempt::{OutputSink, Recorder},
-    buildkit::{Counts, Progress, Update},
+    attempt::{Activity, OutputSink, Recorder},
+    buildkit::{ActivityChange, Counts, Progress, Update},
     external::process::{Line, Tail},
 };
 
@@ -11,6 +13,7 @@ pub(super) struct BuildProgress<'a> {
     output: OutputSink,
     progress: Progress,
     tail: Tail,
+    activities: HashMap<String, Activity>,
 }
 
 impl<'a> BuildProgress<'a> {
@@ -20,6 +23,7 @@ impl<'a> BuildProgress<'a> {
             output: recorder.output(STEP),
             progress: Progress::default(),
             tail: Tail::default(),
+            activities: HashMap::new(),
         }
     }
 
@@ -48,6 +52,7 @@ impl<'a> BuildProgress<'a> {
                     self.tail.push(&line);
                     self.output.line(&line);
                 }
+                Update::Activity(change) => self.activity(change),
                 Update::Step(change) => {
                     // Output from before the change comes before it in the log.
                     self.output.flush();
@@ -55,6 +60,22 @@ impl<'a> BuildProgress<'a> {
                 }
             }
         }
+    }
+}
+
+impl BuildProgress<'_> {
+    fn activity(&mut self, change: ActivityChange) {
+        if change.finished {
+            self.activities.remove(&change.name);
+            return;
+        }
+        let recorder = self.recorder;
+        let activity = self
+            .activities
+            .entry(change.name)
+            .or_insert_with_key(|name| recorder.activity(STEP, name));
+        activity.detail(&change.detail);
+        activity.bytes(change.done, change.total);
     }
 }
 

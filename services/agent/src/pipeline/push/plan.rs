@@ -62,7 +62,7 @@ impl PushPlan {
                 Self::not_eligible(&why)
             }
             (Ok(cache), Ok(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
-            (Ok(_), Err(why)) => Self::nothing(PushOutcome::Failed, &why),
+            (Ok(_), Err(why)) => Self::nothing(PushOutcome::SkippedNoKey, &why),
         }
     }
 

@@ -1,0 +1,110 @@
+//! What a user can do about a workspace that is not as it was asked for.
+
+use hearth_api::v1::{
+    CacheReport, CacheSkipReason, Failure, FailureReason as Reason, PushOutcome, PushReport,
+    Workspace, WorkspaceState,
+};
+use hearth_domain::text::printable_line;
+
+use super::format::shell_word;
+
+/// A name and a text for each line: what to do in a sentence, then commands, to be pasted as they are.
+pub(crate) fn steps(workspace: &Workspace) -> Vec<(&'static str, String)> {
+    let id = shell_word(&printable_line(&workspace.id));
+    let mut steps = Vec::new();
+    if let Some(failure) = &workspace.failure {
+        steps.extend(advice(failure.reason(), workspace).map(|text| ("next", text)));
+        steps.extend(other(failure.reason(), workspace));
+        match (failure.reason(), workspace.state()) {
+            (Reason::Replaced, _) => steps.push(("watch", format!("hearth logs {id} --follow"))),
+            (_, WorkspaceState::Recovery | WorkspaceState::Lost) => steps.push((
+                "again",
+                format!("hearth up --workspace {id}  # with a fresh clone: push first what is to be kept"),
+            )),
+            _ => steps.push(("again", format!("hearth up --workspace {id}"))),
+        }
+        steps.push(("log", format!("hearth logs {id}")));
+    }
+    let push = workspace.push.as_ref().map(PushReport::outcome);
+    if let Some(PushOutcome::Denied | PushOutcome::LoginFailed | PushOutcome::Failed) = push {
+        steps.push(("check", format!("hearth doctor{}", repository(workspace))));
+    }
+    steps
+}
+
+/// What runs in RECOVERY, which decides how it can be repaired.
+pub(crate) fn recovery(workspace: &Workspace) -> Option<&'static str> {
+    let skipped = workspace.cache.as_ref().map(CacheReport::skip_reason);
+    match (workspace.state(), skipped) {
+        (WorkspaceState::Recovery, Some(CacheSkipReason::Fallback)) => {
+            Some("the default image with the clone in it; the project's own devcontainer failed")
+        }
+        (WorkspaceState::Recovery, _) => Some("the project's own container"),
+        _ => None,
+    }
+}
+
+fn advice(reason: Reason, workspace: &Workspace) -> Option<String> {
+    const AGAIN: &str = "push it, and prepare the workspace again";
+    let node = printable_line(&workspace.node);
+    Some(match reason {
+        Reason::CloneFailed => "check that the repository exists and can be read".to_owned(),
+        Reason::RefNotFound => "push the ref, or ask for another one".to_owned(),
+        Reason::ConfigNotFound => "ask for a configuration that the repository has".to_owned(),
+        Reason::ConfigInvalid | Reason::ContainerFailed => {
+            format!("mend the configuration, {AGAIN}")
+        }
+        Reason::BuildFailed => format!("mend what the build stumbled over, {AGAIN}"),
+        Reason::HookFailed => format!("mend the hook, {AGAIN}"),
+        Reason::EngineFailed => format!("check Docker on {node}, or use another node"),
+        Reason::DiskFull => format!("free disk on {node}, or use another node"),
+        Reason::TimedOut => "allow more time, or look what it went on".to_owned(),
+        Reason::Replaced => "watch the newer attempt that took its place".to_owned(),
+        Reason::AgentRestarted => {
+            "prepare it again: nothing is wrong with the repository".to_owned()
+        }
+        Reason::NodeLost => format!("start hearth-agent on {node} again, or use another node"),
+        Reason::ContainerGone => {
+            format!("start its container on {node} again, or prepare the workspace again")
+        }
+        Reason::Internal => format!("see the logs of the control plane and of {node}'s agent"),
+        Reason::Unspecified => return None,
+    })
+}
+
+/// A command that does something else than the same again.
+fn other(reason: Reason, workspace: &Workspace) -> Option<(&'static str, String)> {
+    let repository = repository(workspace);
+    Some(match reason {
+        Reason::CloneFailed => ("check", format!("hearth doctor{repository}")),
+        Reason::RefNotFound => ("other", format!("hearth up{repository} --ref REF")),
+        Reason::ConfigNotFound => ("other", format!("hearth up{repository} --config NAME")),
+        Reason::TimedOut => ("other", format!("hearth up{repository} --timeout SECONDS")),
+        Reason::EngineFailed | Reason::DiskFull | Reason::NodeLost => {
+            ("nodes", "hearth nodes".to_owned())
+        }
+        _ => return None,
+    })
+}
+
+/// The repository as an argument, with a blank in front.
+fn repository(workspace: &Workspace) -> String {
+    let spec = workspace.spec.as_ref();
+    spec.map_or_else(String::new, |spec| {
+        format!(" {}", shell_word(&printable_line(&spec.repository)))
+    })
+}
+
+/// What a failure is, where its message is empty.
+pub(super) fn message(failure: &Failure) -> String {
+    let words = match failure.reason() {
+        Reason::HookFailed => "a hook of the configuration failed",
+        Reason::ContainerGone => "the container does not run any more",
+        Reason::NodeLost => "the node stopped answering",
+        _ => "",
+    };
+    match printable_line(&failure.message) {
+        empty if empty.is_empty() => words.to_owned(),
+        message => message,
+    }
+}
