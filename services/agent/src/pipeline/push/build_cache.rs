@@ -14,9 +14,10 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             .path()
             .join("export")
             .join(cx.job.spec.repository.name());
+        let commit = upload.commit.as_ref().ok_or("the clone has no commit")?;
         cx.externals
             .git
-            .export(&upload.clone, &upload.commit, &checkout, cx.scratch.path())
+            .export(&upload.clone, commit, &checkout, cx.scratch.path())
             .await
             .map_err(|child| child.message)?;
         let folder = build_folder(

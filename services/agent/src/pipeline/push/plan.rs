@@ -32,7 +32,7 @@ pub struct Upload {
     /// Folder of the clone.
     pub clone: PathBuf,
     /// The commit that it was built from.
-    pub commit: CommitHash,
+    pub commit: Option<CommitHash>,
     /// The configuration that it was built from.
     pub config: DevcontainerConfig,
     /// Keeps it from being removed until it is pushed.
