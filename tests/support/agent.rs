@@ -87,7 +87,10 @@ fn spawn(node: &str, setup: &Setup) -> Process {
     let _ = std::fs::remove_file(&ready);
     let mut process = Process::start(
         node,
-        Command::new(binary("hearth-agent"))
+        // No umask of a node's may show in a clone.
+        Command::new("sh")
+            .args(["-c", "umask 0077 && exec \"$@\"", "sh"])
+            .arg(binary("hearth-agent"))
             .args([
                 "--listen",
                 "127.0.0.1:0",

@@ -39,6 +39,13 @@ impl GitServer {
 
     /// A repository with these files in its first commit.
     pub fn repo(&self, name: &str, files: &[(&str, &str)]) -> Repo {
+        let repo = self.empty_repo(name);
+        repo.commit(files);
+        repo
+    }
+
+    /// A repository without a commit.
+    pub fn empty_repo(&self, name: &str) -> Repo {
         let dir = self.base.join(name);
         std::fs::create_dir_all(&dir).expect("a folder");
         let repo = Repo {
@@ -48,7 +55,6 @@ impl GitServer {
         repo.git(&["init", "--quiet", "--initial-branch=main"]);
         repo.git(&["config", "uploadpack.allowFilter", "true"]);
         repo.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
-        repo.commit(files);
         repo
     }
 
@@ -99,7 +105,8 @@ impl Repo {
         self.commit(&[]);
     }
 
-    fn git(&self, args: &[&str]) {
+    /// Runs git in its work tree.
+    pub fn git(&self, args: &[&str]) {
         let status = Command::new("git")
             .args(args)
             .current_dir(&self.dir)

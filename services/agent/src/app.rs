@@ -66,7 +66,7 @@ impl App {
         let info = engine.describe().await?;
         let externals = NodeExternals {
             engine: Arc::new(engine),
-            git: Arc::new(GitCli),
+            git: Arc::new(GitCli::default()),
             devcontainer: Arc::new(DevcontainerCli::new(
                 config.devcontainer_cli.clone(),
                 config.docker_host.clone(),

@@ -21,5 +21,7 @@ fn main() -> ExitCode {
         tracing::error!("{error:#}");
         return ExitCode::from(EXIT_CONFIG);
     }
+    // The mode of a file counts for the cache key and for BuildKit: clones have the same on every node.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     hearth_runtime::run(|stop| async move { App::build(config).await?.run(stop).await })
 }

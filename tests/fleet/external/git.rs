@@ -2,7 +2,7 @@ use std::{fs, path::Path};
 
 use async_trait::async_trait;
 use hearth_agent::external::{
-    git::{CloneFailure, CloneRequest, Git},
+    git::{CloneFailure, CloneRequest, Git, GitClone},
     process::{OnLine, ProcessFailure},
 };
 use hearth_domain::{CommitHash, Digest};
@@ -18,10 +18,13 @@ impl Git for FakeGit {
         &self,
         request: &CloneRequest<'_>,
         _: OnLine<'_>,
-    ) -> Result<CommitHash, CloneFailure> {
+    ) -> Result<GitClone, CloneFailure> {
         write_tree(request.into, &dockerfile(request.url))
             .map_err(|error| CloneFailure::Failed(ProcessFailure::new(error.to_string())))?;
-        Ok(commit(&dockerfile(request.url)))
+        Ok(GitClone {
+            commit: Some(commit(&dockerfile(request.url))),
+            warnings: Vec::new(),
+        })
     }
 }
 

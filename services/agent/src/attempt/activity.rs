@@ -43,7 +43,7 @@ impl Activity {
     /// Takes what its command printed: the last line is what it does now.
     pub fn take(&mut self, line: Line<'_>) {
         match line {
-            Line::Text(line) => self.detail(line),
+            Line::Text(line) | Line::Update(line) => self.detail(line),
             Line::Quiet => self.tell(),
         }
     }

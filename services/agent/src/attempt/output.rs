@@ -12,6 +12,10 @@ use crate::external::process::{Line, Tail};
 
 /// How long output is collected into one event: a fast build makes few events, and a slow one is still seen live.
 const COLLECT: Duration = Duration::from_millis(200);
+/// Shortest time between two states of a line that a command writes again and again, and as a part of the time for which
+/// that goes on: a progress bar is seen moving, and leaves few lines in the log.
+const UPDATE_PAUSE: Duration = Duration::from_secs(1);
+const UPDATE_PART: u32 = 10;
 /// Most bytes of output in one event.
 const MAX_CHUNK: usize = 32 * 1024;
 
@@ -22,6 +26,14 @@ pub struct OutputSink {
     text: String,
     since: Instant,
     tail: Arc<Mutex<Tail>>,
+    updates: Option<Updates>,
+}
+
+/// The states of one line so far.
+#[derive(Debug)]
+struct Updates {
+    began: Instant,
+    told: Instant,
 }
 
 impl OutputSink {
@@ -33,13 +45,24 @@ impl OutputSink {
             text: String::new(),
             since: Instant::now(),
             tail,
+            updates: None,
         }
     }
 
     /// Adds what a command printed.
     pub fn take(&mut self, line: Line<'_>) {
         match line {
-            Line::Text(text) => self.line(text),
+            Line::Text(text) => {
+                self.updates = None;
+                self.line(text);
+            }
+            Line::Update(text) => {
+                let now = Instant::now();
+                if self.updates.get_or_insert(Updates::begin(now)).is_due(now) {
+                    self.line(text);
+                    self.flush();
+                }
+            }
             Line::Quiet => self.flush(),
         }
     }
@@ -75,13 +98,32 @@ impl OutputSink {
     }
 }
 
+impl Updates {
+    fn begin(now: Instant) -> Self {
+        Self {
+            began: now,
+            told: now,
+        }
+    }
+
+    /// Whether the state at `now` is told; it counts as told then.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let pause = UPDATE_PAUSE.max((now - self.began) / UPDATE_PART);
+        let due = now - self.told >= pause;
+        if due {
+            self.told = now;
+        }
+        due
+    }
+}
+
 impl Drop for OutputSink {
     fn drop(&mut self) {
         self.flush();
     }
 }
 
-/// A line of output, safe to show in a terminal. A carriage return in it becomes a blank.
+/// A line of output, safe to show in a terminal.
 pub(crate) fn without_escapes(line: &str) -> String {
     printable_lines(line)
         .replace('\n', " ")
@@ -118,6 +160,32 @@ mod tests {
         let lines: Vec<_> = texts.iter().flat_map(|text| text.lines()).collect();
         assert_eq!(lines.len(), 5000);
         assert_eq!(lines[4999], "line 4999");
+    }
+
+    #[test]
+    fn of_a_line_that_is_written_again_the_log_has_the_last_state() {
+        let log = Arc::new(AttemptLog::new(1));
+        let mut sink = OutputSink::new(log.clone(), PipelineStep::Clone, Arc::default());
+        for percent in 0..100 {
+            sink.take(Line::Update(&format!("Receiving objects: {percent}%")));
+        }
+        sink.take(Line::Text("Receiving objects: 100%, done."));
+        drop(sink);
+        assert_eq!(texts(&log), ["Receiving objects: 100%, done."]);
+    }
+
+    #[test]
+    fn a_progress_bar_is_seen_moving_and_leaves_few_lines() {
+        let start = Instant::now();
+        let mut updates = Updates::begin(start);
+        // Ten states a second, for ten minutes.
+        let told: Vec<u64> = (0..6000)
+            .map(|number| number * 100)
+            .filter(|at| updates.is_due(start + Duration::from_millis(*at)))
+            .collect();
+        assert_eq!(told[..3], [1000, 2000, 3000]);
+        assert!(told.len() < 60, "{}", told.len());
+        assert!(told.windows(2).all(|two| two[1] - two[0] <= 61_000));
     }
 
     #[test]

@@ -1,8 +1,10 @@
-use std::{path::PathBuf, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
 use hearth_tests::GitServer;
 
-use super::*;
+use super::{command::headers, *};
+
+const SUBMODULES_WITHIN: Duration = Duration::from_secs(60);
 
 fn run(dir: &Path, script: &str) {
     let status = Command::new("sh")
@@ -37,7 +39,7 @@ struct Remote {
 impl Remote {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("repo")).unwrap();
+        fs::create_dir(dir.path().join("repo")).unwrap();
         run(
             &dir.path().join("repo"),
             "git init -q -b main; git config uploadpack.allowFilter true; git config uploadpack.allowAnySHA1InWant true
@@ -58,21 +60,46 @@ impl Remote {
     }
 
     async fn clone(&self, git_ref: &str) -> Result<(tempfile::TempDir, CommitHash), CloneFailure> {
-        let scratch = tempfile::tempdir().unwrap();
-        let commit = GitCli
-            .clone_repository(
-                &CloneRequest {
-                    url: &self.url,
-                    git_ref: &git_ref.parse().unwrap(),
-                    into: &scratch.path().join("clone"),
-                    scratch: scratch.path(),
-                    login: None,
-                },
-                &mut |_| {},
-            )
-            .await?;
-        Ok((scratch, commit))
+        let (scratch, clone) = clone(&GitCli::default(), &self.url, git_ref).await?;
+        assert_eq!(clone.warnings, [""; 0]);
+        Ok((scratch, clone.commit.expect("a commit")))
     }
+
+    /// Another repository on the same server.
+    fn repo(&self, name: &str, script: &str) -> String {
+        let path = self.dir.path().join(name);
+        fs::create_dir(&path).unwrap();
+        run(
+            &path,
+            &format!(
+                "git init -q -b main; git config uploadpack.allowFilter true
+                 git config uploadpack.allowAnySHA1InWant true; {script}"
+            ),
+        );
+        self._server.url(name)
+    }
+}
+
+async fn clone(
+    git: &GitCli,
+    url: &str,
+    git_ref: &str,
+) -> Result<(tempfile::TempDir, GitClone), CloneFailure> {
+    let scratch = tempfile::tempdir().unwrap();
+    let clone = git
+        .clone_repository(
+            &CloneRequest {
+                url,
+                git_ref: &git_ref.parse().unwrap(),
+                into: &scratch.path().join("clone"),
+                scratch: scratch.path(),
+                login: None,
+                submodules_within: SUBMODULES_WITHIN,
+            },
+            &mut |_| {},
+        )
+        .await?;
+    Ok((scratch, clone))
 }
 
 #[tokio::test]
@@ -87,7 +114,7 @@ async fn a_branch_a_tag_and_a_commit_lead_to_their_commit() {
     ] {
         let (scratch, commit) = remote.clone(git_ref).await.unwrap();
         let file = scratch.path().join("clone/file");
-        assert_eq!(std::fs::read_to_string(file).unwrap(), text, "{git_ref:?}");
+        assert_eq!(fs::read_to_string(file).unwrap(), text, "{git_ref:?}");
         assert_eq!(commit.as_str().len(), 40);
     }
 }
@@ -104,7 +131,7 @@ async fn a_full_ref_leads_to_its_commit_and_a_branch_stays_a_branch() {
         let (scratch, commit) = remote.clone(git_ref).await.unwrap();
         let clone = scratch.path().join("clone");
         assert_eq!(
-            std::fs::read_to_string(clone.join("file")).unwrap(),
+            fs::read_to_string(clone.join("file")).unwrap(),
             text,
             "{git_ref}"
         );
@@ -123,31 +150,273 @@ async fn a_ref_that_does_not_exist_is_told_apart_from_a_repository_that_cannot_b
     let remote = Remote::start();
     for git_ref in [
         "nowhere",
+        "refs/heads/nowhere",
         "refs/pull/13/head",
         "0123456789012345678901234567890123456789",
     ] {
         let failure = remote.clone(git_ref).await.unwrap_err();
+        let CloneFailure::RefNotFound(told, names) = &failure else {
+            panic!("{failure:?}")
+        };
+        let name = git_ref.trim_start_matches("refs/heads/");
+        assert!(told.message.contains(name), "{failure:?}");
+        assert!(names.contains(&"side".to_owned()), "{failure:?}");
+    }
+    for (url, message) in [
+        (
+            "git://127.0.0.1:1/repo".to_owned(),
+            "unable to connect to 127.0.0.1: Connection refused",
+        ),
+        (
+            remote._server.url("missing"),
+            "remote error: access denied or repository not exported: /missing",
+        ),
+    ] {
+        let failure = clone(&GitCli::default(), &url, "").await.unwrap_err();
         assert!(
-            matches!(&failure, CloneFailure::RefNotFound(f) if f.tail.contains(git_ref)),
+            matches!(&failure, CloneFailure::Failed(told) if told.message == message && advice(told).is_some()),
             "{failure:?}"
         );
     }
-    let scratch = tempfile::tempdir().unwrap();
-    let request = CloneRequest {
-        url: "git://127.0.0.1:1/repo",
-        git_ref: &GitRef::Default,
-        into: &scratch.path().join("clone"),
-        scratch: scratch.path(),
-        login: None,
-    };
-    let failure = GitCli
-        .clone_repository(&request, &mut |_| {})
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&failure, CloneFailure::Failed(f) if f.tail.contains("Connection refused")),
-        "{failure:?}"
+}
+
+#[tokio::test]
+async fn a_repository_without_a_commit_is_a_clone_on_the_branch_that_is_asked_for() {
+    let remote = Remote::start();
+    let empty = remote.repo("empty", "git symbolic-ref HEAD refs/heads/trunk");
+    for (git_ref, branch) in [("", "trunk"), ("main", "main"), ("refs/heads/a/b", "a/b")] {
+        let (scratch, made) = clone(&GitCli::default(), &empty, git_ref).await.unwrap();
+        assert_eq!(made.commit, None, "{git_ref}");
+        assert!(made.warnings[0].contains("has no commit yet"), "{made:?}");
+        let folder = scratch.path().join("clone");
+        run(
+            &folder,
+            &format!(
+                "echo x > f; git add f; git commit -qm first; test $(git symbolic-ref --short HEAD) = {branch}"
+            ),
+        );
+    }
+    for git_ref in ["refs/tags/v1", "0123456789012345678901234567890123456789"] {
+        let failure = clone(&GitCli::default(), &empty, git_ref)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(failure, CloneFailure::RefNotFound(..)),
+            "{failure:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_default_branch_that_does_not_exist_keeps_no_workspace_from_starting() {
+    let remote = Remote::start();
+    let commit = "echo x > f; git add f; git commit -qm one; git symbolic-ref HEAD refs/heads/gone";
+    let one = remote.repo("one", commit);
+    let (scratch, made) = clone(&GitCli::default(), &one, "").await.unwrap();
+    assert!(made.commit.is_some() && scratch.path().join("clone/f").exists());
+    assert!(made.warnings[0].contains("gone"), "{made:?}");
+    let several = remote.repo("several", &format!("{commit}; git branch other main"));
+    let (scratch, made) = clone(&GitCli::default(), &several, "").await.unwrap();
+    assert_eq!(made.commit, None);
+    assert!(scratch.path().join("clone/.git").exists());
+    assert!(made.warnings[0].contains("main, other"), "{made:?}");
+    let detached = remote.repo(
+        "detached",
+        "echo x > f; git add f; git commit -qm one; git checkout -q --detach; echo y > f; git commit -qam two",
     );
+    let (scratch, made) = clone(&GitCli::default(), &detached, "").await.unwrap();
+    assert_eq!(made.warnings, [""; 0]);
+    assert_eq!(
+        fs::read_to_string(scratch.path().join("clone/f")).unwrap(),
+        "y\n"
+    );
+}
+
+#[tokio::test]
+async fn a_submodule_that_cannot_be_fetched_is_told_and_the_others_are_there() {
+    let remote = Remote::start();
+    let nested = "[submodule \"n\"]\n\tpath = n\n\turl = ../repo\n[submodule \"dead\"]\n\tpath = dead\n\turl = ../dead\n";
+    let main = head(&remote.path());
+    remote.repo(
+        "nests",
+        &format!(
+            "printf '{nested}' > .gitmodules; git add .gitmodules
+             for p in n dead; do git update-index --add --cacheinfo 160000,{main},$p; done; git commit -qm x"
+        ),
+    );
+    let nests = head(&remote.dir.path().join("nests"));
+    let submodule = |name: &str, url: &str, commit: &str| {
+        format!(
+            "printf '[submodule \"{name}\"]\n\tpath = v/{name}\n\turl = {url}\n' >> .gitmodules
+             git update-index --add --cacheinfo 160000,{commit},v/{name}\n"
+        )
+    };
+    let gone = "1111111111111111111111111111111111111111";
+    let script = [
+        submodule("ssh", "ssh://git@127.0.0.1:9/x/y", &main),
+        submodule("ok", "../repo", &main),
+        submodule("gone", "../repo", gone),
+        submodule("up", "../../../../../../../up", &main),
+        submodule("local", "/etc", &main),
+        submodule("http", "http://u:secret@127.0.0.1:1/x", &main),
+        submodule("nests", "../nests", &nests),
+        // Neither is a submodule for git: no commit, no entry.
+        "printf '[submodule \"stale\"]\n\tpath = stale\n\turl = ../x\n' >> .gitmodules\n"
+            .to_owned(),
+        format!("git update-index --add --cacheinfo 160000,{main},orphan"),
+    ];
+    let url = remote.repo(
+        "super",
+        &format!("{}\ngit add .gitmodules; git commit -qm x", script.concat()),
+    );
+    let (scratch, made) = clone(&GitCli::default(), &url, "").await.unwrap();
+    let folder = scratch.path().join("clone");
+    for there in ["v/ok/file", "v/nests/n/file"] {
+        assert!(folder.join(there).is_file(), "{there} {made:?}");
+    }
+    let told = |path: &str, why: &str| {
+        let is_empty = fs::read_dir(folder.join(path)).unwrap().next().is_none();
+        let mut warnings = made.warnings.iter();
+        let start = format!("the submodule {path} ");
+        let warning = warnings.find(|warning| warning.starts_with(&start));
+        let warning = warning.unwrap_or_else(|| panic!("{path} {made:?}"));
+        assert!(is_empty && warning.contains(why), "{path} {warning}");
+    };
+    told(
+        "v/ssh",
+        "ssh: connect to host 127.0.0.1 port 9: Connection refused",
+    );
+    told("v/gone", "not our ref");
+    told("v/up", "");
+    told("v/local", "repository '/etc' does not exist");
+    told("v/nests/dead", "not exported");
+    told("v/http", "127.0.0.1 port 1");
+    assert_eq!(made.warnings.len(), 6, "{made:?}");
+    assert!(!made.warnings.concat().contains("secret"));
+    run(&folder, "test -z \"$(git status --porcelain)\"");
+}
+
+#[tokio::test]
+async fn submodules_that_git_cannot_read_are_told() {
+    let remote = Remote::start();
+    let url = remote.repo(
+        "broken",
+        "printf '[submodule\n<<<<\n' > .gitmodules; git add .; git commit -qm x",
+    );
+    let (_, made) = clone(&GitCli::default(), &url, "").await.unwrap();
+    assert!(
+        made.warnings[0].contains("the submodules are not fetched: bad config"),
+        "{made:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_the_node_cannot_have_keeps_it_from_no_other() {
+    let remote = Remote::start();
+    let script = "blob=$(echo hi | git hash-object -w --stdin); long=$(printf 'a%.0s' $(seq 300))
+         printf \"100644 $blob 0\\tzz\\n100644 $blob 0\\taa\\n100644 $blob 0\\t$long\\n\" | git update-index --index-info
+         git commit -qm x";
+    let url = remote.repo("long", script);
+    let long = head(&remote.dir.path().join("long"));
+    let super_url = remote.repo(
+        "super-long",
+        &format!(
+            "printf '[submodule \"s\"]\n\tpath = s\n\turl = ../long\n' > .gitmodules; git add .gitmodules
+             git update-index --add --cacheinfo 160000,{long},s; git commit -qm x"
+        ),
+    );
+    for (url, git_ref, inside) in [
+        (&url, "", ""),
+        (&url, "refs/heads/main", ""),
+        (&super_url, "", "s/"),
+    ] {
+        let (scratch, made) = clone(&GitCli::default(), url, git_ref).await.unwrap();
+        let folder = scratch.path().join("clone").join(inside);
+        assert!(
+            folder.join("aa").exists() && folder.join("zz").exists(),
+            "{made:?}"
+        );
+        assert!(made.warnings[0].contains("File name too long"), "{made:?}");
+        assert!(made.commit.is_some());
+    }
+}
+
+#[tokio::test]
+async fn pointers_of_lfs_are_left_and_told() {
+    let remote = Remote::start();
+    let url = remote.repo(
+        "lfs",
+        "mkdir d; echo '*.bin filter=lfs diff=lfs merge=lfs -text' > d/.gitattributes
+         printf 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n' > d/a.bin; cp d/a.bin d/b.bin
+         git add .; git commit -qm x",
+    );
+    let (_, made) = clone(&GitCli::default(), &url, "").await.unwrap();
+    let start = "the content of d/a.bin and 1 more is in Git LFS";
+    assert!(made.warnings[0].starts_with(start), "{made:?}");
+}
+
+#[tokio::test]
+async fn the_nodes_own_configuration_does_not_shape_a_clone() {
+    let remote = Remote::start();
+    let url = remote.repo(
+        "plain",
+        "printf 'one\ntwo\n' > f; printf 'f filter=node\n' > .gitattributes; git add .; git commit -qm x",
+    );
+    let node = tempfile::tempdir().unwrap();
+    let config = node.path().join("gitconfig");
+    fs::write(
+        &config,
+        "[core]\n\tautocrlf = true\n[filter \"node\"]\n\tsmudge = false\n\trequired = true\n",
+    )
+    .unwrap();
+    let program = node.path().join("git");
+    let script = format!(
+        "#!/bin/sh\nexport GIT_CONFIG_SYSTEM={}\nexec {}/git \"$@\"\n",
+        config.display(),
+        String::from_utf8_lossy(
+            &Command::new("git")
+                .arg("--exec-path")
+                .output()
+                .unwrap()
+                .stdout
+        )
+        .trim()
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let git = GitCli {
+        program: program.into(),
+    };
+    let (scratch, made) = clone(&git, &url, "").await.unwrap();
+    assert_eq!(made.warnings, [""; 0]);
+    let text = fs::read_to_string(scratch.path().join("clone/f")).unwrap();
+    assert_eq!(text, "one\ntwo\n");
+}
+
+#[tokio::test]
+async fn a_web_page_is_not_an_empty_repository() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/a", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let page = "<html><body>Sign in</body></html>";
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
+                page.len()
+            );
+        }
+    });
+    for git_ref in ["", "main"] {
+        let failure = clone(&GitCli::default(), &url, git_ref).await.unwrap_err();
+        assert!(
+            matches!(&failure, CloneFailure::Failed(told) if advice(told).is_some_and(|advice| advice.contains("check the URL"))),
+            "{failure:?}"
+        );
+    }
 }
 
 #[test]
@@ -183,28 +452,4 @@ fn a_login_is_for_one_repository_and_for_no_other_on_its_host() {
         assert!(names(other).is_empty(), "{other}");
     }
     assert!(!format!("{login:?}").contains("planted"));
-}
-
-#[test]
-fn a_refused_login_is_told_apart_from_a_missing_ref_and_from_a_broken_network() {
-    let reading = |tail: &str| {
-        classify(ProcessFailure {
-            message: String::new(),
-            tail: tail.to_owned(),
-        })
-    };
-    for refused in [
-        "fatal: Authentication failed for 'https://git.example/a/b/'",
-        "fatal: unable to access 'https://git.example/a/b/': The requested URL returned error: 403",
-        "fatal: could not read Username for 'https://git.example': terminal prompts disabled",
-    ] {
-        assert!(
-            matches!(reading(refused), CloneFailure::LoginRefused(_)),
-            "{refused}"
-        );
-    }
-    let broken = "fatal: unable to access 'https://git.example/': Could not resolve host";
-    assert!(matches!(reading(broken), CloneFailure::Failed(_)));
-    let missing = "fatal: couldn't find remote ref refs/pull/1/head";
-    assert!(matches!(reading(missing), CloneFailure::RefNotFound(_)));
 }

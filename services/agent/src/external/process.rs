@@ -1,5 +1,6 @@
 //! Commands in PID namespaces of their own, and the lines that they print.
 
+mod error_line;
 mod lines;
 
 use std::{
@@ -10,10 +11,12 @@ use std::{
 
 use tokio::{io::AsyncReadExt as _, process::Command};
 
+use error_line::last_line;
 use lines::for_each_line;
 
-pub(crate) use lines::Tail;
+pub(crate) use error_line::error_line;
 pub use lines::{Line, OnLine};
+pub(crate) use lines::{Lines, Tail};
 
 /// The only variables of the agent's environment that a command gets: how programs are found, and how the network is
 /// reached.
@@ -36,7 +39,7 @@ const MAX_STDOUT: u64 = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ProcessFailure {
-    /// What failed, in a sentence.
+    /// What failed, in a sentence: the error that the command tells, where it tells one.
     pub message: String,
     /// The last lines that it printed, up to 8 KiB.
     pub tail: String,
@@ -114,7 +117,14 @@ impl Process {
         let (success, stdout, tail) = self.run_to_end(on_line).await?;
         match success {
             Ok(()) => Ok(stdout),
-            Err(message) => Err(ProcessFailure { message, tail }),
+            Err(ended) => Err(ProcessFailure {
+                message: match (error_line(&tail), last_line(&tail)) {
+                    (Some(error), _) => error.to_owned(),
+                    (None, Some(line)) => format!("{ended}: {line}"),
+                    (None, None) => ended,
+                },
+                tail,
+            }),
         }
     }
 
@@ -193,9 +203,23 @@ mod tests {
             .run(&mut |_| {})
             .await
             .unwrap_err();
-        assert!(failure.message.contains("sh ended with exit status: 3"));
+        assert_eq!(failure.message, "sh ended with exit status: 3: 10000");
         assert!(failure.tail.ends_with("9999\n10000"));
         assert!(failure.tail.len() <= MAX_TAIL);
+    }
+
+    #[tokio::test]
+    async fn the_error_that_a_command_tells_is_what_failed() {
+        let failure = Process::new("sh")
+            .args([
+                "-c",
+                "printf '10%%\\r20%%\\rfatal: no\\nbye\\n' >&2; exit 3",
+            ])
+            .run(&mut |_| {})
+            .await
+            .unwrap_err();
+        assert_eq!(failure.message, "no");
+        assert_eq!(failure.tail, "fatal: no\nbye");
     }
 
     #[tokio::test]

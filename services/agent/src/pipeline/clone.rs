@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use hearth_api::v1::{Cloned, Failure, FailureReason, PipelineStep, event::Kind};
-use hearth_domain::{CommitHash, Login};
+use hearth_domain::{GitRef, Login};
 
 use super::{
     context::{Checkout, Context},
@@ -9,10 +9,14 @@ use super::{
 };
 use crate::{
     credentials::GitRemote,
-    external::git::{CloneFailure, CloneRequest},
+    external::git::{CloneFailure, CloneRequest, GitClone, advice},
 };
 
 const STEP: PipelineStep = PipelineStep::Clone;
+/// Submodules get this part of the attempt's time: a host that does not answer must not use up all of it.
+const SUBMODULES_PART: u32 = 3;
+/// Warnings that are recorded one by one.
+const MAX_WARNINGS: usize = 50;
 
 /// Clones the repository into the workspace's volume.
 pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
@@ -34,10 +38,19 @@ pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
                 let _ = tokio::fs::remove_dir_all(&folder).await;
                 cloned = clone_into(cx, &folder, Some(&other)).await;
             }
-            let commit = cloned.map_err(|why| clone_failure(cx, why, login.is_some()))?;
+            let GitClone { commit, warnings } =
+                cloned.map_err(|why| clone_failure(cx, why, login.is_some()))?;
             cx.recorder.note(Kind::Cloned(Cloned {
-                commit: commit.to_string(),
+                commit: commit.as_ref().map(ToString::to_string).unwrap_or_default(),
             }));
+            let more = warnings.len().saturating_sub(MAX_WARNINGS);
+            for warning in warnings.into_iter().take(MAX_WARNINGS) {
+                cx.recorder.warn(warning);
+            }
+            if more > 0 {
+                cx.recorder
+                    .warn(format!("{more} more warnings about the clone are left out"));
+            }
             Ok(Checkout {
                 volume,
                 folder,
@@ -51,13 +64,14 @@ async fn clone_into(
     cx: &Context<'_>,
     folder: &Path,
     login: Option<&Login>,
-) -> Result<CommitHash, CloneFailure> {
+) -> Result<GitClone, CloneFailure> {
     let request = CloneRequest {
         url: &cx.job.spec.repository.clone_url(),
         git_ref: &cx.job.spec.git_ref,
         into: folder,
         scratch: cx.scratch.path(),
         login,
+        submodules_within: cx.job.time_limit() / SUBMODULES_PART,
     };
     let mut output = cx.recorder.output(STEP);
     cx.externals
@@ -79,12 +93,16 @@ fn clone_failure(cx: &Context<'_>, why: CloneFailure, with_login: bool) -> Failu
     let host = cx.job.spec.repository.host_port();
     let problem = GitRemote::of(&cx.job.spec.repository).and_then(|_| cx.logins.problem(&host));
     let (child, what) = match why {
-        CloneFailure::RefNotFound(child) => {
-            let message = format!(
-                "{url} has no branch, tag or commit {:?}",
-                cx.job.spec.git_ref.to_string()
-            );
+        CloneFailure::RefNotFound(child, names) => {
+            let message = ref_not_found(&url, &cx.job.spec.git_ref, &names);
             return process_failure(FailureReason::RefNotFound, STEP, message, &child);
+        }
+        CloneFailure::DiskFull(child) => {
+            let message = format!(
+                "{url} cannot be cloned: {}: the node's disk is full; free some of it, or choose another node",
+                child.message
+            );
+            return process_failure(FailureReason::DiskFull, STEP, message, &child);
         }
         CloneFailure::LoginRefused(child) if with_login => {
             (child, format!("{host} does not accept the login"))
@@ -97,7 +115,10 @@ fn clone_failure(cx: &Context<'_>, why: CloneFailure, with_login: bool) -> Failu
         }
         CloneFailure::LoginRefused(child) => (child, format!("{host} asks for a login")),
         CloneFailure::Failed(child) => {
-            let what = child.message.clone();
+            let what = match advice(&child) {
+                Some(advice) => format!("{}: {advice}", child.message),
+                None => child.message.clone(),
+            };
             (child, what)
         }
     };
@@ -107,4 +128,24 @@ fn clone_failure(cx: &Context<'_>, why: CloneFailure, with_login: bool) -> Failu
         problem.unwrap_or_default()
     );
     process_failure(FailureReason::CloneFailed, STEP, message, &child)
+}
+
+fn ref_not_found(url: &str, git_ref: &GitRef, names: &[String]) -> String {
+    let kind = match git_ref {
+        GitRef::Commit(_) => {
+            return format!(
+                "{url} gives out no commit {git_ref}: check the hash; some servers give out only what a branch or a tag \
+                 leads to"
+            );
+        }
+        GitRef::Branch(_) => "branch",
+        GitRef::Tag(_) => "tag",
+        GitRef::Default | GitRef::Name(_) => "branch or tag",
+        GitRef::Other(_) => "ref",
+    };
+    let known = match names {
+        [] => String::new(),
+        names => format!("; it has {}", names.join(", ")),
+    };
+    format!("{url} has no {kind} {:?}{known}", git_ref.to_string())
 }

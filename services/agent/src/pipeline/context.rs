@@ -68,6 +68,6 @@ pub struct Checkout {
     pub volume: PathBuf,
     /// The clone's folder in it, named like the repository.
     pub folder: PathBuf,
-    /// The commit that is checked out.
-    pub commit: CommitHash,
+    /// The commit that is checked out; `None` in a repository that has none yet.
+    pub commit: Option<CommitHash>,
 }

@@ -21,7 +21,7 @@ pub(super) fn externals(engine: FakeEngine, credentials: Arc<FakeCredentials>) -
     let nowhere = tonic::transport::Endpoint::from_static("http://127.0.0.1:1");
     Externals {
         engine: Arc::new(engine),
-        git: Arc::new(GitCli),
+        git: Arc::new(GitCli::default()),
         devcontainer: Arc::new(DevcontainerCli::new("false".into(), String::new())),
         registry: Arc::new(OciRegistry::new("linux/amd64".parse().unwrap())),
         index: Arc::new(ControlPlaneClient::new(nowhere)),

@@ -106,7 +106,7 @@ async fn push(
         manifest: &upload.manifest,
         config: cx.job.spec.config.as_ref(),
         platform: &cx.node.platform,
-        commit: &upload.commit,
+        commit: upload.commit.as_ref(),
         build_seconds: upload.build_seconds,
         bytes: pushed.bytes,
     };

@@ -24,7 +24,10 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
             }
         }
         Kind::StepFinished(finished) => vec![step_finished(finished)],
-        Kind::Cloned(cloned) => vec![format!("commit {}", printable_line(&cloned.commit))],
+        Kind::Cloned(cloned) => vec![match printable_line(&cloned.commit) {
+            commit if commit.is_empty() => "no commit yet".to_owned(),
+            commit => format!("commit {commit}"),
+        }],
         Kind::BuildStep(step) => vec![build_step(step)],
         Kind::Log(chunk) => {
             let step = names::step(chunk.step);
@@ -137,7 +140,7 @@ fn transfer(progress: &TransferProgress) -> String {
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::{
-        ContainerStarted, FailureReason, LogChunk, PipelineStep, StepStarted, Warning,
+        Cloned, ContainerStarted, FailureReason, LogChunk, PipelineStep, StepStarted, Warning,
         WorkspaceState,
     };
 
@@ -188,6 +191,14 @@ mod tests {
             })),
             ["image | (3 lines dropped)", "image | one", "image | two"]
         );
+    }
+
+    #[test]
+    fn a_clone_names_its_commit_if_there_is_one() {
+        for (commit, line) in [("c0ffee", "commit c0ffee"), ("", "no commit yet")] {
+            let commit = commit.to_owned();
+            assert_eq!(describe(&Kind::Cloned(Cloned { commit })), [line]);
+        }
     }
 
     #[test]

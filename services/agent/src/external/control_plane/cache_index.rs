@@ -43,7 +43,7 @@ pub struct PushedImage<'a> {
     /// What it runs on.
     pub platform: &'a Platform,
     /// The commit that it was built from.
-    pub commit: &'a CommitHash,
+    pub commit: Option<&'a CommitHash>,
     /// How long it took to build.
     pub build_seconds: f64,
     /// Compressed bytes of its layers.
@@ -149,7 +149,7 @@ impl CacheIndex for ControlPlaneClient {
             key_manifest: image.manifest.canonical_json().to_owned(),
             config: image.config.map(ToString::to_string).unwrap_or_default(),
             platform: image.platform.to_string(),
-            commit: image.commit.to_string(),
+            commit: image.commit.map(ToString::to_string).unwrap_or_default(),
             build_seconds: image.build_seconds,
             bytes: image.bytes,
             ..CacheEntry::default()

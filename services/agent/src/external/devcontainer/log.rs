@@ -1,9 +1,6 @@
 use serde::Deserialize;
 
-use crate::external::process::{Line, OnLine, Tail};
-
-/// Longest line of output that is kept whole, in bytes.
-const MAX_LINE: usize = 1024 * 1024;
+use crate::external::process::{Line, Lines, OnLine, Tail};
 
 /// A line of the CLI's log on stderr (`--log-format json`).
 #[derive(Debug, Default, Deserialize)]
@@ -21,7 +18,7 @@ const LEVEL_INFO: u32 = 3;
 /// Joins the pieces of output in the CLI's log to lines.
 pub(super) struct LogLines<'a> {
     on_line: OnLine<'a>,
-    open: String,
+    lines: Lines,
     tail: Tail,
 }
 
@@ -29,15 +26,21 @@ impl<'a> LogLines<'a> {
     pub(super) fn new(on_line: OnLine<'a>) -> Self {
         Self {
             on_line,
-            open: String::new(),
+            lines: Lines::default(),
             tail: Tail::default(),
         }
     }
 
     pub(super) fn take(&mut self, line: Line<'_>) {
-        let Line::Text(line) = line else {
-            (self.on_line)(Line::Quiet);
-            return;
+        let line = match line {
+            Line::Text(line) => line,
+            // The CLI itself replaces no lines; what it runs does, within the JSON.
+            Line::Update(_) => return,
+            Line::Quiet => {
+                let (lines, mut pass_on) = self.parts();
+                lines.pause(&mut pass_on);
+                return pass_on(Line::Quiet);
+            }
         };
         match serde_json::from_str::<LogEvent>(line) {
             Ok(event) if event.kind == "raw" => self.piece(&event.text),
@@ -56,17 +59,8 @@ impl<'a> LogLines<'a> {
     }
 
     fn piece(&mut self, text: &str) {
-        for part in text.split_inclusive('\n') {
-            let room = MAX_LINE.saturating_sub(self.open.len());
-            let mut end = part.len().min(room);
-            while !part.is_char_boundary(end) {
-                end -= 1;
-            }
-            self.open.push_str(&part[..end]);
-            if part.ends_with('\n') {
-                self.end_line();
-            }
-        }
+        let (lines, mut pass_on) = self.parts();
+        lines.push(text.as_bytes(), &mut pass_on);
     }
 
     /// Ends the last line, and returns the last lines.
@@ -76,11 +70,22 @@ impl<'a> LogLines<'a> {
     }
 
     fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.open);
-        let line = line.trim_end_matches(['\n', '\r']);
-        if !line.trim().is_empty() {
-            self.tail.push(line);
-            (self.on_line)(Line::Text(line));
-        }
+        let (lines, mut pass_on) = self.parts();
+        lines.end(&mut pass_on);
+    }
+
+    /// The lines, and what is done with each of them.
+    fn parts(&mut self) -> (&mut Lines, impl FnMut(Line<'_>)) {
+        let (tail, on_line) = (&mut self.tail, &mut self.on_line);
+        let pass_on = move |line: Line<'_>| {
+            if let Line::Text(text) = line {
+                if text.trim().is_empty() {
+                    return;
+                }
+                tail.push(text);
+            }
+            on_line(line);
+        };
+        (&mut self.lines, pass_on)
     }
 }

@@ -33,7 +33,7 @@ impl<'a> BuildProgress<'a> {
                 let updates = self.progress.line(text);
                 self.record(updates);
             }
-            Line::Quiet => self.output.flush(),
+            Line::Update(_) | Line::Quiet => self.output.take(line),
         }
     }
 

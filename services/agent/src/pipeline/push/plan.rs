@@ -30,7 +30,7 @@ pub struct Upload {
     /// How long it took to build.
     pub build_seconds: f64,
     /// The commit that it was built from.
-    pub commit: CommitHash,
+    pub commit: Option<CommitHash>,
     /// The configuration that it was built from.
     pub config: DevcontainerConfig,
     /// A copy of what it was built from, if the build cache is to be exported.
