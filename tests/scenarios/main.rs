@@ -7,6 +7,7 @@ mod cache;
 mod configurations;
 mod credentials;
 mod disk;
+mod field;
 mod git_in_workspace;
 mod leaks;
 mod private_cache;

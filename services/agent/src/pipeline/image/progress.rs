@@ -10,6 +10,8 @@ pub(super) struct BuildProgress<'a> {
     recorder: &'a Recorder,
     output: OutputSink,
     progress: Progress,
+    /// What docker says about a build that failed before any step.
+    error: Option<String>,
     tail: Tail,
 }
 
@@ -19,6 +21,7 @@ impl<'a> BuildProgress<'a> {
             recorder,
             output: recorder.output(STEP),
             progress: Progress::default(),
+            error: None,
             tail: Tail::default(),
         }
     }
@@ -33,11 +36,11 @@ impl<'a> BuildProgress<'a> {
         }
     }
 
-    /// The counts of steps, the step that failed, and the last lines of output.
+    /// The counts of steps, the step that failed or what failed before any, and the last lines of output.
     pub(super) fn finish(mut self) -> (Counts, Option<String>, String) {
         let updates = self.progress.close();
         self.record(updates);
-        let failed = self.progress.failed().map(str::to_owned);
+        let failed = self.progress.failed().map(str::to_owned).or(self.error);
         (self.progress.counts(), failed, self.tail.into_text())
     }
 
@@ -45,6 +48,9 @@ impl<'a> BuildProgress<'a> {
         for update in updates {
             match update {
                 Update::Output(line) => {
+                    if let Some(error) = error_of(&line) {
+                        self.error = Some(error.to_owned());
+                    }
                     self.tail.push(&line);
                     self.output.line(&line);
                 }
@@ -58,11 +64,38 @@ impl<'a> BuildProgress<'a> {
     }
 }
 
+/// The error that a line of docker's tells, without the names of its parts that passed it on.
+fn error_of(line: &str) -> Option<&str> {
+    let mut error = line.trim().strip_prefix("ERROR: ")?;
+    for layer in ["failed to build: ", "failed to solve: "] {
+        error = error.strip_prefix(layer).unwrap_or(error);
+    }
+    Some(error)
+}
+
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::event::Kind;
 
     use super::*;
+
+    #[test]
+    fn the_error_of_a_build_is_told_without_the_parts_that_passed_it_on() {
+        for (line, error) in [
+            (
+                "ERROR: failed to build: failed to stat x",
+                Some("failed to stat x"),
+            ),
+            (
+                "ERROR: failed to build: failed to solve: no such stage\r",
+                Some("no such stage"),
+            ),
+            ("ERROR: x", Some("x")),
+            ("#7 ERROR: x", None),
+        ] {
+            assert_eq!(error_of(line), error, "{line:?}");
+        }
+    }
 
     #[test]
     fn a_step_is_told_between_the_output_before_and_after_it() {
