@@ -245,7 +245,7 @@ async fn a_workspace_with_the_default_image_reaches_its_private_repository_too()
     github.create_repository("acme/app", Visibility::Private);
     github.commit("acme/app", &[("README", "hello\n")]);
     github.install("acme", Repositories::All, &WRITER);
-    let broken = "{ \"image\": }";
+    let broken = "[]";
     for (lightweight, config, state) in [
         (true, "{}", WorkspaceState::Ready),
         (false, broken, WorkspaceState::Recovery),

@@ -94,6 +94,15 @@ impl Repo {
         self.git(&["commit", "--quiet", "--message", "change"]);
     }
 
+    /// Makes links, each by its path and its target, for the next commit.
+    pub fn link(&self, links: &[(&str, &str)]) {
+        for (path, target) in links {
+            let path = self.dir.join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            std::os::unix::fs::symlink(target, path).expect("a link");
+        }
+    }
+
     /// Begins a branch at the newest commit; commits go to it from now on.
     pub fn branch(&self, name: &str) {
         self.git(&["checkout", "--quiet", "-b", name]);

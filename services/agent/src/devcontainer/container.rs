@@ -64,13 +64,13 @@ impl Container {
     pub fn run_user(&self) -> Option<String> {
         let args = self.properties.get("runArgs")?.as_array()?;
         let args: Vec<&str> = args.iter().filter_map(Value::as_str).collect();
-        let users = args.iter().enumerate().filter_map(|(at, arg)| match *arg {
+        let mut users = args.iter().enumerate().filter_map(|(at, arg)| match *arg {
             "-u" | "--user" => args.get(at + 1).copied(),
             arg => arg
                 .strip_prefix("-u=")
                 .or_else(|| arg.strip_prefix("--user=")),
         });
-        users.last().map(str::to_owned)
+        users.next_back().map(str::to_owned)
     }
 }
 

@@ -49,7 +49,7 @@ pub struct DevcontainerConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// By a recipe.
-    Recipe(Recipe),
+    Recipe(Box<Recipe>),
     /// By Docker Compose, from these files, relative to the clone; [`DevcontainerConfig::container`] has all properties.
     Compose(Vec<PathBuf>),
 }
@@ -121,10 +121,10 @@ impl DevcontainerConfig {
                 }
                 let folder = json!(variables.container_folder());
                 properties.set("workspaceFolder", folder);
-                Source::Recipe(Recipe {
+                Source::Recipe(Box::new(Recipe {
                     base,
                     features: Features::take(&mut properties),
-                })
+                }))
             }
             None => Source::Compose(properties.paths("dockerComposeFile")),
         };

@@ -46,6 +46,17 @@ pub struct ProcessFailure {
 }
 
 impl ProcessFailure {
+    /// The failure as users can read it: paths in `folders` of the node, of which they know none, begin there.
+    pub fn without_folders(mut self, folders: &[&Path]) -> Self {
+        for folder in folders {
+            let folder = format!("{}/", folder.display());
+            for text in [&mut self.message, &mut self.tail] {
+                *text = text.replace(&folder, "");
+            }
+        }
+        self
+    }
+
     /// A failure without output.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
@@ -180,6 +191,18 @@ mod tests {
     use std::time::Duration;
 
     use super::{lines::MAX_TAIL, *};
+
+    #[test]
+    fn users_read_paths_in_their_repository() {
+        let failure = ProcessFailure {
+            message: "open /scratch/build/app/Dockerfile: no such file".to_owned(),
+            tail: "stat /node/app/x and /node/apple/x".to_owned(),
+        };
+        let folders = ["/node/app", "/scratch/build/app", "/scratch"].map(Path::new);
+        let failure = failure.without_folders(&folders);
+        assert_eq!(failure.message, "open Dockerfile: no such file");
+        assert_eq!(failure.tail, "stat x and /node/apple/x");
+    }
 
     #[tokio::test]
     async fn lines_come_one_by_one_and_the_result_is_stdout() {

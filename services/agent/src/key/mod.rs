@@ -15,6 +15,8 @@
 //! | `feature` | its reference | digest of its manifest, or what the lockfile pins |
 //! | `remote` | the URL | the checksum or commit that pins it, or `unpinned` |
 //!
+//! A value that has the clone's path on the node has no key: it would be another one in every workspace.
+//!
 //! Equal manifests mean equal images as far as BuildKit could tell: it would find every step in its cache. The reverse
 //! does not hold. Where a build cannot be understood, more is counted than necessary, and [`KeyReading::careful`] says why.
 

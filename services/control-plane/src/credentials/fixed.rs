@@ -2,7 +2,7 @@ use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use hearth_api::v1::CredentialProblemReason as Reason;
-use hearth_domain::{Login, sha256_hex};
+use hearth_domain::{Login, sha256_hex, text::without_mark};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{fs::File, io::AsyncReadExt as _};
 
@@ -86,7 +86,8 @@ async fn read(path: &Path) -> Result<SecretString, String> {
         return Err("it is longer than 64 KiB".to_owned());
     }
     let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let text = without_mark(&text);
+    let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
         return Err("it is empty".to_owned());

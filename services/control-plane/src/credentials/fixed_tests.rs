@@ -42,7 +42,11 @@ impl Fixture {
 #[tokio::test]
 async fn a_password_is_read_at_every_use_without_the_end_of_its_line() {
     let fixture = Fixture::new();
-    for (content, password) in [("one\n", "one"), ("two\r\n", "two"), (" three", " three")] {
+    for (content, password) in [
+        ("one\n", "one"),
+        ("\u{feff}two\r\n", "two"),
+        (" three", " three"),
+    ] {
         fixture.write(content);
         let logins = fixture.ask("").await;
         assert!(logins.problems.is_empty(), "{logins:?}");

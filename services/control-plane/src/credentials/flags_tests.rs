@@ -181,20 +181,21 @@ fn a_file_has_several_sources_in_their_order() {
     files.keys();
     let toml = files.write(
         "sources.toml",
-        r#"
+        // As editors on Windows write it.
+        "\u{feff}
             [[source]]
-            kind = "github-app"
-            hosts = ["ghe.example", "containers.ghe.example"]
+            kind = 'github-app'
+            hosts = ['ghe.example', 'containers.ghe.example']
             app-id = 4711
-            app-key-file = "pkcs1.pem"
-            api-url = "https://ghe.example/api/v3"
+            app-key-file = 'pkcs1.pem'
+            api-url = 'https://ghe.example/api/v3'
 
             [[source]]
-            kind = "static"
-            hosts = ["registry.example"]
-            username = "robot"
-            password-file = "/run/password"
-        "#,
+            kind = 'static'
+            hosts = ['registry.example']
+            username = 'robot'
+            password-file = '/run/password'
+        ",
     );
     let sources = read(&["--credentials=file", "--credentials-file", &toml]).expect("sources");
     let [

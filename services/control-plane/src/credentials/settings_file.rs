@@ -18,6 +18,7 @@
 
 use std::{io::Read as _, path::Path};
 
+use hearth_domain::text::without_mark;
 use toml::{Table, Value};
 
 use super::settings::{Setting, SourceSettings, Written, github_app, static_login};
@@ -40,7 +41,7 @@ pub(super) fn read(path: &Path, flag: &str, faults: &mut Vec<String>) -> Vec<Sou
         return Vec::new();
     }
     let place = format!("{flag}: {}", path.display());
-    let table = match text.parse::<Table>() {
+    let table = match without_mark(&text).parse::<Table>() {
         Ok(table) => table,
         Err(error) => {
             let line = error.span().map_or(1, |span| {

@@ -75,6 +75,7 @@ pub(super) async fn build(
         result = run_build(cx, &request).await;
     }
     let counts = result.map_err(|child| {
+        let child = child.without_folders(&[&clone.folder, &folder.folder, cx.scratch.path()]);
         let message = format!("the image cannot be built: {}", child.message);
         process_failure(FailureReason::BuildFailed, STEP, message, &child)
     })?;

@@ -12,6 +12,8 @@ pub(super) struct BuildProgress<'a> {
     recorder: &'a Recorder,
     output: OutputSink,
     progress: Progress,
+    /// What docker says about a build that failed before any step.
+    error: Option<String>,
     tail: Tail,
     activities: HashMap<String, Activity>,
 }
@@ -22,6 +24,7 @@ impl<'a> BuildProgress<'a> {
             recorder,
             output: recorder.output(STEP),
             progress: Progress::default(),
+            error: None,
             tail: Tail::default(),
             activities: HashMap::new(),
         }
@@ -37,11 +40,11 @@ impl<'a> BuildProgress<'a> {
         }
     }
 
-    /// The counts of steps, the step that failed, and the last lines of output.
+    /// The counts of steps, the step that failed or what failed before any, and the last lines of output.
     pub(super) fn finish(mut self) -> (Counts, Option<String>, String) {
         let updates = self.progress.close();
         self.record(updates);
-        let failed = self.progress.failed().map(str::to_owned);
+        let failed = self.progress.failed().map(str::to_owned).or(self.error);
         (self.progress.counts(), failed, self.tail.text())
     }
 
@@ -49,6 +52,9 @@ impl<'a> BuildProgress<'a> {
         for update in updates {
             match update {
                 Update::Output(line) => {
+                    if let Some(error) = error_of(&line) {
+                        self.error = Some(error.to_owned());
+                    }
                     self.tail.push(&line);
                     self.output.line(&line);
                 }
@@ -79,11 +85,38 @@ impl BuildProgress<'_> {
     }
 }
 
+/// The error that a line of docker's tells, without the names of its parts that passed it on.
+fn error_of(line: &str) -> Option<&str> {
+    let mut error = line.trim().strip_prefix("ERROR: ")?;
+    for layer in ["failed to build: ", "failed to solve: "] {
+        error = error.strip_prefix(layer).unwrap_or(error);
+    }
+    Some(error)
+}
+
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::event::Kind;
 
     use super::*;
+
+    #[test]
+    fn the_error_of_a_build_is_told_without_the_parts_that_passed_it_on() {
+        for (line, error) in [
+            (
+                "ERROR: failed to build: failed to stat x",
+                Some("failed to stat x"),
+            ),
+            (
+                "ERROR: failed to build: failed to solve: no such stage\r",
+                Some("no such stage"),
+            ),
+            ("ERROR: x", Some("x")),
+            ("#7 ERROR: x", None),
+        ] {
+            assert_eq!(error_of(line), error, "{line:?}");
+        }
+    }
 
     #[test]
     fn a_step_is_told_between_the_output_before_and_after_it() {
