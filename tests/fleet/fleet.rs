@@ -153,6 +153,16 @@ pub fn repository(number: usize) -> String {
     format!("https://git.example/fleet/app-{number}")
 }
 
+/// One whose configuration names an image and adds nothing to it; it has a hook that READY waits for.
+pub fn image_only(number: usize) -> String {
+    format!("https://git.example/image-only/app-{number}")
+}
+
+/// One with a Dockerfile and a hook that READY waits for.
+pub fn with_hook(number: usize) -> String {
+    format!("https://git.example/hook/app-{number}")
+}
+
 /// Workspaces that are being prepared.
 pub struct Preparations {
     stories: JoinSet<Story>,

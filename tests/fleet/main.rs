@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, reason = "tests")]
 
+mod at_once;
 mod external;
 mod fleet;
 mod follow;

@@ -91,17 +91,12 @@ impl Devcontainer for FakeDevcontainer {
 
     async fn run_hooks(
         &self,
-        request: &HooksRequest<'_>,
+        _: &HooksRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure> {
-        let hook = if request.blocking_only {
-            "onCreateCommand"
-        } else {
-            "postCreateCommand"
-        };
-        on_line(Line::Text(&format!(
-            "Running the {hook} from devcontainer.json..."
-        )));
+        on_line(Line::Text(
+            "Running the postCreateCommand from devcontainer.json...",
+        ));
         self.builds.hook(&self.node).await;
         Ok(())
     }

@@ -6,10 +6,12 @@ use hearth_agent::external::{
     process::{OnLine, ProcessFailure},
 };
 use hearth_domain::{CommitHash, Digest};
+use serde_json::json;
 
 use super::registry::BASE;
 
-/// Every URL is a repository of its own, with a Dockerfile that says which.
+/// Every URL is a repository of its own, with a Dockerfile that says which, or with an image if it
+/// is `…/image-only/…`. These and `…/hook/…` have a hook.
 pub struct FakeGit;
 
 #[async_trait]
@@ -19,7 +21,7 @@ impl Git for FakeGit {
         request: &CloneRequest<'_>,
         _: OnLine<'_>,
     ) -> Result<GitClone, CloneFailure> {
-        write_tree(request.into, &dockerfile(request.url))
+        write_tree(request.into, request.url)
             .map_err(|error| CloneFailure::Failed(ProcessFailure::new(error.to_string())))?;
         Ok(GitClone {
             commit: Some(commit(&dockerfile(request.url))),
@@ -38,12 +40,17 @@ fn commit(tree: &str) -> CommitHash {
     digits.parse().expect("a hash")
 }
 
-fn write_tree(into: &Path, dockerfile: &str) -> std::io::Result<()> {
+fn write_tree(into: &Path, url: &str) -> std::io::Result<()> {
+    let build = json!({ "dockerfile": "Dockerfile" });
+    let config = if url.contains("/image-only/") {
+        json!({ "image": BASE, "postCreateCommand": "hook", "waitFor": "postCreateCommand" })
+    } else if url.contains("/hook/") {
+        json!({ "build": build, "postCreateCommand": "hook", "waitFor": "postCreateCommand" })
+    } else {
+        json!({ "build": build })
+    };
     let folder = into.join(".devcontainer");
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join("Dockerfile"), dockerfile)?;
-    fs::write(
-        folder.join("devcontainer.json"),
-        r#"{ "build": { "dockerfile": "Dockerfile" } }"#,
-    )
+    fs::write(folder.join("Dockerfile"), dockerfile(url))?;
+    fs::write(folder.join("devcontainer.json"), config.to_string())
 }
