@@ -24,14 +24,14 @@ pub enum ListenError {
         address: SocketAddr,
     },
     /// The address cannot be bound.
-    #[error("--{flag}: cannot listen on {address}: {source}")]
+    #[error("--{flag} (HEARTH_{env}): cannot listen on {address}: {cause}; choose another address or port with this flag", env = flag.to_uppercase().replace('-', "_"))]
     Bind {
         /// The flag that names the address.
         flag: &'static str,
         /// Its value.
         address: SocketAddr,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause; not a source, so that it is told once.
+        cause: std::io::Error,
     },
 }
 
@@ -60,10 +60,10 @@ pub(crate) async fn bind(
 ) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address)
         .await
-        .map_err(|source| ListenError::Bind {
+        .map_err(|cause| ListenError::Bind {
             flag,
             address,
-            source,
+            cause,
         })
 }
 
@@ -83,5 +83,19 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_told_once_with_the_flag_that_changes_it() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let first = bind("listen", address).await.unwrap();
+        let taken = first.local_addr().unwrap();
+        let error = bind("admin-listen", taken).await.unwrap_err();
+        assert!(std::error::Error::source(&error).is_none());
+        let text = error.to_string();
+        let start = format!(
+            "--admin-listen (HEARTH_ADMIN_LISTEN): cannot listen on {taken}: Address already in use"
+        );
+        assert!(text.starts_with(&start), "{text}");
     }
 }
