@@ -36,11 +36,12 @@ pub struct Config {
         long,
         env = "HEARTH_CONTROL_PLANE",
         default_value = "http://127.0.0.1:7400",
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = control_plane
     )]
     pub control_plane: Endpoint,
     /// Name of this node, unique in the fleet: lower-case letters, digits, dashes and dots
-    #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME")]
+    #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME", value_parser = node_name)]
     pub node_name: String,
     /// Folder of the agent's state: attempts, workspaces, use of images
     #[arg(
@@ -122,6 +123,26 @@ impl Config {
     }
 }
 
+fn control_plane(text: &str) -> Result<Endpoint, String> {
+    let endpoint: Option<Endpoint> = text.parse().ok();
+    endpoint
+        .filter(|endpoint| {
+            let uri = endpoint.uri();
+            uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none()
+        })
+        .ok_or_else(|| "must be http://HOST:PORT, without a path; TLS is not supported".to_owned())
+}
+
+/// The control plane registers no other names, and the agent would try again for ever.
+fn node_name(text: &str) -> Result<String, String> {
+    let good = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    if (1..=63).contains(&text.len()) && text.bytes().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 63 lower-case letters, digits, dashes and dots".to_owned())
+    }
+}
+
 fn docker_host(text: &str) -> Result<String, String> {
     if text.starts_with("unix:///") {
         Ok(text.to_owned())
@@ -153,6 +174,39 @@ mod tests {
                 Some(expected.as_str())
             );
             assert!(argument.get_help().is_some(), "--{long} has no help");
+        }
+    }
+
+    #[test]
+    fn a_value_with_which_the_node_could_never_register_is_refused() {
+        let parse = |flag: &str, value: &str| {
+            let node = ["--node-name", "n"];
+            let node = if flag == node[0] { &[][..] } else { &node[..] };
+            let command = ["x", flag, value].into_iter().chain(node.iter().copied());
+            Config::try_parse_from(command).map_err(|error| error.to_string())
+        };
+        for (flag, good) in [
+            ("--control-plane", "http://127.0.0.1:7400"),
+            ("--control-plane", "http://plane/"),
+            ("--node-name", "node-7.rack-2"),
+        ] {
+            assert!(parse(flag, good).is_ok(), "{flag} {good}");
+        }
+        for (flag, bad) in [
+            ("--control-plane", "127.0.0.1:7400"),
+            ("--control-plane", "plane"),
+            ("--control-plane", "https://plane:7400"),
+            ("--control-plane", "http://plane:7400/path"),
+            ("--control-plane", ""),
+            ("--node-name", "Node 1"),
+            ("--node-name", ""),
+            ("--node-name", &"x".repeat(64)),
+        ] {
+            let error = parse(flag, bad).unwrap_err();
+            assert!(
+                error.contains(flag) && error.contains("must be"),
+                "{bad}: {error}"
+            );
         }
     }
 

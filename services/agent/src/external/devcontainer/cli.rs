@@ -14,7 +14,7 @@ use crate::{
     credential_helper::SOCKET_VARIABLE,
     external::{
         engine::{WORKSPACE_LABEL, volume_name},
-        process::{OnLine, Process, ProcessFailure},
+        process::{OnLine, Process, ProcessFailure, error_line},
     },
     scratch,
 };
@@ -44,7 +44,7 @@ impl Outcome {
     fn error(&self, tail: &str) -> String {
         let description = self.description.trim_end_matches('.');
         let message = if self.message.starts_with("Command failed: ") {
-            error_line(tail).unwrap_or("a command failed")
+            cause(tail).unwrap_or("a command failed")
         } else {
             self.message.trim_end_matches('.')
         };
@@ -58,32 +58,20 @@ impl Outcome {
     }
 }
 
-/// The last line that docker, BuildKit or another program marked as its error, or else the last line.
-fn error_line(tail: &str) -> Option<&str> {
-    const MARKS: [&str; 5] = [
-        "Error response from daemon: ",
-        "docker: ",
-        "ERROR: ",
-        "Error: ",
-        "error: ",
-    ];
+/// The line of a command's output that says why it failed.
+fn cause(tail: &str) -> Option<&str> {
     // The CLI repeats its command, of several lines, at the end.
     let output = tail.split_once("Error: Command failed: ");
     let output = output.map_or(tail, |(output, _)| output);
     let lines = || {
-        let lines = output.lines().rev().map(str::trim);
+        let lines = output.lines().map(str::trim);
+        let lines = lines.map(|line| line.strip_prefix("docker: ").unwrap_or(line));
         // BuildKit's progress is JSON, and docker's hint is no error.
         lines.filter(|line| {
             !line.is_empty() && !line.starts_with('{') && !line.ends_with("--help'.")
         })
     };
-    let marked = |line: &'_ str| {
-        let mut marks = MARKS.iter();
-        marks.find_map(|mark| Some(line.find(mark)? + mark.len()))
-    };
-    lines()
-        .find_map(|line| line.get(marked(line)?..))
-        .or_else(|| lines().next())
+    lines().find_map(error_line).or_else(|| lines().last())
 }
 
 impl DevcontainerCli {
