@@ -15,6 +15,7 @@ pub mod jsonc;
 mod properties;
 mod read;
 mod recipe;
+mod tokens;
 mod variables;
 
 pub use build::{Build, BuildOption, Effect};

@@ -242,8 +242,8 @@ fn effective(mut config: Value) -> Value {
 }
 
 proptest! {
-    // 2700 configurations.
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    // 2250 configurations.
+    #![proptest_config(ProptestConfig::with_cases(250))]
 
     #[test]
     fn a_property_changes_the_build_and_the_key_or_neither(
