@@ -140,11 +140,26 @@ fn transfer(progress: &TransferProgress) -> String {
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::{
-        Cloned, ContainerStarted, FailureReason, LogChunk, PipelineStep, StepStarted, Warning,
-        WorkspaceState,
+        Cloned, ContainerStarted, FailureReason, LogChunk, PipelineStep, StepStarted, Waiting,
+        Warning, WorkspaceState,
     };
 
     use super::*;
+
+    #[test]
+    fn a_wait_has_an_estimate_or_says_that_it_is_unknown() {
+        let wait = |seconds, unknown| {
+            let node = "node-1".into();
+            describe(&Kind::Waiting(Waiting {
+                node,
+                seconds,
+                unknown,
+            }))
+        };
+        let said = "waiting for node-1, which is building the same image: ";
+        assert_eq!(wait(41.7, false), [format!("{said}about 42 s")]);
+        assert_eq!(wait(0.0, true), [format!("{said}how long is unknown")]);
+    }
 
     #[test]
     fn steps_states_and_failures_read_as_sentences() {

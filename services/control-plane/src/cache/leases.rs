@@ -227,7 +227,7 @@ impl Leases {
             }
         }
         for place in vacant {
-            outcomes.extend(self.pass_on(&place, now));
+            outcomes.extend(self.pass_on(&place, true, now));
         }
         outcomes
     }
@@ -235,7 +235,7 @@ impl Leases {
     /// The builder was told to build and went away before it heard it.
     pub(crate) fn give_back(&mut self, place: &Place, asker: &Asker, now: Instant) -> Outcomes {
         match self.by_place.get(place) {
-            Some(lease) if lease.builder.is(asker) => self.pass_on(place, now),
+            Some(lease) if lease.builder.is(asker) => self.pass_on(place, true, now),
             _ => Outcomes::new(),
         }
     }
@@ -261,7 +261,9 @@ impl Leases {
             !over
         });
         if lease.end <= now {
-            outcomes.extend(self.pass_on(place, now));
+            // It may only be slow, and what was known of such builds does not hold for this one.
+            lease.build = lease.build.map(|build| build * 2);
+            outcomes.extend(self.pass_on(place, false, now));
         }
         outcomes
     }
@@ -273,8 +275,9 @@ impl Leases {
         waiters.chain([lease.end]).min()
     }
 
-    /// The first in line that may write becomes the builder. Without one there is nothing to wait for.
-    fn pass_on(&mut self, place: &Place, now: Instant) -> Outcomes {
+    /// The first in line that may write becomes the builder. Without one there is nothing to wait for. `in_vain`: nothing
+    /// comes of the builder before.
+    fn pass_on(&mut self, place: &Place, in_vain: bool, now: Instant) -> Outcomes {
         let Some(mut lease) = self.by_place.remove(place) else {
             return Outcomes::new();
         };
@@ -291,7 +294,7 @@ impl Leases {
         };
         let mut outcomes = vec![(next.ticket, Outcome::Build)];
         lease.waiters.retain_mut(|waiter| {
-            waiter.in_vain += 1;
+            waiter.in_vain += u32::from(in_vain);
             let goes_on = waiter.in_vain < MOST_IN_VAIN;
             if !goes_on {
                 outcomes.push((waiter.ticket, Outcome::Build));

@@ -124,7 +124,8 @@ fn an_overdue_builder_is_replaced_by_one_and_not_by_all() {
         leases.expire(&place(0), end),
         [
             (first, Outcome::Build),
-            (second, Outcome::Wait(wait(1, 20)))
+            // It is expected to take twice as long as the one that did not end in time.
+            (second, Outcome::Wait(wait(1, 35)))
         ]
     );
     // It was only slow: its image serves whoever still waits.
