@@ -37,7 +37,7 @@ pub enum KeyError {
         why: String,
     },
     /// A file that the configuration names does not exist, or cannot be read.
-    #[error("{}: {why}; correct the path in the configuration, or add the file", path.display())]
+    #[error("{}: {why}", path.display())]
     File {
         /// Where it should be, relative to the clone.
         path: PathBuf,
@@ -70,7 +70,33 @@ impl KeyError {
     pub(super) fn reading(path: &Path, error: CloneFileError) -> Self {
         match error {
             CloneFileError::LeadsOut => Self::LeadsOut(path.to_owned()),
+            // Only here the path itself is wrong.
+            missing if missing.is_not_found() => Self::file(
+                path,
+                format!("{missing}; correct the path in the configuration, or add the file"),
+            ),
             CloneFileError::TooLarge { .. } | CloneFileError::Io(_) => Self::file(path, error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_to_be_corrected_only_where_nothing_is_there() {
+        let message = |kind: io::ErrorKind| {
+            KeyError::reading(Path::new("a"), CloneFileError::Io(kind.into())).to_string()
+        };
+        assert!(
+            message(io::ErrorKind::NotFound)
+                .ends_with("; correct the path in the configuration, or add the file")
+        );
+        assert!(!message(io::ErrorKind::PermissionDenied).contains("correct"));
+        let broken = KeyError::file(Path::new("a"), "is not a JSON object");
+        assert_eq!(broken.to_string(), "a: is not a JSON object");
     }
 }
