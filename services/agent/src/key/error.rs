@@ -43,7 +43,7 @@ pub enum KeyError {
         why: String,
     },
     /// A file that the configuration names does not exist, or cannot be read.
-    #[error("{}: {why}; correct the path in the configuration, or add the file", path.display())]
+    #[error("{}: {why}", path.display())]
     File {
         /// Where it should be, relative to the clone.
         path: PathBuf,
@@ -94,6 +94,11 @@ impl KeyError {
     pub(super) fn reading(path: &Path, error: CloneFileError) -> Self {
         match error {
             CloneFileError::LeadsOut => Self::LeadsOut(path.to_owned()),
+            // Only here the path itself is wrong.
+            missing if missing.is_not_found() => Self::file(
+                path,
+                format!("{missing}; correct the path in the configuration, or add the file"),
+            ),
             CloneFileError::TooLarge { .. } | CloneFileError::Io(_) => Self::file(path, error),
         }
     }

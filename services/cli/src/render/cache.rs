@@ -75,15 +75,13 @@ fn named(source: &str, registry: &str) -> String {
 pub(crate) fn explanation(explanation: &Explanation) -> String {
     let mut text = printable_line(&explanation.text);
     text.push('\n');
+    let entry = explanation.entry.as_ref();
+    let other = entry.filter(|entry| entry.key != explanation.key);
+    let compared = other.map(|entry| format!("{}, image {}", entry.key, entry.digest));
     for (name, value) in [
         ("key", explanation.key.as_str()),
-        (
-            "image",
-            explanation
-                .entry
-                .as_ref()
-                .map_or("", |entry| entry.digest.as_str()),
-        ),
+        ("image", explanation.image_digest.as_str()),
+        ("compared with", compared.as_deref().unwrap_or_default()),
     ] {
         if !value.is_empty() {
             text.push_str(&format!("{name}: {}\n", printable_line(value)));

@@ -72,6 +72,7 @@ async fn explain_asks_about_a_workspace_or_about_a_repository() {
         Answer::Explained(Box::new(Explanation {
             text: "The file a changed.".into(),
             key: "k1:12".into(),
+            image_digest: "sha256:def".into(),
             entry: Some(entry()),
             ..Explanation::default()
         }))
@@ -80,7 +81,12 @@ async fn explain_asks_about_a_workspace_or_about_a_repository() {
     let text = run(plane.hearth(&["cache", "explain", "shop-1"])).await;
     assert_eq!(
         text.stdout,
-        "The file a changed.\nkey: k1:12\nimage: sha256:abc\n"
+        "\
+The file a changed.
+key: k1:12
+image: sha256:def
+compared with: k1:0123456789abcdef0123456789abcdef, image sha256:abc
+"
     );
     let arguments = [
         "cache", "explain", REPOSITORY, "--ref", "main", "--config", "gpu", "--output", "json",

@@ -3,6 +3,7 @@
 mod cache;
 mod connection;
 mod doctor;
+mod failures;
 mod logs;
 mod resuming;
 mod simple;

@@ -1,7 +1,8 @@
 //! Why the cache did what it did, in plain words. One set of sentences serves the agent's report and the explanations.
 
 use hearth_api::v1::{
-    CacheReport, CacheResult, CacheSkipReason, Explanation, InputChange, InputKind,
+    CacheReport, CacheResult, CacheSkipReason, Explanation, InputChange, InputKind, Workspace,
+    WorkspaceState,
 };
 use hearth_domain::{
     CommitHash, GitRef, Input, KeyedManifest,
@@ -41,57 +42,123 @@ pub(super) fn reasons(lookup: &Lookup) -> Vec<String> {
     }
 }
 
-/// Explains an attempt. `None` while it has not come so far that there is anything to explain.
+/// Explains the newest attempt of a workspace, or what one would find now. `None` while it has not come so far that there
+/// is anything to explain.
 pub(super) fn explain(
     lookup: Option<&Lookup>,
-    report: Option<&CacheReport>,
+    workspace: Option<&Workspace>,
 ) -> Option<Explanation> {
+    let report = workspace.and_then(|workspace| workspace.cache.as_ref());
     let result = report.map(CacheReport::result).unwrap_or_default();
-    let Some(lookup) = lookup else {
-        let report = report.filter(|report| report.result() != CacheResult::Unspecified)?;
-        let mut sentences = vec![skipped(report.skip_reason()).to_owned()];
-        sentences.extend(report.reasons.iter().cloned());
-        sentences.dedup();
-        return Some(Explanation {
-            text: sentences.join(" "),
-            key: report.key.clone(),
-            ..Explanation::default()
-        });
+    let failed = workspace.and_then(failed);
+    let mut sentences = match lookup {
+        Some(lookup) => asked(lookup, result),
+        None if result != CacheResult::Unspecified => not_asked(report),
+        None if failed.is_some() => vec!["The cache was not asked.".to_owned()],
+        None => return None,
     };
-    let mut sentences = reasons(lookup);
-    let mut found = None;
-    match lookup.decided {
-        Decided::Hit if matches!(result, CacheResult::Partial | CacheResult::Miss) => {
-            sentences.push(
-                "But the image could not be fetched: the registry lost it, or did not deliver it. So it was built \
-                 again."
-                    .into(),
-            );
-        }
-        Decided::Hit => {
-            sentences.push("So the image is fetched, and nothing has to be built.".into());
-        }
-        Decided::Slower => {}
-        Decided::Build => {
-            found = lookup
-                .entry
-                .as_ref()
-                .and_then(|entry| changes(entry.manifest.as_ref(), lookup.manifest.as_ref()));
-            sentences.push("So a new image has to be built.".into());
-        }
-    }
-    if let (Some(report), CacheResult::Partial) = (report, result) {
-        sentences.push(format!(
+    match (report, result) {
+        (Some(report), CacheResult::Partial) => sentences.push(format!(
             "The build took {} of its {} steps from earlier builds.",
             report.steps_reused, report.steps_total
-        ));
+        )),
+        (Some(report), CacheResult::Miss) if lookup.is_none() => sentences.push(format!(
+            "All {} steps of the image were built.",
+            report.steps_total
+        )),
+        _ => {}
     }
+    sentences.extend(failed);
+    let hit = lookup.filter(|lookup| lookup.decided != Decided::Build);
+    let found = lookup.and_then(|lookup| lookup.entry.as_ref());
+    let changes = lookup
+        .filter(|lookup| lookup.decided == Decided::Build)
+        .zip(found)
+        .and_then(|(lookup, found)| changes(found.manifest.as_ref(), lookup.manifest.as_ref()));
+    let key = lookup.map(|lookup| lookup.place.key.to_string());
     Some(Explanation {
         text: sentences.join(" "),
-        key: lookup.place.key.to_string(),
-        entry: lookup.entry.clone().map(Into::into),
-        changes: found.unwrap_or_default(),
+        key: key.unwrap_or_else(|| report.map(|report| report.key.clone()).unwrap_or_default()),
+        image_digest: built(workspace)
+            .or_else(|| Some(hit?.entry.as_ref()?.digest.to_string()))
+            .unwrap_or_default(),
+        entry: found.cloned().map(Into::into),
+        changes: changes.unwrap_or_default(),
     })
+}
+
+/// What the cache was asked, what it had, and what came of it.
+fn asked(lookup: &Lookup, result: CacheResult) -> Vec<String> {
+    let is_built = matches!(result, CacheResult::Partial | CacheResult::Miss);
+    let mut sentences = reasons(lookup);
+    let end = match (lookup.decided, is_built) {
+        (Decided::Hit, true) => {
+            "But the image could not be fetched: the registry lost it, or did not deliver it. So it was built again."
+        }
+        (Decided::Hit, false) if result == CacheResult::Exact => {
+            "So the image was fetched, and nothing was built."
+        }
+        (Decided::Hit, false) => "So the image is fetched, and nothing has to be built.",
+        (Decided::Slower, _) => return sentences,
+        (Decided::Build, true) => "So a new image was built.",
+        (Decided::Build, false) => "So a new image has to be built.",
+    };
+    sentences.push(end.to_owned());
+    sentences
+}
+
+/// Why the cache was not asked: what the agent said about this attempt, or else what its reason means in general.
+fn not_asked(report: Option<&CacheReport>) -> Vec<String> {
+    let report = report.cloned().unwrap_or_default();
+    let reasons = report.reasons.join("; ");
+    if reasons.is_empty() {
+        return vec![skipped(report.skip_reason()).to_owned()];
+    }
+    vec![match report.skip_reason() {
+        CacheSkipReason::Unspecified => sentence_of(&format!(
+            "The cache was not asked, since the image has no key: {reasons}"
+        )),
+        CacheSkipReason::NotEligible => sentence_of(&format!("The cache was not used: {reasons}")),
+        reason => format!("{} {}", skipped(reason), sentence_of(&reasons)),
+    }]
+}
+
+/// How an attempt ended that did not end well.
+fn failed(workspace: &Workspace) -> Option<String> {
+    let failure = workspace.failure.as_ref()?;
+    let report = workspace.cache.as_ref();
+    let fallback = report.map(CacheReport::skip_reason) == Some(CacheSkipReason::Fallback);
+    let what = match workspace.state() {
+        WorkspaceState::Recovery if fallback => "The project's own devcontainer failed",
+        WorkspaceState::Recovery => "The image is not the problem: something failed after it",
+        WorkspaceState::Failed => "The attempt failed",
+        _ => return None,
+    };
+    Some(sentence_of(&format!("{what}: {}", failure.message)))
+}
+
+/// The image that an attempt made.
+fn built(workspace: Option<&Workspace>) -> Option<String> {
+    let workspace = workspace?;
+    let pushed = workspace.push.as_ref().map(|push| push.digest.clone());
+    let runs = workspace
+        .cache
+        .as_ref()
+        .filter(|report| matches!(report.result(), CacheResult::Partial | CacheResult::Miss));
+    let runs = runs.map(|report| report.image_digest.clone());
+    [pushed, runs]
+        .into_iter()
+        .flatten()
+        .find(|digest| !digest.is_empty())
+}
+
+/// A text of the agent as a sentence on one line.
+fn sentence_of(text: &str) -> String {
+    let line = printable_line(text);
+    match line.ends_with(['.', '!', '?', ':']) {
+        true => line,
+        false => line + ".",
+    }
 }
 
 fn skipped(reason: CacheSkipReason) -> &'static str {
@@ -204,6 +271,10 @@ fn sentence(change: &InputChange) -> String {
             "The base image {name} is another one now: the registry's image under this name had the digest {was} and has \
              {is}."
         ),
+        // A feature in the repository has the digest of its folder.
+        InputKind::Feature if name.starts_with('.') => {
+            format!("The feature {name} changed: a file in its folder is not what it was.")
+        }
         InputKind::Feature => {
             format!("The feature {name} is another version now: its digest was {was} and is {is}.")
         }

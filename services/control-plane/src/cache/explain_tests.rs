@@ -1,5 +1,6 @@
 use std::{env, fs, path::Path};
 
+use hearth_api::v1::Failure;
 use hearth_domain::{AttemptRef, Digest, KeyManifest, Platform};
 
 use super::*;
@@ -81,18 +82,42 @@ fn missed(change: impl FnOnce(&mut KeyManifest)) -> Lookup {
     lookup(Decided::Build, Some(entry()), &manifest)
 }
 
-fn report(result: CacheResult, skip_reason: CacheSkipReason) -> CacheReport {
-    CacheReport {
-        result: result.into(),
-        skip_reason: skip_reason.into(),
-        steps_total: 12,
-        steps_reused: 9,
-        ..CacheReport::default()
+fn report(result: CacheResult, skip_reason: CacheSkipReason) -> Workspace {
+    Workspace {
+        state: WorkspaceState::Ready.into(),
+        cache: Some(CacheReport {
+            result: result.into(),
+            skip_reason: skip_reason.into(),
+            steps_total: 12,
+            steps_reused: 9,
+            image_digest: digest('e'),
+            ..CacheReport::default()
+        }),
+        ..Workspace::default()
     }
 }
 
+/// A workspace that did not become what was asked for.
+fn spoilt(state: WorkspaceState, message: &str, workspace: Workspace) -> Option<Workspace> {
+    Some(Workspace {
+        state: state.into(),
+        failure: Some(Failure {
+            message: message.into(),
+            ..Failure::default()
+        }),
+        ..workspace
+    })
+}
+
+/// A report with a reason of the agent.
+fn because(reason: &str, mut workspace: Workspace) -> Option<Workspace> {
+    let report = workspace.cache.get_or_insert_default();
+    report.reasons.push(reason.into());
+    Some(workspace)
+}
+
 /// One case: its name, what was asked, what came of it.
-type Case = (&'static str, Option<Lookup>, Option<CacheReport>);
+type Case = (&'static str, Option<Lookup>, Option<Workspace>);
 
 fn cases() -> Vec<Case> {
     let built = || Some(report(CacheResult::Miss, CacheSkipReason::Unspecified));
@@ -160,6 +185,69 @@ fn cases() -> Vec<Case> {
         ("off", None, skipped(CacheSkipReason::Off)),
         ("lightweight", None, skipped(CacheSkipReason::Lightweight)),
         ("compose", None, skipped(CacheSkipReason::Compose)),
+        (
+            "image-used-as-it-is",
+            None,
+            because(
+                "the image docker.io/library/debian:12 is used as it is: there is nothing to build",
+                report(CacheResult::Skipped, CacheSkipReason::NotEligible),
+            ),
+        ),
+        (
+            "no-devcontainer",
+            None,
+            skipped(CacheSkipReason::NoDevcontainer),
+        ),
+        (
+            "no-key",
+            None,
+            because(
+                "the build argument X cannot be part of a cache key",
+                report(CacheResult::Miss, CacheSkipReason::Unspecified),
+            ),
+        ),
+        (
+            "local-feature",
+            Some({
+                let mut before = manifest();
+                before.insert(Input::Feature, "./hello", "a");
+                let mut lookup = missed(|manifest| {
+                    manifest.insert(Input::Feature, "./hello", "b");
+                });
+                lookup.entry.as_mut().expect("an entry").manifest = Some(before.into());
+                lookup
+            }),
+            built(),
+        ),
+        (
+            "failed-before-the-key",
+            None,
+            spoilt(
+                WorkspaceState::Failed,
+                "the repository could not be cloned: not found",
+                Workspace::default(),
+            ),
+        ),
+        (
+            "fallback",
+            Some(missed(|manifest| {
+                manifest.insert(Input::File, "package-lock.json", "b");
+            })),
+            spoilt(
+                WorkspaceState::Recovery,
+                "the image cannot be built: [2/3] RUN make: exit code 2",
+                report(CacheResult::Skipped, CacheSkipReason::Fallback),
+            ),
+        ),
+        (
+            "hook-failed",
+            Some(lookup(Decided::Hit, Some(entry()), &manifest())),
+            spoilt(
+                WorkspaceState::Recovery,
+                "postCreateCommand failed with exit code 1",
+                report(CacheResult::Exact, CacheSkipReason::Unspecified),
+            ),
+        ),
         ("not-eligible", None, skipped(CacheSkipReason::NotEligible)),
     ]
 }
@@ -186,6 +274,42 @@ fn each_case_is_explained_as_it_was_agreed() {
 #[test]
 fn nothing_is_explained_before_the_key_is_known() {
     assert_eq!(explain(None, None), None);
+}
+
+#[test]
+fn an_attempt_that_goes_on_is_not_explained_before_its_key_is_known() {
+    let preparing = Workspace {
+        state: WorkspaceState::Preparing.into(),
+        ..Workspace::default()
+    };
+    assert_eq!(explain(None, Some(&preparing)), None);
+}
+
+#[test]
+fn a_key_stands_beside_its_own_image_and_not_the_one_it_is_compared_with() {
+    let lookup = missed(|manifest| manifest.insert(Input::File, "a", "1"));
+    let image = |workspace: Option<&Workspace>| {
+        let explanation = explain(Some(&lookup), workspace).expect("one");
+        let entry = explanation.entry.expect("an entry");
+        assert_ne!(
+            (&explanation.key, &explanation.image_digest),
+            (&entry.key, &entry.digest)
+        );
+        explanation.image_digest
+    };
+    let mut built = report(CacheResult::Miss, CacheSkipReason::Unspecified);
+    assert_eq!(image(Some(&built)), digest('e'));
+    built.push.get_or_insert_default().digest = digest('f');
+    assert_eq!(image(Some(&built)), digest('f'));
+    assert_eq!(image(None), "");
+    let hit = explain(
+        Some(&self::lookup(Decided::Hit, Some(entry()), &manifest())),
+        None,
+    );
+    assert_eq!(
+        hit.expect("one").image_digest,
+        Digest::of("image").to_string()
+    );
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Explanations {
             return Err(CallError::WorkspaceUnknown(id));
         };
         let lookup = self.0.lookup(&record.attempt()).await?;
-        explain(lookup.as_ref(), record.workspace.cache.as_ref())
+        explain(lookup.as_ref(), Some(&record.workspace))
             .ok_or(CallError::CacheKeyUnknown(id.to_string()))
     }
 
