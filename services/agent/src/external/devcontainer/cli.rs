@@ -71,7 +71,7 @@ fn cause(tail: &str) -> Option<&str> {
             !line.is_empty() && !line.starts_with('{') && !line.ends_with("--help'.")
         })
     };
-    lines().find_map(error_line).or_else(|| lines().last())
+    lines().find_map(error_line).or_else(|| lines().next_back())
 }
 
 impl DevcontainerCli {
