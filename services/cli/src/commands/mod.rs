@@ -21,8 +21,8 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
         Command::Up(args) => up::up(context, args).await,
         Command::Logs(args) => logs::logs(context, args).await,
         Command::Get { workspace } => workspaces::get(context, workspace).await,
-        Command::Ls { wide } => workspaces::ls(context, wide.into()).await,
-        Command::Nodes { wide } => nodes::nodes(context, wide.into()).await,
+        Command::Ls { wide } => workspaces::ls(context, wide.room()).await,
+        Command::Nodes { wide } => nodes::nodes(context, wide.room()).await,
         Command::Cache { command } => cache::cache(context, command).await,
         Command::Doctor {
             repository,
