@@ -1,6 +1,6 @@
 //! The cache never breaks a workspace.
 
-use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
+use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState, event::Kind};
 use hearth_tests::{
     Lab, app,
     git::free_port,
@@ -25,21 +25,13 @@ async fn a_registry_that_is_down_from_the_start_costs_the_cache_and_nothing_else
 #[tokio::test]
 async fn a_registry_that_is_lost_before_the_push_costs_the_push_and_nothing_else() {
     let lab = Lab::new(1).await;
-    // The hook waits until the registry is gone: everything before it had the registry, nothing after it has.
-    let hook = r#", "postCreateCommand": "while [ ! -e /tmp/go ]; do sleep 0.1; done""#;
-    let repo = app::with_dockerfile(&lab, "app", "FROM BASE\nRUN echo x > /x\n", hook);
-    let take_away = async {
-        let vm = &lab.vms[0];
-        let mut container = String::new();
-        hearth_tests::process::eventually("the container runs", || {
-            container = vm.docker(&["ps", "--quiet", "--filter", "label=hearth.workspace"]);
-            !container.is_empty()
-        })
-        .await;
-        lab.registry.stop();
-        vm.docker(&["exec", &container, "touch", "/tmp/go"]);
-    };
-    let (story, ()) = tokio::join!(lab.client.prepare("node-1", &repo.url), take_away);
+    // The registry goes while the step runs, for which the base image was fetched.
+    let repo = app::with_dockerfile(&lab, "app", "FROM BASE\nRUN echo x > /x && sleep 5\n", "");
+    let request = hearth_tests::client::request("node-1", &repo.url);
+    let runs = |kind: &Kind| matches!(kind, Kind::BuildStep(step) if step.name.contains("RUN"));
+    let (id, _) = lab.client.begin_until(request, runs).await;
+    lab.registry.stop();
+    let story = lab.client.watch(&id, 0).await;
     story.assert_whole();
     story.assert_state(WorkspaceState::Ready);
     story.assert_push(PushOutcome::Failed);

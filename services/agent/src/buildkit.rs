@@ -4,15 +4,18 @@
 //! executed. Only the JSON says `cached`.
 
 mod activities;
+mod status;
 
 use std::collections::HashMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost_types::Timestamp;
-use serde::Deserialize;
 
 pub use self::activities::ActivityChange;
-use self::activities::{Activities, VertexStatus};
+use self::{
+    activities::Activities,
+    status::{SolveStatus, Vertex, VertexLog, is_step},
+};
 
 /// Largest JSON document that is read, in bytes. A larger one is passed on as text.
 const MAX_DOCUMENT: usize = 4 * 1024 * 1024;
@@ -83,33 +86,6 @@ struct Step {
     began: Option<Timestamp>,
     ended: bool,
     open_line: Vec<u8>,
-}
-
-/// The part of BuildKit's `client.SolveStatus` that is read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct SolveStatus {
-    vertexes: Vec<Vertex>,
-    statuses: Vec<VertexStatus>,
-    logs: Vec<VertexLog>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Vertex {
-    digest: String,
-    name: String,
-    started: Option<String>,
-    completed: Option<String>,
-    cached: bool,
-    error: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct VertexLog {
-    vertex: String,
-    data: String,
 }
 
 impl Progress {
@@ -307,22 +283,6 @@ fn seconds_between(from: &Timestamp, to: &Timestamp) -> f64 {
     )]
     let whole = whole as f64;
     (whole + rest).max(0.0)
-}
-
-/// Whether a vertex is a step of the Dockerfile, such as `[name 2/5] RUN …`: the bracket ends with a position.
-fn is_step(text: &str) -> bool {
-    let Some((bracket, instruction)) = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once("] "))
-    else {
-        return false;
-    };
-    let position = bracket.rsplit(' ').next().unwrap_or(bracket);
-    let is_position = position.split_once('/').is_some_and(|(n, m)| {
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        digits(n) && digits(m)
-    });
-    is_position && !instruction.starts_with("FROM ")
 }
 
 #[cfg(test)]

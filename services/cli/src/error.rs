@@ -1,11 +1,10 @@
 use std::{error::Error as _, io, time::Duration};
 
-use clap::ArgMatches;
 use hearth_domain::text::printable_line;
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, StatusExt as _};
 
-use crate::{args, connect::Address, exit::Exit, render::names, unreachable::Unreachable};
+use crate::{address::Address, exit::Exit, faults::Given, render::names, unreachable::Unreachable};
 
 /// Why a command ended without a result.
 #[derive(Debug)]
@@ -125,9 +124,9 @@ impl CliError {
         }
     }
 
-    /// The lines for stderr; none when the reader of the output has ended. `matches` are the arguments, which lines about
+    /// The lines for stderr; none when the reader of the output has ended. `given` has the arguments, which lines about
     /// a malformed field name.
-    pub(crate) fn lines(&self, matches: &ArgMatches) -> Vec<String> {
+    pub(crate) fn lines(&self, given: &Given) -> Vec<String> {
         match self {
             Self::Usage(text) => vec![format!("hearth: {text}")],
             Self::Unreachable(unreachable) => unreachable.lines().into(),
@@ -143,7 +142,7 @@ impl CliError {
                 ),
                 format!("  {}", printable_line(advice)),
             ],
-            Self::Call(status) => call_lines(status, matches),
+            Self::Call(status) => call_lines(status, given),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Vec::new(),
             Self::Output(error) => vec![format!("hearth: cannot write the output: {error}")],
             Self::Local(error) => {
@@ -167,15 +166,12 @@ fn violations(status: &Status) -> Vec<FieldViolation> {
 }
 
 /// A line for each malformed field; or the message, the reason and what to do.
-fn call_lines(status: &Status, matches: &ArgMatches) -> Vec<String> {
+fn call_lines(status: &Status, given: &Given) -> Vec<String> {
     let violations = violations(status);
     if !violations.is_empty() {
         let line = |violation: &FieldViolation| {
             let what = printable_line(&violation.description);
-            format!(
-                "hearth: {}",
-                args::of_field(&violation.field, &what, matches)
-            )
+            format!("hearth: {}", given.of_field(&violation.field, &what))
         };
         return violations.iter().map(line).collect();
     }
@@ -220,12 +216,14 @@ mod tests {
         let matches = Cli::command()
             .try_get_matches_from(["hearth", "up", "https://git.example/a", "--config", "c"])
             .expect("good arguments");
+        let command = Cli::command();
+        let given = Given { command, matches };
         let mut faults = FieldFaults::default();
         faults.add("spec.config", "must be the name of one \u{1b}[31mfolder");
         faults.add("spec.future", "must not be set");
         let error = CliError::Call(Box::new(faults.into_result().unwrap_err()));
         assert_eq!(
-            error.lines(&matches),
+            error.lines(&given),
             [
                 "hearth: --config 'c' must be the name of one folder",
                 "hearth: spec.future must not be set",
@@ -234,7 +232,7 @@ mod tests {
         assert_eq!(error.exit(), Exit::Usage);
         let busy = CliError::Call(Box::new(status(Reason::NodeUnavailable, "no node")));
         assert_eq!(
-            busy.lines(&matches),
+            busy.lines(&given),
             [
                 "hearth: no node",
                 "  reason NODE_UNAVAILABLE (UNAVAILABLE)",

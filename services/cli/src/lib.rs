@@ -4,12 +4,14 @@
 //! event streams that survive a broken connection), and pure functions turn the answers into text (`render`) or into
 //! proto3 JSON (`json`). All output goes through `out`.
 
+mod address;
 mod args;
 mod backoff;
 mod commands;
 mod connect;
 mod error;
 mod exit;
+mod faults;
 mod follow;
 mod json;
 mod out;
@@ -21,16 +23,19 @@ mod unreachable;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, error::ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 
-use crate::{args::Cli, commands::Context, error::CliError, exit::Exit};
+use crate::{args::Cli, commands::Context, error::CliError, exit::Exit, faults::Given};
 
 /// Runs the client. `arguments` begin with the name of the program.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let matches = Cli::command().try_get_matches_from(arguments);
     let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let exit = match parsed {
-        Ok((cli, matches)) => run(&cli).unwrap_or_else(|error| fail(&error, &matches)),
+        Ok((cli, matches)) => run(&cli).unwrap_or_else(|error| {
+            let command = Cli::command();
+            fail(&error, &Given { command, matches })
+        }),
         Err(error) => refuse(&error),
     };
     exit.into()
@@ -73,8 +78,8 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
     Ok(exit)
 }
 
-fn fail(error: &CliError, matches: &ArgMatches) -> Exit {
-    for line in error.lines(matches) {
+fn fail(error: &CliError, given: &Given) -> Exit {
+    for line in error.lines(given) {
         out::note(&line);
     }
     error.exit()

@@ -8,8 +8,6 @@ use hearth_api::v1::{
 };
 use prost_types::Timestamp;
 
-use crate::render::format::between;
-
 /// A step of the pipeline that has started.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
@@ -59,7 +57,8 @@ impl Transfer {
     /// Its pace; `None` before it is known.
     pub(crate) fn bytes_per_second(&self) -> Option<f64> {
         let (since, first) = self.since;
-        let seconds = between(&since, &self.now);
+        let seconds = (self.now.seconds - since.seconds) as f64
+            + f64::from(self.now.nanos - since.nanos) / 1e9;
         let moved = (self.done - first) as f64;
         (seconds >= 1.0 && moved > 0.0).then(|| moved / seconds)
     }

@@ -8,7 +8,7 @@ use std::{
 
 use hearth_domain::text::{innermost_cause, printable_line};
 
-use crate::connect::Address;
+use crate::address::Address;
 
 /// There is no control plane at an address.
 #[derive(Debug)]

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
-
-use super::{Vertex, is_step};
+use super::status::{Vertex, VertexStatus, is_step};
 
 /// More layers than an image can have; statuses beyond are not counted.
 const MAX_LAYERS: usize = 256;
@@ -22,17 +20,6 @@ pub struct ActivityChange {
     pub total: u64,
     /// It has ended.
     pub finished: bool,
-}
-
-/// The part of BuildKit's `client.VertexStatus` that is read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct VertexStatus {
-    id: String,
-    vertex: String,
-    current: i64,
-    total: i64,
-    completed: Option<String>,
 }
 
 /// The vertexes that are no steps and have not ended, by digest.

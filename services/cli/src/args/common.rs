@@ -6,6 +6,7 @@ use clap::Args;
 use hearth_domain::{ConfigName, GitRef};
 
 use super::values::{Optional, Whole, parsed};
+use crate::render::table::Room;
 
 /// A day: nobody waits longer.
 const MAX_SECONDS: u64 = 86_400;
@@ -69,5 +70,15 @@ impl ReconnectArgs {
 pub struct WideArg {
     /// Show all columns, and long names in full, also where a line gets longer than 100 characters
     #[arg(long)]
-    pub wide: bool,
+    wide: bool,
+}
+
+impl WideArg {
+    /// The room that a table has.
+    pub(crate) fn room(self) -> Room {
+        match self.wide {
+            true => Room::Wide,
+            false => Room::Fitted,
+        }
+    }
 }

@@ -2,14 +2,13 @@
 
 mod cache;
 mod common;
-mod faults;
 mod up;
 mod values;
 
-use clap::{Args, Command as Clap, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use hearth_domain::{Repository, WorkspaceId};
 
-use crate::{connect::Address, exit};
+use crate::{address::Address, exit};
 
 pub use self::{
     cache::CacheCommand,
@@ -21,7 +20,6 @@ use self::{
     common::ReconnectArgs,
     values::{Whole, parsed},
 };
-pub(crate) use self::{faults::of_field, values::read};
 
 /// Prepare devcontainer workspaces on disposable machines
 #[derive(Debug, Parser)]
@@ -29,7 +27,7 @@ pub(crate) use self::{faults::of_field, values::read};
 pub struct Cli {
     /// Address of the control plane, as http://HOST:PORT [default: that in HEARTH_CONTROL_PLANE, or
     /// http://127.0.0.1:7400]
-    // The variable is read by `Address::chosen`: what clap reads from a variable it shows in the usage of every error.
+    // The variable is read by `connect::chosen`: what clap reads from a variable it shows in the usage of every error.
     #[arg(long, value_name = "URL", value_parser = parsed::<Address>(), global = true)]
     pub control_plane: Option<Address>,
     /// Format of stdout: text, or proto3 JSON with one message per line
@@ -38,11 +36,6 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// The command line as clap knows it.
-fn command() -> Clap {
-    Cli::command()
 }
 
 /// The format of stdout.
@@ -152,6 +145,8 @@ pub struct LogsArgs {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     fn up(arguments: &[&str]) -> Result<Cli, clap::Error> {

@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fmt::Display, marker::PhantomData, str::FromStr};
 use clap::{Arg, Command, Error, builder::TypedValueParser, error::ErrorKind};
 use hearth_domain::{Repository, RepositoryError, WorkspaceId, WorkspaceIdError};
 
-use super::faults::{fault, likely, name};
+use crate::faults::{name, read};
 
 /// Parses a value with its type's `FromStr`, whose errors complete the sentence "ARGUMENT 'VALUE' …".
 #[derive(Clone, Debug)]
@@ -35,17 +35,6 @@ where
         read(&name, text)
             .map_err(|fault| Error::raw(ErrorKind::ValueValidation, fault + "\n").with_cmd(command))
     }
-}
-
-/// Parses the value of what is called `name`. The error says what is wrong with it, and what was probably meant.
-pub(crate) fn read<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| {
-        let fault = fault(name, text, &error);
-        match likely(text).find(|meant| meant.parse::<T>().is_ok()) {
-            Some(meant) => format!("{fault}\n  did you mean {meant}?"),
-            None => fault,
-        }
-    })
 }
 
 /// A value that may be left out. An empty one counts as left out, so that a script can always pass `--config "$CONFIG"`.

@@ -29,7 +29,7 @@ pub(super) async fn cache(context: &Context, command: &CacheCommand) -> Result<E
     let client = CacheServiceClient::new(context.connect().await?);
     match command {
         CacheCommand::Ls { repository, wide } => {
-            ls(context, client, repository.0.as_ref(), wide.into()).await?;
+            ls(context, client, repository.0.as_ref(), wide.room()).await?;
         }
         CacheCommand::Explain {
             subject,
@@ -52,7 +52,7 @@ pub(super) async fn cache(context: &Context, command: &CacheCommand) -> Result<E
             };
             rm(context, client, request).await?;
         }
-        CacheCommand::Stats { wide } => stats(context, client, wide.into()).await?,
+        CacheCommand::Stats { wide } => stats(context, client, wide.room()).await?,
         CacheCommand::Probe {
             repository,
             git_ref,

@@ -5,8 +5,9 @@ use prost_types::Timestamp;
 use tonic::{Response, Status, transport::Channel};
 
 use crate::{
+    address::Address,
     args::{Cli, Output},
-    connect::{Address, connect},
+    connect::{chosen, connect},
     error::CliError,
     json::Json,
     out,
@@ -28,7 +29,7 @@ impl Context {
             Output::Json => Some(Json::new().map_err(CliError::Local)?),
         };
         Ok(Self {
-            control_plane: Address::chosen(cli.control_plane.as_ref())?,
+            control_plane: chosen(cli.control_plane.as_ref())?,
             json,
             on_interrupt: RefCell::default(),
         })

@@ -25,11 +25,11 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
         Command::Up(args) => up::up(context, args).await,
         Command::Logs(args) => logs::logs(context, args).await,
         Command::Get { workspace } => workspaces::get(context, workspace).await,
-        Command::Ls { wide } => workspaces::ls(context, wide.into()).await,
+        Command::Ls { wide } => workspaces::ls(context, wide.room()).await,
         Command::Nodes {
             command: None,
             wide,
-        } => nodes::nodes(context, wide.into()).await,
+        } => nodes::nodes(context, wide.room()).await,
         Command::Nodes {
             command: Some(NodesCommand::Rm { name, force }),
             ..

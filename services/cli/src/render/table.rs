@@ -9,7 +9,6 @@ use super::{
     format::{age, bytes, cut_middle},
     names, outcome,
 };
-use crate::args::WideArg;
 
 /// Columns of a terminal or a window that nobody has widened much.
 const COLUMNS: usize = 100;
@@ -24,15 +23,6 @@ pub(crate) enum Room {
     Fitted,
     /// As much as it needs, with all columns.
     Wide,
-}
-
-impl From<&WideArg> for Room {
-    fn from(arg: &WideArg) -> Self {
-        match arg.wide {
-            true => Self::Wide,
-            false => Self::Fitted,
-        }
-    }
 }
 
 /// `hearth ls`

@@ -383,7 +383,7 @@ fn pushes() -> Vec<Case> {
             }),
             ..workspace(State::Ready, 9)
         };
-        shown(name.trim_start_matches("push-outcome-"), workspace)
+        shown(&name.replace("push-outcome", "push"), workspace)
     })
     .into()
 }

@@ -1,6 +1,6 @@
 //! What is wrong with an argument, in the words of the command line.
 
-use std::fmt::Display;
+use std::{fmt::Display, str::FromStr};
 
 use clap::{Arg, ArgMatches, Command};
 use hearth_domain::text::{printable_line, shortened};
@@ -9,7 +9,7 @@ use hearth_domain::text::{printable_line, shortened};
 const MAX_SHOWN: usize = 80;
 
 /// `--ref 'a..b' is not the name of a branch, tag or commit`; `error` completes the sentence.
-pub(super) fn fault(name: &str, value: &str, error: &dyn Display) -> String {
+fn fault(name: &str, value: &str, error: &dyn Display) -> String {
     match shown(value) {
         value if value.is_empty() => format!("{name} {error}"),
         value => format!("{name} '{value}' {error}"),
@@ -17,7 +17,7 @@ pub(super) fn fault(name: &str, value: &str, error: &dyn Display) -> String {
 }
 
 /// `--config`, or `REPO` for a positional argument.
-pub(super) fn name(argument: &Arg) -> String {
+pub(crate) fn name(argument: &Arg) -> String {
     match (argument.get_long(), argument.get_value_names()) {
         (Some(long), _) => format!("--{long}"),
         (None, Some([value, ..])) => value.to_string(),
@@ -26,7 +26,7 @@ pub(super) fn name(argument: &Arg) -> String {
 }
 
 /// What was probably meant, likeliest first; the caller takes the first one that it can read.
-pub(super) fn likely(text: &str) -> impl Iterator<Item = String> {
+fn likely(text: &str) -> impl Iterator<Item = String> {
     let plain = text.trim().trim_end_matches('/');
     let bare = plain.split(['?', '#']).next().unwrap_or_default();
     let has_scheme = bare.contains("://");
@@ -61,23 +61,41 @@ pub(super) fn likely(text: &str) -> impl Iterator<Item = String> {
     .filter_map(|(fits, meant)| (fits && !meant.is_empty()).then_some(meant))
 }
 
-/// The argument that set a field of a request, `spec.ref` for example, with what is wrong with it.
-pub(crate) fn of_field(field: &str, error: &dyn Display, mut matches: &ArgMatches) -> String {
-    let mut command = &super::command();
-    while let Some((name, inner)) = matches.subcommand() {
-        let Some(subcommand) = command.find_subcommand(name) else {
-            break;
-        };
-        (command, matches) = (subcommand, inner);
-    }
-    match argument_of(field, command) {
-        Some(argument) => {
-            let value = matches.try_get_raw(argument.get_id().as_str());
-            let value = value.ok().flatten().and_then(|mut values| values.next());
-            let value = value.unwrap_or_default().to_string_lossy();
-            fault(&name(argument), &value, error)
+/// Parses the value of what is called `name`. The error says what is wrong with it, and what was probably meant.
+pub(crate) fn read<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| {
+        let fault = fault(name, text, &error);
+        match likely(text).find(|meant| meant.parse::<T>().is_ok()) {
+            Some(meant) => format!("{fault}\n  did you mean {meant}?"),
+            None => fault,
         }
-        None => format!("{} {error}", printable_line(field)),
+    })
+}
+
+/// The command line that the user gave, and what it was read by.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) command: Command,
+    pub(crate) matches: ArgMatches,
+}
+
+impl Given {
+    /// What is wrong with a field of a request, `spec.ref` for example, by the argument that set it.
+    pub(crate) fn of_field(&self, field: &str, error: &dyn Display) -> String {
+        let (mut command, mut matches) = (&self.command, &self.matches);
+        while let Some((name, inner)) = matches.subcommand() {
+            let Some(subcommand) = command.find_subcommand(name) else {
+                break;
+            };
+            (command, matches) = (subcommand, inner);
+        }
+        let Some(argument) = argument_of(field, command) else {
+            return format!("{} {error}", printable_line(field));
+        };
+        let value = matches.try_get_raw(argument.get_id().as_str());
+        let value = value.ok().flatten().and_then(|mut values| values.next());
+        let value = value.unwrap_or_default().to_string_lossy();
+        fault(&name(argument), &value, error)
     }
 }
 
@@ -119,12 +137,9 @@ mod tests {
     use hearth_domain::{ConfigName, GitRef, Repository, WorkspaceId};
 
     use super::*;
-    use crate::{
-        args::{Cli, read},
-        connect::Address,
-    };
+    use crate::{address::Address, args::Cli};
 
-    fn meant<T: std::str::FromStr<Err: Display>>(text: &str) -> Option<String> {
+    fn meant<T: FromStr<Err: Display>>(text: &str) -> Option<String> {
         let fault = read::<T>("X", text).map(|_| text).unwrap_err();
         let (_, meant) = fault.split_once("\n  did you mean ")?;
         meant.strip_suffix('?').map(str::to_owned)
@@ -192,7 +207,8 @@ mod tests {
             let matches = Cli::command()
                 .try_get_matches_from(arguments.split(' '))
                 .expect("good arguments");
-            of_field(field, &"is wrong", &matches)
+            let command = Cli::command();
+            Given { command, matches }.of_field(field, &"is wrong")
         };
         let up = "hearth up https://a/b --ref r --config c --node n --request-id i --timeout 5";
         for (field, expected) in [

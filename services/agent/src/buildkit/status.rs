@@ -1,0 +1,57 @@
+//! The part of BuildKit's progress that is read.
+
+use serde::Deserialize;
+
+/// The part of BuildKit's `client.SolveStatus` that is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SolveStatus {
+    pub(super) vertexes: Vec<Vertex>,
+    pub(super) statuses: Vec<VertexStatus>,
+    pub(super) logs: Vec<VertexLog>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Vertex {
+    pub(super) digest: String,
+    pub(super) name: String,
+    pub(super) started: Option<String>,
+    pub(super) completed: Option<String>,
+    pub(super) cached: bool,
+    pub(super) error: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct VertexLog {
+    pub(super) vertex: String,
+    pub(super) data: String,
+}
+
+/// The part of BuildKit's `client.VertexStatus` that is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct VertexStatus {
+    pub(super) id: String,
+    pub(super) vertex: String,
+    pub(super) current: i64,
+    pub(super) total: i64,
+    pub(super) completed: Option<String>,
+}
+
+/// Whether a vertex is a step of the Dockerfile, such as `[name 2/5] RUN …`: the bracket ends with a position.
+pub(super) fn is_step(text: &str) -> bool {
+    let Some((bracket, instruction)) = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+    else {
+        return false;
+    };
+    let position = bracket.rsplit(' ').next().unwrap_or(bracket);
+    let is_position = position.split_once('/').is_some_and(|(n, m)| {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        digits(n) && digits(m)
+    });
+    is_position && !instruction.starts_with("FROM ")
+}
