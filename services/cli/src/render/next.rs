@@ -34,14 +34,19 @@ pub(crate) fn steps(workspace: &Workspace) -> Vec<(&'static str, String)> {
 
 /// What runs in RECOVERY, which decides how it can be repaired.
 pub(crate) fn recovery(workspace: &Workspace) -> Option<&'static str> {
-    let skipped = workspace.cache.as_ref().map(CacheReport::skip_reason);
-    match (workspace.state(), skipped) {
-        (WorkspaceState::Recovery, Some(CacheSkipReason::Fallback)) => {
-            Some("the default image with the clone in it; the project's own devcontainer failed")
-        }
-        (WorkspaceState::Recovery, _) => Some("the project's own container"),
-        _ => None,
+    if workspace.state() != WorkspaceState::Recovery {
+        return None;
     }
+    let reason = workspace.failure.as_ref().map(Failure::reason);
+    let skipped = workspace.cache.as_ref().map(CacheReport::skip_reason);
+    // A hook that fails before there is an image leaves nothing but the default one.
+    let is_own = matches!(reason, Some(Reason::HookFailed | Reason::TimedOut))
+        && skipped != Some(CacheSkipReason::Fallback);
+    Some(if is_own {
+        "the project's own container"
+    } else {
+        "the default image with the clone in it; the project's own devcontainer failed"
+    })
 }
 
 fn advice(reason: Reason, workspace: &Workspace) -> Option<String> {
