@@ -1,7 +1,7 @@
 //! Hooks: which of them READY waits for, and what becomes of a workspace whose hook fails or does not end.
 
 use hearth_api::v1::{
-    CacheResult, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
+    CacheResult, FailureReason, PipelineStep, PushOutcome, WatchUntil, WorkspaceState, event::Kind,
 };
 use hearth_tests::{
     Lab, Vm, app,
@@ -84,6 +84,25 @@ async fn a_failing_hook_keeps_the_projects_container_and_its_image_is_pushed() {
         let built = [CacheResult::Miss, CacheResult::Partial];
         assert!(built.contains(&story.result()), "{:?}", story.cache());
         story.assert_push(PushOutcome::Pushed);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_up_to_the_hooks_has_their_results() {
+    let lab = Lab::new(1).await;
+    for (name, hook, state) in [
+        ("good", "sleep 1; echo yes > created", WorkspaceState::Ready),
+        ("bad", "sleep 1; exit 3", WorkspaceState::Recovery),
+    ] {
+        let properties = format!(r#", "postCreateCommand": "{hook}""#);
+        let repo = app::with_dockerfile(&lab, name, OWN, &properties);
+        let mut request = request("node-1", &repo.url);
+        request.until = WatchUntil::Hooks.into();
+        let story = lab.client.run(request).await;
+        assert_eq!(story.states().last(), Some(&state), "{:#?}", story.events);
+        if state == WorkspaceState::Ready {
+            assert_eq!(in_clone(&lab, &story, "created"), "yes");
+        }
     }
 }
 

@@ -1,9 +1,10 @@
-use hearth_api::v1::{Event, WatchUntil, Workspace, WorkspaceState, event::Kind};
+use hearth_api::v1::{Event, PipelineStep, WatchUntil, Workspace, WorkspaceState, event::Kind};
 
 /// Tells a stream that ended where it was asked to from one that broke off, by the newest snapshot and the events since.
 #[derive(Debug, Default)]
 pub(crate) struct StreamEnd {
     ready: bool,
+    hooks: bool,
     settled: bool,
     deleting: bool,
 }
@@ -16,7 +17,13 @@ impl StreamEnd {
 
     pub(crate) fn event(&mut self, event: &Event) {
         match &event.kind {
-            Some(Kind::StateChanged(change)) => self.enter(change.state()),
+            Some(Kind::StateChanged(change)) => {
+                self.enter(change.state());
+                self.hooks = self.ready && !change.hooks_follow;
+            }
+            Some(Kind::StepFinished(step)) if step.step() == PipelineStep::Hooks => {
+                self.hooks |= step.succeeded;
+            }
             Some(Kind::Settled(_)) => self.settled = true,
             _ => {}
         }
@@ -30,6 +37,8 @@ impl StreamEnd {
                 | WorkspaceState::Failed
                 | WorkspaceState::Lost
         );
+        // Of READY it is not known before the next event: a stream that ends with it is believed.
+        self.hooks = self.ready;
         self.settled = false;
         self.deleting = state == WorkspaceState::Deleting;
     }
@@ -38,6 +47,7 @@ impl StreamEnd {
     pub(crate) fn is_reached(&self, until: WatchUntil) -> bool {
         let reached = match until {
             WatchUntil::Ready => self.ready,
+            WatchUntil::Hooks => self.hooks,
             WatchUntil::Settled | WatchUntil::Unspecified => self.settled,
         };
         reached || self.settled || self.deleting
@@ -46,9 +56,45 @@ impl StreamEnd {
 
 #[cfg(test)]
 mod tests {
-    use hearth_api::v1::{Settled, StateChanged};
+    use hearth_api::v1::{Settled, StateChanged, StepFinished};
 
     use super::*;
+
+    #[test]
+    fn hooks_have_ended_with_the_state_or_after_it() {
+        let enter = |state: WorkspaceState, hooks_follow| {
+            Kind::StateChanged(StateChanged {
+                state: state.into(),
+                hooks_follow,
+                ..Default::default()
+            })
+        };
+        let ended = |succeeded| {
+            Kind::StepFinished(StepFinished {
+                step: PipelineStep::Hooks.into(),
+                succeeded,
+                ..Default::default()
+            })
+        };
+        let ready = |hooks_follow| enter(WorkspaceState::Ready, hooks_follow);
+        let recovery = enter(WorkspaceState::Recovery, false);
+        for (kinds, reached) in [
+            (vec![ready(false)], true),
+            (vec![ready(true)], false),
+            (vec![ready(true), ended(true)], true),
+            (vec![ready(true), ended(false)], false),
+            (vec![ready(true), ended(false), recovery], true),
+        ] {
+            let mut end = StreamEnd::default();
+            for kind in &kinds {
+                end.event(&Event {
+                    kind: Some(kind.clone()),
+                    ..Default::default()
+                });
+            }
+            assert_eq!(end.is_reached(WatchUntil::Hooks), reached, "{kinds:?}");
+        }
+    }
 
     #[test]
     fn a_stream_may_end_where_it_was_asked_to_or_with_the_workspace() {

@@ -80,10 +80,20 @@ impl Recorder {
 
     /// Records the workspace's new state.
     pub fn state(&self, state: WorkspaceState, failure: Option<Failure>) {
+        self.enter(state, failure, false);
+    }
+
+    /// Records that the workspace is ready, and whether hooks run next that it did not wait for.
+    pub fn ready(&self, hooks_follow: bool) {
+        self.enter(WorkspaceState::Ready, None, hooks_follow);
+    }
+
+    fn enter(&self, state: WorkspaceState, failure: Option<Failure>, hooks_follow: bool) {
         let kind = Kind::StateChanged(StateChanged {
             state: state.into(),
             failure,
             seconds: self.began.elapsed().as_secs_f64(),
+            hooks_follow,
         });
         if state != WorkspaceState::Preparing {
             let before = self.progress.lock().outcome.replace(state);

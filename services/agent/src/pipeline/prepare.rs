@@ -1,5 +1,5 @@
 use hearth_api::v1::{
-    CacheReport, CacheSkipReason, Failure, FailureReason, PipelineStep, WorkspaceState, event::Kind,
+    CacheReport, CacheSkipReason, Failure, FailureReason, PipelineStep, event::Kind,
 };
 use hearth_runtime::blocking;
 
@@ -21,11 +21,11 @@ use crate::devcontainer::{self, ConfigError, DevcontainerConfig, Found, Place, S
 
 /// A workspace that can be used.
 #[derive(Debug)]
-pub struct Ready {
-    /// READY or RECOVERY.
-    pub state: WorkspaceState,
-    /// Why it is in RECOVERY.
-    pub failure: Option<Failure>,
+pub enum Usable {
+    /// As the configuration asks for it.
+    Ready,
+    /// To be repaired, for this reason.
+    Recovery(Failure),
 }
 
 /// What goes on beside the steps and after them. None of it can fail the attempt.
@@ -41,7 +41,7 @@ pub struct Background<'a> {
 pub async fn prepare<'a>(
     cx: &'a Context<'_>,
     background: &mut Background<'a>,
-) -> Result<Ready, Failure> {
+) -> Result<Usable, Failure> {
     cx.within_limit(validate(cx)).await?;
     let mut prefetch = Prefetch::start(cx);
     let ready = prepare_with(cx, &mut prefetch, background).await;
@@ -53,7 +53,7 @@ async fn prepare_with<'a>(
     cx: &'a Context<'_>,
     prefetch: &mut Prefetch<'_>,
     background: &mut Background<'a>,
-) -> Result<Ready, Failure> {
+) -> Result<Usable, Failure> {
     let clone = cx.within_limit(prefetch.alongside(clone(cx))).await?;
     if cx.job.spec.lightweight {
         let reason = CacheSkipReason::Lightweight;
@@ -111,7 +111,7 @@ async fn repository_devcontainer<'a>(
     config: &DevcontainerConfig,
     prefetch: &mut Prefetch<'_>,
     background: &mut Background<'a>,
-) -> Result<Ready, Failure> {
+) -> Result<Usable, Failure> {
     // Before the key: the image may be built from files that it makes.
     let initialize = prefetch.alongside(initialize(cx, clone, config));
     cx.within_limit(initialize).await?;
@@ -170,20 +170,14 @@ async fn start<'a>(
     config: Option<&DevcontainerConfig>,
     from: &Devcontainer,
     background: &mut Background<'a>,
-) -> Result<Ready, Failure> {
+) -> Result<Usable, Failure> {
     let start = container::start(cx, clone, config, from);
     let Running { failure, later } = background.push.alongside(start).await?;
     background.hooks = later;
     if let Some(failure) = &failure {
         leave_note(&clone.volume, failure).await;
     }
-    Ok(Ready {
-        state: match failure {
-            Some(_) => WorkspaceState::Recovery,
-            None => WorkspaceState::Ready,
-        },
-        failure,
-    })
+    Ok(failure.map_or(Usable::Ready, Usable::Recovery))
 }
 
 /// Starts the default image with the clone in it. The cache is not used.
@@ -193,7 +187,7 @@ async fn default_image<'a>(
     reason: CacheSkipReason,
     reasons: Vec<String>,
     background: &mut Background<'a>,
-) -> Result<Ready, Failure> {
+) -> Result<Usable, Failure> {
     // An image that was built before its container failed is in the cache's report, and is pushed.
     if !background.push.is_there() {
         cx.recorder.note(Kind::Cache(CacheReport {
@@ -213,7 +207,7 @@ async fn recover<'a>(
     clone: &Checkout,
     failure: Failure,
     background: &mut Background<'a>,
-) -> Result<Ready, Failure> {
+) -> Result<Usable, Failure> {
     cx.recorder.warn(format!(
         "the repository's own devcontainer failed, the default image takes its place: {}",
         failure.message
@@ -221,10 +215,7 @@ async fn recover<'a>(
     leave_note(&clone.volume, &failure).await;
     let reason = CacheSkipReason::Fallback;
     match default_image(cx, clone, reason, Vec::new(), background).await {
-        Ok(_) => Ok(Ready {
-            state: WorkspaceState::Recovery,
-            failure: Some(failure),
-        }),
+        Ok(_) => Ok(Usable::Recovery(failure)),
         // The first failure is the cause.
         Err(second) => {
             cx.recorder

@@ -12,7 +12,7 @@ use super::{
     failure::failure,
     job::Job,
     node::NodeFacts,
-    prepare::{Background, Ready, prepare},
+    prepare::{Background, Usable, prepare},
     push,
 };
 use crate::{
@@ -174,13 +174,18 @@ impl Runner {
             prepared = prepare(cx, &mut background) => prepared,
         };
         match prepared {
-            Ok(Ready { state, failure }) => {
+            Ok(usable) => {
                 if let Err(error) = cx.scratch.mark_ready() {
                     cx.recorder.warn(format!(
                         "the workspace is not marked as ready; a restarted agent would remove it: {error}"
                     ));
                 }
-                cx.recorder.state(state, failure);
+                match usable {
+                    Usable::Ready => cx.recorder.ready(background.hooks.is_there()),
+                    Usable::Recovery(failure) => {
+                        cx.recorder.state(WorkspaceState::Recovery, Some(failure));
+                    }
+                }
             }
             Err(failure) => {
                 self.remove_workspace(cx.job, cx.recorder).await;

@@ -105,8 +105,10 @@ impl From<Cache> for CacheAccess {
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum Until {
     /// At READY, RECOVERY or FAILED.
-    #[default]
     Ready,
+    /// When the hooks have run too that READY does not wait for; a server in a hook is left running.
+    #[default]
+    Hooks,
     /// When the background push has ended too.
     Settled,
 }
@@ -115,6 +117,7 @@ impl From<Until> for WatchUntil {
     fn from(until: Until) -> Self {
         match until {
             Until::Ready => Self::Ready,
+            Until::Hooks => Self::Hooks,
             Until::Settled => Self::Settled,
         }
     }

@@ -188,6 +188,7 @@ mod tests {
                     ..Default::default()
                 }),
                 seconds: 2.0,
+                hooks_follow: false,
             })),
             [
                 "FAILED after 2.0 s",

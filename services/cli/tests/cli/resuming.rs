@@ -48,7 +48,7 @@ async fn a_cut_connection_resumes_after_the_last_event_and_repeats_none() {
     let ended = ended(child).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(sequences, ["1", "2", "3", "4", "5", "6"]);
-    assert_eq!(plane.calls()[1], watch(2, WatchUntil::Ready));
+    assert_eq!(plane.calls()[1], watch(2, WatchUntil::Hooks));
     let notes: Vec<_> = ended.stderr.lines().collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(
@@ -98,7 +98,7 @@ async fn a_stream_that_ends_too_early_is_taken_for_broken() {
     .await;
     let ended = run(plane.hearth(&["up", REPOSITORY])).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(plane.calls()[1], watch(4, WatchUntil::Ready));
+    assert_eq!(plane.calls()[1], watch(4, WatchUntil::Hooks));
 }
 
 #[tokio::test]
@@ -147,8 +147,8 @@ async fn history_that_was_trimmed_meanwhile_is_noted_and_skipped() {
         "{}",
         ended.stderr
     );
-    assert_eq!(plane.calls()[1], watch(2, WatchUntil::Ready));
-    assert_eq!(plane.calls()[2], watch(4, WatchUntil::Ready));
+    assert_eq!(plane.calls()[1], watch(2, WatchUntil::Hooks));
+    assert_eq!(plane.calls()[2], watch(4, WatchUntil::Hooks));
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_request_id_that_finds_an_existing_workspace_shows_its_whole_log() {
     let ended = run(plane.hearth(&arguments)).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     assert_eq!(ended.stdout.lines().count(), 7, "{}", ended.stdout);
-    assert_eq!(plane.calls()[1], watch(0, WatchUntil::Ready));
+    assert_eq!(plane.calls()[1], watch(0, WatchUntil::Hooks));
 }
 
 #[tokio::test]

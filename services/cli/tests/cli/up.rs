@@ -53,7 +53,7 @@ READY in 9.0 s: sample-1 on node-1
             Call::Prepare(PrepareWorkspaceRequest {
                 request_id: "r-1".into(),
                 spec: Some(spec()),
-                until: WatchUntil::Ready.into(),
+                until: WatchUntil::Hooks.into(),
                 ..Default::default()
             }),
             Call::Get(GetWorkspaceRequest {
@@ -110,7 +110,7 @@ async fn every_option_reaches_the_request() {
         }),
         node: "node-2".into(),
         workspace_id: String::new(),
-        until: WatchUntil::Ready.into(),
+        until: WatchUntil::Hooks.into(),
     });
     assert_eq!(plane.calls()[0], expected);
 }

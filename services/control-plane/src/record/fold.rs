@@ -18,7 +18,7 @@
 //! last event of an attempt.
 
 use hearth_api::v1::{
-    Event, StepTiming, Workspace, WorkspaceSpec, WorkspaceState as State, event::Kind,
+    Event, PipelineStep, StepTiming, Workspace, WorkspaceSpec, WorkspaceState as State, event::Kind,
 };
 use hearth_domain::{AttemptRef, Spec, WorkspaceId};
 use hearth_runtime::{FieldFaults, contract};
@@ -69,6 +69,9 @@ pub struct Progress {
     /// Nodes on which the attempt never began.
     #[prost(string, repeated, tag = "8")]
     pub passed_by: Vec<String>,
+    /// Sequence of the event after which no hook can change the outcome. Zero until then.
+    #[prost(uint64, tag = "9")]
+    pub hooks_sequence: u64,
 }
 
 /// How many nodes may pass an attempt on.
@@ -81,6 +84,12 @@ impl Progress {
             && self.boot_id.is_empty()
             && self.agent_sequence == 0
             && self.passed_by.len() < MAX_PASSED_BY
+    }
+
+    fn end_hooks(&mut self, sequence: u64) {
+        if self.hooks_sequence == 0 {
+            self.hooks_sequence = sequence;
+        }
     }
 }
 
@@ -251,6 +260,9 @@ impl Record {
                         workspace.ready_seconds = change.seconds;
                     }
                 }
+                if to != State::Preparing && !change.hooks_follow {
+                    self.progress.end_hooks(event.sequence);
+                }
             }
             Some(Kind::StepStarted(started)) => {
                 let open = &mut self.progress.open_steps;
@@ -263,6 +275,10 @@ impl Record {
                 }
             }
             Some(Kind::StepFinished(finished)) => {
+                // If one failed, RECOVERY follows.
+                if finished.step() == PipelineStep::Hooks && finished.succeeded {
+                    self.progress.end_hooks(event.sequence);
+                }
                 self.progress
                     .open_steps
                     .retain(|open| open.step != finished.step);
@@ -288,6 +304,7 @@ impl Record {
                 }
                 workspace.settled = true;
                 self.progress.settled_sequence = event.sequence;
+                self.progress.end_hooks(event.sequence);
             }
             // Output and progress are not part of the snapshot, and neither are kinds of a newer contract.
             Some(

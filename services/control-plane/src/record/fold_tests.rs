@@ -17,6 +17,16 @@ fn change(state: State) -> Kind {
         state: state.into(),
         failure,
         seconds: 2.5,
+        hooks_follow: false,
+    })
+}
+
+/// READY, and hooks follow that it did not wait for.
+fn ready_before_hooks() -> Kind {
+    Kind::StateChanged(StateChanged {
+        state: State::Ready.into(),
+        hooks_follow: true,
+        ..StateChanged::default()
     })
 }
 
@@ -162,6 +172,44 @@ fn a_hook_that_fails_after_ready_leads_to_recovery_and_the_attempt_was_ready_whe
 }
 
 #[test]
+fn hooks_end_with_ready_or_after_it() {
+    let (before, hooks) = (change(State::Preparing), PipelineStep::Hooks);
+    let failed = Kind::StepFinished(StepFinished {
+        step: hooks.into(),
+        ..StepFinished::default()
+    });
+    let settled = Kind::Settled(Settled {});
+    for (after_that, expected) in [
+        (vec![change(State::Ready), settled.clone()], 2),
+        (vec![change(State::Recovery), settled.clone()], 2),
+        (vec![change(State::Failed), settled.clone()], 2),
+        (vec![ready_before_hooks(), started(hooks)], 0),
+        (
+            vec![
+                ready_before_hooks(),
+                started(hooks),
+                finished(hooks),
+                settled.clone(),
+            ],
+            4,
+        ),
+        (
+            vec![
+                ready_before_hooks(),
+                started(hooks),
+                failed,
+                change(State::Recovery),
+            ],
+            5,
+        ),
+        (vec![ready_before_hooks(), settled], 3),
+    ] {
+        let record = after([before.clone()].into_iter().chain(after_that.clone()));
+        assert_eq!(record.progress.hooks_sequence, expected, "{after_that:?}");
+    }
+}
+
+#[test]
 fn the_push_has_its_place_in_every_order() {
     let push = || Kind::Push(PushReport::default());
     for kinds in [
@@ -281,9 +329,10 @@ pub(crate) fn any_kind() -> impl Strategy<Value = Option<Kind>> {
             state,
             failure: (state > 3).then(Failure::default),
             seconds: 1.0,
+            hooks_follow: false,
         }))
     });
-    let step = || 0..9i32;
+    let step = || 0..10i32;
     prop_oneof![
         3 => state,
         2 => step().prop_map(|step| Some(Kind::StepStarted(StepStarted {

@@ -166,6 +166,7 @@ impl Record {
                     } else {
                         seconds_between(accepted, &now)
                     },
+                    hooks_follow: false,
                 };
                 self.push(0, Some(Kind::StateChanged(change)), now, &mut entries);
             }

@@ -80,6 +80,7 @@ fn read_until(number: i32, faults: &mut FieldFaults) -> Option<Until> {
     let until = WatchUntil::try_from(number).map_err(|_| "must be one of the values of WatchUntil");
     faults.check("until", until).map(|until| match until {
         WatchUntil::Ready => Until::Ready,
+        WatchUntil::Hooks => Until::Hooks,
         WatchUntil::Settled | WatchUntil::Unspecified => Until::Settled,
     })
 }

@@ -23,6 +23,7 @@ pub(crate) struct Watching {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
     Ready,
+    Hooks,
     Settled,
 }
 
@@ -141,6 +142,7 @@ fn end(record: &Record, until: Until) -> Option<u64> {
     let progress = &record.progress;
     let sequence = match until {
         Until::Ready => progress.ready_sequence,
+        Until::Hooks => progress.hooks_sequence,
         Until::Settled => progress.settled_sequence,
     };
     (sequence > 0).then_some(sequence)
