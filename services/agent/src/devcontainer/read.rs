@@ -14,11 +14,12 @@ use super::{
 };
 
 /// Properties whose empty text stands for no value, as all variables of the local environment are empty on a node.
-const EMPTY_IS_UNSET: [&str; 6] = [
+const EMPTY_IS_UNSET: [&str; 7] = [
     "image",
     "dockerFile",
     "dockerComposeFile",
     "workspaceFolder",
+    "workspaceMount",
     "remoteUser",
     "containerUser",
 ];

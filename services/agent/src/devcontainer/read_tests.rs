@@ -80,9 +80,9 @@ fn an_empty_text_is_no_value_wherever_it_comes_from() {
             (".devcontainer".into(), None)
         );
     }
-    // An empty mount is a value: none is made.
-    let config = read(json!({"workspaceMount": ""})).unwrap();
-    assert_eq!(config.container.text("workspaceMount"), Some(""));
+    // The clone is in a volume of its own, which is not left out.
+    let config = read(json!({"workspaceMount": "", "workspaceFolder": ""})).unwrap();
+    assert_eq!(config.container.text("workspaceMount"), None);
 }
 
 #[test]

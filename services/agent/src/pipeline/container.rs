@@ -129,6 +129,11 @@ async fn from_image(
             .map_err(engine_failure)?;
         give_clone(cx, clone, &user, passwd).await?;
     }
+    if let Some(mount) = config.and_then(|config| foreign_mount(config, &clone.folder)) {
+        cx.recorder.warn(format!(
+            "the clone is not in the container: the configuration's workspaceMount ({mount}) takes its place"
+        ));
+    }
     let mut properties = override_config(
         cx.job.spec.repository.name(),
         &cx.job.attempt.workspace,
@@ -142,6 +147,14 @@ async fn from_image(
     write(&file, properties).await?;
     let started = up(cx, clone, config, &file).await?;
     Ok((started, local.metadata()))
+}
+
+/// The configuration's own mount for the workspace, if it is not one of the clone.
+fn foreign_mount<'a>(config: &'a DevcontainerConfig, clone: &Path) -> Option<&'a str> {
+    let mount = config.container.text("workspaceMount")?;
+    let names_clone =
+        mount.contains("${localWorkspaceFolder}") || mount.contains(&*clone.to_string_lossy());
+    (!names_clone).then_some(mount)
 }
 
 /// The files of a Compose project are used unchanged: they mount the clone from the volume's folder on the node. The
@@ -250,4 +263,35 @@ fn engine_failure(error: EngineFailure) -> Failure {
 fn up_failure(child: ProcessFailure) -> Failure {
     let message = format!("the container cannot be started: {}", child.message);
     process_failure(FailureReason::ContainerFailed, STEP, message, &child)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devcontainer::Place;
+
+    #[test]
+    fn a_mount_that_takes_the_clones_place_is_told() {
+        let clone = Path::new("/volume/app");
+        let foreign = |mount: &str| {
+            let place = Place {
+                clone,
+                default_image: "default:1",
+            };
+            let text = format!(
+                r#"{{"image": "a", "workspaceFolder": "/a", "workspaceMount": "{mount}"}}"#
+            );
+            let config =
+                DevcontainerConfig::parse(place, Path::new(".devcontainer.json"), &text).unwrap();
+            foreign_mount(&config, clone).is_some()
+        };
+        assert!(foreign("type=volume,source=data,target=/a"));
+        assert!(!foreign(
+            "type=bind,source=${localWorkspaceFolder},target=/a"
+        ));
+        assert!(!foreign(
+            "type=bind,source=${localWorkspaceFolder}/..,target=/a"
+        ));
+        assert!(!foreign(""));
+    }
 }
