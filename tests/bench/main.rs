@@ -13,11 +13,25 @@ fn main() {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(5);
+    // Cargo adds `--bench`.
+    let names: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
     runtime.block_on(async {
-        idle::run(rounds).await;
-        by_hand::run(rounds).await;
-        long_output::run().await;
-        at_once::run().await;
+        if wanted("idle") {
+            idle::run(rounds).await;
+        }
+        if wanted("by-hand") {
+            by_hand::run(rounds).await;
+        }
+        if wanted("long-output") {
+            long_output::run().await;
+        }
+        if wanted("at-once") {
+            at_once::run().await;
+        }
     });
 }
 
