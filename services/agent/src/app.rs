@@ -1,14 +1,16 @@
 //! Wires the agent: `build` checks the node and binds its ports, `run` owns the tasks.
 
 use std::{
+    fs::File,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
 use hearth_api::v1::{ImageStore, NodeInfo, agent_service_server::AgentServiceServer};
-use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks, write_ready_file};
+use hearth_runtime::{Admin, GrpcServer, LockError, Metrics, Tasks, lock_file, write_ready_file};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -47,6 +49,8 @@ pub struct App {
     registration: Registration,
     attempts: Attempts,
     tasks: Tasks,
+    /// Keeps other agents off the state folder until this one has ended.
+    lock: File,
 }
 
 impl App {
@@ -98,6 +102,8 @@ impl App {
         let attempts_dir = config.state_dir.join("attempts");
         std::fs::create_dir_all(&attempts_dir)
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
+        // Before the sweep, which would take the work of another agent for leftovers.
+        let lock = lock_state(&config.state_dir).await?;
         sweep(externals.engine.as_ref(), &attempts_dir).await?;
 
         let images = ImagesInUse::default();
@@ -139,6 +145,7 @@ impl App {
             registration,
             attempts,
             tasks,
+            lock,
         })
     }
 
@@ -148,6 +155,7 @@ impl App {
     ///
     /// When attempts did not stop within 20 s, or serving failed.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let _lock = self.lock;
         let (listen, admin) = (self.listener.local_addr()?, self.admin.address()?);
         let tasks = self.tasks;
         let git_access = GitAccess::new(
@@ -219,4 +227,16 @@ fn node_info(info: &EngineInfo, cli_version: &str, listen: SocketAddr) -> NodeIn
         memory_bytes: info.memory_bytes,
         disk_free_bytes: 0,
     }
+}
+
+/// Locks the state folder: its attempts and the node's workspaces belong to one agent.
+async fn lock_state(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("agent.lock");
+    lock_file(&path).await.map_err(|error| match error {
+        LockError::InUse => anyhow::anyhow!(
+            "--state-dir (HEARTH_STATE_DIR): another agent uses {}; stop it, or give this one a folder and an engine of its own",
+            folder.display()
+        ),
+        LockError::Io(cause) => anyhow::anyhow!("{}: {cause}", path.display()),
+    })
 }

@@ -28,7 +28,13 @@ struct Member {
     has_spoken: bool,
     /// What runs there, if its agent has said so since it registered.
     containers: Option<NodeContainers>,
+    /// Workspaces whose attempt was given to the node, and how many lists of containers still come before what they say
+    /// about them counts.
+    young: BTreeMap<WorkspaceId, u8>,
 }
+
+/// A list may be on its way when an attempt is given to its node. The one after it knows of the attempt.
+const LISTS_TOO_OLD: u8 = 1;
 
 /// Why a workspace that was ready cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +141,11 @@ impl Fleet {
         member.has_spoken = true;
         if containers.is_some() {
             member.containers = containers;
+            member.young.retain(|_, lists| {
+                let is_young = *lists > 0;
+                *lists = lists.saturating_sub(1);
+                is_young
+            });
         }
         Some(NodeView {
             standing,
@@ -142,15 +153,12 @@ impl Fleet {
         })
     }
 
-    /// Notes that a node is about to be given an attempt of a workspace: what was reported of its container before counts no
-    /// more.
+    /// Notes that a node is about to be given an attempt of a workspace, or has accepted it: what was reported of its
+    /// container before counts no more.
     pub(crate) fn prepares(&self, name: &str, workspace: &WorkspaceId) {
         let mut members = self.members.lock();
-        let member = members.get_mut(name);
-        if let Some(containers) = member.and_then(|member| member.containers.as_mut()) {
-            containers
-                .preparing_workspace_ids
-                .push(workspace.to_string());
+        if let Some(member) = members.get_mut(name) {
+            member.young.insert(workspace.clone(), LISTS_TOO_OLD);
         }
     }
 
@@ -174,7 +182,8 @@ impl Fleet {
         let has = |ids: &[String], id: &str| ids.iter().any(|known| known == id);
         let usable = container.is_empty()
             || has(&containers.running_container_ids, container)
-            || has(&containers.preparing_workspace_ids, workspace);
+            || has(&containers.preparing_workspace_ids, workspace)
+            || member.young.keys().any(|id| id.as_str() == workspace);
         (!usable).then_some(Unusable::ContainerGone)
     }
 
@@ -271,6 +280,7 @@ impl Member {
             has_left: node.has_left,
             has_spoken,
             containers: None,
+            young: BTreeMap::new(),
         }
     }
 }

@@ -129,6 +129,16 @@ async fn a_workspace_can_be_used_while_its_node_is_there_and_its_container_runs(
     );
     fleet.prepares("n1", &"w".parse().expect("an id"));
     assert_eq!(fleet.unusable("n1", "w", "c2"), None, "a new attempt");
+    report(&["d"], &[]);
+    assert_eq!(
+        fleet.unusable("n1", "w", "c2"),
+        None,
+        "this list may have been made before"
+    );
+    report(&["c2"], &[]);
+    assert_eq!(fleet.unusable("n1", "w", "c2"), None);
+    report(&[], &[]);
+    assert_eq!(fleet.unusable("n1", "w", "c2"), gone);
     tokio::time::advance(LEASE).await;
     assert_eq!(fleet.unusable("n1", "w", "c"), Some(Unusable::NodeLost));
     fleet.leave("n1", "a");

@@ -181,14 +181,18 @@ impl Driver<'_> {
             return Ok(Observation::NodeGone(Ending::NodeLeft));
         }
         self.called.clone_from(&node.info.boot_id);
-        fleet.prepares(&node.name, &self.record.id);
+        let id = self.record.id.clone();
+        fleet.prepares(&node.name, &id);
         let request = dispatch::request(&self.record, &node, after, rules, &**store).await;
         let call = within(CALL, async {
             let mut client = agents.client(&node.name, &node.info.endpoint)?;
             let mut stream = client.prepare_workspace(request).await?.into_inner();
             let first = stream.message().await?.and_then(|first| first.message);
             match first {
-                Some(Message::Accepted(accepted)) => Ok((accepted.boot_id, stream)),
+                Some(Message::Accepted(accepted)) => {
+                    fleet.prepares(&node.name, &id);
+                    Ok((accepted.boot_id, stream))
+                }
                 _ => Err(Status::unknown("the agent's first message accepts nothing")),
             }
         });

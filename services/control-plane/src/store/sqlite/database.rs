@@ -1,10 +1,11 @@
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use hearth_runtime::{LockError, lock_file};
 use parking_lot::Mutex;
 use sqlx::{
     Sqlite as Db, SqlitePool, Transaction,
@@ -15,9 +16,6 @@ use crate::store::{error::StoreError, whole::Store};
 
 /// How long a statement waits for another process, for example a backup.
 const BUSY: Duration = Duration::from_secs(10);
-/// How long the start waits for a control plane that is about to end.
-const HANDOVER: Duration = Duration::from_secs(5);
-const HANDOVER_POLL: Duration = Duration::from_millis(100);
 /// Connections of readers, which never wait for the writer in WAL mode.
 const READERS: u32 = 4;
 
@@ -90,23 +88,10 @@ async fn lock(database: &Path) -> Result<File, StoreError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|cause| failed(&path, cause))?;
-    let end = tokio::time::Instant::now() + HANDOVER;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < end => {
-                tokio::time::sleep(HANDOVER_POLL).await;
-            }
-            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(path)),
-            Err(TryLockError::Error(cause)) => return Err(failed(&path, cause)),
-        }
-    }
+    lock_file(&path).await.map_err(|error| match error {
+        LockError::InUse => StoreError::InUse(path.clone()),
+        LockError::Io(cause) => failed(&path, cause),
+    })
 }
 
 #[cfg(test)]
