@@ -9,6 +9,7 @@ mod status;
 use std::collections::HashMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hearth_domain::text::shortened;
 use prost_types::Timestamp;
 
 pub use self::activities::ActivityChange;
@@ -86,7 +87,16 @@ struct Step {
     began: Option<Timestamp>,
     ended: bool,
     open_line: Vec<u8>,
+    /// The last line that it printed.
+    last_line: String,
 }
+
+/// The devcontainer CLI gives this name to a last stage that has none.
+const ADDED_LABEL: &str = "[dev_container_auto_added_stage_label ";
+/// Longest name of a step in its failure.
+const MAX_NAME_CHARS: usize = 120;
+/// How BuildKit ends the error of a command, which begins with the whole command.
+const EXIT_CODE: &str = " did not complete successfully: ";
 
 impl Progress {
     /// Takes a line. A JSON document may be one line, or several from `{` to `}`.
@@ -172,18 +182,20 @@ impl Progress {
         let time = |text: Option<&String>| text.and_then(|text| text.parse::<Timestamp>().ok());
         if !self.steps.contains_key(&vertex.digest) {
             self.begun += 1;
+            let name = vertex.name.replacen(ADDED_LABEL, "[", 1);
             updates.push(Update::Step(StepChange {
                 number: self.begun,
-                name: vertex.name.clone(),
+                name: name.clone(),
                 status: Status::Started,
                 seconds: 0.0,
             }));
             let step = Step {
                 number: self.begun,
-                name: vertex.name,
+                name,
                 began: time(vertex.started.as_ref()),
                 ended: false,
                 open_line: Vec::new(),
+                last_line: String::new(),
             };
             self.steps.insert(vertex.digest.clone(), step);
         }
@@ -200,8 +212,8 @@ impl Progress {
             Status::Done
         };
         if status == Status::Failed && self.failed.is_none() {
-            let name = self.steps.get(&vertex.digest).map(|step| &step.name);
-            self.failed = name.map(|name| format!("{name}: {}", vertex.error));
+            let step = self.steps.get(&vertex.digest);
+            self.failed = step.map(|step| step.failure(&vertex.error));
         }
         self.end(
             &vertex.digest,
@@ -256,8 +268,13 @@ impl Progress {
         if let Some(end) = step.open_line.iter().rposition(|byte| *byte == b'\n') {
             let rest = step.open_line.split_off(end + 1);
             let lines = std::mem::replace(&mut step.open_line, rest);
-            let lines = lines.split_inclusive(|byte| *byte == b'\n');
-            updates.extend(lines.map(|line| output(step.number, line)));
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                let text = text(line);
+                if !text.trim().is_empty() {
+                    text.trim().clone_into(&mut step.last_line);
+                }
+                updates.push(output(step.number, line));
+            }
         }
         // A line without an end is a progress bar, and must not grow without limit.
         if step.open_line.len() > 64 * 1024 {
@@ -266,12 +283,31 @@ impl Progress {
     }
 }
 
+impl Step {
+    /// The step with its error; of a command its exit code and the last line that it printed.
+    fn failure(&self, error: &str) -> String {
+        let Self {
+            name, last_line, ..
+        } = self;
+        // It has the whole script.
+        let name = shortened(name, MAX_NAME_CHARS);
+        match error.rsplit_once(EXIT_CODE) {
+            Some((_, code)) if last_line.is_empty() => format!("{name}: {code}"),
+            Some((_, code)) => format!("{name}: {code}: {last_line}"),
+            None => format!("{name}: {error}"),
+        }
+    }
+}
+
 fn output(number: u32, line: &[u8]) -> Update {
+    Update::Output(format!("#{number} {}", text(line)))
+}
+
+fn text(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     // A line that was overwritten in place: only its last text counts.
     let text = text.trim_end_matches(['\n', '\r']);
-    let text = text.rsplit('\r').next().unwrap_or(text);
-    Update::Output(format!("#{number} {text}"))
+    text.rsplit('\r').next().unwrap_or(text).to_owned()
 }
 
 fn seconds_between(from: &Timestamp, to: &Timestamp) -> f64 {

@@ -106,3 +106,31 @@ fn what_only_looks_like_a_document_is_text() {
         ]
     );
 }
+
+#[test]
+fn a_command_that_fails_is_told_by_its_last_line_and_without_names_of_the_cli() {
+    let (mut progress, name) = (
+        Progress::default(),
+        "[dev_container_auto_added_stage_label 2/2] RUN cat /nope",
+    );
+    let document = serde_json::json!({
+        "vertexes": [{"digest": "a", "name": name, "started": "2026-01-01T00:00:00Z"}],
+    });
+    let begun = progress.line(&document.to_string());
+    assert!(
+        matches!(begun.as_slice(), [Update::Step(step)] if step.name == "[2/2] RUN cat /nope"),
+        "{begun:?}"
+    );
+    let data = STANDARD.encode("cat: /nope: No such file or directory\n\n");
+    let error = r#"process "/bin/sh -c cat /nope" did not complete successfully: exit code: 1"#;
+    let document = serde_json::json!({
+        "logs": [{"vertex": "a", "data": data}],
+        "vertexes": [{"digest": "a", "name": name, "started": "2026-01-01T00:00:00Z",
+            "completed": "2026-01-01T00:00:01Z", "error": error}],
+    });
+    progress.line(&document.to_string());
+    assert_eq!(
+        progress.failed(),
+        Some("[2/2] RUN cat /nope: exit code: 1: cat: /nope: No such file or directory")
+    );
+}

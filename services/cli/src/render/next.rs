@@ -63,7 +63,7 @@ fn advice(reason: Reason, workspace: &Workspace) -> Option<String> {
         Reason::HookFailed => format!("mend the hook, {AGAIN}"),
         Reason::EngineFailed => format!("check Docker on {node}, or use another node"),
         Reason::DiskFull => format!("free disk on {node}, or use another node"),
-        Reason::TimedOut => "allow more time, or look what it went on".to_owned(),
+        Reason::TimedOut => "allow more time (--timeout), or see what took it".to_owned(),
         Reason::Replaced => "watch the newer attempt that took its place".to_owned(),
         Reason::AgentRestarted => {
             "prepare it again: nothing is wrong with the repository".to_owned()

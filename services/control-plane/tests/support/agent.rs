@@ -119,14 +119,18 @@ impl FakeAgent {
         self.beat(plane, None).await
     }
 
-    /// A heartbeat that says which containers run.
+    /// Heartbeats that say which containers run: of an attempt that was just given to the node the first one is not
+    /// believed, since its list may be older.
     pub async fn runs(&self, plane: &Plane, containers: &[&str]) {
         let running = containers.iter().map(|id| (*id).to_owned());
         let containers = NodeContainers {
             running_container_ids: running.collect(),
             ..NodeContainers::default()
         };
-        assert!(self.beat(plane, Some(containers)).await, "it is known");
+        for _ in 0..2 {
+            let known = self.beat(plane, Some(containers.clone())).await;
+            assert!(known, "it is known");
+        }
     }
 
     async fn beat(&self, plane: &Plane, containers: Option<NodeContainers>) -> bool {
