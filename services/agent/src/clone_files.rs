@@ -106,6 +106,16 @@ impl CloneFiles {
         }
     }
 
+    /// Whether it is a link to something that is not there.
+    pub fn is_dead_link(&self, path: &Path) -> bool {
+        let is_link = self.0.symlink_metadata(or_root(path));
+        is_link.is_ok_and(|metadata| metadata.is_symlink())
+            && self
+                .0
+                .metadata(or_root(path))
+                .is_err_and(|error| !matches!(error.into(), CloneFileError::LeadsOut))
+    }
+
     /// The path without links in it.
     pub fn resolve(&self, path: &Path) -> Result<PathBuf, CloneFileError> {
         let path = self.0.canonicalize(or_root(path))?;

@@ -44,6 +44,17 @@ pub fn find(place: Place<'_>, name: Option<&ConfigName>) -> Result<Found, Config
             return Ok(Found::Config(Box::new(config)));
         }
     }
+    // One that is there and cannot be read is not the same as none.
+    let folders = candidates.iter().flat_map(|path| path.ancestors());
+    if let Some(path) = folders.clone().find(|path| files.is_dead_link(path)) {
+        return Err(invalid(path, "is a link that leads nowhere"));
+    }
+    if let Some(path) = candidates
+        .iter()
+        .find(|path| files.folder_mode(path).is_ok())
+    {
+        return Err(invalid(path, "is a folder, and has to be a file"));
+    }
     let named = names(&files);
     match name {
         Some(name) => Err(ConfigError::NotFound {
@@ -101,6 +112,35 @@ mod tests {
             default_image: "default:1",
         };
         find(place, name.map(|name| name.parse().unwrap()).as_ref())
+    }
+
+    #[test]
+    fn a_configuration_that_leads_nowhere_is_not_none() {
+        let fault = |make: &dyn Fn(&Path), name| {
+            let dir = clone_with(&["README"]);
+            make(dir.path());
+            found(dir.path(), name).unwrap_err().to_string()
+        };
+        let nowhere = "is a link that leads nowhere";
+        let folder = |clone: &Path| symlink("vendor/dc", clone.join(".devcontainer")).unwrap();
+        assert_eq!(fault(&folder, None), format!(".devcontainer: {nowhere}"));
+        assert_eq!(
+            fault(&folder, Some("a")),
+            format!(".devcontainer: {nowhere}")
+        );
+        let file =
+            |clone: &Path| symlink("nowhere.json", clone.join(".devcontainer.json")).unwrap();
+        assert_eq!(fault(&file, None), format!(".devcontainer.json: {nowhere}"));
+        let itself =
+            |clone: &Path| symlink(".devcontainer.json", clone.join(".devcontainer.json")).unwrap();
+        assert_eq!(
+            fault(&itself, None),
+            format!(".devcontainer.json: {nowhere}")
+        );
+        let is_folder = |clone: &Path| {
+            fs::create_dir_all(clone.join(".devcontainer/devcontainer.json")).unwrap()
+        };
+        assert!(fault(&is_folder, None).contains("devcontainer.json: is a folder"));
     }
 
     fn image(clone: &Path, name: Option<&str>) -> (PathBuf, String) {

@@ -113,7 +113,7 @@ pub enum NodesCommand {
     Rm {
         /// Name of the node
         #[arg(value_name = "NAME")]
-        name: String,
+        node: String,
         /// Remove it even if it is online or has workspaces; an agent that still runs registers it again
         #[arg(long)]
         force: bool,

@@ -31,9 +31,9 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
             wide,
         } => nodes::nodes(context, wide.room()).await,
         Command::Nodes {
-            command: Some(NodesCommand::Rm { name, force }),
+            command: Some(NodesCommand::Rm { node, force }),
             ..
-        } => nodes::rm(context, name, *force).await,
+        } => nodes::rm(context, node, *force).await,
         Command::Cache { command } => cache::cache(context, command).await,
         Command::Doctor {
             repository,

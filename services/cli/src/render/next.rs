@@ -53,7 +53,6 @@ fn advice(reason: Reason, workspace: &Workspace) -> Option<String> {
     const AGAIN: &str = "push it, and prepare the workspace again";
     let node = printable_line(&workspace.node);
     Some(match reason {
-        Reason::CloneFailed => "check that the repository exists and can be read".to_owned(),
         Reason::RefNotFound => "push the ref, or ask for another one".to_owned(),
         Reason::ConfigNotFound => "ask for a configuration that the repository has".to_owned(),
         Reason::ConfigInvalid | Reason::ContainerFailed => {
@@ -73,7 +72,8 @@ fn advice(reason: Reason, workspace: &Workspace) -> Option<String> {
             format!("start its container on {node} again, or prepare the workspace again")
         }
         Reason::Internal => format!("see the logs of the control plane and of {node}'s agent"),
-        Reason::Unspecified => return None,
+        // The agent's message says it.
+        Reason::CloneFailed | Reason::Unspecified => return None,
     })
 }
 
@@ -81,7 +81,10 @@ fn advice(reason: Reason, workspace: &Workspace) -> Option<String> {
 fn other(reason: Reason, workspace: &Workspace) -> Option<(&'static str, String)> {
     let repository = repository(workspace);
     Some(match reason {
-        Reason::CloneFailed => ("check", format!("hearth doctor{repository}")),
+        // Others are not tried by it.
+        Reason::CloneFailed if repository.contains("http") => {
+            ("check", format!("hearth doctor{repository}"))
+        }
         Reason::RefNotFound => ("other", format!("hearth up{repository} --ref REF")),
         Reason::ConfigNotFound => ("other", format!("hearth up{repository} --config NAME")),
         Reason::TimedOut => ("other", format!("hearth up{repository} --timeout SECONDS")),

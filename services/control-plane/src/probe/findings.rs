@@ -65,17 +65,25 @@ pub(super) fn summary(
             more => format!("{repository}: {}; and {more} more.", first.message),
         };
     }
+    let is_read = checks
+        .iter()
+        .any(|check| check.kind() == Kind::GitRead && check.status() == Status::Ok);
+    let read = if is_read {
+        "can be read"
+    } else {
+        "was not tried"
+    };
     let place = |cache: &CacheUse| cache.reference.repository().to_string();
     match cache {
         Some(cache) if cache.writable => format!(
-            "{repository} can be read, and its images are cached in {}.",
+            "{repository} {read}, and its images are cached in {}.",
             place(cache)
         ),
         Some(cache) => format!(
-            "{repository} can be read, and its images are fetched from {}; this ref may not push any.",
+            "{repository} {read}, and its images are fetched from {}; this ref may not push any.",
             place(cache)
         ),
-        None => format!("{repository} can be read; its images are not cached."),
+        None => format!("{repository} {read}; its images are not cached."),
     }
 }
 
@@ -133,6 +141,9 @@ mod tests {
             say(Some(&cache), &[Status::Failed, Status::Failed]),
             "github.com/acme/shop: finding 1; and 1 more."
         );
+        let git = |status| summary(&repository, None, &[check(Kind::GitRead, status, "")]);
+        assert!(git(Status::Ok).contains("can be read"));
+        assert!(git(Status::Skipped).contains("was not tried"));
         let well = [Status::Ok, Status::Warning, Status::Skipped];
         assert!(say(Some(&cache), &well).contains("cached in ghcr.io/acme/shop"));
         cache.writable = false;
