@@ -35,6 +35,9 @@ pub enum CloneFileError {
         /// The limit.
         limit: u64,
     },
+    /// A text in an encoding that nothing here reads.
+    #[error("is UTF-16; save it as UTF-8")]
+    Utf16,
     /// Anything else, for example that it does not exist.
     #[error(transparent)]
     Io(io::Error),
@@ -149,6 +152,9 @@ impl CloneFiles {
     /// replaced.
     pub fn text(&self, path: &Path, limit: u64) -> Result<String, CloneFileError> {
         let content = self.read(path, limit)?;
+        if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+            return Err(CloneFileError::Utf16);
+        }
         Ok(without_mark(&String::from_utf8_lossy(&content)).to_owned())
     }
 

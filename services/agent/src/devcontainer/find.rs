@@ -143,6 +143,18 @@ mod tests {
         assert!(fault(&is_folder, None).contains("devcontainer.json: is a folder"));
     }
 
+    #[test]
+    fn the_encoding_that_is_not_read_is_named() {
+        let dir = clone_with(&["README"]);
+        let utf16: Vec<u8> = "\u{feff}{}"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        fs::write(dir.path().join(".devcontainer.json"), utf16).unwrap();
+        let fault = found(dir.path(), None).unwrap_err().to_string();
+        assert_eq!(fault, ".devcontainer.json: is UTF-16; save it as UTF-8");
+    }
+
     fn image(clone: &Path, name: Option<&str>) -> (PathBuf, String) {
         match found(clone, name).unwrap() {
             Found::Config(config) => match &config.recipe().unwrap().base {

@@ -99,7 +99,9 @@ impl KeyError {
                 path,
                 format!("{missing}; correct the path in the configuration, or add the file"),
             ),
-            CloneFileError::TooLarge { .. } | CloneFileError::Io(_) => Self::file(path, error),
+            CloneFileError::TooLarge { .. } | CloneFileError::Utf16 | CloneFileError::Io(_) => {
+                Self::file(path, error)
+            }
         }
     }
 }

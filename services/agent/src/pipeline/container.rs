@@ -206,6 +206,7 @@ async fn up(
         .devcontainer
         .up(&request, &mut |line| output.take(line))
         .await
+        .map_err(|child| child.without_folders(&[&clone.folder, cx.scratch.path()]))
         .map_err(up_failure)
 }
 

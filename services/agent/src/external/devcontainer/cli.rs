@@ -43,8 +43,13 @@ impl Outcome {
     /// error takes that place.
     fn error(&self, tail: &str) -> String {
         let description = self.description.trim_end_matches('.');
-        let message = if self.message.starts_with("Command failed: ") {
+        let says_nothing = ["Command failed: ", "Exit code "]
+            .iter()
+            .any(|start| self.message.starts_with(start));
+        let message = if says_nothing {
             cause(tail).unwrap_or("a command failed")
+        } else if self.message.is_empty() {
+            cause(tail).unwrap_or_default()
         } else {
             self.message.trim_end_matches('.')
         };
@@ -348,6 +353,22 @@ mod tests {
                 "invalid argument \"x\" for --memory\nSee 'docker run --help'.\nError: Command failed: docker run\nwhile sleep 1"
             ),
             "invalid argument \"x\" for --memory"
+        );
+        assert_eq!(
+            error(
+                "An error occurred retrieving the Docker Compose configuration.",
+                "Exit code 14",
+                "open nope.yml: no such file or directory"
+            ),
+            "An error occurred retrieving the Docker Compose configuration: open nope.yml: no such file or directory"
+        );
+        assert_eq!(
+            error(
+                "An error occurred setting up the container.",
+                "",
+                "unable to find user x: no matching entries in passwd file"
+            ),
+            "An error occurred setting up the container: unable to find user x: no matching entries in passwd file"
         );
         let same = "No image information specified in devcontainer.json.";
         assert_eq!(
