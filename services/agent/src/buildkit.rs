@@ -287,8 +287,13 @@ impl Step {
     /// The step with its error; of a command its exit code and the last line that it printed.
     fn failure(&self, error: &str) -> String {
         let Self {
-            name, last_line, ..
+            name, open_line, ..
         } = self;
+        let open_line = text(open_line);
+        let last_line = match open_line.trim() {
+            "" => &self.last_line,
+            line => line,
+        };
         // It has the whole script.
         let name = shortened(name, MAX_NAME_CHARS);
         match error.rsplit_once(EXIT_CODE) {

@@ -121,7 +121,7 @@ fn a_command_that_fails_is_told_by_its_last_line_and_without_names_of_the_cli() 
         matches!(begun.as_slice(), [Update::Step(step)] if step.name == "[2/2] RUN cat /nope"),
         "{begun:?}"
     );
-    let data = STANDARD.encode("cat: /nope: No such file or directory\n\n");
+    let data = STANDARD.encode("before\n\ncat: /nope: No such file or directory");
     let error = r#"process "/bin/sh -c cat /nope" did not complete successfully: exit code: 1"#;
     let document = serde_json::json!({
         "logs": [{"vertex": "a", "data": data}],

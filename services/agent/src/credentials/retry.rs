@@ -1,30 +1,43 @@
 use hearth_domain::Login;
 use std::future::Future;
 
-use hearth_layers::TransferError;
+use hearth_layers::{RegistryError, TransferError};
 
 use super::logins::Logins;
 
-/// Transfers an image between engine and registry. If the registry does not accept the login and there is another one,
+/// Whether it was the login that the registry did not accept.
+pub trait LoginRefused {
+    /// Whether another login may help.
+    fn is_login_refused(&self) -> bool;
+}
+
+impl LoginRefused for TransferError {
+    fn is_login_refused(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::LoginFailed(_))
+    }
+}
+
+impl LoginRefused for RegistryError {
+    fn is_login_refused(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::LoginFailed)
+    }
+}
+
+/// Asks a registry, or transfers an image between engine and registry. If the registry does not accept the login and there is another one,
 /// tries again once: the first may have expired during the transfer, or have been revoked.
-pub async fn with_login<T, F>(
+pub async fn with_login<T, E, F>(
     logins: &Logins,
     image: &str,
     transfer: impl Fn(Option<Login>) -> F,
-) -> Result<T, TransferError>
+) -> Result<T, E>
 where
-    F: Future<Output = Result<T, TransferError>>,
+    E: LoginRefused,
+    F: Future<Output = Result<T, E>>,
 {
     let login = logins.for_image(image).await;
     let done = transfer(login.clone()).await;
-    let refused = match &done {
-        Err(TransferError::Denied(_) | TransferError::LoginFailed(_)) => login,
-        Ok(_)
-        | Err(TransferError::NotFound(_) | TransferError::Stalled | TransferError::Failed(_)) => {
-            None
-        }
-    };
-    let Some(refused) = refused else {
+    let is_refused = matches!(&done, Err(error) if error.is_login_refused());
+    let Some(refused) = login.filter(|_| is_refused) else {
         return done;
     };
     let other = logins.registry_instead_of(&refused.password).await;

@@ -86,13 +86,12 @@ async fn push(
             base: shared_base(upload.manifest.inputs(), repository.as_str()),
         })
         .map_err(PushReport::from)?;
-    let login = cx.logins.for_image(repository.as_str()).await;
-    let pushed = cx
-        .externals
-        .registry
-        .inspect(&upload.image, login.as_ref())
-        .await
-        .map_err(not_readable)?;
+    let registry = &cx.externals.registry;
+    let pushed = with_login(cx.logins, repository.as_str(), |login| async move {
+        registry.inspect(&upload.image, login.as_ref()).await
+    })
+    .await
+    .map_err(not_readable)?;
     verify(
         cx,
         upload,

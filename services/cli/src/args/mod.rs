@@ -183,7 +183,7 @@ mod tests {
             (&[REPOSITORY, "--ref", "-x"], "--ref '-x' must not start"),
             (
                 &[REPOSITORY, "--timeout", "14401"],
-                "--timeout '14401' must be a whole number, at most 14400",
+                "--timeout '14401' must be a number of seconds from 1 to 14400",
             ),
             (
                 &["--workspace", "-w"],

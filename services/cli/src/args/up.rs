@@ -4,11 +4,11 @@ use hearth_domain::{GitRef, Repository, WorkspaceId};
 
 use super::{
     common::{ConfigArg, ReconnectArgs},
-    values::{Whole, parsed},
+    values::{Seconds, parsed},
 };
 
 /// Largest time limit of the contract, in seconds.
-const MAX_TIMEOUT: u64 = 14_400;
+const MAX_TIMEOUT: u32 = 14_400;
 
 /// Arguments of `hearth up`.
 #[derive(Args, Debug)]
@@ -51,12 +51,10 @@ pub struct UpArgs {
     #[arg(
         long,
         value_name = "SECONDS",
-        default_value_t = Whole(0),
-        hide_default_value = true,
-        value_parser = parsed::<Whole<MAX_TIMEOUT>>(),
+        value_parser = parsed::<Seconds<MAX_TIMEOUT>>(),
         allow_hyphen_values = true
     )]
-    pub timeout: Whole<MAX_TIMEOUT>,
+    pub timeout: Option<Seconds<MAX_TIMEOUT>>,
     /// Idempotency key: repeating the command with the same id finds the same workspace [default: a random id]
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub request_id: Option<String>,

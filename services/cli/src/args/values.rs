@@ -81,6 +81,21 @@ impl<const MAX: u64> Display for Whole<MAX> {
     }
 }
 
+/// A time limit in seconds, up to `MAX`.
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds<const MAX: u32>(pub u32);
+
+impl<const MAX: u32> FromStr for Seconds<MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(seconds) if (1..=MAX).contains(&seconds) => Ok(Self(seconds)),
+            _ => Err(format!("must be a number of seconds from 1 to {MAX}")),
+        }
+    }
+}
+
 /// What `hearth cache explain` is asked about.
 #[derive(Clone, Debug)]
 pub enum Subject {

@@ -88,7 +88,7 @@ fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
             .cache
             .map_or(CacheAccess::Unspecified, CacheAccess::from)
             .into(),
-        timeout_seconds: u32::try_from(args.timeout.0).unwrap_or(u32::MAX),
+        timeout_seconds: args.timeout.map_or(0, |seconds| seconds.0),
     });
     PrepareWorkspaceRequest {
         // With an id the call can be repeated safely when its answer is lost.

@@ -82,7 +82,7 @@ fn other(reason: Reason, workspace: &Workspace) -> Option<(&'static str, String)
     let repository = repository(workspace);
     Some(match reason {
         // Others are not tried by it.
-        Reason::CloneFailed if repository.contains("http") => {
+        Reason::CloneFailed if is_http(workspace) => {
             ("check", format!("hearth doctor{repository}"))
         }
         Reason::RefNotFound => ("other", format!("hearth up{repository} --ref REF")),
@@ -92,6 +92,15 @@ fn other(reason: Reason, workspace: &Workspace) -> Option<(&'static str, String)
             ("nodes", "hearth nodes".to_owned())
         }
         _ => return None,
+    })
+}
+
+fn is_http(workspace: &Workspace) -> bool {
+    let spec = workspace.spec.as_ref();
+    spec.is_some_and(|spec| {
+        ["http://", "https://"]
+            .iter()
+            .any(|scheme| spec.repository.starts_with(scheme))
     })
 }
 

@@ -85,7 +85,7 @@ fn malformed(name: &str, arguments: &[&'static str], field: &str, why: &str) -> 
 }
 
 fn arguments() -> Vec<Case> {
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 13] = [
         ("repository-without-a-host", &["up", "owner/repo"]),
         (
             "repository-page",
@@ -107,6 +107,7 @@ fn arguments() -> Vec<Case> {
             ],
         ),
         ("timeout", &["up", REPOSITORY, "--timeout", "99999"]),
+        ("timeout-zero", &["up", REPOSITORY, "--timeout", "0"]),
         ("id-with-a-dash", &["get", "-ws-1"]),
         ("id-left-out", &["rm"]),
         (

@@ -48,7 +48,7 @@ impl Outcome {
             .any(|start| self.message.starts_with(start));
         let message = if says_nothing {
             cause(tail).unwrap_or("a command failed")
-        } else if self.message.is_empty() {
+        } else if self.message.is_empty() || self.message == self.description {
             cause(tail).unwrap_or_default()
         } else {
             self.message.trim_end_matches('.')
@@ -73,7 +73,7 @@ fn cause(tail: &str) -> Option<&str> {
         let lines = lines.map(|line| line.strip_prefix("docker: ").unwrap_or(line));
         // BuildKit's progress is JSON, and docker's hint is no error.
         lines.filter(|line| {
-            !line.is_empty() && !line.starts_with('{') && !line.ends_with("--help'.")
+            !line.is_empty() && !line.starts_with(['{', '@']) && !line.ends_with("--help'.")
         })
     };
     lines().find_map(error_line).or_else(|| lines().next_back())
