@@ -18,7 +18,7 @@ use crate::{
     credentials::GitRemote,
     devcontainer::{DevcontainerConfig, Source},
     external::{
-        devcontainer::{CliWorkspace, Started, UpRequest, default_config_path},
+        devcontainer::{Started, UpRequest, default_config_path},
         engine::EngineFailure,
         process::ProcessFailure,
     },
@@ -192,13 +192,9 @@ async fn up(
     config: Option<&DevcontainerConfig>,
     override_config: &Path,
 ) -> Result<Started, Failure> {
+    let config = config_path(clone, config);
     let request = UpRequest {
-        workspace: CliWorkspace {
-            folder: &clone.folder,
-            config: &config_path(clone, config),
-            scratch: cx.scratch.path(),
-            workspace_id: &cx.job.attempt.workspace,
-        },
+        workspace: cx.cli_workspace(&clone.folder, &config),
         override_config,
     };
     let mut output = cx.recorder.output(STEP);

@@ -8,7 +8,12 @@ use hearth_domain::CommitHash;
 use tokio::time::{Instant, timeout_at};
 
 use super::{failure::failure, hooks::Hook, job::Job, node::NodeFacts};
-use crate::{attempt::Recorder, credentials::Logins, external::Externals, scratch::Scratch};
+use crate::{
+    attempt::Recorder,
+    credentials::Logins,
+    external::{Externals, devcontainer::CliWorkspace},
+    scratch::Scratch,
+};
 
 /// What the steps of an attempt work with.
 pub struct Context<'a> {
@@ -31,6 +36,16 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// What the devcontainer CLI works on in this attempt.
+    pub fn cli_workspace<'a>(&'a self, folder: &'a Path, config: &'a Path) -> CliWorkspace<'a> {
+        CliWorkspace {
+            folder,
+            config,
+            scratch: self.scratch.path(),
+            workspace_id: &self.job.attempt.workspace,
+        }
+    }
+
     /// Ends `work` at the time limit.
     pub async fn within_limit<T>(
         &self,

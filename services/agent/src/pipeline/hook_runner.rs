@@ -8,7 +8,7 @@ use super::{
     hooks::{Hook, HookLog},
     recovery_note::leave_note,
 };
-use crate::external::devcontainer::{CliWorkspace, HooksRequest};
+use crate::external::devcontainer::HooksRequest;
 
 /// Where the CLI keeps its marks if it cannot write into the user's home folder.
 const OTHER_MARKS: &str = "/tmp/.hearth-hooks";
@@ -83,12 +83,7 @@ impl HookRunner {
     ) -> Result<(), Failure> {
         for marks in [None, Some(OTHER_MARKS)] {
             let request = HooksRequest {
-                workspace: CliWorkspace {
-                    folder: &self.folder,
-                    config: &self.config,
-                    scratch: cx.scratch.path(),
-                    workspace_id: &cx.job.attempt.workspace,
-                },
+                workspace: cx.cli_workspace(&self.folder, &self.config),
                 hookless_config: &self.hookless,
                 container_id: &self.container_id,
                 blocking_only,

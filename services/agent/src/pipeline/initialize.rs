@@ -7,10 +7,7 @@ use super::{
 };
 use crate::{
     devcontainer::{DevcontainerConfig, NodeCommand},
-    external::{
-        devcontainer::CliWorkspace,
-        process::{Line, ProcessFailure},
-    },
+    external::process::{Line, ProcessFailure},
 };
 
 const STEP: PipelineStep = PipelineStep::Container;
@@ -49,12 +46,8 @@ async fn run(
     };
     let mut output = cx.recorder.output(STEP);
     output.line(&format!("Running {title}"));
-    let workspace = CliWorkspace {
-        folder: &clone.folder,
-        config: &clone.folder.join(&config.path),
-        scratch: cx.scratch.path(),
-        workspace_id: &cx.job.attempt.workspace,
-    };
+    let config = clone.folder.join(&config.path);
+    let workspace = cx.cli_workspace(&clone.folder, &config);
     let mut last = String::new();
     let mut take = |line: Line<'_>| {
         if let Line::Text(text) = line

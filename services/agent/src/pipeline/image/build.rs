@@ -8,10 +8,7 @@ use super::{outcome::STEP, progress::BuildProgress};
 use crate::{
     buildkit::Counts,
     devcontainer::DevcontainerConfig,
-    external::{
-        devcontainer::{BuildRequest, CliWorkspace},
-        process::ProcessFailure,
-    },
+    external::{devcontainer::BuildRequest, process::ProcessFailure},
     pipeline::{
         build_folder::build_folder,
         context::{Checkout, Context},
@@ -46,12 +43,7 @@ pub(super) async fn build(
     let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
     let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
     let request = BuildRequest {
-        workspace: CliWorkspace {
-            folder: &folder.folder,
-            config: &folder.config,
-            scratch: cx.scratch.path(),
-            workspace_id: &cx.job.attempt.workspace,
-        },
+        workspace: cx.cli_workspace(&folder.folder, &folder.config),
         image_name: name,
         cache_from: cache_from.as_deref(),
         cache_to: None,
@@ -107,7 +99,7 @@ async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Count
         .build(request, &mut |line| progress.take(line))
         .await;
     let (counts, failed, tail) = progress.finish();
-    // Of the CLI's failure the message is the whole command line, and the output is BuildKit's JSON.
+    // A step that failed says more than the CLI, whose output is BuildKit's JSON.
     result.map(|()| counts).map_err(|child| ProcessFailure {
         message: shortened(
             failed.as_deref().unwrap_or(&child.message),

@@ -6,7 +6,7 @@ use hearth_runtime::blocking;
 use super::plan::Upload;
 use crate::{
     clone_files::CloneFiles,
-    external::devcontainer::{BuildRequest, CliWorkspace},
+    external::devcontainer::BuildRequest,
     pipeline::{
         build_folder::{build_folder, copy_clone},
         context::{Checkout, Context},
@@ -50,12 +50,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
         let below = cx.scratch.path().join("export-build");
         let folder = build_folder(below, sources, &upload.config).await?;
         let request = BuildRequest {
-            workspace: CliWorkspace {
-                folder: &folder.folder,
-                config: &folder.config,
-                scratch: cx.scratch.path(),
-                workspace_id: &cx.job.attempt.workspace,
-            },
+            workspace: cx.cli_workspace(&folder.folder, &folder.config),
             image_name: &upload.image,
             cache_from: None,
             cache_to: Some(&format!(
