@@ -134,6 +134,7 @@ impl App {
             push_timeout: config.push_timeout(),
             images,
             disk,
+            policy: config.policy(),
         });
         Ok(Self {
             config,

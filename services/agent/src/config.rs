@@ -6,7 +6,10 @@ use clap::Parser;
 use hearth_runtime::{ListenArgs, LogArgs};
 use tonic::transport::Endpoint;
 
-use crate::disk::Watermarks;
+use crate::{
+    disk::Watermarks,
+    policy::{Door, HostAccess, Policy},
+};
 
 /// Prepares and runs devcontainer workspaces on this node, for a hearth control plane.
 ///
@@ -96,6 +99,24 @@ pub struct Config {
     /// Seconds that the push of an attempt's image may take
     #[arg(long, env = "HEARTH_PUSH_TIMEOUT_SECONDS", default_value = "1800", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub push_timeout_seconds: u64,
+    /// Which attempts may use files, devices, network and privileges of this node. A workspace's `initializeCommand` is
+    /// one of these uses
+    #[arg(
+        long,
+        env = "HEARTH_HOST_ACCESS",
+        default_value = "trusted",
+        value_name = "WHO"
+    )]
+    pub host_access: HostAccess,
+    /// Single uses that every attempt may make: initialize-command, privileged, docker-socket, bind-mounts:/PATH,
+    /// host-network, host-ports, devices, gpus
+    #[arg(
+        long,
+        env = "HEARTH_OPEN_DOORS",
+        value_delimiter = ',',
+        value_name = "DOOR[,DOOR…]"
+    )]
+    pub open_doors: Vec<Door>,
     /// File that is written when the agent serves: JSON with its addresses
     #[arg(long, env = "HEARTH_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -111,6 +132,14 @@ impl Config {
     /// See `push_timeout_seconds`.
     pub fn push_timeout(&self) -> Duration {
         Duration::from_secs(self.push_timeout_seconds)
+    }
+
+    /// What attempts may ask of the node.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            host_access: self.host_access,
+            open_doors: self.open_doors.clone().into(),
+        }
     }
 
     /// When and how much disk is freed.

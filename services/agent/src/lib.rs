@@ -9,7 +9,7 @@
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! scratch, devcontainer               an attempt's private folder; devcontainer.json
-//! clone_files, credential_helper, buildkit, metrics
+//! clone_files, credential_helper, buildkit, metrics, policy
 //! ```
 
 pub mod app;
@@ -25,6 +25,7 @@ pub mod external;
 pub mod key;
 mod metrics;
 pub mod pipeline;
+pub mod policy;
 mod registration;
 pub mod scratch;
 mod service;

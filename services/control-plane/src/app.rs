@@ -115,6 +115,7 @@ impl ControlPlane {
             fleet: fleet.clone(),
             agents: agents.clone(),
             rules: rules.clone(),
+            host_access: config.host_access.unwrap_or_default(),
         };
         let drivers = Arc::new(Drivers::new(driving, tasks.clone()));
         let deletions = Arc::new(Deletions::new(

@@ -10,6 +10,7 @@ use hearth_runtime::{ListenArgs, ListenError, LogArgs, without_empty_variables};
 use crate::{
     cache::CacheWriters,
     credentials::{CredentialArgs, SourceSettings, sources},
+    workspace::HostAccessRules,
 };
 
 /// The hearth control plane: takes requests for workspaces and has the nodes' agents prepare them
@@ -72,6 +73,14 @@ pub struct Config {
         value_name = "PATTERN[,PATTERN…]"
     )]
     pub cache_writers: CacheWriters,
+    /// Which attempts may use files, devices, network and privileges of their node, by repository (HOST/OWNER/NAME): the
+    /// first pattern that matches counts, before the node's own --host-access unless that is never
+    #[arg(
+        long,
+        env = "HEARTH_HOST_ACCESS",
+        value_name = "PATTERN=never|trusted|always[,…]"
+    )]
+    pub host_access: Option<HostAccessRules>,
     /// Maximum seconds that an attempt may build a key while others wait for its image
     #[arg(
         long,

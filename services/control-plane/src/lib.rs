@@ -27,3 +27,4 @@ pub use app::{Addresses, ControlPlane};
 pub use cache::{CacheWriters, WritersParseError};
 pub use config::{Config, ConfigError, Database, DatabaseParseError};
 pub use credentials::{CredentialArgs, CredentialKind};
+pub use workspace::{HostAccessParseError, HostAccessRules};

@@ -12,6 +12,7 @@ use crate::{
     attempt::Recorder,
     credentials::Logins,
     external::{Externals, devcontainer::CliWorkspace},
+    policy::Allowed,
     scratch::Scratch,
 };
 
@@ -31,6 +32,8 @@ pub struct Context<'a> {
     pub logins: &'a Logins,
     /// Folder that is mounted into the container, so that git in it can log in. `None` if git needs no login.
     pub git_access: Option<&'a Path>,
+    /// What it may ask of the node.
+    pub allowed: Allowed,
     /// When the attempt has to be ready.
     pub deadline: Instant,
 }

@@ -14,6 +14,7 @@ use crate::{
         engine::fake::FakeEngine, git::GitCli, registry::OciRegistry,
     },
     metrics::AgentMetrics,
+    policy::{HostAccess, Policy},
 };
 
 /// These two, and a control plane that cannot be reached.
@@ -52,6 +53,10 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
             DiskMetrics::default(),
         )),
         images,
+        policy: Policy {
+            host_access: HostAccess::Trusted,
+            open_doors: [].into(),
+        },
     }
 }
 

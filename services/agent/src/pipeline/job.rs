@@ -3,6 +3,8 @@ use std::time::Duration;
 use hearth_api::v1::CacheSkipReason;
 use hearth_domain::{AttemptRef, CacheReference, Digest, Spec};
 
+use crate::policy::HostAccess;
+
 /// How long an attempt may take until it is ready if its request sets no limit.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(1800);
 
@@ -15,6 +17,10 @@ pub struct Job {
     pub spec: Spec,
     /// Where the cache is and what may be done with it, or why it is not used.
     pub cache: Result<CacheUse, CacheSkipReason>,
+    /// Whether its ref may write to the repository's cache.
+    pub trusted: bool,
+    /// What the control plane says about the repository's use of the node.
+    pub host_access: Option<HostAccess>,
 }
 
 /// The cache of an attempt.

@@ -3,7 +3,10 @@ use std::{sync::Arc, time::Duration};
 use hearth_api::v1;
 use hearth_domain::Platform;
 
-use crate::disk::{DiskKeeper, ImagesInUse};
+use crate::{
+    disk::{DiskKeeper, ImagesInUse},
+    policy::Policy,
+};
 
 /// Facts about the node, and what its attempts share.
 #[derive(Clone, Debug)]
@@ -24,4 +27,6 @@ pub struct NodeFacts {
     pub images: ImagesInUse,
     /// Frees its disk.
     pub disk: Arc<DiskKeeper>,
+    /// What attempts may ask of it.
+    pub policy: Policy,
 }

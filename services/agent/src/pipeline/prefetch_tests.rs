@@ -59,6 +59,8 @@ impl World {
                 writable: true,
                 newest_digest: Some(digest.parse().unwrap()),
             }),
+            trusted: true,
+            host_access: None,
         };
         let dir = tempfile::tempdir().unwrap();
         let engine = FakeEngine::default();
@@ -90,6 +92,7 @@ impl World {
             scratch: &self.scratch,
             logins: &self.logins,
             git_access: None,
+            allowed: self.node.policy.allow(true, None),
             deadline: tokio::time::Instant::now() + Duration::from_secs(60),
         }
     }

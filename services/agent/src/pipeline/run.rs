@@ -136,6 +136,7 @@ impl Runner {
             scratch,
             logins: &logins,
             git_access: git_access.as_deref(),
+            allowed: self.node.policy.allow(job.trusted, job.host_access),
             deadline: Instant::now() + job.time_limit(),
         };
         let work = self.run_steps(&cx, stop, shutdown);

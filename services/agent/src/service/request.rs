@@ -3,7 +3,10 @@ use hearth_domain::CacheReference;
 use hearth_runtime::{FieldFaults, contract};
 use tonic::Status;
 
-use crate::pipeline::{CacheUse, Job};
+use crate::{
+    pipeline::{CacheUse, Job},
+    policy::HostAccess,
+};
 
 /// Parses a request. The control plane has checked it too, but a node does not rely on that.
 pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<Job, Status> {
@@ -20,6 +23,8 @@ pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<J
         attempt,
         spec,
         cache,
+        trusted: request.trusted,
+        host_access: HostAccess::of_request(request.host_access()),
     }))
 }
 

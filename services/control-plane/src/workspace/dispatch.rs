@@ -4,6 +4,7 @@ use hearth_api::v1::{
 use hearth_domain::Digest;
 use hearth_runtime::contract;
 
+use super::host_access::HostAccessRules;
 use crate::{
     cache::{CacheRules, CacheUse, too_slow},
     node::NodeView,
@@ -17,6 +18,7 @@ pub(super) async fn request(
     node: &NodeView,
     after: u64,
     rules: &CacheRules,
+    host_access: &HostAccessRules,
     store: &dyn Store,
 ) -> AgentServicePrepareWorkspaceRequest {
     let (cache, skip) = match rules.cache_use(&record.spec) {
@@ -32,6 +34,8 @@ pub(super) async fn request(
         cache,
         cache_skip_reason: skip.into(),
         after_sequence: after,
+        trusted: rules.writers.allow(&record.spec.git_ref),
+        host_access: host_access.of(&record.spec.repository).into(),
     }
 }
 

@@ -22,6 +22,7 @@ use tonic::{Status, Streaming};
 
 use super::{
     dispatch,
+    host_access::HostAccessRules,
     journal::Journal,
     phase::{Action, Known, Observation, Phase},
 };
@@ -47,6 +48,7 @@ pub(crate) struct Driving {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) agents: Arc<Agents>,
     pub(crate) rules: Arc<CacheRules>,
+    pub(crate) host_access: HostAccessRules,
 }
 
 struct Driver<'a> {
@@ -172,6 +174,7 @@ impl Driver<'_> {
             fleet,
             agents,
             rules,
+            host_access,
             ..
         } = self.with;
         let Some(node) = fleet.get(&self.record.workspace.node) else {
@@ -183,7 +186,8 @@ impl Driver<'_> {
         self.called.clone_from(&node.info.boot_id);
         let id = self.record.id.clone();
         fleet.prepares(&node.name, &id);
-        let request = dispatch::request(&self.record, &node, after, rules, &**store).await;
+        let request =
+            dispatch::request(&self.record, &node, after, rules, host_access, &**store).await;
         let call = within(CALL, async {
             let mut client = agents.client(&node.name, &node.info.endpoint)?;
             let mut stream = client.prepare_workspace(request).await?.into_inner();

@@ -6,12 +6,15 @@ mod dispatch;
 mod driver;
 mod drivers;
 mod feeds;
+mod host_access;
 mod journal;
 mod phase;
 mod preparing;
 mod recovery;
 mod seen;
 mod watching;
+
+pub use host_access::{HostAccessParseError, HostAccessRules};
 
 pub(crate) use deletion::Deletions;
 pub(crate) use driver::Driving;

@@ -12,7 +12,7 @@ use crate::{
     metrics::Counters,
     record::asked_for,
     store::{Load, Sqlite},
-    workspace::{Driving, Feeds},
+    workspace::{Driving, Feeds, HostAccessRules},
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -53,6 +53,7 @@ impl Lab {
             fleet: fleet.clone(),
             agents: agents.clone(),
             rules,
+            host_access: HostAccessRules::default(),
         };
         let drivers = Arc::new(Drivers::new(driving, tasks.clone()));
         let deletions = Deletions::new(
