@@ -13,9 +13,11 @@ use crate::disk::Space;
 
 /// Time between two looks at the disks while an attempt works. What fills a disk is removed soon after it failed.
 const LOOK: Duration = Duration::from_millis(250);
-/// Part of a disk, and bytes, below which it counts as having been full: the last bytes are never measured.
-const FULL_PART: u64 = 100;
-const FULL_BYTES: u64 = 64 << 20;
+/// Part of a disk, and bytes, below which it may have been full: the last bytes are seldom measured.
+const ALMOST_FULL_PART: u64 = 100;
+const ALMOST_FULL: u64 = 16 << 20;
+/// Bytes below which it was full, whatever a command says: many say "I/O error".
+const FULL: u64 = 2 << 20;
 /// Commands and engines say so in these words, which come from the C library and Go.
 const NO_SPACE: [&str; 3] = [
     "no space left on device",
@@ -63,13 +65,14 @@ impl Disks {
         }
     }
 
-    /// Bytes and place of a disk that was full.
-    fn full(&self) -> Option<String> {
+    /// Bytes and place of a disk that was full; `says_so`: a command or the engine said that one is.
+    fn full(&self, says_so: bool) -> Option<String> {
         self.look();
         self.0.iter().find_map(|disk| {
             let total = Space::of(&disk.folder).ok()?.total;
             let least = disk.least.load(Ordering::Relaxed);
-            let is_full = least <= (total / FULL_PART).max(FULL_BYTES);
+            let is_full =
+                least <= FULL || (says_so && least <= (total / ALMOST_FULL_PART).max(ALMOST_FULL));
             is_full.then(|| {
                 format!(
                     "{} MiB of {} MiB were free at {}",
@@ -101,12 +104,16 @@ pub async fn watch_disks(cx: &Context<'_>) {
 pub async fn diagnosed(cx: &Context<'_>, failure: Failure) -> Failure {
     use FailureReason as Reason;
     let reason = failure.reason();
-    if matches!(reason, Reason::Replaced | Reason::AgentRestarted) {
+    // These have no other cause.
+    if matches!(
+        reason,
+        Reason::Replaced | Reason::AgentRestarted | Reason::RefNotFound | Reason::ConfigNotFound
+    ) {
         return failure;
     }
     let texts = [&failure.message, &failure.output_tail];
-    let says_full = reason == Reason::DiskFull || texts.iter().any(|text| tells_no_space(text));
-    if says_full && let Some(place) = cx.disks.full() {
+    let says_so = reason == Reason::DiskFull || texts.iter().any(|text| tells_no_space(text));
+    if let Some(place) = cx.disks.full(says_so) {
         return Failure {
             reason: Reason::DiskFull.into(),
             message: format!("the node's disk is full, {place}: {}", failure.message),
@@ -160,13 +167,17 @@ mod tests {
     fn a_disk_was_full_if_almost_nothing_was_free_at_some_time() {
         let dir = tempfile::tempdir().unwrap();
         let disks = Disks::new(dir.path(), dir.path());
-        disks.0[0].least.store(3 << 20, Ordering::Relaxed);
-        let place = disks.full().unwrap();
+        let least = |bytes| disks.0[0].least.store(bytes, Ordering::Relaxed);
+        least(3 << 20);
+        assert_eq!(disks.full(false), None);
+        let place = disks.full(true).unwrap();
         assert!(place.starts_with("3 MiB of "), "{place}");
         assert!(
-            place.ends_with(&format!("at {}", dir.path().display())),
+            place.ends_with(&dir.path().display().to_string()),
             "{place}"
         );
+        least(1 << 20);
+        assert!(disks.full(false).is_some(), "nothing need say so");
     }
 
     #[test]
