@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
+use hearth_api::v1::{CacheResult, FailureReason, PushOutcome, WorkspaceState};
 use hearth_tests::{Lab, Repo, Vm, app, client::Story, process::eventually};
 
 /// A mark that every disk is below.
@@ -166,4 +166,48 @@ async fn a_disk_that_is_full_of_unused_images_does_not_keep_an_attempt_from_begi
     prepare(&lab, 1, &one_step(&lab, "small")).await;
     let digest = &large.workspace.push.as_ref().unwrap().digest;
     assert!(!has(&lab.vms[0], digest));
+}
+
+#[tokio::test]
+async fn a_build_cache_of_the_last_minute_does_not_keep_an_attempt_from_beginning() {
+    let disk = SmallDisk::new(500);
+    let mut lab = Lab::new(0).await;
+    let vm = Vm::start(disk.0.path().join("vm"));
+    // Nothing of it may go because of its age.
+    let flags = ["--build-cache-keep-minutes", "60"];
+    lab.add_node_on(vm, &flags).await;
+    let dockerfile = "FROM BASE AS large\nRUN head -c 150000000 /dev/urandom > /opt/data\n\
+                      FROM BASE\nRUN --mount=from=large,target=/large wc -c /large/opt/data > /opt/size\n";
+    let large = app::with_dockerfile(&lab, "large", dockerfile, "");
+    prepare(&lab, 1, &large).await;
+    assert!(disk.free_mebibytes() < 256, "{}", disk.free_mebibytes());
+    prepare(&lab, 1, &one_step(&lab, "small")).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_a_build_or_a_hook_fills_is_named_with_what_was_free() {
+    let disk = SmallDisk::new(400);
+    let mut lab = Lab::new(0).await;
+    let vm = Vm::start(disk.0.path().join("vm"));
+    lab.add_node_on(vm, &[]).await;
+    let dockerfile = "FROM BASE\nRUN head -c 900000000 /dev/urandom > /opt/data\n";
+    let build = app::with_dockerfile(&lab, "large", dockerfile, "");
+    let story = lab.client.prepare("node-1", &build.url).await;
+    story.assert_state(WorkspaceState::Failed);
+    let failure = story.workspace.failure.clone().expect("a failure");
+    assert_eq!(failure.reason(), FailureReason::DiskFull, "{failure:?}");
+    assert!(
+        failure.message.contains("the node's disk is full") && failure.message.contains("vm/data"),
+        "{failure:?}"
+    );
+    // Nothing of it is left, and the next one has room.
+    prepare(&lab, 1, &one_step(&lab, "small")).await;
+
+    // What only says so is no full disk.
+    let says = "FROM BASE\nRUN echo 'No space left on device' >&2; exit 1\n";
+    let says = app::with_dockerfile(&lab, "says", says, "");
+    let story = lab.client.prepare("node-1", &says.url).await;
+    story.assert_state(WorkspaceState::Recovery);
+    let failure = story.workspace.failure.clone().expect("a failure");
+    assert_eq!(failure.reason(), FailureReason::BuildFailed, "{failure:?}");
 }

@@ -8,6 +8,7 @@ mod cache;
 mod configurations;
 mod credentials;
 mod disk;
+mod engine;
 mod field;
 mod git;
 mod git_in_workspace;

@@ -59,6 +59,17 @@ impl Agent {
         self.process = spawn(&self.node, &self.setup);
     }
 
+    /// Starts it again, and does not wait until it serves.
+    pub fn begin_restart(&mut self) {
+        self.process.kill();
+        self.process = begin(&self.node, &self.setup);
+    }
+
+    /// Waits until it serves.
+    pub fn wait_ready(&mut self) {
+        self.process.wait_ready(&self.setup.dir.join("ready.json"));
+    }
+
     /// Starts it again, with these flags besides those that it had.
     pub fn restart_with(&mut self, extra: &[&str]) {
         let extra = extra.iter().map(|&arg| arg.to_owned());
@@ -83,9 +94,15 @@ impl Agent {
 }
 
 fn spawn(node: &str, setup: &Setup) -> Process {
+    let mut process = begin(node, setup);
+    process.wait_ready(&setup.dir.join("ready.json"));
+    process
+}
+
+fn begin(node: &str, setup: &Setup) -> Process {
     let ready = setup.dir.join("ready.json");
     let _ = std::fs::remove_file(&ready);
-    let mut process = Process::start(
+    Process::start(
         node,
         // No umask of a node's may show in a clone.
         Command::new("sh")
@@ -109,7 +126,5 @@ fn spawn(node: &str, setup: &Setup) -> Process {
             .arg(&ready)
             .args(&setup.extra),
         setup.dir.join("log"),
-    );
-    process.wait_ready(&ready);
-    process
+    )
 }

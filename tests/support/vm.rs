@@ -28,6 +28,16 @@ impl Vm {
         Self { dir }
     }
 
+    /// Kills it with all of its containers, as a crash does.
+    pub fn kill(&self) {
+        script("vm", ["kill".as_ref(), self.dir.as_os_str()]);
+    }
+
+    /// Starts it again after a crash. Its containers do not run.
+    pub fn restart(&self) {
+        script("vm", ["restart".as_ref(), self.dir.as_os_str()]);
+    }
+
     /// The folder that it was started with.
     pub fn dir(&self) -> &Path {
         &self.dir

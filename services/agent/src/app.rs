@@ -4,7 +4,10 @@ use std::{
     fs::File,
     net::SocketAddr,
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,16 +23,17 @@ use crate::{
     config::Config,
     credentials::GitAccess,
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
+    engine_health::{EngineHealth, connected},
     external::{
         Externals, NodeExternals,
         control_plane::ControlPlaneClient,
         devcontainer::DevcontainerCli,
-        engine::{DockerEngine, Engine as _, EngineInfo},
+        engine::{DockerEngine, EngineInfo},
         git::GitCli,
         registry::OciRegistry,
     },
     metrics::AgentMetrics,
-    pipeline::{NodeFacts, Runner},
+    pipeline::{NodeFacts, Runner, Unremoved},
     registration::Registration,
     service::Agent,
     sweep::sweep,
@@ -41,24 +45,51 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// An agent that has bound its ports and does not serve yet.
 pub struct App {
     config: Config,
-    listener: TcpListener,
-    admin: Admin,
-    metrics: Metrics,
+    ports: Ports,
     externals: Externals,
     node: Arc<NodeFacts>,
     registration: Registration,
     attempts: Attempts,
-    tasks: Tasks,
     /// Keeps other agents off the state folder until this one has ended.
     lock: File,
 }
 
+/// The ports of an agent. The admin port answers from the start: health does not wait for the engine.
+struct Ports {
+    listener: TcpListener,
+    admin: SocketAddr,
+    ready: Arc<AtomicBool>,
+    /// Ends the admin port, which answers while attempts end.
+    closed: CancellationToken,
+    metrics: Metrics,
+    tasks: Tasks,
+}
+
+impl Ports {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let listener = config.listening.bind(config.listen).await?;
+        let metrics = Metrics::default();
+        let admin = Admin::bind(config.admin_listen, metrics.clone()).await?;
+        let (address, ready) = (admin.address()?, admin.ready());
+        let (tasks, closed) = (Tasks::default(), CancellationToken::new());
+        tasks.spawn("admin", admin.serve(closed.clone()));
+        Ok(Self {
+            listener,
+            admin: address,
+            ready,
+            closed,
+            metrics,
+            tasks,
+        })
+    }
+}
+
 impl App {
-    /// An agent with Docker, git, the devcontainer CLI and registries.
+    /// An agent with Docker, git, the devcontainer CLI and registries. Waits for Docker.
     ///
     /// # Errors
     ///
-    /// When the process is not root's, or Docker or the CLI cannot be used; otherwise as [`Self::build_with`].
+    /// When the process is not root's, or the CLI cannot be used; otherwise as [`Self::build_with`].
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
@@ -66,8 +97,9 @@ impl App {
         );
         // COPY counts file modes: the same clone must have the same ones on every node.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        let engine = DockerEngine::connect(&config.docker_host)?;
-        let info = engine.describe().await?;
+        let ports = Ports::bind(&config).await?;
+        let docker = || DockerEngine::connect(&config.docker_host);
+        let (engine, info) = connected(docker).await;
         let externals = NodeExternals {
             engine: Arc::new(engine),
             git: Arc::new(GitCli::default()),
@@ -77,7 +109,7 @@ impl App {
             )),
             registry: Arc::new(OciRegistry::new(info.platform.clone())),
         };
-        Self::build_with(config, externals, info).await
+        Self::assemble(config, ports, externals, info).await
     }
 
     /// An agent with these externals, which needs no root. Removes what an earlier process of the agent left unfinished.
@@ -90,13 +122,19 @@ impl App {
         on_node: NodeExternals,
         info: EngineInfo,
     ) -> anyhow::Result<Self> {
+        let ports = Ports::bind(&config).await?;
+        Self::assemble(config, ports, on_node, info).await
+    }
+
+    async fn assemble(
+        config: Config,
+        ports: Ports,
+        on_node: NodeExternals,
+        info: EngineInfo,
+    ) -> anyhow::Result<Self> {
         let cli_version = on_node.devcontainer.version().await.map_err(|failure| {
             anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}")
         })?;
-        let listener = config.listening.bind(config.listen).await?;
-        let metrics = Metrics::default();
-        let admin = Admin::bind(config.admin_listen, metrics.clone()).await?;
-
         let control_plane = ControlPlaneClient::new(config.control_plane.clone());
         let externals = on_node.with_control_plane(&control_plane);
         let attempts_dir = config.state_dir.join("attempts");
@@ -113,16 +151,17 @@ impl App {
             config.disk_watermarks(),
             images.clone(),
             &config.state_dir,
-            DiskMetrics::new(&metrics),
+            DiskMetrics::new(&ports.metrics),
         ));
-        let tasks = Tasks::default();
-        let attempts = Attempts::new(tasks.clone());
+        let attempts = Attempts::new(ports.tasks.clone());
+        let health = EngineHealth::default();
         let registration = Registration {
             attempts: attempts.clone(),
             control_plane,
             node: config.node_name.clone(),
-            info: node_info(&info, &cli_version, listener.local_addr()?),
+            info: node_info(&info, &cli_version, ports.listener.local_addr()?),
             disk: disk.clone(),
+            health: health.clone(),
             engine: externals.engine.clone(),
         };
         let node = Arc::new(NodeFacts {
@@ -135,17 +174,16 @@ impl App {
             images,
             disk,
             policy: config.policy(),
+            engine: health,
+            data_root: info.data_root,
         });
         Ok(Self {
             config,
-            listener,
-            admin,
-            metrics,
+            ports,
             externals,
             node,
             registration,
             attempts,
-            tasks,
             lock,
         })
     }
@@ -157,8 +195,15 @@ impl App {
     /// When attempts did not stop within 20 s, or serving failed.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let _lock = self.lock;
-        let (listen, admin) = (self.listener.local_addr()?, self.admin.address()?);
-        let tasks = self.tasks;
+        let Ports {
+            listener,
+            admin,
+            ready,
+            closed,
+            metrics,
+            tasks,
+        } = self.ports;
+        let listen = listener.local_addr()?;
         let git_access = GitAccess::new(
             // The engine mounts them: a relative path would mean nothing to it.
             std::path::absolute(self.config.state_dir.join("workspaces"))?,
@@ -167,26 +212,35 @@ impl App {
         );
         git_access.resume(self.externals.engine.as_ref()).await?;
         let engine = self.externals.engine.clone();
+        let runner = Arc::new(Runner {
+            node: self.node.clone(),
+            externals: self.externals,
+            attempts_dir: self.config.state_dir.join("attempts"),
+            git_access,
+            metrics: AgentMetrics::new(&metrics),
+            unremoved: Unremoved::default(),
+        });
         let service = Agent {
             attempts: self.attempts,
-            runner: Arc::new(Runner {
-                node: self.node.clone(),
-                externals: self.externals,
-                attempts_dir: self.config.state_dir.join("attempts"),
-                git_access,
-                metrics: AgentMetrics::new(&self.metrics),
-            }),
+            runner: runner.clone(),
             tasks: tasks.clone(),
             boot_id: self.registration.info.boot_id.clone(),
         };
         let server = GrpcServer::new(Routes::new(AgentServiceServer::new(service)))?;
-        let ready = self.admin.ready();
-        // The admin port answers while attempts end.
-        let closed = CancellationToken::new();
-        tasks.spawn("admin", self.admin.serve(closed.clone()));
         tasks.spawn("registration", self.registration.run(stop.clone()));
-        tasks.spawn("disk", self.node.disk.clone().run(engine, stop.clone()));
+        tasks.spawn(
+            "disk",
+            self.node.disk.clone().run(engine.clone(), stop.clone()),
+        );
         ready.store(true, Ordering::Relaxed);
+        let (health, engine_ready, ended) = (self.node.engine.clone(), ready.clone(), stop.clone());
+        tasks.spawn("engine", async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = health.watch(engine.as_ref(), &engine_ready) => {}
+                () = runner.remove_when_the_engine_is_back() => {}
+            }
+        });
         tracing::info!(
             node = self.config.node_name,
             %listen,
@@ -206,7 +260,7 @@ impl App {
             // Attempts settle before the server closes their streams.
             stopping.cancel();
         };
-        let (served, ()) = tokio::join!(server.serve(self.listener, stop.clone()), attempts_end);
+        let (served, ()) = tokio::join!(server.serve(listener, stop.clone()), attempts_end);
         closed.cancel();
         if !tasks.stop(DRAIN).await {
             bail!("some attempts did not stop within {} s", DRAIN.as_secs());
@@ -227,6 +281,7 @@ fn node_info(info: &EngineInfo, cli_version: &str, listen: SocketAddr) -> NodeIn
         cpus: info.cpus,
         memory_bytes: info.memory_bytes,
         disk_free_bytes: 0,
+        problem: String::new(),
     }
 }
 

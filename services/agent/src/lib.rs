@@ -8,6 +8,7 @@
 //! pipeline                            the steps of an attempt
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
+//! engine_health                       whether the engine answers
 //! scratch, devcontainer               an attempt's private folder; devcontainer.json
 //! clone_files, credential_helper, buildkit, metrics, policy
 //! ```
@@ -21,6 +22,7 @@ mod credential_helper;
 pub mod credentials;
 pub mod devcontainer;
 pub mod disk;
+mod engine_health;
 pub mod external;
 pub mod key;
 mod metrics;

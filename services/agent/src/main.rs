@@ -23,5 +23,12 @@ fn main() -> ExitCode {
     }
     // The mode of a file counts for the cache key and for BuildKit: clones have the same on every node.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    hearth_runtime::run(|stop| async move { App::build(config).await?.run(stop).await })
+    hearth_runtime::run(|stop| async move {
+        let app = tokio::select! {
+            app = App::build(config) => app?,
+            // It may wait for the engine.
+            () = stop.cancelled() => return Ok(()),
+        };
+        app.run(stop).await
+    })
 }

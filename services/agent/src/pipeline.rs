@@ -15,6 +15,7 @@ mod build_folder;
 mod clone;
 mod container;
 mod context;
+mod diagnosis;
 mod failure;
 mod git_mount;
 mod hook_runner;
@@ -33,10 +34,12 @@ mod push;
 mod recovery_note;
 mod resolve;
 mod run;
+mod unremoved;
 
 pub use job::{CacheUse, Job};
 pub use node::NodeFacts;
 pub use run::Runner;
+pub use unremoved::Unremoved;
 
 #[cfg(test)]
 pub(crate) mod fake;

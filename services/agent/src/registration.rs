@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     attempt::Attempts,
     disk::DiskKeeper,
+    engine_health::EngineHealth,
     external::{
         control_plane::{ControlPlaneClient, pauses},
         engine::Engine,
@@ -33,6 +34,8 @@ pub struct Registration {
     pub info: NodeInfo,
     /// Measures free disk.
     pub disk: Arc<DiskKeeper>,
+    /// Whether the node can work.
+    pub health: EngineHealth,
     /// Lists the workspaces of the node and their containers.
     pub engine: Arc<dyn Engine>,
     /// The attempts of the node.
@@ -126,7 +129,8 @@ impl Registration {
         })
     }
 
-    /// Sends heartbeats; returns when the control plane answers that it does not know the node.
+    /// Sends heartbeats, and one at once when the engine fails. Returns when the control plane answers that it does not know
+    /// the node, and when the engine is back: the control plane then repeats the removals that have failed.
     async fn heartbeats(&self, interval: Duration) {
         // Nodes that registered at the same moment beat at different ones.
         let first = ConstantBuilder::new()
@@ -134,13 +138,21 @@ impl Registration {
             .with_jitter();
         let mut pause = first.build().next().unwrap_or(interval);
         let mut lost = false;
+        let mut problem = self.health.problem();
         loop {
-            tokio::time::sleep(std::mem::replace(&mut pause, interval)).await;
+            let pause = std::mem::replace(&mut pause, interval);
+            if let Ok(changed) = tokio::time::timeout(pause, problem.changed()).await
+                && (changed.is_err() || problem.borrow_and_update().is_none())
+            {
+                return;
+            }
+            let why = problem.borrow_and_update().clone();
             let request = HeartbeatRequest {
                 node: self.node.clone(),
                 boot_id: self.info.boot_id.clone(),
                 disk_free_bytes: self.free_disk(),
                 containers: self.containers().await,
+                problem: why.unwrap_or_default(),
             };
             match self.control_plane.heartbeat(request).await {
                 Ok(answer) if answer.known => {

@@ -26,6 +26,10 @@ pub(crate) enum CallError {
     #[error("node {0} has left: its agent was stopped; start it again, or use another node")]
     NodeLeft(String),
     #[error(
+        "node {node} cannot work now: {why}; it takes work again when that has ended, or use another node"
+    )]
+    NodeUnavailable { node: String, why: String },
+    #[error(
         "node {0} is online; stop its agent first, or remove it with --force: it comes back when its agent still runs"
     )]
     NodeOnline(String),
@@ -137,6 +141,7 @@ impl From<&CallError> for Status {
             CallError::WorkspaceDeleting(_) => Reason::WorkspaceDeleting,
             CallError::NodeLost(_)
             | CallError::NodeLeft(_)
+            | CallError::NodeUnavailable { .. }
             | CallError::NodeOfWorkspaceGone(_)
             | CallError::NoNode
             | CallError::AgentFailed { .. } => Reason::NodeUnavailable,

@@ -111,6 +111,7 @@ impl Counters {
             ("ONLINE", Standing::Online),
             ("LOST", Standing::Lost),
             ("LEFT", Standing::Left),
+            ("UNAVAILABLE", Standing::Unavailable),
         ] {
             let nodes = nodes.iter().filter(|node| **node == standing).count();
             self.nodes

@@ -84,6 +84,10 @@ impl FakeEngine {
 
 #[async_trait]
 impl Engine for FakeEngine {
+    async fn ping(&self) -> Result<(), EngineFailure> {
+        Ok(())
+    }
+
     async fn describe(&self) -> Result<EngineInfo, EngineFailure> {
         Ok(info(&self.volumes))
     }

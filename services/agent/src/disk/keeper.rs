@@ -159,8 +159,13 @@ impl DiskKeeper {
         }
         let keep = self.watermarks.keep_build_cache;
         let ages = BUILD_CACHE_AGES.into_iter().filter(|age| *age > keep);
-        for age in ages.chain([keep]) {
-            if done.after >= goal.enough {
+        // Work that would be refused is worth more than cache, however young that is.
+        let in_need = (needed > 0).then_some(Duration::ZERO);
+        let ages = ages
+            .map(|age| (age, goal.enough))
+            .chain([(keep, goal.enough)]);
+        for (age, enough) in ages.chain(in_need.map(|age| (age, needed))) {
+            if done.after >= enough {
                 break;
             }
             let promised = engine.prune_build_cache(age).await?;

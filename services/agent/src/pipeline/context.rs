@@ -7,7 +7,7 @@ use hearth_api::v1::{Failure, FailureReason};
 use hearth_domain::CommitHash;
 use tokio::time::{Instant, timeout_at};
 
-use super::{failure::failure, hooks::Hook, job::Job, node::NodeFacts};
+use super::{diagnosis::Disks, failure::failure, hooks::Hook, job::Job, node::NodeFacts};
 use crate::{
     attempt::Recorder,
     credentials::Logins,
@@ -34,6 +34,8 @@ pub struct Context<'a> {
     pub git_access: Option<&'a Path>,
     /// What it may ask of the node.
     pub allowed: Allowed,
+    /// The disks that it fills.
+    pub disks: Disks,
     /// When the attempt has to be ready.
     pub deadline: Instant,
 }

@@ -5,10 +5,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 use hearth_api::v1::ImageStore;
 use hearth_runtime::{Metrics, Tasks};
 
-use super::{node::NodeFacts, run::Runner};
+use super::{node::NodeFacts, run::Runner, unremoved::Unremoved};
 use crate::{
     credentials::{GitAccess, fake::FakeCredentials},
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space, Watermarks},
+    engine_health::EngineHealth,
     external::{
         Externals, control_plane::ControlPlaneClient, devcontainer::DevcontainerCli,
         engine::fake::FakeEngine, git::GitCli, registry::OciRegistry,
@@ -53,6 +54,8 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
             DiskMetrics::default(),
         )),
         images,
+        engine: EngineHealth::default(),
+        data_root: dir.to_owned(),
         policy: Policy {
             host_access: HostAccess::Trusted,
             open_doors: [].into(),
@@ -69,5 +72,6 @@ pub(crate) fn runner(engine: FakeEngine, dir: &Path, tasks: &Tasks) -> Runner {
         attempts_dir: dir.join("attempts"),
         git_access: GitAccess::new(dir.join("workspaces"), credentials, tasks.clone()),
         metrics: AgentMetrics::new(&Metrics::default()),
+        unremoved: Unremoved::default(),
     }
 }

@@ -1,10 +1,11 @@
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hearth_api::v1;
 use hearth_domain::Platform;
 
 use crate::{
     disk::{DiskKeeper, ImagesInUse},
+    engine_health::EngineHealth,
     policy::Policy,
 };
 
@@ -29,4 +30,8 @@ pub struct NodeFacts {
     pub disk: Arc<DiskKeeper>,
     /// What attempts may ask of it.
     pub policy: Policy,
+    /// Whether its engine works.
+    pub engine: EngineHealth,
+    /// Where its engine keeps data.
+    pub data_root: PathBuf,
 }

@@ -17,6 +17,7 @@ use crate::{
     metrics::AgentMetrics,
     pipeline::{
         CacheUse, Job, NodeFacts,
+        diagnosis::Disks,
         fake::{externals, node},
     },
     scratch::Scratch,
@@ -93,6 +94,7 @@ impl World {
             logins: &self.logins,
             git_access: None,
             allowed: self.node.policy.allow(true, None),
+            disks: Disks::new(self.scratch.path(), self.scratch.path()),
             deadline: tokio::time::Instant::now() + Duration::from_secs(60),
         }
     }

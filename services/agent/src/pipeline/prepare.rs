@@ -8,6 +8,7 @@ use super::{
     clone::clone,
     container::{self, Devcontainer, Running},
     context::{Checkout, Context},
+    diagnosis::{diagnosed, watch_disks},
     failure::failure,
     image::{self, Image, skipped},
     initialize::initialize,
@@ -44,9 +45,15 @@ pub async fn prepare<'a>(
 ) -> Result<Usable, Failure> {
     cx.within_limit(validate(cx)).await?;
     let mut prefetch = Prefetch::start(cx);
-    let ready = prepare_with(cx, &mut prefetch, background).await;
+    let ready = tokio::select! {
+        ready = prepare_with(cx, &mut prefetch, background) => ready,
+        () = watch_disks(cx) => unreachable!("it has no end"),
+    };
     prefetch.cancel(cx).await;
-    ready
+    match ready {
+        Err(failure) => Err(diagnosed(cx, failure).await),
+        ready => ready,
+    }
 }
 
 async fn prepare_with<'a>(
@@ -97,10 +104,13 @@ async fn prepare_with<'a>(
         ));
     }
     match repository_devcontainer(cx, &clone, &config, prefetch, background).await {
-        Err(failure) if is_recoverable(failure.reason()) => {
-            recover(cx, &clone, failure, background).await
-        }
-        result => result,
+        Err(failure) => match diagnosed(cx, failure).await {
+            failure if is_recoverable(failure.reason()) => {
+                recover(cx, &clone, failure, background).await
+            }
+            failure => Err(failure),
+        },
+        ready => ready,
     }
 }
 
@@ -174,10 +184,15 @@ async fn start<'a>(
     let start = container::start(cx, clone, config, from);
     let Running { failure, later } = background.push.alongside(start).await?;
     background.hooks = later;
-    if let Some(failure) = &failure {
-        leave_note(&clone.volume, failure).await;
+    let Some(failure) = failure else {
+        return Ok(Usable::Ready);
+    };
+    let failure = diagnosed(cx, failure).await;
+    if failure.reason() == FailureReason::EngineFailed {
+        return Err(failure);
     }
-    Ok(failure.map_or(Usable::Ready, Usable::Recovery))
+    leave_note(&clone.volume, &failure).await;
+    Ok(Usable::Recovery(failure))
 }
 
 /// Starts the default image with the clone in it. The cache is not used.
@@ -243,6 +258,9 @@ async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
     let step = PipelineStep::Validate;
     cx.recorder
         .step(step, "checks the node", async {
+            if let Some(problem) = cx.node.engine.check(cx.externals.engine.as_ref()).await {
+                return Err(failure(FailureReason::EngineFailed, step, problem));
+            }
             let needed = cx.node.min_free_disk_bytes;
             let look = || {
                 cx.node.disk.free_bytes().map_err(|error| {

@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     context::Context,
+    diagnosis::Disks,
     failure::failure,
     job::Job,
     node::NodeFacts,
     prepare::{Background, Usable, prepare},
     push,
+    unremoved::Unremoved,
 };
 use crate::{
     attempt::{AttemptLog, Recorder},
@@ -35,6 +37,8 @@ pub struct Runner {
     pub git_access: GitAccess,
     /// Counters of attempts.
     pub metrics: AgentMetrics,
+    /// What failed attempts left on the engine.
+    pub unremoved: Unremoved,
 }
 
 impl Runner {
@@ -54,6 +58,7 @@ impl Runner {
             repository = %job.spec.repository,
             "attempt begins"
         );
+        self.unremoved.forget(&job.attempt.workspace).await;
         let recorder = Recorder::new(log, self.metrics.clone());
         recorder.state(WorkspaceState::Preparing, None);
         let work = contain(
@@ -137,6 +142,7 @@ impl Runner {
             logins: &logins,
             git_access: git_access.as_deref(),
             allowed: self.node.policy.allow(job.trusted, job.host_access),
+            disks: Disks::new(&self.node.data_root, scratch.path()),
             deadline: Instant::now() + job.time_limit(),
         };
         let work = self.run_steps(&cx, stop, shutdown);
@@ -212,12 +218,26 @@ impl Runner {
     async fn remove_workspace(&self, job: &Job, recorder: &Recorder) {
         let workspace = &job.attempt.workspace;
         if let Err(error) = self.externals.engine.remove_workspace(workspace).await {
-            recorder.warn(error.to_string());
+            recorder.warn(format!(
+                "{error}; it is tried again when the engine answers"
+            ));
+            self.unremoved.add(workspace).await;
         }
         if let Err(error) = self.git_access.close(workspace) {
             recorder.warn(format!(
                 "the workspace's folder on the node was not removed: {error}"
             ));
+        }
+    }
+
+    /// Removes what failed attempts left while the engine did not answer, as soon as it does.
+    pub async fn remove_when_the_engine_is_back(&self) {
+        let mut problem = self.node.engine.problem();
+        while problem.changed().await.is_ok() {
+            let is_back = problem.borrow_and_update().is_none();
+            if is_back {
+                self.unremoved.retry(self.externals.engine.as_ref()).await;
+            }
         }
     }
 

@@ -76,7 +76,16 @@ fn nodes(nodes: &[Node]) -> Finding {
     let (online, lost): (Vec<_>, Vec<_>) = nodes
         .iter()
         .partition(|node| node.state() == NodeState::Online);
-    let lost: Vec<&str> = lost.iter().map(|node| node.name.as_str()).collect();
+    let lost: Vec<String> = lost
+        .iter()
+        .map(|node| match node.state() {
+            NodeState::Unavailable => {
+                let problem = node.info.as_ref().map_or("", |info| &info.problem);
+                format!("{} ({problem})", node.name)
+            }
+            _ => node.name.clone(),
+        })
+        .collect();
     let message = match (online.len(), lost.is_empty()) {
         (0, true) => "no node has ever registered; start hearth-agent on one".to_owned(),
         (0, false) => format!("no node is online; lost: {}", lost.join(", ")),

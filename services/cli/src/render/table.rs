@@ -85,7 +85,14 @@ pub(crate) fn nodes(nodes: &[Node], room: Room, now: &Timestamp) -> String {
         "WORKSPACES",
         "SEEN",
     ];
-    fitted(head, rows, &[0, 3], room)
+    let mut text = fitted(head, rows, &[0, 3], room);
+    for node in nodes {
+        let problem = node.info.as_ref().map(|info| printable_line(&info.problem));
+        if let Some(problem) = problem.filter(|problem| !problem.is_empty()) {
+            text.push_str(&format!("{}: {problem}\n", printable_line(&node.name)));
+        }
+    }
+    text
 }
 
 /// A table with its cells as they are.

@@ -45,6 +45,8 @@ pub(crate) enum Unusable {
     NodeLost,
     /// Its node has left.
     NodeLeft,
+    /// Its node says that it cannot work.
+    NodeUnavailable,
     /// Its container does not run.
     ContainerGone,
 }
@@ -68,6 +70,8 @@ pub(crate) enum Standing {
     Lost,
     /// Its agent said that it ends.
     Left,
+    /// Its agent sends heartbeats, and says that it cannot work.
+    Unavailable,
 }
 
 /// Why a node no longer does the work that it accepted.
@@ -127,6 +131,7 @@ impl Fleet {
         name: &str,
         boot_id: &str,
         disk_free_bytes: u64,
+        problem: String,
         containers: Option<NodeContainers>,
         now: Timestamp,
     ) -> Option<NodeView> {
@@ -138,6 +143,7 @@ impl Fleet {
         member.heard = Instant::now();
         member.heartbeat = now;
         member.info.disk_free_bytes = disk_free_bytes;
+        member.info.problem = problem;
         member.has_spoken = true;
         if containers.is_some() {
             member.containers = containers;
@@ -176,6 +182,7 @@ impl Fleet {
         match self.standing(member) {
             Standing::Lost => return Some(Unusable::NodeLost),
             Standing::Left => return Some(Unusable::NodeLeft),
+            Standing::Unavailable => return Some(Unusable::NodeUnavailable),
             Standing::Online => {}
         }
         let containers = member.containers.as_ref()?;
@@ -262,10 +269,12 @@ impl Fleet {
     fn standing(&self, member: &Member) -> Standing {
         if member.has_left {
             Standing::Left
-        } else if member.heard.elapsed() < self.lease {
+        } else if member.heard.elapsed() >= self.lease {
+            Standing::Lost
+        } else if member.info.problem.is_empty() {
             Standing::Online
         } else {
-            Standing::Lost
+            Standing::Unavailable
         }
     }
 }

@@ -25,7 +25,7 @@ async fn a_node_is_lost_when_its_lease_ends_and_a_heartbeat_brings_it_back() {
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(fleet.get("n1").expect("node").standing, Standing::Lost);
     let before = fleet
-        .heartbeat("n1", "a", 7, None, now())
+        .heartbeat("n1", "a", 7, String::new(), None, now())
         .expect("it is known");
     assert_eq!(before.standing, Standing::Lost, "it was");
     let node = fleet.get("n1").expect("node");
@@ -38,9 +38,17 @@ async fn a_node_is_lost_when_its_lease_ends_and_a_heartbeat_brings_it_back() {
 #[tokio::test]
 async fn a_heartbeat_with_another_boot_id_is_not_known() {
     let fleet = Fleet::new(LEASE, Vec::new());
-    assert!(fleet.heartbeat("n1", "a", 0, None, now()).is_none());
+    assert!(
+        fleet
+            .heartbeat("n1", "a", 0, String::new(), None, now())
+            .is_none()
+    );
     fleet.register(node("n1", "a"));
-    assert!(fleet.heartbeat("n1", "b", 0, None, now()).is_none());
+    assert!(
+        fleet
+            .heartbeat("n1", "b", 0, String::new(), None, now())
+            .is_none()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,7 +60,7 @@ async fn heartbeats_hold_a_lease_and_another_boot_id_ends_it() {
     for _ in 0..3 {
         let almost = tokio::time::timeout(LEASE * 2 / 3, &mut gone).await;
         assert!(almost.is_err(), "the lease was renewed in time");
-        fleet.heartbeat("n1", "a", 0, None, now());
+        fleet.heartbeat("n1", "a", 0, String::new(), None, now());
     }
     fleet.register(node("n1", "b"));
     assert_eq!(gone.await, Gone::Restarted("b".into()));
@@ -71,7 +79,9 @@ async fn a_node_that_has_left_gets_nothing_and_may_end_what_it_has_within_its_le
     assert_eq!(fleet.get("n1").expect("node").standing, Standing::Left);
     assert_eq!(fleet.place(&id, &[], &[]), None);
     assert!(
-        fleet.heartbeat("n1", "a", 0, None, now()).is_none(),
+        fleet
+            .heartbeat("n1", "a", 0, String::new(), None, now())
+            .is_none(),
         "a late one"
     );
     let began = Instant::now();
@@ -94,7 +104,7 @@ async fn after_a_restart_nodes_that_have_spoken_are_chosen_first() {
     }];
     let id = WorkspaceId::from_number(1);
     assert_eq!(fleet.place(&id, &busy, &[]).as_deref(), Some("n1"));
-    fleet.heartbeat("n2", "b", 0, None, now());
+    fleet.heartbeat("n2", "b", 0, String::new(), None, now());
     assert_eq!(fleet.place(&id, &busy, &[]).as_deref(), Some("n2"));
 }
 
@@ -110,7 +120,7 @@ async fn a_workspace_can_be_used_while_its_node_is_there_and_its_container_runs(
             running_container_ids: texts(running),
             preparing_workspace_ids: texts(preparing),
         };
-        fleet.heartbeat("n1", "a", 0, Some(containers), now());
+        fleet.heartbeat("n1", "a", 0, String::new(), Some(containers), now());
     };
     let gone = Some(Unusable::ContainerGone);
     report(&["c", "d"], &[]);
@@ -121,7 +131,7 @@ async fn a_workspace_can_be_used_while_its_node_is_there_and_its_container_runs(
     assert_eq!(fleet.unusable("n1", "w", "c"), None, "it may be replaced");
     report(&[], &[]);
     assert_eq!(fleet.unusable("n1", "w", "c"), gone);
-    fleet.heartbeat("n1", "a", 0, None, now());
+    fleet.heartbeat("n1", "a", 0, String::new(), None, now());
     assert_eq!(
         fleet.unusable("n1", "w", "c"),
         gone,
@@ -151,4 +161,24 @@ async fn a_restart_gives_every_node_a_full_lease() {
     known.heartbeat = crate::clock::from_millis(0);
     let fleet = Fleet::new(LEASE, vec![known]);
     assert_eq!(fleet.get("n1").expect("node").standing, Standing::Online);
+}
+
+#[test]
+fn a_node_whose_engine_does_not_answer_gets_nothing_and_its_workspaces_are_lost_meanwhile() {
+    let fleet = Fleet::new(LEASE, Vec::new());
+    fleet.register(node("n1", "a"));
+    let (id, beat) = ("ws-1".parse().expect("an id"), |problem: &str| {
+        fleet.heartbeat("n1", "a", 0, problem.to_owned(), None, now())
+    });
+    assert_eq!(fleet.place(&id, &[], &[]).as_deref(), Some("n1"));
+    beat("the engine does not answer").expect("it is known");
+    assert_eq!(fleet.place(&id, &[], &[]), None);
+    let seen = fleet.get("n1").expect("node");
+    assert_eq!(seen.standing, Standing::Unavailable);
+    assert_eq!(seen.info.problem, "the engine does not answer");
+    let unusable = fleet.unusable("n1", "ws-1", "c");
+    assert_eq!(unusable, Some(Unusable::NodeUnavailable));
+    beat("").expect("it is known");
+    assert_eq!(fleet.get("n1").expect("node").standing, Standing::Online);
+    assert_eq!(fleet.unusable("n1", "ws-1", "c"), None);
 }

@@ -56,7 +56,8 @@ impl Nodes {
     pub(crate) async fn remove(&self, name: &str, force: bool) -> Result<(), CallError> {
         let node = self.fleet.get(name);
         let node = node.ok_or_else(|| CallError::NodeUnknown(name.to_owned()))?;
-        if node.standing == Standing::Online && !force {
+        let is_heard = matches!(node.standing, Standing::Online | Standing::Unavailable);
+        if is_heard && !force {
             return Err(CallError::NodeOnline(node.name));
         }
         let workspaces = self.store.remove_node(name, force).await?;
@@ -80,9 +81,10 @@ impl Nodes {
             boot_id,
             disk_free_bytes,
             containers,
+            problem,
         } = heartbeat;
         let fleet = &self.fleet;
-        let heard = fleet.heartbeat(&node, &boot_id, disk_free_bytes, containers, now());
+        let heard = fleet.heartbeat(&node, &boot_id, disk_free_bytes, problem, containers, now());
         let Some(heard) = heard else {
             return false;
         };
@@ -97,7 +99,7 @@ impl Nodes {
         if let Err(error) = self.store.touch_node(&node).await {
             tracing::error!(node = node.name, %error, "cannot store a heartbeat");
         }
-        heard.standing == Standing::Online
+        heard.standing != Standing::Lost
     }
 
     /// All nodes, sorted by name, with their numbers of workspaces.
@@ -116,6 +118,13 @@ impl Nodes {
             .collect())
     }
 
+    /// Why there is no node for a workspace.
+    pub(crate) fn none(&self) -> CallError {
+        let nodes = self.fleet.all().into_iter();
+        let unavailable = nodes.filter(|node| node.standing == Standing::Unavailable);
+        unavailable.map(unable).next().unwrap_or(CallError::NoNode)
+    }
+
     /// Fails unless the node is online.
     pub(crate) fn check_online(&self, name: &str) -> Result<(), CallError> {
         let node = self.fleet.get(name);
@@ -124,6 +133,14 @@ impl Nodes {
             Standing::Online => Ok(()),
             Standing::Lost => Err(CallError::NodeLost(node.name)),
             Standing::Left => Err(CallError::NodeLeft(node.name)),
+            Standing::Unavailable => Err(unable(node)),
         }
+    }
+}
+
+fn unable(node: NodeView) -> CallError {
+    CallError::NodeUnavailable {
+        node: node.name,
+        why: node.info.problem,
     }
 }

@@ -24,6 +24,7 @@ impl NodeService for NodeApi {
                 Standing::Online => NodeState::Online,
                 Standing::Lost => NodeState::Lost,
                 Standing::Left => NodeState::Left,
+                Standing::Unavailable => NodeState::Unavailable,
             }
             .into(),
             info: Some(node.info),

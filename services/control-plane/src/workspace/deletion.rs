@@ -92,7 +92,9 @@ impl Deletions {
         };
         let node = self.fleet.get(&name);
         let node = match node {
-            Some(node) if node.standing == Standing::Online => Some(node),
+            Some(node) if matches!(node.standing, Standing::Online | Standing::Unavailable) => {
+                Some(node)
+            }
             _ if force => None,
             // Nothing has changed: the workspace can be used when its node comes back.
             _ => return Err(CallError::NodeOfWorkspaceGone(name)),

@@ -12,7 +12,7 @@ use crate::{
     error::CallError,
     node::{Fleet, Nodes},
     record::Record,
-    store::{Load, Once, RequestId, Store},
+    store::{Load, Once, RequestId, Store, StoreError},
 };
 
 /// A request to prepare a workspace.
@@ -105,7 +105,11 @@ impl Workspaces {
                     let asked_for = node.clone();
                     asked_for.or_else(|| self.fleet.place(&id, loads, &[]))
                 };
-                self.journal.create(record, wanted.request, &place).await?
+                let created = self.journal.create(record, wanted.request, &place).await;
+                created.map_err(|error| match error {
+                    StoreError::NoNode => self.nodes.none(),
+                    error => error.into(),
+                })?
             }
             What::Again(id) => {
                 let node = self.find(&id).await?.workspace.node;

@@ -36,6 +36,12 @@ fn failure(why: Unusable, id: &str, node: &str, container: &str) -> Failure {
             FailureReason::NodeLost,
             format!("{node} has left: its agent was stopped. Start it again, {OTHERWISE}."),
         ),
+        Unusable::NodeUnavailable => (
+            FailureReason::EngineFailed,
+            format!(
+                "{node} cannot work now, `hearth nodes` says why; the workspace is seen again when it can. Look after the node, {OTHERWISE}."
+            ),
+        ),
         Unusable::NodeRemoved => (
             FailureReason::NodeLost,
             format!(
@@ -109,6 +115,11 @@ mod tests {
                 Unusable::ContainerGone,
                 FailureReason::ContainerGone,
                 "hearth up --workspace ws-1",
+            ),
+            (
+                Unusable::NodeUnavailable,
+                FailureReason::EngineFailed,
+                "Look after the node",
             ),
         ] {
             let failure = failure(why, "ws-1", "node-1", &"c".repeat(64));

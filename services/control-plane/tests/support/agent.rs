@@ -139,6 +139,7 @@ impl FakeAgent {
             boot_id: self.boot_id.clone(),
             disk_free_bytes: 1,
             containers,
+            problem: String::new(),
         };
         let response = plane.registry().await.heartbeat(request).await;
         response.expect("a heartbeat").into_inner().known

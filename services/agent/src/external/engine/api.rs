@@ -82,6 +82,8 @@ pub struct EngineFailure {
 /// The container engine of the node.
 #[async_trait]
 pub trait Engine: Send + Sync {
+    /// Whether the engine answers.
+    async fn ping(&self) -> Result<(), EngineFailure>;
     /// Describes the engine.
     async fn describe(&self) -> Result<EngineInfo, EngineFailure>;
     /// Creates the volume of a workspace and returns its folder on the node. An existing volume is replaced.

@@ -49,6 +49,10 @@ impl DockerEngine {
 
 #[async_trait]
 impl Engine for DockerEngine {
+    async fn ping(&self) -> Result<(), EngineFailure> {
+        self.docker.ping().await.map(drop).map_err(failed("answer"))
+    }
+
     async fn describe(&self) -> Result<EngineInfo, EngineFailure> {
         let info = self
             .docker

@@ -48,6 +48,8 @@ pub(crate) struct Contents {
     pub(crate) refuses: BTreeSet<String>,
     /// Names that were removed, whether they were there or not.
     pub(crate) removed: BTreeSet<String>,
+    /// Whether it does not answer.
+    pub(crate) is_down: bool,
     /// Whether its list of images fails.
     pub(crate) mute: bool,
     /// Workspaces that were removed, in order.
@@ -73,6 +75,16 @@ impl FakeEngine {
 
 #[async_trait]
 impl Engine for FakeEngine {
+    async fn ping(&self) -> Result<(), EngineFailure> {
+        match self.lock().is_down {
+            false => Ok(()),
+            true => Err(EngineFailure {
+                action: "answer",
+                cause: "connection refused".to_owned(),
+            }),
+        }
+    }
+
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure> {
         Ok(self.lock().names.get(image).map(|id| LocalImage {
             id: id.clone(),
@@ -169,6 +181,7 @@ impl Engine for FakeEngine {
     }
 
     async fn remove_workspace(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+        self.ping().await?;
         self.lock().removed_workspaces.push(workspace.to_string());
         Ok(())
     }

@@ -1,0 +1,124 @@
+//! Whether the node's engine answers. While it does not, the node takes no work.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::external::engine::{Engine, EngineFailure, EngineInfo};
+
+/// Time between two checks.
+const PERIOD: Duration = Duration::from_secs(2);
+/// How long an engine may take to answer: a busy one is no dead one.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How often the log says that the engine is still waited for.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// What is known of the engine. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct EngineHealth(Arc<watch::Sender<Option<String>>>);
+
+impl EngineHealth {
+    /// Asks the engine now. Returns why it cannot be used, in a sentence.
+    pub async fn check(&self, engine: &dyn Engine) -> Option<String> {
+        let problem = match tokio::time::timeout(ANSWER, engine.ping()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("the engine does not answer: {}", error.cause)),
+            Err(_) => Some(format!(
+                "the engine has not answered for {} s",
+                ANSWER.as_secs()
+            )),
+        };
+        self.0.send_if_modified(|known| {
+            let changed = known.is_some() != problem.is_some();
+            known.clone_from(&problem);
+            changed
+        });
+        problem
+    }
+
+    /// Why the engine cannot be used, as far as is known. It changes when that begins and when it ends.
+    pub fn problem(&self) -> watch::Receiver<Option<String>> {
+        self.0.subscribe()
+    }
+
+    /// Asks the engine for as long as it is polled. `ready` says whether it answers.
+    pub async fn watch(&self, engine: &dyn Engine, ready: &AtomicBool) {
+        let mut was_down = false;
+        loop {
+            let problem = self.check(engine).await;
+            ready.store(problem.is_none(), Ordering::Relaxed);
+            match (&problem, was_down) {
+                (Some(problem), false) => tracing::error!("the node takes no work: {problem}"),
+                (None, true) => tracing::info!("the engine answers again"),
+                _ => {}
+            }
+            was_down = problem.is_some();
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+}
+
+/// Waits until the engine is there and describes itself: after a start of the machine it may come later than the agent.
+pub async fn connected<E: Engine>(
+    connect: impl Fn() -> Result<E, EngineFailure>,
+) -> (E, EngineInfo) {
+    let mut told: Option<Instant> = None;
+    loop {
+        let described = async {
+            let engine = connect()?;
+            let info = engine.describe().await?;
+            Ok::<_, EngineFailure>((engine, info))
+        };
+        match described.await {
+            Ok(described) => return described,
+            Err(error) => {
+                if told.is_none_or(|told| told.elapsed() >= REMIND) {
+                    tracing::warn!("waits for the engine (--docker-host): {error}");
+                    told = Some(Instant::now());
+                }
+                tokio::time::sleep(PERIOD).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::external::engine::fake::FakeEngine;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_goes_and_comes_back_is_told() {
+        let (engine, health) = (FakeEngine::default(), EngineHealth::default());
+        let ready = AtomicBool::new(false);
+        let mut problem = health.problem();
+        let watch = health.watch(&engine, &ready);
+        let story = async {
+            tokio::time::sleep(PERIOD).await;
+            assert!(ready.load(Ordering::Relaxed));
+            assert!(!problem.has_changed().unwrap());
+            engine.lock().is_down = true;
+            problem.changed().await.unwrap();
+            let why = problem.borrow_and_update().clone().unwrap();
+            assert_eq!(why, "the engine does not answer: connection refused");
+            tokio::time::sleep(PERIOD).await;
+            assert!(!ready.load(Ordering::Relaxed));
+            assert!(!problem.has_changed().unwrap(), "it is told once");
+            engine.lock().is_down = false;
+            problem.changed().await.unwrap();
+            assert_eq!(*problem.borrow_and_update(), None);
+            tokio::time::sleep(PERIOD).await;
+            assert!(ready.load(Ordering::Relaxed));
+        };
+        tokio::select! {
+            () = watch => {}
+            () = story => {}
+        }
+    }
+}
