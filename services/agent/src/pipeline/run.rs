@@ -16,6 +16,7 @@ use super::{
     push,
 };
 use crate::{
+    clone_files::FileWork,
     attempt::{AttemptLog, Recorder},
     credentials::{GitAccess, Logins, Protocol, bind, serve},
     external::{Externals, control_plane::LoginPurpose},
@@ -99,6 +100,7 @@ impl Runner {
         match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
             Ok(scratch) => {
                 self.run_in(&scratch, job, recorder, stop, shutdown).await;
+                scratch.files().end().await;
                 // Removing it takes time: it may hold a checkout of the whole repository.
                 blocking(move || drop(scratch)).await;
             }
@@ -128,7 +130,9 @@ impl Runner {
                 recorder.warn(format!("git in the workspace gets no login: {error}"));
                 None
             });
+        let files = FileWork::default();
         let cx = Context {
+            files: &files,
             job,
             node: &self.node,
             externals: &self.externals,
@@ -188,6 +192,8 @@ impl Runner {
                 }
             }
             Err(failure) => {
+                // Nothing may write into the volume of the next attempt.
+                cx.files.end().await;
                 self.remove_workspace(cx.job, cx.recorder).await;
                 self.fail(cx.job, cx.recorder, failure);
             }

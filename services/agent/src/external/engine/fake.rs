@@ -13,6 +13,8 @@ use hearth_domain::{Login, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
 use tokio::sync::Notify;
 
+use crate::clone_files::Owner;
+
 use super::{Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage};
 
 /// Bytes of every image.
@@ -195,6 +197,25 @@ impl Engine for FakeEngine {
     }
 
     async fn file_of_container(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+        unreachable!()
+    }
+
+    async fn write_to_container(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: &[u8],
+    ) -> Result<(), EngineFailure> {
+        unreachable!()
+    }
+
+    async fn give_volume(
+        &self,
+        _: &WorkspaceId,
+        _: &str,
+        _: Owner,
+    ) -> Result<(), EngineFailure> {
         unreachable!()
     }
 

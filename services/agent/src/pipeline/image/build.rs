@@ -36,8 +36,13 @@ pub(super) async fn build(
     reasons: &mut Vec<String>,
 ) -> Result<Built, Failure> {
     let began = Instant::now();
-    let folder = build_folder(cx.scratch.path().join("build"), &clone.folder, config)
-        .await
+    let folder = build_folder(
+        cx.scratch.path().join("build"),
+        &clone.files,
+        &clone.folder,
+        config,
+    )
+    .await
         .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
     let cache_from = build_cache(cx, reasons).await;
     let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
