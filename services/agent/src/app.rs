@@ -32,7 +32,7 @@ use crate::{
     pipeline::{NodeFacts, Runner},
     registration::Registration,
     service::Agent,
-    sweep::sweep,
+    sweep::Sweeper,
 };
 
 /// How long attempts may take to stop when the agent shuts down.
@@ -48,6 +48,7 @@ pub struct App {
     node: Arc<NodeFacts>,
     registration: Registration,
     attempts: Attempts,
+    sweeper: Sweeper,
     tasks: Tasks,
     /// Keeps other agents off the state folder until this one has ended.
     lock: File,
@@ -104,7 +105,7 @@ impl App {
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
         // Before the sweep, which would take the work of another agent for leftovers.
         let lock = lock_state(&config.state_dir).await?;
-        sweep(externals.engine.as_ref(), &attempts_dir).await?;
+        let sweeper = Sweeper::begin(externals.engine.clone(), &attempts_dir, &metrics).await?;
 
         let images = ImagesInUse::default();
         let data_root = info.data_root.clone();
@@ -144,6 +145,7 @@ impl App {
             node,
             registration,
             attempts,
+            sweeper,
             tasks,
             lock,
         })
@@ -166,6 +168,7 @@ impl App {
         );
         git_access.resume(self.externals.engine.as_ref()).await?;
         let engine = self.externals.engine.clone();
+        let sweeping = self.sweeper.run(self.attempts.clone(), stop.clone());
         let service = Agent {
             attempts: self.attempts,
             runner: Arc::new(Runner {
@@ -184,6 +187,7 @@ impl App {
         let closed = CancellationToken::new();
         tasks.spawn("admin", self.admin.serve(closed.clone()));
         tasks.spawn("registration", self.registration.run(stop.clone()));
+        tasks.spawn("sweep", sweeping);
         tasks.spawn("disk", self.node.disk.clone().run(engine, stop.clone()));
         ready.store(true, Ordering::Relaxed);
         tracing::info!(

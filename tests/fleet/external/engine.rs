@@ -152,12 +152,7 @@ impl Engine for FakeEngine {
         Ok(())
     }
 
-    async fn give_volume(
-        &self,
-        _: &WorkspaceId,
-        _: &str,
-        _: Owner,
-    ) -> Result<(), EngineFailure> {
+    async fn give_volume(&self, _: &WorkspaceId, _: &str, _: Owner) -> Result<(), EngineFailure> {
         Ok(())
     }
 

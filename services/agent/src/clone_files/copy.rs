@@ -51,9 +51,7 @@ impl NewFolder {
                     EntryKind::Folder { .. } => folders.push((from, to)),
                     EntryKind::Link { target } => {
                         self.make_room(&to)?;
-                        self.folder
-                            .symlink_contents(target, &to)
-                            .map_err(at(&to))?;
+                        self.folder.symlink_contents(target, &to).map_err(at(&to))?;
                     }
                     EntryKind::File { .. } => self.copy_file(files, &from, &to)?,
                 }

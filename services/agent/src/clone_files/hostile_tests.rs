@@ -351,3 +351,33 @@ fn many_files_are_copied_handed_over_and_removed() {
     CloneFiles::open(&to).unwrap().give_to(owner).unwrap();
     remove_folder(&to).unwrap();
 }
+
+#[test]
+fn what_cannot_be_removed_keeps_nothing_else_from_going() {
+    let place = Place::new();
+    let at = |name: &str| place.clone().join(name);
+    fs::create_dir_all(at("a/deep/er")).unwrap();
+    fs::write(at("a/deep/er/file"), "").unwrap();
+    fs::write(at("a/stays"), "").unwrap();
+    let chattr = |how: &str| {
+        let command = std::process::Command::new("chattr")
+            .arg(how)
+            .arg(at("a/stays"))
+            .stderr(std::process::Stdio::null())
+            .status();
+        command.is_ok_and(|status| status.success())
+    };
+    // Not every file system has it, and only root may set it.
+    if !chattr("+i") {
+        return;
+    }
+    let removed = remove_folder(&place.clone());
+    let left = fs::read_dir(place.clone()).unwrap().count();
+    assert!(chattr("-i"));
+    assert_eq!(
+        removed.unwrap_err().kind(),
+        std::io::ErrorKind::PermissionDenied
+    );
+    assert_eq!(left, 1);
+    assert_eq!(fs::read_dir(at("a")).unwrap().count(), 1);
+}

@@ -38,7 +38,13 @@ impl CloneFiles {
                 check_count(count)?;
                 let entry = entry?;
                 let name = entry.file_name();
-                chownat(&folder, &name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+                chownat(
+                    &folder,
+                    &name,
+                    Some(uid),
+                    Some(gid),
+                    AtFlags::SYMLINK_NOFOLLOW,
+                )?;
                 if entry.file_type()?.is_dir() {
                     folders.push(path.join(name));
                 }

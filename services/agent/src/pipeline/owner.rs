@@ -1,9 +1,7 @@
 //! User and group that the clone must belong to. The CLI does not adapt the owner of files in a volume, and hooks that run
 //! as another user than root could not write.
 
-use crate::{
-    clone_files::Owner, devcontainer::DevcontainerConfig, external::engine::LocalImage,
-};
+use crate::{clone_files::Owner, devcontainer::DevcontainerConfig, external::engine::LocalImage};
 
 impl Owner {
     /// The node's own user.

@@ -16,8 +16,8 @@ use super::{
     push,
 };
 use crate::{
-    clone_files::FileWork,
     attempt::{AttemptLog, Recorder},
+    clone_files::FileWork,
     credentials::{GitAccess, Logins, Protocol, bind, serve},
     external::{Externals, control_plane::LoginPurpose},
     metrics::AgentMetrics,

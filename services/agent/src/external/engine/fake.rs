@@ -46,7 +46,7 @@ pub(crate) struct Contents {
     pub(crate) build_cache: BTreeMap<u64, u64>,
     /// Bytes of it that are removed and not yet free.
     pub(crate) promised: u64,
-    /// Names that cannot be removed.
+    /// Names of images, and workspaces, that cannot be removed.
     pub(crate) refuses: BTreeSet<String>,
     /// Names that were removed, whether they were there or not.
     pub(crate) removed: BTreeSet<String>,
@@ -171,7 +171,14 @@ impl Engine for FakeEngine {
     }
 
     async fn remove_workspace(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
-        self.lock().removed_workspaces.push(workspace.to_string());
+        let mut contents = self.lock();
+        if contents.refuses.contains(workspace.as_str()) {
+            return Err(EngineFailure {
+                action: "remove the workspace's volume",
+                cause: "it is in use".into(),
+            });
+        }
+        contents.removed_workspaces.push(workspace.to_string());
         Ok(())
     }
 
@@ -210,12 +217,7 @@ impl Engine for FakeEngine {
         unreachable!()
     }
 
-    async fn give_volume(
-        &self,
-        _: &WorkspaceId,
-        _: &str,
-        _: Owner,
-    ) -> Result<(), EngineFailure> {
+    async fn give_volume(&self, _: &WorkspaceId, _: &str, _: Owner) -> Result<(), EngineFailure> {
         unreachable!()
     }
 

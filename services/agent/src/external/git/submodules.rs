@@ -26,7 +26,8 @@ const MAX_PATHS: usize = 200;
 /// Where submodules come from: their URLs are the repository's, and ssh would use keys of the node's user.
 const PROTOCOLS: &str = "https:http:git";
 /// What to do where git refuses another protocol.
-const NO_KEYS: &str = ": submodules are fetched by https, http or git, and not with the node's ssh keys or files";
+const NO_KEYS: &str =
+    ": submodules are fetched by https, http or git, and not with the node's ssh keys or files";
 /// Longest text of a warning.
 const MAX_CHARS: usize = 300;
 

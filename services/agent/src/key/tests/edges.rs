@@ -260,7 +260,10 @@ fn a_pipe_in_a_files_place_is_not_waited_for_and_told() {
         let mode = rustix::fs::Mode::from_raw_mode(0o644);
         rustix::fs::mkfifoat(rustix::fs::CWD, clone.path().join(pipe), mode).unwrap();
         let read = read_with(clone.path(), &properties, &Registry::default());
-        assert_eq!(read.unwrap_err().to_string(), format!("{pipe}: is a pipe, and has to be a file"));
+        assert_eq!(
+            read.unwrap_err().to_string(),
+            format!("{pipe}: is a pipe, and has to be a file")
+        );
     }
 }
 

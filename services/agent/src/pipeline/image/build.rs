@@ -43,7 +43,7 @@ pub(super) async fn build(
         config,
     )
     .await
-        .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
+    .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
     let cache_from = build_cache(cx, reasons).await;
     let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
     let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
