@@ -10,7 +10,7 @@ use cap_std::{
     fs::{Dir, File, OpenOptions},
 };
 
-use super::files::{CloneFiles, EntryKind, check_count, or_root};
+use super::files::{CloneFiles, EntryKind, MAX_ENTRIES, check_count, or_root};
 
 /// Most bytes that are copied: the most that a key is made of. A file without end, or one with holes, fills no disk.
 const MAX_BYTES: u64 = 8 << 30;
@@ -45,7 +45,7 @@ impl NewFolder {
             self.make_folder(&to)?;
             for entry in files.entries(&from).map_err(at(&from))? {
                 self.entries += 1;
-                check_count(self.entries).map_err(at(&from))?;
+                check_count(self.entries, MAX_ENTRIES).map_err(at(&from))?;
                 let (from, to) = (from.join(&entry.name), to.join(&entry.name));
                 match entry.kind {
                     EntryKind::Folder { .. } => folders.push((from, to)),

@@ -21,7 +21,9 @@ use super::error::CloneFileError;
 /// Deepest folder that is opened. Git stores no path of more than 4096 bytes; an `initializeCommand` can make folders that
 /// are deeper than any stack.
 pub(super) const MAX_DEPTH: usize = 256;
-/// Most entries of one folder, and of everything that is copied or handed over.
+/// Most entries of one folder that are listed, which takes about 100 MB of memory.
+const MAX_LISTED: usize = 500_000;
+/// Most entries that are copied or handed over.
 pub(super) const MAX_ENTRIES: usize = 4_000_000;
 
 /// A clone's files. All paths are relative to its root; the empty path is the root.
@@ -211,7 +213,7 @@ impl CloneFiles {
                 continue;
             };
             entries.push(Entry { name, kind });
-            check_count(entries.len())?;
+            check_count(entries.len(), MAX_LISTED)?;
         }
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(entries)
@@ -236,9 +238,9 @@ impl CloneFiles {
 }
 
 /// An error if there are more entries than are looked at.
-pub(super) fn check_count(entries: usize) -> Result<(), CloneFileError> {
-    if entries > MAX_ENTRIES {
-        let what = format!("more than {MAX_ENTRIES} files");
+pub(super) fn check_count(entries: usize, limit: usize) -> Result<(), CloneFileError> {
+    if entries > limit {
+        let what = format!("more than {limit} files");
         return Err(CloneFileError::TooMuch(what));
     }
     Ok(())

@@ -4,7 +4,7 @@ use rustix::fs::{AtFlags, Gid, Uid, chownat};
 
 use super::{
     error::CloneFileError,
-    files::{CloneFiles, check_count},
+    files::{CloneFiles, MAX_ENTRIES, check_count},
 };
 
 /// User and group of files.
@@ -35,7 +35,7 @@ impl CloneFiles {
             for entry in folder.entries()? {
                 self.go_on()?;
                 count += 1;
-                check_count(count)?;
+                check_count(count, MAX_ENTRIES)?;
                 let entry = entry?;
                 let name = entry.file_name();
                 chownat(

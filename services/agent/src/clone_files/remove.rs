@@ -7,6 +7,9 @@ use std::{
 
 use cap_std::{ambient_authority, fs::Dir};
 
+/// Names that are kept in memory.
+const MAX_AT_ONCE: usize = 100_000;
+
 /// Removes a folder that commands of a repository have written to, with all that is in it. It is no error if there is none.
 ///
 /// The standard library goes down a tree on the stack, with a file open for each level: a deep one would end the process,
@@ -92,9 +95,11 @@ impl Pass<'_> {
     }
 }
 
+/// Names in a folder, and which of them are folders. Of very many some: there is another pass.
 fn names(folder: &Dir) -> io::Result<Vec<(OsString, bool)>> {
     folder
         .entries()?
+        .take(MAX_AT_ONCE)
         .map(|entry| {
             let entry = entry?;
             Ok((entry.file_name(), entry.file_type()?.is_dir()))
