@@ -1,29 +1,37 @@
-//! Compiles the credential helper as a static program, which the agent's binary contains.
+//! Compiles two static programs, which the agent's binary contains: the credential helper, and the one that hands a volume
+//! over.
 
 use std::{env, path::Path, process::Command};
 
-const SOURCE: &str = "credential-helper/main.rs";
+const PROGRAMS: [&str; 2] = ["credential-helper", "volume-owner"];
 
 fn main() {
-    println!("cargo::rerun-if-changed={SOURCE}");
     println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
+    for name in PROGRAMS {
+        compile(name);
+    }
+}
+
+fn compile(name: &str) {
+    let source = format!("{name}/main.rs");
+    println!("cargo::rerun-if-changed={source}");
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let mut rustc = Command::new(variable("RUSTC"));
     rustc
         .args(["--edition", "2024", "--crate-type", "bin"])
-        .args(["--crate-name", "credential_helper"])
+        .args(["--crate-name", &name.replace('-', "_")])
         .args(["--target", &variable("TARGET")])
-        // Static, for images without a libc; small, since it is in the agent's binary and in every workspace's folder.
+        // Static, for images without a libc; small, since it is in the agent's binary and goes into every workspace.
         .args(["-C", "target-feature=+crt-static", "-C", "opt-level=s"])
         .args(["-C", "panic=abort", "-C", "strip=symbols"])
         .args(["-C", "codegen-units=1"])
         .args(["-D", "warnings", "-F", "unsafe_code"])
         .arg("-o")
-        .arg(Path::new(&variable("OUT_DIR")).join("credential-helper"))
-        .arg(SOURCE);
+        .arg(Path::new(&variable("OUT_DIR")).join(name))
+        .arg(&source);
     if let Ok(linker) = env::var("RUSTC_LINKER") {
         rustc.arg("-C").arg(format!("linker={linker}"));
     }
     let status = rustc.status().expect("rustc can be started");
-    assert!(status.success(), "the credential helper does not compile");
+    assert!(status.success(), "{name} does not compile");
 }

@@ -13,6 +13,7 @@ mod field;
 mod git;
 mod git_in_workspace;
 mod hooks;
+mod hostile_files;
 mod leaks;
 mod lost;
 mod private_cache;

@@ -390,3 +390,26 @@ fn a_package_may_depend_on_what_is_below_it_and_on_nothing_else() {
         ]
     );
 }
+
+#[test]
+fn what_touches_a_clone_by_its_path_is_found() {
+    let tree = tree(&[
+        ("lib.rs", "mod pipeline; mod scratch;"),
+        ("scratch.rs", "use std::fs; pub fn a() { fs::write(1) }"),
+        ("pipeline.rs", "mod one; mod two;"),
+        (
+            "pipeline/one.rs",
+            "use std::{fs::File, io}; fn a(p: P) { p.join(1).exists(); }",
+        ),
+        (
+            "pipeline/two.rs",
+            "fn a() { tokio::fs::read(1) } #[cfg(test)] mod tests { use std::fs; }",
+        ),
+    ]);
+    let expected = [
+        "pipeline/one.rs: Path::exists",
+        "pipeline/one.rs: std::fs",
+        "pipeline/two.rs: tokio::fs",
+    ];
+    assert_eq!(crate::files::by_path(&tree, Path::new("src")), expected);
+}

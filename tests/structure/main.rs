@@ -5,6 +5,7 @@
 
 mod arrows;
 mod examples;
+mod files;
 mod module_tree;
 mod packages;
 mod paths;
@@ -121,6 +122,15 @@ fn no_file_of_product_code_is_longer_than_400_lines() {
         }
     }
     assert_none("these files are too long", &found);
+}
+
+#[test]
+fn the_files_of_a_clone_are_touched_through_one_module() {
+    let packages = packages();
+    let agent = packages.iter().find(|package| package.name == "agent");
+    let agent = agent.expect("the agent");
+    let found = files::by_path(&agent.tree, Path::new("services/agent/src"));
+    assert_none("use clone_files, or say in files.rs why not", &found);
 }
 
 #[test]

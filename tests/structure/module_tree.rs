@@ -29,6 +29,8 @@ pub struct Module {
     pub imports: Vec<Import>,
     /// Paths in its code, by their segments.
     pub paths: BTreeSet<Vec<String>>,
+    /// Names of the methods that its code calls.
+    pub methods: BTreeSet<String>,
 }
 
 /// All modules of a package: of its library and of its binaries.
@@ -109,6 +111,7 @@ impl ModuleTree {
             items: BTreeSet::new(),
             imports: Vec::new(),
             paths: BTreeSet::new(),
+            methods: BTreeSet::new(),
         });
         for item in items {
             if is_only_for_tests(item_attributes(&item)) {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{
-    Attribute, ImplItemFn, Item, ItemUse, Macro, Path, TraitItemFn, UseTree, Visibility,
+    Attribute, ExprMethodCall, ImplItemFn, Item, ItemUse, Macro, Path, TraitItemFn, UseTree,
+    Visibility,
     visit::{self, Visit},
 };
 
@@ -31,11 +32,12 @@ pub enum Name {
     All,
 }
 
-/// Adds the paths and imports of an item to its module.
+/// Adds the paths, imports and methods of an item to its module.
 pub fn collect(item: &Item, module: &mut Module) {
     let mut collector = Collector {
         imports: &mut module.imports,
         paths: &mut module.paths,
+        methods: &mut module.methods,
     };
     collector.visit_item(item);
 }
@@ -43,6 +45,7 @@ pub fn collect(item: &Item, module: &mut Module) {
 struct Collector<'a> {
     imports: &'a mut Vec<Import>,
     paths: &'a mut BTreeSet<Vec<String>>,
+    methods: &'a mut BTreeSet<String>,
 }
 
 impl<'ast> Visit<'ast> for Collector<'_> {
@@ -60,6 +63,11 @@ impl<'ast> Visit<'ast> for Collector<'_> {
             self.paths.insert(segments.collect());
         }
         visit::visit_path(self, path);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
+        self.methods.insert(call.method.to_string());
+        visit::visit_expr_method_call(self, call);
     }
 
     fn visit_macro(&mut self, call: &'ast Macro) {

@@ -36,7 +36,7 @@ use crate::{
     pipeline::{NodeFacts, Runner, Unremoved},
     registration::Registration,
     service::Agent,
-    sweep::sweep,
+    sweep::Sweeper,
 };
 
 /// How long attempts may take to stop when the agent shuts down.
@@ -50,6 +50,7 @@ pub struct App {
     node: Arc<NodeFacts>,
     registration: Registration,
     attempts: Attempts,
+    sweeper: Sweeper,
     /// Keeps other agents off the state folder until this one has ended.
     lock: File,
 }
@@ -142,7 +143,8 @@ impl App {
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
         // Before the sweep, which would take the work of another agent for leftovers.
         let lock = lock_state(&config.state_dir).await?;
-        sweep(externals.engine.as_ref(), &attempts_dir).await?;
+        let sweeper =
+            Sweeper::begin(externals.engine.clone(), &attempts_dir, &ports.metrics).await?;
 
         let images = ImagesInUse::default();
         let data_root = info.data_root.clone();
@@ -184,6 +186,7 @@ impl App {
             node,
             registration,
             attempts,
+            sweeper,
             lock,
         })
     }
@@ -220,6 +223,7 @@ impl App {
             metrics: AgentMetrics::new(&metrics),
             unremoved: Unremoved::default(),
         });
+        let sweeping = self.sweeper.run(self.attempts.clone(), stop.clone());
         let service = Agent {
             attempts: self.attempts,
             runner: runner.clone(),
@@ -228,6 +232,7 @@ impl App {
         };
         let server = GrpcServer::new(Routes::new(AgentServiceServer::new(service)))?;
         tasks.spawn("registration", self.registration.run(stop.clone()));
+        tasks.spawn("sweep", sweeping);
         tasks.spawn(
             "disk",
             self.node.disk.clone().run(engine.clone(), stop.clone()),

@@ -9,7 +9,10 @@ use std::{
 use hearth_domain::AttemptRef;
 use serde_json::{Map, Value, json};
 
-use crate::credential_helper::{DOCKER_HELPER, DOCKER_HELPER_NAME, write_helper};
+use crate::{
+    clone_files::{FileWork, remove_folder},
+    credential_helper::{DOCKER_HELPER, DOCKER_HELPER_NAME, write_helper},
+};
 
 /// Home folder of the attempt's commands.
 pub const HOME: &str = "home";
@@ -26,7 +29,10 @@ const READY: &str = "ready";
 /// Private folder of an attempt (0700): the home, temporary files, Docker configuration and credential helper of its
 /// commands. No secret is written into it, and it is removed when the attempt ends.
 #[derive(Debug)]
-pub struct Scratch(PathBuf);
+pub struct Scratch {
+    path: PathBuf,
+    files: FileWork,
+}
 
 impl Scratch {
     /// Makes the folder in `attempts`, in place of one that an earlier process of the agent left. Docker asks the
@@ -37,29 +43,35 @@ impl Scratch {
         registry: Option<&str>,
     ) -> io::Result<Self> {
         let path = attempts.join(format!("{}-{}", attempt.workspace, attempt.number));
-        if path.exists() {
-            fs::remove_dir_all(&path)?;
-        }
-        let scratch = Self(path);
+        remove_folder(&path)?;
+        let scratch = Self {
+            path,
+            files: FileWork::default(),
+        };
         for part in [HOME, TMP, DOCKER_CONFIG, HELPERS] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
-                .create(scratch.0.join(part))?;
+                .create(scratch.path.join(part))?;
         }
-        write_helper(&scratch.0.join(HELPERS).join(DOCKER_HELPER_NAME))?;
+        write_helper(&scratch.path.join(HELPERS).join(DOCKER_HELPER_NAME))?;
         scratch.write_docker_config(registry)?;
         Ok(scratch)
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// What works on the files in it.
+    pub(crate) fn files(&self) -> &FileWork {
+        &self.files
     }
 
     /// Marks the attempt's workspace as ready: [`leftovers`] reports it, and such a workspace is kept.
     pub fn mark_ready(&self) -> io::Result<()> {
-        fs::write(self.0.join(READY), "")
+        fs::write(self.path.join(READY), "")
     }
 
     /// Docker finds its plugins (buildx, compose) where the agent's own configuration says, and logins by the credential
@@ -78,17 +90,15 @@ impl Scratch {
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(self.0.join(DOCKER_CONFIG).join("config.json"))?;
+            .open(self.path.join(DOCKER_CONFIG).join("config.json"))?;
         io::Write::write_all(&mut file, Value::Object(config).to_string().as_bytes())
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %self.0.display(), %error, "the folder of an attempt was not removed");
+        if let Err(error) = remove_folder(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "the folder of an attempt was not removed");
         }
     }
 }

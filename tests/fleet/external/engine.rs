@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use hearth_agent::external::engine::{
-    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
+    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, Owner, StoredImage,
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Digest, Login, WorkspaceId};
@@ -144,6 +144,20 @@ impl Engine for FakeEngine {
 
     async fn file_of_container(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
         Ok(None)
+    }
+
+    async fn write_to_container(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: &[u8],
+    ) -> Result<(), EngineFailure> {
+        Ok(())
+    }
+
+    async fn give_volume(&self, _: &WorkspaceId, _: &str, _: Owner) -> Result<(), EngineFailure> {
+        Ok(())
     }
 
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure> {

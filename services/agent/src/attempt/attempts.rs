@@ -101,6 +101,11 @@ impl Attempts {
         }
     }
 
+    /// Whether an attempt of this workspace was started.
+    pub fn knows(&self, workspace: &WorkspaceId) -> bool {
+        self.by_workspace.get(workspace).is_some()
+    }
+
     /// Workspaces whose attempt is not ready yet.
     pub fn preparing(&self) -> Vec<WorkspaceId> {
         self.by_workspace

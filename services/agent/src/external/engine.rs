@@ -10,3 +10,5 @@ pub use api::{
     volume_name,
 };
 pub use docker::DockerEngine;
+
+pub use crate::clone_files::Owner;

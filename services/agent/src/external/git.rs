@@ -130,5 +130,8 @@ async fn download(
 }
 
 #[cfg(test)]
+#[path = "git_hostile_tests.rs"]
+mod hostile_tests;
+#[cfg(test)]
 #[path = "git_tests.rs"]
 mod tests;

@@ -99,9 +99,7 @@ impl KeyError {
                 path,
                 format!("{missing}; correct the path in the configuration, or add the file"),
             ),
-            CloneFileError::TooLarge { .. } | CloneFileError::Utf16 | CloneFileError::Io(_) => {
-                Self::file(path, error)
-            }
+            error => Self::file(path, error),
         }
     }
 }

@@ -36,4 +36,5 @@ mod tests;
 
 pub use error::KeyError;
 pub use read::read_key;
+pub(crate) use read::read_key_of;
 pub use source::{KeyReading, KeySource, ResolveImage};

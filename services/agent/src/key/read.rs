@@ -28,6 +28,15 @@ pub async fn read_key(
     let files = blocking(move || CloneFiles::open(&clone))
         .await
         .map_err(|error| KeyError::file(Path::new("."), error))?;
+    read_key_of(&files, source, resolver).await
+}
+
+/// Reads the key from `files`, which are those of the clone.
+pub(crate) async fn read_key_of(
+    files: &CloneFiles,
+    source: &KeySource<'_>,
+    resolver: &dyn ResolveImage,
+) -> Result<KeyReading, KeyError> {
     let mut reading = Reading::default();
     reading
         .manifest
@@ -42,12 +51,12 @@ pub async fn read_key(
             cli_adds = true;
         }
         Base::Dockerfile(build) => {
-            dockerfile::read(source, &files, build, resolver, &mut reading).await?;
+            dockerfile::read(source, files, build, resolver, &mut reading).await?;
         }
     }
     if let Some(features) = features {
         enter(features, &mut reading);
-        features::read(source, &files, features, resolver, &mut reading).await?;
+        features::read(source, files, features, resolver, &mut reading).await?;
     }
     if cli_adds {
         let version: Vec<&str> = source.cli_version.split('.').take(2).collect();

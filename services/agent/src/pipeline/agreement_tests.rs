@@ -205,7 +205,13 @@ fn built(properties: Map<String, Value>) -> (BTreeMap<PathBuf, Value>, Option<Ke
     };
     let reading = WORLD.runtime.block_on(read_key(&source, &Registry));
     let below = tempfile::tempdir().unwrap();
-    let made = make(below.path(), &clone, &config).unwrap();
+    let made = make(
+        below.path(),
+        &CloneFiles::open(&clone).unwrap(),
+        &clone,
+        &config,
+    )
+    .unwrap();
     let mut input = BTreeMap::new();
     for entry in walkdir::WalkDir::new(&made.folder) {
         let entry = entry.unwrap();

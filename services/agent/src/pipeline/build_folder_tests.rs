@@ -8,6 +8,10 @@ use serde_json::json;
 use super::*;
 use crate::devcontainer::Place;
 
+fn open(clone: &Path) -> CloneFiles {
+    CloneFiles::open(clone).unwrap()
+}
+
 fn parsed(clone: &Path, path: &str, text: &str) -> DevcontainerConfig {
     let place = Place {
         clone,
@@ -47,7 +51,7 @@ fn a_build_sees_what_makes_the_image_and_nothing_else() {
              "args": { "WHERE": "${localWorkspaceFolder}/a" } },
              "remoteUser": "dev", "postCreateCommand": "true", "runArgs": ["--init"] }"#,
     );
-    let made = make(&dir.path().join("build"), &clone, &config).unwrap();
+    let made = make(&dir.path().join("build"), &open(&clone), &clone, &config).unwrap();
     assert!(made.folder.ends_with("build/app"));
     assert!(
         made.config
@@ -70,7 +74,7 @@ fn without_a_context_it_is_the_dockerfiles_folder() {
         ".devcontainer/devcontainer.json",
         r#"{ "build": { "dockerfile": "../Dockerfile" } }"#,
     );
-    let made = make(&dir.path().join("build"), &clone, &config).unwrap();
+    let made = make(&dir.path().join("build"), &open(&clone), &clone, &config).unwrap();
     assert_eq!(read(&made.config)["build"]["context"], json!(clone));
 }
 
@@ -81,7 +85,7 @@ fn a_build_in_the_old_spelling_is_written_in_the_new_one() {
         r#"{ "dockerFile": "../Dockerfile", "context": "../src", "build": { "args": { "A": "1" } } }"#,
     );
     fs::create_dir(clone.join("src")).unwrap();
-    let made = make(&dir.path().join("build"), &clone, &config).unwrap();
+    let made = make(&dir.path().join("build"), &open(&clone), &clone, &config).unwrap();
     assert_eq!(
         read(&made.config),
         json!({ "build": {
@@ -105,7 +109,7 @@ fn local_features_and_the_lockfile_come_along_and_see_the_users() {
     feature(&clone, ".devcontainer/unused", "{}");
     let lockfile = clone.join(".devcontainer/api/devcontainer-lock.json");
     fs::write(lockfile, "\u{feff}{}").unwrap();
-    let made = make(&dir.path().join("build"), &clone, &config).unwrap();
+    let made = make(&dir.path().join("build"), &open(&clone), &clone, &config).unwrap();
     let copy = made.folder.join(".devcontainer");
     for script in ["f/install.sh", "api/g/install.sh"] {
         let mode = fs::metadata(copy.join(script))
@@ -149,7 +153,7 @@ fn a_configuration_behind_links_is_written_where_it_is_named() {
             feature(&clone, ".devcontainer/api/f", "{}");
         }
         let config = parsed(&clone, path, text);
-        let made = make(&dir.path().join("build"), &clone, &config).unwrap();
+        let made = make(&dir.path().join("build"), &open(&clone), &clone, &config).unwrap();
         assert!(!made.config.is_symlink(), "{link:?}");
         assert_eq!(read(&made.config)["image"], "x");
         assert!(made.config.with_file_name("f").join("install.sh").is_file());
@@ -169,7 +173,7 @@ fn nothing_is_written_through_what_was_copied() {
     for name in ["devcontainer.json", "a"] {
         symlink(&victim, clone.join(".devcontainer").join(name)).unwrap();
     }
-    let made = make(&dir.path().join("build"), &clone, &config).unwrap();
+    let made = make(&dir.path().join("build"), &open(&clone), &clone, &config).unwrap();
     assert_eq!(fs::read_to_string(&victim).unwrap(), "before");
     assert_eq!(read(&made.config)["image"], "x");
     assert!(made.config.with_file_name("a").is_symlink());
@@ -189,7 +193,7 @@ fn a_dockerfile_or_context_that_is_missing_or_outside_is_refused_by_its_path() {
     ] {
         let (dir, clone, config) = config(".devcontainer.json", text);
         symlink("/etc", clone.join("out")).unwrap();
-        let error = make(&dir.path().join("build"), &clone, &config).unwrap_err();
+        let error = make(&dir.path().join("build"), &open(&clone), &clone, &config).unwrap_err();
         assert_eq!(error, expected);
     }
 }
@@ -206,7 +210,7 @@ fn a_link_out_of_the_repository_is_not_copied_from() {
         }
         feature(dir.path(), "outside", "{}");
         symlink(dir.path().join("outside"), clone.join(link)).unwrap();
-        let error = make(&dir.path().join("build"), &clone, &config).unwrap_err();
+        let error = make(&dir.path().join("build"), &open(&clone), &clone, &config).unwrap_err();
         assert!(error.ends_with("leads out of the repository"), "{error}");
     }
 }

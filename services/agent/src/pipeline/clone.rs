@@ -2,12 +2,14 @@ use std::path::Path;
 
 use hearth_api::v1::{Cloned, Failure, FailureReason, PipelineStep, event::Kind};
 use hearth_domain::{GitRef, Login};
+use hearth_runtime::blocking;
 
 use super::{
     context::{Checkout, Context},
     failure::{failure, process_failure},
 };
 use crate::{
+    clone_files::remove_folder,
     credentials::GitRemote,
     external::git::{CloneFailure, CloneRequest, GitClone, advice},
 };
@@ -34,8 +36,9 @@ pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
             if let (Err(CloneFailure::LoginRefused(_)), Some(refused)) = (&cloned, &login)
                 && let Some(other) = cx.logins.git_instead_of(&refused.password).await
             {
-                // Git clones into an empty folder only.
-                let _ = tokio::fs::remove_dir_all(&folder).await;
+                // Git clones into an empty folder only, and says so if it is not.
+                let failed = folder.clone();
+                let _ = blocking(move || remove_folder(&failed)).await;
                 cloned = clone_into(cx, &folder, Some(&other)).await;
             }
             let GitClone { commit, warnings } =
@@ -51,8 +54,13 @@ pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
                 cx.recorder
                     .warn(format!("{more} more warnings about the clone are left out"));
             }
+            let open = |folder: &Path| {
+                let files = cx.files.open(folder);
+                files.map_err(|error| failure(FailureReason::Internal, STEP, error))
+            };
             Ok(Checkout {
-                volume,
+                volume: open(&volume)?,
+                files: open(&folder)?,
                 folder,
                 commit,
             })

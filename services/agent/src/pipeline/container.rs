@@ -1,4 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 use hearth_api::v1::{ContainerStarted, Failure, FailureReason, PipelineStep, event::Kind};
 use hearth_runtime::blocking;
@@ -12,9 +15,10 @@ use super::{
     hook_runner::HookRunner,
     hooks::Hooks,
     override_config::{hookless_config, override_config},
-    owner::{Owner, remote_user},
+    owner::remote_user,
 };
 use crate::{
+    clone_files::Owner,
     credentials::GitRemote,
     devcontainer::{DevcontainerConfig, Source},
     external::{
@@ -42,6 +46,8 @@ pub struct Running<'a> {
     pub failure: Option<Failure>,
     /// The hooks that are left.
     pub later: Beside<'a, ()>,
+    /// The container.
+    pub started: Started,
 }
 
 /// Starts the container and runs the hooks that the workspace waits for. A container whose hook fails is kept: its tools
@@ -61,6 +67,7 @@ pub async fn start<'a>(
             } else {
                 runner.run_blocking(cx, &blocking).await
             };
+            let started = runner.started.clone();
             let later = hooks.later();
             let later = if ran.is_ok() && !later.is_empty() {
                 Beside::new(runner.run_later(cx, later))
@@ -70,6 +77,7 @@ pub async fn start<'a>(
             Ok(Running {
                 failure: ran.err(),
                 later,
+                started,
             })
         })
         .await
@@ -91,19 +99,19 @@ async fn run(
         Devcontainer::Compose => (from_compose(cx, clone, config).await?, Vec::new()),
     };
     let hookless = cx.scratch.path().join("hookless.json");
-    write(&hookless, hookless_config(config)).await?;
-    let runner = HookRunner {
-        folder: clone.folder.clone(),
-        volume: clone.volume.clone(),
-        config: config_path(clone, config),
-        hookless,
-        container_id: started.container_id.clone(),
-    };
+    write(&hookless, hookless_config(config, &started.remote_folder)).await?;
     cx.recorder.note(Kind::Container(ContainerStarted {
-        container_id: started.container_id,
-        remote_user: started.remote_user,
-        remote_folder: started.remote_folder,
+        container_id: started.container_id.clone(),
+        remote_user: started.remote_user.clone(),
+        remote_folder: started.remote_folder.clone(),
     }));
+    let folder = empty_folder(cx, clone).await?;
+    let runner = HookRunner {
+        config: config_path(&folder, config),
+        folder,
+        hookless,
+        started,
+    };
     let properties = config.map(|config| config.container.whole());
     Ok((Hooks::of(properties.as_ref(), &metadata), runner))
 }
@@ -127,7 +135,11 @@ async fn from_image(
             .file_of_image(&cx.job.attempt.workspace, image, PASSWD)
             .await
             .map_err(engine_failure)?;
-        give_clone(cx, clone, &user, passwd).await?;
+        let owner = owner(cx, &user, passwd);
+        let volume = clone.volume.clone();
+        blocking(move || volume.give_to(owner))
+            .await
+            .map_err(|error| not_given(&user, &error))?;
     }
     if let Some(mount) = config.and_then(|config| foreign_mount(config, &clone.folder)) {
         cx.recorder.warn(format!(
@@ -170,7 +182,9 @@ async fn from_compose(
         .unwrap_or_default();
     let source = config.map(|config| &config.source);
     if let (Some((folder, remote)), Some(Source::Compose(files))) = (git(cx), source) {
-        git_mount::into_service(&mut properties, folder, &remote, &clone.folder, files);
+        let (clone, files) = (clone.files.clone(), files.clone());
+        let has_settings = blocking(move || git_mount::compose_has_settings(&clone, &files)).await;
+        git_mount::into_service(&mut properties, folder, &remote, has_settings);
     }
     write(&file, properties).await?;
     let started = up(cx, clone, config, &file).await?;
@@ -181,7 +195,13 @@ async fn from_compose(
             .file_of_container(&started.container_id, PASSWD)
             .await
             .map_err(engine_failure)?;
-        give_clone(cx, clone, &started.remote_user, passwd).await?;
+        let owner = owner(cx, &started.remote_user, passwd);
+        let workspace = &cx.job.attempt.workspace;
+        cx.externals
+            .engine
+            .give_volume(workspace, &started.container_id, owner)
+            .await
+            .map_err(|error| not_given(&started.remote_user, &error))?;
     }
     Ok(started)
 }
@@ -192,9 +212,14 @@ async fn up(
     config: Option<&DevcontainerConfig>,
     override_config: &Path,
 ) -> Result<Started, Failure> {
-    let config = config_path(clone, config);
+    // `runArgs` may name files by paths in the clone. The default image comes after a container that may have failed.
+    let folder = match config {
+        Some(_) => clone.folder.clone(),
+        None => empty_folder(cx, clone).await?,
+    };
+    let config = config_path(&folder, config);
     let request = UpRequest {
-        workspace: cx.cli_workspace(&clone.folder, &config),
+        workspace: cx.cli_workspace(&folder, &config),
         override_config,
     };
     let mut output = cx.recorder.output(STEP);
@@ -206,35 +231,37 @@ async fn up(
         .map_err(up_failure)
 }
 
+/// A folder named like the clone, for a CLI that only needs a name: it must not read the clone once a container can write
+/// to it.
+async fn empty_folder(cx: &Context<'_>, clone: &Checkout) -> Result<PathBuf, Failure> {
+    let name = clone.folder.file_name().unwrap_or_default();
+    let folder = cx.scratch.path().join("empty").join(name);
+    tokio::fs::create_dir_all(&folder)
+        .await
+        .map_err(|error| failure(FailureReason::Internal, STEP, error))?;
+    Ok(folder)
+}
+
 async fn write(file: &Path, properties: Map<String, Value>) -> Result<(), Failure> {
     tokio::fs::write(file, Value::Object(properties).to_string())
         .await
         .map_err(|error| failure(FailureReason::Internal, STEP, error))
 }
 
-async fn give_clone(
-    cx: &Context<'_>,
-    clone: &Checkout,
-    user: &str,
-    passwd: Option<Vec<u8>>,
-) -> Result<(), Failure> {
+/// User and group of the clone.
+fn owner(cx: &Context<'_>, user: &str, passwd: Option<Vec<u8>>) -> Owner {
     let passwd = String::from_utf8_lossy(&passwd.unwrap_or_default()).into_owned();
-    let owner = Owner::find(user, &passwd).unwrap_or_else(|| {
+    Owner::find(user, &passwd).unwrap_or_else(|| {
         cx.recorder.warn(format!(
             "the image has no user {user:?}: the clone belongs to root, and hooks may not be able to write"
         ));
         Owner::ROOT
-    });
-    let volume = clone.volume.clone();
-    blocking(move || owner.take(&volume))
-        .await
-        .map_err(|error| {
-            failure(
-                FailureReason::Internal,
-                STEP,
-                format!("the clone cannot be given to {user}: {error}"),
-            )
-        })
+    })
+}
+
+fn not_given(user: &str, error: &dyn Display) -> Failure {
+    let message = format!("the clone cannot be given to {user}: {error}");
+    failure(FailureReason::Internal, STEP, message)
 }
 
 /// The folder through which git in the container gets logins, and the repository that they are for.
@@ -242,10 +269,10 @@ fn git<'a>(cx: &Context<'a>) -> Option<(&'a Path, GitRemote)> {
     cx.git_access.zip(GitRemote::of(&cx.job.spec.repository))
 }
 
-fn config_path(clone: &Checkout, config: Option<&DevcontainerConfig>) -> PathBuf {
+fn config_path(folder: &Path, config: Option<&DevcontainerConfig>) -> PathBuf {
     match config {
-        Some(config) => clone.folder.join(&config.path),
-        None => default_config_path(&clone.folder),
+        Some(config) => folder.join(&config.path),
+        None => default_config_path(folder),
     }
 }
 

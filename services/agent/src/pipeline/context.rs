@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{diagnosis::Disks, failure::failure, hooks::Hook, job::Job, node::NodeFacts};
 use crate::{
     attempt::Recorder,
+    clone_files::{CloneFiles, FileWork},
     credentials::Logins,
     external::{Externals, devcontainer::CliWorkspace},
     policy::Allowed,
@@ -26,6 +27,8 @@ pub struct Context<'a> {
     pub externals: &'a Externals,
     /// Writes the attempt's log.
     pub recorder: &'a Recorder,
+    /// What works on the files of its volume.
+    pub files: &'a FileWork,
     /// Private folder of the attempt.
     pub scratch: &'a Scratch,
     /// Its logins.
@@ -84,10 +87,12 @@ impl Context<'_> {
 /// The repository, cloned into the workspace's volume.
 #[derive(Debug)]
 pub struct Checkout {
-    /// Folder of the volume on the node.
-    pub volume: PathBuf,
-    /// The clone's folder in it, named like the repository.
+    /// The whole volume.
+    pub volume: CloneFiles,
+    /// The clone's folder on the node, in the volume and named like the repository: for commands.
     pub folder: PathBuf,
+    /// The clone, for the agent itself.
+    pub files: CloneFiles,
     /// The commit that is checked out; `None` in a repository that has none yet.
     pub commit: Option<CommitHash>,
 }

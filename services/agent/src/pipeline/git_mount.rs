@@ -41,15 +41,14 @@ pub fn into_service(
     properties: &mut Map<String, Value>,
     folder: &Path,
     remote: &GitRemote,
-    clone: &Path,
-    compose_files: &[PathBuf],
+    has_settings: bool,
 ) {
     let mount = format!(
         "type=bind,source={},target={MOUNT_POINT}:ro",
         folder.display()
     );
     add_mount(properties, mount);
-    if !compose_has_settings(clone, compose_files) {
+    if !has_settings {
         add_settings(properties, remote, 0);
     }
 }
@@ -97,11 +96,9 @@ fn settings_of(image: &LocalImage) -> usize {
         .unwrap_or_default()
 }
 
-/// Whether a Compose file mentions settings of git: it may set them in several ways, and none is overridden.
-fn compose_has_settings(clone: &Path, files: &[PathBuf]) -> bool {
-    let Ok(clone) = CloneFiles::open(clone) else {
-        return false;
-    };
+/// Whether one of the Compose files mentions settings of git: it may set them in several ways, and none is overridden.
+/// Waits for the disk.
+pub fn compose_has_settings(clone: &CloneFiles, files: &[PathBuf]) -> bool {
     files.iter().any(|file| {
         let text = clone.text(file, MAX_COMPOSE_FILE);
         text.is_ok_and(|text| text.contains(COUNT))
@@ -211,9 +208,10 @@ mod tests {
             let clone = tempfile::tempdir().unwrap();
             std::fs::write(clone.path().join("compose.yml"), compose).unwrap();
             let mut made = properties("{}");
-            let (folder, clone) = (Path::new(FOLDER), clone.path());
+            let clone = CloneFiles::open(clone.path()).unwrap();
             let files = ["compose.yml".into(), "missing.yml".into()];
-            into_service(&mut made, folder, &remote(), clone, &files);
+            let has_settings = compose_has_settings(&clone, &files);
+            into_service(&mut made, Path::new(FOLDER), &remote(), has_settings);
             assert_eq!(
                 made["mounts"][0],
                 format!("type=bind,source={FOLDER},target=/opt/hearth:ro")

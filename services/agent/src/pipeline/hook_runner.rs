@@ -8,7 +8,7 @@ use super::{
     hooks::{Hook, HookLog},
     recovery_note::leave_note,
 };
-use crate::external::devcontainer::HooksRequest;
+use crate::external::devcontainer::{HooksRequest, Started};
 
 /// Where the CLI keeps its marks if it cannot write into the user's home folder.
 const OTHER_MARKS: &str = "/tmp/.hearth-hooks";
@@ -17,16 +17,14 @@ const SERVER_AFTER: Duration = Duration::from_secs(10);
 
 /// Runs the hooks of a container.
 pub struct HookRunner {
-    /// Folder of the clone on the node.
+    /// An empty folder named like the clone.
     pub folder: PathBuf,
-    /// Folder of the workspace's volume on the node.
-    pub volume: PathBuf,
-    /// The configuration in the clone.
+    /// Where the configuration would be in it.
     pub config: PathBuf,
     /// A configuration without hooks.
     pub hookless: PathBuf,
     /// The container.
-    pub container_id: String,
+    pub started: Started,
 }
 
 impl HookRunner {
@@ -69,7 +67,7 @@ impl HookRunner {
             })
             .await;
         if let Err(failure) = ran {
-            leave_note(&self.volume, &failure).await;
+            leave_note(cx, &self.started, &failure).await;
             cx.recorder.state(WorkspaceState::Recovery, Some(failure));
         }
     }
@@ -85,7 +83,7 @@ impl HookRunner {
             let request = HooksRequest {
                 workspace: cx.cli_workspace(&self.folder, &self.config),
                 hookless_config: &self.hookless,
-                container_id: &self.container_id,
+                container_id: &self.started.container_id,
                 blocking_only,
                 marks,
             };

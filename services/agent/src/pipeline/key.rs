@@ -8,7 +8,7 @@ use crate::{
     credentials::Logins,
     devcontainer::{DevcontainerConfig, dependencies_of},
     external::registry::Registry,
-    key::{KeySource, ResolveImage, read_key},
+    key::{KeySource, ResolveImage, read_key_of},
 };
 
 /// The inputs of the image, and remarks about them.
@@ -46,7 +46,7 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
         .step(
             PipelineStep::Key,
             "computes the cache key",
-            read_key(&source, &resolver),
+            read_key_of(&clone.files, &source, &resolver),
         )
         .await;
     match reading {

@@ -32,13 +32,18 @@ fn mount(workspace: &WorkspaceId) -> Value {
     json!(format!("source={volume},target=/workspaces,type=volume"))
 }
 
-/// The repository's configuration without its hooks, for a container whose metadata has them.
-pub fn hookless_config(config: Option<&DevcontainerConfig>) -> Map<String, Value> {
+/// The repository's configuration without its hooks, for a container whose metadata has them and whose clone is at
+/// `folder`.
+pub fn hookless_config(config: Option<&DevcontainerConfig>, folder: &str) -> Map<String, Value> {
     let container = config.map(|config| &config.container);
-    container
+    let mut properties = container
         .unwrap_or(&Container::default())
         .properties
-        .clone()
+        .clone();
+    properties.insert("workspaceFolder".to_owned(), json!(folder));
+    // Without a mount the CLI would look for a git repository around the folder on the node.
+    properties.insert("workspaceMount".to_owned(), json!(""));
+    properties
 }
 
 #[cfg(test)]

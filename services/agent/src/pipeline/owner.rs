@@ -1,16 +1,10 @@
-use std::{os::unix::fs::lchown, path::Path};
+//! User and group that the clone must belong to. The CLI does not adapt the owner of files in a volume, and hooks that run
+//! as another user than root could not write.
 
-use crate::{devcontainer::DevcontainerConfig, external::engine::LocalImage};
-
-/// User and group that the clone must belong to. The CLI does not adapt the owner of files in a volume, and hooks that run
-/// as another user than root could not write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    pub uid: u32,
-    pub gid: u32,
-}
+use crate::{clone_files::Owner, devcontainer::DevcontainerConfig, external::engine::LocalImage};
 
 impl Owner {
+    /// The node's own user.
     pub const ROOT: Self = Self { uid: 0, gid: 0 };
 
     /// Finds a user in an `/etc/passwd`. `user` is a name or number, optionally with `:` and a group.
@@ -45,14 +39,6 @@ impl Owner {
             ..found
         })
     }
-
-    /// Gives everything below `folder` to this owner; of a link the link itself, not its target.
-    pub fn take(self, folder: &Path) -> std::io::Result<()> {
-        for entry in walkdir::WalkDir::new(folder) {
-            lchown(entry?.path(), Some(self.uid), Some(self.gid))?;
-        }
-        Ok(())
-    }
 }
 
 /// The user that the devcontainer's hooks and terminals run as, in the order in which the CLI looks: the last
@@ -79,6 +65,8 @@ pub fn remote_user(config: Option<&DevcontainerConfig>, image: &LocalImage) -> S
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::devcontainer::Place;
 

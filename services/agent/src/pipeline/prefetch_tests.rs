@@ -86,6 +86,7 @@ impl World {
 
     fn context(&self) -> Context<'_> {
         Context {
+            files: self.scratch.files(),
             job: &self.job,
             node: &self.node,
             externals: &self.externals,

@@ -64,7 +64,7 @@ async fn prepare_with<'a>(
     let clone = cx.within_limit(prefetch.alongside(clone(cx))).await?;
     if cx.job.spec.lightweight {
         let reason = CacheSkipReason::Lightweight;
-        return default_image(cx, &clone, reason, Vec::new(), background).await;
+        return default_image(cx, &clone, reason, Vec::new(), None, background).await;
     }
     let (folder, name) = (clone.folder.clone(), cx.job.spec.config.clone());
     let default_image_name = cx.node.default_image.clone();
@@ -83,7 +83,8 @@ async fn prepare_with<'a>(
         Ok(Found::Config(config)) => config,
         Ok(Found::NoDefault(named)) => {
             let reason = CacheSkipReason::NoDevcontainer;
-            return default_image(cx, &clone, reason, named_ones(&named), background).await;
+            let reasons = named_ones(&named);
+            return default_image(cx, &clone, reason, reasons, None, background).await;
         }
         Err(error @ ConfigError::NotFound { .. }) => {
             return Err(failure(
@@ -130,7 +131,15 @@ async fn repository_devcontainer<'a>(
         let reason = CacheSkipReason::Compose;
         cx.recorder.note(Kind::Cache(skipped(reason)));
         background.push = push::begin(cx, PushPlan::skipped(reason));
-        return start(cx, clone, Some(config), &Devcontainer::Compose, background).await;
+        return start(
+            cx,
+            clone,
+            Some(config),
+            &Devcontainer::Compose,
+            None,
+            background,
+        )
+        .await;
     }
     let image = cx.within_limit(image(cx, clone, config, prefetch)).await?;
     let Image {
@@ -147,6 +156,7 @@ async fn repository_devcontainer<'a>(
         clone,
         Some(config),
         &Devcontainer::Image(name),
+        None,
         background,
     )
     .await
@@ -179,20 +189,27 @@ async fn start<'a>(
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
     from: &Devcontainer,
+    replaces: Option<&Failure>,
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
     let start = container::start(cx, clone, config, from);
-    let Running { failure, later } = background.push.alongside(start).await?;
+    let Running {
+        failure,
+        later,
+        started,
+    } = background.push.alongside(start).await?;
     background.hooks = later;
-    let Some(failure) = failure else {
-        return Ok(Usable::Ready);
+    let failure = match failure {
+        None => None,
+        Some(failure) => match diagnosed(cx, failure).await {
+            gone if gone.reason() == FailureReason::EngineFailed => return Err(gone),
+            failure => Some(failure),
+        },
     };
-    let failure = diagnosed(cx, failure).await;
-    if failure.reason() == FailureReason::EngineFailed {
-        return Err(failure);
+    if let Some(failure) = replaces.or(failure.as_ref()) {
+        leave_note(cx, &started, failure).await;
     }
-    leave_note(&clone.volume, &failure).await;
-    Ok(Usable::Recovery(failure))
+    Ok(failure.map_or(Usable::Ready, Usable::Recovery))
 }
 
 /// Starts the default image with the clone in it. The cache is not used.
@@ -201,6 +218,7 @@ async fn default_image<'a>(
     clone: &Checkout,
     reason: CacheSkipReason,
     reasons: Vec<String>,
+    replaces: Option<&Failure>,
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
     // An image that was built before its container failed is in the cache's report, and is pushed.
@@ -213,7 +231,8 @@ async fn default_image<'a>(
     }
     let fetch = background.push.alongside(image::fetch_default(cx));
     let name = cx.within_limit(fetch).await?;
-    start(cx, clone, None, &Devcontainer::Image(name), background).await
+    let from = Devcontainer::Image(name);
+    start(cx, clone, None, &from, replaces, background).await
 }
 
 /// Starts the default image in place of a devcontainer that fails, so that it can be repaired in the workspace.
@@ -227,9 +246,8 @@ async fn recover<'a>(
         "the repository's own devcontainer failed, the default image takes its place: {}",
         failure.message
     ));
-    leave_note(&clone.volume, &failure).await;
     let reason = CacheSkipReason::Fallback;
-    match default_image(cx, clone, reason, Vec::new(), background).await {
+    match default_image(cx, clone, reason, Vec::new(), Some(&failure), background).await {
         Ok(_) => Ok(Usable::Recovery(failure)),
         // The first failure is the cause.
         Err(second) => {

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     attempt::{AttemptLog, Recorder},
+    clone_files::FileWork,
     credentials::{GitAccess, Logins, Protocol, bind, serve},
     external::{Externals, control_plane::LoginPurpose},
     metrics::AgentMetrics,
@@ -104,6 +105,7 @@ impl Runner {
         match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
             Ok(scratch) => {
                 self.run_in(&scratch, job, recorder, stop, shutdown).await;
+                scratch.files().end().await;
                 // Removing it takes time: it may hold a checkout of the whole repository.
                 blocking(move || drop(scratch)).await;
             }
@@ -133,7 +135,9 @@ impl Runner {
                 recorder.warn(format!("git in the workspace gets no login: {error}"));
                 None
             });
+        let files = FileWork::default();
         let cx = Context {
+            files: &files,
             job,
             node: &self.node,
             externals: &self.externals,
@@ -195,6 +199,8 @@ impl Runner {
                 }
             }
             Err(failure) => {
+                // Nothing may write into the volume of the next attempt.
+                cx.files.end().await;
                 self.remove_workspace(cx.job, cx.recorder).await;
                 self.fail(cx.job, cx.recorder, failure);
             }

@@ -112,8 +112,9 @@ impl DevcontainerCli {
             .env("DOCKER_HOST", &self.docker_host)
             .env("DOCKER_BUILDKIT", "1")
             .env("BUILDKIT_PROGRESS", "rawjson")
-            // Attestations carry times and differ on every machine.
+            // Attestations carry times and differ on every machine; for them buildx would run git in the clone.
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
+            .env("BUILDX_GIT_INFO", "false")
             .env("COMPOSE_PROJECT_NAME", volume_name(workspace.workspace_id))
             .dir(workspace.folder)
     }
@@ -186,8 +187,7 @@ impl Devcontainer for DevcontainerCli {
             "--skip-post-create",
             "--override-config",
         ]);
-        let command = command.args([request.override_config]);
-        let outcome = run(command, on_line).await?;
+        let outcome = run(command.args([request.override_config]), on_line).await?;
         Ok(Started {
             container_id: outcome.container_id,
             remote_user: outcome.remote_user,

@@ -6,6 +6,8 @@ use hearth_domain::{Login, Platform, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
 use serde_json::Value;
 
+use crate::clone_files::Owner;
+
 /// Label on every volume and container of a workspace; its value is the workspace's id.
 pub const WORKSPACE_LABEL: &str = "hearth.workspace";
 
@@ -112,6 +114,23 @@ pub trait Engine: Send + Sync {
         container: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
+    /// Writes a file into a folder of a container, in place of what has its name there. The engine does it inside of the
+    /// container: a link leads nowhere else.
+    async fn write_to_container(
+        &self,
+        container: &str,
+        folder: &str,
+        name: &str,
+        content: &[u8],
+    ) -> Result<(), EngineFailure>;
+    /// Gives everything in the volume of a workspace to `owner` while containers write to it: inside of one more container,
+    /// which has the image of `container`, the volume and nothing else.
+    async fn give_volume(
+        &self,
+        workspace: &WorkspaceId,
+        container: &str,
+        owner: Owner,
+    ) -> Result<(), EngineFailure>;
     /// Gives an image one more name.
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure>;
     /// Removes a name of an image, and the image itself when it was the last name and no container needs it. It is no error

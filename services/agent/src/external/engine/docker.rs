@@ -1,5 +1,6 @@
 mod container;
 mod error;
+mod volume;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -26,6 +27,7 @@ use super::api::{
     WORKSPACE_LABEL, volume_name,
 };
 
+use crate::clone_files::Owner;
 use error::{absent_is_fine, failed, is_absent};
 
 const COMPOSE_LABEL: &str = "com.docker.compose.project";
@@ -233,6 +235,29 @@ impl Engine for DockerEngine {
         container::file(&self.docker, container, path)
             .await
             .map_err(failed("look into the container"))
+    }
+
+    async fn write_to_container(
+        &self,
+        container: &str,
+        folder: &str,
+        name: &str,
+        content: &[u8],
+    ) -> Result<(), EngineFailure> {
+        container::write(&self.docker, container, folder, (name, 0o644), content)
+            .await
+            .map_err(failed("write into the container"))
+    }
+
+    async fn give_volume(
+        &self,
+        workspace: &WorkspaceId,
+        container: &str,
+        owner: Owner,
+    ) -> Result<(), EngineFailure> {
+        volume::give(&self.docker, workspace, container, owner)
+            .await
+            .map_err(failed("hand the workspace's volume over"))
     }
 
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure> {

@@ -13,6 +13,8 @@ use hearth_domain::{Login, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
 use tokio::sync::Notify;
 
+use crate::clone_files::Owner;
+
 use super::{Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage};
 
 /// Bytes of every image.
@@ -44,7 +46,7 @@ pub(crate) struct Contents {
     pub(crate) build_cache: BTreeMap<u64, u64>,
     /// Bytes of it that are removed and not yet free.
     pub(crate) promised: u64,
-    /// Names that cannot be removed.
+    /// Names of images, and workspaces, that cannot be removed.
     pub(crate) refuses: BTreeSet<String>,
     /// Names that were removed, whether they were there or not.
     pub(crate) removed: BTreeSet<String>,
@@ -182,7 +184,14 @@ impl Engine for FakeEngine {
 
     async fn remove_workspace(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
         self.ping().await?;
-        self.lock().removed_workspaces.push(workspace.to_string());
+        let mut contents = self.lock();
+        if contents.refuses.contains(workspace.as_str()) {
+            return Err(EngineFailure {
+                action: "remove the workspace's volume",
+                cause: "it is in use".into(),
+            });
+        }
+        contents.removed_workspaces.push(workspace.to_string());
         Ok(())
     }
 
@@ -208,6 +217,20 @@ impl Engine for FakeEngine {
     }
 
     async fn file_of_container(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, EngineFailure> {
+        unreachable!()
+    }
+
+    async fn write_to_container(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: &[u8],
+    ) -> Result<(), EngineFailure> {
+        unreachable!()
+    }
+
+    async fn give_volume(&self, _: &WorkspaceId, _: &str, _: Owner) -> Result<(), EngineFailure> {
         unreachable!()
     }
 

@@ -28,8 +28,6 @@ impl<'a> Commands<'a> {
         let settings = [
             ("http.lowSpeedLimit", LOW_SPEED_BYTES),
             ("http.lowSpeedTime", LOW_SPEED_SECONDS),
-            // The clone's files belong to the devcontainer's user, and git refuses to read those of another user.
-            ("safe.directory", "*"),
             ("advice.detachedHead", "false"),
             // The branch of an empty repository whose server does not tell it.
             ("init.defaultBranch", "main"),

@@ -7,11 +7,15 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use hearth_domain::text::shortened;
+use hearth_runtime::blocking;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::{checkout::missing_files, command::Commands, failure::told};
-use crate::external::process::{OnLine, Process, ProcessFailure};
+use crate::{
+    clone_files::CloneFiles,
+    external::process::{OnLine, Process, ProcessFailure},
+};
 
 /// Submodules that are fetched at a time: one that does not answer does not hold up the others.
 const AT_ONCE: usize = 4;
@@ -19,6 +23,11 @@ const AT_ONCE: usize = 4;
 const MAX_DEPTH: usize = 10;
 /// Paths in one command.
 const MAX_PATHS: usize = 200;
+/// Where submodules come from: their URLs are the repository's, and ssh would use keys of the node's user.
+const PROTOCOLS: &str = "https:http:git";
+/// What to do where git refuses another protocol.
+const NO_KEYS: &str =
+    ": submodules are fetched by https, http or git, and not with the node's ssh keys or files";
 /// Longest text of a warning.
 const MAX_CHARS: usize = 300;
 
@@ -70,7 +79,7 @@ impl Fetching<'_> {
     /// Fetches the submodules of one checkout. Returns those that are there.
     async fn fetch_those_of(&self, parent: &Path, warnings: &mut Vec<String>) -> Vec<Submodule> {
         let dir = self.folder.join(parent);
-        if dir.join(".gitmodules").symlink_metadata().is_err() {
+        if !self.is_there(parent.join(".gitmodules")).await {
             return Vec::new();
         }
         let listed = match self.list(&dir).await {
@@ -109,13 +118,16 @@ impl Fetching<'_> {
             match result {
                 Ok(()) => there.push(submodule),
                 Err(failure) => match missing_files(&failure) {
-                    Some(missing) if self.is_checked_out(&dir, &submodule).await => {
+                    Some(missing) if self.is_checked_out(parent, &submodule).await => {
                         warnings.push(format!("the submodule {path} is not whole: {missing}"));
                         there.push(submodule);
                     }
                     _ => {
                         self.empty(&dir, &submodule).await;
-                        let why = without_passwords(&told(failure).message);
+                        let mut why = without_passwords(&told(failure).message);
+                        if why.starts_with("transport '") {
+                            why.push_str(NO_KEYS);
+                        }
                         warnings.push(format!(
                             "the submodule {path} is not fetched, its folder is empty: {}",
                             shortened(&why, MAX_CHARS)
@@ -148,9 +160,7 @@ impl Fetching<'_> {
         let mut submodules = Vec::new();
         for paths in paths.chunks(MAX_PATHS) {
             let listed = self
-                .commands
-                .git()
-                .dir(dir)
+                .git(dir)
                 .env("GIT_LITERAL_PATHSPECS", "1")
                 .args(["ls-files", "--stage", "-z", "--"])
                 .args(paths)
@@ -183,12 +193,13 @@ impl Fetching<'_> {
             })
     }
 
-    async fn is_checked_out(&self, dir: &Path, submodule: &Submodule) -> bool {
-        let dir = dir.join(&submodule.path);
+    async fn is_checked_out(&self, parent: &Path, submodule: &Submodule) -> bool {
+        let path = parent.join(&submodule.path);
         // Otherwise git would answer for the checkout around it.
-        if dir.join(".git").symlink_metadata().is_err() {
+        if !self.is_there(path.join(".git")).await {
             return false;
         }
+        let dir = self.folder.join(path);
         let head = ["rev-parse", "--verify", "--quiet", "HEAD"];
         let head = self.git(&dir).args(head).run(&mut |_| {}).await;
         head.is_ok_and(|head| head.trim() == submodule.commit)
@@ -201,13 +212,21 @@ impl Fetching<'_> {
         let _ = self.run(self.git(dir).args(deinit)).await;
     }
 
+    async fn is_there(&self, path: PathBuf) -> bool {
+        let folder = self.folder.to_owned();
+        blocking(move || CloneFiles::open(&folder).is_ok_and(|clone| clone.is_there(&path))).await
+    }
+
     async fn run(&self, process: Process) -> Result<(), ProcessFailure> {
         let mut pass_on = |line: crate::external::process::Line<'_>| (self.on_line.lock())(line);
         process.run(&mut pass_on).await.map(|_| ())
     }
 
     fn git(&self, dir: &Path) -> Process {
-        self.commands.git().dir(dir)
+        self.commands
+            .git()
+            .dir(dir)
+            .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)
     }
 }
 

@@ -231,24 +231,40 @@ fn a_link_out_of_the_repository_is_followed_nowhere() {
 }
 
 /// The Dockerfile is a pipe, and has a text only after some heartbeats.
-#[tokio::test]
-async fn heartbeats_go_on_while_the_files_of_a_key_are_waited_for() {
-    let clone = clone_of(&[(".devcontainer/devcontainer.json", "")]);
-    let dockerfile = clone.path().join(".devcontainer/Dockerfile");
-    let mode = rustix::fs::Mode::from_raw_mode(0o644);
-    rustix::fs::mkfifoat(rustix::fs::CWD, &dockerfile, mode).unwrap();
-    let properties = json!({"build": {"dockerfile": "Dockerfile"}});
-    let registry = Registry::default();
-    let heartbeats = async {
-        for _ in 0..3 {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
-        hearth_runtime::blocking(move || std::fs::write(dockerfile, "FROM scratch\n")).await
-    };
-    let reading = read_async(clone.path(), &properties, &registry);
-    let (reading, written) = tokio::join!(reading, heartbeats);
-    written.unwrap();
-    assert!(reading.unwrap().careful.is_empty());
+#[test]
+fn a_pipe_in_a_files_place_is_not_waited_for_and_told() {
+    let files = [
+        (".devcontainer/devcontainer.json", ""),
+        (".devcontainer/f/install.sh", "x"),
+        ("Dockerfile", "FROM scratch\nCOPY . /\n"),
+    ];
+    for (pipe, properties) in [
+        (
+            ".devcontainer/Dockerfile",
+            json!({"build": {"dockerfile": "Dockerfile"}}),
+        ),
+        (
+            ".dockerignore",
+            json!({"build": {"dockerfile": "../Dockerfile", "context": ".."}}),
+        ),
+        (
+            ".devcontainer/devcontainer-lock.json",
+            json!({"image": "base:1", "features": {"a/b/c:1": {}}}),
+        ),
+        (
+            ".devcontainer/f/devcontainer-feature.json",
+            json!({"image": "base:1", "features": {"./f": {}}}),
+        ),
+    ] {
+        let clone = clone_of(&files);
+        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+        rustix::fs::mkfifoat(rustix::fs::CWD, clone.path().join(pipe), mode).unwrap();
+        let read = read_with(clone.path(), &properties, &Registry::default());
+        assert_eq!(
+            read.unwrap_err().to_string(),
+            format!("{pipe}: is a pipe, and has to be a file")
+        );
+    }
 }
 
 #[test]

@@ -36,9 +36,14 @@ pub(super) async fn build(
     reasons: &mut Vec<String>,
 ) -> Result<Built, Failure> {
     let began = Instant::now();
-    let folder = build_folder(cx.scratch.path().join("build"), &clone.folder, config)
-        .await
-        .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
+    let folder = build_folder(
+        cx.scratch.path().join("build"),
+        &clone.files,
+        &clone.folder,
+        config,
+    )
+    .await
+    .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
     let cache_from = build_cache(cx, reasons).await;
     let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
     let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());

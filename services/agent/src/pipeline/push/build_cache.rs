@@ -1,14 +1,14 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hearth_api::v1::ImageStore;
 use hearth_runtime::blocking;
 
 use super::plan::Upload;
 use crate::{
-    clone_files::CloneFiles,
+    clone_files::NewFolder,
     external::devcontainer::BuildRequest,
     pipeline::{
-        build_folder::{build_folder, copy_clone},
+        build_folder::build_folder,
         context::{Checkout, Context},
         job::CacheUse,
     },
@@ -25,13 +25,14 @@ pub async fn keep_sources(
     if !will_be_pushed || !writable || cx.node.store != ImageStore::Containerd {
         return None;
     }
-    let from = clone.folder.clone();
+    let files = clone.files.clone();
     // The folder's name is an input of builds.
-    let copy = cx.scratch.path().join("sources").join(from.file_name()?);
+    let name = clone.folder.file_name()?;
+    let copy = cx.scratch.path().join("sources").join(name);
     Some(
         blocking(move || {
-            let files = CloneFiles::open(&from).map_err(|error| error.to_string())?;
-            copy_clone(&files, &copy)?;
+            let everything = Path::new("");
+            NewFolder::create(&copy)?.copy(&files, everything, everything)?;
             Ok(copy)
         })
         .await,
@@ -48,7 +49,9 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
     let work = async {
         let sources = sources.as_ref().map_err(Clone::clone)?;
         let below = cx.scratch.path().join("export-build");
-        let folder = build_folder(below, sources, &upload.config).await?;
+        let files = cx.scratch.files().open(sources);
+        let files = files.map_err(|error| error.to_string())?;
+        let folder = build_folder(below, &files, sources, &upload.config).await?;
         let request = BuildRequest {
             workspace: cx.cli_workspace(&folder.folder, &folder.config),
             image_name: &upload.image,

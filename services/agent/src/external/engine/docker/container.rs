@@ -8,7 +8,7 @@ use bollard::{
     models::ContainerCreateBody,
     query_parameters::{
         DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
-        RemoveContainerOptionsBuilder,
+        RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
     },
 };
 use futures_util::StreamExt as _;
@@ -82,6 +82,28 @@ pub(super) async fn file(
         }
     }
     Ok(first_file(&archive))
+}
+
+/// Writes a file with this name and mode into a folder of a container.
+pub(super) async fn write(
+    docker: &Docker,
+    container: &str,
+    folder: &str,
+    (name, mode): (&str, u32),
+    content: &[u8],
+) -> Result<(), Error> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(mode);
+    header.set_size(content.len() as u64);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, name, content)?;
+    let options = UploadToContainerOptionsBuilder::default()
+        .path(folder)
+        .build();
+    let archive = bollard::body_full(archive.into_inner()?.into());
+    docker
+        .upload_to_container(container, Some(options), archive)
+        .await
 }
 
 fn first_file(archive: &[u8]) -> Option<Vec<u8>> {

@@ -1,0 +1,74 @@
+//! Hands the volume of a workspace over while its containers run.
+
+use bollard::{
+    Docker,
+    errors::Error,
+    models::{ContainerCreateBody, HostConfig},
+    query_parameters::{
+        CreateContainerOptions, InspectContainerOptions, StartContainerOptions,
+        WaitContainerOptions,
+    },
+};
+use futures_util::StreamExt as _;
+use hearth_domain::WorkspaceId;
+
+use super::container;
+use crate::{clone_files::Owner, external::engine::api::volume_name};
+
+/// The static program that does it; `build.rs` compiles it.
+const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/volume-owner"));
+const NAME: &str = "hearth-volume-owner";
+const VOLUME: &str = "/hearth-volume";
+
+/// A service can put a link to anywhere in a folder's place meanwhile: in this container it leads to nothing but the image.
+pub(super) async fn give(
+    docker: &Docker,
+    workspace: &WorkspaceId,
+    of: &str,
+    owner: Owner,
+) -> Result<(), Error> {
+    let of = docker
+        .inspect_container(of, None::<InspectContainerOptions>)
+        .await?;
+    let body = body(workspace, of.image.unwrap_or_default(), owner);
+    let id = docker
+        .create_container(None::<CreateContainerOptions>, body)
+        .await?
+        .id;
+    let given = run(docker, &id).await;
+    container::remove(docker, &id).await?;
+    given
+}
+
+fn body(workspace: &WorkspaceId, image: String, owner: Owner) -> ContainerCreateBody {
+    ContainerCreateBody {
+        entrypoint: Some(vec![format!("/{NAME}")]),
+        cmd: Some(vec![
+            owner.uid.to_string(),
+            owner.gid.to_string(),
+            VOLUME.to_owned(),
+        ]),
+        user: Some("0:0".to_owned()),
+        host_config: Some(HostConfig {
+            binds: Some(vec![format!("{}:{VOLUME}", volume_name(workspace))]),
+            network_mode: Some("none".to_owned()),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            cap_add: Some(vec!["CHOWN".to_owned(), "DAC_READ_SEARCH".to_owned()]),
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            ..HostConfig::default()
+        }),
+        ..container::helper(workspace, &image)
+    }
+}
+
+async fn run(docker: &Docker, id: &str) -> Result<(), Error> {
+    container::write(docker, id, "/", (NAME, 0o755), PROGRAM).await?;
+    docker
+        .start_container(id, None::<StartContainerOptions>)
+        .await?;
+    let mut ended = docker.wait_container(id, None::<WaitContainerOptions>);
+    match ended.next().await {
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
