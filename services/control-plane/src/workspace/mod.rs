@@ -11,6 +11,7 @@ mod phase;
 mod preparing;
 mod recovery;
 mod seen;
+mod streams;
 mod watching;
 
 pub(crate) use deletion::Deletions;
