@@ -15,6 +15,7 @@ mod losing_agents;
 mod lost;
 mod new_attempts;
 mod operating;
+mod outages;
 mod placing;
 mod preparing;
 mod probing;

@@ -76,6 +76,17 @@ impl Plane {
         }
     }
 
+    /// One that runs elsewhere.
+    pub fn at(addresses: Addresses) -> Self {
+        let (_, ended) = oneshot::channel();
+        Self {
+            addresses,
+            stop: CancellationToken::new(),
+            ended,
+            directory: None,
+        }
+    }
+
     /// Stops and waits until it has ended.
     pub async fn stop(self) {
         self.stop.cancel();

@@ -7,7 +7,7 @@ use hearth_runtime::events::is_progress;
 use prost::Message as _;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::rows::{decode, to_i64, to_u64};
+use super::rows::{decode, to_i64, to_u64, unless_corrupt};
 use crate::{
     record::LogEntry,
     store::{
@@ -217,7 +217,12 @@ pub(super) async fn page(
     .map(|row| {
         let sequence: i64 = row.try_get("sequence")?;
         let key = format_args!("{id} {sequence}");
-        decode(row, "events", key, "event")
+        let event = unless_corrupt(decode(row, "events", key, "event"))?;
+        // Readers ignore an event without a kind, and miss no number.
+        Ok(event.unwrap_or_else(|| Event {
+            sequence: to_u64(sequence),
+            ..Event::default()
+        }))
     })
     .collect()
 }
