@@ -116,7 +116,7 @@ impl App {
             DiskMetrics::new(&metrics),
         ));
         let tasks = Tasks::default();
-        let attempts = Attempts::new(tasks.clone());
+        let attempts = Attempts::new(tasks.clone()).at_most(config.max_attempts);
         let registration = Registration {
             attempts: attempts.clone(),
             control_plane,
