@@ -155,7 +155,7 @@ impl App {
             &config.state_dir,
             DiskMetrics::new(&ports.metrics),
         ));
-        let attempts = Attempts::new(ports.tasks.clone());
+        let attempts = Attempts::new(ports.tasks.clone()).at_most(config.max_attempts);
         let health = EngineHealth::default();
         let registration = Registration {
             attempts: attempts.clone(),

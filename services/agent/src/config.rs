@@ -96,6 +96,9 @@ pub struct Config {
         value_name = "MINUTES"
     )]
     pub build_cache_keep_minutes: u32,
+    /// Attempts that may run at once, those that only push included; more are placed on other nodes
+    #[arg(long, env = "HEARTH_MAX_ATTEMPTS", default_value_t = 100, value_name = "ATTEMPTS", value_parser = max_attempts)]
+    pub max_attempts: usize,
     /// Seconds that the push of an attempt's image may take
     #[arg(long, env = "HEARTH_PUSH_TIMEOUT_SECONDS", default_value = "1800", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub push_timeout_seconds: u64,
@@ -160,6 +163,11 @@ fn control_plane(text: &str) -> Result<Endpoint, String> {
             uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none()
         })
         .ok_or_else(|| "must be http://HOST:PORT, without a path; TLS is not supported".to_owned())
+}
+
+fn max_attempts(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "must be a number of attempts, at least 1".to_owned())
 }
 
 /// The control plane registers no other names, and the agent would try again for ever.

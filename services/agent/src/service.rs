@@ -106,6 +106,8 @@ fn refuse(error: AttemptError) -> Status {
     let reason = match error {
         AttemptError::Outdated { .. } => Reason::AttemptOutdated,
         AttemptError::Unknown => Reason::AttemptUnknown,
+        // The control plane places the attempt on another node.
+        AttemptError::Busy { .. } => Reason::NodeUnavailable,
         AttemptError::ShuttingDown => Reason::ShuttingDown,
     };
     status(reason, error.to_string())

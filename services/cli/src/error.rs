@@ -33,7 +33,7 @@ pub(crate) enum CliError {
 /// What a status means for a caller that can repeat the call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// The connection broke or the control plane is stopping: repeat the call.
+    /// The connection or its stream broke, or the control plane is stopping: repeat the call.
     Broken {
         /// The delay that the control plane asks for.
         hint: Option<Duration>,
@@ -56,7 +56,7 @@ pub(crate) fn meaning(status: &Status) -> Meaning {
         .and_then(|retry| retry.retry_delay);
     match (status.code(), info) {
         (Code::Unavailable, None) => Meaning::Broken { hint },
-        (Code::Unavailable, Some(info)) if info.reason == "SHUTTING_DOWN" => {
+        (Code::Unavailable | Code::ResourceExhausted, Some(info)) if is_passing(&info.reason) => {
             Meaning::Broken { hint }
         }
         // tonic's status for a stream that was reset, or that ended without trailers.
@@ -91,6 +91,14 @@ pub(crate) fn meaning(status: &Status) -> Meaning {
             _,
         ) => Meaning::Answer,
     }
+}
+
+/// Whether a refusal concerns the stream or the process, and not what was asked for.
+fn is_passing(reason: &str) -> bool {
+    matches!(
+        reason,
+        "SHUTTING_DOWN" | "STREAM_UNREAD" | "TOO_MANY_STREAMS"
+    )
 }
 
 impl CliError {
@@ -259,11 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_connection_that_broke_or_a_process_that_stops_is_tried_again() {
+    fn only_what_concerns_the_stream_or_a_process_that_stops_is_tried_again() {
         for reason in Reason::ALL {
             let expected = match reason {
-                Reason::ShuttingDown => Meaning::Broken {
+                Reason::ShuttingDown | Reason::StreamUnread => Meaning::Broken {
                     hint: Some(Duration::from_secs(1)),
+                },
+                Reason::TooManyStreams => Meaning::Broken {
+                    hint: Some(Duration::from_secs(5)),
                 },
                 _ => Meaning::Answer,
             };

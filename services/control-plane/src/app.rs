@@ -25,7 +25,8 @@ use crate::{
     node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
     services::{Served, routes},
-    store::{Sqlite, Store},
+    store::{HistoryLimits, Settings, Sqlite, Store},
+    upkeep,
     workspace::{Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces},
 };
 
@@ -41,6 +42,8 @@ pub struct ControlPlane {
     counters: Arc<Counters>,
     recovery: Arc<Recovery>,
     retention: Arc<Retention>,
+    watching: Arc<Watching>,
+    history_days: u32,
     routes: Routes,
     tasks: Tasks,
     listener: TcpListener,
@@ -63,7 +66,14 @@ impl ControlPlane {
     /// Opens the database and binds the ports.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let path = config.database.path();
-        let store = Sqlite::open(path, config.history_limit)
+        let settings = Settings {
+            history: HistoryLimits {
+                events: config.history_limit,
+                bytes: config.history_mib * 1024 * 1024,
+            },
+            min_free_mib: config.database_min_free_mib,
+        };
+        let store = Sqlite::open(path, settings)
             .await
             .with_context(|| format!("--database (HEARTH_DATABASE): {}", path.display()))?;
         let (metrics, tasks) = (Metrics::default(), Tasks::default());
@@ -138,6 +148,9 @@ impl ControlPlane {
         let probe = Probe::new(credentials.clone(), rules.clone(), tasks.clone());
         let probe = Arc::new(probe);
         let once = ProbeOnce::new(probe.clone(), rules.clone(), journal.clone(), tasks.clone());
+        let max_streams = config.max_streams;
+        let watching = Watching::new(store.clone(), feeds, max_streams, tasks.clone());
+        let watching = Arc::new(watching);
         let routes = routes(Served {
             workspaces: Arc::new(Workspaces::new(
                 store.clone(),
@@ -147,7 +160,7 @@ impl ControlPlane {
                 drivers,
                 tasks.clone(),
             )),
-            watching: Arc::new(Watching::new(store.clone(), feeds, tasks.clone())),
+            watching: watching.clone(),
             deletions,
             recovery: recovery.clone(),
             nodes,
@@ -174,6 +187,8 @@ impl ControlPlane {
             counters,
             recovery,
             retention,
+            watching,
+            history_days: config.history_days,
             routes,
             tasks,
             addresses: Addresses {
@@ -197,6 +212,14 @@ impl ControlPlane {
         let tasks = self.tasks;
         let server = GrpcServer::new(self.routes)?;
         let resumed = self.recovery.resume().await?;
+        let (store, stopping) = (&self.store, tasks.stopping());
+        let obstacle = self.admin.obstacle();
+        let watched = upkeep::watch(store.clone(), obstacle, stopping.clone());
+        tasks.spawn("database", watched);
+        let days = self.history_days;
+        let dropped = upkeep::drop_old_output(store.clone(), days, stopping.clone());
+        tasks.spawn("old output", dropped);
+        tasks.spawn("unread streams", self.watching.end_unread());
         tasks.spawn("admin port", self.admin.serve(tasks.stopping().clone()));
         tasks.spawn("retention", self.retention.hourly());
         let shown = show_metrics(

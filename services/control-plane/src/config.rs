@@ -108,7 +108,7 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub cache_keep_days: u32,
-    /// Events kept for each workspace; older ones are dropped
+    /// Events kept for each workspace; of more the oldest output is dropped
     #[arg(
         long,
         env = "HEARTH_HISTORY_LIMIT",
@@ -117,6 +117,41 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub history_limit: u64,
+    /// MiB of events kept for each workspace; of more the oldest output is dropped
+    #[arg(
+        long,
+        env = "HEARTH_HISTORY_MIB",
+        default_value = "8",
+        value_name = "MIB",
+        value_parser = clap::value_parser!(u64).range(1..=1024)
+    )]
+    pub history_mib: u64,
+    /// Days after which the output of a workspace that has settled is dropped; its states and results stay
+    #[arg(
+        long,
+        env = "HEARTH_HISTORY_DAYS",
+        default_value = "30",
+        value_name = "DAYS",
+        value_parser = clap::value_parser!(u32).range(1..=36_500)
+    )]
+    pub history_days: u32,
+    /// Free MiB of the database's disk below which no new attempts are taken; 0: they are always taken
+    #[arg(
+        long,
+        env = "HEARTH_DATABASE_MIN_FREE_MIB",
+        default_value = "128",
+        value_name = "MIB"
+    )]
+    pub database_min_free_mib: u64,
+    /// Streams of events that may be open at once
+    #[arg(
+        long,
+        env = "HEARTH_MAX_STREAMS",
+        default_value = "1000",
+        value_name = "STREAMS",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub max_streams: u32,
     /// File that is written once it serves: {"listen":"127.0.0.1:PORT","admin":"127.0.0.1:PORT"}
     #[arg(long, env = "HEARTH_READY_FILE", value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
@@ -239,6 +274,10 @@ mod tests {
             ("--credentials", "github"),
             ("--node-lease-seconds", "0"),
             ("--history-limit", "0"),
+            ("--history-mib", "0"),
+            ("--history-days", "0"),
+            ("--database-min-free-mib", "few"),
+            ("--max-streams", "0"),
             ("--cache-lease-seconds", "0"),
             ("--cache-writers", "main,"),
             ("--cache-keep-entries", "0"),

@@ -49,6 +49,14 @@ pub(crate) enum CallError {
     RequestIdReused,
     #[error("events before {oldest} are no longer stored")]
     Trimmed { oldest: u64 },
+    #[error(
+        "{max} streams of events are open, which is as many as are allowed; try again when some have ended, or raise --max-streams (HEARTH_MAX_STREAMS) of the control plane"
+    )]
+    TooManyStreams { max: u32 },
+    #[error(
+        "nothing was read from this stream for minutes, so it was ended; continue with WatchWorkspace after the last event that was received"
+    )]
+    StreamUnread,
     #[error("attempt {attempt} of workspace {id:?} is unknown, or not the newest")]
     AttemptUnknown { id: String, attempt: u32 },
     #[error("the attempt may not write to the cache")]
@@ -86,6 +94,7 @@ impl From<StoreError> for CallError {
             StoreError::RequestIdReused => Self::RequestIdReused,
             StoreError::NoNode => Self::NoNode,
             StoreError::Corrupt { .. }
+            | StoreError::LittleRoom { .. }
             | StoreError::InUse(_)
             | StoreError::Folder { .. }
             | StoreError::Database(_)
@@ -130,6 +139,12 @@ impl From<&CallError> for Status {
                 );
                 return status(Reason::Internal, message);
             }
+            CallError::Store(StoreError::LittleRoom { .. }) => Reason::DiskFull,
+            CallError::Store(failed) if failed.outage().is_some() => {
+                tracing::error!(%error, "a call failed");
+                let message = failed.outage().unwrap_or_default();
+                return status(Reason::DatabaseUnavailable, message);
+            }
             CallError::Store(_) | CallError::NoRandomness(_) | CallError::Panicked(_) => {
                 tracing::error!(%error, "a call failed");
                 return status(
@@ -147,6 +162,8 @@ impl From<&CallError> for Status {
             | CallError::AgentFailed { .. } => Reason::NodeUnavailable,
             CallError::NodeOnline(_) | CallError::NodeInUse { .. } => Reason::NodeInUse,
             CallError::RequestIdReused => Reason::RequestIdReused,
+            CallError::TooManyStreams { .. } => Reason::TooManyStreams,
+            CallError::StreamUnread => Reason::StreamUnread,
             CallError::AttemptUnknown { .. } => Reason::AttemptUnknown,
             CallError::CacheReadOnly => Reason::CacheReadOnly,
             CallError::CacheKeyUnknown(_) => Reason::CacheKeyUnknown,
@@ -281,6 +298,26 @@ mod tests {
                 "INTERNAL",
             ),
             (CallError::ShuttingDown, Code::Unavailable, "SHUTTING_DOWN"),
+            (
+                CallError::TooManyStreams { max: 7 },
+                Code::ResourceExhausted,
+                "TOO_MANY_STREAMS",
+            ),
+            (CallError::StreamUnread, Code::Unavailable, "STREAM_UNREAD"),
+            (
+                CallError::Store(StoreError::LittleRoom {
+                    folder: "/var/lib/hearth".into(),
+                    free_mib: 7,
+                    least_mib: 128,
+                }),
+                Code::ResourceExhausted,
+                "DISK_FULL",
+            ),
+            (
+                CallError::Store(StoreError::Database(sqlx::Error::PoolTimedOut)),
+                Code::Unavailable,
+                "DATABASE_UNAVAILABLE",
+            ),
             (
                 CallError::Store(StoreError::Corrupt {
                     table: "workspaces",

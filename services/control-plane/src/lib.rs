@@ -6,7 +6,7 @@
 //! nothing that the store does not have, so a restart loses nothing.
 //!
 //! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`cache`], [`credentials`] and
-//! [`node`], `metrics` and `error`, [`store`], [`record`], `clock`.
+//! [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
 mod app;
 mod cache;
@@ -21,6 +21,7 @@ mod probe;
 mod record;
 mod services;
 mod store;
+mod upkeep;
 mod workspace;
 
 pub use app::{Addresses, ControlPlane};

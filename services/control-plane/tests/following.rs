@@ -73,7 +73,7 @@ async fn who_asks_for_events_that_are_gone_learns_which_is_the_oldest() {
     agent.say(&id, 1, [preparing()]);
     agent.say(&id, 1, (0..18).map(|number| line(number.to_string())));
     agent.say(&id, 1, [ready(), settled()]);
-    // 21 events, of which 17 to 21 are kept.
+    // 21 events, of which 1 and 18 to 21 are kept: output goes first.
     let all = plane.watch(&id, 20).await.rest().await;
     assert_eq!(words(&all), ["settled"]);
     let status = plane.try_watch(&id, 3, WatchUntil::Settled).await;
@@ -82,11 +82,15 @@ async fn who_asks_for_events_that_are_gone_learns_which_is_the_oldest() {
     let details = status.get_error_details();
     let info = details.error_info().expect("error info");
     assert_eq!(info.reason, "HISTORY_TRIMMED");
-    assert_eq!(info.metadata["oldest_sequence"], "17");
-    // The oldest that is kept may be asked for, and zero means just that.
-    for after in [16, 0] {
-        let events = plane.watch(&id, after).await.rest().await;
-        assert_eq!(words(&events), ["15", "16", "17", "READY", "settled"]);
-        assert_eq!(events[0].sequence, 17);
-    }
+    assert_eq!(info.metadata["oldest_sequence"], "18");
+    // The oldest from which nothing is missing may be asked for, and zero means all that is kept.
+    let events = plane.watch(&id, 17).await.rest().await;
+    assert_eq!(words(&events), ["16", "17", "READY", "settled"]);
+    let events = plane.watch(&id, 0).await.rest().await;
+    assert_eq!(
+        words(&events),
+        ["PREPARING", "16", "17", "READY", "settled"]
+    );
+    let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
+    assert_eq!(sequences, [1, 18, 19, 20, 21]);
 }

@@ -1,6 +1,7 @@
 //! What the control plane promises, against a scripted agent on a real socket. One file for each promise.
 
 mod bad_input;
+mod bounds;
 mod cache_index;
 mod cache_service;
 mod credentials;
@@ -14,6 +15,7 @@ mod losing_agents;
 mod lost;
 mod new_attempts;
 mod operating;
+mod outages;
 mod placing;
 mod preparing;
 mod probing;

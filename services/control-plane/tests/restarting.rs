@@ -179,6 +179,24 @@ async fn rows_that_cannot_be_read_hide_nothing_else_and_are_removed_on_request()
 }
 
 #[tokio::test]
+async fn an_event_that_cannot_be_read_hides_no_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let plane = Plane::start(directory.path(), &[]).await;
+    let agent = FakeAgent::join(&plane, "n1").await;
+    let (follower, id) = begin(&plane, &agent, shop()).await;
+    agent.say(&id, 1, [preparing(), line("one"), ready(), settled()]);
+    follower.rest().await;
+    plane.stop().await;
+    let statement = "UPDATE events SET event = x'ffff' WHERE sequence = 2";
+    spoil(directory.path(), statement).await;
+
+    let plane = Plane::start(directory.path(), &[]).await;
+    let events = plane.watch(&id, 0).await.rest().await;
+    assert_eq!(words(&events), ["PREPARING", "None", "READY", "settled"]);
+    assert_eq!(plane.watch(&id, 1).await.rest().await.len(), 3);
+}
+
+#[tokio::test]
 async fn an_entry_that_cannot_be_read_holds_up_no_workspace_and_is_dropped_on_request() {
     let directory = tempfile::tempdir().expect("a directory");
     let plane = Plane::start(directory.path(), &[]).await;

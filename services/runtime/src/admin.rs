@@ -42,12 +42,28 @@ impl Metrics {
     }
 }
 
+/// What keeps a process that is ready from accepting work for now. `/readyz` answers with it.
+#[derive(Clone, Debug, Default)]
+pub struct Obstacle(Arc<Mutex<Option<String>>>);
+
+impl Obstacle {
+    /// Sets it, a sentence with what to do; `None`: nothing does.
+    pub fn set(&self, why: Option<String>) {
+        *self.0.lock() = why;
+    }
+
+    fn get(&self) -> Option<String> {
+        self.0.lock().clone()
+    }
+}
+
 /// The admin port: `/healthz` (the process is alive), `/readyz` (it accepts work), `/metrics` (OpenMetrics text). It
 /// shows no secrets and changes nothing, so it may listen where probes can reach it.
 pub struct Admin {
     listener: TcpListener,
     metrics: Metrics,
     ready: Arc<AtomicBool>,
+    obstacle: Obstacle,
 }
 
 impl Admin {
@@ -57,6 +73,7 @@ impl Admin {
             listener: bind("admin-listen", address).await?,
             metrics,
             ready: Arc::default(),
+            obstacle: Obstacle::default(),
         })
     }
 
@@ -70,18 +87,29 @@ impl Admin {
         self.ready.clone()
     }
 
+    /// What keeps the process from accepting work although it is ready.
+    pub fn obstacle(&self) -> Obstacle {
+        self.obstacle.clone()
+    }
+
     /// Serves until `stop`.
     pub async fn serve(self, stop: CancellationToken) {
-        let (ready, metrics) = (self.ready, self.metrics);
+        let (ready, obstacle, metrics) = (self.ready, self.obstacle, self.metrics);
         let router = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route(
                 "/readyz",
                 get(move || async move {
-                    if ready.load(Ordering::Relaxed) {
-                        (StatusCode::OK, "ready\n")
-                    } else {
-                        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+                    let why = match ready.load(Ordering::Relaxed) {
+                        true => obstacle.get(),
+                        false => Some("it starts or stops".to_owned()),
+                    };
+                    match why {
+                        None => (StatusCode::OK, "ready\n".to_owned()),
+                        Some(why) => (
+                            StatusCode::SERVICE_UNAVAILABLE,
+                            format!("not ready: {why}\n"),
+                        ),
                     }
                 }),
             )

@@ -5,6 +5,7 @@ mod admin;
 mod blocking;
 mod contain;
 pub mod contract;
+pub mod events;
 mod files;
 mod grpc;
 mod keyed_tasks;
@@ -17,7 +18,7 @@ mod tasks;
 mod telemetry;
 mod variables;
 
-pub use admin::{Admin, Metrics};
+pub use admin::{Admin, Metrics, Obstacle};
 pub use blocking::blocking;
 pub use contain::{Panicked, contain};
 pub use files::write_atomically;

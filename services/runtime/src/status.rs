@@ -39,6 +39,14 @@ pub enum Reason {
     SessionUnknown,
     /// The workspace is being deleted.
     WorkspaceDeleting,
+    /// As many streams of events are open as are allowed.
+    TooManyStreams,
+    /// Nothing was read from a stream of events for a long time.
+    StreamUnread,
+    /// The disk of the database is nearly full.
+    DiskFull,
+    /// The database cannot be used now.
+    DatabaseUnavailable,
     /// The process is shutting down.
     ShuttingDown,
     /// The container engine refused or did not answer.
@@ -49,7 +57,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -65,6 +73,10 @@ impl Reason {
         Self::RefUnknown,
         Self::SessionUnknown,
         Self::WorkspaceDeleting,
+        Self::TooManyStreams,
+        Self::StreamUnread,
+        Self::DiskFull,
+        Self::DatabaseUnavailable,
         Self::ShuttingDown,
         Self::EngineFailed,
         Self::Internal,
@@ -88,6 +100,10 @@ impl Reason {
             Self::RefUnknown => "REF_UNKNOWN",
             Self::SessionUnknown => "SESSION_UNKNOWN",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
+            Self::TooManyStreams => "TOO_MANY_STREAMS",
+            Self::StreamUnread => "STREAM_UNREAD",
+            Self::DiskFull => "DISK_FULL",
+            Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::EngineFailed => "ENGINE_FAILED",
             Self::Internal => "INTERNAL",
@@ -102,7 +118,12 @@ impl Reason {
             | Self::AttemptUnknown
             | Self::CacheEntryUnknown
             | Self::RefUnknown => Code::NotFound,
-            Self::NodeUnavailable | Self::ShuttingDown | Self::EngineFailed => Code::Unavailable,
+            Self::NodeUnavailable
+            | Self::StreamUnread
+            | Self::DatabaseUnavailable
+            | Self::ShuttingDown
+            | Self::EngineFailed => Code::Unavailable,
+            Self::TooManyStreams | Self::DiskFull => Code::ResourceExhausted,
             Self::RequestIdReused => Code::AlreadyExists,
             Self::HistoryTrimmed => Code::OutOfRange,
             Self::AttemptOutdated
@@ -118,8 +139,14 @@ impl Reason {
     /// How long to wait before the same call is worth repeating; `None` when repeating does not help.
     fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::NodeUnavailable | Self::EngineFailed => Some(Duration::from_secs(5)),
-            Self::ShuttingDown | Self::WorkspaceDeleting => Some(Duration::from_secs(1)),
+            Self::DiskFull => Some(Duration::from_secs(60)),
+            Self::NodeUnavailable
+            | Self::TooManyStreams
+            | Self::DatabaseUnavailable
+            | Self::EngineFailed => Some(Duration::from_secs(5)),
+            Self::StreamUnread | Self::ShuttingDown | Self::WorkspaceDeleting => {
+                Some(Duration::from_secs(1))
+            }
             Self::InvalidField
             | Self::WorkspaceUnknown
             | Self::NodeUnknown

@@ -2,6 +2,7 @@ use std::{cmp::Ordering, future::Future, sync::Arc};
 
 use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{KeyedTasks, Start, Tasks};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{log::AttemptLog, settled::SettledLogs};
@@ -17,6 +18,8 @@ const KEEP_SETTLED: usize = 4096;
 pub struct Attempts {
     by_workspace: KeyedTasks<WorkspaceId, Known>,
     settled: Arc<SettledLogs>,
+    /// How many may run at once. Locked while one is started.
+    most: Arc<Mutex<usize>>,
     tasks: Tasks,
 }
 
@@ -38,6 +41,14 @@ pub enum AttemptError {
     /// This agent does not know the attempt.
     #[error("this agent does not know the attempt; it may have been restarted since")]
     Unknown,
+    /// As many attempts run as the node takes.
+    #[error(
+        "the node works on {most} attempts, which is as many as it takes; raise --max-attempts (HEARTH_MAX_ATTEMPTS) of its agent, or add a node"
+    )]
+    Busy {
+        /// How many it takes.
+        most: usize,
+    },
     /// The agent is shutting down.
     #[error("the agent is shutting down")]
     ShuttingDown,
@@ -49,8 +60,15 @@ impl Attempts {
         Self {
             by_workspace: KeyedTasks::new(tasks.clone(), "attempt", KEEP_SETTLED),
             settled: Arc::default(),
+            most: Arc::new(Mutex::new(usize::MAX)),
             tasks,
         }
+    }
+
+    /// The same, with at most so many that run at once.
+    pub fn at_most(self, attempts: usize) -> Self {
+        *self.most.lock() = attempts;
+        self
     }
 
     /// Starts an attempt, unless it is known already, and returns its log. `run` gets the log, which it must settle, and
@@ -66,6 +84,8 @@ impl Attempts {
         if self.tasks.stopping().is_cancelled() {
             return Err(AttemptError::ShuttingDown);
         }
+        let most = self.most.lock();
+        self.check_room(attempt, *most)?;
         let (number, settled) = (attempt.number, self.settled.clone());
         let known = self.by_workspace.start(
             attempt.workspace.clone(),
@@ -86,6 +106,21 @@ impl Attempts {
             },
         )?;
         Ok(known.log)
+    }
+
+    /// Whether another attempt may run. One that replaces another, or is known already, needs no room.
+    fn check_room(&self, attempt: &AttemptRef, most: usize) -> Result<(), AttemptError> {
+        let known = self.by_workspace.get(&attempt.workspace);
+        if known.is_some_and(|known| known.number >= attempt.number) {
+            return Ok(());
+        }
+        let others = self.by_workspace.select(|workspace, known| {
+            (*workspace != attempt.workspace && !known.log.is_settled()).then_some(())
+        });
+        match others.len() < most {
+            true => Ok(()),
+            false => Err(AttemptError::Busy { most }),
+        }
     }
 
     /// The log of an attempt that was started before.
@@ -213,6 +248,22 @@ mod tests {
             attempts.log(&attempt("ws", 2)).unwrap_err(),
             AttemptError::Unknown
         );
+    }
+
+    #[tokio::test]
+    async fn as_many_attempts_run_as_the_node_takes() {
+        let attempts = attempts().at_most(2);
+        let begin = |name: &str, number| attempts.start(&attempt(name, number), until_stopped);
+        begin("a", 1).unwrap();
+        let log = begin("b", 1).unwrap();
+        let refused = begin("c", 1).unwrap_err();
+        assert_eq!(refused, AttemptError::Busy { most: 2 });
+        assert!(refused.to_string().contains("--max-attempts"), "{refused}");
+        // What is known is followed, and what is replaced makes room for the next.
+        begin("a", 1).unwrap();
+        begin("a", 2).unwrap();
+        log.append(Kind::Settled(Settled {}));
+        begin("c", 1).unwrap();
     }
 
     #[tokio::test]

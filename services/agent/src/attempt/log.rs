@@ -1,13 +1,19 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use hearth_api::v1::{Event, WorkspaceState, event::Kind};
+use hearth_runtime::events::{cut, is_progress};
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::watch;
 
-/// Most bytes of output and transfer progress that a log keeps. All other events are kept: an attempt has some hundred of
-/// them, of some hundred bytes each.
+/// Most bytes of output and other progress that a log keeps. Other events are kept: an attempt has some hundred of them, of
+/// some hundred bytes each.
 const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
+/// Most bytes of those others. Only warnings can be more, when a repository causes one after the other: further ones are left
+/// out.
+const MAX_RESULT_BYTES: usize = 1024 * 1024;
+/// What an event needs beside what is in it.
+const ENTRY_BYTES: usize = 256;
 /// Most events that a watcher gets at a time, so that a large log is never copied at once.
 const BATCH: usize = 128;
 
@@ -24,6 +30,7 @@ struct Entries {
     by_sequence: BTreeMap<u64, Entry>,
     last: u64,
     output_bytes: usize,
+    result_bytes: usize,
     output_lines: u64,
     /// It was READY or RECOVERY.
     ready: bool,
@@ -61,16 +68,21 @@ impl AttemptLog {
     }
 
     /// Appends an event. Events after `settled` are ignored.
-    pub fn append(&self, kind: Kind) {
+    pub fn append(&self, mut kind: Kind) {
+        cut(&mut kind);
         let mut entries = self.entries.lock();
-        if entries.settled {
+        let is_warning = matches!(kind, Kind::Warning(_));
+        if entries.settled || is_warning && entries.result_bytes > MAX_RESULT_BYTES {
             return;
         }
-        let (droppable, lines) = match &kind {
-            Kind::Log(chunk) => (Some(chunk.text.len()), chunk.text.lines().count() as u64),
-            Kind::Transfer(_) => (Some(64), 0),
-            Kind::Activity(activity) => (Some(64 + activity.name.len() + activity.detail.len()), 0),
-            _ => (None, 0),
+        let bytes = ENTRY_BYTES + kind.encoded_len();
+        let droppable = is_progress(&kind).then_some(bytes);
+        if droppable.is_none() {
+            entries.result_bytes += bytes;
+        }
+        let lines = match &kind {
+            Kind::Log(chunk) => chunk.text.lines().count() as u64,
+            _ => 0,
         };
         entries.settled = matches!(kind, Kind::Settled(_));
         entries.ready |= matches!(&kind, Kind::StateChanged(change)
@@ -135,18 +147,9 @@ impl AttemptLog {
     /// Drops the events that only show progress. What is left has some KiB.
     pub(super) fn keep_outcome(&self) {
         let mut entries = self.entries.lock();
-        entries.by_sequence.retain(|_, entry| {
-            !matches!(
-                entry.event.kind,
-                Some(
-                    Kind::Log(_)
-                        | Kind::Transfer(_)
-                        | Kind::BuildStep(_)
-                        | Kind::Waiting(_)
-                        | Kind::Activity(_)
-                )
-            )
-        });
+        entries
+            .by_sequence
+            .retain(|_, entry| entry.droppable.is_none());
         entries.output_bytes = 0;
     }
 
@@ -239,6 +242,53 @@ mod tests {
         assert_eq!(kept + dropped, 32_000);
         assert!(dropped > 0);
         assert!(events.is_sorted_by_key(|event| event.sequence));
+    }
+
+    #[test]
+    fn whatever_a_repository_causes_a_log_is_bounded_and_its_end_is_kept() {
+        use hearth_api::v1::{BuildStep, Warning};
+        let text = "x".repeat(1_000_000);
+        for (make, count) in [
+            (
+                (|text| Kind::Warning(Warning { message: text })) as fn(String) -> Kind,
+                1000,
+            ),
+            (
+                |text| {
+                    Kind::BuildStep(BuildStep {
+                        name: text,
+                        ..BuildStep::default()
+                    })
+                },
+                1000,
+            ),
+            (|_| Kind::Log(LogChunk::default()), 100_000),
+        ] {
+            let log = AttemptLog::new(1);
+            for _ in 0..count {
+                log.append(make(text.clone()));
+            }
+            log.append(Kind::Cloned(Cloned::default()));
+            log.append(Kind::Settled(Settled {}));
+            let entries = log.entries.lock().by_sequence.len();
+            let bytes = log.bytes() + entries * ENTRY_BYTES;
+            let most = MAX_OUTPUT_BYTES + MAX_RESULT_BYTES + 100_000;
+            assert!(bytes < most, "{bytes}");
+            let events = read_all(&log, 0);
+            assert!(matches!(
+                events[events.len() - 2..],
+                [
+                    Event {
+                        kind: Some(Kind::Cloned(_)),
+                        ..
+                    },
+                    Event {
+                        kind: Some(Kind::Settled(_)),
+                        ..
+                    }
+                ]
+            ));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use hearth_api::v1::{
     Event, Failure, FailureReason, PipelineStep, PushOutcome, PushReport, Settled, StateChanged,
     StepFinished, Warning, WorkspaceState as State, event::Kind,
 };
+use hearth_runtime::events::cut;
 use prost_types::Timestamp;
 
 use super::fold::Record;
@@ -85,7 +86,7 @@ impl Record {
                 continue;
             }
             self.progress.agent_sequence = agent_sequence;
-            let Some(kind) = event.kind else {
+            let Some(mut kind) = event.kind else {
                 // A kind of a newer contract: its number is kept, so that the log has no gap.
                 self.push(
                     agent_sequence,
@@ -95,6 +96,8 @@ impl Record {
                 );
                 continue;
             };
+            // Agents do that, too.
+            cut(&mut kind);
             if matches!(kind, Kind::Settled(_)) {
                 if matches!(self.workspace.state(), State::Pending | State::Preparing) {
                     entries.extend(self.end(&Ending::Silent, now));

@@ -94,7 +94,7 @@ impl CacheApi {
         }
         let found = self
             .entries
-            .list(repository.as_ref(), paging.before, paging.limit())
+            .list(repository.as_ref(), paging.before, paging.limit().items)
             .await?;
         let found = found
             .into_iter()

@@ -1,10 +1,12 @@
 use hearth_runtime::FieldFaults;
 use prost::Message;
 
+use crate::store::PageLimit;
+
 const DEFAULT_SIZE: u32 = 100;
 const MAX_SIZE: u32 = 1000;
 /// gRPC clients accept messages of 4 MiB by default; half of it leaves room for the last item.
-const MAX_BYTES: usize = 2 * 1024 * 1024;
+const MAX_BYTES: u64 = 2 * 1024 * 1024;
 
 /// The page of a list that a request asks for. Items have numbers, and lists begin with the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +34,11 @@ impl Paging {
     }
 
     /// How many items to look for: one more than the page holds tells whether there is another page.
-    pub(super) fn limit(self) -> u32 {
-        self.size + 1
+    pub(super) fn limit(self) -> PageLimit {
+        PageLimit {
+            items: self.size + 1,
+            bytes: MAX_BYTES,
+        }
     }
 
     /// The page out of the items that were found, without those that cannot be read, and the token of the next page; empty:
@@ -42,7 +47,7 @@ impl Paging {
         let available = found.len();
         let (mut items, mut bytes, mut last, mut taken) = (Vec::new(), 0, 0, 0);
         for (number, item) in found.into_iter().take(self.size as usize) {
-            bytes += item.as_ref().map_or(0, M::encoded_len);
+            bytes += item.as_ref().map_or(0, |item| item.encoded_len() as u64);
             if bytes > MAX_BYTES && !items.is_empty() {
                 break;
             }
@@ -89,7 +94,7 @@ mod tests {
         assert_eq!((items.len(), next.as_str()), (2, "7"));
         let (items, next) = paging.page(vec![(9, text(1)), (7, text(1))]);
         assert_eq!((items.len(), next.as_str()), (2, ""));
-        let (items, next) = paging.page(vec![(9, text(MAX_BYTES + 1)), (7, text(1))]);
+        let (items, next) = paging.page(vec![(9, text(2 * 1024 * 1024 + 1)), (7, text(1))]);
         assert_eq!((items.len(), next.as_str()), (1, "9"));
         // What cannot be read is left out, and hides nothing that follows.
         let (items, next) = paging.page(vec![(9, None), (7, text(1)), (4, text(1))]);

@@ -38,16 +38,19 @@ impl WorkspaceService for WorkspaceApi {
         request: Request<PrepareWorkspaceRequest>,
     ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
         let (wanted, until) = validate::prepare(request.into_inner())?;
+        // Before anything begins: a call that fails has begun nothing.
+        let slot = self.watching.open()?;
         let prepared = self.workspaces.prepare(wanted).await?;
         let (snapshot, watcher) = match prepared {
             Prepared::Now(record) => {
                 // The stream continues exactly where the snapshot ends.
                 let begin = Begin::After(record.workspace.last_sequence);
-                let (_, watcher) = self.watching.begin(&record.id, begin, until).await?;
+                let (_, watcher) = self.watching.begin(slot, &record.id, begin, until).await?;
                 (record.workspace, watcher)
             }
             Prepared::Before(id) => {
-                let (snapshot, watcher) = self.watching.begin(&id, Begin::Snapshot, until).await?;
+                let begun = self.watching.begin(slot, &id, Begin::Snapshot, until);
+                let (snapshot, watcher) = begun.await?;
                 (seen(&self.fleet, snapshot), watcher)
             }
         };
@@ -74,7 +77,10 @@ impl WorkspaceService for WorkspaceApi {
             0 => Begin::Oldest,
             after => Begin::After(after),
         };
-        let (snapshot, watcher) = self.watching.begin(&id, begin, until).await?;
+        let (snapshot, watcher) = self
+            .watching
+            .begin(self.watching.open()?, &id, begin, until)
+            .await?;
         Ok(Response::new(responses(
             seen(&self.fleet, snapshot),
             watcher,

@@ -47,12 +47,59 @@ pub enum StoreError {
         /// The cause. It is in the message, and no source of this error: it would be told twice.
         cause: std::io::Error,
     },
+    /// The disk of the database is nearly full.
+    #[error(
+        "the disk of the control plane's database ({}) has {free_mib} MiB free, and takes no work below {least_mib} MiB: \
+         make room there, or lower --database-min-free-mib (HEARTH_DATABASE_MIN_FREE_MIB) of the control plane",
+        folder.display()
+    )]
+    LittleRoom {
+        /// Where the database is.
+        folder: PathBuf,
+        /// Free MiB.
+        free_mib: u64,
+        /// MiB that have to be free.
+        least_mib: u64,
+    },
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     /// The schema could not be migrated.
     #[error(transparent)]
     Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl StoreError {
+    /// What keeps the database from working now, with what to do; `None`: another failure, which does not pass by itself.
+    pub fn outage(&self) -> Option<String> {
+        let error = match self {
+            Self::Database(error) => error,
+            Self::LittleRoom { .. } => return Some(self.to_string()),
+            _ => return None,
+        };
+        let why = match error {
+            sqlx::Error::PoolTimedOut => "it is busy: too much is written at once".to_owned(),
+            sqlx::Error::Database(error) => {
+                let code = error.code()?.parse::<u32>().ok()?;
+                // The primary result code, https://sqlite.org/rescode.html.
+                let advice = match code & 0xff {
+                    13 => "make room on its disk",
+                    10 => "look after its disk",
+                    5 | 6 => "end the other program that has locked it",
+                    8 | 14 => {
+                        "give the control plane back its right to write the file and its folder"
+                    }
+                    7 => "the machine has too little memory",
+                    _ => return None,
+                };
+                format!("{} ({advice})", error.message())
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "the control plane cannot use its database now: {why}; nothing is lost, and work goes on as soon as it can"
+        ))
+    }
 }
 
 /// What to do about a row that cannot be read. Where it matters to nothing else it is left out of lists.

@@ -16,9 +16,9 @@ pub use entry::{Entry, Place};
 pub use error::StoreError;
 pub use lookups::{Decided, Lookup};
 pub use nodes::StoredNode;
-pub use sqlite::Sqlite;
+pub use sqlite::{Settings, Sqlite};
 pub use whole::Store;
-pub use workspaces::{Change, Count, Load, Once, Placement, RequestId};
+pub use workspaces::{Change, Count, HistoryLimits, Load, Once, PageLimit, Placement, RequestId};
 
 #[cfg(test)]
 mod suite;

@@ -1,6 +1,7 @@
 //! What every store has to do. Each test is generic over the store; a new store adds one line at the end.
 
 mod cache;
+mod history;
 
 use std::sync::Arc;
 
@@ -9,14 +10,26 @@ use hearth_api::v1::{
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
 
-use self::cache::*;
+use self::{cache::*, history::*};
 use super::{workspaces::Page, *};
 use crate::{
     clock::{from_millis, now},
     record::{Ending, Record, asked_for},
 };
 
-const HISTORY: u64 = 10;
+/// Few enough that a test can fill it, and so many that no part of it is dropped beyond what is too much.
+const HISTORY: HistoryLimits = HistoryLimits {
+    events: 7,
+    bytes: 7000,
+};
+const WHOLE: PageLimit = items(1000);
+
+const fn items(items: u32) -> PageLimit {
+    PageLimit {
+        items,
+        bytes: u64::MAX,
+    }
+}
 
 fn id(id: &str) -> WorkspaceId {
     id.parse().expect("an id")
@@ -72,7 +85,7 @@ async fn create(store: &dyn Store, id: &str) -> Record {
 
 async fn page(store: &dyn Store, workspace: &str, after: u64) -> Page {
     let page = store
-        .events(&id(workspace), after, 1000)
+        .events(&id(workspace), after, WHOLE)
         .await
         .expect("a read");
     page.expect("a workspace")
@@ -86,7 +99,10 @@ pub(super) async fn a_workspace_reads_back_and_is_unfinished(store: Arc<dyn Stor
     assert_eq!(read.as_ref(), Some(&record));
     assert_eq!(store.unfinished().await.expect("a read"), [record]);
     assert_eq!(store.workspace(&id("b")).await.expect("a read"), None);
-    assert_eq!(store.events(&id("b"), 0, 1).await.expect("a read"), None);
+    assert_eq!(
+        store.events(&id("b"), 0, WHOLE).await.expect("a read"),
+        None
+    );
 }
 
 pub(super) async fn a_request_leads_to_one_workspace(store: Arc<dyn Store>) {
@@ -156,7 +172,7 @@ pub(super) async fn events_and_snapshot_change_together_and_once(store: Arc<dyn 
     assert_eq!(page.record.workspace.state(), WorkspaceState::Preparing);
     let sequences: Vec<_> = page.events.iter().map(|event| event.sequence).collect();
     assert_eq!((sequences, page.oldest), (vec![1, 2, 3], 1));
-    let rest = store.events(&id("a"), 1, 1).await.expect("a read");
+    let rest = store.events(&id("a"), 1, items(1)).await.expect("a read");
     assert_eq!(rest.expect("a workspace").events, page.events[1..2]);
 
     let noted = store
@@ -194,22 +210,6 @@ pub(super) async fn nothing_is_written_for_an_attempt_that_is_not_the_newest(
     assert_eq!(read.expect("a workspace").progress.boot_id, "boot");
 }
 
-pub(super) async fn history_is_trimmed_to_its_limit(store: Arc<dyn Store>) {
-    create(&*store, "a").await;
-    create(&*store, "b").await;
-    for (workspace, count) in [("a", 25), ("b", 3)] {
-        let batch = events(1, lines(count));
-        store
-            .append(&attempt(workspace, 1), batch, now())
-            .await
-            .expect("an append");
-    }
-    let a = page(&*store, "a", 0).await;
-    assert_eq!((a.oldest, a.events.len() as u64), (16, HISTORY));
-    assert_eq!(a.events[0].sequence, 16);
-    assert_eq!(page(&*store, "b", 0).await.oldest, 1);
-}
-
 pub(super) async fn a_deleted_workspace_is_unfinished_until_it_is_forgotten(store: Arc<dyn Store>) {
     create(&*store, "a").await;
     let kinds = [
@@ -245,13 +245,16 @@ pub(super) async fn lists_are_newest_first_and_counts_are_by_node_and_state(stor
         create(&*store, id).await;
     }
     store.begin_delete(&id("b"), now()).await.expect("a change");
-    let first = store.list(None, 2).await.expect("a read");
+    let first = store.list(None, items(2)).await.expect("a read");
     let ids = |page: &[(u64, Option<Workspace>)]| -> Vec<String> {
         let readable = page.iter().filter_map(|(_, workspace)| workspace.as_ref());
         readable.map(|workspace| workspace.id.clone()).collect()
     };
     assert_eq!(ids(&first), ["c", "b"]);
-    let rest = store.list(Some(first[1].0), 2).await.expect("a read");
+    let rest = store
+        .list(Some(first[1].0), items(2))
+        .await
+        .expect("a read");
     assert_eq!(ids(&rest), ["a"]);
     let mut counts = store.counts().await.expect("a read");
     counts.sort_by_key(|count| count.workspaces);
@@ -397,7 +400,11 @@ macro_rules! suite {
             a_request_leads_to_one_workspace
             events_and_snapshot_change_together_and_once
             nothing_is_written_for_an_attempt_that_is_not_the_newest
-            history_is_trimmed_to_its_limit
+            of_too_many_events_the_oldest_output_is_dropped
+            of_too_many_bytes_the_oldest_output_is_dropped
+            a_log_of_results_alone_is_bounded_too
+            a_page_has_so_many_bytes_and_one_event_at_least
+            old_output_of_what_has_settled_is_dropped_once
             a_deleted_workspace_is_unfinished_until_it_is_forgotten
             lists_are_newest_first_and_counts_are_by_node_and_state
             a_node_is_known_by_what_it_said_last
@@ -423,7 +430,11 @@ macro_rules! suite {
 
 async fn open_sqlite() -> (Arc<dyn Store>, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
-    let store = Sqlite::open(&directory.path().join("h.db"), HISTORY).await;
+    let settings = Settings {
+        history: HISTORY,
+        min_free_mib: 0,
+    };
+    let store = Sqlite::open(&directory.path().join("h.db"), settings).await;
     (Arc::new(store.expect("a store")), directory)
 }
 

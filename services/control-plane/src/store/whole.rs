@@ -1,12 +1,19 @@
 use async_trait::async_trait;
 
 use super::{
-    entries::EntryStore, lookups::LookupStore, nodes::NodeStore, workspaces::WorkspaceStore,
+    entries::EntryStore, error::StoreError, lookups::LookupStore, nodes::NodeStore,
+    workspaces::WorkspaceStore,
 };
 
 /// The whole state of the control plane.
 #[async_trait]
 pub trait Store: WorkspaceStore + NodeStore + EntryStore + LookupStore {
+    /// Whether there is room for the events of more work.
+    fn has_room(&self) -> Result<(), StoreError>;
+
+    /// Whether it can be written, and there is room.
+    async fn check(&self) -> Result<(), StoreError>;
+
     /// Flushes and closes the store. It must not be used afterwards.
     async fn close(&self);
 }

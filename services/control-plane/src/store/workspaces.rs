@@ -33,12 +33,30 @@ pub struct Change {
     pub entries: Vec<LogEntry>,
 }
 
+/// How much of each workspace's log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// Events.
+    pub events: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
+/// How much is read at once; one item at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Items.
+    pub items: u32,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
 /// A part of a workspace's log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
     /// The workspace at the moment of reading.
     pub record: Record,
-    /// Sequence of the oldest stored event; one more than the newest if none is stored.
+    /// Sequence from which on the log has no gaps. Of what is before it only states and results are left, if anything.
     pub oldest: u64,
     /// In order of sequence.
     pub events: Vec<Event>,
@@ -146,23 +164,28 @@ pub trait WorkspaceStore: Send + Sync {
     /// The node of a workspace, also of one that cannot be read.
     async fn node_of(&self, id: &WorkspaceId) -> Result<Option<String>, StoreError>;
 
-    /// Workspaces with their numbers, newest first, beginning below `before`. `None`, and logged: it cannot be read.
+    /// Workspaces with their numbers, newest first, beginning below `before`. The one with which the bytes of `limit` are
+    /// exceeded is the last. `None`, and logged: it cannot be read.
     async fn list(
         &self,
         before: Option<u64>,
-        limit: u32,
+        limit: PageLimit,
     ) -> Result<Vec<(u64, Option<Workspace>)>, StoreError>;
 
     /// Workspaces with an unsettled attempt or an unfinished deletion. What cannot be read is left out, and logged.
     async fn unfinished(&self) -> Result<Vec<Record>, StoreError>;
 
-    /// At most `limit` events after `after`; `None` when there is no such workspace.
+    /// At most `limit` of the events after `after`; `None` when there is no such workspace.
     async fn events(
         &self,
         id: &WorkspaceId,
         after: u64,
-        limit: u32,
+        limit: PageLimit,
     ) -> Result<Option<Page>, StoreError>;
+
+    /// Drops the output of workspaces that have settled and whose log did not grow since `before`. Returns how many have
+    /// lost theirs.
+    async fn drop_output(&self, before: Timestamp) -> Result<u64, StoreError>;
 
     /// Numbers of workspaces by node and state.
     async fn counts(&self) -> Result<Vec<Count>, StoreError>;

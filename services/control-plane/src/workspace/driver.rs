@@ -137,6 +137,7 @@ fn store_failed(id: &WorkspaceId, error: &StoreError) -> Observation {
         StoreError::RequestIdReused
         | StoreError::NoNode
         | StoreError::Corrupt { .. }
+        | StoreError::LittleRoom { .. }
         | StoreError::InUse(_)
         | StoreError::Folder { .. }
         | StoreError::Database(_)

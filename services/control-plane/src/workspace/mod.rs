@@ -12,6 +12,7 @@ mod phase;
 mod preparing;
 mod recovery;
 mod seen;
+mod streams;
 mod watching;
 
 pub use host_access::{HostAccessParseError, HostAccessRules};

@@ -12,7 +12,7 @@ use crate::{
     error::CallError,
     node::{Fleet, Nodes},
     record::Record,
-    store::{Load, Once, RequestId, Store, StoreError},
+    store::{Load, Once, PageLimit, RequestId, Store, StoreError},
 };
 
 /// A request to prepare a workspace.
@@ -87,6 +87,7 @@ impl Workspaces {
         {
             return Ok(Prepared::Before(record.id));
         }
+        self.store.has_room()?;
         let once = match wanted.what {
             What::New { spec, message } => {
                 if let Some(name) = &wanted.node {
@@ -149,7 +150,7 @@ impl Workspaces {
     pub(crate) async fn list(
         &self,
         before: Option<u64>,
-        limit: u32,
+        limit: PageLimit,
     ) -> Result<Vec<(u64, Option<Workspace>)>, CallError> {
         Ok(self.store.list(before, limit).await?)
     }

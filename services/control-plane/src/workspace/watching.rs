@@ -1,21 +1,36 @@
-use std::{collections::VecDeque, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream::try_unfold};
 use hearth_api::v1::{Event, Workspace};
 use hearth_domain::WorkspaceId;
 use hearth_runtime::Tasks;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::MissedTickBehavior};
 
-use super::feeds::Feeds;
-use crate::{error::CallError, record::Record, store::Store};
+use super::{
+    feeds::Feeds,
+    streams::{Stream as Slot, Streams},
+};
+use crate::{
+    error::CallError,
+    record::Record,
+    store::{PageLimit, Store},
+};
 
-/// Events read at once; with 64 KiB each, a watcher holds at most 8 MiB.
-const PAGE: u32 = 128;
+/// What a watcher reads at once, and holds until its client takes it.
+const PAGE: PageLimit = PageLimit {
+    items: 128,
+    bytes: 128 * 1024,
+};
+/// For the record alone.
+const NO_EVENTS: PageLimit = PageLimit { items: 0, bytes: 0 };
+/// How often it is looked for streams that nobody reads.
+const UNREAD_PERIOD: Duration = Duration::from_secs(30);
 
 /// Reads the logs of workspaces for watchers.
 pub(crate) struct Watching {
     store: Arc<dyn Store>,
     feeds: Arc<Feeds>,
+    streams: Streams,
     tasks: Tasks,
 }
 
@@ -33,14 +48,16 @@ pub(crate) struct Watcher {
     id: WorkspaceId,
     /// Sequence of the newest event that was sent.
     cursor: u64,
+    /// Sequence from which on the log had no gaps when the watcher began with its oldest event; else 0.
+    whole_from: u64,
     until: Until,
     news: watch::Receiver<u64>,
-    pending: VecDeque<Event>,
+    slot: Slot,
 }
 
 /// Where a watcher begins.
 pub(crate) enum Begin {
-    /// With the oldest stored event.
+    /// With the oldest stored event. Output may be missing between the first ones.
     Oldest,
     /// After this sequence; fails if the events after it were trimmed.
     After(u64),
@@ -49,31 +66,59 @@ pub(crate) enum Begin {
 }
 
 impl Watching {
-    pub(crate) fn new(store: Arc<dyn Store>, feeds: Arc<Feeds>, tasks: Tasks) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        feeds: Arc<Feeds>,
+        max_streams: u32,
+        tasks: Tasks,
+    ) -> Self {
         Self {
             store,
             feeds,
+            streams: Streams::new(max_streams),
             tasks,
+        }
+    }
+
+    /// Takes one of the streams that may be open.
+    pub(crate) fn open(&self) -> Result<Slot, CallError> {
+        self.streams.open()
+    }
+
+    /// Ends streams that nobody reads, until the process stops.
+    pub(crate) async fn end_unread(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(UNREAD_PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.tasks.stopping().cancelled() => return,
+                _ = ticks.tick() => self.streams.end_unread(),
+            }
         }
     }
 
     /// Begins to watch; returns the workspace as of now.
     pub(crate) async fn begin(
         self: &Arc<Self>,
+        slot: Slot,
         id: &WorkspaceId,
         from: Begin,
         until: Until,
     ) -> Result<(Workspace, Watcher), CallError> {
         // Before the read, so that a later write wakes the watcher.
         let news = self.feeds.subscribe(id);
-        let page = self.store.events(id, u64::MAX, 0).await?;
+        let page = self.store.events(id, u64::MAX, NO_EVENTS).await?;
         let page = page.ok_or_else(|| CallError::WorkspaceUnknown(id.clone()))?;
         let workspace = page.record.workspace;
         let watcher = Watcher {
             watching: self.clone(),
             id: id.clone(),
+            whole_from: match from {
+                Begin::Oldest => page.oldest,
+                Begin::After(_) | Begin::Snapshot => 0,
+            },
             cursor: match from {
-                Begin::Oldest => page.oldest.saturating_sub(1),
+                Begin::Oldest => 0,
                 Begin::After(cursor) if cursor.saturating_add(1) < page.oldest => {
                     return Err(CallError::Trimmed {
                         oldest: page.oldest,
@@ -84,7 +129,7 @@ impl Watching {
             },
             until,
             news,
-            pending: VecDeque::new(),
+            slot,
         };
         Ok((workspace, watcher))
     }
@@ -100,7 +145,7 @@ impl Watcher {
 
     async fn next(&mut self) -> Result<Option<Event>, CallError> {
         loop {
-            if let Some(event) = self.pending.pop_front() {
+            if let Some(event) = self.slot.take()? {
                 self.cursor = event.sequence;
                 return Ok(Some(event));
             }
@@ -118,20 +163,21 @@ impl Watcher {
             if end.is_some_and(|end| end <= self.cursor) {
                 return Ok(None);
             }
-            if self.cursor.saturating_add(1) < page.oldest {
+            if self.cursor.saturating_add(1).max(self.whole_from) < page.oldest {
                 return Err(CallError::Trimmed {
                     oldest: page.oldest,
                 });
             }
-            self.pending = page.events.into();
-            if let Some(end) = end {
-                self.pending.retain(|event| event.sequence <= end);
+            let mut events = page.events;
+            events.retain(|event| end.is_none_or(|end| event.sequence <= end));
+            if !events.is_empty() {
+                self.slot.hold(events);
+                continue;
             }
-            if self.pending.is_empty() {
-                tokio::select! {
-                    () = self.watching.tasks.stopping().cancelled() => return Err(CallError::ShuttingDown),
-                    _ = self.news.changed() => {}
-                }
+            self.slot.wait();
+            tokio::select! {
+                () = self.watching.tasks.stopping().cancelled() => return Err(CallError::ShuttingDown),
+                _ = self.news.changed() => {}
             }
         }
     }

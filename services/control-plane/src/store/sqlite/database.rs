@@ -8,31 +8,47 @@ use async_trait::async_trait;
 use hearth_runtime::{LockError, lock_file};
 use parking_lot::Mutex;
 use sqlx::{
-    Sqlite as Db, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    Connection as _, Sqlite as Db, SqlitePool, Transaction,
+    sqlite::{
+        SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
+        SqliteSynchronous,
+    },
 };
 
-use crate::store::{error::StoreError, whole::Store};
+use super::room::{Disk, shrink};
+use crate::store::{error::StoreError, whole::Store, workspaces::HistoryLimits};
 
 /// How long a statement waits for another process, for example a backup.
 const BUSY: Duration = Duration::from_secs(10);
 /// Connections of readers, which never wait for the writer in WAL mode.
 const READERS: u32 = 4;
+/// What the write-ahead log is cut to when it was larger for a while.
+const MAX_WAL_BYTES: &str = "16777216";
+
+/// How the store is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How much of each workspace's log is kept.
+    pub history: HistoryLimits,
+    /// Free MiB of the disk below which no work is taken; 0: it is taken as long as there is room.
+    pub min_free_mib: u64,
+}
 
 /// The store in one SQLite file.
 pub struct Sqlite {
     // One connection, so that writers queue here and not in SQLite, which polls.
     pub(super) writer: SqlitePool,
     pub(super) reader: SqlitePool,
-    pub(super) history_limit: u64,
+    pub(super) history: HistoryLimits,
+    disk: Disk,
     /// Locked until the store is closed: two control planes on one database would both drive its workspaces, each with
     /// leases of its own.
     lock: Mutex<Option<File>>,
 }
 
 impl Sqlite {
-    /// Opens or creates the file, with its folder, and migrates its schema. `history_limit` events are kept for each workspace.
-    pub async fn open(path: &Path, history_limit: u64) -> Result<Self, StoreError> {
+    /// Opens or creates the file, with its folder, and migrates its schema.
+    pub async fn open(path: &Path, settings: Settings) -> Result<Self, StoreError> {
         let lock = lock(path).await?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -42,12 +58,25 @@ impl Sqlite {
             // In WAL mode a crash of the process loses nothing, and a crash of the machine at most the last
             // transactions, without corruption (https://sqlite.org/pragma.html#pragma_synchronous).
             .synchronous(SqliteSynchronous::Normal)
+            .pragma("journal_size_limit", MAX_WAL_BYTES)
             .busy_timeout(BUSY);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
-            .connect_with(options.clone())
+            // SQLite ends a transaction by itself when the disk is full or fails. The connection does not learn of it, and
+            // would refuse every transaction from then on.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
+            .connect_with(options.clone().auto_vacuum(SqliteAutoVacuum::Incremental))
             .await?;
         sqlx::migrate!().run(&writer).await?;
+        let disk = Disk::of(path, settings.min_free_mib);
+        if let Err(error) = disk.convert(&writer).await {
+            tracing::warn!(%error, "the database file does not shrink when workspaces are removed; the next start tries again");
+        }
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.read_only(true))
@@ -55,7 +84,8 @@ impl Sqlite {
         Ok(Self {
             writer,
             reader,
-            history_limit: history_limit.max(1),
+            history: settings.history,
+            disk,
             lock: Mutex::new(Some(lock)),
         })
     }
@@ -64,10 +94,26 @@ impl Sqlite {
         // A transaction that begins by reading and then writes would fail instead of waiting.
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
+
+    /// Gives the room of what was deleted back to the disk.
+    pub(super) async fn shrink(&self) {
+        shrink(&self.writer).await;
+    }
 }
 
 #[async_trait]
 impl Store for Sqlite {
+    fn has_room(&self) -> Result<(), StoreError> {
+        self.disk.check()
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        sqlx::query("UPDATE checked SET times = times + 1")
+            .execute(&self.writer)
+            .await?;
+        self.disk.check()
+    }
+
     async fn close(&self) {
         // The writer last: it moves the write-ahead log into the file.
         self.reader.close().await;
@@ -98,14 +144,22 @@ async fn lock(database: &Path) -> Result<File, StoreError> {
 mod tests {
     use super::*;
 
+    const SETTINGS: Settings = Settings {
+        history: HistoryLimits {
+            events: 10,
+            bytes: 1000,
+        },
+        min_free_mib: 0,
+    };
+
     #[tokio::test]
     async fn the_folder_is_made_and_one_store_at_a_time_has_the_database() {
         let directory = tempfile::tempdir().expect("a folder");
         let path = directory.path().join("not/there/yet/h.db");
-        let store = Sqlite::open(&path, 10).await.expect("a store");
+        let store = Sqlite::open(&path, SETTINGS).await.expect("a store");
         // The pools of connections have timeouts of their own.
         tokio::time::pause();
-        let second = Sqlite::open(&path, 10).await;
+        let second = Sqlite::open(&path, SETTINGS).await;
         tokio::time::resume();
         let Err(error) = second else {
             panic!("two stores have one database");
@@ -117,8 +171,8 @@ mod tests {
         assert!(error.to_string().contains("h.db.lock"), "{error}");
         store.close().await;
         // Also when nobody closed it, as after a crash.
-        drop(Sqlite::open(&path, 10).await.expect("a store"));
-        Sqlite::open(&path, 10).await.expect("a store");
+        drop(Sqlite::open(&path, SETTINGS).await.expect("a store"));
+        Sqlite::open(&path, SETTINGS).await.expect("a store");
     }
 
     #[tokio::test]
@@ -126,7 +180,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a folder");
         let file = directory.path().join("file");
         fs::write(&file, "").expect("a file");
-        let Err(error) = Sqlite::open(&file.join("x/h.db"), 10).await else {
+        let Err(error) = Sqlite::open(&file.join("x/h.db"), SETTINGS).await else {
             panic!("there is no such folder");
         };
         assert!(

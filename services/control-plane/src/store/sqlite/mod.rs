@@ -1,8 +1,10 @@
 mod database;
 mod entries;
+mod log;
 mod lookups;
 mod nodes;
+mod room;
 mod rows;
 mod workspaces;
 
-pub use database::Sqlite;
+pub use database::{Settings, Sqlite};

@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use hearth_api::v1::{Event, Workspace, WorkspaceState};
 use hearth_domain::{AttemptRef, WorkspaceId};
 use prost::Message as _;
@@ -7,16 +8,18 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::{
     database::Sqlite,
+    log::{Log, page},
     rows::{
-        check_newest, decode, find, loads, readable, record, remember, requested, to_i64, to_u64,
+        check_newest, find, loads, readable, record, remember, requested, to_i64, to_u64,
         unless_corrupt,
     },
 };
 use crate::{
+    clock::millis,
     record::{Ending, LogEntry, Record},
     store::{
         error::StoreError,
-        workspaces::{Change, Count, Once, Page, Placement, RequestId, WorkspaceStore},
+        workspaces::{Change, Count, Once, Page, PageLimit, Placement, RequestId, WorkspaceStore},
     },
 };
 
@@ -43,28 +46,11 @@ impl Sqlite {
             .await?
             .ok_or_else(|| StoreError::WorkspaceUnknown(id.clone()))?;
         let entries = change(&mut record)?;
-        for entry in &entries {
-            sqlx::query(
-                "INSERT INTO events (workspace_id, sequence, attempt, agent_sequence, event) VALUES (?, ?, ?, ?, ?)",
-            )
-            .bind(id.as_str())
-            .bind(to_i64(entry.event.sequence))
-            .bind(i64::from(entry.event.attempt))
-            .bind(to_i64(entry.agent_sequence))
-            .bind(entry.event.encode_to_vec())
-            .execute(&mut *connection)
-            .await?;
-        }
         if !entries.is_empty() {
-            let trimmed = record
-                .workspace
-                .last_sequence
-                .saturating_sub(self.history_limit);
-            sqlx::query("DELETE FROM events WHERE workspace_id = ? AND sequence <= ?")
-                .bind(id.as_str())
-                .bind(to_i64(trimmed))
-                .execute(&mut *connection)
-                .await?;
+            let mut log = Log::read(connection, id).await?;
+            log.add(connection, id, &entries, self.history).await?;
+            let grown = record.workspace.update_time.as_ref().map_or(0, millis);
+            log.write(connection, id, grown).await?;
         }
         sqlx::query(
             "UPDATE workspaces SET node = ?, state = ?, settled = ?, snapshot = ?, progress = ? WHERE id = ?",
@@ -228,6 +214,7 @@ impl WorkspaceStore for Sqlite {
             .bind(id.as_str())
             .execute(&self.writer)
             .await?;
+        self.shrink().await;
         Ok(())
     }
 
@@ -238,21 +225,23 @@ impl WorkspaceStore for Sqlite {
     async fn list(
         &self,
         before: Option<u64>,
-        limit: u32,
+        limit: PageLimit,
     ) -> Result<Vec<(u64, Option<Workspace>)>, StoreError> {
-        sqlx::query(
+        let mut rows = sqlx::query(
             "SELECT number, id, snapshot, progress FROM workspaces WHERE number < ? ORDER BY number DESC LIMIT ?",
         )
         .bind(before.map_or(i64::MAX, to_i64))
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?
-        .iter()
-        .map(|row| {
-            let workspace = unless_corrupt(record(row))?.map(|record| record.workspace);
-            Ok((to_u64(row.try_get("number")?), workspace))
-        })
-        .collect()
+        .bind(i64::from(limit.items))
+        .fetch(&self.reader);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while bytes <= limit.bytes
+            && let Some(row) = rows.try_next().await?
+        {
+            bytes += row.try_get::<&[u8], _>("snapshot")?.len() as u64;
+            let workspace = unless_corrupt(record(&row))?.map(|record| record.workspace);
+            found.push((to_u64(row.try_get("number")?), workspace));
+        }
+        Ok(found)
     }
 
     async fn node_of(&self, id: &WorkspaceId) -> Result<Option<String>, StoreError> {
@@ -275,38 +264,51 @@ impl WorkspaceStore for Sqlite {
         &self,
         id: &WorkspaceId,
         after: u64,
-        limit: u32,
+        limit: PageLimit,
     ) -> Result<Option<Page>, StoreError> {
         // One transaction, so that the record and the events are of the same moment.
         let mut transaction = self.reader.begin().await?;
         let Some(record) = find(&mut transaction, id).await? else {
             return Ok(None);
         };
-        let oldest: Option<i64> =
-            sqlx::query_scalar("SELECT min(sequence) FROM events WHERE workspace_id = ?")
-                .bind(id.as_str())
-                .fetch_one(&mut *transaction)
-                .await?;
-        let events = sqlx::query(
-            "SELECT sequence, event FROM events WHERE workspace_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-        )
-        .bind(id.as_str())
-        .bind(to_i64(after))
-        .bind(i64::from(limit))
-        .fetch_all(&mut *transaction)
-        .await?
-        .iter()
-        .map(|row| {
-            let sequence: i64 = row.try_get("sequence")?;
-            let key = format_args!("{id} {sequence}");
-            decode(row, "events", key, "event")
-        })
-        .collect::<Result<_, _>>()?;
         Ok(Some(Page {
-            oldest: oldest.map_or(record.workspace.last_sequence + 1, to_u64),
+            oldest: Log::read(&mut transaction, id).await?.oldest,
+            events: page(&mut transaction, id, after, limit).await?,
             record,
-            events,
         }))
+    }
+
+    async fn drop_output(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT id FROM workspaces WHERE settled = 1 AND log_ms BETWEEN 1 AND ? ORDER BY number",
+        )
+        .bind(millis(&before))
+        .fetch_all(&self.reader)
+        .await?;
+        let mut workspaces = 0;
+        for id in ids.iter().filter_map(|id| id.parse::<WorkspaceId>().ok()) {
+            let mut transaction = self.begin().await?;
+            // A new attempt may have begun meanwhile.
+            let settled: Option<i64> = sqlx::query_scalar(
+                "SELECT number FROM workspaces WHERE id = ? AND settled = 1 AND log_ms BETWEEN 1 AND ?",
+            )
+            .bind(id.as_str())
+            .bind(millis(&before))
+            .fetch_optional(&mut *transaction)
+            .await?;
+            if settled.is_none() {
+                continue;
+            }
+            let mut log = Log::read(&mut transaction, &id).await?;
+            log.drop_output(&mut transaction, &id).await?;
+            log.write(&mut transaction, &id, 0).await?;
+            transaction.commit().await?;
+            workspaces += 1;
+        }
+        if workspaces > 0 {
+            self.shrink().await;
+        }
+        Ok(workspaces)
     }
 
     async fn counts(&self) -> Result<Vec<Count>, StoreError> {
