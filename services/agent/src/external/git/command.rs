@@ -1,9 +1,10 @@
-use std::{ffi::OsStr, path::Path};
+use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_domain::Login;
 use secrecy::ExposeSecret as _;
 
+use super::{CloneRequest, GitCli};
 use crate::external::process::Process;
 
 /// Git gives up on a transfer that is slower than so many bytes a second for so many seconds.
@@ -12,19 +13,16 @@ const LOW_SPEED_SECONDS: &str = "60";
 
 /// Git commands that work for one attempt.
 pub(super) struct Commands<'a> {
-    program: &'a OsStr,
+    git: &'a GitCli,
     scratch: &'a Path,
+    /// The folder that the clone is made in.
+    parent: &'a Path,
     settings: Vec<(String, String)>,
 }
 
 impl<'a> Commands<'a> {
-    /// Commands that log in to `url`, and to nothing else on its host.
-    pub(super) fn new(
-        program: &'a OsStr,
-        scratch: &'a Path,
-        login: Option<&Login>,
-        url: &str,
-    ) -> Self {
+    /// Commands that make this clone. They log in to its URL, and to nothing else on its host.
+    pub(super) fn new(git: &'a GitCli, request: &CloneRequest<'a>) -> Self {
         let settings = [
             ("http.lowSpeedLimit", LOW_SPEED_BYTES),
             ("http.lowSpeedTime", LOW_SPEED_SECONDS),
@@ -38,18 +36,26 @@ impl<'a> Commands<'a> {
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {
-            program,
-            scratch,
+            git,
+            scratch: request.scratch,
+            parent: request.into.parent().unwrap_or(request.into),
             settings: settings
                 .into_iter()
-                .chain(login.into_iter().flat_map(|login| headers(login, url)))
+                .chain(
+                    request
+                        .login
+                        .into_iter()
+                        .flat_map(|login| headers(login, request.url)),
+                )
                 .collect(),
         }
     }
 
     /// A command. Nothing of the node's own configuration shapes what it does: a clone is the same on every node.
     pub(super) fn git(&self) -> Process {
-        let mut child = Process::new(self.program)
+        let mut child = Process::new(&self.git.sandbox, &self.git.program)
+            .reads(self.scratch)
+            .writes(self.parent)
             .env("HOME", self.scratch)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
