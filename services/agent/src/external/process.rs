@@ -155,10 +155,11 @@ impl Process {
         let folder = self.folder.as_deref();
         let words = self
             .sandbox
-            .command(&program, &self.args, folder, &self.view);
-        let mut command = Command::new(&words.0[0]);
+            .command(&program, &self.args, folder, &self.view)
+            .words;
+        let mut command = Command::new(&words[0]);
         command
-            .args(&words.0[1..])
+            .args(&words[1..])
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -357,3 +358,7 @@ mod tests {
         panic!("the grandchild still runs");
     }
 }
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod sandbox_tests;

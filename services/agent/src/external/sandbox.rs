@@ -7,6 +7,7 @@ mod folders;
 mod syscalls;
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs::File,
     io,
@@ -65,7 +66,7 @@ const MAX_FILES: u64 = 65_536;
 /// Most bytes of a file that a command writes.
 const MAX_FILE_BYTES: u64 = 256 << 30;
 /// Most processes and threads of a user that is not root. The kernel does not limit those of root.
-const MAX_PROCESSES: u64 = 2048;
+const MAX_PROCESSES: u64 = 1024;
 
 /// The sandbox of this node's commands.
 #[derive(Clone, Debug)]
@@ -140,7 +141,7 @@ impl Sandbox {
         folder: Option<&Path>,
         view: &View,
     ) -> Words {
-        let mut words = Words(Vec::new());
+        let mut words = Words::default();
         words.push(["setpriv", "--pdeathsig", "KILL", "--"]);
         if rustix::process::geteuid().is_root() {
             // It ends when the kernel has ended everything in the namespace, and not before.
@@ -216,15 +217,26 @@ pub enum SandboxError {
 }
 
 /// A command line.
-pub(super) struct Words(pub(super) Vec<OsString>);
+#[derive(Default)]
+pub(super) struct Words {
+    pub words: Vec<OsString>,
+    made: BTreeSet<PathBuf>,
+}
 
 impl Words {
     fn push(&mut self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) {
         let words = words.into_iter().map(|word| word.as_ref().to_owned());
-        self.0.extend(words);
+        self.words.extend(words);
     }
 
+    /// Shows `path` in its place. Bubblewrap makes the folders that lead there for root alone.
     fn bind(&mut self, how: &str, path: &Path) {
+        let parents: Vec<&Path> = path.ancestors().skip(1).collect();
+        for parent in parents.into_iter().rev().skip(1) {
+            if self.made.insert(parent.to_owned()) {
+                self.push([OsStr::new("--dir"), parent.as_os_str()]);
+            }
+        }
         self.push([OsStr::new(how), path.as_os_str(), path.as_os_str()]);
     }
 

@@ -155,3 +155,129 @@ pub(in crate::external) fn find_program(program: &OsStr, path: &OsStr) -> Option
         .map(|folder| folder.join(program))
         .find(is_program)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    /// A node with these programs and links to them, whose agent's home is `home`.
+    struct Node(tempfile::TempDir);
+
+    impl Node {
+        fn new(programs: &[&str], links: &[(&str, &str)]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |path: &str| {
+                let path = dir.path().join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                path
+            };
+            for program in programs {
+                fs::write(at(program), "").unwrap();
+                fs::set_permissions(at(program), fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            for (link, target) in links {
+                let target = target.replace("NODE", dir.path().to_str().unwrap());
+                symlink(target, at(link)).unwrap();
+            }
+            Self(dir)
+        }
+
+        /// What is shown when `PATH` has `folder`, and of `program` in it.
+        fn shown(&self, folder: &str, program: &str) -> Vec<String> {
+            let mut folders =
+                Folders::new(&[self.0.path().join("home"), self.0.path().join("srv/state")]);
+            let path = self.0.path().join(folder);
+            folders.add(&path);
+            let program = find_program(OsStr::new(program), path.as_os_str()).unwrap();
+            folders.add_program(&program);
+            let shown = folders
+                .iter()
+                .map(|folder| folder.strip_prefix(self.0.path()).unwrap());
+            shown.map(|folder| folder.display().to_string()).collect()
+        }
+    }
+
+    #[test]
+    fn programs_are_shown_with_what_belongs_to_them_and_never_a_home() {
+        let modules = "lib/node_modules/@devcontainers/cli/devcontainer.js";
+        let cases: &[(&str, &str, &[&str], &[(&str, &str)], &[&str])] = &[
+            // nvm, in a home.
+            (
+                "home/.nvm/versions/node/v20/bin",
+                "cli",
+                &[&format!("home/.nvm/versions/node/v20/{modules}")],
+                &[(
+                    "home/.nvm/versions/node/v20/bin/cli",
+                    &format!("../{modules}"),
+                )],
+                &["home/.nvm/versions/node/v20"],
+            ),
+            // npm with a prefix in the home, where logins may be beside the programs.
+            (
+                "home/.local/bin",
+                "cli",
+                &[
+                    &format!("home/.local/{modules}"),
+                    "home/.local/share/secret",
+                ],
+                &[("home/.local/bin/cli", &format!("../{modules}"))],
+                &["home/.local/bin", "home/.local/lib"],
+            ),
+            (
+                "home/bin",
+                "cli",
+                &["home/bin/cli", "home/.ssh/id"],
+                &[],
+                &["home/bin"],
+            ),
+            (
+                "home/.cargo/bin",
+                "cli",
+                &["home/.cargo/bin/cli"],
+                &[],
+                &["home/.cargo/bin"],
+            ),
+            ("home", "cli", &["home/cli"], &[], &[]),
+            // Beside the agent's state.
+            (
+                "srv/bin",
+                "cli",
+                &["srv/bin/cli", "srv/state/x"],
+                &[],
+                &["srv/bin"],
+            ),
+            // A folder of links to packages elsewhere, one by one and as a whole.
+            (
+                "tools",
+                "cli",
+                &["a/npm/node_modules/cli/main.js", "b/other"],
+                &[
+                    ("tools/cli", "NODE/a/npm/node_modules/.bin/cli"),
+                    ("a/npm/node_modules/.bin/cli", "../cli/main.js"),
+                ],
+                &["a/npm/node_modules", "tools"],
+            ),
+            (
+                "opt/current/bin",
+                "cli",
+                &["opt/v2/bin/cli", "opt/v2/libexec/cli/part"],
+                &[("opt/current", "v2")],
+                &["opt/current", "opt/v2"],
+            ),
+            // Links in a circle.
+            (
+                "tools",
+                "cli",
+                &["tools/cli"],
+                &[("tools/round", "round")],
+                &["tools"],
+            ),
+        ];
+        for (folder, program, programs, links, expected) in cases {
+            let node = Node::new(programs, links);
+            assert_eq!(node.shown(folder, program), *expected, "{folder}");
+        }
+    }
+}
