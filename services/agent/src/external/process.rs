@@ -136,7 +136,7 @@ impl Process {
     }
 
     /// Runs as the user with this number and without capabilities, in a group of the same number.
-    pub(super) fn as_user(mut self, user: u32) -> Self {
+    pub(super) fn run_as(mut self, user: u32) -> Self {
         self.view.user = Some(user);
         self
     }

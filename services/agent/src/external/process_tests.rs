@@ -18,7 +18,7 @@ async fn both(script: &str, given: impl Fn(Process) -> Process) -> String {
     for user in [None, Some(USER)] {
         let mut process = given(shell(&format!("{{ {script}\n}} 2>&1; :")));
         if let Some(user) = user.filter(|_| is_root()) {
-            process = process.as_user(user);
+            process = process.run_as(user);
         }
         outputs.push(process.run(&mut |_| {}).await.unwrap());
     }
@@ -168,7 +168,7 @@ async fn a_user_of_its_own_has_no_rights_and_no_groups() {
     fs::write(&secret, "secret").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let script = format!("id -u; id -g; id -G; umask; cat {} || :", secret.display());
-    let process = shell(&script).writes(&dir).as_user(USER);
+    let process = shell(&script).writes(&dir).run_as(USER);
     let seen = process.run(&mut |_| {}).await.unwrap();
     assert_eq!(seen, format!("{USER}\n{USER}\n{USER}\n0022\n"));
 }
@@ -189,7 +189,7 @@ async fn nothing_of_a_command_is_left_when_it_has_ended() {
         let _ = fs::remove_file(dir.join("lock"));
         let process = shell(&script).writes(&dir);
         let process = match user {
-            Some(user) => process.as_user(user),
+            Some(user) => process.run_as(user),
             None => process,
         };
         process.run(&mut |_| {}).await.unwrap();
@@ -217,12 +217,12 @@ async fn processes_of_a_user_are_limited_and_end_with_the_command() {
     }
     // dash ends at a fork that fails.
     let script = "i=0; while :; do sleep 1000 & i=$((i + 1)); echo $i >&2; done";
-    let failure = shell(script).as_user(USER).run(&mut |_| {}).await;
+    let failure = shell(script).run_as(USER).run(&mut |_| {}).await;
     let failure = failure.unwrap_err();
     let counts = failure.tail.lines().filter_map(|line| line.parse().ok());
     let most: u64 = counts.max().unwrap();
     assert!((100..1024).contains(&most), "{most} {failure:?}");
-    shell("id").as_user(USER).run(&mut |_| {}).await.unwrap();
+    shell("id").run_as(USER).run(&mut |_| {}).await.unwrap();
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ pub(super) async fn run(
         .args(request.words)
         .dir(request.folder)
         .writes(request.folder)
-        .as_user(home.user)
+        .run_as(home.user)
         .writes(&home.folder)
         .replaces("/etc/passwd", &home.passwd)
         .replaces("/etc/group", &home.group)

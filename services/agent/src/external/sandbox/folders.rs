@@ -199,10 +199,19 @@ mod tests {
         }
     }
 
+    /// A folder of `PATH`, a program in it, files, links and their targets, and what is shown.
+    type Case<'a> = (
+        &'a str,
+        &'a str,
+        &'a [&'a str],
+        &'a [(&'a str, &'a str)],
+        &'a [&'a str],
+    );
+
     #[test]
     fn programs_are_shown_with_what_belongs_to_them_and_never_a_home() {
         let modules = "lib/node_modules/@devcontainers/cli/devcontainer.js";
-        let cases: &[(&str, &str, &[&str], &[(&str, &str)], &[&str])] = &[
+        let cases: &[Case<'_>] = &[
             // nvm, in a home.
             (
                 "home/.nvm/versions/node/v20/bin",
