@@ -6,8 +6,7 @@ mod log;
 mod on_node;
 
 pub use api::{
-    BuildRequest, CliWorkspace, Devcontainer, HooksRequest, NodeRequest, Started, UpRequest,
-    default_config_path,
+    BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest, default_config_path,
 };
 pub use cli::DevcontainerCli;
-pub use on_node::NodeHome;
+pub use on_node::{NodeHome, NodeRequest};

@@ -85,7 +85,13 @@ impl Git for GitCli {
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<GitClone, CloneFailure> {
-        let commands = Commands::new(self, request);
+        let commands = Commands::new(
+            (&self.sandbox, &self.program),
+            request.into,
+            request.scratch,
+            request.login,
+            request.url,
+        );
         download(&commands, request, on_line).await?;
         let mut warnings = Vec::new();
         let mut checkout = Checkout {

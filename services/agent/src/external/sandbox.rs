@@ -16,13 +16,11 @@ use std::{
     sync::Arc,
 };
 
-use folders::Folders;
 pub(super) use folders::find_program;
+use folders::{Folders, SYSTEM};
 
 /// Programs that commands start by themselves. They may be linked from a folder of `PATH` to elsewhere.
 const PROGRAMS: [&str; 6] = ["git", "ssh", "node", "npm", "npx", "docker"];
-/// Folders at the root that are the system's, or links into `/usr`.
-const SYSTEM: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// What commands need in `/etc`: how names are resolved, which certificates are trusted, where libraries are. Nothing in it
 /// is secret.
 const ETC: [&str; 27] = [
@@ -290,11 +288,4 @@ impl Words {
         self.push(["--dir", "/run", "--symlink", "../run", "/var/run"]);
         self.bind("--ro-bind-try", Path::new(RESOLVER));
     }
-}
-
-/// Whether the path is the system's, which every command sees.
-fn is_system(path: &Path) -> bool {
-    SYSTEM
-        .iter()
-        .any(|name| path.starts_with(Path::new("/").join(name)))
 }

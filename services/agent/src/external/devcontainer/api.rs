@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use hearth_domain::WorkspaceId;
 
-use super::on_node::NodeHome;
+use super::on_node::NodeRequest;
 use crate::external::process::{OnLine, ProcessFailure};
 
 /// What the devcontainer CLI works on.
@@ -17,17 +17,6 @@ pub struct CliWorkspace<'a> {
     pub scratch: &'a Path,
     /// Its id.
     pub workspace_id: &'a WorkspaceId,
-}
-
-/// A command of the configuration that runs on the node, without the engine.
-#[derive(Clone, Copy)]
-pub struct NodeRequest<'a> {
-    /// Folder of the clone, which belongs to the command's user.
-    pub folder: &'a Path,
-    /// Its user's home.
-    pub home: &'a NodeHome,
-    /// Program and arguments.
-    pub words: &'a [String],
 }
 
 /// A build.

@@ -7,11 +7,9 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::{
-    api::{
-        BuildRequest, CliWorkspace, Devcontainer, HooksRequest, NodeRequest, Started, UpRequest,
-    },
+    api::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest},
     log::LogLines,
-    on_node,
+    on_node::{self, NodeRequest},
 };
 use crate::{
     credential_helper::SOCKET_VARIABLE,
@@ -114,17 +112,13 @@ impl DevcontainerCli {
             // Docker's configuration names the credential helper, which connects to the attempt's socket.
             .env("PATH", helpers_first(workspace.scratch))
             .env(SOCKET_VARIABLE, workspace.scratch.join(scratch::SOCKET))
-            .writes(self.engine_socket())
+            .writes(self.docker_host.trim_start_matches("unix://").as_ref())
             .env("DOCKER_HOST", &self.docker_host)
             .env("DOCKER_BUILDKIT", "1")
             .env("BUILDKIT_PROGRESS", "rawjson")
             // Attestations carry times and differ on every machine.
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
             .env("COMPOSE_PROJECT_NAME", volume_name(workspace.workspace_id))
-    }
-
-    fn engine_socket(&self) -> &Path {
-        Path::new(self.docker_host.trim_start_matches("unix://"))
     }
 
     fn labelled(&self, verb: &str, workspace: &CliWorkspace<'_>) -> Process {

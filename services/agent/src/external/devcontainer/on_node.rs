@@ -4,7 +4,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::api::NodeRequest;
 use crate::external::{
     process::{OnLine, Process, ProcessFailure},
     sandbox::Sandbox,
@@ -46,6 +45,17 @@ impl NodeHome {
     fn tmp(&self) -> PathBuf {
         self.folder.join("tmp")
     }
+}
+
+/// A command of the configuration that runs on the node, without the engine.
+#[derive(Clone, Copy)]
+pub struct NodeRequest<'a> {
+    /// Folder of the clone, which belongs to the command's user.
+    pub folder: &'a Path,
+    /// Its user's home.
+    pub home: &'a NodeHome,
+    /// Program and arguments.
+    pub words: &'a [String],
 }
 
 /// Runs the command as the home's user. It sees neither the engine, nor logins, nor the attempt's folder.

@@ -1,11 +1,10 @@
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_domain::Login;
 use secrecy::ExposeSecret as _;
 
-use super::{CloneRequest, GitCli};
-use crate::external::process::Process;
+use crate::external::{process::Process, sandbox::Sandbox};
 
 /// Git gives up on a transfer that is slower than so many bytes a second for so many seconds.
 const LOW_SPEED_BYTES: &str = "1000";
@@ -13,7 +12,8 @@ const LOW_SPEED_SECONDS: &str = "60";
 
 /// Git commands that work for one attempt.
 pub(super) struct Commands<'a> {
-    git: &'a GitCli,
+    sandbox: &'a Sandbox,
+    program: &'a OsStr,
     scratch: &'a Path,
     /// The folder that the clone is made in.
     parent: &'a Path,
@@ -21,8 +21,14 @@ pub(super) struct Commands<'a> {
 }
 
 impl<'a> Commands<'a> {
-    /// Commands that make this clone. They log in to its URL, and to nothing else on its host.
-    pub(super) fn new(git: &'a GitCli, request: &CloneRequest<'a>) -> Self {
+    /// Commands that write a clone into the folder `into`. They log in to `url`, and to nothing else on its host.
+    pub(super) fn new(
+        (sandbox, program): (&'a Sandbox, &'a OsStr),
+        into: &'a Path,
+        scratch: &'a Path,
+        login: Option<&Login>,
+        url: &str,
+    ) -> Self {
         let settings = [
             ("http.lowSpeedLimit", LOW_SPEED_BYTES),
             ("http.lowSpeedTime", LOW_SPEED_SECONDS),
@@ -36,24 +42,20 @@ impl<'a> Commands<'a> {
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {
-            git,
-            scratch: request.scratch,
-            parent: request.into.parent().unwrap_or(request.into),
+            sandbox,
+            program,
+            scratch,
+            parent: into.parent().unwrap_or(into),
             settings: settings
                 .into_iter()
-                .chain(
-                    request
-                        .login
-                        .into_iter()
-                        .flat_map(|login| headers(login, request.url)),
-                )
+                .chain(login.into_iter().flat_map(|login| headers(login, url)))
                 .collect(),
         }
     }
 
     /// A command. Nothing of the node's own configuration shapes what it does: a clone is the same on every node.
     pub(super) fn git(&self) -> Process {
-        let mut child = Process::new(&self.git.sandbox, &self.git.program)
+        let mut child = Process::new(self.sandbox, self.program)
             .reads(self.scratch)
             .writes(self.parent)
             .env("HOME", self.scratch)

@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::is_system;
-
+/// Folders at the root that are the system's, or links into `/usr`.
+pub(super) const SYSTEM: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// Most links that lead to a program.
 const MAX_LINKS: usize = 40;
 /// Where libraries of the programs in a `bin` are.
@@ -136,6 +136,13 @@ impl Folders {
             || parent.parent() == Some(Path::new("/home"))
             || self.private.iter().any(|private| private == parent)
     }
+}
+
+/// Whether the path is the system's, which every command sees.
+fn is_system(path: &Path) -> bool {
+    SYSTEM
+        .iter()
+        .any(|name| path.starts_with(Path::new("/").join(name)))
 }
 
 fn is_bin(folder: &Path) -> bool {
