@@ -21,6 +21,7 @@ mod push;
 mod registry_faults;
 mod requests;
 mod restarts;
+mod sandbox;
 mod stand_in;
 mod tools;
 mod trust;

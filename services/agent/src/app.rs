@@ -30,7 +30,9 @@ use crate::{
         devcontainer::DevcontainerCli,
         engine::{DockerEngine, EngineInfo},
         git::GitCli,
+        process,
         registry::OciRegistry,
+        sandbox::Sandbox,
     },
     metrics::AgentMetrics,
     pipeline::{NodeFacts, Runner, Unremoved},
@@ -90,7 +92,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the process is not root's, or the CLI cannot be used; otherwise as [`Self::build_with`].
+    /// When the process is not root's, or bubblewrap or the CLI cannot be used; otherwise as [`Self::build_with`].
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
@@ -98,13 +100,17 @@ impl App {
         );
         // COPY counts file modes: the same clone must have the same ones on every node.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        let state_dir = std::path::absolute(&config.state_dir)?;
+        let sandbox = Sandbox::new(&config.command_folders, &[state_dir])?;
+        process::check(&sandbox).await?;
         let ports = Ports::bind(&config).await?;
         let docker = || DockerEngine::connect(&config.docker_host);
         let (engine, info) = connected(docker).await;
         let externals = NodeExternals {
             engine: Arc::new(engine),
-            git: Arc::new(GitCli::default()),
+            git: Arc::new(GitCli::new(sandbox.clone())),
             devcontainer: Arc::new(DevcontainerCli::new(
+                sandbox,
                 config.devcontainer_cli.clone(),
                 config.docker_host.clone(),
             )),

@@ -13,7 +13,7 @@ use crate::{
 
 /// Prepares and runs devcontainer workspaces on this node, for a hearth control plane.
 ///
-/// Needs root, Docker with buildx 0.13 or newer, git, util-linux and the devcontainer CLI on PATH. Exits with 64 when
+/// Needs root, Docker with buildx 0.13 or newer, git, bubblewrap, util-linux and the devcontainer CLI on PATH. Exits with 64 when
 /// a flag is wrong, and with 1 when the start or the agent itself fails.
 #[derive(Clone, Debug, Parser)]
 #[command(version, name = "hearth-agent")]
@@ -65,6 +65,16 @@ pub struct Config {
         value_name = "PROGRAM"
     )]
     pub devcontainer_cli: OsString,
+    /// Folders of programs and libraries that commands see besides the system and the folders of PATH; nothing in them may
+    /// be secret
+    #[arg(
+        long,
+        env = "HEARTH_COMMAND_FOLDERS",
+        value_delimiter = ',',
+        value_name = "DIR[,DIR…]",
+        value_parser = absolute
+    )]
+    pub command_folders: Vec<PathBuf>,
     /// Image for repositories that have no devcontainer, or whose devcontainer fails
     #[arg(
         long,
@@ -178,6 +188,12 @@ fn node_name(text: &str) -> Result<String, String> {
     } else {
         Err("must be 1 to 63 lower-case letters, digits, dashes and dots".to_owned())
     }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let good = path.is_absolute().then_some(path);
+    good.ok_or_else(|| "must be an absolute path".to_owned())
 }
 
 fn docker_host(text: &str) -> Result<String, String> {

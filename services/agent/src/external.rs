@@ -7,6 +7,7 @@ pub mod engine;
 pub mod git;
 pub mod process;
 pub mod registry;
+pub mod sandbox;
 
 use std::sync::Arc;
 

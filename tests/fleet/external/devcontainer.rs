@@ -2,7 +2,7 @@ use std::{fs, process::Command, sync::Arc};
 
 use async_trait::async_trait;
 use hearth_agent::external::{
-    devcontainer::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest},
+    devcontainer::{BuildRequest, Devcontainer, HooksRequest, NodeRequest, Started, UpRequest},
     process::{Line, OnLine, ProcessFailure},
 };
 use hearth_domain::Digest;
@@ -41,12 +41,12 @@ impl Devcontainer for FakeDevcontainer {
 
     async fn run_on_node(
         &self,
-        workspace: &CliWorkspace<'_>,
-        words: &[String],
+        request: &NodeRequest<'_>,
         _: OnLine<'_>,
     ) -> Result<(), ProcessFailure> {
+        let words = request.words;
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).current_dir(workspace.folder);
+        command.args(&words[1..]).current_dir(request.folder);
         let status = command
             .status()
             .map_err(|error| ProcessFailure::new(error.to_string()))?;

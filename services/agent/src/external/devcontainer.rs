@@ -3,8 +3,10 @@
 mod api;
 mod cli;
 mod log;
+mod on_node;
 
 pub use api::{
     BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest, default_config_path,
 };
 pub use cli::DevcontainerCli;
+pub use on_node::{NodeHome, NodeRequest};

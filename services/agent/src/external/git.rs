@@ -11,7 +11,7 @@ use std::{ffi::OsString, path::Path, time::Duration};
 use async_trait::async_trait;
 use hearth_domain::{CommitHash, GitRef, Login};
 
-use super::process::OnLine;
+use super::{process::OnLine, sandbox::Sandbox};
 use checkout::{Checkout, remote_names};
 use command::Commands;
 use failure::classify;
@@ -58,13 +58,23 @@ pub trait Git: Send + Sync {
 #[derive(Debug)]
 pub struct GitCli {
     program: OsString,
+    sandbox: Sandbox,
 }
 
-impl Default for GitCli {
-    fn default() -> Self {
+impl GitCli {
+    /// The git on `PATH`.
+    pub fn new(sandbox: Sandbox) -> Self {
         Self {
             program: "git".into(),
+            sandbox,
         }
+    }
+}
+
+#[cfg(test)]
+impl Default for GitCli {
+    fn default() -> Self {
+        Self::new(Sandbox::of_tests())
     }
 }
 
@@ -75,7 +85,13 @@ impl Git for GitCli {
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<GitClone, CloneFailure> {
-        let commands = Commands::new(&self.program, request.scratch, request.login, request.url);
+        let commands = Commands::new(
+            (&self.sandbox, &self.program),
+            request.into,
+            request.scratch,
+            request.login,
+            request.url,
+        );
         download(&commands, request, on_line).await?;
         let mut warnings = Vec::new();
         let mut checkout = Checkout {

@@ -383,6 +383,7 @@ async fn the_nodes_own_configuration_does_not_shape_a_clone() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let git = GitCli {
         program: program.into(),
+        ..GitCli::default()
     };
     let (scratch, made) = clone(&git, &url, "").await.unwrap();
     assert_eq!(made.warnings, [""; 0]);

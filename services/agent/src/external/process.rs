@@ -1,16 +1,17 @@
-//! Commands in PID namespaces of their own, and the lines that they print.
+//! Commands in a sandbox, and the lines that they print.
 
 mod error_line;
 mod lines;
 
 use std::{
     ffi::{OsStr, OsString},
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
 use tokio::{io::AsyncReadExt as _, process::Command};
 
+use super::sandbox::{Sandbox, SandboxError, View, find_program};
 use error_line::last_line;
 use lines::for_each_line;
 
@@ -66,42 +67,33 @@ impl ProcessFailure {
     }
 }
 
-/// A command in a process group and a PID namespace of its own. When it is dropped, or the agent dies for any reason, the
-/// kernel kills it together with everything that it started.
+/// A command in a [sandbox](Sandbox), which sees the system, programs, and what it is given. When it is dropped, or the
+/// agent dies for any reason, the kernel kills it together with everything that it started; nothing of it is left when it
+/// has ended.
 pub(super) struct Process {
-    name: String,
-    command: Command,
+    sandbox: Sandbox,
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    folder: Option<PathBuf>,
+    view: View,
 }
 
 impl Process {
     /// Prepares `program`, which gets only [`PASSED_ON`] of the agent's environment.
-    pub(super) fn new(program: impl AsRef<OsStr>) -> Self {
-        let program = program.as_ref();
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--pdeathsig", "KILL", "--"])
-            .args(["unshare", "--pid", "--fork", "--kill-child=KILL", "--"])
-            .arg(program)
-            .env_clear()
-            .envs(
-                PASSED_ON
-                    .iter()
-                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
-            )
-            .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
+    pub(super) fn new(sandbox: &Sandbox, program: impl AsRef<OsStr>) -> Self {
+        let passed_on = PASSED_ON
+            .iter()
+            .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
         Self {
-            name: Path::new(program)
-                .file_name()
-                .unwrap_or(program)
-                .to_string_lossy()
-                .into_owned(),
-            command,
+            sandbox: sandbox.clone(),
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            env: passed_on.collect(),
+            folder: None,
+            view: View::default(),
         }
+        .env("LC_ALL", "C.UTF-8")
     }
 
     pub(super) fn args<I, S>(mut self, args: I) -> Self
@@ -109,18 +101,73 @@ impl Process {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        self.command.args(args);
+        let args = args.into_iter().map(|arg| arg.as_ref().to_owned());
+        self.args.extend(args);
         self
     }
 
     pub(super) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
-        self.command.env(name, value.into());
+        self.env.push((name.into(), value.into()));
         self
     }
 
+    /// Runs in this folder, which has to be one that the command sees.
     pub(super) fn dir(mut self, dir: &Path) -> Self {
-        self.command.current_dir(dir);
+        self.folder = Some(dir.to_owned());
         self
+    }
+
+    /// Shows a file or a folder.
+    pub(super) fn reads(mut self, path: &Path) -> Self {
+        self.view.reads.push(path.to_owned());
+        self
+    }
+
+    /// Shows a file or a folder that the command may write.
+    pub(super) fn writes(mut self, path: &Path) -> Self {
+        self.view.writes.push(path.to_owned());
+        self
+    }
+
+    /// Shows `file` in place of a file of the system.
+    pub(super) fn replaces(mut self, place: &str, file: &Path) -> Self {
+        self.view.replaced.push((file.to_owned(), place.into()));
+        self
+    }
+
+    /// Runs as the user with this number and without capabilities, in a group of the same number.
+    pub(super) fn run_as(mut self, user: u32) -> Self {
+        self.view.user = Some(user);
+        self
+    }
+
+    fn name(&self) -> String {
+        let program = Path::new(&self.program);
+        let name = program.file_name().unwrap_or(&self.program);
+        name.to_string_lossy().into_owned()
+    }
+
+    fn command(&self) -> Result<Command, String> {
+        let path = self.env.iter().rev().find(|(name, _)| name == "PATH");
+        let path = path.map(|(_, path)| path.clone()).unwrap_or_default();
+        let program = find_program(&self.program, &path)
+            .ok_or("there is no such program on the agent's PATH")?;
+        let folder = self.folder.as_deref();
+        let words = self
+            .sandbox
+            .command(&program, &self.args, folder, &self.view)
+            .words;
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        Ok(command)
     }
 
     /// Runs the command. Returns its stdout, or a failure with the last lines of its stderr.
@@ -141,13 +188,13 @@ impl Process {
 
     /// Runs the command. Returns how it ended, its stdout, and the last lines of its stderr.
     pub(super) async fn run_to_end(
-        mut self,
+        self,
         on_line: OnLine<'_>,
     ) -> Result<(Result<(), String>, String, String), ProcessFailure> {
-        let name = self.name;
+        let name = self.name();
         let mut child = self
-            .command
-            .spawn()
+            .command()
+            .and_then(|mut command| command.spawn().map_err(|error| error.to_string()))
             .map_err(|error| ProcessFailure::new(format!("{name} cannot be started: {error}")))?;
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
@@ -186,11 +233,26 @@ impl Process {
     }
 }
 
+/// Makes sure that commands can be run.
+pub async fn check(sandbox: &Sandbox) -> Result<(), SandboxError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if find_program("bwrap".as_ref(), &path).is_none() {
+        return Err(SandboxError::Missing);
+    }
+    let ran = Process::new(sandbox, "true").run(&mut |_| {}).await;
+    ran.map(|_| ())
+        .map_err(|failure| SandboxError::Broken(failure.message))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::{lines::MAX_TAIL, *};
+
+    fn process(program: &str) -> Process {
+        Process::new(&Sandbox::of_tests(), program)
+    }
 
     #[test]
     fn users_read_paths_in_their_repository() {
@@ -207,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn lines_come_one_by_one_and_the_result_is_stdout() {
         let mut lines = Vec::new();
-        let result = Process::new("sh")
+        let result = process("sh")
             .args(["-c", "echo out; echo one >&2; printf two >&2"])
             .run(&mut |line| {
                 if let Line::Text(text) = line {
@@ -221,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failing_command_tells_its_last_lines() {
-        let failure = Process::new("sh")
+        let failure = process("sh")
             .args(["-c", "seq 10000 >&2; exit 3"])
             .run(&mut |_| {})
             .await
@@ -233,7 +295,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_error_that_a_command_tells_is_what_failed() {
-        let failure = Process::new("sh")
+        let failure = process("sh")
             .args([
                 "-c",
                 "printf '10%%\\r20%%\\rfatal: no\\nbye\\n' >&2; exit 3",
@@ -247,10 +309,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_agents_environment_does_not_leak() {
-        let text = Process::new("env").run(&mut |_| {}).await.unwrap();
+        let text = process("env").run(&mut |_| {}).await.unwrap();
         for line in text.lines() {
             let name = line.split('=').next().unwrap_or_default();
-            assert!(name == "LC_ALL" || PASSED_ON.contains(&name), "{line}");
+            assert!(
+                ["LC_ALL", "PWD"].contains(&name) || PASSED_ON.contains(&name),
+                "{line}"
+            );
         }
     }
 
@@ -262,7 +327,7 @@ mod tests {
             "setsid sh -c 'while :; do echo x >> {beat}; sleep 0.02; done' & wait",
             beat = beat.display()
         );
-        let child = Process::new("sh").args(["-c", &script]);
+        let child = process("sh").args(["-c", &script]).writes(dir.path());
         let mut ignore = |_: Line<'_>| {};
         let run = child.run(&mut ignore);
         let started = async {
@@ -293,3 +358,7 @@ mod tests {
         panic!("the grandchild still runs");
     }
 }
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod sandbox_tests;

@@ -12,7 +12,7 @@ use crate::{
     engine_health::EngineHealth,
     external::{
         Externals, control_plane::ControlPlaneClient, devcontainer::DevcontainerCli,
-        engine::fake::FakeEngine, git::GitCli, registry::OciRegistry,
+        engine::fake::FakeEngine, git::GitCli, registry::OciRegistry, sandbox::Sandbox,
     },
     metrics::AgentMetrics,
     policy::{HostAccess, Policy},
@@ -24,7 +24,11 @@ pub(super) fn externals(engine: FakeEngine, credentials: Arc<FakeCredentials>) -
     Externals {
         engine: Arc::new(engine),
         git: Arc::new(GitCli::default()),
-        devcontainer: Arc::new(DevcontainerCli::new("false".into(), String::new())),
+        devcontainer: Arc::new(DevcontainerCli::new(
+            Sandbox::of_tests(),
+            "false".into(),
+            String::new(),
+        )),
         registry: Arc::new(OciRegistry::new("linux/amd64".parse().unwrap())),
         index: Arc::new(ControlPlaneClient::new(nowhere)),
         credentials,

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use hearth_domain::WorkspaceId;
 
+use super::on_node::NodeRequest;
 use crate::external::process::{OnLine, ProcessFailure};
 
 /// What the devcontainer CLI works on.
@@ -75,11 +76,10 @@ pub struct Started {
 pub trait Devcontainer: Send + Sync {
     /// Its version.
     async fn version(&self) -> Result<String, ProcessFailure>;
-    /// Runs a command of the configuration on the node, in the workspace's folder.
+    /// Runs a command of the configuration on the node, in the clone's folder. When it has ended, nothing of it goes on.
     async fn run_on_node(
         &self,
-        workspace: &CliWorkspace<'_>,
-        words: &[String],
+        request: &NodeRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure>;
     /// Builds an image.

@@ -1,5 +1,5 @@
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
@@ -9,12 +9,14 @@ use serde::Deserialize;
 use super::{
     api::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest},
     log::LogLines,
+    on_node::{self, NodeRequest},
 };
 use crate::{
     credential_helper::SOCKET_VARIABLE,
     external::{
         engine::{WORKSPACE_LABEL, volume_name},
         process::{OnLine, Process, ProcessFailure, error_line},
+        sandbox::Sandbox,
     },
     scratch,
 };
@@ -22,6 +24,7 @@ use crate::{
 /// The `devcontainer` command (`@devcontainers/cli`).
 #[derive(Clone, Debug)]
 pub struct DevcontainerCli {
+    sandbox: Sandbox,
     program: OsString,
     docker_host: String,
 }
@@ -81,25 +84,25 @@ fn cause(tail: &str) -> Option<&str> {
 
 impl DevcontainerCli {
     /// The program `program`, working on the engine at `docker_host`.
-    pub fn new(program: OsString, docker_host: String) -> Self {
+    pub fn new(sandbox: Sandbox, program: OsString, docker_host: String) -> Self {
         Self {
+            sandbox,
             program,
             docker_host,
         }
     }
 
     fn command(&self, verb: &str, workspace: &CliWorkspace<'_>) -> Process {
-        self.process(&self.program, workspace)
+        Process::new(&self.sandbox, &self.program)
             .args([verb, "--log-format", "json", "--workspace-folder"])
             .args([workspace.folder])
             .args(["--config"])
             .args([workspace.config])
-    }
-
-    fn process(&self, program: impl AsRef<OsStr>, workspace: &CliWorkspace<'_>) -> Process {
-        Process::new(program)
+            .dir(workspace.folder)
+            .reads(workspace.folder)
             // Everything that the CLI and docker write goes to the attempt's folder: it is removed with the attempt, and
             // attempts do not share it.
+            .writes(workspace.scratch)
             .env("HOME", workspace.scratch.join(scratch::HOME))
             .env("TMPDIR", workspace.scratch.join(scratch::TMP))
             .env(
@@ -109,6 +112,7 @@ impl DevcontainerCli {
             // Docker's configuration names the credential helper, which connects to the attempt's socket.
             .env("PATH", helpers_first(workspace.scratch))
             .env(SOCKET_VARIABLE, workspace.scratch.join(scratch::SOCKET))
+            .writes(self.docker_host.trim_start_matches("unix://").as_ref())
             .env("DOCKER_HOST", &self.docker_host)
             .env("DOCKER_BUILDKIT", "1")
             .env("BUILDKIT_PROGRESS", "rawjson")
@@ -116,7 +120,6 @@ impl DevcontainerCli {
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
             .env("BUILDX_GIT_INFO", "false")
             .env("COMPOSE_PROJECT_NAME", volume_name(workspace.workspace_id))
-            .dir(workspace.folder)
     }
 
     fn labelled(&self, verb: &str, workspace: &CliWorkspace<'_>) -> Process {
@@ -129,7 +132,7 @@ impl DevcontainerCli {
 #[async_trait]
 impl Devcontainer for DevcontainerCli {
     async fn version(&self) -> Result<String, ProcessFailure> {
-        let text = Process::new(&self.program)
+        let text = Process::new(&self.sandbox, &self.program)
             .args(["--version"])
             .run(&mut |_| {})
             .await?;
@@ -138,14 +141,10 @@ impl Devcontainer for DevcontainerCli {
 
     async fn run_on_node(
         &self,
-        workspace: &CliWorkspace<'_>,
-        words: &[String],
+        request: &NodeRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure> {
-        // Lines are read from stderr only.
-        let process = self.process("/bin/sh", workspace);
-        let process = process.args(["-c", "exec \"$@\" 1>&2", "sh"]).args(words);
-        process.run(on_line).await.map(|_| ())
+        on_node::run(&self.sandbox, request, on_line).await
     }
 
     async fn build(
@@ -158,6 +157,7 @@ impl Devcontainer for DevcontainerCli {
         let mut command = self
             .command("build", &request.workspace)
             .env(DOCKER_FOLDER, request.docker_folder)
+            .reads(request.docker_folder)
             .args(["--docker-path"])
             .args([docker])
             .args(["--image-name", request.image_name]);
@@ -266,7 +266,7 @@ mod tests {
     use crate::external::process::Line;
 
     fn script(text: &str) -> Process {
-        Process::new("sh").args(["-c", text])
+        Process::new(&Sandbox::of_tests(), "sh").args(["-c", text])
     }
 
     async fn lines_of(text: &str) -> (Result<Outcome, ProcessFailure>, Vec<String>) {

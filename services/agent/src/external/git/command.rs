@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_domain::Login;
 use secrecy::ExposeSecret as _;
 
-use crate::external::process::Process;
+use crate::external::{process::Process, sandbox::Sandbox};
 
 /// Git gives up on a transfer that is slower than so many bytes a second for so many seconds.
 const LOW_SPEED_BYTES: &str = "1000";
@@ -12,15 +12,19 @@ const LOW_SPEED_SECONDS: &str = "60";
 
 /// Git commands that work for one attempt.
 pub(super) struct Commands<'a> {
+    sandbox: &'a Sandbox,
     program: &'a OsStr,
     scratch: &'a Path,
+    /// The folder that the clone is made in.
+    parent: &'a Path,
     settings: Vec<(String, String)>,
 }
 
 impl<'a> Commands<'a> {
-    /// Commands that log in to `url`, and to nothing else on its host.
+    /// Commands that write a clone into the folder `into`. They log in to `url`, and to nothing else on its host.
     pub(super) fn new(
-        program: &'a OsStr,
+        (sandbox, program): (&'a Sandbox, &'a OsStr),
+        into: &'a Path,
         scratch: &'a Path,
         login: Option<&Login>,
         url: &str,
@@ -36,8 +40,10 @@ impl<'a> Commands<'a> {
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {
+            sandbox,
             program,
             scratch,
+            parent: into.parent().unwrap_or(into),
             settings: settings
                 .into_iter()
                 .chain(login.into_iter().flat_map(|login| headers(login, url)))
@@ -47,7 +53,9 @@ impl<'a> Commands<'a> {
 
     /// A command. Nothing of the node's own configuration shapes what it does: a clone is the same on every node.
     pub(super) fn git(&self) -> Process {
-        let mut child = Process::new(self.program)
+        let mut child = Process::new(self.sandbox, self.program)
+            .reads(self.scratch)
+            .writes(self.parent)
             .env("HOME", self.scratch)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
