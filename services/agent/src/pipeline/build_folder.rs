@@ -9,17 +9,20 @@ use cap_std::{
     ambient_authority,
     fs::{Dir, OpenOptions},
 };
-use hearth_domain::FeatureId;
+use hearth_domain::{FeatureId, text::shortened};
 use hearth_runtime::blocking;
 use serde_json::Value;
 
 use crate::{
     clone_files::{CloneFiles, EntryKind},
     devcontainer::{
-        Base, ClonePath, DevcontainerConfig, Features, LocalFeature, Recipe, lockfile,
-        lockfile_path,
+        Base, BuildOption, ClonePath, DevcontainerConfig, Features, LeftOut, LocalFeature, Located,
+        MAX_FEATURES, Recipe, lockfile, lockfile_path,
     },
 };
+
+/// Most folders in each other. They are copied by recursion.
+const MAX_DEPTH: usize = 100;
 
 /// A workspace folder that is made for the build alone.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct BuildFolder {
     pub folder: PathBuf,
     /// The configuration in it.
     pub config: PathBuf,
+    /// Options that the build does not get since their files cannot be used.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Writes the recipe of `config` into a new folder below `below`, for a build from the files in `clone`.
@@ -48,7 +53,14 @@ fn make(below: &Path, clone: &Path, config: &DevcontainerConfig) -> Result<Build
     let recipe = config
         .recipe()
         .ok_or("Docker Compose builds its images itself")?;
-    let properties = properties(&files, clone, recipe)?;
+    let mut options = Options {
+        files: &files,
+        clone,
+        folder: below.with_extension("files"),
+        left_out: Vec::new(),
+    };
+    let properties = options.properties(recipe)?;
+    let left_out = options.left_out;
     let folder = below.join(clone.file_name().unwrap_or_default());
     let target = Target::create(&folder)?;
     if let Some(features) = &recipe.features {
@@ -61,24 +73,74 @@ fn make(below: &Path, clone: &Path, config: &DevcontainerConfig) -> Result<Build
     Ok(BuildFolder {
         config: folder.join(&config.path),
         folder,
+        left_out,
     })
 }
 
-/// The configuration, with absolute paths of what is in the clone. Links that lead out of it are refused: the build could
-/// read any file of the node otherwise.
-fn properties(files: &CloneFiles, clone: &Path, recipe: &Recipe) -> Result<Value, String> {
-    let Base::Dockerfile(build) = &recipe.base else {
-        return Ok(Value::Object(recipe.to_properties(None)));
-    };
-    let located = |path: &Path| -> Result<PathBuf, String> {
-        ClonePath::new(files, path)
-            .map(|path| clone.join(path.real).components().collect())
-            .map_err(|error| error.to_string())
-    };
-    let (dockerfile, context) = (located(&build.dockerfile)?, located(&build.context)?);
-    Ok(Value::Object(
-        recipe.to_properties(Some((&dockerfile, &context))),
-    ))
+/// The options of a build, and the files that they name.
+struct Options<'a> {
+    files: &'a CloneFiles,
+    clone: &'a Path,
+    /// Files of the clone that docker opens itself are copied to here.
+    folder: PathBuf,
+    left_out: Vec<LeftOut>,
+}
+
+impl Options<'_> {
+    /// The configuration, with absolute paths of what is in the clone. Links that lead out of it are refused: the build
+    /// could read any file of the node otherwise.
+    fn properties(&mut self, recipe: &Recipe) -> Result<Value, String> {
+        let Base::Dockerfile(build) = &recipe.base else {
+            return Ok(Value::Object(recipe.to_properties(None)));
+        };
+        let located = |path: &Path| -> Result<PathBuf, String> {
+            ClonePath::new(self.files, path)
+                .map(|path| self.clone.join(path.real).components().collect())
+                .map_err(|error| error.to_string())
+        };
+        let located = Located {
+            dockerfile: located(&build.dockerfile)?,
+            context: located(&build.context)?,
+            options: self.words(&build.options),
+        };
+        Ok(Value::Object(recipe.to_properties(Some(located))))
+    }
+
+    fn words(&mut self, options: &[BuildOption]) -> Vec<String> {
+        let (mut words, mut kept) = (Vec::new(), 0);
+        for option in options {
+            let mut keep = |content: Vec<u8>| {
+                kept += 1;
+                keep(&self.folder, &format!("{kept}"), &content)
+            };
+            match option.word(self.files, self.clone, &mut keep) {
+                Ok(word) => words.extend(word),
+                Err(left_out) => self.left_out.push(left_out),
+            }
+        }
+        words
+    }
+}
+
+/// Writes a file that only its owner reads.
+fn keep(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, String> {
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+
+    let path = folder.join(name);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(at(folder))?;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(at(&path))?;
+    io::Write::write_all(&mut file, content).map_err(at(&path))?;
+    Ok(path)
 }
 
 /// Copies the features in the clone, and those in it that they depend on, to where the configuration names them.
@@ -95,6 +157,11 @@ fn copy_features(
             continue;
         };
         if done.insert(id) {
+            if done.len() > MAX_FEATURES {
+                return Err(format!(
+                    "there are more than {MAX_FEATURES} features in the repository"
+                ));
+            }
             let LocalFeature { folder, depends_on } =
                 LocalFeature::read(files, config_folder, &folder)
                     .map_err(|error| error.to_string())?;
@@ -124,6 +191,12 @@ impl Target {
 
     /// Copies a folder of the clone; links are copied as links, as the CLI copies a feature.
     fn copy_folder(&self, files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
+        if from.components().count() > MAX_DEPTH {
+            return Err(format!(
+                "{}: more than {MAX_DEPTH} folders in each other",
+                shortened(&from.to_string_lossy(), 100)
+            ));
+        }
         self.0.create_dir_all(or_root(to)).map_err(at(to))?;
         for entry in files.entries(from).map_err(at(from))? {
             let (from, to) = (from.join(&entry.name), to.join(&entry.name));

@@ -49,6 +49,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
         let sources = sources.as_ref().map_err(Clone::clone)?;
         let below = cx.scratch.path().join("export-build");
         let folder = build_folder(below, sources, &upload.config).await?;
+        let cache_mounts = cx.job.cache_mounts();
         let request = BuildRequest {
             workspace: cx.cli_workspace(&folder.folder, &folder.config),
             image_name: &upload.image,
@@ -57,7 +58,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
                 "type=registry,ref={reference},mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
             )),
             output: Some("type=cacheonly"),
-            docker_folder: sources,
+            cache_mounts: &cache_mounts,
         };
         cx.externals
             .devcontainer
