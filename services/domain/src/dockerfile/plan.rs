@@ -53,6 +53,16 @@ pub struct BuildPlan {
     pub careful: BTreeSet<String>,
 }
 
+impl BuildPlan {
+    fn is_bounded(&self) -> bool {
+        let paths = self.context.iter().map(|source| &source.path);
+        let names = paths.chain(&self.images).chain(self.remotes.keys());
+        let pins = self.remotes.values().flatten();
+        let bytes: usize = names.clone().chain(pins).map(String::len).sum();
+        names.count() <= MAX_ORIGINS && bytes <= MAX_NAMES
+    }
+}
+
 /// Build arguments that have an effect without being declared.
 const ALWAYS: [&str; 5] = [
     "SOURCE_DATE_EPOCH",
@@ -70,6 +80,8 @@ const MAX_INSTRUCTIONS: usize = 10_000;
 const MAX_VARIABLES: usize = 2_000;
 /// The same of paths, images and downloads, each of which is looked for.
 const MAX_ORIGINS: usize = 1_000;
+/// The same of their names together, in bytes: those of images and downloads are in the key's manifest.
+const MAX_NAMES: usize = 256 * 1024;
 
 /// Plans the build of a Dockerfile. `facts` are those of base images by name; `None` for an image whose configuration
 /// cannot be read.
@@ -120,13 +132,7 @@ pub fn plan(
         declared: BTreeSet::new(),
     };
     planner.reach(target);
-    let BuildPlan {
-        context,
-        images,
-        remotes,
-        ..
-    } = &planner.plan;
-    if context.len() + images.len() + remotes.len() > MAX_ORIGINS {
+    if !planner.plan.is_bounded() {
         return too_large("too large: more paths, images and downloads than are followed");
     }
     planner.write(globals, target);

@@ -354,6 +354,10 @@ fn what_no_real_dockerfile_has_is_too_large() {
                 .collect(),
             "paths",
         ),
+        (
+            format!("COPY --from={} a /x\n", "x".repeat(300_000)),
+            "paths",
+        ),
     ] {
         let (args, text) = (args(&[]), format!("FROM scratch\n{text}"));
         let options = BuildOptions {
