@@ -159,10 +159,11 @@ impl Options {
             }
             // Without a value, an argument has that of a variable of docker's environment: on a node, a proxy at most, which
             // BuildKit keeps out of images.
-            Rule::BuildArg => match value.split_once('=') {
-                Some((name, value)) => drop(args.insert(name.to_owned(), value.to_owned())),
-                None => {}
-            },
+            Rule::BuildArg => {
+                if let Some((name, value)) = value.split_once('=') {
+                    args.insert(name.to_owned(), value.to_owned());
+                }
+            }
             Rule::Target => self.target = Some(value).filter(|target| !target.is_empty()),
             Rule::File => {
                 let path = in_clone(root, Path::new(""), &value);
