@@ -9,11 +9,12 @@ use hearth_domain::{Platform, text::shortened};
 use serde_json::{Map, Value, json};
 
 use super::{
-    build_options::{BuildOption, LeftOut, Options, decide},
+    build_option::{BuildOption, LeftOut},
+    build_options::{Options, decide},
     build_values::cache_sources,
     properties::{Properties, text_of},
 };
-use crate::{external::devcontainer::CACHE_MOUNTS, policy::Allowed};
+use crate::policy::Allowed;
 
 /// A build from a Dockerfile.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +55,8 @@ pub struct Located {
     pub options: Vec<String>,
 }
 
+/// The build argument by which BuildKit keeps the cache mounts (`RUN --mount=type=cache`) of builds apart.
+pub const CACHE_MOUNTS: &str = "BUILDKIT_CACHE_MOUNT_NS";
 /// Most that a single argument of a program may have, in bytes, with room for its name; Linux takes 128 KiB.
 const MAX_WORD_BYTES: usize = 120 * 1024;
 /// Most that all of them may have; Linux takes 2 MiB, with the environment.

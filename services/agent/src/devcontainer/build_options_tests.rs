@@ -1,6 +1,7 @@
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;
+use crate::clone_files::CloneFiles;
 
 fn read(words: &[&str]) -> Options {
     let words = words.iter().map(|word| (*word).to_owned()).collect();

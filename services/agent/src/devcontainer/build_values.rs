@@ -7,7 +7,7 @@ use std::{
 
 use oci_spec::distribution::Reference;
 
-use super::{build_options::BuildOption, clone_path::in_clone};
+use super::{build_option::BuildOption, clone_path::in_clone};
 
 /// `name=where`, as `--build-context` has it.
 pub(super) fn context(value: &str, root: &Path) -> Result<BuildOption, String> {
@@ -148,13 +148,4 @@ fn csv_fields(line: &str) -> Result<Vec<String>, String> {
             None => return Err(malformed()),
         }
     }
-}
-
-/// Fields as one line of CSV.
-pub(super) fn csv(fields: &[&str]) -> String {
-    let quoted: Vec<String> = fields
-        .iter()
-        .map(|field| format!("\"{}\"", field.replace('"', "\"\"")))
-        .collect();
-    quoted.join(",")
 }

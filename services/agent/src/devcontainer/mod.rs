@@ -7,6 +7,7 @@
 
 mod build;
 mod build_flags;
+mod build_option;
 mod build_options;
 mod build_values;
 mod clone_path;
@@ -21,9 +22,9 @@ mod recipe;
 mod tokens;
 mod variables;
 
-pub use build::{Build, BuildGrant, Located};
+pub use build::{Build, BuildGrant, CACHE_MOUNTS, Located};
 pub use build_flags::flag_takes_value;
-pub use build_options::{BuildOption, LeftOut};
+pub use build_option::{BuildOption, LeftOut};
 pub(crate) use clone_path::{ClonePath, readable};
 pub use container::{Container, NodeCommand};
 pub use error::ConfigError;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     build::{Build, BuildGrant},
-    build_options::LeftOut,
+    build_option::LeftOut,
     container::Container,
     error::ConfigError,
     features::Features,

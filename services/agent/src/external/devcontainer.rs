@@ -7,4 +7,4 @@ mod log;
 pub use api::{
     BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest, default_config_path,
 };
-pub use cli::{CACHE_MOUNTS, DevcontainerCli};
+pub use cli::DevcontainerCli;

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     credential_helper::SOCKET_VARIABLE,
+    devcontainer::CACHE_MOUNTS,
     external::{
         engine::{WORKSPACE_LABEL, volume_name},
         process::{OnLine, Process, ProcessFailure, error_line},
@@ -238,9 +239,6 @@ async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFa
         }),
     }
 }
-
-/// The build argument by which BuildKit keeps the cache mounts (`RUN --mount=type=cache`) of builds apart.
-pub const CACHE_MOUNTS: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
 /// Writes a docker that adds [`CACHE_MOUNTS`] to builds, with the value that it has in the environment: the CLI passes on
 /// only what the configuration says, and nothing where a build has no Dockerfile of the repository's.
