@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod build_cache;
+mod build_options;
 mod cache;
 mod configurations;
 mod credentials;

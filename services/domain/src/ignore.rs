@@ -4,9 +4,16 @@
 //! patterns become regular expressions, the last one that matches wins, `!` includes files again, and what matches a
 //! folder applies to everything below it. Crates for `.gitignore` files and for glob patterns have other rules.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::text::without_mark;
+
+/// Most patterns of a file, each of which is tried on every path.
+const MAX_PATTERNS: usize = 1_000;
+/// Longest pattern, in bytes.
+const MAX_PATTERN_BYTES: usize = 1_024;
+/// Most memory of a pattern, in bytes, when it is made and when it is used.
+const MAX_EXPRESSION_BYTES: usize = 512 * 1024;
 
 /// The patterns of an ignore file.
 #[derive(Debug, Default)]
@@ -21,8 +28,18 @@ pub struct FolderMatches(Vec<bool>);
 /// The file has a pattern that is malformed, or that Go may read in another way than this code. BuildKit refuses most
 /// such files.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the pattern {0:?} of the ignore file cannot be read with certainty")]
-pub struct IgnoreError(String);
+pub enum IgnoreError {
+    /// This pattern.
+    #[error("the pattern {0:?} of the ignore file cannot be read with certainty")]
+    Pattern(String),
+    /// There is more of it than is read.
+    #[error(
+        "the ignore file is too large: it has more than {} patterns, or one of more than {} bytes",
+        MAX_PATTERNS,
+        MAX_PATTERN_BYTES
+    )]
+    TooLarge,
+}
 
 #[derive(Debug)]
 struct Pattern {
@@ -53,7 +70,10 @@ impl Ignore {
             if line.is_empty() {
                 continue;
             }
-            let error = || IgnoreError(line.to_owned());
+            if patterns.len() == MAX_PATTERNS || line.len() > MAX_PATTERN_BYTES {
+                return Err(IgnoreError::TooLarge);
+            }
+            let error = || IgnoreError::Pattern(line.to_owned());
             let pattern = clean(pattern);
             let pattern = match pattern.strip_prefix('/') {
                 Some(rest) if !rest.is_empty() => rest.to_owned(),
@@ -176,7 +196,11 @@ impl Test {
             Kind::Suffix => Self::Suffix(pattern.strip_prefix("**")?.to_owned()),
             Kind::Expression => {
                 expression.push('$');
-                Self::Expression(Regex::new(&expression).ok()?)
+                let expression = RegexBuilder::new(&expression)
+                    .size_limit(MAX_EXPRESSION_BYTES)
+                    .dfa_size_limit(MAX_EXPRESSION_BYTES)
+                    .build();
+                Self::Expression(expression.ok()?)
             }
         })
     }
@@ -184,18 +208,9 @@ impl Test {
 
 /// Inside brackets, Go and this expression engine disagree on some characters.
 fn ambiguous_class(pattern: &str) -> bool {
-    pattern.split('[').skip(1).enumerate().any(|(at, rest)| {
-        let unclosed_before = at > 0
-            && !pattern
-                .split('[')
-                .nth(at)
-                .is_some_and(|before| before.contains(']'));
-        let class = rest.split(']').next().unwrap_or_default();
-        unclosed_before
-            || class.contains("&&")
-            || class.contains("--")
-            || class.contains("~~")
-            || !rest.contains(']')
+    pattern.split('[').skip(1).any(|rest| {
+        let class = rest.split_once(']').map(|(class, _)| class);
+        class.is_none_or(|class| ["&&", "--", "~~"].iter().any(|two| class.contains(two)))
     })
 }
 
@@ -295,6 +310,22 @@ mod tests {
         for patterns in ["!", "a[", "a[b", "[a&&b]", "[[a]]", "a\\"] {
             assert!(Ignore::parse(patterns).is_err(), "{patterns}");
         }
+    }
+
+    #[test]
+    fn more_patterns_than_real_files_have_are_too_many() {
+        for text in [
+            "a\n".repeat(1_001),
+            format!("a/{}", "?".repeat(1_024)),
+            "[".repeat(1 << 20),
+        ] {
+            assert_eq!(Ignore::parse(&text).unwrap_err(), IgnoreError::TooLarge);
+        }
+        assert!(Ignore::parse(&"#\n".repeat(100_000)).is_ok());
+        // None of these takes more than its share, and none takes long.
+        let stars = format!("**/{}x", "*a".repeat(100));
+        let ignore = Ignore::parse(&format!("{stars}\n").repeat(20)).unwrap();
+        assert!(!excluded(&ignore, &"a".repeat(2_000)));
     }
 
     #[test]

@@ -7,13 +7,17 @@
 mod configuration;
 mod dockerfile;
 mod ignore_file;
+mod jsonc;
+mod names;
 mod progress;
 mod registry;
 mod repository;
 
-pub use configuration::configuration;
+pub use configuration::{clone, configuration};
 pub use dockerfile::dockerfile;
 pub use ignore_file::ignore_file;
+pub use jsonc::jsonc;
+pub use names::names;
 pub use progress::progress;
 pub use registry::registry;
 pub use repository::repository;

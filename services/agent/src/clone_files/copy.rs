@@ -7,7 +7,7 @@ use std::{
 
 use cap_std::{
     ambient_authority,
-    fs::{Dir, File, OpenOptions},
+    fs::{Dir, File, OpenOptions, OpenOptionsExt as _},
 };
 
 use super::files::{CloneFiles, EntryKind, MAX_ENTRIES, check_count, or_root};
@@ -79,16 +79,17 @@ impl NewFolder {
     }
 
     /// Writes a new file, in place of one or a link that was copied.
-    pub fn write(&self, path: &Path, text: &str) -> Result<(), String> {
+    pub fn write(&self, path: &Path, content: &[u8]) -> Result<(), String> {
         let mut file = self.new_file(path)?;
-        io::Write::write_all(&mut file, text.as_bytes()).map_err(at(path))
+        io::Write::write_all(&mut file, content).map_err(at(path))
     }
 
     fn new_file(&self, path: &Path) -> Result<File, String> {
         self.make_folder(path.parent().unwrap_or(Path::new("")))?;
         self.make_room(path)?;
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
+        // Some of them are secrets; a copy gets the mode of its original.
+        options.write(true).create_new(true).mode(0o600);
         self.folder.open_with(path, &options).map_err(at(path))
     }
 

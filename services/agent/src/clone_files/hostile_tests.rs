@@ -211,10 +211,10 @@ fn a_copy_has_modes_and_links_and_leaves_out_what_is_no_file() {
     );
     assert!(fs::symlink_metadata(to.join("a/pipe")).is_err());
     // What is written takes the place of a link, and nothing is written through one.
-    copy.write(Path::new("a/out"), "new").unwrap();
+    copy.write(Path::new("a/out"), b"new").unwrap();
     assert_eq!(fs::read_to_string(to.join("a/out")).unwrap(), "new");
     symlink(place.dir.path().join("node"), to.join("node")).unwrap();
-    assert!(copy.write(Path::new("node/canary"), "new").is_err());
+    assert!(copy.write(Path::new("node/canary"), b"new").is_err());
     assert_eq!(fs::read_to_string(place.canary()).unwrap(), "precious");
 }
 

@@ -5,9 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hearth_domain::{Platform, text::shortened};
 use serde_json::{Map, Value, json};
 
-use super::properties::{Properties, text_of};
+use super::{
+    build_option::{BuildOption, LeftOut},
+    build_options::{Options, decide},
+    build_values::cache_sources,
+    properties::{Properties, text_of},
+};
+use crate::policy::Allowed;
 
 /// A build from a Dockerfile.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,33 +27,40 @@ pub struct Build {
     pub target: Option<String>,
     /// Build arguments, those among the options included.
     pub args: BTreeMap<String, String>,
-    /// Options of `docker build`, build arguments with a value left out.
+    /// Options of `docker build` that are not one of the other fields.
     pub options: Vec<BuildOption>,
+    /// Options that the build does not get.
+    pub left_out: Vec<LeftOut>,
     /// Where BuildKit looks for steps that it need not run. That changes no image.
     pub cache_from: Vec<String>,
 }
 
-/// An option of `docker build`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildOption {
-    /// Its words, as docker gets them.
-    pub words: Vec<String>,
-    /// What it can do to the image.
-    pub effect: Effect,
+/// What an attempt decides about a build.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildGrant<'a> {
+    /// The node's platform.
+    pub platform: &'a Platform,
+    /// What the attempt may ask of the node.
+    pub allowed: &'a Allowed,
 }
 
-/// What an option of `docker build` can do to the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Its text can reach layers or the image's configuration.
-    Text,
-    /// Steps can use what it names, and its text reaches nothing.
-    Access,
-    /// Nothing.
-    None,
-    /// It replaces something that a key is made of.
-    Replacement,
+/// A build with its files located on the node.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// Where the Dockerfile is.
+    pub dockerfile: PathBuf,
+    /// Where the context is.
+    pub context: PathBuf,
+    /// Words for docker.
+    pub options: Vec<String>,
 }
+
+/// The build argument by which BuildKit keeps the cache mounts (`RUN --mount=type=cache`) of builds apart.
+pub const CACHE_MOUNTS: &str = "BUILDKIT_CACHE_MOUNT_NS";
+/// Most that a single argument of a program may have, in bytes, with room for its name; Linux takes 128 KiB.
+const MAX_WORD_BYTES: usize = 120 * 1024;
+/// Most that all of them may have; Linux takes 2 MiB, with the environment.
+const MAX_WORDS_BYTES: usize = 1024 * 1024;
 
 impl Build {
     /// Takes the properties of a build out of a configuration. `None` if it names no Dockerfile.
@@ -56,6 +70,7 @@ impl Build {
         let mut build = properties.take_object("build");
         let new = build.take_text("dockerfile")?;
         let new_context = build.take_text("context")?;
+        let cache_from = build.take("cacheFrom");
         // The CLI reads the context beside the Dockerfile only.
         let (property, dockerfile, context) = match (old, new) {
             (Some(old), _) => ("dockerFile", old, old_context),
@@ -69,48 +84,146 @@ impl Build {
         };
         let mut args = BTreeMap::new();
         for (name, value) in build.take_object("args").rest() {
-            args.insert(name, js_text(&value));
+            // Docker takes what is before the first = for the name.
+            let word = format!("{name}={}", js_text(&value));
+            let (name, value) = word.split_once('=').unwrap_or_default();
+            args.insert(name.to_owned(), value.to_owned());
         }
+        let target = build.take_text("target")?;
         let options = words(build.take("options"), false);
-        let options = sorted_options(options, &mut args);
-        Ok(Some(Self {
-            dockerfile,
+        let options = Options::read(options, properties.clone_root(), &mut args);
+        let mut build = Self {
+            dockerfile: options.dockerfile.unwrap_or(dockerfile),
             context,
-            target: build.take_text("target")?,
+            target: options.target.or(target),
             args,
-            options,
-            cache_from: words(build.take("cacheFrom"), true),
-        }))
+            options: options.options,
+            left_out: options.left_out,
+            cache_from: options.cache_from,
+        };
+        build.take_cache_from(words(cache_from, true));
+        build.check()?;
+        Ok(Some(build))
+    }
+
+    fn take_cache_from(&mut self, sources: Vec<String>) {
+        let mut all = Vec::new();
+        for source in sources {
+            match cache_sources(&source) {
+                Ok(sources) => all.extend(sources),
+                Err(why) => self.left_out.push(LeftOut {
+                    what: format!("build.cacheFrom {}", shortened(&source, 60)),
+                    why,
+                    shapes: false,
+                }),
+            }
+        }
+        all.append(&mut self.cache_from);
+        self.cache_from = all;
+    }
+
+    /// Values that no build can have, and the one argument that is hearth's.
+    fn check(&mut self) -> Result<(), String> {
+        if self.args.remove(CACHE_MOUNTS).is_some() {
+            self.left_out.push(LeftOut {
+                what: format!("the build argument {CACHE_MOUNTS}"),
+                why:
+                    "hearth sets it, so that no other repository fills the cache mounts of this one"
+                        .to_owned(),
+                shapes: false,
+            });
+        }
+        if let Some(target) = &self.target
+            && !is_stage(target)
+        {
+            return Err(format!(
+                "build.target {:?} cannot be the name of a stage: a name has letters, digits, - _ and .",
+                shortened(target, 60)
+            ));
+        }
+        let mut total = 0;
+        for (name, value) in &self.args {
+            if name.contains('\0') || value.contains('\0') {
+                let name = name.replace('\0', "");
+                return Err(format!(
+                    "the build argument {name} has a character 0, which no build can have"
+                ));
+            }
+            let bytes = name.len() + value.len();
+            if bytes > MAX_WORD_BYTES {
+                let name = shortened(name, 60);
+                return Err(format!(
+                    "the build argument {name} has {bytes} bytes, and may have {MAX_WORD_BYTES}"
+                ));
+            }
+            total += bytes;
+        }
+        let texts = self
+            .cache_from
+            .iter()
+            .chain(self.options.iter().filter_map(|option| match option {
+                BuildOption::Plain(word) => Some(word),
+                _ => None,
+            }));
+        for text in texts {
+            if text.len() > MAX_WORD_BYTES {
+                let text = shortened(text, 60);
+                return Err(format!(
+                    "the build option {text} is longer than {MAX_WORD_BYTES} bytes"
+                ));
+            }
+            total += text.len();
+        }
+        if total > MAX_WORDS_BYTES {
+            return Err(format!(
+                "build.args and build.options have {total} bytes, and may have {MAX_WORDS_BYTES}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Decides what depends on the attempt.
+    pub(super) fn grant(&mut self, grant: &BuildGrant<'_>) {
+        let left_out = decide(&mut self.options, grant.platform, grant.allowed);
+        self.left_out.extend(left_out);
     }
 
     /// The property `build` of a configuration that builds this.
-    pub(super) fn to_property(&self, dockerfile: &Path, context: &Path) -> Value {
+    pub(super) fn to_property(&self, located: Located) -> Value {
         let Self {
             dockerfile: _,
             context: _,
             target,
             args,
-            options,
+            options: _,
+            left_out: _,
             cache_from,
         } = self;
         let mut build = Map::new();
-        build.insert("dockerfile".to_owned(), json!(dockerfile));
-        build.insert("context".to_owned(), json!(context));
+        build.insert("dockerfile".to_owned(), json!(located.dockerfile));
+        build.insert("context".to_owned(), json!(located.context));
         if let Some(target) = target {
             build.insert("target".to_owned(), json!(target));
         }
         if !args.is_empty() {
             build.insert("args".to_owned(), json!(args));
         }
-        if !options.is_empty() {
-            let words: Vec<&String> = options.iter().flat_map(|option| &option.words).collect();
-            build.insert("options".to_owned(), json!(words));
+        if !located.options.is_empty() {
+            build.insert("options".to_owned(), json!(located.options));
         }
         if !cache_from.is_empty() {
             build.insert("cacheFrom".to_owned(), json!(cache_from));
         }
         Value::Object(build)
     }
+}
+
+/// Whether it can be the name or the number of a stage.
+fn is_stage(name: &str) -> bool {
+    !name.starts_with('-')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// A value as the CLI puts it into a build argument.
@@ -130,101 +243,6 @@ fn words(value: Option<Value>, single: bool) -> Vec<String> {
     }
 }
 
-/// Sorts the options by what they do, and moves build arguments to `args`: docker takes the last value of each, and options
-/// come after the arguments.
-fn sorted_options(words: Vec<String>, args: &mut BTreeMap<String, String>) -> Vec<BuildOption> {
-    let mut words = words.into_iter();
-    let mut options = Vec::new();
-    while let Some(word) = words.next() {
-        let (name, inline) = match word.split_once('=') {
-            Some((name, value)) if name.starts_with('-') => (name, Some(value.to_owned())),
-            _ => (word.as_str(), None),
-        };
-        let effect = match name {
-            // Without a value, an argument has that of a variable of docker's environment: on a node, a proxy at most,
-            // which BuildKit keeps out of images.
-            "--build-arg" | "--cache-from" | "--cache-to" | "--progress" | "--iidfile"
-            | "--metadata-file" => Effect::None,
-            "--secret" | "--ssh" => Effect::Access,
-            "--build-context" | "--file" | "-f" | "--target" | "--platform" | "--output" | "-o" => {
-                Effect::Replacement
-            }
-            // Whether its value is the next word is not known.
-            _ => {
-                options.push(BuildOption {
-                    words: vec![word],
-                    effect: Effect::Text,
-                });
-                continue;
-            }
-        };
-        let is_argument = name == "--build-arg";
-        let next = if inline.is_none() { words.next() } else { None };
-        if is_argument
-            && let Some((name, value)) = inline
-                .as_ref()
-                .or(next.as_ref())
-                .and_then(|v| v.split_once('='))
-        {
-            args.insert(name.to_owned(), value.to_owned());
-            continue;
-        }
-        options.push(BuildOption {
-            words: [Some(word), next].into_iter().flatten().collect(),
-            effect,
-        });
-    }
-    options
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_are_sorted_by_what_they_do_to_the_image() {
-        let given = [
-            "--build-arg",
-            "A=2",
-            "--build-arg=B=3=4",
-            "--build-arg",
-            "HTTP_PROXY",
-            "--progress=plain",
-            "--secret",
-            "id=x,src=y",
-            "--ssh=default",
-            "--network",
-            "host",
-            "--build-context",
-            "a=b",
-            "--no-cache",
-        ];
-        let mut args = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
-        let options = sorted_options(given.map(str::to_owned).to_vec(), &mut args);
-        assert_eq!(json!(args), json!({"A": "2", "B": "3=4"}));
-        let told: Vec<(String, Effect)> = options
-            .iter()
-            .map(|option| (option.words.join(" "), option.effect))
-            .collect();
-        let expected = [
-            ("--build-arg HTTP_PROXY", Effect::None),
-            ("--progress=plain", Effect::None),
-            ("--secret id=x,src=y", Effect::Access),
-            ("--ssh=default", Effect::Access),
-            ("--network", Effect::Text),
-            ("host", Effect::Text),
-            ("--build-context a=b", Effect::Replacement),
-            ("--no-cache", Effect::Text),
-        ];
-        assert_eq!(
-            told,
-            expected.map(|(words, effect)| (words.to_owned(), effect))
-        );
-    }
-
-    #[test]
-    fn an_option_at_the_end_may_lack_its_value() {
-        let options = sorted_options(vec!["--build-context".to_owned()], &mut BTreeMap::new());
-        assert_eq!(options[0].effect, Effect::Replacement);
-    }
-}
+#[path = "build_tests.rs"]
+mod tests;

@@ -13,6 +13,9 @@ use crate::clone_files::CloneFiles;
 /// Largest metadata of a feature that is read, in bytes. Real ones have a few KiB.
 const MAX_BYTES: u64 = 1024 * 1024;
 
+/// Most features of a configuration, with those that they depend on. No real one comes near it.
+pub(crate) const MAX_FEATURES: usize = 100;
+
 /// A feature describes itself in this file.
 const METADATA: &str = "devcontainer-feature.json";
 

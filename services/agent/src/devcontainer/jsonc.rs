@@ -280,4 +280,38 @@ mod tests {
         );
         assert!(parse(&("[".repeat(100) + &"]".repeat(100))).fault.is_none());
     }
+
+    /// What takes the square of their length takes minutes.
+    #[test]
+    fn large_texts_are_read_on_a_small_stack() {
+        let inputs = [
+            "[",
+            "{\"a\":",
+            "\"\\u0041",
+            "\"",
+            "//x\n",
+            "/*",
+            "/**/",
+            "1e",
+            "-",
+            "{}",
+            ",",
+            "]",
+            "\"a\":1,",
+            "\\",
+            "é",
+            "[1",
+        ];
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let thread = thread.spawn(move || {
+            for input in inputs {
+                for before in ["", "{", "[", "{\"a\":", "\""] {
+                    let text = format!("{before}{}", input.repeat((1 << 20) / input.len()));
+                    let parsed = parse(&text);
+                    assert!(parsed.value.is_some() || parsed.fault.is_some());
+                }
+            }
+        });
+        thread.unwrap().join().unwrap();
+    }
 }

@@ -6,6 +6,10 @@
 //! install scripts of features see them.
 
 mod build;
+mod build_flags;
+mod build_option;
+mod build_options;
+mod build_values;
 mod clone_path;
 mod container;
 mod error;
@@ -18,13 +22,15 @@ mod recipe;
 mod tokens;
 mod variables;
 
-pub use build::{Build, BuildOption, Effect};
+pub use build::{Build, BuildGrant, CACHE_MOUNTS, Located};
+pub use build_flags::flag_takes_value;
+pub use build_option::{BuildOption, LeftOut};
 pub(crate) use clone_path::{ClonePath, readable};
 pub use container::{Container, NodeCommand};
 pub use error::ConfigError;
 pub(crate) use error::{FileError, FileFault};
 pub use features::{Features, dependencies_of};
-pub(crate) use features::{LocalFeature, lockfile, lockfile_path};
+pub(crate) use features::{LocalFeature, MAX_FEATURES, lockfile, lockfile_path};
 pub use find::{Found, find};
 pub use read::{DevcontainerConfig, Place, Source};
 pub use recipe::{Base, Recipe};

@@ -67,6 +67,11 @@ impl<'a> Properties<'a> {
         self.values
     }
 
+    /// The clone.
+    pub fn clone_root(&self) -> &'a Path {
+        self.clone
+    }
+
     /// A path that a property names, relative to the clone.
     pub fn path(&self, property: &str, path: &str) -> Result<PathBuf, String> {
         in_clone(self.clone, self.folder, path)

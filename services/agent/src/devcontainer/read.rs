@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::{
-    build::Build,
+    build::{Build, BuildGrant},
+    build_option::LeftOut,
     container::Container,
     error::ConfigError,
     features::Features,
@@ -111,6 +112,9 @@ impl DevcontainerConfig {
         let is_compose = properties.has("dockerComposeFile");
         let base = match (build, properties.take_text("image")?) {
             (Some(build), _) => Some(Base::Dockerfile(build)),
+            (None, Some(image)) if image.starts_with('-') => {
+                return Err(format!("image {image:?} cannot be the name of an image"));
+            }
             (None, Some(image)) => Some(Base::Image(image)),
             (None, None) if is_compose => None,
             (None, None) => Some(Base::Default(place.default_image.to_owned())),
@@ -140,6 +144,20 @@ impl DevcontainerConfig {
     /// Folder of the configuration, relative to the clone.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Decides what depends on the attempt, and returns what its build does not get.
+    pub fn grant(&mut self, grant: &BuildGrant<'_>) -> &[LeftOut] {
+        match &mut self.source {
+            Source::Recipe(recipe) => match &mut recipe.base {
+                Base::Dockerfile(build) => {
+                    build.grant(grant);
+                    &build.left_out
+                }
+                Base::Image(_) | Base::Default(_) => &[],
+            },
+            Source::Compose(_) => &[],
+        }
     }
 
     /// How the image is made, unless Docker Compose makes it.

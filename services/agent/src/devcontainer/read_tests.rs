@@ -1,5 +1,5 @@
 use super::*;
-use crate::devcontainer::Effect;
+use crate::devcontainer::BuildOption;
 
 fn place() -> Place<'static> {
     Place {
@@ -39,7 +39,7 @@ fn both_spellings_of_a_build_are_one() {
     assert_eq!(new, old);
     assert_eq!(new.dockerfile, Path::new("Dockerfile"));
     assert_eq!(new.context, Path::new(""));
-    assert_eq!(new.options[0].effect, Effect::Text);
+    assert_eq!(new.options, [BuildOption::Plain("--no-cache".to_owned())]);
     // The context of the other spelling does not count.
     let mixed = build(
         json!({"dockerFile": "Dockerfile", "build": {"dockerfile": "x", "context": "../.."}}),
@@ -216,4 +216,10 @@ fn a_text_is_repaired_as_the_cli_does_and_the_repair_is_told() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn an_image_is_no_option_of_a_command() {
+    let error = read(json!({"image": "--privileged"})).unwrap_err();
+    assert!(error.contains("cannot be the name of an image"), "{error}");
 }

@@ -1,8 +1,9 @@
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
-use super::{build::Build, features::Features};
+use super::{
+    build::{Build, Located},
+    features::Features,
+};
 
 /// What makes an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +34,9 @@ impl Recipe {
         }
     }
 
-    /// A devcontainer configuration that makes this image and says nothing else. `located` are the absolute paths of the
-    /// Dockerfile and its context, where there is one.
-    pub fn to_properties(&self, located: Option<(&Path, &Path)>) -> Map<String, Value> {
+    /// A devcontainer configuration that makes this image and says nothing else. `located` is where the files of a build are
+    /// on the node, for a Dockerfile.
+    pub fn to_properties(&self, located: Option<Located>) -> Map<String, Value> {
         let Self { base, features } = self;
         let mut properties = Map::new();
         match base {
@@ -43,8 +44,12 @@ impl Recipe {
                 properties.insert("image".to_owned(), json!(image));
             }
             Base::Dockerfile(build) => {
-                let (dockerfile, context) = located.unwrap_or((&build.dockerfile, &build.context));
-                properties.insert("build".to_owned(), build.to_property(dockerfile, context));
+                let located = located.unwrap_or_else(|| Located {
+                    dockerfile: build.dockerfile.clone(),
+                    context: build.context.clone(),
+                    options: Vec::new(),
+                });
+                properties.insert("build".to_owned(), build.to_property(located));
             }
         }
         if let Some(features) = features {

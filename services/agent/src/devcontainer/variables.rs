@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{cell::Cell, path::Path};
 
 use serde_json::Value;
 
@@ -12,20 +12,31 @@ use serde_json::Value;
 pub(super) struct Variables {
     local_folder: String,
     container_folder: String,
+    /// What variables added so far, in bytes.
+    added: Cell<usize>,
 }
 
-/// A variable of the environment without a name, which the CLI refuses.
+/// Most that the variables of a configuration may add, in bytes: each of thousands may stand for a long text.
+const MAX_ADDED: usize = 1024 * 1024;
+
+/// A text cannot be resolved.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} names no environment variable")]
-pub(super) struct Nameless(String);
+pub(super) enum VariableError {
+    /// A variable of the environment without a name, which the CLI refuses.
+    #[error("{0} names no environment variable")]
+    Nameless(String),
+    #[error("is too large: its variables add more than {MAX_ADDED} bytes")]
+    TooLarge,
+}
 
 impl Variables {
     /// Variables of a workspace whose clone is `local_folder`, and whose configuration calls the folder in the container
     /// `container_folder`, which may have variables itself.
-    pub(super) fn new(local_folder: &Path, container_folder: &str) -> Result<Self, Nameless> {
+    pub(super) fn new(local_folder: &Path, container_folder: &str) -> Result<Self, VariableError> {
         let mut variables = Self {
             local_folder: local_folder.to_string_lossy().into_owned(),
             container_folder: container_folder.to_owned(),
+            added: Cell::new(0),
         };
         variables.container_folder = variables.in_text(container_folder)?;
         Ok(variables)
@@ -37,7 +48,7 @@ impl Variables {
     }
 
     /// Replaces the variables in all strings of a value, but not in the names of properties.
-    pub(super) fn resolve(&self, value: Value) -> Result<Value, Nameless> {
+    pub(super) fn resolve(&self, value: Value) -> Result<Value, VariableError> {
         Ok(match value {
             Value::String(text) => Value::String(self.in_text(&text)?),
             Value::Array(items) => items
@@ -52,24 +63,31 @@ impl Variables {
         })
     }
 
-    fn in_text(&self, text: &str) -> Result<String, Nameless> {
+    fn in_text(&self, text: &str) -> Result<String, VariableError> {
         let mut result = String::new();
         let mut rest = text;
         while let Some(start) = rest.find("${") {
             let (before, from) = rest.split_at(start);
             result.push_str(before);
             let end = from.find(['}', '\n', '\r', '\u{2028}', '\u{2029}']);
-            let Some(end) = end.filter(|end| from[*end..].starts_with('}')) else {
-                // No variable begins here: it would be on one line.
-                let (dollar, after) = from.split_at(1);
-                result.push_str(dollar);
+            let end = end.unwrap_or(from.len());
+            if !from[end..].starts_with('}') {
+                // No variable begins before that: it would be on one line.
+                let (line, after) = from.split_at(end);
+                result.push_str(line);
                 rest = after;
                 continue;
-            };
+            }
             let (variable, after) = from.split_at(end + 1);
             match self.value(&variable[2..end]) {
-                Some(Ok(value)) => result.push_str(value),
-                Some(Err(())) => return Err(Nameless(variable.to_owned())),
+                Some(Ok(value)) => {
+                    self.added.set(self.added.get() + value.len());
+                    if self.added.get() > MAX_ADDED {
+                        return Err(VariableError::TooLarge);
+                    }
+                    result.push_str(value);
+                }
+                Some(Err(())) => return Err(VariableError::Nameless(variable.to_owned())),
                 None => result.push_str(variable),
             }
             rest = after;
@@ -136,6 +154,19 @@ mod tests {
         ] {
             let resolved = variables.resolve(json!({"${env:A}": [text, 1]})).unwrap();
             assert_eq!(resolved, json!({"${env:A}": [expected, 1]}), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn variables_end_whatever_they_are_made_of() {
+        let long = "x".repeat(10_000);
+        let many = "${containerWorkspaceFolder}".repeat(10_000);
+        let error = variables(&long).resolve(json!([many])).unwrap_err();
+        assert!(error.to_string().contains("too large"), "{error}");
+        // What takes the square of its length takes minutes.
+        for text in ["${", "${\n", "}", "${localEnv:A", "${localEnv:A:1}"] {
+            let text = text.repeat((1 << 20) / text.len());
+            variables("/").resolve(json!([text])).unwrap();
         }
     }
 

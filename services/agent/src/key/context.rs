@@ -29,7 +29,7 @@ pub(super) fn see(
     context: &ClonePath,
     dockerfile: &ClonePath,
     sources: &BTreeSet<ContextSource>,
-    limits: Limits,
+    limits: &Limits,
 ) -> Result<Seen, KeyError> {
     let mut careful = Vec::new();
     let ignores = ignores::read(files, &context.real, &dockerfile.real, &mut careful)?;
@@ -70,7 +70,7 @@ struct Walk<'a> {
     files: &'a CloneFiles,
     ignores: &'a [Ignore],
     sources: &'a BTreeSet<ContextSource>,
-    limits: Limits,
+    limits: &'a Limits,
     found: Vec<Found>,
     /// A link that a source's path goes through.
     link: Option<String>,
@@ -105,6 +105,7 @@ impl Walk<'_> {
         above: &[Option<FolderMatches>],
     ) -> Result<bool, KeyError> {
         let mut sent = false;
+        self.limits.check_depth(real)?;
         let entries = self
             .files
             .entries(real)
@@ -128,6 +129,7 @@ impl Walk<'_> {
         path: &str,
         above: &[Option<FolderMatches>],
     ) -> Result<bool, KeyError> {
+        self.limits.check_stop()?;
         let relation = self.relation(path);
         if !relation.seen && !relation.leads_on {
             return Ok(false);

@@ -1,6 +1,10 @@
 //! A Dockerfile's part of the key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hearth_domain::{
     BuildOptions, BuildPlan, ContextSource, Digest, ImageFacts, Input, plan, plan_blindly,
@@ -13,11 +17,11 @@ use super::{
     error::KeyError,
     remote::{add_download, image_digest},
     source::{KeySource, Reading, ResolveImage},
-    tree::{self, Limits},
+    tree,
 };
 use crate::{
     clone_files::CloneFiles,
-    devcontainer::{Build, BuildOption, ClonePath, Effect},
+    devcontainer::{Build, ClonePath, LeftOut},
 };
 
 /// Largest Dockerfile that is read, in bytes; BuildKit's own limit.
@@ -35,6 +39,7 @@ pub(super) async fn read(
         dockerfile,
         context,
         text,
+        options,
     } = locate(files, build).await?;
     // Arguments count as the plan uses them, and BuildKit's caches change no image.
     let Build {
@@ -42,11 +47,11 @@ pub(super) async fn read(
         context: _,
         target,
         args: _,
-        options,
+        options: _,
+        left_out: _,
         cache_from: _,
     } = build;
-    let options = counted(options, source)?;
-    let plan = planned(&text, source, build, resolver).await?;
+    let plan = planned(text, source, build, resolver).await?;
     let manifest = &mut reading.manifest;
     manifest.insert(Input::Config, "build.dockerfile", dockerfile.name());
     manifest.insert(Input::Config, "build.context", context.name());
@@ -86,14 +91,16 @@ struct Located {
     dockerfile: ClonePath,
     context: ClonePath,
     text: String,
+    options: Vec<String>,
 }
 
 async fn locate(files: &CloneFiles, build: &Build) -> Result<Located, KeyError> {
     let files = files.clone();
-    let (dockerfile, context) = (build.dockerfile.clone(), build.context.clone());
+    let build = build.clone();
     blocking(move || {
-        let dockerfile = ClonePath::new(&files, &dockerfile)?;
-        let context = ClonePath::new(&files, &context)?;
+        let options = counted(&files, &build)?;
+        let dockerfile = ClonePath::new(&files, &build.dockerfile)?;
+        let context = ClonePath::new(&files, &build.context)?;
         let name = &dockerfile.named;
         let bytes = files
             .read(&dockerfile.real, MAX_BYTES)
@@ -103,28 +110,32 @@ async fn locate(files: &CloneFiles, build: &Build) -> Result<Located, KeyError> 
             dockerfile,
             context,
             text,
+            options,
         })
     })
     .await
 }
 
 /// The options that can change the image, as they go into the key. What steps can use counts by its name.
-fn counted(options: &[BuildOption], source: &KeySource<'_>) -> Result<Vec<String>, KeyError> {
-    let clone = source.clone.to_string_lossy();
+fn counted(files: &CloneFiles, build: &Build) -> Result<Vec<String>, KeyError> {
+    let unkeyable = |what: String, why: String| Err(KeyError::Unkeyable { what, why });
+    if let Some(LeftOut { what, why, .. }) = build.left_out.iter().find(|left| left.shapes) {
+        return unkeyable(what.clone(), format!("it is left out: {why}"));
+    }
     let mut counted = Vec::new();
-    for BuildOption { words, effect } in options {
-        match effect {
-            Effect::None => {}
-            Effect::Text => counted.extend(words.iter().cloned()),
-            Effect::Access => {
-                let words = words.iter();
-                counted.extend(words.map(|word| word.replace(&*clone, "${localWorkspaceFolder}")));
-            }
-            Effect::Replacement => {
-                return Err(KeyError::Unkeyable {
-                    what: format!("the build option {}", words.join(" ")),
-                    why: "it replaces something that the key is made of".to_owned(),
-                });
+    for option in &build.options {
+        let Some(text) = option.keyed() else {
+            let what = format!("the build option {}", option.name());
+            return unkeyable(
+                what,
+                "it replaces something that the key is made of".to_owned(),
+            );
+        };
+        // What cannot be used is left out of the build too.
+        match option.word(files, Path::new(""), &mut |_| Ok(PathBuf::new())) {
+            Ok(_) => counted.push(text),
+            Err(LeftOut { what, why, .. }) => {
+                return unkeyable(what, format!("it is left out: {why}"));
             }
         }
     }
@@ -133,39 +144,25 @@ fn counted(options: &[BuildOption], source: &KeySource<'_>) -> Result<Vec<String
 
 /// Plans the build. Asks for the configurations of base images as long as the plan depends on more of them.
 async fn planned(
-    text: &str,
+    text: String,
     source: &KeySource<'_>,
     build: &Build,
     resolver: &dyn ResolveImage,
 ) -> Result<BuildPlan, KeyError> {
-    let options = BuildOptions {
-        target: build.target.as_deref(),
-        args: &build.args,
-        platform: source.platform.as_str(),
-    };
-    let mut facts: BTreeMap<String, Option<ImageFacts>> = BTreeMap::new();
+    let text = Arc::new(text);
+    let mut facts: Arc<BTreeMap<String, Option<ImageFacts>>> = Arc::default();
     loop {
-        let plan = match plan(text, &options, &facts) {
-            Ok(plan) => plan,
-            Err(error) => {
-                return Ok(plan_blindly(
-                    text,
-                    &options,
-                    &format!("the Dockerfile is not understood ({error})"),
-                ));
-            }
-        };
-        let foreign = plan
-            .frontend
-            .as_deref()
-            .filter(|frontend| !is_dockers_own(frontend));
-        if let Some(frontend) = foreign {
-            let why = format!("the frontend {frontend} may see all of it");
-            let mut blind = plan_blindly(text, &options, &why);
-            blind.images.extend(plan.images);
-            blind.frontend = plan.frontend;
-            return Ok(blind);
-        }
+        let (target, args) = (build.target.clone(), build.args.clone());
+        let (platform, text, known) = (source.platform.clone(), text.clone(), facts.clone());
+        let plan = blocking(move || {
+            let options = BuildOptions {
+                target: target.as_deref(),
+                args: &args,
+                platform: platform.as_str(),
+            };
+            plan_or_count_all(&text, &options, &known)
+        })
+        .await;
         if plan.missing_facts.is_empty() {
             return Ok(plan);
         }
@@ -178,9 +175,33 @@ async fn planned(
                         reference: reference.clone(),
                         why,
                     })?;
-            facts.insert(reference.clone(), known);
+            Arc::make_mut(&mut facts).insert(reference.clone(), known);
         }
     }
+}
+
+/// The plan; one that has everything where the Dockerfile is not understood, or is read by another frontend.
+fn plan_or_count_all(
+    text: &str,
+    options: &BuildOptions<'_>,
+    facts: &BTreeMap<String, Option<ImageFacts>>,
+) -> BuildPlan {
+    let plan = match plan(text, options, facts) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let why = format!("the Dockerfile is not understood ({error})");
+            return plan_blindly(text, options, &why);
+        }
+    };
+    let is_foreign = |frontend: &&str| !is_dockers_own(frontend);
+    let Some(frontend) = plan.frontend.as_deref().filter(is_foreign) else {
+        return plan;
+    };
+    let why = format!("the frontend {frontend} may see all of it");
+    let mut blind = plan_blindly(text, options, &why);
+    blind.images.extend(plan.images);
+    blind.frontend = plan.frontend;
+    blind
 }
 
 /// Frontends that read Dockerfiles as hearth's reader does.
@@ -222,11 +243,10 @@ async fn add_context(
     sources: BTreeSet<ContextSource>,
     reading: &mut Reading,
 ) -> Result<(), KeyError> {
-    let files = files.clone();
+    let (files, limits) = (files.clone(), reading.limits.clone());
     let (values, careful) = blocking(move || {
-        let limits = Limits::default();
-        let seen = context::see(&files, &context, &dockerfile, &sources, limits)?;
-        Ok::<_, KeyError>((tree::values(&files, seen.found, limits)?, seen.careful))
+        let seen = context::see(&files, &context, &dockerfile, &sources, &limits)?;
+        Ok::<_, KeyError>((tree::values(&files, seen.found, &limits)?, seen.careful))
     })
     .await?;
     reading.careful.extend(careful);

@@ -5,7 +5,7 @@ use std::{
 
 use crate::{
     clone_files::CloneFileError,
-    devcontainer::{FileError, FileFault},
+    devcontainer::{FileError, FileFault, MAX_FEATURES},
 };
 
 /// Why a clone has no cache key. Its image is built, and the cache is not asked for an exact hit. Each message says what
@@ -61,6 +61,11 @@ pub enum KeyError {
     /// A path leads out of the clone.
     #[error("{} leads out of the repository; only what is in the repository can be cached", .0.display())]
     LeadsOut(PathBuf),
+    /// The features, with those that they depend on, are more than are followed.
+    #[error(
+        "there are more than {MAX_FEATURES} features, with those that they depend on; use fewer"
+    )]
+    TooManyFeatures,
     /// The build can see more than a key may be made of.
     #[error(
         "the build can see more than {limit}; leave files out by a .dockerignore, or copy less"

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clone_files::CloneFiles,
-    devcontainer::{Features, FileError, LocalFeature, lockfile, lockfile_path},
+    devcontainer::{Features, FileError, LocalFeature, MAX_FEATURES, lockfile, lockfile_path},
 };
 
 /// Enters the features of a configuration.
@@ -32,10 +32,13 @@ pub(super) async fn read(
         if !done.insert(id.clone()) {
             continue;
         }
+        if done.len() > MAX_FEATURES {
+            return Err(KeyError::TooManyFeatures);
+        }
         let locked = lockfile.0.get(&id);
         match (FeatureId::new(&id), locked) {
             (FeatureId::Local(folder), _) => {
-                let local = local(source, files, folder).await?;
+                let local = local(source, files, folder, reading.limits.clone()).await?;
                 reading.files.extend(local.files);
                 queue.extend(local.depends_on);
             }
@@ -84,15 +87,15 @@ async fn local(
     source: &KeySource<'_>,
     files: &CloneFiles,
     folder: String,
+    limits: Limits,
 ) -> Result<Local, KeyError> {
     let (files, config_folder) = (files.clone(), source.config.folder().to_owned());
     blocking(move || {
         let LocalFeature { folder, depends_on } =
             LocalFeature::read(&files, &config_folder, &folder)?;
-        let limits = Limits::default();
-        let found = tree::walk(&files, &folder, limits)?;
+        let found = tree::walk(&files, &folder, &limits)?;
         Ok(Local {
-            files: tree::values(&files, found, limits)?,
+            files: tree::values(&files, found, &limits)?,
             depends_on,
         })
     })

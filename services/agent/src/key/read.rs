@@ -18,6 +18,8 @@ use crate::{
 
 /// At most this many files are named one by one. The manifest is part of every cache entry and must stay a small message.
 const MAX_NAMED_FILES: usize = 1000;
+/// The same of their names and values together, in bytes.
+const MAX_NAMED_BYTES: usize = 512 * 1024;
 
 /// Reads the key of a clone's configuration.
 pub async fn read_key(
@@ -38,6 +40,8 @@ pub(crate) async fn read_key_of(
     resolver: &dyn ResolveImage,
 ) -> Result<KeyReading, KeyError> {
     let mut reading = Reading::default();
+    // Whoever does not wait for the key any more does not want its work either.
+    let _stop = reading.limits.stop.clone().drop_guard();
     reading
         .manifest
         .insert(Input::Platform, "platform", source.platform.as_str());
@@ -98,6 +102,7 @@ fn enter(features: &Features, reading: &mut Reading) {
 
 fn complete(reading: Reading, source: &KeySource<'_>) -> Result<KeyReading, KeyError> {
     let Reading {
+        limits: _,
         mut manifest,
         files,
         careful,
@@ -127,7 +132,11 @@ fn complete(reading: Reading, source: &KeySource<'_>) -> Result<KeyReading, KeyE
 /// The files by name; when there are too many, top-level folders stand for what is in them, and a single entry when
 /// even those are too many.
 fn folded(values: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    if values.len() <= MAX_NAMED_FILES {
+    let bytes: usize = values
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if values.len() <= MAX_NAMED_FILES && bytes <= MAX_NAMED_BYTES {
         return values;
     }
     let mut groups: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();

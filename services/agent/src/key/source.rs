@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use async_trait::async_trait;
 use hearth_domain::{Digest, ImageFacts, KeyManifest, KeyedManifest, Platform};
 
+use super::tree::Limits;
 use crate::devcontainer::DevcontainerConfig;
 
 /// What a key is read from.
@@ -54,6 +55,7 @@ pub struct KeyReading {
 /// A [`KeyReading`] that is not complete yet.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
+    pub limits: Limits,
     pub manifest: KeyManifest,
     /// Files of the context and of features, by name.
     pub files: BTreeMap<String, String>,

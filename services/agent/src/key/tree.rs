@@ -13,6 +13,7 @@ use std::{
 
 use hearth_domain::sha256_hex;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::error::KeyError;
 use crate::{
@@ -24,12 +25,16 @@ use crate::{
 const PIECE: usize = 256 * 1024;
 
 /// The most that one key may be made of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Limits {
     /// Files, folders and links.
     pub entries: usize,
     /// Content of files, in bytes. Reading it takes about a second for each GB.
     pub bytes: u64,
+    /// Folders in each other. Walks are recursive.
+    pub depth: usize,
+    /// Nobody waits for the key any more: what reads for it ends.
+    pub stop: CancellationToken,
 }
 
 impl Default for Limits {
@@ -37,17 +42,29 @@ impl Default for Limits {
         Self {
             entries: 200_000,
             bytes: 8 << 30,
+            depth: 100,
+            stop: CancellationToken::new(),
         }
     }
 }
 
 impl Limits {
-    pub fn check_entries(self, entries: usize) -> Result<(), KeyError> {
+    /// Ends work that nobody waits for.
+    pub fn check_stop(&self) -> Result<(), KeyError> {
+        within(!self.stop.is_cancelled(), || "there is time for".to_owned())
+    }
+
+    pub fn check_depth(&self, folder: &Path) -> Result<(), KeyError> {
+        let limit = || format!("{} folders in each other", self.depth);
+        within(folder.components().count() <= self.depth, limit)
+    }
+
+    pub fn check_entries(&self, entries: usize) -> Result<(), KeyError> {
         let limit = || format!("{} files", self.entries);
         within(entries <= self.entries, limit)
     }
 
-    fn check_bytes(self, bytes: u64) -> Result<(), KeyError> {
+    fn check_bytes(&self, bytes: u64) -> Result<(), KeyError> {
         let limit = || format!("{} bytes", self.bytes);
         within(bytes <= self.bytes, limit)
     }
@@ -106,7 +123,7 @@ impl Value {
 pub(super) fn walk(
     files: &CloneFiles,
     folder: &ClonePath,
-    limits: Limits,
+    limits: &Limits,
 ) -> Result<Vec<Found>, KeyError> {
     let ClonePath {
         named,
@@ -122,6 +139,8 @@ pub(super) fn walk(
     let mut folders = vec![PathBuf::new()];
     while let Some(name) = folders.pop() {
         let path = folder.join(&name);
+        limits.check_stop()?;
+        limits.check_depth(&path)?;
         let entries = files
             .entries(&path)
             .map_err(|error| KeyError::reading(&path, error))?;
@@ -145,7 +164,7 @@ pub(super) fn walk(
 pub(super) fn values(
     files: &CloneFiles,
     found: Vec<Found>,
-    limits: Limits,
+    limits: &Limits,
 ) -> Result<BTreeMap<String, String>, KeyError> {
     limits.check_entries(found.len())?;
     limits.check_bytes(found.iter().map(|entry| entry.value.bytes()).sum())?;
@@ -157,6 +176,7 @@ pub(super) fn values(
             let value = match &entry.value {
                 Value::Known(value) => value.clone(),
                 Value::File { path, mode, .. } => {
+                    limits.check_stop()?;
                     let hash = hash(files, path, &mut piece)
                         .map_err(|error| KeyError::reading(path, error))?;
                     format!("file {mode:o} {hash}")

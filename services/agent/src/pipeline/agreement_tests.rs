@@ -158,6 +158,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         (".devcontainer/Dockerfile", dockerfile),
         ("src/a", "1"),
         (".devcontainer/src/a", "2"),
+        ("x", "hush"),
         (".devcontainer/tool/devcontainer-feature.json", "{}"),
         (".devcontainer/tool/install.sh", "true"),
     ] {
@@ -206,7 +207,7 @@ fn built(properties: Map<String, Value>) -> (BTreeMap<PathBuf, Value>, Option<Ke
     let reading = WORLD.runtime.block_on(read_key(&source, &Registry));
     let below = tempfile::tempdir().unwrap();
     let made = make(
-        below.path(),
+        &below.path().join("build"),
         &CloneFiles::open(&clone).unwrap(),
         &clone,
         &config,
@@ -240,8 +241,11 @@ fn effective(mut config: Value) -> Value {
                 build.shift_remove("args");
             }
         }
-        if build.get("options") == Some(&json!(["--progress=plain"])) {
-            build.shift_remove("options");
+        // Where the copy of a secret is.
+        let options = build.get_mut("options").and_then(Value::as_array_mut);
+        for option in options.into_iter().flatten() {
+            let text = option.as_str().unwrap();
+            *option = json!(text.split(",\"src=").next().unwrap());
         }
     }
     config

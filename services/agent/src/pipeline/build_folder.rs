@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::{
     clone_files::{CloneFileError, CloneFiles, NewFolder},
     devcontainer::{
-        Base, ClonePath, DevcontainerConfig, Features, LocalFeature, Recipe, lockfile,
-        lockfile_path,
+        Base, BuildOption, ClonePath, DevcontainerConfig, Features, LeftOut, LocalFeature, Located,
+        MAX_FEATURES, Recipe, lockfile, lockfile_path,
     },
 };
 
@@ -22,6 +22,8 @@ pub struct BuildFolder {
     pub folder: PathBuf,
     /// The configuration in it.
     pub config: PathBuf,
+    /// Options that the build does not get since their files cannot be used.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Writes the recipe of `config` into a new folder below `below`, for a build from `files`, which are in `clone`.
@@ -47,47 +49,89 @@ fn make(
     let recipe = config
         .recipe()
         .ok_or("Docker Compose builds its images itself")?;
-    let properties = properties(files, clone, recipe)?;
+    let mut options = Options {
+        files,
+        clone,
+        folder: below.with_extension("files"),
+        left_out: Vec::new(),
+    };
+    let properties = options.properties(recipe)?;
+    let left_out = options.left_out;
     let folder = below.join(clone.file_name().unwrap_or_default());
     let mut target = NewFolder::create(&folder)?;
     if let Some(features) = &recipe.features {
         copy_features(files, config.folder(), features, &mut target)?;
     }
     if let Some(text) = lockfile(files, &config.path).map_err(|error| error.to_string())? {
-        target.write(&lockfile_path(&config.path), &text)?;
+        target.write(&lockfile_path(&config.path), text.as_bytes())?;
     }
-    target.write(&config.path, &properties.to_string())?;
+    target.write(&config.path, properties.to_string().as_bytes())?;
     Ok(BuildFolder {
         config: folder.join(&config.path),
         folder,
+        left_out,
     })
 }
 
-/// The configuration, with absolute paths of what is in the clone. Links that lead out of it are refused: the build could
-/// read any file of the node otherwise.
-fn properties(files: &CloneFiles, clone: &Path, recipe: &Recipe) -> Result<Value, String> {
-    let Base::Dockerfile(build) = &recipe.base else {
-        return Ok(Value::Object(recipe.to_properties(None)));
-    };
-    let located = |path: &Path| -> Result<PathBuf, String> {
-        ClonePath::new(files, path)
-            .map(|path| clone.join(path.real).components().collect())
-            .map_err(|error| error.to_string())
-    };
-    let (dockerfile, context) = (located(&build.dockerfile)?, located(&build.context)?);
-    // docker waits at a pipe until the attempt's time limit.
-    let ignores = [
-        build.context.join(".dockerignore"),
-        with_ending(&build.dockerfile, ".dockerignore"),
-    ];
-    for path in [&build.dockerfile].into_iter().chain(&ignores) {
-        if let Err(error @ CloneFileError::NotAFile(_)) = files.open_file(path) {
-            return Err(format!("{}: {error}", path.display()));
+/// The options of a build, and the files that they name.
+struct Options<'a> {
+    files: &'a CloneFiles,
+    clone: &'a Path,
+    /// Files of the clone that docker opens itself are copied to here.
+    folder: PathBuf,
+    left_out: Vec<LeftOut>,
+}
+
+impl Options<'_> {
+    /// The configuration, with absolute paths of what is in the clone. Links that lead out of it are refused: the build
+    /// could read any file of the node otherwise.
+    fn properties(&mut self, recipe: &Recipe) -> Result<Value, String> {
+        let Base::Dockerfile(build) = &recipe.base else {
+            return Ok(Value::Object(recipe.to_properties(None)));
+        };
+        let located = |path: &Path| -> Result<PathBuf, String> {
+            ClonePath::new(self.files, path)
+                .map(|path| self.clone.join(path.real).components().collect())
+                .map_err(|error| error.to_string())
+        };
+        let located = Located {
+            dockerfile: located(&build.dockerfile)?,
+            context: located(&build.context)?,
+            options: self.words(&build.options),
+        };
+        // docker waits at a pipe until the attempt's time limit.
+        let ignores = [
+            build.context.join(".dockerignore"),
+            with_ending(&build.dockerfile, ".dockerignore"),
+        ];
+        for path in [&build.dockerfile].into_iter().chain(&ignores) {
+            if let Err(error @ CloneFileError::NotAFile(_)) = self.files.open_file(path) {
+                return Err(format!("{}: {error}", path.display()));
+            }
         }
+        Ok(Value::Object(recipe.to_properties(Some(located))))
     }
-    Ok(Value::Object(
-        recipe.to_properties(Some((&dockerfile, &context))),
-    ))
+
+    fn words(&mut self, options: &[BuildOption]) -> Vec<String> {
+        let (mut words, mut kept) = (Vec::new(), 0);
+        for option in options {
+            let mut keep = |content: Vec<u8>| {
+                kept += 1;
+                keep(&self.folder, &format!("{kept}"), &content)
+            };
+            match option.word(self.files, self.clone, &mut keep) {
+                Ok(word) => words.extend(word),
+                Err(left_out) => self.left_out.push(left_out),
+            }
+        }
+        words
+    }
+}
+
+/// Writes a file of the clone into the attempt's private folder.
+fn keep(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, String> {
+    NewFolder::create(folder)?.write(Path::new(name), content)?;
+    Ok(folder.join(name))
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -110,6 +154,11 @@ fn copy_features(
             continue;
         };
         if done.insert(id) {
+            if done.len() > MAX_FEATURES {
+                return Err(format!(
+                    "there are more than {MAX_FEATURES} features in the repository"
+                ));
+            }
             let LocalFeature { folder, depends_on } =
                 LocalFeature::read(files, config_folder, &folder)
                     .map_err(|error| error.to_string())?;

@@ -214,3 +214,35 @@ fn a_link_out_of_the_repository_is_not_copied_from() {
         assert!(error.ends_with("leads out of the repository"), "{error}");
     }
 }
+
+#[test]
+fn secrets_are_copied_and_what_leads_out_is_left_out() {
+    let (dir, clone, config) = config(
+        ".devcontainer/devcontainer.json",
+        r#"{ "build": { "dockerfile": "../Dockerfile", "options":
+             ["--secret=id=a,src=a", "--secret=id=b,src=out", "--network=host", "--build-context=c=.devcontainer"] } }"#,
+    );
+    fs::write(clone.join("a"), "hush").unwrap();
+    fs::write(dir.path().join("node"), "secret of the node").unwrap();
+    symlink("../../node", clone.join("out")).unwrap();
+    let made = make(&dir.path().join("build"), &open(&clone), &clone, &config).unwrap();
+    let copy = dir.path().join("build.files/1");
+    assert_eq!(fs::read_to_string(&copy).unwrap(), "hush");
+    assert_eq!(
+        fs::metadata(&copy).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    // What needs a decision that nobody made is not passed on.
+    let expected = json!([
+        format!("--secret=\"id=a\",\"src={}\"", copy.display()),
+        format!("--build-context=c={}/.devcontainer", clone.display()),
+    ]);
+    assert_eq!(read(&made.config)["build"]["options"], expected);
+    assert_eq!(made.left_out.len(), 1);
+    assert_eq!(made.left_out[0].what, "the build option --secret id=b");
+    assert!(
+        made.left_out[0].why.contains("leads out"),
+        "{:?}",
+        made.left_out
+    );
+}

@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hearth_api::v1::PipelineStep;
 use hearth_domain::{Digest, ImageFacts, KeyedManifest};
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::context::{Checkout, Context};
 use crate::{
@@ -10,6 +13,9 @@ use crate::{
     external::registry::Registry,
     key::{KeySource, ResolveImage, read_key_of},
 };
+
+/// How long a key may take. Real ones take a second, and a minute where a context has many GB.
+const TIME_LIMIT: Duration = Duration::from_secs(180);
 
 /// The inputs of the image, and remarks about them.
 #[derive(Debug)]
@@ -43,13 +49,15 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
     };
     let reading = cx
         .recorder
-        .step(
-            PipelineStep::Key,
-            "computes the cache key",
-            read_key_of(&clone.files, &source, &resolver),
-        )
-        .await;
-    match reading {
+        .step(PipelineStep::Key, "computes the cache key", async {
+            // What ends too late is worth less than a build.
+            let reading = timeout(TIME_LIMIT, read_key_of(&clone.files, &source, &resolver)).await;
+            let late = || format!("it was not computed within {} s", TIME_LIMIT.as_secs());
+            reading
+                .map_err(|_| late())?
+                .map_err(|error| error.to_string())
+        });
+    match reading.await {
         Ok(reading) => Key {
             manifest: Ok(reading.manifest),
             reasons: reading.careful,

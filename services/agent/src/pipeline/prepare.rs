@@ -18,7 +18,9 @@ use super::{
     recovery_note::leave_note,
     resolve,
 };
-use crate::devcontainer::{self, ConfigError, DevcontainerConfig, Found, Place, Source};
+use crate::devcontainer::{
+    self, BuildGrant, ConfigError, DevcontainerConfig, Found, LeftOut, Place, Source,
+};
 
 /// A workspace that can be used.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ async fn prepare_with<'a>(
     if !matches!(found, Ok(Found::Config(_))) {
         prefetch.cancel(cx).await;
     }
-    let config = match found {
+    let mut config = match found {
         Ok(Found::Config(config)) => config,
         Ok(Found::NoDefault(named)) => {
             let reason = CacheSkipReason::NoDevcontainer;
@@ -103,6 +105,13 @@ async fn prepare_with<'a>(
             "{}, {fault}; it is read as the devcontainer CLI reads it",
             config.path.display()
         ));
+    }
+    let grant = BuildGrant {
+        platform: &cx.node.platform,
+        allowed: &cx.allowed,
+    };
+    for LeftOut { what, why, .. } in config.grant(&grant) {
+        cx.recorder.warn(format!("{what} is left out: {why}"));
     }
     match repository_devcontainer(cx, &clone, &config, prefetch, background).await {
         Err(failure) => match diagnosed(cx, failure).await {

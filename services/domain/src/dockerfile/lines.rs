@@ -172,7 +172,7 @@ pub(super) fn parse(text: &str) -> Result<Lines, DockerfileError> {
         if joined.contains("<<") && instruction.may_have_heredocs(escape) {
             let heredocs = heredocs_of(&joined).ok_or(DockerfileError {
                 line: number,
-                why: "variables that nest too deep",
+                why: "too deep: variables in variables",
             })?;
             for mut heredoc in heredocs {
                 loop {

@@ -53,6 +53,16 @@ pub struct BuildPlan {
     pub careful: BTreeSet<String>,
 }
 
+impl BuildPlan {
+    fn is_bounded(&self) -> bool {
+        let paths = self.context.iter().map(|source| &source.path);
+        let names = paths.chain(&self.images).chain(self.remotes.keys());
+        let pins = self.remotes.values().flatten();
+        let bytes: usize = names.clone().chain(pins).map(String::len).sum();
+        names.count() <= MAX_ORIGINS && bytes <= MAX_NAMES
+    }
+}
+
 /// Build arguments that have an effect without being declared.
 const ALWAYS: [&str; 5] = [
     "SOURCE_DATE_EPOCH",
@@ -64,6 +74,14 @@ const ALWAYS: [&str; 5] = [
 
 /// Stages are followed by recursion. No real Dockerfile has nearly as many.
 const MAX_STAGES: usize = 200;
+/// The same of instructions.
+const MAX_INSTRUCTIONS: usize = 10_000;
+/// The same of variables that instructions set.
+const MAX_VARIABLES: usize = 2_000;
+/// The same of paths, images and downloads, each of which is looked for.
+const MAX_ORIGINS: usize = 1_000;
+/// The same of their names together, in bytes: those of images and downloads are in the key's manifest.
+const MAX_NAMES: usize = 256 * 1024;
 
 /// Plans the build of a Dockerfile. `facts` are those of base images by name; `None` for an image whose configuration
 /// cannot be read.
@@ -78,11 +96,15 @@ pub fn plan(
         why: "no FROM, or a malformed one",
     };
     let (globals, stages) = stages::split(&lines).ok_or(malformed)?;
+    let too_large = |why| Err(DockerfileError { line: 1, why });
     if stages.len() > MAX_STAGES {
-        return Err(DockerfileError {
-            line: 1,
-            why: "more stages than are followed",
-        });
+        return too_large("too large: more stages than are followed");
+    }
+    if lines.instructions.len() > MAX_INSTRUCTIONS {
+        return too_large("too large: more instructions than are followed");
+    }
+    if variables::count(&lines) > MAX_VARIABLES {
+        return too_large("too large: more variables than are followed");
     }
     let target = match options.target {
         None => stages.len() - 1,
@@ -110,6 +132,9 @@ pub fn plan(
         declared: BTreeSet::new(),
     };
     planner.reach(target);
+    if !planner.plan.is_bounded() {
+        return too_large("too large: more paths, images and downloads than are followed");
+    }
     planner.write(globals, target);
     Ok(planner.plan)
 }
@@ -129,13 +154,12 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn reach(&mut self, at: usize) -> Variables {
+    fn reach(&mut self, at: usize) {
         match self.reached.get(&at) {
-            Some(Some(variables)) => return variables.clone(),
+            Some(Some(_)) => return,
             Some(None) => {
                 // BuildKit refuses a circle.
-                self.whole_context("stages depend on each other in a circle");
-                return Variables::default();
+                return self.whole_context("stages depend on each other in a circle");
             }
             None => {}
         }
@@ -147,9 +171,7 @@ impl<'a> Planner<'a> {
         for instruction in self.stages[at].body {
             self.follow(instruction, &mut variables);
         }
-        let variables = variables.handed_on();
-        self.reached.insert(at, Some(variables.clone()));
-        variables
+        self.reached.insert(at, Some(variables.handed_on()));
     }
 
     /// What a stage gets from its base: variables, and ONBUILD instructions.
@@ -162,7 +184,8 @@ impl<'a> Planner<'a> {
             return Default::default();
         }
         if let Some(stage) = stages::before(&self.stages, at, &base) {
-            let variables = self.reach(stage);
+            self.reach(stage);
+            let variables = self.reached.get(&stage).cloned().flatten();
             let deferred = self.stages[stage]
                 .body
                 .iter()
@@ -172,7 +195,7 @@ impl<'a> Planner<'a> {
             if deferred.is_err() {
                 self.whole_context("an ONBUILD cannot be parsed");
             }
-            return (variables, deferred.unwrap_or_default());
+            return (variables.unwrap_or_default(), deferred.unwrap_or_default());
         }
         self.plan.images.insert(base.clone());
         match self.facts.get(&base) {
@@ -190,9 +213,10 @@ impl<'a> Planner<'a> {
                 let deferred: Result<Vec<_>, _> = facts
                     .onbuild
                     .iter()
+                    .take(MAX_INSTRUCTIONS)
                     .map(|text| lines::parse(text))
                     .collect();
-                if deferred.is_err() {
+                if deferred.is_err() || facts.onbuild.len() > MAX_INSTRUCTIONS {
                     self.whole_context(&format!("an ONBUILD of {base} cannot be parsed"));
                 }
                 let deferred = deferred
@@ -223,9 +247,7 @@ impl<'a> Planner<'a> {
                     self.plan.context.insert(source);
                 }
                 Origin::From(name) => match stages::named(&self.stages, &name) {
-                    Some(stage) => {
-                        self.reach(stage);
-                    }
+                    Some(stage) => self.reach(stage),
                     None if name == "scratch" => {}
                     None => {
                         self.plan.images.insert(name);

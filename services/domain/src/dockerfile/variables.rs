@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    lines::Instruction,
+    lines::{Instruction, Lines},
     words::{self, Env, WordError},
 };
+
+/// Most that the values of a stage's variables have together, in bytes. Those beyond it are unknown.
+const MAX_BYTES: usize = 256 * 1024;
 
 /// Variables that a stage sees.
 #[derive(Clone, Debug, Default)]
@@ -14,18 +17,25 @@ pub(super) struct Variables {
     pub seen: Env,
     /// Names that ENV set, here or in the base image.
     environment: BTreeSet<String>,
+    /// Of all values that were set, in bytes.
+    bytes: usize,
 }
 
 impl Variables {
     /// The environment of a base image.
     pub fn of_image(environment: &BTreeMap<String, String>) -> Self {
-        Self {
-            seen: environment
-                .iter()
-                .map(|(name, value)| (name.clone(), Some(value.clone())))
-                .collect(),
-            environment: environment.keys().cloned().collect(),
+        let mut variables = Self::default();
+        for (name, value) in environment {
+            variables.set(name.clone(), Some(value.clone()));
         }
+        variables.environment = environment.keys().cloned().collect();
+        variables
+    }
+
+    fn set(&mut self, name: String, value: Option<String>) {
+        self.bytes += value.as_ref().map_or(0, String::len);
+        let value = value.filter(|_| self.bytes <= MAX_BYTES);
+        self.seen.insert(name, value);
     }
 
     /// The variables of a stage that is built on this one. Old frontends do not pass build arguments on, new ones do:
@@ -42,11 +52,17 @@ impl Variables {
 
     /// Applies an ENV.
     pub fn env(&mut self, instruction: &Instruction, escape: char) {
-        let before = self.seen.clone();
-        for (name, value) in assignments(&instruction.rest, escape) {
-            let value = value.and_then(|value| words::expand(&value, &before, escape).ok());
+        // All values see the variables as they were before.
+        let values: Vec<_> = assignments(&instruction.rest, escape)
+            .into_iter()
+            .map(|(name, value)| {
+                let value = value.and_then(|value| words::expand(&value, &self.seen, escape).ok());
+                (name, value)
+            })
+            .collect();
+        for (name, value) in values {
             self.environment.insert(name.clone());
-            self.seen.insert(name, value);
+            self.set(name, value);
         }
     }
 
@@ -70,7 +86,7 @@ impl Variables {
                 // Old frontends let ENV win, new ones the last one.
                 let clash =
                     self.environment.contains(&name) && self.seen.get(&name) != Some(&value);
-                self.seen.insert(name.clone(), value.filter(|_| !clash));
+                self.set(name.clone(), value.filter(|_| !clash));
             }
             names.push(name);
         }
@@ -85,7 +101,11 @@ pub(super) fn global_args(
     given: &BTreeMap<String, String>,
     predefined: Env,
 ) -> Env {
-    let mut seen = predefined;
+    let mut globals = Variables {
+        seen: predefined,
+        ..Variables::default()
+    };
+    let seen = &mut globals.seen;
     for (name, value) in given {
         if let Some(slot) = seen.get_mut(name) {
             *slot = Some(value.clone());
@@ -93,15 +113,25 @@ pub(super) fn global_args(
     }
     for instruction in instructions {
         for word in words::quoted_words(&instruction.rest, escape) {
-            let (name, default) = declaration(&word, &seen, escape);
+            let (name, default) = declaration(&word, &globals.seen, escape);
             match (given.get(&name), default) {
-                (Some(value), _) => seen.insert(name, Some(value.clone())),
-                (None, Some(default)) => seen.insert(name, default.ok()),
-                (None, None) => continue,
-            };
+                (Some(value), _) => globals.set(name, Some(value.clone())),
+                (None, Some(default)) => globals.set(name, default.ok()),
+                (None, None) => {}
+            }
         }
     }
-    seen
+    globals.seen
+}
+
+/// How many variables a Dockerfile sets, each as often as it does.
+pub(super) fn count(lines: &Lines) -> usize {
+    let instructions = lines.instructions.iter();
+    let setting =
+        instructions.filter(|instruction| matches!(instruction.keyword.as_str(), "ARG" | "ENV"));
+    setting
+        .map(|instruction| words::quoted_words(&instruction.rest, lines.escape).len())
+        .sum()
 }
 
 /// Names that an ARG declares.

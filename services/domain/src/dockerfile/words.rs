@@ -91,6 +91,9 @@ pub(super) fn references(text: &str) -> impl Iterator<Item = &str> {
 
 /// How deep `${A:-${B:-…}}` may nest. No real Dockerfile comes near it, and each level takes some of the stack.
 const MAX_DEPTH: usize = 100;
+/// Most that variables can add to a word, in bytes. Values that are made of each other would have no end otherwise:
+/// `ENV A=$A$A` doubles one.
+const MAX_ADDED: usize = 16 * 1024;
 
 struct Lexer<'a> {
     chars: std::iter::Peekable<std::str::Chars<'a>>,
@@ -102,6 +105,8 @@ struct Lexer<'a> {
     keep_unset: bool,
     /// Braces around the current position.
     depth: usize,
+    /// What variables added so far, in bytes.
+    added: usize,
 }
 
 /// Words under construction, beside the text as a whole.
@@ -136,6 +141,7 @@ impl<'a> Lexer<'a> {
             raw: false,
             keep_unset: false,
             depth: 0,
+            added: 0,
         }
     }
 
@@ -298,9 +304,15 @@ impl<'a> Lexer<'a> {
         name
     }
 
-    fn value(&self, name: &str) -> Result<Option<String>, WordError> {
+    fn value(&mut self, name: &str) -> Result<Option<String>, WordError> {
         match self.env.get(name) {
-            Some(Some(value)) => Ok(Some(value.clone())),
+            Some(Some(value)) => {
+                self.added += value.len();
+                if self.added > MAX_ADDED {
+                    return Err(WordError::Unknown);
+                }
+                Ok(Some(value.clone()))
+            }
             Some(None) => Err(WordError::Unknown),
             None => Ok(None),
         }

@@ -1,4 +1,4 @@
-//! The fuzz targets on a stable toolchain, for a bounded time.
+//! The fuzz targets on a stable toolchain, for a bounded time and in bounded memory.
 //!
 //! Without `HEARTH_FUZZ_SECONDS` each target gets its seeds and the same few hundred inputs in every run, so that a red
 //! test is one that the change made red. With it, each gets random inputs for so many seconds.
@@ -19,6 +19,7 @@ use std::{
 
 use inputs::Seeds;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use watch::Watch;
 
 #[test]
@@ -47,12 +48,40 @@ fn every_configuration_has_one_key_or_an_error() {
 }
 
 #[test]
+fn every_clone_has_one_key_or_an_error() {
+    fuzz("clone", hearth_fuzz::clone, 300);
+}
+
+#[test]
+fn every_json_with_comments_has_a_value_or_a_fault() {
+    fuzz("jsonc", hearth_fuzz::jsonc, 300);
+}
+
+#[test]
+fn every_name_is_written_as_it_is_read_or_refused() {
+    fuzz("names", hearth_fuzz::names, 300);
+}
+
+#[test]
 fn every_answer_of_a_registry_is_understood_or_refused() {
     fuzz("registry", hearth_fuzz::registry, 30);
 }
 
+/// The most memory that a process with targets may have, in bytes of addresses. What grows without end fails at once, and
+/// not when the machine has no memory left.
+const MAX_MEMORY: u64 = 2 << 30;
+
+fn limit_memory() {
+    let limit = Rlimit {
+        current: Some(MAX_MEMORY),
+        maximum: getrlimit(Resource::As).maximum,
+    };
+    setrlimit(Resource::As, limit).unwrap();
+}
+
 /// `cases` is how many inputs the target gets in the short form: about a second for each target.
 fn fuzz(name: &str, target: fn(&[u8]), cases: u32) {
+    limit_memory();
     let seeds = Seeds::load(name);
     let watch = Watch::over(name, target);
     for seed in &seeds.whole {

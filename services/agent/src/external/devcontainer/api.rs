@@ -32,8 +32,10 @@ pub struct BuildRequest<'a> {
     pub cache_to: Option<&'a str>,
     /// How the image is written, as `--output` takes it; `None` loads it into the engine.
     pub output: Option<&'a str>,
-    /// Folder where docker runs: relative paths in the options of a build start there.
-    pub docker_folder: &'a Path,
+    /// Folder of the files that it is built from.
+    pub sources: &'a Path,
+    /// Whose cache mounts it uses: those of builds with another name are not seen.
+    pub cache_mounts: &'a str,
 }
 
 /// A container to start, without its hooks.

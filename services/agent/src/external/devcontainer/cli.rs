@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     credential_helper::SOCKET_VARIABLE,
+    devcontainer::CACHE_MOUNTS,
     external::{
         engine::{WORKSPACE_LABEL, volume_name},
         process::{OnLine, Process, ProcessFailure, error_line},
@@ -156,8 +157,8 @@ impl Devcontainer for DevcontainerCli {
             .map_err(|error| ProcessFailure::new(format!("docker cannot be prepared: {error}")))?;
         let mut command = self
             .command("build", &request.workspace)
-            .env(DOCKER_FOLDER, request.docker_folder)
-            .reads(request.docker_folder)
+            .reads(request.sources)
+            .env(CACHE_MOUNTS, request.cache_mounts)
             .args(["--docker-path"])
             .args([docker])
             .args(["--image-name", request.image_name]);
@@ -239,14 +240,14 @@ async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFa
     }
 }
 
-/// Names the folder where docker runs.
-const DOCKER_FOLDER: &str = "HEARTH_DOCKER_FOLDER";
-
-/// Writes a docker that runs in another folder than the CLI's, which runs it in the workspace's: for a build, that is a
-/// folder without the repository's files.
+/// Writes a docker that adds [`CACHE_MOUNTS`] to builds, with the value that it has in the environment: the CLI passes on
+/// only what the configuration says, and nothing where a build has no Dockerfile of the repository's.
 fn write_docker(scratch: &Path) -> std::io::Result<PathBuf> {
-    let path = scratch.join("docker-in-folder");
-    let script = format!("#!/bin/sh\ncd \"${DOCKER_FOLDER}\" && exec docker \"$@\"\n");
+    let path = scratch.join("docker-for-builds");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1 $2\" = 'buildx build' ] || exec docker \"$@\"\n\
+         shift 2\nexec docker buildx build --build-arg {CACHE_MOUNTS} \"$@\"\n"
+    );
     hearth_runtime::write_atomically(&path, script.as_bytes(), 0o700)?;
     Ok(path)
 }

@@ -1,6 +1,7 @@
 //! Keys of features, of `.git`, and of builds that cannot be understood.
 
 use super::*;
+use crate::{clone_files::CloneFiles, devcontainer::ClonePath};
 
 #[test]
 fn features_are_followed_to_those_that_they_depend_on() {
@@ -96,7 +97,19 @@ fn without_an_answer_there_is_no_key_and_the_reason_says_what_to_do() {
         ),
         (
             json!({"build": {"dockerfile": "Dockerfile", "options": ["--build-context", "a=b"]}}),
-            "--build-context a=b cannot be part",
+            "--build-context a cannot be part",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "options": ["--secret=id=x,src=none"]}}),
+            "--secret id=x cannot be part of a cache key (it is left out: none: No such file",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "options": ["--secret=id=x,env=TOKEN"]}}),
+            "--secret cannot be part of a cache key (it is left out: the environment",
+        ),
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "options": ["--network=host"]}}),
+            "--network=host cannot be part",
         ),
         (
             json!({"image": "a:1", "features": {"./none": {}}}),
@@ -117,6 +130,49 @@ fn without_an_answer_there_is_no_key_and_the_reason_says_what_to_do() {
             "{properties}: {error}"
         );
     }
+}
+
+#[test]
+fn what_is_too_deep_or_too_much_has_no_key_and_the_reason_says_so() {
+    let clone = clone_of(FILES);
+    let deep: std::path::PathBuf = std::iter::repeat_n("d", 1_500).collect();
+    std::fs::create_dir_all(clone.path().join("src").join(&deep)).unwrap();
+    for number in 0..150 {
+        let metadata = format!("{{\"dependsOn\": {{\"./f{}\": {{}}}}}}", number + 1);
+        let path = format!(".devcontainer/f{number}/devcontainer-feature.json");
+        write(clone.path(), &[(&path, &metadata)]);
+    }
+    let tool = clone.path().join(".devcontainer/tool");
+    std::fs::create_dir_all(tool.join(&deep)).unwrap();
+    for (properties, expected) in [
+        (
+            json!({"build": {"dockerfile": "Dockerfile", "context": ".."}}),
+            "more than 100 folders in each other",
+        ),
+        (
+            json!({"image": "a:1", "features": {"./tool": {}}}),
+            "more than 100 folders in each other",
+        ),
+        (
+            json!({"image": "a:1", "features": {"./f0": {}}}),
+            "more than 100 features",
+        ),
+    ] {
+        let error = read_with(clone.path(), &properties, &Registry::default()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_ends() {
+    let clone = clone_of(FILES);
+    let files = CloneFiles::open(clone.path()).unwrap();
+    let folder = ClonePath::new(&files, Path::new("")).unwrap();
+    let limits = tree::Limits::default();
+    let found = tree::walk(&files, &folder, &limits).unwrap();
+    limits.stop.cancel();
+    assert!(tree::walk(&files, &folder, &limits).is_err());
+    assert!(tree::values(&files, found, &limits).is_err());
 }
 
 #[test]
@@ -276,6 +332,9 @@ fn what_the_place_of_the_clone_does_not_change_has_the_same_key_in_every_clone()
         "workspaceFolder": "/workspaces/a",
     });
     let (one, two) = (clone_of(FILES), clone_of(FILES));
+    for clone in [&one, &two] {
+        write(clone.path(), &[("x", "hush")]);
+    }
     let reading = read(one.path(), &properties);
     assert_eq!(reading, read(two.path(), &properties));
     let args: Vec<_> = reading.manifest.inputs().inputs(Input::BuildArg).collect();

@@ -7,7 +7,7 @@ use hearth_layers::RegistryError;
 use super::{outcome::STEP, progress::BuildProgress};
 use crate::{
     buildkit::Counts,
-    devcontainer::DevcontainerConfig,
+    devcontainer::{DevcontainerConfig, LeftOut},
     external::{devcontainer::BuildRequest, process::ProcessFailure},
     pipeline::{
         build_folder::build_folder,
@@ -44,16 +44,21 @@ pub(super) async fn build(
     )
     .await
     .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
+    for LeftOut { what, why, .. } in &folder.left_out {
+        cx.recorder.warn(format!("{what} is left out: {why}"));
+    }
     let cache_from = build_cache(cx, reasons).await;
     let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
     let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
+    let cache_mounts = cx.job.cache_mounts();
     let request = BuildRequest {
         workspace: cx.cli_workspace(&folder.folder, &folder.config),
         image_name: name,
         cache_from: cache_from.as_deref(),
         cache_to: None,
         output: output.as_deref(),
-        docker_folder: &clone.folder,
+        cache_mounts: &cache_mounts,
+        sources: &clone.folder,
     };
     let mut result = run_build(cx, &request).await;
     if let (Err(child), true) = (&result, cache_from.is_some()) {

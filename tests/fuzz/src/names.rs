@@ -1,0 +1,23 @@
+use hearth_domain::{CommitHash, ConfigName, FeatureId, GitRef, Platform};
+
+/// Reads every line of the input as the names that requests and configurations have.
+///
+/// What is accepted is written as it is read, and is safe as an argument of a program.
+pub fn names(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for name in text.split('\n') {
+        if let Ok(git_ref) = name.parse::<GitRef>() {
+            let written = git_ref.to_string();
+            assert_eq!(written.parse::<GitRef>(), Ok(git_ref));
+            assert!(!written.starts_with('-'), "{written:?}");
+        }
+        if let Ok(commit) = name.parse::<CommitHash>() {
+            assert!(matches!(commit.as_str().len(), 40 | 64), "{name:?}");
+        }
+        if let Ok(config) = name.parse::<ConfigName>() {
+            assert!(!config.as_str().contains(['/', '\0']), "{name:?}");
+        }
+        let _ = name.parse::<Platform>();
+        let _ = FeatureId::new(name);
+    }
+}
