@@ -114,14 +114,15 @@ async fn a_service_that_swaps_a_folder_for_a_link_is_handed_nothing_of_the_node(
         node.display()
     );
     let compose = format!(
-        "services:\n  app:\n    build: {{context: ., dockerfile_inline: \"FROM {}\"}}\n    command: [sh, -c, '{swap}']\n    volumes: ['..:/project']\n",
-        lab.base
+        "services:\n  app:\n    build: .\n    command: [sh, -c, '{swap}']\n    volumes: ['..:/project']\n"
     );
+    let dockerfile = format!("FROM {}\n", lab.base);
     let config = r#"{ "dockerComposeFile": "compose.yml", "service": "app", "workspaceFolder": "/project", "overrideCommand": false,
                       "remoteUser": "dev", "postCreateCommand": "id -un >> .hook-runs" }"#;
     let files = [
         (CONFIG, config),
         (".devcontainer/compose.yml", &compose),
+        (".devcontainer/Dockerfile", &dockerfile),
         ("file", ""),
     ];
     let repo = lab.git.repo("swaps", &files);
