@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     credentials::GitAccess,
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
+    door::Doors,
     external::{
         Externals, NodeExternals,
         control_plane::ControlPlaneClient,
@@ -71,10 +72,7 @@ impl App {
         let externals = NodeExternals {
             engine: Arc::new(engine),
             git: Arc::new(GitCli::default()),
-            devcontainer: Arc::new(DevcontainerCli::new(
-                config.devcontainer_cli.clone(),
-                config.docker_host.clone(),
-            )),
+            devcontainer: Arc::new(DevcontainerCli::new(config.devcontainer_cli.clone())),
             registry: Arc::new(OciRegistry::new(info.platform.clone())),
         };
         Self::build_with(config, externals, info).await
@@ -174,6 +172,7 @@ impl App {
                 externals: self.externals,
                 attempts_dir: self.config.state_dir.join("attempts"),
                 git_access,
+                doors: Doors::to(&self.config.docker_host),
                 metrics: AgentMetrics::new(&self.metrics),
             }),
             tasks: tasks.clone(),

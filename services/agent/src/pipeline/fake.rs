@@ -23,7 +23,7 @@ pub(super) fn externals(engine: FakeEngine, credentials: Arc<FakeCredentials>) -
     Externals {
         engine: Arc::new(engine),
         git: Arc::new(GitCli::default()),
-        devcontainer: Arc::new(DevcontainerCli::new("false".into(), String::new())),
+        devcontainer: Arc::new(DevcontainerCli::new("false".into())),
         registry: Arc::new(OciRegistry::new("linux/amd64".parse().unwrap())),
         index: Arc::new(ControlPlaneClient::new(nowhere)),
         credentials,

@@ -23,7 +23,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct DevcontainerCli {
     program: OsString,
-    docker_host: String,
 }
 
 /// What the CLI prints on stdout: one line of JSON.
@@ -80,12 +79,9 @@ fn cause(tail: &str) -> Option<&str> {
 }
 
 impl DevcontainerCli {
-    /// The program `program`, working on the engine at `docker_host`.
-    pub fn new(program: OsString, docker_host: String) -> Self {
-        Self {
-            program,
-            docker_host,
-        }
+    /// The program `program`, working on the engine through the attempt's door.
+    pub fn new(program: OsString) -> Self {
+        Self { program }
     }
 
     fn command(&self, verb: &str, workspace: &CliWorkspace<'_>) -> Process {
@@ -109,7 +105,7 @@ impl DevcontainerCli {
             // Docker's configuration names the credential helper, which connects to the attempt's socket.
             .env("PATH", helpers_first(workspace.scratch))
             .env(SOCKET_VARIABLE, workspace.scratch.join(scratch::SOCKET))
-            .env("DOCKER_HOST", &self.docker_host)
+            .env("DOCKER_HOST", engine_socket(workspace.scratch))
             .env("DOCKER_BUILDKIT", "1")
             .env("BUILDKIT_PROGRESS", "rawjson")
             // Attestations carry times and differ on every machine.
@@ -249,6 +245,13 @@ fn write_docker(scratch: &Path) -> std::io::Result<PathBuf> {
     let script = format!("#!/bin/sh\ncd \"${DOCKER_FOLDER}\" && exec docker \"$@\"\n");
     hearth_runtime::write_atomically(&path, script.as_bytes(), 0o700)?;
     Ok(path)
+}
+
+/// The attempt's door, as docker takes it.
+fn engine_socket(scratch: &Path) -> OsString {
+    let mut url = OsString::from("unix://");
+    url.push(scratch.join(scratch::ENGINE_SOCKET));
+    url
 }
 
 fn helpers_first(folder: &Path) -> OsString {
