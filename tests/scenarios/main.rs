@@ -8,6 +8,7 @@ mod cache;
 mod configurations;
 mod credentials;
 mod disk;
+mod door;
 mod field;
 mod git;
 mod git_in_workspace;

@@ -1,4 +1,4 @@
-use std::{fs, process::Command, sync::Arc};
+use std::{fs, path::PathBuf, process::Command, sync::Arc};
 
 use async_trait::async_trait;
 use hearth_agent::external::{
@@ -87,6 +87,14 @@ impl Devcontainer for FakeDevcontainer {
             remote_user: "root".to_owned(),
             remote_folder: "/workspaces".to_owned(),
         })
+    }
+
+    async fn compose_project(
+        &self,
+        _: &CliWorkspace<'_>,
+        _: &[PathBuf],
+    ) -> Result<String, ProcessFailure> {
+        Err(ProcessFailure::new("there is no Compose here".to_owned()))
     }
 
     async fn run_hooks(

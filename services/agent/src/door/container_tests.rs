@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{path::Path, sync::LazyLock};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -276,7 +276,7 @@ fn volumes_are_the_workspaces_own() {
         assert_eq!(kept["Mounts"][0]["VolumeOptions"]["DriverConfig"], Value::Null, "{driver}");
         assert!(warnings[0].contains("of the volume at /data is left out"), "{warnings:?}");
     }
-    let tmpfs = json!({ "Name": "local", "Options": { "type": "tmpfs", "device": "tmpfs" } });
+    let tmpfs = json!({ "Options": { "type": "tmpfs", "device": "tmpfs" } });
     let (kept, _) = node.host(&[], json!({ "Mounts": [volume(json!({ "DriverConfig": tmpfs }))] }));
     assert_eq!(kept["Mounts"][0]["VolumeOptions"]["DriverConfig"], tmpfs);
 }
@@ -376,13 +376,14 @@ fn hostile() -> impl Strategy<Value = (String, Value)> {
     ]
 }
 
+static NODE: LazyLock<Node> = LazyLock::new(Node::new);
+
 proptest! {
     /// Whatever is asked, what goes out is the workspace's and asks for nothing of the node.
     #[test]
     fn nothing_that_is_closed_goes_out(fields in prop::collection::vec(hostile(), 0..12), label in "[a-z-]{0,8}") {
-        let node = Node::new();
         let host: serde_json::Map<String, Value> = fields.into_iter().collect();
-        let (body, _) = node.judge(&[], json!({ "Image": "a", "Labels": { "hearth.workspace": label }, "HostConfig": host }));
+        let (body, _) = NODE.judge(&[], json!({ "Image": "a", "Labels": { "hearth.workspace": label }, "HostConfig": host }));
         prop_assert_eq!(&body["Labels"]["hearth.workspace"], "ws-1");
         let host = &body["HostConfig"];
         for key in ["PidMode", "IpcMode", "UTSMode", "UsernsMode", "NetworkMode", "Cgroup", "CgroupParent", "Runtime"] {

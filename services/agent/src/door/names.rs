@@ -51,7 +51,7 @@ impl Names {
     pub fn is_own_image(&self, image: &str) -> bool {
         let image = image.strip_prefix("docker.io/library/").unwrap_or(image);
         let repository = image.split([':', '@']).next().unwrap_or_default();
-        !repository.contains('/') && self.is_own(repository)
+        !image.contains('/') && self.is_own(repository)
     }
 }
 

@@ -132,3 +132,7 @@ impl Drop for Releases {
         self.0.reserved.release(&self.0.objects.workspace);
     }
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

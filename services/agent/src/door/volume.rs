@@ -10,12 +10,15 @@ use crate::policy::Door;
 /// Takes driver and options away that may not be asked for: a volume can be a folder of the node by another name, or the
 /// disk of another machine.
 pub fn judge_driver(places: &Places, request: &mut VolumeCreateRequest, what: &str, verdicts: &mut Verdicts<'_>) {
-    let driver = request.driver.as_deref().unwrap_or_default();
-    let local = matches!(driver, "" | "local");
+    let driver = request.driver.clone().unwrap_or_default();
+    let local = matches!(driver.as_str(), "" | "local");
     if !local && !verdicts.may(format!("the driver {driver} of {what}"), &Door::Privileged) {
         request.driver = None;
         request.driver_opts = None;
         return;
+    }
+    if local {
+        request.driver = None;
     }
     let Some(options) = request.driver_opts.as_ref().filter(|options| !options.is_empty()) else {
         request.driver_opts = None;

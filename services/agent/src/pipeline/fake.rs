@@ -9,6 +9,7 @@ use super::{node::NodeFacts, run::Runner};
 use crate::{
     credentials::{GitAccess, fake::FakeCredentials},
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space, Watermarks},
+    door::Doors,
     external::{
         Externals, control_plane::ControlPlaneClient, devcontainer::DevcontainerCli,
         engine::fake::FakeEngine, git::GitCli, registry::OciRegistry,
@@ -64,6 +65,7 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
 pub(crate) fn runner(engine: FakeEngine, dir: &Path, tasks: &Tasks) -> Runner {
     let credentials = FakeCredentials::answering([]);
     Runner {
+        doors: Doors::to("unix:///nowhere"),
         node: Arc::new(node(dir)),
         externals: externals(engine, credentials.clone()),
         attempts_dir: dir.join("attempts"),

@@ -191,6 +191,21 @@ impl Devcontainer for DevcontainerCli {
         })
     }
 
+    async fn compose_project(
+        &self,
+        workspace: &CliWorkspace<'_>,
+        files: &[PathBuf],
+    ) -> Result<String, ProcessFailure> {
+        let mut docker = self.process("docker", workspace).args(["compose"]);
+        for file in files {
+            docker = docker.args(["--file"]).args([file]);
+        }
+        docker
+            .args(["--profile", "*", "config", "--format", "json"])
+            .run(&mut |_| {})
+            .await
+    }
+
     async fn run_hooks(
         &self,
         request: &HooksRequest<'_>,
