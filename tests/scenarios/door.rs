@@ -32,6 +32,11 @@ const NO_MOUNT: (&str, &str) = (
     "",
 );
 
+const IN_BRIDGE: (&str, &str) = (
+    "{{range $name, $settings := .NetworkSettings.Networks}}{{$name}}{{end}}",
+    "bridge",
+);
+
 fn repo(lab: &Lab, name: &str, way: &Way<'_>) -> Repo {
     let image = &lab.base;
     match way {
@@ -70,7 +75,11 @@ fn told(story: &Story) -> String {
         Kind::Warning(warning) => Some(warning.message.clone()),
         _ => None,
     });
-    let failure = story.workspace.failure.iter().map(|failure| format!("{} {}", failure.message, failure.output_tail));
+    let failure = story
+        .workspace
+        .failure
+        .iter()
+        .map(|failure| format!("{} {}", failure.message, failure.output_tail));
     warnings.chain(failure).collect::<Vec<_>>().join("\n")
 }
 
@@ -93,8 +102,11 @@ async fn what_a_node_does_not_open_is_left_out_by_whichever_way_it_is_asked_for(
     let socket_mount = format!(r#""mounts": ["type=bind,source={socket},target=/x"]"#);
     let bind_metadata = format!(r#"{{"mounts": ["type=bind,source={dir},target=/x"]}}"#);
     let bind_compose = format!("    volumes: ['{dir}:/x']");
-    let long_compose = format!("    volumes: [{{type: bind, source: {dir}, target: /x, bind: {{propagation: rshared}}}}]");
-    let volume_compose = format!("volumes:\n  evil:\n    driver_opts: {{type: none, o: bind, device: {dir}}}");
+    let long_compose = format!(
+        "    volumes: [{{type: bind, source: {dir}, target: /x, bind: {{propagation: rshared}}}}]"
+    );
+    let volume_compose =
+        format!("volumes:\n  evil:\n    driver_opts: {{type: none, o: bind, device: {dir}}}");
     let port_flag = format!(r#""appPort": [{port}]"#);
     let port_compose = format!("    ports: ['{port}:80']");
     let up_and_out = r#""workspaceMount": "type=bind,source=${localWorkspaceFolder}/../../../..,target=/x", "workspaceFolder": "/""#;
@@ -141,19 +153,19 @@ async fn what_a_node_does_not_open_is_left_out_by_whichever_way_it_is_asked_for(
             NO_MOUNT,
         ),
         (Way::Properties(r#""runArgs": ["-v", "/:/x"]"#), "does not open bind-mounts:/", NO_MOUNT),
-        (Way::Properties(r#""runArgs": ["--network", "host"]"#), "does not open host-network", is("{{.HostConfig.NetworkMode}}", "default")),
-        (Way::Compose("    network_mode: host", ""), "does not open host-network", is("{{.HostConfig.NetworkMode}}", "default")),
+        (Way::Properties(r#""runArgs": ["--network", "host"]"#), "does not open host-network", IN_BRIDGE),
+        (Way::Compose("    network_mode: host", ""), "does not open host-network", IN_BRIDGE),
         (Way::Properties(r#""runArgs": ["--pid=host", "--ipc=host"]"#), "the pid namespace host", is("{{.HostConfig.PidMode}}", "")),
         (Way::Compose("    pid: host", ""), "the pid namespace host", is("{{.HostConfig.PidMode}}", "")),
         (Way::Compose("    userns_mode: host", ""), "the user namespace host", is("{{.HostConfig.UsernsMode}}", "")),
         (Way::Properties(r#""runArgs": ["--device", "/dev/kmsg"]"#), "the device /dev/kmsg", is("{{.HostConfig.Devices}}", "[]")),
         (Way::Compose("    devices: ['/dev/kmsg:/dev/kmsg']", ""), "the device /dev/kmsg", is("{{.HostConfig.Devices}}", "[]")),
         (Way::Properties(r#""runArgs": ["--gpus", "all"]"#), "the request of GPUs", is("{{.HostConfig.DeviceRequests}}", "[]")),
-        (Way::Properties(r#""runArgs": ["--cgroup-parent", "/"]"#), "the cgroup parent /", is("{{.HostConfig.CgroupnsMode}}", "private")),
+        (Way::Properties(r#""runArgs": ["--cgroup-parent", "/"]"#), "the cgroup parent /", is("{{.HostConfig.CgroupParent}}", "")),
         (Way::Properties(r#""runArgs": ["--security-opt", "systempaths=unconfined"]"#), "systempaths=unconfined", privileged),
-        (Way::Properties(r#""runArgs": ["--network", "container:other"]"#), "is not a container of this workspace", is("{{.HostConfig.NetworkMode}}", "default")),
+        (Way::Properties(r#""runArgs": ["--network", "container:other"]"#), "is not a container of this workspace", IN_BRIDGE),
         (Way::Properties(r#""runArgs": ["--network", "none", "--volumes-from", "other"]"#), "the volumes of the container other", is("{{.HostConfig.VolumesFrom}}", "[]")),
-        (Way::Properties(r#""runArgs": ["--network", "foo"]"#), "the network foo is left out", is("{{.HostConfig.NetworkMode}}", "default")),
+        (Way::Properties(r#""runArgs": ["--network", "foo"]"#), "the network foo is left out", IN_BRIDGE),
         (Way::Properties(&port_flag), "does not open host-ports", is("{{.HostConfig.PortBindings}}", "map[]")),
         (Way::Compose(&port_compose, ""), "does not open host-ports", is("{{.HostConfig.PortBindings}}", "map[]")),
         (
@@ -169,7 +181,7 @@ async fn what_a_node_does_not_open_is_left_out_by_whichever_way_it_is_asked_for(
     .map(|(way, says, harmless)| Ask { way, says, harmless })
     .collect();
     let mut workspaces = Vec::new();
-    for (group, asks) in asks.chunks(4).enumerate() {
+    for (group, asks) in asks.chunks(6).enumerate() {
         let stories = asks.iter().enumerate().map(|(number, ask)| {
             let repo = repo(&lab, &format!("ask-{group}-{number}"), &ask.way);
             let client = lab.client.clone();
@@ -183,7 +195,8 @@ async fn what_a_node_does_not_open_is_left_out_by_whichever_way_it_is_asked_for(
             let (template, expected) = ask.harmless;
             let seen = lab.vms[0].docker(&["inspect", "--format", template, id]);
             assert_eq!(seen, expected, "{}", ask.says);
-            let reached = lab.vms[0].succeeds(&["exec", id, "sh", "-c", "cat /x/secret /x/*/secret"]);
+            let reached =
+                lab.vms[0].succeeds(&["exec", id, "sh", "-c", "cat /x/secret /x/*/secret"]);
             assert!(!reached, "{}", ask.says);
             workspaces.push(story.workspace.id);
         }
@@ -193,7 +206,10 @@ async fn what_a_node_does_not_open_is_left_out_by_whichever_way_it_is_asked_for(
         lab.client.delete(&workspace).await;
     }
     lab.assert_nothing_left(1).await;
-    assert_eq!(lab.vms[0].docker(&["network", "ls", "--quiet", "--filter", "type=custom"]), "");
+    assert_eq!(
+        lab.vms[0].docker(&["network", "ls", "--quiet", "--filter", "type=custom"]),
+        ""
+    );
 }
 
 #[tokio::test]
@@ -215,7 +231,11 @@ async fn what_a_node_opens_works_as_in_the_plain_cli() {
     assert_eq!(host, "true host host");
     assert!(lab.vms[0].succeeds(&["exec", id, "test", "-S", "/run/docker.sock"]));
     // There is no driver here: the engine says so, which means that it was asked.
-    let repository = repo(&lab, "gpus", &Way::Properties(r#""runArgs": ["--gpus", "all"]"#));
+    let repository = repo(
+        &lab,
+        "gpus",
+        &Way::Properties(r#""runArgs": ["--gpus", "all"]"#),
+    );
     let story = lab.client.prepare("node-1", &repository.url).await;
     story.assert_state(WorkspaceState::Recovery);
     let told = told(&story);
@@ -226,7 +246,10 @@ async fn what_a_node_opens_works_as_in_the_plain_cli() {
     let story = lab.client.prepare("node-1", &repository.url).await;
     story.assert_state(WorkspaceState::Ready);
     let told = self::told(&story);
-    assert!(told.contains("the mount of /nowhere/.aws at /root/.aws is left out: there is nothing"), "{told}");
+    assert!(
+        told.contains("the mount of /nowhere/.aws at /root/.aws is left out: there is nothing"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -238,20 +261,29 @@ async fn names_and_ports_of_two_workspaces_do_not_collide() {
         "appPort": [{port}], "onCreateCommand": "echo row >> /data/rows; hostname > host.txt""#
     );
     let repository = repo(&lab, "shop", &Way::Properties(&properties));
-    let both = join_all([lab.client.prepare("node-1", &repository.url), lab.client.prepare("node-1", &repository.url)]).await;
+    let both = join_all([
+        lab.client.prepare("node-1", &repository.url),
+        lab.client.prepare("node-1", &repository.url),
+    ])
+    .await;
     let mut without_port = 0;
     for story in &both {
         story.assert_state(WorkspaceState::Ready);
         let id = &story.workspace.container_id;
         assert_eq!(lab.vms[0].cat(id, "/data/rows"), "row");
         assert_eq!(lab.vms[0].cat(id, "/workspaces/shop/host.txt"), "shop");
-        without_port += usize::from(told(story).contains(&format!("the port {port} of the node for {port}/tcp is left out: another has it already")));
+        without_port += usize::from(told(story).contains(&format!(
+            "the port {port} of the node for {port}/tcp is left out: another has it already"
+        )));
     }
     assert_eq!(without_port, 1);
     // Its old container and volume are gone before the new ones are made.
     let again = lab.client.prepare_anew(&both[0].workspace.id).await;
     again.assert_state(WorkspaceState::Ready);
-    assert_eq!(lab.vms[0].cat(&again.workspace.container_id, "/data/rows"), "row");
+    assert_eq!(
+        lab.vms[0].cat(&again.workspace.container_id, "/data/rows"),
+        "row"
+    );
     for story in &both {
         lab.client.delete(&story.workspace.id).await;
     }
@@ -270,10 +302,11 @@ async fn compose_workspaces_share_nothing_and_leave_nothing() {
                 r#"{ "dockerComposeFile": "compose.yml", "service": "app", "workspaceFolder": "/project",
                     "postCreateCommand": "echo row >> /rows/rows.txt; cat /fixed/name 2>/dev/null; echo mine >> /fixed/name" }"#,
             ),
+            (".devcontainer/Dockerfile", &format!("FROM {base}\nRUN echo evil > /evil\n")),
             (
                 ".devcontainer/compose.yml",
                 &format!(
-                    "services:\n  app:\n    build: {{context: ., dockerfile_inline: \"FROM {base}\\nRUN echo evil > /evil\\n\"}}\n    image: {base}\n    \
+                    "services:\n  app:\n    build: {{context: .}}\n    image: {base}\n    \
                      container_name: composed-app\n    command: sleep infinity\n    volumes: ['..:/project', 'rows:/rows', 'fixed:/fixed']\n    networks: [back]\n  \
                      other:\n    image: {base}\n    command: sleep infinity\n    networks: {{back: {{aliases: [db]}}}}\n\
                      volumes: {{rows: {{}}, fixed: {{name: fixed-name}}}}\nnetworks: {{back: {{name: fixed-net}}}}\n"
@@ -281,14 +314,22 @@ async fn compose_workspaces_share_nothing_and_leave_nothing() {
             ),
         ],
     );
-    let both = join_all([lab.client.prepare("node-1", &repository.url), lab.client.prepare("node-1", &repository.url)]).await;
+    let both = join_all([
+        lab.client.prepare("node-1", &repository.url),
+        lab.client.prepare("node-1", &repository.url),
+    ])
+    .await;
     for story in &both {
         story.assert_state(WorkspaceState::Ready);
         let id = &story.workspace.container_id;
         assert_eq!(lab.vms[0].cat(id, "/rows/rows.txt"), "row");
         assert_eq!(lab.vms[0].cat(id, "/fixed/name"), "mine");
         assert!(lab.vms[0].succeeds(&["exec", id, "cat", "/evil"]));
-        assert!(lab.vms[0].succeeds(&["exec", id, "sh", "-c", "getent hosts db || nslookup db"]), "{}", told(story));
+        assert!(
+            lab.vms[0].succeeds(&["exec", id, "sh", "-c", "getent hosts db || nslookup db"]),
+            "{}",
+            told(story)
+        );
     }
     // What it builds does not take the place of a base image.
     let vm = &lab.vms[0];
@@ -296,11 +337,18 @@ async fn compose_workspaces_share_nothing_and_leave_nothing() {
     let other = lab.client.prepare("node-1", &plain.url).await;
     other.assert_state(WorkspaceState::Ready);
     assert!(!vm.succeeds(&["exec", &other.workspace.container_id, "cat", "/evil"]));
-    for id in both.iter().map(|story| &story.workspace.id).chain([&other.workspace.id]) {
+    for id in both
+        .iter()
+        .map(|story| &story.workspace.id)
+        .chain([&other.workspace.id])
+    {
         lab.client.delete(id).await;
     }
     lab.assert_nothing_left(1).await;
-    assert_eq!(vm.docker(&["network", "ls", "--quiet", "--filter", "type=custom"]), "");
+    assert_eq!(
+        vm.docker(&["network", "ls", "--quiet", "--filter", "type=custom"]),
+        ""
+    );
     let images = vm.docker(&["image", "ls", "--format", "{{.Repository}}"]);
     assert!(!images.contains("hearth-ws"), "{images}");
 }
@@ -313,8 +361,20 @@ async fn containers_of_different_workspaces_do_not_reach_each_other() {
     let client = lab.client.prepare("node-1", &repository.url).await;
     let vm = &lab.vms[0];
     let serve = "while :; do echo hello | nc -l -p 7777; done";
-    vm.docker(&["exec", "--detach", &server.workspace.container_id, "sh", "-c", serve]);
-    let address = vm.docker(&["inspect", "--format", "{{.NetworkSettings.IPAddress}}", &server.workspace.container_id]);
+    vm.docker(&[
+        "exec",
+        "--detach",
+        &server.workspace.container_id,
+        "sh",
+        "-c",
+        serve,
+    ]);
+    let address = vm.docker(&[
+        "inspect",
+        "--format",
+        "{{.NetworkSettings.IPAddress}}",
+        &server.workspace.container_id,
+    ]);
     let ask = format!("nc -w 3 {address} 7777 < /dev/null | grep hello");
     hearth_tests::process::eventually("the server answers within its workspace", || {
         vm.succeeds(&["exec", &server.workspace.container_id, "sh", "-c", &ask])
@@ -337,10 +397,20 @@ async fn a_pull_request_gets_nothing_of_the_node_and_its_repository_does() {
     repository.git(&["update-ref", "refs/pull/1/head", "HEAD"]);
     let fork = lab.client.run(of_fork(&repository.url)).await;
     fork.assert_state(WorkspaceState::Ready);
-    assert!(told(&fork).contains("privileged is left out: this node does not open privileged to this ref"), "{}", told(&fork));
+    assert!(
+        told(&fork)
+            .contains("privileged is left out: this node does not open privileged to this ref"),
+        "{}",
+        told(&fork)
+    );
     let own = lab.client.prepare("node-1", &repository.url).await;
     for (story, expected) in [(&fork, "false"), (&own, "true")] {
-        let seen = lab.vms[0].docker(&["inspect", "--format", "{{.HostConfig.Privileged}}", &story.workspace.container_id]);
+        let seen = lab.vms[0].docker(&[
+            "inspect",
+            "--format",
+            "{{.HostConfig.Privileged}}",
+            &story.workspace.container_id,
+        ]);
         assert_eq!(seen, expected);
     }
 }

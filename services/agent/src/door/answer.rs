@@ -34,7 +34,10 @@ impl No {
         let (status, message) = match self {
             Self::Forbidden(message) => (StatusCode::FORBIDDEN, message),
             Self::Absent(message) => (StatusCode::NOT_FOUND, message),
-            Self::Invalid(why) => (StatusCode::BAD_REQUEST, format!("hearth cannot read the request to the engine: {why}")),
+            Self::Invalid(why) => (
+                StatusCode::BAD_REQUEST,
+                format!("hearth cannot read the request to the engine: {why}"),
+            ),
             Self::Unanswered(error) => (StatusCode::BAD_GATEWAY, error.to_string()),
             Self::Engine(status, body) => return made(status, body),
         };
@@ -65,7 +68,12 @@ fn made(status: StatusCode, body: Bytes) -> Response<Body> {
 /// The engine's answer as it comes.
 pub fn streamed(answer: Response<Incoming>) -> Response<Body> {
     let (mut parts, body) = answer.into_parts();
-    let own: Vec<_> = parts.headers.keys().filter(|name| !upstream::is_end_to_end(name)).cloned().collect();
+    let own: Vec<_> = parts
+        .headers
+        .keys()
+        .filter(|name| !upstream::is_end_to_end(name))
+        .cloned()
+        .collect();
     for name in own {
         parts.headers.remove(name);
     }
@@ -73,7 +81,10 @@ pub fn streamed(answer: Response<Incoming>) -> Response<Body> {
 }
 
 /// The engine's answer, changed.
-async fn changed(answer: Response<Incoming>, change: impl FnOnce(&mut Value)) -> Result<Response<Body>, Unanswered> {
+async fn changed(
+    answer: Response<Incoming>,
+    change: impl FnOnce(&mut Value),
+) -> Result<Response<Body>, Unanswered> {
     if !answer.status().is_success() {
         return Ok(streamed(answer));
     }
@@ -88,7 +99,13 @@ async fn changed(answer: Response<Incoming>, change: impl FnOnce(&mut Value)) ->
 /// The description of the engine, without what it says of others.
 pub async fn reduced(answer: Response<Incoming>) -> Result<Response<Body>, No> {
     let change = |info: &mut Value| {
-        for count in ["Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "Images"] {
+        for count in [
+            "Containers",
+            "ContainersRunning",
+            "ContainersPaused",
+            "ContainersStopped",
+            "Images",
+        ] {
             if info.get(count).is_some() {
                 info[count] = json!(0);
             }
@@ -101,7 +118,11 @@ pub async fn reduced(answer: Response<Incoming>) -> Result<Response<Body>, No> {
 }
 
 /// An answer about networks or volumes, with the names that the workspace gave them.
-pub async fn with_names(answer: Response<Incoming>, names: &Names, has_names: bool) -> Result<Response<Body>, No> {
+pub async fn with_names(
+    answer: Response<Incoming>,
+    names: &Names,
+    has_names: bool,
+) -> Result<Response<Body>, No> {
     if !has_names {
         return Ok(streamed(answer));
     }

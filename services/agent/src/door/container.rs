@@ -102,11 +102,15 @@ pub fn references(body: &ContainerCreateBody) -> (BTreeSet<String>, BTreeSet<Str
     networks.extend(host.and_then(|host| host.network_mode.clone()));
     let names = |list: Option<&Vec<String>>| {
         let list = list.into_iter().flatten();
-        list.filter_map(|text| text.split(':').next().map(str::to_owned)).collect::<Vec<_>>()
+        list.filter_map(|text| text.split(':').next().map(str::to_owned))
+            .collect::<Vec<_>>()
     };
     containers.extend(names(host.and_then(|host| host.volumes_from.as_ref())));
     containers.extend(names(host.and_then(|host| host.links.as_ref())));
-    let endpoints = body.networking_config.as_ref().and_then(|config| config.endpoints_config.as_ref());
+    let endpoints = body
+        .networking_config
+        .as_ref()
+        .and_then(|config| config.endpoints_config.as_ref());
     for (network, endpoint) in endpoints.into_iter().flatten() {
         networks.insert(network.clone());
         containers.extend(names(endpoint.links.as_ref()));
@@ -139,22 +143,32 @@ pub fn judge(judge: &Judge<'_>, mut body: ContainerCreateBody) -> Judged {
 fn namespaces(judge: &Judge<'_>, host: &mut HostConfig, verdicts: &mut Verdicts<'_>) {
     for (kind, mode, own) in [
         ("pid", &mut host.pid_mode, &["", "private"][..]),
-        ("ipc", &mut host.ipc_mode, &["", "none", "private", "shareable"][..]),
+        (
+            "ipc",
+            &mut host.ipc_mode,
+            &["", "none", "private", "shareable"][..],
+        ),
         ("uts", &mut host.uts_mode, &[""][..]),
         ("user", &mut host.userns_mode, &[""][..]),
     ] {
-        let Some(asked) = mode.as_deref() else { continue };
+        let Some(asked) = mode.as_deref() else {
+            continue;
+        };
         if own.contains(&asked) {
             continue;
         }
         *mode = match asked.strip_prefix("container:") {
             Some(name) => {
                 let what = format!("the {kind} namespace of");
-                judge.container(name, &what, verdicts).map(|id| format!("container:{id}"))
+                judge
+                    .container(name, &what, verdicts)
+                    .map(|id| format!("container:{id}"))
             }
             None => {
                 let what = format!("the {kind} namespace {asked}");
-                verdicts.may(what, &Door::Privileged).then(|| asked.to_owned())
+                verdicts
+                    .may(what, &Door::Privileged)
+                    .then(|| asked.to_owned())
             }
         };
     }
@@ -169,7 +183,9 @@ fn namespaces(judge: &Judge<'_>, host: &mut HostConfig, verdicts: &mut Verdicts<
 /// What makes a process in the container more than one that is locked up.
 fn rights(host: &mut HostConfig, verdicts: &mut Verdicts<'_>) {
     let door = Door::Privileged;
-    verdicts.judge(&mut host.privileged, &door, |asked| asked.then(|| "privileged".to_owned()));
+    verdicts.judge(&mut host.privileged, &door, |asked| {
+        asked.then(|| "privileged".to_owned())
+    });
     verdicts.sift(&mut host.cap_add, |verdicts, capability| {
         let name = capability.to_ascii_uppercase();
         let name = name.strip_prefix("CAP_").unwrap_or(&name);
@@ -182,8 +198,12 @@ fn rights(host: &mut HostConfig, verdicts: &mut Verdicts<'_>) {
             || option == "seccomp=builtin"
             || verdicts.may(format!("the security option {shown}"), &door)
     });
-    verdicts.judge(&mut host.masked_paths, &door, |_| Some("systempaths=unconfined".to_owned()));
-    verdicts.judge(&mut host.readonly_paths, &door, |_| Some("systempaths=unconfined".to_owned()));
+    verdicts.judge(&mut host.masked_paths, &door, |_| {
+        Some("systempaths=unconfined".to_owned())
+    });
+    verdicts.judge(&mut host.readonly_paths, &door, |_| {
+        Some("systempaths=unconfined".to_owned())
+    });
     verdicts.judge(&mut host.runtime, &door, |runtime| {
         let usual = matches!(runtime.as_str(), "" | "runc" | "io.containerd.runc.v2");
         (!usual).then(|| format!("the runtime {runtime}"))
@@ -196,7 +216,9 @@ fn rights(host: &mut HostConfig, verdicts: &mut Verdicts<'_>) {
         (!annotations.is_empty()).then(|| format!("the annotation {}", first_key(annotations)))
     });
     if let Some(sysctls) = &mut host.sysctls {
-        sysctls.retain(|name, _| is_of_namespace(name) || verdicts.may(format!("the sysctl {name}"), &door));
+        sysctls.retain(|name, _| {
+            is_of_namespace(name) || verdicts.may(format!("the sysctl {name}"), &door)
+        });
     }
 }
 
@@ -207,8 +229,14 @@ fn is_of_namespace(sysctl: &str) -> bool {
         || name.starts_with("fs.mqueue.")
         || matches!(
             name.as_str(),
-            "kernel.msgmax" | "kernel.msgmnb" | "kernel.msgmni" | "kernel.sem" | "kernel.shmall" | "kernel.shmmax"
-                | "kernel.shmmni" | "kernel.shm_rmid_forced"
+            "kernel.msgmax"
+                | "kernel.msgmnb"
+                | "kernel.msgmni"
+                | "kernel.sem"
+                | "kernel.shmall"
+                | "kernel.shmmax"
+                | "kernel.shmmni"
+                | "kernel.shm_rmid_forced"
         )
 }
 
@@ -225,7 +253,10 @@ fn devices(host: &mut HostConfig, verdicts: &mut Verdicts<'_>) {
             verdicts.may("the request of GPUs", &Door::Gpus)
         } else {
             let driver = request.driver.as_deref().unwrap_or_default();
-            verdicts.may(format!("the request of devices by {driver:?}"), &Door::Devices)
+            verdicts.may(
+                format!("the request of devices by {driver:?}"),
+                &Door::Devices,
+            )
         }
     });
 }
@@ -233,8 +264,12 @@ fn devices(host: &mut HostConfig, verdicts: &mut Verdicts<'_>) {
 /// Whether a request is what `--gpus` makes. Other drivers name any device.
 fn is_gpus(request: &DeviceRequest) -> bool {
     let capabilities = request.capabilities.as_deref().unwrap_or_default();
-    let by_gpu = capabilities.iter().all(|all| all.iter().any(|one| one == "gpu"));
-    matches!(request.driver.as_deref(), None | Some("" | "nvidia")) && !capabilities.is_empty() && by_gpu
+    let by_gpu = capabilities
+        .iter()
+        .all(|all| all.iter().any(|one| one == "gpu"));
+    matches!(request.driver.as_deref(), None | Some("" | "nvidia"))
+        && !capabilities.is_empty()
+        && by_gpu
 }
 
 /// Resources that are everybody's, and where output is written to.
@@ -247,13 +282,19 @@ fn resources(host: &mut HostConfig, verdicts: &mut Verdicts<'_>) {
         disabled.then(|| "oom-kill-disable".to_owned())
     });
     if let Some(options) = &mut host.storage_opt {
-        options.retain(|name, _| name == "size" || verdicts.may(format!("the storage option {name}"), &door));
+        options.retain(|name, _| {
+            name == "size" || verdicts.may(format!("the storage option {name}"), &door)
+        });
     }
-    verdicts.judge(&mut host.log_config, &door, |HostConfigLogConfig { typ, .. }| {
-        let driver = typ.as_deref().unwrap_or_default();
-        let local = matches!(driver, "" | "json-file" | "local" | "none");
-        (!local).then(|| format!("the logging driver {driver}"))
-    });
+    verdicts.judge(
+        &mut host.log_config,
+        &door,
+        |HostConfigLogConfig { typ, .. }| {
+            let driver = typ.as_deref().unwrap_or_default();
+            let local = matches!(driver, "" | "json-file" | "local" | "none");
+            (!local).then(|| format!("the logging driver {driver}"))
+        },
+    );
     // Where a client writes the id; the engine does not.
     host.container_id_file = None;
 }

@@ -53,12 +53,31 @@ struct Endpoint {
     action: Action,
 }
 
-const fn on(method: &'static str, path: &'static str, query: &'static [&'static str], action: Action) -> Endpoint {
-    Endpoint { method, path, query, action }
+const fn on(
+    method: &'static str,
+    path: &'static str,
+    query: &'static [&'static str],
+    action: Action,
+) -> Endpoint {
+    Endpoint {
+        method,
+        path,
+        query,
+        action,
+    }
 }
 
 const STREAMS: &[&str] = &["detachKeys", "logs", "stream", "stdin", "stdout", "stderr"];
-const LOGS: &[&str] = &["follow", "stdout", "stderr", "since", "until", "timestamps", "tail", "details"];
+const LOGS: &[&str] = &[
+    "follow",
+    "stdout",
+    "stderr",
+    "since",
+    "until",
+    "timestamps",
+    "tail",
+    "details",
+];
 
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
@@ -153,7 +172,8 @@ impl Call {
             .iter()
             .filter(|endpoint| endpoint.method == method.as_str())
             .find_map(|endpoint| Some((endpoint, matches(endpoint.path, &segments)?)));
-        let (endpoint, name) = found.ok_or_else(|| refused("it is not among the calls that a workspace may make"))?;
+        let (endpoint, name) =
+            found.ok_or_else(|| refused("it is not among the calls that a workspace may make"))?;
         let mut asked: Vec<(String, String)> = Vec::new();
         for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !endpoint.query.contains(&&*key) {
@@ -161,7 +181,9 @@ impl Call {
                 if matches!(&*value, "" | "0" | "false") {
                     continue;
                 }
-                return Err(refused("one of its parameters is not among those that a workspace may set"));
+                return Err(refused(
+                    "one of its parameters is not among those that a workspace may set",
+                ));
             }
             if asked.iter().any(|(known, _)| *known == *key) {
                 return Err(refused("one of its parameters is there twice"));
@@ -227,7 +249,9 @@ impl Call {
             target.push_str(segment);
         }
         if !self.query.is_empty() {
-            let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+            let query = form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(&self.query)
+                .finish();
             target.push('?');
             target.push_str(&query);
         }
@@ -241,7 +265,8 @@ fn segments(path: &str) -> Option<Vec<String>> {
     let good = |c: char| c.is_ascii_alphanumeric() || "_.-:@+".contains(c);
     let segments = path.strip_prefix('/')?.split('/').map(|segment| {
         let segment = percent_decode_str(segment).decode_utf8().ok()?;
-        let plain = !segment.is_empty() && segment.chars().all(good) && segment != "." && segment != "..";
+        let plain =
+            !segment.is_empty() && segment.chars().all(good) && segment != "." && segment != "..";
         plain.then(|| segment.into_owned())
     });
     segments.collect()
@@ -250,7 +275,8 @@ fn segments(path: &str) -> Option<Vec<String>> {
 fn version(segment: &str) -> Option<(u32, u32)> {
     let (major, minor) = segment.strip_prefix('v')?.split_once('.')?;
     let number = |text: &str| {
-        let digits = !text.is_empty() && text.len() < 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits =
+            !text.is_empty() && text.len() < 5 && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse().ok())?
     };
     Some((number(major)?, number(minor)?))
@@ -269,91 +295,21 @@ fn matches(pattern: &str, segments: &[String]) -> Option<std::ops::Range<usize>>
     }
     let at = several.or_else(|| pattern.iter().position(|part| *part == "*"));
     let Some(at) = at else {
-        return pattern.iter().zip(segments).all(|(part, segment)| part == segment).then_some(0..0);
+        return pattern
+            .iter()
+            .zip(segments)
+            .all(|(part, segment)| part == segment)
+            .then_some(0..0);
     };
     let end = segments.len() - (pattern.len() - at - 1);
     let before = pattern[..at].iter().zip(&segments[..at]);
     let after = pattern[at + 1..].iter().zip(&segments[end..]);
-    before.chain(after).all(|(part, segment)| part == segment).then_some(at..end)
+    before
+        .chain(after)
+        .all(|(part, segment)| part == segment)
+        .then_some(at..end)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(method: &str, target: &str) -> Result<Call, Refused> {
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        Call::parse(&method.parse().unwrap(), path, query)
-    }
-
-    #[test]
-    fn calls_of_the_table_are_read_and_written_as_they_came() {
-        for (method, target, action, name) in [
-            ("HEAD", "/_ping", Action::Pass, ""),
-            ("GET", "/v1.45/containers/json?all=1", Action::List, ""),
-            ("GET", "/containers/shop-dev/json", Action::Container, "shop-dev"),
-            ("GET", "/v1.45/images/localhost:5000/a/b:1/json", Action::Image, "localhost:5000/a/b:1"),
-            ("GET", "/images/json/json", Action::Image, "json"),
-            ("DELETE", "/v1.24/images/a/b@sha256:00", Action::RemoveImage, "a/b@sha256:00"),
-            ("POST", "/v1.45/grpc", Action::BuildKit, ""),
-            ("POST", "/v1.45/networks/create", Action::CreateNetwork, ""),
-            ("GET", "/networks/create", Action::Network, "create"),
-        ] {
-            let call = parse(method, target).unwrap();
-            assert_eq!((call.action, call.name().as_str()), (action, name), "{target}");
-            assert_eq!(call.target(), target);
-        }
-        assert!(parse("GET", "/v1.45/_ping").unwrap().has_subpaths());
-        assert!(!parse("GET", "/v1.9/_ping").unwrap().has_subpaths());
-        assert!(!parse("GET", "/_ping").unwrap().has_subpaths());
-    }
-
-    #[test]
-    fn everything_else_is_refused_by_a_sentence_with_the_call() {
-        for (method, target) in [
-            ("POST", "/build"),
-            ("POST", "/images/load"),
-            ("GET", "/images/get"),
-            ("POST", "/images/a/push"),
-            ("POST", "/commit?container=a"),
-            ("POST", "/containers/prune"),
-            ("POST", "/containers/a/update"),
-            ("GET", "/containers/a/export"),
-            ("GET", "/containers/a/attach/ws"),
-            ("POST", "/swarm/init"),
-            ("GET", "/secrets"),
-            ("GET", "/plugins"),
-            ("GET", "/system/df"),
-            ("POST", "/images/create?fromSrc=-"),
-            ("POST", "/images/create?fromImage=a&fromImage=b"),
-            ("POST", "/containers/a/start?checkpoint=x"),
-            ("DELETE", "/containers/a?link=1"),
-            ("GET", "/containers/../json"),
-            ("GET", "/containers/a%2F..%2Fb/json"),
-            ("GET", "/containers/%2e%2e/json"),
-            ("GET", "/containers/a%252fb/json"),
-            ("GET", "/containers//json"),
-            ("GET", "//containers/json"),
-            ("GET", "/containers/a;b/json"),
-            ("GET", "/v1.45/v1.45/info"),
-            ("GET", "/v1/info"),
-            ("TRACE", "/info"),
-            ("GET", "*"),
-            ("GET", ""),
-        ] {
-            let refused = parse(method, target).unwrap_err().to_string();
-            let path = target.split('?').next().unwrap();
-            assert!(refused.starts_with(&format!("hearth does not pass {method} {path} on")), "{refused}");
-        }
-    }
-
-    #[test]
-    fn a_call_is_about_what_it_is_renamed_to() {
-        let mut call = parse("GET", "/v1.45/containers/shop/logs?follow=1").unwrap();
-        call.rename("c0ffee");
-        call.set("tail", "a b&c".to_owned());
-        assert_eq!(call.target(), "/v1.45/containers/c0ffee/logs?follow=1&tail=a+b%26c");
-        assert_eq!(call.parameter("tail"), Some("a b&c"));
-        assert_eq!(call.name(), "c0ffee");
-    }
-}
+#[path = "endpoint_tests.rs"]
+mod tests;

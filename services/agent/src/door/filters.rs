@@ -47,7 +47,10 @@ mod tests {
         let own = r#"{"label":{"hearth.workspace=ws-1":true}}"#;
         assert_eq!(filters(None).unwrap(), own);
         assert_eq!(filters(Some("")).unwrap(), own);
-        assert_eq!(filters(Some(r#"{"label":["hearth.workspace=ws-1"]}"#)).unwrap(), own);
+        assert_eq!(
+            filters(Some(r#"{"label":["hearth.workspace=ws-1"]}"#)).unwrap(),
+            own
+        );
         assert_eq!(
             filters(Some(r#"{"label":{"a=b":false},"event":["start"]}"#)).unwrap(),
             r#"{"event":{"start":true},"label":{"a=b":true,"hearth.workspace=ws-1":true}}"#

@@ -2,32 +2,25 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use bollard::models::{
-    ContainerCreateBody, ExecConfig, ExecStartConfig, NetworkConnectRequest, NetworkCreateRequest,
-    NetworkDisconnectRequest, VolumeCreateRequest,
-};
+use bollard::models::{ExecConfig, ExecStartConfig};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{
     answer::{self, No},
     children::Children,
-    container::{self, Judge},
     endpoint::{Action, Call},
     filters,
     isolation::Bridge,
-    network,
     objects::Objects,
-    places::Places,
-    ports::{self, Port, Reserved},
+    ports::Reserved,
     upstream::{self, Body, Upstream},
     verdict::Verdicts,
-    volume,
 };
 use crate::{
     attempt::Recorder,
@@ -62,9 +55,10 @@ impl Gate {
 
     async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Body>, No> {
         let uri = request.uri();
-        let mut call = Call::parse(request.method(), uri.path(), uri.query()).inspect_err(|refused| {
-            tracing::info!(workspace.id = %self.objects.workspace, "{refused}");
-        })?;
+        let mut call =
+            Call::parse(request.method(), uri.path(), uri.query()).inspect_err(|refused| {
+                tracing::info!(workspace.id = %self.objects.workspace, "{refused}");
+            })?;
         let upgrade = request.headers().get(header::UPGRADE).cloned();
         let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         let (parts, body) = request.into_parts();
@@ -74,35 +68,54 @@ impl Gate {
             Action::Info => answer::reduced(self.engine().send(plain(&call, headers)).await?).await,
             Action::List => {
                 let label = filters::with_label(call.parameter("filters"), &self.objects.workspace);
-                let label = label.ok_or_else(|| No::Invalid("its filters are not a map of lists".to_owned()))?;
+                let label = label
+                    .ok_or_else(|| No::Invalid("its filters are not a map of lists".to_owned()))?;
                 call.set("filters", label);
                 let answer = self.engine().send(plain(&call, headers)).await?;
-                answer::with_names(answer, &self.objects.names, call.path_is(&["networks", "volumes"])).await
+                answer::with_names(
+                    answer,
+                    &self.objects.names,
+                    call.path_is(&["networks", "volumes"]),
+                )
+                .await
             }
             Action::ListImages => {
-                answer::own_images(self.engine().send(plain(&call, headers)).await?, &self.objects.names).await
+                answer::own_images(
+                    self.engine().send(plain(&call, headers)).await?,
+                    &self.objects.names,
+                )
+                .await
             }
             Action::Container => {
                 self.own_container(&mut call).await?;
-                if call.method == Method::POST && (call.ends_with("start") || call.ends_with("restart")) {
+                if call.method == Method::POST
+                    && (call.ends_with("start") || call.ends_with("restart"))
+                {
                     return self.start(&call, headers).await;
                 }
                 self.forward(&call, headers).await
             }
             Action::AttachContainer => {
                 self.own_container(&mut call).await?;
-                self.connect(&call, headers, upstream::empty(), upgrade).await
+                self.connect(&call, headers, upstream::empty(), upgrade)
+                    .await
             }
             Action::FillContainer => {
                 self.own_container(&mut call).await?;
                 let mut request = plain(&call, headers);
                 *request.body_mut() = upstream::streamed(body);
-                request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+                request.headers_mut().insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/x-tar"),
+                );
                 self.send(request).await
             }
             Action::RenameContainer => {
                 self.own_container(&mut call).await?;
-                let name = self.objects.names.on_engine(call.parameter("name").unwrap_or_default());
+                let name = self
+                    .objects
+                    .names
+                    .on_engine(call.parameter("name").unwrap_or_default());
                 call.set("name", name);
                 self.forward(&call, headers).await
             }
@@ -117,7 +130,9 @@ impl Gate {
                 self.own_container(&mut call).await?;
                 let mut exec: ExecConfig = read(body).await?;
                 let mut verdicts = Verdicts::new(&self.allowed);
-                if exec.privileged == Some(true) && !verdicts.may("exec --privileged", &Door::Privileged) {
+                if exec.privileged == Some(true)
+                    && !verdicts.may("exec --privileged", &Door::Privileged)
+                {
                     exec.privileged = None;
                 }
                 self.tell(verdicts.warnings);
@@ -131,7 +146,8 @@ impl Gate {
                 self.own_process(&call).await?;
                 let start: ExecStartConfig = read(body).await?;
                 let request = with_json(&call, headers, &start)?;
-                self.connect(&call, headers, request.into_body(), upgrade).await
+                self.connect(&call, headers, request.into_body(), upgrade)
+                    .await
             }
             Action::Image => {
                 self.visible_image(&call.name()).await?;
@@ -142,13 +158,18 @@ impl Gate {
                 self.visible_image(&call.name()).await?;
                 let repository = call.parameter("repo").unwrap_or_default();
                 if !self.objects.may_name(repository) {
-                    return Err(No::Forbidden(format!("an image cannot be named {repository}: it is not a name of this workspace")));
+                    return Err(No::Forbidden(format!(
+                        "an image cannot be named {repository}: it is not a name of this workspace"
+                    )));
                 }
                 self.forward(&call, headers).await
             }
             Action::RemoveImage => {
                 if !self.objects.may_name(&call.name()) {
-                    return Err(No::Forbidden(format!("the image {} cannot be removed: it is not this workspace's", call.name())));
+                    return Err(No::Forbidden(format!(
+                        "the image {} cannot be removed: it is not this workspace's",
+                        call.name()
+                    )));
                 }
                 self.forward(&call, headers).await
             }
@@ -157,16 +178,7 @@ impl Gate {
                 let answer = self.engine().send(plain(&call, headers)).await?;
                 answer::with_names(answer, &self.objects.names, call.method == Method::GET).await
             }
-            Action::CreateNetwork => {
-                let asked: NetworkCreateRequest = read(body).await?;
-                let places = self.places().await?;
-                let mut verdicts = Verdicts::new(&self.allowed);
-                let (nothing, no_port) = Default::default();
-                let judge = self.judge(&places, &nothing, &nothing, &no_port, &call);
-                let kept = network::judge_create(&judge, asked, &mut verdicts);
-                self.tell(verdicts.warnings);
-                self.send(with_json(&call, headers, &kept)?).await
-            }
+            Action::CreateNetwork => self.create_network(&call, headers, body).await,
             Action::ConnectNetwork => self.connect_network(call, headers, body).await,
             Action::Volume => {
                 let name = self.own_volume(&call.name()).await?;
@@ -175,15 +187,18 @@ impl Gate {
                 answer::with_names(answer, &self.objects.names, call.method == Method::GET).await
             }
             Action::CreateVolume => self.create_volume(&call, headers, body).await,
-            Action::BuildKit => self.connect(&call, headers, upstream::empty(), upgrade).await,
+            Action::BuildKit => {
+                self.connect(&call, headers, upstream::empty(), upgrade)
+                    .await
+            }
         }
     }
 
-    fn engine(&self) -> &Upstream {
+    pub fn engine(&self) -> &Upstream {
         &self.objects.engine
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, No> {
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, No> {
         Ok(answer::streamed(self.engine().send(request).await?))
     }
 
@@ -201,17 +216,26 @@ impl Gate {
     ) -> Result<Response<Body>, No> {
         let mut request = plain(call, headers);
         if call.action == Action::StartExec {
-            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request.headers_mut().insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            );
         }
         *request.body_mut() = body;
         let Some((protocol, client)) = upgrade else {
             return self.send(request).await;
         };
         if protocol != "tcp" && protocol != "h2c" {
-            return Err(No::Invalid("it asks for another protocol than tcp or h2c".to_owned()));
+            return Err(No::Invalid(
+                "it asks for another protocol than tcp or h2c".to_owned(),
+            ));
         }
-        request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        request.headers_mut().insert(header::UPGRADE, protocol.clone());
+        request
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        request
+            .headers_mut()
+            .insert(header::UPGRADE, protocol.clone());
         let mut answer = self.engine().send(request).await?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(answer::streamed(answer));
@@ -225,123 +249,16 @@ impl Gate {
             };
             let (mut client, mut engine) = (TokioIo::new(client), TokioIo::new(engine));
             // An end in one direction is passed on, and the other one goes on.
-            let _ = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut engine, BUFFER, BUFFER).await;
+            let _ =
+                tokio::io::copy_bidirectional_with_sizes(&mut client, &mut engine, BUFFER, BUFFER)
+                    .await;
         });
         let mut answer = answer::streamed(answer);
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        answer
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         answer.headers_mut().insert(header::UPGRADE, protocol);
         Ok(answer)
-    }
-
-    async fn create_container(&self, mut call: Call, headers: &HeaderMap, body: Incoming) -> Result<Response<Body>, No> {
-        let asked: ContainerCreateBody = read(body).await?;
-        if let Some(name) = call.parameter("name").filter(|name| !name.is_empty()) {
-            let name = self.objects.names.on_engine(name);
-            call.set("name", name);
-        }
-        self.visible_image(asked.image.as_deref().unwrap_or_default()).await?;
-        let (containers, networks) = container::references(&asked);
-        let containers = self.objects.containers(containers).await?;
-        let foreign = self.allowed.is_open(&Door::HostNetwork);
-        let networks = self.objects.networks(networks, foreign).await?;
-        let taken = self.taken(&asked).await?;
-        let places = self.places().await?;
-        // It looks at paths of the node.
-        let judged = hearth_runtime::blocking({
-            let (objects, allowed, subpaths) = (self.objects.clone(), self.allowed.clone(), call.has_subpaths());
-            move || {
-                let judge = Judge {
-                    workspace: &objects.workspace,
-                    names: &objects.names,
-                    allowed: &allowed,
-                    places: &places,
-                    containers: &containers,
-                    networks: &networks,
-                    taken: &taken,
-                    subpaths,
-                };
-                container::judge(&judge, asked)
-            }
-        })
-        .await;
-        self.tell(judged.warnings);
-        for name in &judged.volumes {
-            self.ensure_volume(name).await?;
-        }
-        self.send(with_json(&call, headers, &judged.body)?).await
-    }
-
-    /// The ports of the node that a request asks for and cannot have.
-    async fn taken(&self, asked: &ContainerCreateBody) -> Result<BTreeSet<Port>, No> {
-        let asked = ports::asked(asked.host_config.as_ref());
-        if asked.is_empty() || !self.allowed.is_open(&Door::HostPorts) {
-            return Ok(BTreeSet::new());
-        }
-        let mut taken = ports::of_containers(self.engine()).await?;
-        taken.extend(asked.iter().filter(|(port, address)| ports::is_in_use(port, *address)).map(|(port, _)| port.clone()));
-        let free = asked.into_iter().map(|(port, _)| port).filter(|port| !taken.contains(port));
-        let reserved = self.reserved.reserve(free, &self.objects.workspace);
-        taken.extend(reserved);
-        Ok(taken)
-    }
-
-    /// Makes a volume with the workspace's label, unless there is one.
-    async fn ensure_volume(&self, name: &str) -> Result<(), No> {
-        match self.objects.has_volume(name).await? {
-            Some(true) => Ok(()),
-            Some(false) => Err(No::absent("volume", name)),
-            None => {
-                let labels = json!({ crate::external::engine::WORKSPACE_LABEL: self.objects.workspace.as_str() });
-                let request = json!({ "Name": name, "Labels": labels });
-                let (status, body) = self.engine().call(Method::POST, "/volumes/create", Some(&request)).await?;
-                if status.is_success() { Ok(()) } else { Err(No::Engine(status, body)) }
-            }
-        }
-    }
-
-    async fn create_volume(&self, call: &Call, headers: &HeaderMap, body: Incoming) -> Result<Response<Body>, No> {
-        let mut request: VolumeCreateRequest = read(body).await?;
-        let asked = request.name.take().filter(|name| !name.is_empty());
-        let what = format!("the volume {}", asked.as_deref().unwrap_or_default());
-        let places = self.places().await?;
-        let mut verdicts = Verdicts::new(&self.allowed);
-        volume::judge_driver(&places, &mut request, what.trim_end(), &mut verdicts);
-        self.tell(verdicts.warnings);
-        request.cluster_volume_spec = None;
-        let workspace = self.objects.workspace.to_string();
-        request.labels.get_or_insert_default().insert(crate::external::engine::WORKSPACE_LABEL.to_owned(), workspace);
-        if let Some(asked) = asked {
-            let name = self.objects.names.on_engine(&asked);
-            // The engine would answer with one that is there, whoever's it is.
-            if self.objects.has_volume(&name).await? == Some(false) {
-                return Err(No::absent("volume", &asked));
-            }
-            request.name = Some(name);
-        }
-        let answer = self.engine().send(with_json(call, headers, &request)?).await?;
-        answer::with_names(answer, &self.objects.names, true).await
-    }
-
-    async fn connect_network(&self, mut call: Call, headers: &HeaderMap, body: Incoming) -> Result<Response<Body>, No> {
-        self.own_network(&mut call).await?;
-        if call.ends_with("disconnect") {
-            let mut request: NetworkDisconnectRequest = read(body).await?;
-            request.container = self.container_id(&request.container).await?;
-            return self.send(with_json(&call, headers, &request)?).await;
-        }
-        let mut request: NetworkConnectRequest = read(body).await?;
-        request.container = self.container_id(&request.container).await?;
-        if let Some(asked) = request.endpoint_config.take() {
-            let links = asked.links.iter().flatten().filter_map(|link| link.split(':').next().map(str::to_owned));
-            let containers = self.objects.containers(links.collect()).await?;
-            let places = self.places().await?;
-            let mut verdicts = Verdicts::new(&self.allowed);
-            let (no_network, no_port) = Default::default();
-            let judge = self.judge(&places, &containers, &no_network, &no_port, &call);
-            request.endpoint_config = Some(network::endpoint(&judge, asked, &mut verdicts));
-            self.tell(verdicts.warnings);
-        }
-        self.send(with_json(&call, headers, &request)?).await
     }
 
     async fn pull(&self, call: &Call, headers: &HeaderMap) -> Result<Response<Body>, No> {
@@ -349,7 +266,9 @@ impl Gate {
         let tag = call.parameter("tag").filter(|tag| !tag.is_empty());
         let name = tag.map_or_else(|| image.to_owned(), |tag| format!("{image}:{tag}"));
         if image.is_empty() || self.objects.is_foreign_name(&name) {
-            return Err(No::Forbidden(format!("the image {name} cannot be fetched: it is in the cache of another repository")));
+            return Err(No::Forbidden(format!(
+                "the image {name} cannot be fetched: it is in the cache of another repository"
+            )));
         }
         self.forward(call, headers).await
     }
@@ -366,40 +285,18 @@ impl Gate {
     }
 
     async fn bridge(&self) -> std::io::Result<Bridge> {
-        let network: Option<Value> = self.engine().get("/networks/bridge").await.map_err(std::io::Error::other)?;
-        let name = network.as_ref().and_then(|network| network["Options"]["com.docker.network.bridge.name"].as_str());
+        let network: Option<Value> = self
+            .engine()
+            .get("/networks/bridge")
+            .await
+            .map_err(std::io::Error::other)?;
+        let name = network
+            .as_ref()
+            .and_then(|network| network["Options"]["com.docker.network.bridge.name"].as_str());
         Bridge::look(name.unwrap_or("docker0"))
     }
 
-    fn judge<'a>(
-        &'a self,
-        places: &'a Places,
-        containers: &'a std::collections::BTreeMap<String, String>,
-        networks: &'a std::collections::BTreeMap<String, String>,
-        taken: &'a BTreeSet<Port>,
-        call: &Call,
-    ) -> Judge<'a> {
-        Judge {
-            workspace: &self.objects.workspace,
-            names: &self.objects.names,
-            allowed: &self.allowed,
-            places,
-            containers,
-            networks,
-            taken,
-            subpaths: call.has_subpaths(),
-        }
-    }
-
-    async fn places(&self) -> Result<Places, No> {
-        Ok(Places {
-            engine: self.engine().socket().to_owned(),
-            volume: self.objects.volume_folder().await?,
-            helper: self.helper.clone(),
-        })
-    }
-
-    async fn container_id(&self, name: &str) -> Result<String, No> {
+    pub async fn container_id(&self, name: &str) -> Result<String, No> {
         let id = self.objects.container(name).await?;
         id.ok_or_else(|| No::absent("container", name))
     }
@@ -412,10 +309,12 @@ impl Gate {
 
     async fn own_process(&self, call: &Call) -> Result<(), No> {
         let container = self.objects.container_of_process(&call.name()).await?;
-        container.map(|_| ()).ok_or_else(|| No::absent("exec instance", &call.name()))
+        container
+            .map(|_| ())
+            .ok_or_else(|| No::absent("exec instance", &call.name()))
     }
 
-    async fn own_network(&self, call: &mut Call) -> Result<(), No> {
+    pub async fn own_network(&self, call: &mut Call) -> Result<(), No> {
         let name = self.objects.network(&call.name(), false).await?;
         let name = name.ok_or_else(|| No::Absent(format!("network {} not found", call.name())))?;
         call.rename(&name);
@@ -430,7 +329,7 @@ impl Gate {
         }
     }
 
-    async fn visible_image(&self, image: &str) -> Result<(), No> {
+    pub async fn visible_image(&self, image: &str) -> Result<(), No> {
         if self.objects.is_foreign_image(image).await? {
             return Err(No::absent("image", image));
         }
@@ -438,7 +337,7 @@ impl Gate {
     }
 
     /// Records warnings, each once.
-    fn tell(&self, warnings: Vec<String>) {
+    pub fn tell(&self, warnings: Vec<String>) {
         for warning in warnings {
             if self.told.lock().insert(warning.clone()) {
                 self.recorder.warn(warning);
@@ -455,7 +354,9 @@ fn plain(call: &Call, headers: &HeaderMap) -> Request<Body> {
     *request.uri_mut() = call.target().parse().unwrap_or_default();
     for (name, value) in headers {
         let name_text = name.as_str();
-        if matches!(name_text, "accept" | "x-registry-auth") || name_text.starts_with("x-docker-expose-session-") {
+        if matches!(name_text, "accept" | "x-registry-auth")
+            || name_text.starts_with("x-docker-expose-session-")
+        {
             request.headers_mut().append(name, value.clone());
         }
     }
@@ -463,16 +364,25 @@ fn plain(call: &Call, headers: &HeaderMap) -> Request<Body> {
 }
 
 /// The same with a body that was judged.
-fn with_json(call: &Call, headers: &HeaderMap, body: &impl Serialize) -> Result<Request<Body>, No> {
+pub fn with_json(
+    call: &Call,
+    headers: &HeaderMap,
+    body: &impl Serialize,
+) -> Result<Request<Body>, No> {
     let mut request = plain(call, headers);
     let body = serde_json::to_vec(body).map_err(|error| No::Invalid(error.to_string()))?;
     *request.body_mut() = upstream::full(body);
-    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    request.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     Ok(request)
 }
 
 /// Reads a body into a type: what the type does not know does not get through, and nothing is there twice.
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, No> {
-    let body = upstream::whole(body, MAX_REQUEST).await.map_err(|error| No::Invalid(error.to_string()))?;
+pub async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, No> {
+    let body = upstream::whole(body, MAX_REQUEST)
+        .await
+        .map_err(|error| No::Invalid(error.to_string()))?;
     serde_json::from_slice(&body).map_err(|error| No::Invalid(error.to_string()))
 }

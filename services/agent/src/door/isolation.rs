@@ -37,5 +37,7 @@ impl Bridge {
 }
 
 fn ports(folder: &PathBuf) -> io::Result<BTreeSet<OsString>> {
-    fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+    fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect()
 }

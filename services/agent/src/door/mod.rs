@@ -3,7 +3,7 @@
 //! The devcontainer CLI, Compose and buildx talk to a socket of the attempt. The agent passes on the calls of a table
 //! ([`endpoint`]), about things of the workspace only ([`objects`]), whose names are made its own ([`names`]). What is made
 //! gets the workspace's label, and is left without what the policy does not allow ([`container`], [`mounts`], [`network`],
-//! [`volume`], [`ports`]). [`gate`] is one call from its request to its answer.
+//! [`volume`], [`ports`]). [`gate`] is one call from its request to its answer, [`made`] those that make something.
 
 mod answer;
 mod children;
@@ -12,6 +12,7 @@ mod endpoint;
 mod filters;
 mod gate;
 mod isolation;
+mod made;
 mod mounts;
 mod names;
 mod network;

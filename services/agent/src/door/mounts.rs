@@ -7,12 +7,7 @@ use bollard::models::{
     MountVolumeOptions,
 };
 
-use super::{
-    container::Judge,
-    places::Place,
-    verdict::Verdicts,
-    volume,
-};
+use super::{container::Judge, places::Place, verdict::Verdicts, volume};
 use crate::policy::Door;
 
 /// Judges every way in which a container gets files: binds, mounts, the volumes of other containers. Returns the volumes
@@ -30,7 +25,8 @@ pub fn judge(judge: &Judge<'_>, host: &mut HostConfig, verdicts: &mut Verdicts<'
                         binds.push(format!("{source}:{}{options}", parsed.target));
                     }
                     Some(Source::Volume(mut mount)) => {
-                        mount.read_only = Some(parsed.is_read_only() || mount.read_only == Some(true));
+                        mount.read_only =
+                            Some(parsed.is_read_only() || mount.read_only == Some(true));
                         mounts.push(mount);
                     }
                     None => {}
@@ -38,7 +34,9 @@ pub fn judge(judge: &Judge<'_>, host: &mut HostConfig, verdicts: &mut Verdicts<'
             }
             Some(parsed) => {
                 let name = judge.names.on_engine(parsed.source);
-                let options = parsed.options.map_or_else(String::new, |options| format!(":{options}"));
+                let options = parsed
+                    .options
+                    .map_or_else(String::new, |options| format!(":{options}"));
                 binds.push(format!("{name}:{}{options}", parsed.target));
                 volumes.push(name);
             }
@@ -57,7 +55,9 @@ pub fn judge(judge: &Judge<'_>, host: &mut HostConfig, verdicts: &mut Verdicts<'
         *others = others
             .iter()
             .filter_map(|other| {
-                let (name, mode) = other.split_once(':').map_or((other.as_str(), None), |(name, mode)| (name, Some(mode)));
+                let (name, mode) = other
+                    .split_once(':')
+                    .map_or((other.as_str(), None), |(name, mode)| (name, Some(mode)));
                 let id = judge.container(name, "the volumes of", verdicts)?;
                 Some(mode.map_or_else(|| id.to_owned(), |mode| format!("{id}:{mode}")))
             })
@@ -86,7 +86,8 @@ impl<'a> Bind<'a> {
     }
 
     fn is_read_only(&self) -> bool {
-        self.options.is_some_and(|options| options.split(',').any(|option| option == "ro"))
+        self.options
+            .is_some_and(|options| options.split(',').any(|option| option == "ro"))
     }
 }
 
@@ -99,11 +100,19 @@ enum Source {
 }
 
 /// Judges a path of the node. `create`: a folder that is missing in the volume is made, as `-v` does it.
-fn path(judge: &Judge<'_>, source: &str, target: &str, create: bool, verdicts: &mut Verdicts<'_>) -> Option<Source> {
+fn path(
+    judge: &Judge<'_>,
+    source: &str,
+    target: &str,
+    create: bool,
+    verdicts: &mut Verdicts<'_>,
+) -> Option<Source> {
     let what = format!("the mount of {source} at {target}");
     let asked = |path: PathBuf| path.to_str().map(|path| Source::Path(path.to_owned()));
     match judge.places.find(Path::new(source), create) {
-        Place::Volume { inside, .. } if judge.subpaths => Some(Source::Volume(of_volume(judge, &inside, target))),
+        Place::Volume { inside, .. } if judge.subpaths => {
+            Some(Source::Volume(of_volume(judge, &inside, target)))
+        }
         Place::Volume { real, .. } => asked(real),
         // It is for reading, whatever a repository makes of it.
         Place::Helper => Some(Source::Volume(Mount {
@@ -113,16 +122,23 @@ fn path(judge: &Judge<'_>, source: &str, target: &str, create: bool, verdicts: &
             read_only: Some(true),
             ..Mount::default()
         })),
-        Place::Socket(real) => verdicts.may(what, &Door::DockerSocket).then(|| asked(real))?,
+        Place::Socket(real) => verdicts
+            .may(what, &Door::DockerSocket)
+            .then(|| asked(real))?,
         Place::AboveSocket(real) => {
             let door = Door::BindMounts(real.clone());
-            (verdicts.may(&what, &door) && verdicts.may(what, &Door::DockerSocket)).then(|| asked(real))?
+            (verdicts.may(&what, &door) && verdicts.may(what, &Door::DockerSocket))
+                .then(|| asked(real))?
         }
-        Place::Node(real) => verdicts.may(what, &Door::BindMounts(real.clone())).then(|| asked(real))?,
+        Place::Node(real) => verdicts
+            .may(what, &Door::BindMounts(real.clone()))
+            .then(|| asked(real))?,
         Place::Nothing(path) => {
             // Who may not mount it learns nothing about what is there.
             if verdicts.may(&what, &Door::BindMounts(path)) {
-                verdicts.warn(format!("{what} is left out: there is nothing at that path of the node"));
+                verdicts.warn(format!(
+                    "{what} is left out: there is nothing at that path of the node"
+                ));
             }
             None
         }
@@ -154,7 +170,11 @@ fn options(bind: &Bind<'_>, verdicts: &mut Verdicts<'_>) -> String {
         .filter(|option| {
             let shared = matches!(*option, "shared" | "rshared");
             !option.is_empty()
-                && (!shared || verdicts.may(format!("the propagation {option} of the mount at {}", bind.target), &Door::Privileged))
+                && (!shared
+                    || verdicts.may(
+                        format!("the propagation {option} of the mount at {}", bind.target),
+                        &Door::Privileged,
+                    ))
         })
         .collect();
     if options.is_empty() {
@@ -164,18 +184,28 @@ fn options(bind: &Bind<'_>, verdicts: &mut Verdicts<'_>) -> String {
     }
 }
 
-fn judge_mount(judge: &Judge<'_>, mut mount: Mount, volumes: &mut Vec<String>, verdicts: &mut Verdicts<'_>) -> Option<Mount> {
+fn judge_mount(
+    judge: &Judge<'_>,
+    mut mount: Mount,
+    volumes: &mut Vec<String>,
+    verdicts: &mut Verdicts<'_>,
+) -> Option<Mount> {
     let target = mount.target.clone().unwrap_or_default();
     match mount.typ? {
         MountType::TMPFS => Some(mount),
         MountType::BIND => {
             let source = mount.source.clone().unwrap_or_default();
-            let create = mount.bind_options.as_ref().is_some_and(|options| options.create_mountpoint == Some(true));
+            let create = mount
+                .bind_options
+                .as_ref()
+                .is_some_and(|options| options.create_mountpoint == Some(true));
             match path(judge, &source, &target, create, verdicts)? {
                 Source::Path(path) => mount.source = Some(path),
                 Source::Volume(other) => {
                     return Some(Mount {
-                        read_only: Some(mount.read_only == Some(true) || other.read_only == Some(true)),
+                        read_only: Some(
+                            mount.read_only == Some(true) || other.read_only == Some(true),
+                        ),
                         ..other
                     });
                 }
@@ -184,7 +214,8 @@ fn judge_mount(judge: &Judge<'_>, mut mount: Mount, volumes: &mut Vec<String>, v
                 options.create_mountpoint = None;
                 verdicts.judge(&mut options.propagation, &Door::Privileged, |propagation| {
                     let shared = matches!(propagation, Propagation::SHARED | Propagation::RSHARED);
-                    shared.then(|| format!("the propagation {propagation} of the mount at {target}"))
+                    shared
+                        .then(|| format!("the propagation {propagation} of the mount at {target}"))
                 });
             }
             mount.volume_options = None;
@@ -198,7 +229,12 @@ fn judge_mount(judge: &Judge<'_>, mut mount: Mount, volumes: &mut Vec<String>, v
                     driver_opts: driver.options,
                     ..Default::default()
                 };
-                volume::judge_driver(judge.places, &mut request, &format!("the volume at {target}"), verdicts);
+                volume::judge_driver(
+                    judge.places,
+                    &mut request,
+                    &format!("the volume at {target}"),
+                    verdicts,
+                );
                 if request.driver.is_some() || request.driver_opts.is_some() {
                     options.driver_config = Some(bollard::models::MountVolumeOptionsDriverConfig {
                         name: request.driver,
@@ -206,7 +242,10 @@ fn judge_mount(judge: &Judge<'_>, mut mount: Mount, volumes: &mut Vec<String>, v
                     });
                 }
             }
-            options.labels.get_or_insert_default().extend(judge.labels());
+            options
+                .labels
+                .get_or_insert_default()
+                .extend(judge.labels());
             if let Some(name) = mount.source.as_deref().filter(|name| !name.is_empty()) {
                 let name = judge.names.on_engine(name);
                 if options.driver_config.is_none() {
@@ -216,8 +255,8 @@ fn judge_mount(judge: &Judge<'_>, mut mount: Mount, volumes: &mut Vec<String>, v
             }
             Some(mount)
         }
-        typ @ (MountType::IMAGE | MountType::CLUSTER | MountType::NPIPE) => {
-            verdicts.may(format!("the {typ} mount at {target}"), &Door::Privileged).then_some(mount)
-        }
+        typ @ (MountType::IMAGE | MountType::CLUSTER | MountType::NPIPE) => verdicts
+            .may(format!("the {typ} mount at {target}"), &Door::Privileged)
+            .then_some(mount),
     }
 }

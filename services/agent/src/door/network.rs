@@ -29,7 +29,9 @@ pub fn judge_endpoints(
     let mode = match asked.as_str() {
         "" | "default" | "bridge" => None,
         "none" => Some(asked.clone()),
-        "host" => verdicts.may("the network host", &Door::HostNetwork).then(|| asked.clone()),
+        "host" => verdicts
+            .may("the network host", &Door::HostNetwork)
+            .then(|| asked.clone()),
         _ => match asked.strip_prefix("container:") {
             Some(name) => {
                 let id = judge.container(name, "the network of", verdicts);
@@ -46,8 +48,14 @@ pub fn judge_endpoints(
     let mut kept = HashMap::new();
     for (name, settings) in endpoints.unwrap_or_default() {
         // The default network knows no names and no addresses of a container's choice.
-        let on_engine = if name == asked { mode.clone() } else { network(judge, &name, verdicts) };
-        if let Some(on_engine) = on_engine.filter(|name| judge.networks.values().any(|own| own == name)) {
+        let on_engine = if name == asked {
+            mode.clone()
+        } else {
+            network(judge, &name, verdicts)
+        };
+        if let Some(on_engine) =
+            on_engine.filter(|name| judge.networks.values().any(|own| own == name))
+        {
             kept.insert(on_engine, endpoint(judge, settings, verdicts));
         }
     }
@@ -64,7 +72,9 @@ fn network(judge: &Judge<'_>, name: &str, verdicts: &mut Verdicts<'_>) -> Option
     }
     let found = judge.networks.get(name);
     if found.is_none() {
-        verdicts.warn(format!("the network {name} is left out: it is not a network of this workspace"));
+        verdicts.warn(format!(
+            "the network {name} is left out: it is not a network of this workspace"
+        ));
     }
     found.cloned()
 }
@@ -79,7 +89,11 @@ fn own_links(judge: &Judge<'_>, links: &[String], verdicts: &mut Verdicts<'_>) -
 }
 
 /// How a container is in a network: what it asks for, without what the engine fills in.
-pub fn endpoint(judge: &Judge<'_>, asked: EndpointSettings, verdicts: &mut Verdicts<'_>) -> EndpointSettings {
+pub fn endpoint(
+    judge: &Judge<'_>,
+    asked: EndpointSettings,
+    verdicts: &mut Verdicts<'_>,
+) -> EndpointSettings {
     let mut kept = EndpointSettings {
         links: asked.links.map(|links| own_links(judge, &links, verdicts)),
         aliases: asked.aliases,
@@ -90,8 +104,13 @@ pub fn endpoint(judge: &Judge<'_>, asked: EndpointSettings, verdicts: &mut Verdi
         ..EndpointSettings::default()
     };
     verdicts.judge(&mut kept.ipam_config, &Door::HostNetwork, |config| {
-        let addresses = [&config.ipv4_address, &config.ipv6_address].into_iter().flatten();
-        let addresses: Vec<&str> = addresses.map(String::as_str).filter(|address| !address.is_empty()).collect();
+        let addresses = [&config.ipv4_address, &config.ipv6_address]
+            .into_iter()
+            .flatten();
+        let addresses: Vec<&str> = addresses
+            .map(String::as_str)
+            .filter(|address| !address.is_empty())
+            .collect();
         (!addresses.is_empty()).then(|| format!("the address {}", addresses.join(", ")))
     });
     verdicts.judge(&mut kept.driver_opts, &Door::HostNetwork, |options| {
@@ -103,7 +122,11 @@ pub fn endpoint(judge: &Judge<'_>, asked: EndpointSettings, verdicts: &mut Verdi
 
 /// What a request for a network becomes. Addresses and interfaces are the node's: a network of the repository's choice
 /// could take the place of one that the node reaches other machines by.
-pub fn judge_create(judge: &Judge<'_>, asked: NetworkCreateRequest, verdicts: &mut Verdicts<'_>) -> NetworkCreateRequest {
+pub fn judge_create(
+    judge: &Judge<'_>,
+    asked: NetworkCreateRequest,
+    verdicts: &mut Verdicts<'_>,
+) -> NetworkCreateRequest {
     let what = format!("of the network {}", asked.name);
     let mut kept = NetworkCreateRequest {
         name: judge.names.on_engine(&asked.name),
@@ -124,7 +147,8 @@ pub fn judge_create(judge: &Judge<'_>, asked: NetworkCreateRequest, verdicts: &m
     });
     if let Some(options) = &mut kept.options {
         options.retain(|option, _| {
-            OPTIONS.contains(&option.as_str()) || verdicts.may(format!("the option {option} {what}"), &door)
+            OPTIONS.contains(&option.as_str())
+                || verdicts.may(format!("the option {option} {what}"), &door)
         });
     }
     verdicts.judge(&mut kept.ipam, &door, |ipam| {

@@ -80,7 +80,8 @@ impl Objects {
             if !is_name(name) {
                 continue;
             }
-            let found: Option<Container> = self.engine.get(&format!("/containers/{name}/json")).await?;
+            let found: Option<Container> =
+                self.engine.get(&format!("/containers/{name}/json")).await?;
             if let Some(found) = found.filter(|found| self.is_own(found.config.labels.as_ref())) {
                 self.known.lock().insert(found.id.clone());
                 return Ok(Some(found.id));
@@ -90,7 +91,10 @@ impl Objects {
     }
 
     /// Those of some names that are containers of the workspace, with their ids.
-    pub async fn containers(&self, names: BTreeSet<String>) -> Result<BTreeMap<String, String>, Unanswered> {
+    pub async fn containers(
+        &self,
+        names: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, Unanswered> {
         let mut found = BTreeMap::new();
         for name in names {
             if let Some(id) = self.container(&name).await? {
@@ -129,7 +133,11 @@ impl Objects {
     }
 
     /// Those of some names that are networks, with their names on the engine.
-    pub async fn networks(&self, names: BTreeSet<String>, foreign: bool) -> Result<BTreeMap<String, String>, Unanswered> {
+    pub async fn networks(
+        &self,
+        names: BTreeSet<String>,
+        foreign: bool,
+    ) -> Result<BTreeMap<String, String>, Unanswered> {
         let mut found = BTreeMap::new();
         for name in names {
             if let Some(network) = self.network(&name, foreign).await? {
@@ -152,7 +160,9 @@ impl Objects {
     pub async fn volume_folder(&self) -> Result<Option<PathBuf>, Unanswered> {
         let target = format!("/volumes/{}", self.names.volume());
         let found: Option<Named> = self.engine.get(&target).await?;
-        Ok(found.filter(|found| self.is_own(found.labels.as_ref())).and_then(|found| found.mountpoint))
+        Ok(found
+            .filter(|found| self.is_own(found.labels.as_ref()))
+            .and_then(|found| found.mountpoint))
     }
 
     /// Whether an image is another workspace's, or in another repository's cache. By its names: what an image says about
@@ -164,14 +174,18 @@ impl Objects {
         let found: Option<Image> = self.engine.get(&format!("/images/{image}/json")).await?;
         let tags = found.and_then(|found| found.repo_tags).unwrap_or_default();
         // hearth's own mark says nothing about whose an image is.
-        let mut tags = tags.iter().filter(|tag| !tag.starts_with("hearth-cache:")).peekable();
+        let mut tags = tags
+            .iter()
+            .filter(|tag| !tag.starts_with("hearth-cache:"))
+            .peekable();
         Ok(tags.peek().is_some() && tags.all(|tag| self.is_foreign_name(tag)))
     }
 
     /// Whether a name of an image is another workspace's, or one in another repository's cache.
     pub fn is_foreign_name(&self, name: &str) -> bool {
         let short = name.strip_prefix("docker.io/library/").unwrap_or(name);
-        let of_workspace = !short.contains('/') && short.starts_with("hearth-") && !self.names.is_own_image(short);
+        let of_workspace =
+            !short.contains('/') && short.starts_with("hearth-") && !self.names.is_own_image(short);
         let (repository, tag) = repository_and_tag(name);
         let of_cache = tag.starts_with(CACHE_TAG) && self.cache.as_deref() != Some(repository);
         of_workspace || of_cache

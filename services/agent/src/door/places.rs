@@ -112,7 +112,11 @@ fn resolve(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
             return Err(io::ErrorKind::NotFound.into());
         };
         let name = PathBuf::from(name);
-        missing = if missing.as_os_str().is_empty() { name } else { name.join(missing) };
+        missing = if missing.as_os_str().is_empty() {
+            name
+        } else {
+            name.join(missing)
+        };
         there.pop();
     }
 }
@@ -144,26 +148,54 @@ mod tests {
         let find = |path: &str, create| places.find(&root.join(path), create);
         let inside = |inside: &str| Place::Volume {
             inside: inside.into(),
-            real: if inside.is_empty() { root.join("volume") } else { root.join("volume").join(inside) },
+            real: if inside.is_empty() {
+                root.join("volume")
+            } else {
+                root.join("volume").join(inside)
+            },
         };
         assert_eq!(find("volume", false), inside(""));
         assert_eq!(find("volume/app/../app/.", false), inside("app"));
-        assert_eq!(find("volume/app/new/deep", false), Place::Nothing(root.join("volume/app/new/deep")));
+        assert_eq!(
+            find("volume/app/new/deep", false),
+            Place::Nothing(root.join("volume/app/new/deep"))
+        );
         assert_eq!(find("volume/app/new/deep", true), inside("app/new/deep"));
         assert!(root.join("volume/app/new/deep").is_dir());
         assert_eq!(find("volume/app/out", true), Place::Node(root.join("etc")));
-        assert_eq!(find("volume/app/out/new", true), Place::Nothing(root.join("etc/new")));
+        assert_eq!(
+            find("volume/app/out/new", true),
+            Place::Nothing(root.join("etc/new"))
+        );
         assert!(!root.join("etc/new").exists());
-        assert!(matches!(find("volume/app/dangling", true), Place::Nothing(_)));
+        assert!(matches!(
+            find("volume/app/dangling", true),
+            Place::Nothing(_)
+        ));
         assert!(!root.join("volume/app/nowhere").exists());
-        assert!(matches!(find("volume/../etc/../missing/../etc", true), Place::Nothing(_)));
+        assert!(matches!(
+            find("volume/../etc/../missing/../etc", true),
+            Place::Nothing(_)
+        ));
         assert_eq!(find("helper", false), Place::Helper);
-        assert_eq!(find("link/docker.sock", false), Place::Socket(root.join("run/docker.sock")));
-        assert_eq!(find("etc/second", false), Place::Socket(root.join("etc/second")));
-        assert_eq!(find("etc/other.sock", false), Place::Node(root.join("etc/other.sock")));
+        assert_eq!(
+            find("link/docker.sock", false),
+            Place::Socket(root.join("run/docker.sock"))
+        );
+        assert_eq!(
+            find("etc/second", false),
+            Place::Socket(root.join("etc/second"))
+        );
+        assert_eq!(
+            find("etc/other.sock", false),
+            Place::Node(root.join("etc/other.sock"))
+        );
         assert_eq!(find("run", false), Place::AboveSocket(root.join("run")));
         assert_eq!(find("", false), Place::AboveSocket(root.clone()));
-        assert_eq!(places.find(Path::new("/"), false), Place::AboveSocket("/".into()));
+        assert_eq!(
+            places.find(Path::new("/"), false),
+            Place::AboveSocket("/".into())
+        );
         let usual = places.find(Path::new("/var/run/docker.sock"), false);
         assert_eq!(usual, Place::Socket(root.join("run/docker.sock")));
     }

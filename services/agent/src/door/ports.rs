@@ -39,7 +39,9 @@ pub fn asked(host: Option<&HostConfig>) -> Vec<(Port, IpAddr)> {
 /// The port of a binding that names one. A range is left to the engine, which finds a free one.
 fn fixed(of_container: &str, binding: &PortBinding) -> Option<Port> {
     let number: u16 = binding.host_port.as_deref()?.parse().ok()?;
-    let protocol = of_container.split_once('/').map_or("tcp", |(_, protocol)| protocol);
+    let protocol = of_container
+        .split_once('/')
+        .map_or("tcp", |(_, protocol)| protocol);
     (number != 0).then(|| Port {
         protocol: protocol.to_owned(),
         number,
@@ -79,7 +81,10 @@ struct Published {
 /// The ports of the node that lead to containers, of whomever.
 pub async fn of_containers(engine: &Upstream) -> Result<BTreeSet<Port>, Unanswered> {
     let running: Option<Vec<Running>> = engine.get("/containers/json").await?;
-    let ports = running.into_iter().flatten().flat_map(|container| container.ports);
+    let ports = running
+        .into_iter()
+        .flatten()
+        .flat_map(|container| container.ports);
     let published = ports.filter_map(|port| {
         Some(Port {
             number: port.public_port?,
@@ -95,10 +100,16 @@ pub struct Reserved(Arc<Mutex<BTreeMap<Port, WorkspaceId>>>);
 
 impl Reserved {
     /// Reserves those of some ports that no other workspace has, and returns the others.
-    pub fn reserve(&self, ports: impl Iterator<Item = Port>, workspace: &WorkspaceId) -> BTreeSet<Port> {
+    pub fn reserve(
+        &self,
+        ports: impl Iterator<Item = Port>,
+        workspace: &WorkspaceId,
+    ) -> BTreeSet<Port> {
         let mut reserved = self.0.lock();
         let others = ports.filter(|port| {
-            let holder = reserved.entry(port.clone()).or_insert_with(|| workspace.clone());
+            let holder = reserved
+                .entry(port.clone())
+                .or_insert_with(|| workspace.clone());
             holder != workspace
         });
         others.collect()
@@ -115,14 +126,20 @@ pub fn judge(taken: &BTreeSet<Port>, host: &mut HostConfig, verdicts: &mut Verdi
     verdicts.judge(&mut host.publish_all_ports, &Door::HostPorts, |all| {
         all.then(|| "publish-all".to_owned())
     });
-    let Some(ports) = host.port_bindings.take() else { return };
+    let Some(ports) = host.port_bindings.take() else {
+        return;
+    };
     let mut kept = PortMap::new();
     let mut ports: Vec<_> = ports.into_iter().collect();
     ports.sort_by(|(one, _), (other, _)| one.cmp(other));
     for (of_container, bindings) in ports {
         let mut bindings = bindings.unwrap_or_default();
         bindings.retain(|binding| {
-            let number = binding.host_port.as_deref().filter(|port| !port.is_empty()).unwrap_or("any");
+            let number = binding
+                .host_port
+                .as_deref()
+                .filter(|port| !port.is_empty())
+                .unwrap_or("any");
             let what = format!("the port {number} of the node for {of_container}");
             if !verdicts.may(&what, &Door::HostPorts) {
                 return false;

@@ -27,7 +27,9 @@ struct Engine {
 
 impl Engine {
     fn with(things: &[(&str, Value)]) -> Self {
-        let things = things.iter().map(|(path, value)| ((*path).to_owned(), value.clone()));
+        let things = things
+            .iter()
+            .map(|(path, value)| ((*path).to_owned(), value.clone()));
         Self {
             things: Arc::new(things.collect()),
             asked: Arc::default(),
@@ -60,13 +62,18 @@ impl Engine {
     fn made(&self) -> Vec<String> {
         let asked = self.asked.lock();
         let calls = asked.iter().map(|(call, _)| call.clone());
-        calls.filter(|call| call.contains("/v1.45/") || !call.starts_with("GET ")).collect()
+        calls
+            .filter(|call| call.contains("/v1.45/") || !call.starts_with("GET "))
+            .collect()
     }
 
     fn body_of(&self, part: &str) -> Value {
         let asked = self.asked.lock();
         let found = asked.iter().find(|(call, _)| call.contains(part));
-        found.unwrap_or_else(|| panic!("no {part} in {asked:?}")).1.clone()
+        found
+            .unwrap_or_else(|| panic!("no {part} in {asked:?}"))
+            .1
+            .clone()
     }
 }
 
@@ -83,8 +90,12 @@ fn echo(mut request: Request<Incoming>, children: &Children) -> Response<Body> {
     });
     let mut answer = Response::new(upstream::empty());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    answer.headers_mut().insert(header::CONNECTION, "Upgrade".parse().unwrap());
-    answer.headers_mut().insert(header::UPGRADE, "tcp".parse().unwrap());
+    answer
+        .headers_mut()
+        .insert(header::CONNECTION, "Upgrade".parse().unwrap());
+    answer
+        .headers_mut()
+        .insert(header::UPGRADE, "tcp".parse().unwrap());
     answer
 }
 
@@ -100,7 +111,10 @@ impl World {
         let client = Upstream::new(self.socket.clone(), Children::default());
         let body = (!body.is_null()).then_some(&body);
         let method = method.parse().unwrap();
-        let (status, body) = client.call(method, &format!("/v1.45{target}"), body).await.unwrap();
+        let (status, body) = client
+            .call(method, &format!("/v1.45{target}"), body)
+            .await
+            .unwrap();
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
@@ -132,7 +146,10 @@ async fn at_the_door<T>(engine: Engine, test: impl AsyncFnOnce(World) -> T) -> T
                     async { Ok::<_, Infallible>(answer.await) }
                 });
                 let connection = hyper::server::conn::http1::Builder::new();
-                let _ = connection.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+                let _ = connection
+                    .serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades()
+                    .await;
             });
         }
     });
@@ -180,19 +197,52 @@ fn two_workspaces() -> Engine {
         ("/containers/aaaa/json", container(OWN, "ws-1")),
         ("/containers/hearth-ws-1.shop/json", container(OWN, "ws-1")),
         ("/containers/bbbb/json", container(OTHER, "ws-2")),
-        ("/containers/hearth-ws-2.shop/json", container(OTHER, "ws-2")),
-        ("/containers/nobodys/json", json!({ "Id": "cccc", "Config": { "Labels": null } })),
+        (
+            "/containers/hearth-ws-2.shop/json",
+            container(OTHER, "ws-2"),
+        ),
+        (
+            "/containers/nobodys/json",
+            json!({ "Id": "cccc", "Config": { "Labels": null } }),
+        ),
         ("/exec/e1/json", json!({ "ContainerID": OWN })),
         ("/exec/e2/json", json!({ "ContainerID": OTHER })),
-        ("/networks/hearth-ws-1.back", json!({ "Name": "hearth-ws-1.back", "Labels": labels("ws-1") })),
-        ("/networks/hearth-ws-2.back", json!({ "Name": "hearth-ws-2.back", "Labels": labels("ws-2") })),
-        ("/networks/bridge", json!({ "Name": "bridge", "Labels": {}, "Options": { "com.docker.network.bridge.name": "no-such" } })),
-        ("/volumes/hearth-ws-1.data", json!({ "Name": "hearth-ws-1.data", "Labels": labels("ws-1") })),
-        ("/volumes/hearth-ws-1.stolen", json!({ "Name": "hearth-ws-1.stolen", "Labels": labels("ws-2") })),
-        ("/volumes/hearth-ws-2.data", json!({ "Name": "hearth-ws-2.data", "Labels": labels("ws-2") })),
-        ("/images/r:5/other/app:devcontainer-cache/json", json!({ "RepoTags": ["r:5/other/app:devcontainer-cache"] })),
-        ("/images/abc/json", json!({ "RepoTags": ["r:5/other/app:devcontainer-cache-k1", "hearth-cache:x"] })),
-        ("/images/debian:12/json", json!({ "RepoTags": ["debian:12", "hearth-cache:y"] })),
+        (
+            "/networks/hearth-ws-1.back",
+            json!({ "Name": "hearth-ws-1.back", "Labels": labels("ws-1") }),
+        ),
+        (
+            "/networks/hearth-ws-2.back",
+            json!({ "Name": "hearth-ws-2.back", "Labels": labels("ws-2") }),
+        ),
+        (
+            "/networks/bridge",
+            json!({ "Name": "bridge", "Labels": {}, "Options": { "com.docker.network.bridge.name": "no-such" } }),
+        ),
+        (
+            "/volumes/hearth-ws-1.data",
+            json!({ "Name": "hearth-ws-1.data", "Labels": labels("ws-1") }),
+        ),
+        (
+            "/volumes/hearth-ws-1.stolen",
+            json!({ "Name": "hearth-ws-1.stolen", "Labels": labels("ws-2") }),
+        ),
+        (
+            "/volumes/hearth-ws-2.data",
+            json!({ "Name": "hearth-ws-2.data", "Labels": labels("ws-2") }),
+        ),
+        (
+            "/images/r:5/other/app:devcontainer-cache/json",
+            json!({ "RepoTags": ["r:5/other/app:devcontainer-cache"] }),
+        ),
+        (
+            "/images/abc/json",
+            json!({ "RepoTags": ["r:5/other/app:devcontainer-cache-k1", "hearth-cache:x"] }),
+        ),
+        (
+            "/images/debian:12/json",
+            json!({ "RepoTags": ["debian:12", "hearth-cache:y"] }),
+        ),
     ])
 }
 
@@ -213,8 +263,14 @@ async fn only_what_is_the_workspaces_is_reached() {
             assert!(status.is_success(), "{method} {target}: {status} {answer}");
         }
         let made = world.engine.made();
-        assert!(made.contains(&"DELETE /v1.45/containers/aaaa?v=1".to_owned()), "{made:?}");
-        assert!(made.contains(&"POST /v1.45/containers/aaaa/start".to_owned()), "{made:?}");
+        assert!(
+            made.contains(&"DELETE /v1.45/containers/aaaa?v=1".to_owned()),
+            "{made:?}"
+        );
+        assert!(
+            made.contains(&"POST /v1.45/containers/aaaa/start".to_owned()),
+            "{made:?}"
+        );
         let before = made.len();
         for (method, target) in [
             ("GET", "/containers/bbbb/json"),
@@ -242,13 +298,26 @@ async fn only_what_is_the_workspaces_is_reached() {
             ("POST", "/images/debian:12/tag?repo=debian&tag=11"),
             ("POST", "/images/debian:12/tag?repo=hearth-ws-2&tag=1"),
             ("DELETE", "/images/debian:12?force=1"),
-            ("POST", "/images/create?fromImage=r:5/other/app&tag=devcontainer-cache"),
+            (
+                "POST",
+                "/images/create?fromImage=r:5/other/app&tag=devcontainer-cache",
+            ),
         ] {
             let (status, answer) = world.call(method, target, Value::Null).await;
             assert_eq!(status, StatusCode::FORBIDDEN, "{method} {target}: {answer}");
-            assert!(answer["message"].as_str().is_some_and(|message| message.contains(' ')), "{answer}");
+            assert!(
+                answer["message"]
+                    .as_str()
+                    .is_some_and(|message| message.contains(' ')),
+                "{answer}"
+            );
         }
-        assert_eq!(world.engine.made().len(), before, "{:?}", world.engine.made());
+        assert_eq!(
+            world.engine.made().len(),
+            before,
+            "{:?}",
+            world.engine.made()
+        );
     })
     .await;
 }
@@ -307,29 +376,56 @@ async fn lists_and_events_are_those_of_the_workspace() {
     let engine = Engine::with(&[
         ("/containers/json", json!([])),
         ("/events", json!({})),
-        ("/networks", json!([{ "Name": "hearth-ws-1.back" }, { "Name": "hearth-ws-1_default" }])),
-        ("/volumes", json!({ "Volumes": [{ "Name": "hearth-ws-1.data" }] })),
-        ("/images/json", json!([
-            { "RepoTags": ["debian:12"] }, { "RepoTags": ["hearth-ws-1-app:latest", "debian:11"] }, { "RepoTags": null },
-        ])),
-        ("/info", json!({ "Containers": 7, "Images": 3, "Driver": "overlay2", "Swarm": { "NodeID": "x" } })),
+        (
+            "/networks",
+            json!([{ "Name": "hearth-ws-1.back" }, { "Name": "hearth-ws-1_default" }]),
+        ),
+        (
+            "/volumes",
+            json!({ "Volumes": [{ "Name": "hearth-ws-1.data" }] }),
+        ),
+        (
+            "/images/json",
+            json!([
+                { "RepoTags": ["debian:12"] }, { "RepoTags": ["hearth-ws-1-app:latest", "debian:11"] }, { "RepoTags": null },
+            ]),
+        ),
+        (
+            "/info",
+            json!({ "Containers": 7, "Images": 3, "Driver": "overlay2", "Swarm": { "NodeID": "x" } }),
+        ),
     ]);
     at_the_door(engine, async |world| {
         let label = "%7B%22label%22%3A%7B%22hearth.workspace%3Dws-1%22%3Atrue%7D%7D";
         for path in ["/containers/json", "/events", "/networks", "/volumes"] {
             world.call("GET", path, Value::Null).await;
             let made = world.engine.made();
-            assert_eq!(*made.last().unwrap(), format!("GET /v1.45{path}?filters={label}"));
+            assert_eq!(
+                *made.last().unwrap(),
+                format!("GET /v1.45{path}?filters={label}")
+            );
         }
         let (_, networks) = world.call("GET", "/networks", Value::Null).await;
-        assert_eq!(networks, json!([{ "Name": "back" }, { "Name": "hearth-ws-1_default" }]));
+        assert_eq!(
+            networks,
+            json!([{ "Name": "back" }, { "Name": "hearth-ws-1_default" }])
+        );
         let (_, volumes) = world.call("GET", "/volumes", Value::Null).await;
         assert_eq!(volumes, json!({ "Volumes": [{ "Name": "data" }] }));
         let (_, images) = world.call("GET", "/images/json", Value::Null).await;
         assert_eq!(images, json!([{ "RepoTags": ["hearth-ws-1-app:latest"] }]));
         let (_, info) = world.call("GET", "/info", Value::Null).await;
-        assert_eq!((&info["Containers"], &info["Driver"], &info["Swarm"]["NodeID"]), (&json!(0), &json!("overlay2"), &Value::Null));
-        let (status, _) = world.call("GET", "/containers/json?filters=x", Value::Null).await;
+        assert_eq!(
+            (
+                &info["Containers"],
+                &info["Driver"],
+                &info["Swarm"]["NodeID"]
+            ),
+            (&json!(0), &json!("overlay2"), &Value::Null)
+        );
+        let (status, _) = world
+            .call("GET", "/containers/json?filters=x", Value::Null)
+            .await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
     })
     .await;

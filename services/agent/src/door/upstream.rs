@@ -47,8 +47,12 @@ impl Upstream {
 
     /// Sends a request over a connection of its own. An answer may be an upgrade.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Unanswered> {
-        request.headers_mut().insert(header::HOST, HeaderValue::from_static("docker"));
-        let stream = UnixStream::connect(&self.socket).await.map_err(Unanswered::of)?;
+        request
+            .headers_mut()
+            .insert(header::HOST, HeaderValue::from_static("docker"));
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(Unanswered::of)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(Unanswered::of)?;
@@ -68,11 +72,18 @@ impl Upstream {
         if !status.is_success() {
             return Err(Unanswered::of(String::from_utf8_lossy(&body).into_owned()));
         }
-        serde_json::from_slice(&body).map(Some).map_err(Unanswered::of)
+        serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(Unanswered::of)
     }
 
     /// Makes a request of the door's own, and reads the answer.
-    pub async fn call(&self, method: Method, target: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes), Unanswered> {
+    pub async fn call(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Bytes), Unanswered> {
         let mut request = Request::builder().method(method).uri(target);
         let body = match body {
             Some(body) => {
@@ -81,15 +92,27 @@ impl Upstream {
             }
             None => empty(),
         };
-        let answer = self.send(request.body(body).map_err(Unanswered::of)?).await?;
+        let answer = self
+            .send(request.body(body).map_err(Unanswered::of)?)
+            .await?;
         let status = answer.status();
-        Ok((status, whole(answer.into_body(), MAX_ANSWER).await.map_err(Unanswered::of)?))
+        Ok((
+            status,
+            whole(answer.into_body(), MAX_ANSWER)
+                .await
+                .map_err(Unanswered::of)?,
+        ))
     }
 
     /// Reads an answer whole.
-    pub async fn read(answer: Response<Incoming>) -> Result<(http::response::Parts, Bytes), Unanswered> {
+    pub async fn read(
+        answer: Response<Incoming>,
+    ) -> Result<(http::response::Parts, Bytes), Unanswered> {
         let (parts, body) = answer.into_parts();
-        Ok((parts, whole(body, MAX_ANSWER).await.map_err(Unanswered::of)?))
+        Ok((
+            parts,
+            whole(body, MAX_ANSWER).await.map_err(Unanswered::of)?,
+        ))
     }
 }
 
@@ -103,7 +126,9 @@ pub fn empty() -> Body {
 }
 
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 pub fn streamed(body: Incoming) -> Body {
@@ -114,6 +139,10 @@ pub fn streamed(body: Incoming) -> Body {
 pub fn is_end_to_end(name: &HeaderName) -> bool {
     !matches!(
         *name,
-        header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE | header::TE | header::TRAILER
+        header::CONNECTION
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+            | header::TE
+            | header::TRAILER
     ) && name != "keep-alive"
 }

@@ -32,7 +32,12 @@ impl<'a> Verdicts<'a> {
     }
 
     /// Takes a value away where it says something and may not.
-    pub fn judge<T>(&mut self, value: &mut Option<T>, door: &Door, what: impl FnOnce(&T) -> Option<String>) {
+    pub fn judge<T>(
+        &mut self,
+        value: &mut Option<T>,
+        door: &Door,
+        what: impl FnOnce(&T) -> Option<String>,
+    ) {
         if let Some(asked) = value.as_ref().and_then(what)
             && !self.may(asked, door)
         {
@@ -41,7 +46,11 @@ impl<'a> Verdicts<'a> {
     }
 
     /// Keeps the members of a list that may be asked for.
-    pub fn sift<T>(&mut self, list: &mut Option<Vec<T>>, mut keep: impl FnMut(&mut Self, &T) -> bool) {
+    pub fn sift<T>(
+        &mut self,
+        list: &mut Option<Vec<T>>,
+        mut keep: impl FnMut(&mut Self, &T) -> bool,
+    ) {
         if let Some(list) = list {
             list.retain(|member| keep(self, member));
         }

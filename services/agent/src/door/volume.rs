@@ -4,12 +4,20 @@ use std::path::Path;
 
 use bollard::models::VolumeCreateRequest;
 
-use super::{places::{Place, Places}, verdict::Verdicts};
+use super::{
+    places::{Place, Places},
+    verdict::Verdicts,
+};
 use crate::policy::Door;
 
 /// Takes driver and options away that may not be asked for: a volume can be a folder of the node by another name, or the
 /// disk of another machine.
-pub fn judge_driver(places: &Places, request: &mut VolumeCreateRequest, what: &str, verdicts: &mut Verdicts<'_>) {
+pub fn judge_driver(
+    places: &Places,
+    request: &mut VolumeCreateRequest,
+    what: &str,
+    verdicts: &mut Verdicts<'_>,
+) {
     let driver = request.driver.clone().unwrap_or_default();
     let local = matches!(driver.as_str(), "" | "local");
     if !local && !verdicts.may(format!("the driver {driver} of {what}"), &Door::Privileged) {
@@ -20,12 +28,18 @@ pub fn judge_driver(places: &Places, request: &mut VolumeCreateRequest, what: &s
     if local {
         request.driver = None;
     }
-    let Some(options) = request.driver_opts.as_ref().filter(|options| !options.is_empty()) else {
+    let Some(options) = request
+        .driver_opts
+        .as_ref()
+        .filter(|options| !options.is_empty())
+    else {
         request.driver_opts = None;
         return;
     };
     let option = |name: &str| options.get(name).map_or("", String::as_str);
-    let binds = option("o").split(',').any(|o| matches!(o.trim(), "bind" | "rbind"));
+    let binds = option("o")
+        .split(',')
+        .any(|o| matches!(o.trim(), "bind" | "rbind"));
     if local && option("type") == "tmpfs" && !binds {
         return;
     }
@@ -37,7 +51,9 @@ pub fn judge_driver(places: &Places, request: &mut VolumeCreateRequest, what: &s
         Some(Place::Nothing(path)) => {
             let open = verdicts.may(&text, &Door::BindMounts(path));
             if open {
-                verdicts.warn(format!("{text} is left out: there is nothing at that path of the node"));
+                verdicts.warn(format!(
+                    "{text} is left out: there is nothing at that path of the node"
+                ));
             }
             false
         }

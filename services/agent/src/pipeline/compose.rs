@@ -43,7 +43,11 @@ pub struct UnreadProject;
 ///
 /// `project` is what Compose makes of the project's files.
 pub fn override_file(cx: &Context<'_>, project: &str) -> Result<Option<String>, UnreadProject> {
-    let (file, warnings) = changes(&volume_name(&cx.job.attempt.workspace), &cx.allowed, project)?;
+    let (file, warnings) = changes(
+        &volume_name(&cx.job.attempt.workspace),
+        &cx.allowed,
+        project,
+    )?;
     for warning in warnings {
         cx.recorder.warn(warning);
     }
@@ -58,8 +62,13 @@ fn changes(own: &str, allowed: &Allowed, project: &str) -> Result<Changes, Unrea
     let services = project["services"].as_object().unwrap_or(&none);
     let builds = |service: &Value| service.get("build").is_some_and(|build| !build.is_null());
     let image_of = |service: &Value| service.get("image").and_then(Value::as_str).map(tagged);
-    let built = services.values().filter(|service| builds(service)).filter_map(image_of);
-    let numbered = built.enumerate().map(|(number, image)| (image, format!("{own}_{number}")));
+    let built = services
+        .values()
+        .filter(|service| builds(service))
+        .filter_map(image_of);
+    let numbered = built
+        .enumerate()
+        .map(|(number, image)| (image, format!("{own}_{number}")));
     let names: BTreeMap<String, String> = numbered.collect();
     let mut text = String::from("services:\n");
     let before = text.len();
@@ -71,7 +80,10 @@ fn changes(own: &str, allowed: &Allowed, project: &str) -> Result<Changes, Unrea
         }
         let build = &service["build"];
         let mut of_build = String::new();
-        if build["tags"].as_array().is_some_and(|tags| !tags.is_empty()) {
+        if build["tags"]
+            .as_array()
+            .is_some_and(|tags| !tags.is_empty())
+        {
             of_build.push_str("      tags: !reset []\n");
         }
         if build["network"] == "host" && !allowed.is_open(&Door::HostNetwork) {
@@ -93,7 +105,11 @@ fn changes(own: &str, allowed: &Allowed, project: &str) -> Result<Changes, Unrea
 /// The name of an image with its tag.
 fn tagged(image: &str) -> String {
     let last = image.rsplit('/').next().unwrap_or_default();
-    if last.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
+    if last.contains([':', '@']) {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +119,11 @@ mod tests {
 
     fn changed(host_access: HostAccess, project: Value) -> (Option<String>, Vec<String>) {
         let open_doors = [].into();
-        let allowed = Policy { host_access, open_doors }.allow(false, None);
+        let allowed = Policy {
+            host_access,
+            open_doors,
+        }
+        .allow(false, None);
         changes("hearth-ws-1", &allowed, &project.to_string()).unwrap()
     }
 
@@ -120,15 +140,25 @@ mod tests {
         let expected = "services:\n  \"app\":\n    image: hearth-ws-1_0\n    build:\n      tags: !reset []\n  \
                         \"again\":\n    image: hearth-ws-1_0\n  \"web\":\n    image: hearth-ws-1_1\n  \
                         \"tests\":\n    image: hearth-ws-1_1\n";
-        assert_eq!(changed(HostAccess::Never, project), (Some(expected.to_owned()), Vec::new()));
+        assert_eq!(
+            changed(HostAccess::Never, project),
+            (Some(expected.to_owned()), Vec::new())
+        );
     }
 
     #[test]
     fn a_build_is_in_the_nodes_network_only_where_that_is_open() {
-        let project = json!({ "services": { "app": { "build": { "context": ".", "network": "host" } } } });
+        let project =
+            json!({ "services": { "app": { "build": { "context": ".", "network": "host" } } } });
         let (file, warnings) = changed(HostAccess::Never, project.clone());
-        assert_eq!(file.unwrap(), "services:\n  \"app\":\n    build:\n      network: default\n");
-        assert!(warnings[0].starts_with("network: host of the build of app is left out"), "{warnings:?}");
+        assert_eq!(
+            file.unwrap(),
+            "services:\n  \"app\":\n    build:\n      network: default\n"
+        );
+        assert!(
+            warnings[0].starts_with("network: host of the build of app is left out"),
+            "{warnings:?}"
+        );
         assert_eq!(changed(HostAccess::Always, project), (None, Vec::new()));
     }
 
@@ -136,7 +166,13 @@ mod tests {
     fn a_project_that_names_no_files_has_the_usual_ones() {
         let clone = tempfile::tempdir().unwrap();
         std::fs::write(clone.path().join("docker-compose.yml"), "").unwrap();
-        assert_eq!(files(clone.path(), &[]), [clone.path().join("docker-compose.yml")]);
-        assert_eq!(files(clone.path(), &["a.yml".into()]), [clone.path().join("a.yml")]);
+        assert_eq!(
+            files(clone.path(), &[]),
+            [clone.path().join("docker-compose.yml")]
+        );
+        assert_eq!(
+            files(clone.path(), &["a.yml".into()]),
+            [clone.path().join("a.yml")]
+        );
     }
 }

@@ -6,9 +6,7 @@ use bollard::{
     Docker,
     errors::Error,
     models::ContainerCreateBody,
-    query_parameters::{
-        DownloadFromContainerOptionsBuilder, RemoveContainerOptionsBuilder,
-    },
+    query_parameters::{DownloadFromContainerOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 use futures_util::StreamExt as _;
 use hearth_domain::WorkspaceId;

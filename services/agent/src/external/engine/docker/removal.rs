@@ -45,7 +45,11 @@ impl Removal {
     }
 
     /// Notes a list that could not be had, as an empty one.
-    async fn list<T>(&mut self, action: &'static str, list: impl Future<Output = Result<Vec<T>, Error>>) -> Vec<T> {
+    async fn list<T>(
+        &mut self,
+        action: &'static str,
+        list: impl Future<Output = Result<Vec<T>, Error>>,
+    ) -> Vec<T> {
         list.await.unwrap_or_else(|error| {
             self.note(action, Err(error));
             Vec::new()
@@ -54,18 +58,26 @@ impl Removal {
 }
 
 /// Removes the containers of a workspace.
-pub(super) async fn containers(docker: &Docker, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+pub(super) async fn containers(
+    docker: &Docker,
+    workspace: &WorkspaceId,
+) -> Result<(), EngineFailure> {
     let mut removal = Removal::default();
     remove_containers(docker, workspace, &mut removal).await;
     removal.0.map_or(Ok(()), Err)
 }
 
 /// Removes containers, networks, volumes and images of a workspace, with what Compose made.
-pub(super) async fn everything(docker: &Docker, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+pub(super) async fn everything(
+    docker: &Docker,
+    workspace: &WorkspaceId,
+) -> Result<(), EngineFailure> {
     let mut removal = Removal::default();
     let images = remove_containers(docker, workspace, &mut removal).await;
     for label in labels(workspace) {
-        let options = ListNetworksOptionsBuilder::default().filters(&container::by_label(&label)).build();
+        let options = ListNetworksOptionsBuilder::default()
+            .filters(&container::by_label(&label))
+            .build();
         let list = docker.list_networks(Some(options));
         for network in removal.list("list the workspace's networks", list).await {
             let removed = docker.remove_network(&network.id.unwrap_or_default()).await;
@@ -74,7 +86,9 @@ pub(super) async fn everything(docker: &Docker, workspace: &WorkspaceId) -> Resu
     }
     let mut volumes = BTreeSet::from([volume_name(workspace)]);
     for label in labels(workspace) {
-        let options = ListVolumesOptionsBuilder::default().filters(&container::by_label(&label)).build();
+        let options = ListVolumesOptionsBuilder::default()
+            .filters(&container::by_label(&label))
+            .build();
         let list = async {
             let found = docker.list_volumes(Some(options)).await?;
             Ok(found.volumes.unwrap_or_default())
@@ -91,7 +105,9 @@ pub(super) async fn everything(docker: &Docker, workspace: &WorkspaceId) -> Resu
     let all = removal.list("list its images", list).await;
     let names = all.into_iter().flat_map(|image| image.repo_tags);
     for name in names.filter(|name| images.contains(name) || is_image_of(name, workspace)) {
-        let removed = docker.remove_image(&name, None::<RemoveImageOptions>, None).await;
+        let removed = docker
+            .remove_image(&name, None::<RemoveImageOptions>, None)
+            .await;
         // Another container may run on it; a name that is left costs no more than disk.
         if let Err(error) = absent_is_fine(removed.map(|_| ())) {
             tracing::warn!(workspace.id = %workspace, image = name, %error, "an image of a workspace was not removed");
@@ -101,7 +117,11 @@ pub(super) async fn everything(docker: &Docker, workspace: &WorkspaceId) -> Resu
 }
 
 /// Removes the containers; returns the names of the images that the devcontainer CLI built for them.
-async fn remove_containers(docker: &Docker, workspace: &WorkspaceId, removal: &mut Removal) -> BTreeSet<String> {
+async fn remove_containers(
+    docker: &Docker,
+    workspace: &WorkspaceId,
+    removal: &mut Removal,
+) -> BTreeSet<String> {
     let mut images = BTreeSet::new();
     for label in labels(workspace) {
         let options = ListContainersOptionsBuilder::default()
@@ -113,7 +133,11 @@ async fn remove_containers(docker: &Docker, workspace: &WorkspaceId, removal: &m
             let image = found.image.unwrap_or_default();
             if image.starts_with(CLI_IMAGE) {
                 // The engine's list of images has the tag.
-                images.insert(if image.contains(':') { image } else { format!("{image}:latest") });
+                images.insert(if image.contains(':') {
+                    image
+                } else {
+                    format!("{image}:latest")
+                });
             }
             let removed = container::remove(docker, &found.id.unwrap_or_default()).await;
             removal.note("remove the workspace's container", removed);
