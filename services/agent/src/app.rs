@@ -39,6 +39,10 @@ use crate::{
 /// How long attempts may take to stop when the agent shuts down.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// Longest path of the state folder, in bytes. The socket of an attempt's door is `attempts/ID-NUMBER/docker.sock` in it, and
+/// Linux takes 107 bytes.
+const MAX_STATE_DIR: usize = 64;
+
 /// An agent that has bound its ports and does not serve yet.
 pub struct App {
     config: Config,
@@ -59,11 +63,17 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the process is not root's, or Docker or the CLI cannot be used; otherwise as [`Self::build_with`].
+    /// When the process is not root's, the state folder's path is too long, or Docker or the CLI cannot be used; otherwise as [`Self::build_with`].
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "the agent needs root: it clones into Docker's volumes and hands files to the users of containers"
+        );
+        let state_dir = std::path::absolute(&config.state_dir)?;
+        ensure!(
+            state_dir.as_os_str().len() <= MAX_STATE_DIR,
+            "--state-dir (HEARTH_STATE_DIR): {} is too long: sockets are made in it, whose paths are limited; it may have {MAX_STATE_DIR} bytes",
+            state_dir.display()
         );
         // COPY counts file modes: the same clone must have the same ones on every node.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
