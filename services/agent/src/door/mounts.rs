@@ -24,10 +24,10 @@ pub fn judge(judge: &Judge<'_>, host: &mut HostConfig, verdicts: &mut Verdicts<'
                         let options = options(&parsed, verdicts);
                         binds.push(format!("{source}:{}{options}", parsed.target));
                     }
-                    Some(Source::Volume(mut mount)) => {
+                    Some(Source::Mount(mut mount)) => {
                         mount.read_only =
                             Some(parsed.is_read_only() || mount.read_only == Some(true));
-                        mounts.push(mount);
+                        mounts.push(*mount);
                     }
                     None => {}
                 }
@@ -95,8 +95,8 @@ impl<'a> Bind<'a> {
 enum Source {
     /// Itself.
     Path(String),
-    /// The workspace's volume, where it is in that: the engine finds the folder without following links out of it.
-    Volume(Mount),
+    /// A mount: of the workspace's volume, where it is in that, since the engine follows no links out of a volume.
+    Mount(Box<Mount>),
 }
 
 /// Judges a path of the node. `create`: a folder that is missing in the volume is made, as `-v` does it.
@@ -111,17 +111,17 @@ fn path(
     let asked = |path: PathBuf| path.to_str().map(|path| Source::Path(path.to_owned()));
     match judge.places.find(Path::new(source), create) {
         Place::Volume { inside, .. } if judge.subpaths => {
-            Some(Source::Volume(of_volume(judge, &inside, target)))
+            Some(Source::Mount(Box::new(of_volume(judge, &inside, target))))
         }
         Place::Volume { real, .. } => asked(real),
         // It is for reading, whatever a repository makes of it.
-        Place::Helper => Some(Source::Volume(Mount {
+        Place::Helper => Some(Source::Mount(Box::new(Mount {
             typ: Some(MountType::BIND),
             source: Some(source.to_owned()),
             target: Some(target.to_owned()),
             read_only: Some(true),
             ..Mount::default()
-        })),
+        }))),
         Place::Socket(real) => verdicts
             .may(what, &Door::DockerSocket)
             .then(|| asked(real))?,
@@ -201,12 +201,12 @@ fn judge_mount(
                 .is_some_and(|options| options.create_mountpoint == Some(true));
             match path(judge, &source, &target, create, verdicts)? {
                 Source::Path(path) => mount.source = Some(path),
-                Source::Volume(other) => {
+                Source::Mount(other) => {
                     return Some(Mount {
                         read_only: Some(
                             mount.read_only == Some(true) || other.read_only == Some(true),
                         ),
-                        ..other
+                        ..*other
                     });
                 }
             }
