@@ -1,25 +1,14 @@
 //! Containers that are made.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, DeviceRequest, HostConfig, HostConfigCgroupnsModeEnum as CgroupnsMode,
     HostConfigLogConfig,
 };
-use hearth_domain::WorkspaceId;
 
-use super::{
-    mounts,
-    names::Names,
-    network,
-    places::Places,
-    ports::{self, Port},
-    verdict::Verdicts,
-};
-use crate::{
-    external::engine::WORKSPACE_LABEL,
-    policy::{Allowed, Door},
-};
+use super::{judge::Judge, mounts, network, ports, verdict::Verdicts};
+use crate::policy::Door;
 
 /// Docker's own, and the one that debuggers need, which reaches processes of the same container only.
 const CAPABILITIES: [&str; 15] = [
@@ -39,40 +28,6 @@ const CAPABILITIES: [&str; 15] = [
     "SYS_CHROOT",
     "SYS_PTRACE",
 ];
-
-/// What a request is judged by.
-pub struct Judge<'a> {
-    pub workspace: &'a WorkspaceId,
-    pub names: &'a Names,
-    pub allowed: &'a Allowed,
-    pub places: &'a Places,
-    /// Ids of the workspace's containers that the request names, by the names that it uses.
-    pub containers: &'a BTreeMap<String, String>,
-    /// Names of the networks that the request may use, by the names that it uses.
-    pub networks: &'a BTreeMap<String, String>,
-    /// Ports of the node that are in use.
-    pub taken: &'a BTreeSet<Port>,
-    /// Whether the engine mounts folders of volumes.
-    pub subpaths: bool,
-}
-
-impl Judge<'_> {
-    /// The labels of everything that is made.
-    pub fn labels(&self) -> HashMap<String, String> {
-        HashMap::from([(WORKSPACE_LABEL.to_owned(), self.workspace.to_string())])
-    }
-
-    /// The id of a container that is named, if it is the workspace's.
-    pub fn container(&self, name: &str, what: &str, verdicts: &mut Verdicts<'_>) -> Option<&str> {
-        let own = self.containers.get(name);
-        if own.is_none() {
-            verdicts.warn(format!(
-                "{what} the container {name} is left out: it is not a container of this workspace"
-            ));
-        }
-        own.map(String::as_str)
-    }
-}
 
 /// A request as it may be made.
 #[derive(Debug)]

@@ -1,10 +1,14 @@
-use std::{path::Path, sync::LazyLock};
+use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 
+use hearth_domain::WorkspaceId;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::{HostAccess, Policy};
+use crate::{
+    door::{names::Names, places::Places, ports::Port},
+    policy::{HostAccess, Policy},
+};
 
 /// A node with a workspace's volume in it, and what a request is judged by.
 struct Node {

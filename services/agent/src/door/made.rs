@@ -12,9 +12,10 @@ use serde_json::json;
 
 use super::{
     answer::{self, No},
-    container::{self, Judge},
+    container,
     endpoint::Call,
     gate::{Gate, read, with_json},
+    judge::Judge,
     network,
     places::Places,
     ports::{self, Port},

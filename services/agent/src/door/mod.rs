@@ -12,6 +12,7 @@ mod endpoint;
 mod filters;
 mod gate;
 mod isolation;
+mod judge;
 mod made;
 mod mounts;
 mod names;

@@ -7,7 +7,7 @@ use bollard::models::{
     MountVolumeOptions,
 };
 
-use super::{container::Judge, places::Place, verdict::Verdicts, volume};
+use super::{judge::Judge, places::Place, verdict::Verdicts, volume};
 use crate::policy::Door;
 
 /// Judges every way in which a container gets files: binds, mounts, the volumes of other containers. Returns the volumes

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::models::{EndpointSettings, HostConfig, NetworkCreateRequest, NetworkingConfig};
 
-use super::{container::Judge, verdict::Verdicts};
+use super::{judge::Judge, verdict::Verdicts};
 use crate::policy::Door;
 
 /// Options of networks that concern the network alone. Others name interfaces and addresses of the node.
