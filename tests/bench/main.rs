@@ -4,6 +4,7 @@
 
 mod at_once;
 mod by_hand;
+mod door;
 mod idle;
 mod long_output;
 
@@ -28,6 +29,9 @@ fn main() {
         }
         if wanted("long-output") {
             long_output::run().await;
+        }
+        if wanted("door") {
+            door::run(rounds).await;
         }
         if wanted("at-once") {
             at_once::run().await;

@@ -9,6 +9,7 @@ mod cache;
 mod configurations;
 mod credentials;
 mod disk;
+mod door;
 mod engine;
 mod field;
 mod git;

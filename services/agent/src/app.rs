@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     credentials::GitAccess,
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
+    door::Doors,
     engine_health::{EngineHealth, connected},
     external::{
         Externals, NodeExternals,
@@ -43,6 +44,10 @@ use crate::{
 
 /// How long attempts may take to stop when the agent shuts down.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// Longest path of the state folder, in bytes. The socket of an attempt's door is `attempts/ID-NUMBER/docker.sock` in it, and
+/// Linux takes 107 bytes.
+const MAX_STATE_DIR: usize = 64;
 
 /// An agent that has bound its ports and does not serve yet.
 pub struct App {
@@ -92,15 +97,21 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the process is not root's, or bubblewrap or the CLI cannot be used; otherwise as [`Self::build_with`].
+    /// When the process is not root's, the state folder's path is too long, or bubblewrap or the CLI cannot be used;
+    /// otherwise as [`Self::build_with`].
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "the agent needs root: it clones into Docker's volumes and hands files to the users of containers"
         );
+        let state_dir = std::path::absolute(&config.state_dir)?;
+        ensure!(
+            state_dir.as_os_str().len() <= MAX_STATE_DIR,
+            "--state-dir (HEARTH_STATE_DIR): {} is too long: sockets are made in it, whose paths are limited; it may have {MAX_STATE_DIR} bytes",
+            state_dir.display()
+        );
         // COPY counts file modes: the same clone must have the same ones on every node.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        let state_dir = std::path::absolute(&config.state_dir)?;
         let sandbox = Sandbox::new(&config.command_folders, &[state_dir])?;
         process::check(&sandbox).await?;
         let ports = Ports::bind(&config).await?;
@@ -112,7 +123,6 @@ impl App {
             devcontainer: Arc::new(DevcontainerCli::new(
                 sandbox,
                 config.devcontainer_cli.clone(),
-                config.docker_host.clone(),
             )),
             registry: Arc::new(OciRegistry::new(info.platform.clone())),
         };
@@ -226,6 +236,7 @@ impl App {
             externals: self.externals,
             attempts_dir: self.config.state_dir.join("attempts"),
             git_access,
+            doors: Doors::to(&self.config.docker_host),
             metrics: AgentMetrics::new(&metrics),
             unremoved: Unremoved::default(),
         });

@@ -6,6 +6,7 @@
 //! app                                 wires everything, owns the tasks
 //! config, service, registration, sweep    flags; the gRPC service; the node's registration; cleanup at start
 //! pipeline                            the steps of an attempt
+//! door                                what an attempt may ask of the engine
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! engine_health                       whether the engine answers
@@ -22,6 +23,7 @@ mod credential_helper;
 pub mod credentials;
 pub mod devcontainer;
 pub mod disk;
+pub mod door;
 mod engine_health;
 pub mod external;
 pub mod key;

@@ -13,6 +13,7 @@
 mod beside;
 mod build_folder;
 mod clone;
+mod compose;
 mod container;
 mod context;
 mod diagnosis;

@@ -24,6 +24,8 @@ pub const DOCKER_CONFIG: &str = "docker";
 pub const HELPERS: &str = "bin";
 /// Socket that the credential helper connects to.
 pub const SOCKET: &str = "credentials.sock";
+/// Socket of the attempt's door to the engine.
+pub const ENGINE_SOCKET: &str = "docker.sock";
 const READY: &str = "ready";
 
 /// Private folder of an attempt (0700): the home, temporary files, Docker configuration and credential helper of its

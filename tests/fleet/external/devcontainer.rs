@@ -1,8 +1,10 @@
-use std::{fs, process::Command, sync::Arc};
+use std::{fs, path::PathBuf, process::Command, sync::Arc};
 
 use async_trait::async_trait;
 use hearth_agent::external::{
-    devcontainer::{BuildRequest, Devcontainer, HooksRequest, NodeRequest, Started, UpRequest},
+    devcontainer::{
+        BuildRequest, CliWorkspace, Devcontainer, HooksRequest, NodeRequest, Started, UpRequest,
+    },
     process::{Line, OnLine, ProcessFailure},
 };
 use hearth_domain::Digest;
@@ -87,6 +89,14 @@ impl Devcontainer for FakeDevcontainer {
             remote_user: "root".to_owned(),
             remote_folder: "/workspaces".to_owned(),
         })
+    }
+
+    async fn compose_project(
+        &self,
+        _: &CliWorkspace<'_>,
+        _: &[PathBuf],
+    ) -> Result<String, ProcessFailure> {
+        Err(ProcessFailure::new("there is no Compose here".to_owned()))
     }
 
     async fn run_hooks(

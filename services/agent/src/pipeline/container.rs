@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     beside::Beside,
+    compose,
     context::{Checkout, Context},
     failure::{failure, process_failure},
     git_mount,
@@ -169,8 +170,8 @@ fn foreign_mount<'a>(config: &'a DevcontainerConfig, clone: &Path) -> Option<&'a
     (!names_clone).then_some(mount)
 }
 
-/// The files of a Compose project are used unchanged: they mount the clone from the volume's folder on the node. The
-/// user that the clone must belong to is known only when the container exists.
+/// The files of a Compose project are used unchanged, but for the names of what they build: they mount the clone from the
+/// volume's folder on the node. The user that the clone must belong to is known only when the container exists.
 async fn from_compose(
     cx: &Context<'_>,
     clone: &Checkout,
@@ -185,6 +186,24 @@ async fn from_compose(
         let (clone, files) = (clone.files.clone(), files.clone());
         let has_settings = blocking(move || git_mount::compose_has_settings(&clone, &files)).await;
         git_mount::into_service(&mut properties, folder, &remote, has_settings);
+    }
+    if let (Some(config), Some(Source::Compose(named))) = (config, source) {
+        let files = compose::files(&clone.folder, named);
+        let path = clone.folder.join(&config.path);
+        let project = cx
+            .externals
+            .devcontainer
+            .compose_project(&cx.cli_workspace(&clone.folder, &path), &files)
+            .await
+            .map_err(|child| child.without_folders(&[&clone.folder, cx.scratch.path()]))
+            .map_err(up_failure)?;
+        let changes = compose::override_file(cx, &project)
+            .map_err(|error| failure(FailureReason::ContainerFailed, STEP, error))?;
+        if let Some(text) = changes {
+            let own = cx.scratch.path().join("compose.yml");
+            write_text(&own, text).await?;
+            compose::add_file(&mut properties, &files, &own);
+        }
     }
     write(&file, properties).await?;
     let started = up(cx, clone, config, &file).await?;
@@ -243,7 +262,11 @@ async fn empty_folder(cx: &Context<'_>, clone: &Checkout) -> Result<PathBuf, Fai
 }
 
 async fn write(file: &Path, properties: Map<String, Value>) -> Result<(), Failure> {
-    tokio::fs::write(file, Value::Object(properties).to_string())
+    write_text(file, Value::Object(properties).to_string()).await
+}
+
+async fn write_text(file: &Path, text: String) -> Result<(), Failure> {
+    tokio::fs::write(file, text)
         .await
         .map_err(|error| failure(FailureReason::Internal, STEP, error))
 }

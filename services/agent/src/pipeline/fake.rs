@@ -9,6 +9,7 @@ use super::{node::NodeFacts, run::Runner, unremoved::Unremoved};
 use crate::{
     credentials::{GitAccess, fake::FakeCredentials},
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space, Watermarks},
+    door::Doors,
     engine_health::EngineHealth,
     external::{
         Externals, control_plane::ControlPlaneClient, devcontainer::DevcontainerCli,
@@ -24,11 +25,7 @@ pub(super) fn externals(engine: FakeEngine, credentials: Arc<FakeCredentials>) -
     Externals {
         engine: Arc::new(engine),
         git: Arc::new(GitCli::default()),
-        devcontainer: Arc::new(DevcontainerCli::new(
-            Sandbox::of_tests(),
-            "false".into(),
-            String::new(),
-        )),
+        devcontainer: Arc::new(DevcontainerCli::new(Sandbox::of_tests(), "false".into())),
         registry: Arc::new(OciRegistry::new("linux/amd64".parse().unwrap())),
         index: Arc::new(ControlPlaneClient::new(nowhere)),
         credentials,
@@ -71,6 +68,7 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
 pub(crate) fn runner(engine: FakeEngine, dir: &Path, tasks: &Tasks) -> Runner {
     let credentials = FakeCredentials::answering([]);
     Runner {
+        doors: Doors::to("unix:///nowhere"),
         node: Arc::new(node(dir)),
         externals: externals(engine, credentials.clone()),
         attempts_dir: dir.join("attempts"),

@@ -1,4 +1,7 @@
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hearth_api::v1::{
     Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
@@ -21,6 +24,7 @@ use crate::{
     attempt::{AttemptLog, Recorder},
     clone_files::FileWork,
     credentials::{GitAccess, Logins, Protocol, bind, serve},
+    door::Doors,
     external::{Externals, control_plane::LoginPurpose},
     metrics::AgentMetrics,
     scratch::{SOCKET, Scratch},
@@ -36,6 +40,8 @@ pub struct Runner {
     pub attempts_dir: PathBuf,
     /// Logins of git in workspaces.
     pub git_access: GitAccess,
+    /// Doors of attempts to the engine.
+    pub doors: Doors,
     /// Counters of attempts.
     pub metrics: AgentMetrics,
     /// What failed attempts left on the engine.
@@ -117,7 +123,7 @@ impl Runner {
         }
     }
 
-    /// Runs the steps, and serves docker's requests for logins meanwhile.
+    /// Runs the steps, and serves docker's requests for logins and those to the engine meanwhile.
     async fn run_in(
         &self,
         scratch: &Scratch,
@@ -149,7 +155,29 @@ impl Runner {
             disks: Disks::new(&self.node.data_root, scratch.path()),
             deadline: Instant::now() + job.time_limit(),
         };
-        let work = self.run_steps(&cx, stop, shutdown);
+        let cache = job.cache.as_ref().ok();
+        let door = self.doors.open(
+            scratch.path(),
+            &job.attempt.workspace,
+            cx.allowed.clone(),
+            recorder.clone(),
+            cache.map(|cache| cache.reference.repository().to_string()),
+            cx.git_access.map(Path::to_owned),
+        );
+        let door = match door {
+            Ok(door) => door,
+            Err(error) => {
+                let message = format!("the attempt's door to the engine cannot be opened: {error}");
+                let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
+                return self.fail(job, recorder, failure);
+            }
+        };
+        let work = async {
+            tokio::select! {
+                () = self.run_steps(&cx, stop, shutdown) => {}
+                () = door.serve() => {}
+            }
+        };
         match bind(scratch.path(), SOCKET) {
             Ok(socket) => tokio::select! {
                 () = work => {}

@@ -96,6 +96,12 @@ pub trait Devcontainer: Send + Sync {
         request: &UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure>;
+    /// What Compose makes of a project's files: JSON.
+    async fn compose_project(
+        &self,
+        workspace: &CliWorkspace<'_>,
+        files: &[PathBuf],
+    ) -> Result<String, ProcessFailure>;
     /// Runs hooks, but for `postAttachCommand`.
     async fn run_hooks(
         &self,

@@ -90,7 +90,8 @@ pub trait Engine: Send + Sync {
     async fn describe(&self) -> Result<EngineInfo, EngineFailure>;
     /// Creates the volume of a workspace and returns its folder on the node. An existing volume is replaced.
     async fn create_volume(&self, workspace_id: &WorkspaceId) -> Result<PathBuf, EngineFailure>;
-    /// Removes containers and volume of a workspace. It is no error if there are none.
+    /// Removes what a workspace has: containers, networks, volumes, and images that nothing else uses. Something that
+    /// cannot be removed keeps nothing else; it is an error. It is none if there is nothing.
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
     /// Removes the containers of a workspace and leaves its volume.
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;

@@ -1,5 +1,6 @@
 mod container;
 mod error;
+mod removal;
 mod volume;
 
 use std::{
@@ -15,7 +16,7 @@ use bollard::{
     query_parameters::{
         CreateContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
         ListImagesOptions, ListVolumesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
-        RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
+        TagImageOptionsBuilder,
     },
 };
 use hearth_api::v1::ImageStore;
@@ -29,8 +30,8 @@ use super::api::{
 
 use crate::clone_files::Owner;
 use error::{absent_is_fine, failed, is_absent};
+use removal::COMPOSE_LABEL;
 
-const COMPOSE_LABEL: &str = "com.docker.compose.project";
 /// How long Docker may take for a request: removing a large container takes long on a slow disk.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -115,32 +116,11 @@ impl Engine for DockerEngine {
     }
 
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
-        self.remove_containers(workspace_id).await?;
-        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-        absent_is_fine(
-            self.docker
-                .remove_volume(&volume_name(workspace_id), Some(options))
-                .await,
-        )
-        .map_err(failed("remove the workspace's volume"))
+        removal::everything(&self.docker, workspace_id).await
     }
 
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
-        let labels = [
-            format!("{WORKSPACE_LABEL}={workspace_id}"),
-            format!("{COMPOSE_LABEL}={}", volume_name(workspace_id)),
-        ];
-        for label in labels {
-            let containers = container::list(&self.docker, label)
-                .await
-                .map_err(failed("list the workspace's containers"))?;
-            for id in containers {
-                container::remove(&self.docker, &id)
-                    .await
-                    .map_err(failed("remove the workspace's container"))?;
-            }
-        }
-        Ok(())
+        removal::containers(&self.docker, workspace_id).await
     }
 
     async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
@@ -184,6 +164,8 @@ impl Engine for DockerEngine {
                     })
                     .ok()
             })
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .collect())
     }
 

@@ -7,8 +7,8 @@ use bollard::{
     errors::Error,
     models::ContainerCreateBody,
     query_parameters::{
-        DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
-        RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+        DownloadFromContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+        UploadToContainerOptionsBuilder,
     },
 };
 use futures_util::StreamExt as _;
@@ -37,18 +37,9 @@ pub(super) fn helper(workspace: &WorkspaceId, image: &str) -> ContainerCreateBod
     }
 }
 
-/// Ids of the containers with a label, running or not.
-pub(super) async fn list(docker: &Docker, label: String) -> Result<Vec<String>, Error> {
-    let filters = HashMap::from([("label".to_owned(), vec![label])]);
-    let options = ListContainersOptionsBuilder::default()
-        .all(true)
-        .filters(&filters)
-        .build();
-    let containers = docker.list_containers(Some(options)).await?;
-    Ok(containers
-        .into_iter()
-        .filter_map(|container| container.id)
-        .collect())
+/// A filter for what has a label.
+pub(super) fn by_label(label: &str) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![label.to_owned()])])
 }
 
 /// Removes a container with its anonymous volumes.

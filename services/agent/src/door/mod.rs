@@ -1,0 +1,28 @@
+//! The attempt's own door to the engine.
+//!
+//! The devcontainer CLI, Compose and buildx talk to a socket of the attempt. The agent passes on the calls of a table
+//! ([`endpoint`]), about things of the workspace only ([`objects`]), whose names are made its own ([`names`]). What is made
+//! gets the workspace's label, and is left without what the policy does not allow ([`container`], [`mounts`], [`network`],
+//! [`volume`], [`ports`]). [`gate`] is one call from its request to its answer, [`made`] those that make something.
+
+mod answer;
+mod children;
+mod container;
+mod endpoint;
+mod filters;
+mod gate;
+mod isolation;
+mod judge;
+mod made;
+mod mounts;
+mod names;
+mod network;
+mod objects;
+mod places;
+mod ports;
+mod serve;
+mod upstream;
+mod verdict;
+mod volume;
+
+pub use serve::{Doors, OpenDoor};

@@ -1,0 +1,247 @@
+//! Which things of the engine are the workspace's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use hearth_domain::WorkspaceId;
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+use super::{
+    names::Names,
+    upstream::{Unanswered, Upstream},
+};
+use crate::external::engine::WORKSPACE_LABEL;
+
+/// Tags of images in caches begin with this.
+const CACHE_TAG: &str = "devcontainer-cache";
+
+/// Looks things up at the engine.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    pub engine: Upstream,
+    pub workspace: WorkspaceId,
+    pub names: Names,
+    /// The repository of the cache that the attempt uses.
+    pub cache: Option<String>,
+    /// Ids of containers that were looked up and are the workspace's: their labels do not change.
+    pub known: Arc<Mutex<BTreeSet<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Container {
+    id: String,
+    config: Labels,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct Labels {
+    labels: Option<HashMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Named {
+    name: String,
+    labels: Option<HashMap<String, String>>,
+    mountpoint: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Process {
+    #[serde(rename = "ContainerID")]
+    container_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Image {
+    repo_tags: Option<Vec<String>>,
+}
+
+impl Objects {
+    fn is_own(&self, labels: Option<&HashMap<String, String>>) -> bool {
+        let label = labels.and_then(|labels| labels.get(WORKSPACE_LABEL));
+        label.is_some_and(|label| label == self.workspace.as_str())
+    }
+
+    /// The id of a container of the workspace, by the name that the workspace gave, or by its id or the beginning of that.
+    pub async fn container(&self, name: &str) -> Result<Option<String>, Unanswered> {
+        if self.known.lock().contains(name) {
+            return Ok(Some(name.to_owned()));
+        }
+        for name in [self.names.on_engine(name).as_str(), name] {
+            if !is_name(name) {
+                continue;
+            }
+            let found: Option<Container> =
+                self.engine.get(&format!("/containers/{name}/json")).await?;
+            if let Some(found) = found.filter(|found| self.is_own(found.config.labels.as_ref())) {
+                self.known.lock().insert(found.id.clone());
+                return Ok(Some(found.id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Those of some names that are containers of the workspace, with their ids.
+    pub async fn containers(
+        &self,
+        names: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, Unanswered> {
+        let mut found = BTreeMap::new();
+        for name in names {
+            if let Some(id) = self.container(&name).await? {
+                found.insert(name, id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The container of a process, if it is the workspace's.
+    pub async fn container_of_process(&self, id: &str) -> Result<Option<String>, Unanswered> {
+        let process: Option<Process> = self.engine.get(&format!("/exec/{id}/json")).await?;
+        match process {
+            Some(process) => self.container(&process.container_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The name on the engine of a network of the workspace. `foreign`: also of one that no workspace has.
+    pub async fn network(&self, name: &str, foreign: bool) -> Result<Option<String>, Unanswered> {
+        for name in [self.names.on_engine(name).as_str(), name] {
+            if !is_name(name) {
+                continue;
+            }
+            let found: Option<Named> = self.engine.get(&format!("/networks/{name}")).await?;
+            if let Some(found) = found {
+                let labels = found.labels.as_ref();
+                let of_nobody = labels.is_none_or(|labels| !labels.contains_key(WORKSPACE_LABEL));
+                let usual = matches!(found.name.as_str(), "bridge" | "host" | "none");
+                if self.is_own(labels) || foreign && of_nobody && !usual {
+                    return Ok(Some(found.name));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Those of some names that are networks, with their names on the engine.
+    pub async fn networks(
+        &self,
+        names: BTreeSet<String>,
+        foreign: bool,
+    ) -> Result<BTreeMap<String, String>, Unanswered> {
+        let mut found = BTreeMap::new();
+        for name in names {
+            if let Some(network) = self.network(&name, foreign).await? {
+                found.insert(name, network);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a volume, by its name on the engine, is the workspace's; `None` if there is none.
+    pub async fn has_volume(&self, name: &str) -> Result<Option<bool>, Unanswered> {
+        if !is_name(name) {
+            return Ok(None);
+        }
+        let found: Option<Named> = self.engine.get(&format!("/volumes/{name}")).await?;
+        Ok(found.map(|found| self.is_own(found.labels.as_ref())))
+    }
+
+    /// Folder of the workspace's volume.
+    pub async fn volume_folder(&self) -> Result<Option<PathBuf>, Unanswered> {
+        let target = format!("/volumes/{}", self.names.volume());
+        let found: Option<Named> = self.engine.get(&target).await?;
+        Ok(found
+            .filter(|found| self.is_own(found.labels.as_ref()))
+            .and_then(|found| found.mountpoint))
+    }
+
+    /// Whether an image is another workspace's, or in another repository's cache. By its names: what an image says about
+    /// itself was written by whoever built it.
+    pub async fn is_foreign_image(&self, image: &str) -> Result<bool, Unanswered> {
+        if !image.split('/').all(is_name) {
+            return Ok(false);
+        }
+        let found: Option<Image> = self.engine.get(&format!("/images/{image}/json")).await?;
+        let tags = found.and_then(|found| found.repo_tags).unwrap_or_default();
+        // hearth's own mark says nothing about whose an image is.
+        let mut tags = tags
+            .iter()
+            .filter(|tag| !tag.starts_with("hearth-cache:"))
+            .peekable();
+        Ok(tags.peek().is_some() && tags.all(|tag| self.is_foreign_name(tag)))
+    }
+
+    /// Whether a name of an image is another workspace's, or one in another repository's cache.
+    pub fn is_foreign_name(&self, name: &str) -> bool {
+        let short = name.strip_prefix("docker.io/library/").unwrap_or(name);
+        let of_workspace =
+            !short.contains('/') && short.starts_with("hearth-") && !self.names.is_own_image(short);
+        let (repository, tag) = repository_and_tag(name);
+        let of_cache = tag.starts_with(CACHE_TAG) && self.cache.as_deref() != Some(repository);
+        of_workspace || of_cache
+    }
+
+    /// Whether the attempt may give an image this name.
+    pub fn may_name(&self, repository: &str) -> bool {
+        let (repository, _) = repository_and_tag(repository);
+        self.names.is_own_image(repository) || self.cache.as_deref() == Some(repository)
+    }
+}
+
+/// Repository and tag of `repository[:tag]`; a registry may have a port.
+fn repository_and_tag(name: &str) -> (&str, &str) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, ""),
+    }
+}
+
+/// Whether a text can stand in a path of the engine's API as it is.
+fn is_name(text: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || "_.-:@+".contains(c);
+    !text.is_empty() && text.chars().all(good) && text != "." && text != ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::children::Children;
+
+    #[test]
+    fn names_of_images_tell_whose_they_are() {
+        let workspace: WorkspaceId = "ws-1".parse().unwrap();
+        let objects = Objects {
+            engine: Upstream::new("/nowhere".into(), Children::default()),
+            names: Names::of(&workspace),
+            workspace,
+            cache: Some("r:5/own/app".to_owned()),
+            known: Arc::default(),
+        };
+        for (name, foreign, may) in [
+            ("debian:12", false, false),
+            ("r:5/base/tiny:1", false, false),
+            ("r:5/own/app:devcontainer-cache-k1", false, true),
+            ("r:5/other/app:devcontainer-cache-k1", true, false),
+            ("r:5/other/app:devcontainer-cache", true, false),
+            ("hearth-ws-1:1", false, true),
+            ("hearth-ws-1-app", false, true),
+            ("hearth-ws-2:1", true, false),
+            ("docker.io/library/hearth-ws-2-app:latest", true, false),
+            ("hearth-cache:aa", true, false),
+            ("r:5", false, false),
+        ] {
+            assert_eq!(objects.is_foreign_name(name), foreign, "{name}");
+            assert_eq!(objects.may_name(name), may, "{name}");
+        }
+    }
+}

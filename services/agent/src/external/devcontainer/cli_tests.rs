@@ -1,0 +1,135 @@
+use super::*;
+use crate::external::process::Line;
+
+fn script(text: &str) -> Process {
+    Process::new(&Sandbox::of_tests(), "sh").args(["-c", text])
+}
+
+async fn lines_of(text: &str) -> (Result<Outcome, ProcessFailure>, Vec<String>) {
+    let mut lines = Vec::new();
+    let result = run(script(text), &mut |line| {
+        if let Line::Text(text) = line {
+            lines.push(text.to_owned());
+        }
+    })
+    .await;
+    (result, lines)
+}
+
+#[tokio::test]
+async fn pieces_of_output_become_lines_again() {
+    let (result, lines) = lines_of(
+        r##"printf '%s\n' '{"type":"raw","level":3,"text":"#1 [1/2] R"}' >&2
+            printf '%s\n' '{"type":"raw","level":3,"text":"UN x\n#1 DO"}' >&2
+            printf '%s\n' '{"type":"raw","level":3,"text":"NE 1s\n"}' >&2
+            printf '%s\n' '{"type":"start","level":2,"text":"Run: docker"}' >&2
+            printf '%s\n' '{"type":"text","level":1,"text":"about itself"}' >&2
+            printf '%s\n' '{"type":"text","level":3,"text":"\u001b[1mhello\u001b[22m\r\n"}' >&2
+            echo 'Error: crash' >&2
+            echo '    at crash (file.js)' >&2
+            echo '{"outcome":"success","containerId":"c1"}'"##,
+    )
+    .await;
+    assert_eq!(result.unwrap().container_id, "c1");
+    assert_eq!(
+        lines,
+        [
+            "#1 [1/2] RUN x",
+            "#1 DONE 1s",
+            "\u{1b}[1mhello\u{1b}[22m",
+            "Error: crash"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_failure_tells_what_the_cli_says_and_the_last_lines() {
+    let (result, _) = lines_of(
+        r#"printf '%s\n' '{"type":"raw","level":3,"text":"no such file\n"}' >&2
+           echo '{"outcome":"error","message":"Command failed: x","description":"postCreateCommand failed."}'
+           exit 1"#,
+    )
+    .await;
+    let failure = result.unwrap_err();
+    assert_eq!(failure.message, "postCreateCommand failed: no such file");
+    assert_eq!(failure.tail, "no such file");
+}
+
+#[test]
+fn a_failure_is_the_error_and_not_the_command_line() {
+    let error = |description: &str, message: &str, tail: &str| {
+        let outcome = Outcome {
+            description: description.to_owned(),
+            message: message.to_owned(),
+            ..Outcome::default()
+        };
+        outcome.error(tail)
+    };
+    let command = "Command failed: docker run --sig-proxy=false -a STDOUT";
+    assert_eq!(
+        error(
+            "An error occurred setting up the container.",
+            command,
+            "docker: Error response from daemon: Conflict. The name is in use.\n\nRun 'docker run --help'"
+        ),
+        "An error occurred setting up the container: Conflict. The name is in use."
+    );
+    assert_eq!(
+        error(
+            "An error occurred building the image.",
+            "Command failed: docker buildx build",
+            "{\"vertexes\":[]}\nERROR: failed to build: failed to stat settings.txt\n{\"logs\":[]}"
+        ),
+        "An error occurred building the image: failed to build: failed to stat settings.txt"
+    );
+    assert_eq!(
+        error(
+            "",
+            command,
+            "invalid argument \"x\" for --memory\nSee 'docker run --help'.\nError: Command failed: docker run\nwhile sleep 1"
+        ),
+        "invalid argument \"x\" for --memory"
+    );
+    assert_eq!(
+        error(
+            "An error occurred retrieving the Docker Compose configuration.",
+            "Exit code 14",
+            "open nope.yml: no such file or directory"
+        ),
+        "An error occurred retrieving the Docker Compose configuration: open nope.yml: no such file or directory"
+    );
+    assert_eq!(
+        error(
+            "An error occurred setting up the container.",
+            "",
+            "unable to find user x: no matching entries in passwd file"
+        ),
+        "An error occurred setting up the container: unable to find user x: no matching entries in passwd file"
+    );
+    let same = "No image information specified in devcontainer.json.";
+    assert_eq!(
+        error(same, same, ""),
+        "No image information specified in devcontainer.json"
+    );
+    assert_eq!(error("", command, ""), "a command failed");
+}
+
+#[tokio::test]
+async fn an_end_without_a_result_is_a_failure() {
+    assert!(
+        lines_of("true")
+            .await
+            .0
+            .unwrap_err()
+            .message
+            .contains("without a result")
+    );
+    assert!(
+        lines_of("exit 2")
+            .await
+            .0
+            .unwrap_err()
+            .message
+            .contains("exit status: 2")
+    );
+}
