@@ -19,4 +19,6 @@ pub use plan::{BuildOptions, BuildPlan, ImageFacts, plan};
 pub use sources::ContextSource;
 
 #[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
 mod tests;

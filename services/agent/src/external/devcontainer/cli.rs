@@ -253,8 +253,7 @@ async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFa
     }
 }
 
-/// Writes a docker that adds [`CACHE_MOUNTS`] to builds, with the value that it has in the environment: the CLI passes on
-/// only what the configuration says, and nothing where a build has no Dockerfile of the repository's.
+/// Writes a docker that adds [`CACHE_MOUNTS`] from the environment to builds, which the CLI itself has no option for.
 fn write_docker(scratch: &Path) -> std::io::Result<PathBuf> {
     let path = scratch.join("docker-for-builds");
     let script = format!(
