@@ -80,13 +80,12 @@ async fn an_agent_that_is_killed_in_a_build_leaves_nothing_and_the_next_attempt_
     let mut lab = Lab::new(1).await;
     let repo = app::with_dockerfile(&lab, "app", &SLOW.replace("sleep 5", "sleep 600"), "");
     let (id, _) = begin_and_wait_for_the_slow_step(&lab, &repo.url).await;
+    let attempts = lab.agents[0].attempts_dir();
+    assert!(commands_of(&attempts));
     lab.agents[0].kill();
     // What the agent had started dies with it, at once.
-    let docker_host = lab.vms[0].docker_host();
-    hearth_tests::process::eventually("the agent's commands are gone", || {
-        !commands_for(&docker_host)
-    })
-    .await;
+    hearth_tests::process::eventually("the agent's commands are gone", || !commands_of(&attempts))
+        .await;
     lab.agents[0].restart();
     let story = lab.client.watch(&id, 0).await;
     story.assert_whole();
@@ -110,15 +109,15 @@ async fn an_agent_that_is_killed_in_a_build_leaves_nothing_and_the_next_attempt_
     );
 }
 
-/// Whether any process of a devcontainer CLI works on this engine.
-fn commands_for(docker_host: &str) -> bool {
-    let wanted = format!("DOCKER_HOST={docker_host}");
+/// Whether any process of a devcontainer CLI works for these attempts.
+fn commands_of(attempts: &std::path::Path) -> bool {
+    let wanted = format!("DOCKER_HOST=unix://{}/", attempts.display());
     std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
         let own = entry.file_name().to_string_lossy() == std::process::id().to_string();
         !own && environment
             .split(|byte| *byte == 0)
-            .any(|variable| variable == wanted.as_bytes())
+            .any(|variable| variable.starts_with(wanted.as_bytes()))
     })
 }
 

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use hearth_api::v1::{Node, NodeState};
+
 use super::{
-    Agent, Client, ControlPlane, GitHub, GitServer, Proxy, Registry, Vm, process::eventually,
+    Agent, Client, ControlPlane, GitHub, GitServer, Proxy, Registry, Vm,
+    process::{PATIENCE, eventually},
 };
 
 /// One test's world; everything in it ends with it.
@@ -185,6 +188,23 @@ impl Lab {
             self.agents[number - 1].process().log()
         );
         number
+    }
+
+    /// Waits until a node can take work.
+    pub async fn until_online(&self, node: &str) {
+        let wait = async {
+            loop {
+                let nodes = self.client.nodes().await;
+                let is_online =
+                    |known: &Node| known.name == node && known.state() == NodeState::Online;
+                if nodes.iter().any(is_online) {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        let done = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(done.is_ok(), "{node} never came online");
     }
 
     /// Everything that this world writes: its own folder, and those that engines have elsewhere because paths of sockets

@@ -17,6 +17,7 @@ mod compose;
 mod container;
 mod context;
 mod diagnosis;
+mod disks;
 mod failure;
 mod git_mount;
 mod hook_runner;

@@ -13,7 +13,8 @@ async fn a_submodule_runs_nothing_and_reaches_nothing_of_the_node() {
         ("s", "url = ssh://git@127.0.0.1:1/x".to_owned(), "'ssh'"),
         ("s", "url = git@127.0.0.1:x".to_owned(), "'ssh'"),
         ("s", "url = file:///etc".to_owned(), "'file'"),
-        ("s", format!("url = {}", remote.path().display()), "'file'"),
+        // The sandbox shows git no such folder.
+        ("s", format!("url = {}", remote.path().display()), ""),
         ("s", format!("url = \"ext::sh -c {touch}\""), "'ext'"),
         ("s", format!("url = \"--upload-pack={touch}\""), ""),
         ("s", format!("url = \"-u{touch}\""), ""),

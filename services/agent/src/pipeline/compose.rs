@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    clone_files::CloneFiles,
     external::engine::volume_name,
     pipeline::context::Context,
     policy::{Allowed, Door},
@@ -16,14 +17,13 @@ use crate::{
 /// Files of a project whose configuration names none, as the devcontainer CLI looks for them.
 const DEFAULT_FILES: [&str; 2] = ["docker-compose.yml", "docker-compose.override.yml"];
 
-/// The files of the project, from the workspace's folder.
-pub fn files(clone: &Path, named: &[PathBuf]) -> Vec<PathBuf> {
+/// The files of the project, relative to the clone.
+pub fn files(clone: &CloneFiles, named: &[PathBuf]) -> Vec<PathBuf> {
     if !named.is_empty() {
-        return named.iter().map(|file| clone.join(file)).collect();
+        return named.to_vec();
     }
-    let there = |file: &&Path| clone.join(file).symlink_metadata().is_ok();
-    let default = DEFAULT_FILES.iter().map(Path::new).filter(there);
-    default.map(|file| clone.join(file)).collect()
+    let default = DEFAULT_FILES.map(PathBuf::from).into_iter();
+    default.filter(|file| clone.is_there(file)).collect()
 }
 
 /// Adds a file of hearth's own to the project's.
@@ -90,6 +90,13 @@ fn changes(own: &str, allowed: &Allowed, project: &str) -> Result<Changes, Unrea
             let what = format!("network: host of the build of {name}");
             warnings.push(allowed.refusal(what, &Door::HostNetwork));
             of_build.push_str("      network: default\n");
+        }
+        // With them, a step asks for the node's network by itself.
+        let rights = build["entitlements"].as_array();
+        if rights.is_some_and(|rights| !rights.is_empty()) && !allowed.everything() {
+            let what = format!("entitlements of the build of {name}");
+            warnings.push(allowed.refusal(what, &Door::Privileged));
+            of_build.push_str("      entitlements: !reset []\n");
         }
         if !of_build.is_empty() {
             lines.push_str(&format!("    build:\n{of_build}"));
@@ -160,19 +167,20 @@ mod tests {
             "{warnings:?}"
         );
         assert_eq!(changed(HostAccess::Always, project), (None, Vec::new()));
+
+        let project = json!({ "services": { "app": { "build": { "context": ".", "entitlements": ["network.host"] } } } });
+        let (file, warnings) = changed(HostAccess::Never, project.clone());
+        let expected = "services:\n  \"app\":\n    build:\n      entitlements: !reset []\n";
+        assert_eq!((file.as_deref(), warnings.len()), (Some(expected), 1));
+        assert_eq!(changed(HostAccess::Always, project), (None, Vec::new()));
     }
 
     #[test]
     fn a_project_that_names_no_files_has_the_usual_ones() {
         let clone = tempfile::tempdir().unwrap();
         std::fs::write(clone.path().join("docker-compose.yml"), "").unwrap();
-        assert_eq!(
-            files(clone.path(), &[]),
-            [clone.path().join("docker-compose.yml")]
-        );
-        assert_eq!(
-            files(clone.path(), &["a.yml".into()]),
-            [clone.path().join("a.yml")]
-        );
+        let clone = CloneFiles::open(clone.path()).unwrap();
+        assert_eq!(files(&clone, &[]), [Path::new("docker-compose.yml")]);
+        assert_eq!(files(&clone, &["a.yml".into()]), [Path::new("a.yml")]);
     }
 }

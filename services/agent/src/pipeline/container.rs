@@ -188,7 +188,9 @@ async fn from_compose(
         git_mount::into_service(&mut properties, folder, &remote, has_settings);
     }
     if let (Some(config), Some(Source::Compose(named))) = (config, source) {
-        let files = compose::files(&clone.folder, named);
+        let (of_clone, named) = (clone.files.clone(), named.clone());
+        let files = blocking(move || compose::files(&of_clone, &named)).await;
+        let files: Vec<_> = files.iter().map(|file| clone.folder.join(file)).collect();
         let path = clone.folder.join(&config.path);
         let project = cx
             .externals

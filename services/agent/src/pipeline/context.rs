@@ -7,7 +7,7 @@ use hearth_api::v1::{Failure, FailureReason};
 use hearth_domain::CommitHash;
 use tokio::time::{Instant, timeout_at};
 
-use super::{diagnosis::Disks, failure::failure, hooks::Hook, job::Job, node::NodeFacts};
+use super::{disks::Disks, failure::failure, hooks::Hook, job::Job, node::NodeFacts};
 use crate::{
     attempt::Recorder,
     clone_files::{CloneFiles, FileWork},

@@ -1,23 +1,13 @@
 //! What a failure was really about: a disk that is full and an engine that is gone look like a build that failed.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use hearth_api::v1::{Failure, FailureReason};
 
 use super::context::Context;
-use crate::disk::Space;
 
 /// Time between two looks at the disks while an attempt works. What fills a disk is removed soon after it failed.
 const LOOK: Duration = Duration::from_millis(250);
-/// Part of a disk, and bytes, below which it may have been full: the last bytes are seldom measured.
-const ALMOST_FULL_PART: u64 = 100;
-const ALMOST_FULL: u64 = 16 << 20;
-/// Bytes below which it was full, whatever a command says: many say "I/O error".
-const FULL: u64 = 2 << 20;
 /// Commands and engines say so in these words, which come from the C library and Go.
 const NO_SPACE: [&str; 3] = [
     "no space left on device",
@@ -36,54 +26,6 @@ const CUT: [&str; 6] = [
 ];
 /// How often the engine is asked then.
 const CUT_LOOKS: u32 = 12;
-
-/// How little was free on a disk while an attempt worked.
-#[derive(Debug)]
-struct Disk {
-    folder: PathBuf,
-    least: AtomicU64,
-}
-
-/// The disks that an attempt fills.
-#[derive(Debug)]
-pub struct Disks([Disk; 2]);
-
-impl Disks {
-    /// The engine's and the attempt's own.
-    pub fn new(engine: &Path, scratch: &Path) -> Self {
-        Self([engine, scratch].map(|folder| Disk {
-            folder: folder.to_owned(),
-            least: AtomicU64::new(u64::MAX),
-        }))
-    }
-
-    fn look(&self) {
-        for disk in &self.0 {
-            if let Ok(space) = Space::of(&disk.folder) {
-                disk.least.fetch_min(space.free, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Bytes and place of a disk that was full; `says_so`: a command or the engine said that one is.
-    fn full(&self, says_so: bool) -> Option<String> {
-        self.look();
-        self.0.iter().find_map(|disk| {
-            let total = Space::of(&disk.folder).ok()?.total;
-            let least = disk.least.load(Ordering::Relaxed);
-            let is_full =
-                least <= FULL || (says_so && least <= (total / ALMOST_FULL_PART).max(ALMOST_FULL));
-            is_full.then(|| {
-                format!(
-                    "{} MiB of {} MiB were free at {}",
-                    least >> 20,
-                    total >> 20,
-                    disk.folder.display()
-                )
-            })
-        })
-    }
-}
 
 /// Measures the disks for as long as it is polled, and has the node free some when there is too little.
 pub async fn watch_disks(cx: &Context<'_>) {
@@ -162,23 +104,6 @@ fn tells_no_space(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_disk_was_full_if_almost_nothing_was_free_at_some_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let disks = Disks::new(dir.path(), dir.path());
-        let least = |bytes| disks.0[0].least.store(bytes, Ordering::Relaxed);
-        least(3 << 20);
-        assert_eq!(disks.full(false), None);
-        let place = disks.full(true).unwrap();
-        assert!(place.starts_with("3 MiB of "), "{place}");
-        assert!(
-            place.ends_with(&dir.path().display().to_string()),
-            "{place}"
-        );
-        least(1 << 20);
-        assert!(disks.full(false).is_some(), "nothing need say so");
-    }
 
     #[test]
     fn engines_and_commands_say_that_there_is_no_space() {

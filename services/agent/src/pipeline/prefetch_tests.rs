@@ -17,7 +17,7 @@ use crate::{
     metrics::AgentMetrics,
     pipeline::{
         CacheUse, Job, NodeFacts,
-        diagnosis::Disks,
+        disks::Disks,
         fake::{externals, node},
     },
     scratch::Scratch,

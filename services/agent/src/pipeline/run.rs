@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     context::Context,
-    diagnosis::Disks,
+    disks::Disks,
     failure::failure,
     job::Job,
     node::NodeFacts,

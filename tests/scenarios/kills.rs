@@ -1,0 +1,125 @@
+//! Agent, engine and control plane are killed at the beginning of each step. ARCHITECTURE has the results as a table.
+
+use hearth_api::v1::{FailureReason, PipelineStep, WorkspaceState, event::Kind};
+use hearth_tests::{
+    Lab, Repo, app,
+    client::{Client, Story, request},
+    process::eventually,
+};
+
+const STEPS: [PipelineStep; 7] = [
+    PipelineStep::Validate,
+    PipelineStep::Clone,
+    PipelineStep::Key,
+    PipelineStep::Resolve,
+    PipelineStep::Image,
+    PipelineStep::Container,
+    PipelineStep::Push,
+];
+
+/// A repository whose steps take long enough to be interrupted.
+fn repo(lab: &Lab, name: &str) -> Repo {
+    let dockerfile = format!("FROM BASE\nRUN sleep 2 && echo {name} > /opt/name\n");
+    let hook = r#", "onCreateCommand": "sleep 2""#;
+    app::with_dockerfile(lab, name, &dockerfile, hook)
+}
+
+/// Begins a workspace of a repository of its own, up to the beginning of a step.
+async fn begin(lab: &Lab, step: PipelineStep) -> String {
+    let name = step.as_str_name().to_lowercase();
+    let repo = repo(lab, &name);
+    let begins = |kind: &Kind| matches!(kind, Kind::StepStarted(begun) if begun.step() == step);
+    let (id, _) = lab
+        .client
+        .begin_until(request("node-1", &repo.url), begins)
+        .await;
+    id
+}
+
+fn was_usable(story: &Story) -> bool {
+    story.states().contains(&WorkspaceState::Ready)
+}
+
+/// The attempt failed for this reason, or its workspace was ready before and stays so.
+fn assert_failed_or_kept(story: &Story, step: PipelineStep, reason: FailureReason) {
+    story.assert_whole();
+    if was_usable(story) {
+        return;
+    }
+    story.assert_state(WorkspaceState::Failed);
+    let failure = story.workspace.failure.clone().expect("a failure");
+    assert_eq!(failure.reason(), reason, "{step:?}: {failure:?}");
+}
+
+/// A retry succeeds, and after a deletion nothing is left.
+async fn retry_and_delete(lab: &Lab, id: &str) {
+    let retry = lab.client.prepare_anew(id).await;
+    retry.assert_state(WorkspaceState::Ready);
+    assert_eq!(retry.workspace.attempt, 2);
+    lab.client.delete(id).await;
+    assert_nothing_left(lab).await;
+}
+
+async fn assert_nothing_left(lab: &Lab) {
+    let vm = &lab.vms[0];
+    for list in [
+        &["ps", "--all", "--quiet"][..],
+        &["volume", "ls", "--quiet"],
+        &["network", "ls", "--quiet", "--filter", "type=custom"],
+    ] {
+        eventually(&format!("docker {list:?} is empty"), || {
+            vm.docker(list).is_empty()
+        })
+        .await;
+    }
+    let attempts = lab.agents[0].attempts_dir();
+    eventually("no folder of an attempt is left", || {
+        std::fs::read_dir(&attempts).expect("a folder").count() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_killed_in_any_step() {
+    let mut lab = Lab::new(1).await;
+    for step in STEPS {
+        let id = begin(&lab, step).await;
+        lab.agents[0].kill();
+        lab.agents[0].restart();
+        let story = lab.client.watch(&id, 0).await;
+        assert_failed_or_kept(&story, step, FailureReason::AgentRestarted);
+        retry_and_delete(&lab, &id).await;
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_is_killed_in_any_step() {
+    let lab = Lab::new(1).await;
+    for step in STEPS {
+        let id = begin(&lab, step).await;
+        lab.vms[0].kill();
+        let story = lab.client.watch(&id, 0).await;
+        assert_failed_or_kept(&story, step, FailureReason::EngineFailed);
+        lab.vms[0].restart();
+        lab.until_online("node-1").await;
+        retry_and_delete(&lab, &id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_killed_in_any_step() {
+    let mut lab = Lab::new(1).await;
+    for step in STEPS {
+        let id = begin(&lab, step).await;
+        lab.control_plane.kill();
+        lab.control_plane.restart();
+        // The connection of the client before is broken.
+        lab.client = Client::new(&lab.control_plane.url());
+        let story = lab.client.watch(&id, 0).await;
+        story.assert_whole();
+        story.assert_state(WorkspaceState::Ready);
+        assert_eq!(story.workspace.attempt, 1, "{step:?}");
+        lab.client.delete(&id).await;
+        assert_nothing_left(&lab).await;
+    }
+}
