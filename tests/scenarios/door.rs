@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use hearth_api::v1::{PrepareWorkspaceRequest, WorkspaceState, event::Kind};
 use hearth_tests::{
-    Lab, Repo,
+    Lab, Repo, app,
     client::{Story, request},
     git::free_port,
 };
@@ -416,5 +416,102 @@ async fn a_pull_request_gets_nothing_of_the_node_and_its_repository_does() {
             &story.workspace.container_id,
         ]);
         assert_eq!(seen, expected);
+    }
+}
+
+/// Ways in which Compose or the CLI could read another project than the one that was judged.
+#[tokio::test]
+async fn the_compose_project_that_is_judged_is_the_one_that_is_started() {
+    let mut lab = Lab::new(0).await;
+    lab.add_node(&["--host-access", "never"]).await;
+    let base = &lab.base;
+    let good = format!("services:\n  app:\n    image: {base}\n    command: sleep infinity\n");
+    let evil = format!(
+        "services:\n  app:\n    build: {{context: ., network: host, tags: ['{base}'], \
+         args: {{BUILDKIT_CACHE_MOUNT_NS: theirs}}}}\n    \
+         image: {base}\n    command: sleep infinity\n"
+    );
+    let dockerfile = format!("FROM {base}\nRUN touch /evil\n");
+    let config = |files: &str| {
+        format!(r#"{{ "dockerComposeFile": {files}, "service": "app", "workspaceFolder": "/" }}"#)
+    };
+    let by_variable = lab.git.repo(
+        "by-variable",
+        &[
+            (".devcontainer.json", &config("[]")),
+            ("docker-compose.yml", &good),
+            ("evil.yml", &evil),
+            ("Dockerfile", &dockerfile),
+            (".env", "COMPOSE_FILE=evil.yml\n"),
+        ],
+    );
+    let by_name = lab.git.repo(
+        "by-name",
+        &[
+            (
+                ".devcontainer/devcontainer.json",
+                &config(r#"["ok.yml", "../../by-name/evil.yml"]"#),
+            ),
+            (".devcontainer/ok.yml", &good),
+            ("evil.yml", &evil),
+            ("Dockerfile", &dockerfile),
+        ],
+    );
+    let openly = lab.git.repo(
+        "openly",
+        &[
+            (".devcontainer.json", &config(r#""evil.yml""#)),
+            ("evil.yml", &evil),
+            ("Dockerfile", &dockerfile),
+        ],
+    );
+    let vm = &lab.vms[0];
+    vm.docker(&["pull", "--quiet", base]);
+    let id_of_base = || vm.docker(&["image", "inspect", "--format", "{{.Id}}", base]);
+    let before = id_of_base();
+
+    let story = lab.client.prepare("node-1", &by_variable.url).await;
+    story.assert_state(WorkspaceState::Ready);
+    let container = &story.workspace.container_id;
+    assert!(!vm.succeeds(&["exec", container, "test", "-e", "/evil"]));
+    let story = lab.client.prepare("node-1", &by_name.url).await;
+    story.assert_state(WorkspaceState::Recovery);
+    let failure = story.workspace.failure.clone().expect("a failure");
+    assert!(
+        failure.message.contains("leads out of the repository"),
+        "{failure:?}"
+    );
+    let story = lab.client.prepare("node-1", &openly.url).await;
+    story.assert_state(WorkspaceState::Ready);
+    let refused = |kind: &Kind| matches!(kind, Kind::Warning(warning) if warning.message.starts_with("network of the build of app"));
+    assert!(story.kinds().any(refused), "{:#?}", story.events);
+    assert!(vm.succeeds(&["exec", &story.workspace.container_id, "test", "-e", "/evil"]));
+    assert_eq!(id_of_base(), before, "its name is still the base image's");
+}
+
+#[tokio::test]
+async fn an_image_of_another_repositorys_cache_cannot_be_built_from_or_guessed() {
+    let lab = Lab::new(1).await;
+    let dockerfile = "FROM BASE\nRUN echo private > /private\n";
+    let private = app::with_dockerfile(&lab, "private", dockerfile, "");
+    let story = lab.client.prepare("node-1", &private.url).await;
+    story.assert_state(WorkspaceState::Ready);
+    let tags = lab.vms[0].docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
+    let tag = tags.lines().find(|tag| tag.contains(":devcontainer-cache"));
+    let tag = tag.expect("the image of the cache");
+    let id = lab.vms[0].docker(&["image", "inspect", "--format", "{{.Id}}", tag]);
+    let digits = &id["sha256:".len()..][..6];
+    let dockerfile = format!("FROM BASE\nCOPY --from={tag} /private /stolen\n");
+    let thief = app::with_dockerfile(&lab, "thief", &dockerfile, "");
+    let image = format!(r#"{{ "image": "{digits}" }}"#);
+    let guesser = lab.git.repo("guesser", &[(".devcontainer.json", &image)]);
+    for (repo, says) in [
+        (&thief, "in the cache of another repository"),
+        (&guesser, digits),
+    ] {
+        let story = lab.client.prepare("node-1", &repo.url).await;
+        story.assert_state(WorkspaceState::Recovery);
+        let failure = story.workspace.failure.clone().expect("a failure");
+        assert!(failure.message.contains(says), "{failure:?}");
     }
 }

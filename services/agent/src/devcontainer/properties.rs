@@ -96,16 +96,18 @@ impl<'a> Properties<'a> {
         Ok(())
     }
 
-    /// The paths in a property, one or a list, relative to the clone.
-    pub fn paths(&self, name: &str) -> Vec<PathBuf> {
+    /// The paths in a property, one or a list, relative to the clone. One that leads out of it is an error: who reads the
+    /// property otherwise would follow it.
+    pub fn paths(&self, name: &str) -> Result<Vec<PathBuf>, String> {
         let paths = match self.values.get(name) {
             Some(Value::Array(paths)) => paths.iter().filter_map(text_of).collect(),
             Some(path) => text_of(path).into_iter().collect(),
             None => Vec::new(),
         };
-        let paths = paths.iter();
-        paths
-            .filter_map(|path| in_clone(self.clone, self.folder, path).ok())
-            .collect()
+        let paths = paths.iter().map(|path| {
+            let located = in_clone(self.clone, self.folder, path);
+            located.map_err(|error| format!("{name} {path:?} {error}"))
+        });
+        paths.collect()
     }
 }

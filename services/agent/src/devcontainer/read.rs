@@ -131,7 +131,7 @@ impl DevcontainerConfig {
                     features: Features::take(&mut properties),
                 }))
             }
-            None => Source::Compose(properties.paths("dockerComposeFile")),
+            None => Source::Compose(properties.paths("dockerComposeFile")?),
         };
         Ok(Self {
             path: path.to_owned(),

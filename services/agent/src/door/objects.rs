@@ -172,7 +172,15 @@ impl Objects {
             return Ok(false);
         }
         let found: Option<Image> = self.engine.get(&format!("/images/{image}/json")).await?;
-        let tags = found.and_then(|found| found.repo_tags).unwrap_or_default();
+        let Some(found) = found else {
+            return Ok(false);
+        };
+        let tags = found.repo_tags.unwrap_or_default();
+        // The mark of the cache, and the beginning of an id, name images of all.
+        let is_guess = is_begin_of_id(image) && !tags.contains(&format!("{image}:latest"));
+        if is_guess || image.starts_with("hearth-cache:") {
+            return Ok(true);
+        }
         // hearth's own mark says nothing about whose an image is.
         let mut tags = tags
             .iter()
@@ -204,6 +212,12 @@ fn repository_and_tag(name: &str) -> (&str, &str) {
         Some((repository, tag)) if !tag.contains('/') => (repository, tag),
         _ => (name, ""),
     }
+}
+
+/// Whether an engine may take a text for the beginning of an image's id: few digits are quickly guessed.
+fn is_begin_of_id(text: &str) -> bool {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    digits.len() < 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether a text can stand in a path of the engine's API as it is.

@@ -220,9 +220,16 @@ async fn images(
     resolver: &dyn ResolveImage,
     reading: &mut Reading,
 ) -> Result<(), KeyError> {
+    let mut unresolved = None;
     for reference in &plan.images {
-        let digest = image_digest(reference, resolver).await?;
-        reading.manifest.insert(Input::BaseImage, reference, digest);
+        // All of them are asked for: whoever resolves them wants to know what a build uses.
+        match image_digest(reference, resolver).await {
+            Ok(digest) => reading.manifest.insert(Input::BaseImage, reference, digest),
+            Err(error) => unresolved = unresolved.or(Some(error)),
+        }
+    }
+    if let Some(error) = unresolved {
+        return Err(error);
     }
     let Some(frontend) = &plan.frontend else {
         return Ok(());

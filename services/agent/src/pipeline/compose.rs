@@ -1,14 +1,12 @@
-//! What a Compose project builds, under names of the workspace's own.
+//! A Compose project as it may be started: what it builds has names of the workspace's own.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     clone_files::CloneFiles,
+    devcontainer::CACHE_MOUNTS,
     external::engine::volume_name,
     pipeline::context::Context,
     policy::{Allowed, Door},
@@ -26,87 +24,100 @@ pub fn files(clone: &CloneFiles, named: &[PathBuf]) -> Vec<PathBuf> {
     default.filter(|file| clone.is_there(file)).collect()
 }
 
-/// Adds a file of hearth's own to the project's.
-pub fn add_file(properties: &mut Map<String, Value>, files: &[PathBuf], own: &Path) {
-    let files = files.iter().map(PathBuf::as_path).chain([own]);
-    let files: Vec<_> = files.map(|file| file.to_string_lossy()).collect();
-    properties.insert("dockerComposeFile".to_owned(), json!(files));
-}
-
 /// What Compose makes of a project cannot be read: it is too large.
 #[derive(Debug, thiserror::Error)]
 #[error("the Compose project cannot be read; it may be larger than 1 MiB")]
 pub struct UnreadProject;
 
-/// A Compose file that changes the project; `None` if there is nothing to change. An image that is built here must not take
-/// the place of another one on the node, such as a base image, by its name.
+/// The project as it may be started, as the one file of it. `project` is what Compose makes of the repository's files, which
+/// are not read again: they could be others by then.
 ///
-/// `project` is what Compose makes of the project's files.
-pub fn override_file(cx: &Context<'_>, project: &str) -> Result<Option<String>, UnreadProject> {
-    let (file, warnings) = changes(
+/// An image that is built here must not take the place of another one on the node, such as a base image, by its name.
+pub fn judged(cx: &Context<'_>, project: &str) -> Result<String, UnreadProject> {
+    let (project, warnings) = judge(
         &volume_name(&cx.job.attempt.workspace),
         &cx.allowed,
+        &cx.job.cache_mounts(),
         project,
     )?;
     for warning in warnings {
         cx.recorder.warn(warning);
     }
-    Ok(file)
+    Ok(project)
 }
 
-type Changes = (Option<String>, Vec<String>);
-
-fn changes(own: &str, allowed: &Allowed, project: &str) -> Result<Changes, UnreadProject> {
-    let project: Value = serde_json::from_str(project).map_err(|_| UnreadProject)?;
-    let none = Map::new();
-    let services = project["services"].as_object().unwrap_or(&none);
-    let builds = |service: &Value| service.get("build").is_some_and(|build| !build.is_null());
-    let image_of = |service: &Value| service.get("image").and_then(Value::as_str).map(tagged);
-    let built = services
-        .values()
-        .filter(|service| builds(service))
-        .filter_map(image_of);
-    let numbered = built
-        .enumerate()
-        .map(|(number, image)| (image, format!("{own}_{number}")));
-    let names: BTreeMap<String, String> = numbered.collect();
-    let mut text = String::from("services:\n");
-    let before = text.len();
+fn judge(
+    own: &str,
+    allowed: &Allowed,
+    cache_mounts: &str,
+    project: &str,
+) -> Result<(String, Vec<String>), UnreadProject> {
+    let mut project: Value = serde_json::from_str(project).map_err(|_| UnreadProject)?;
     let mut warnings = Vec::new();
-    for (name, service) in services {
-        let mut lines = String::new();
-        if let Some(image) = image_of(service).and_then(|image| names.get(&image)) {
-            lines.push_str(&format!("    image: {image}\n"));
-        }
-        let build = &service["build"];
-        let mut of_build = String::new();
-        if build["tags"]
-            .as_array()
-            .is_some_and(|tags| !tags.is_empty())
-        {
-            of_build.push_str("      tags: !reset []\n");
-        }
-        if build["network"] == "host" && !allowed.is_open(&Door::HostNetwork) {
-            let what = format!("network: host of the build of {name}");
-            warnings.push(allowed.refusal(what, &Door::HostNetwork));
-            of_build.push_str("      network: default\n");
-        }
-        // With them, a step asks for the node's network by itself.
-        let rights = build["entitlements"].as_array();
-        if rights.is_some_and(|rights| !rights.is_empty()) && !allowed.everything() {
-            let what = format!("entitlements of the build of {name}");
-            warnings.push(allowed.refusal(what, &Door::Privileged));
-            of_build.push_str("      entitlements: !reset []\n");
-        }
-        if !of_build.is_empty() {
-            lines.push_str(&format!("    build:\n{of_build}"));
-        }
-        if !lines.is_empty() {
-            // A text of JSON is one of YAML.
-            text.push_str(&format!("  {}:\n{lines}", json!(name)));
+    if let Some(services) = project.get_mut("services").and_then(Value::as_object_mut) {
+        let built = services.values().filter(|service| is_built(service));
+        let numbered = built
+            .filter_map(image_of)
+            .enumerate()
+            .map(|(number, image)| (image, format!("{own}_{number}")));
+        let names: BTreeMap<String, String> = numbered.collect();
+        for (name, service) in services {
+            if let Some(own) = image_of(service).and_then(|image| names.get(&image)) {
+                service["image"] = json!(own);
+            }
+            if let Some(build) = service.get_mut("build").and_then(Value::as_object_mut) {
+                judge_build(name, build, allowed, cache_mounts, &mut warnings);
+            }
         }
     }
-    Ok(((text.len() > before).then_some(text), warnings))
+    Ok((project.to_string(), warnings))
+}
+
+fn is_built(service: &Value) -> bool {
+    service.get("build").is_some_and(|build| !build.is_null())
+}
+
+fn image_of(service: &Value) -> Option<String> {
+    service.get("image").and_then(Value::as_str).map(tagged)
+}
+
+fn judge_build(
+    service: &str,
+    build: &mut Map<String, Value>,
+    allowed: &Allowed,
+    cache_mounts: &str,
+    warnings: &mut Vec<String>,
+) {
+    // More names, and caches at places that the repository names.
+    for property in ["tags", "cache_to"] {
+        build.remove(property);
+    }
+    let asks = |property: &str, value: &Value| match property {
+        "network" => value == "host",
+        "privileged" => value == true,
+        // With them, a step asks for the node's network by itself.
+        _ => value.as_array().is_some_and(|rights| !rights.is_empty()),
+    };
+    for (property, door) in [
+        ("network", Door::HostNetwork),
+        ("privileged", Door::Privileged),
+        ("entitlements", Door::Privileged),
+    ] {
+        let asked = build
+            .get(property)
+            .is_some_and(|value| asks(property, value));
+        if asked && !allowed.is_open(&door) {
+            let what = format!("{property} of the build of {service}");
+            warnings.push(allowed.refusal(what, &door));
+            build.remove(property);
+        }
+    }
+    // Steps of others must not see, or leave anything in, the cache mounts of these.
+    let args = build.entry("args").or_insert_with(|| json!({}));
+    if !args.is_object() {
+        *args = json!({});
+    }
+    args[CACHE_MOUNTS] = json!(cache_mounts);
 }
 
 /// The name of an image with its tag.
@@ -121,58 +132,61 @@ fn tagged(image: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::policy::{HostAccess, Policy};
 
-    fn changed(host_access: HostAccess, project: Value) -> (Option<String>, Vec<String>) {
+    fn judged(host_access: HostAccess, project: &Value) -> (Value, Vec<String>) {
         let open_doors = [].into();
         let allowed = Policy {
             host_access,
             open_doors,
         }
         .allow(false, None);
-        changes("hearth-ws-1", &allowed, &project.to_string()).unwrap()
+        let (text, warnings) = judge("hearth-ws-1", &allowed, "ns", &project.to_string()).unwrap();
+        (serde_json::from_str(&text).unwrap(), warnings)
     }
 
     #[test]
     fn what_is_built_gets_a_name_of_the_workspaces_where_it_is_used_too() {
-        let project = json!({ "services": {
-            "app": { "build": { "context": ".", "tags": ["debian:13"] }, "image": "debian:12" },
+        let project = json!({ "name": "p", "services": {
+            "app": { "build": { "context": ".", "tags": ["debian:13"], "cache_to": ["x"] }, "image": "debian:12" },
             "again": { "image": "debian:12" },
             "plain": { "image": "debian:11" },
-            "unnamed": { "build": { "context": "." } },
+            "unnamed": { "build": { "context": ".", "args": { "BUILDKIT_CACHE_MOUNT_NS": "theirs", "A": "1" } } },
             "web": { "build": { "context": "." }, "image": "r:5/web" },
             "tests": { "image": "r:5/web:latest" },
         } });
-        let expected = "services:\n  \"app\":\n    image: hearth-ws-1_0\n    build:\n      tags: !reset []\n  \
-                        \"again\":\n    image: hearth-ws-1_0\n  \"web\":\n    image: hearth-ws-1_1\n  \
-                        \"tests\":\n    image: hearth-ws-1_1\n";
-        assert_eq!(
-            changed(HostAccess::Never, project),
-            (Some(expected.to_owned()), Vec::new())
-        );
+        let args = json!({ "BUILDKIT_CACHE_MOUNT_NS": "ns" });
+        let expected = json!({ "name": "p", "services": {
+            "app": { "build": { "context": ".", "args": args }, "image": "hearth-ws-1_0" },
+            "again": { "image": "hearth-ws-1_0" },
+            "plain": { "image": "debian:11" },
+            "unnamed": { "build": { "context": ".", "args": { "BUILDKIT_CACHE_MOUNT_NS": "ns", "A": "1" } } },
+            "web": { "build": { "context": ".", "args": args }, "image": "hearth-ws-1_1" },
+            "tests": { "image": "hearth-ws-1_1" },
+        } });
+        assert_eq!(judged(HostAccess::Never, &project), (expected, Vec::new()));
     }
 
     #[test]
-    fn a_build_is_in_the_nodes_network_only_where_that_is_open() {
-        let project =
-            json!({ "services": { "app": { "build": { "context": ".", "network": "host" } } } });
-        let (file, warnings) = changed(HostAccess::Never, project.clone());
-        assert_eq!(
-            file.unwrap(),
-            "services:\n  \"app\":\n    build:\n      network: default\n"
-        );
-        assert!(
-            warnings[0].starts_with("network: host of the build of app is left out"),
-            "{warnings:?}"
-        );
-        assert_eq!(changed(HostAccess::Always, project), (None, Vec::new()));
-
-        let project = json!({ "services": { "app": { "build": { "context": ".", "entitlements": ["network.host"] } } } });
-        let (file, warnings) = changed(HostAccess::Never, project.clone());
-        let expected = "services:\n  \"app\":\n    build:\n      entitlements: !reset []\n";
-        assert_eq!((file.as_deref(), warnings.len()), (Some(expected), 1));
-        assert_eq!(changed(HostAccess::Always, project), (None, Vec::new()));
+    fn a_build_is_in_the_nodes_network_and_privileged_only_where_that_is_open() {
+        for (property, value) in [
+            ("network", json!("host")),
+            ("privileged", json!(true)),
+            ("entitlements", json!(["network.host"])),
+        ] {
+            let mut project = json!({ "services": { "app": { "build": { "context": "." } } } });
+            project["services"]["app"]["build"][property] = value.clone();
+            let (made, warnings) = judged(HostAccess::Never, &project);
+            assert_eq!(made["services"]["app"]["build"].get(property), None);
+            let begins = format!("{property} of the build of app is left out");
+            assert!(warnings[0].starts_with(&begins), "{warnings:?}");
+            let (made, warnings) = judged(HostAccess::Always, &project);
+            assert_eq!(made["services"]["app"]["build"][property], value);
+            assert!(warnings.is_empty());
+        }
     }
 
     #[test]

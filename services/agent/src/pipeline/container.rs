@@ -5,7 +5,7 @@ use std::{
 
 use hearth_api::v1::{ContainerStarted, Failure, FailureReason, PipelineStep, event::Kind};
 use hearth_runtime::blocking;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     beside::Beside,
@@ -199,13 +199,11 @@ async fn from_compose(
             .await
             .map_err(|child| child.without_folders(&[&clone.folder, cx.scratch.path()]))
             .map_err(up_failure)?;
-        let changes = compose::override_file(cx, &project)
+        let project = compose::judged(cx, &project)
             .map_err(|error| failure(FailureReason::ContainerFailed, STEP, error))?;
-        if let Some(text) = changes {
-            let own = cx.scratch.path().join("compose.yml");
-            write_text(&own, text).await?;
-            compose::add_file(&mut properties, &files, &own);
-        }
+        let own = cx.scratch.path().join("compose.json");
+        write_text(&own, project).await?;
+        properties.insert("dockerComposeFile".to_owned(), json!([own]));
     }
     write(&file, properties).await?;
     let started = up(cx, clone, config, &file).await?;

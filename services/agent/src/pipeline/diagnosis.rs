@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use hearth_api::v1::{Failure, FailureReason};
 
-use super::context::Context;
+use super::{context::Context, failure::failure};
 
 /// Time between two looks at the disks while an attempt works. What fills a disk is removed soon after it failed.
 const LOOK: Duration = Duration::from_millis(250);
+/// Part of the free disk that an attempt needs to begin, below which it ends.
+const LAST_PART: u64 = 16;
 /// Commands and engines say so in these words, which come from the C library and Go.
 const NO_SPACE: [&str; 3] = [
     "no space left on device",
@@ -15,6 +17,8 @@ const NO_SPACE: [&str; 3] = [
     "database or disk is full",
 ];
 
+/// How the message of a full disk begins.
+const FULL_DISK: &str = "the node's disk is full, ";
 /// Clients say so when the engine goes away.
 const CUT: [&str; 6] = [
     "cannot connect to the docker daemon",
@@ -27,17 +31,32 @@ const CUT: [&str; 6] = [
 /// How often the engine is asked then.
 const CUT_LOOKS: u32 = 12;
 
-/// Measures the disks for as long as it is polled, and has the node free some when there is too little.
-pub async fn watch_disks(cx: &Context<'_>) {
+/// Measures the disks while an attempt works. Has the node free some when there is too little, and returns when so little is
+/// left that the attempt has to end: what fills a disk would take all other workspaces of the node along.
+pub async fn disk_runs_out(cx: &Context<'_>) -> Failure {
     let needed = cx.node.min_free_disk_bytes;
     let mut was_low = false;
     loop {
         cx.disks.look();
-        let is_low = cx.node.disk.free_bytes().is_ok_and(|free| free < needed);
-        if is_low && !was_low {
-            cx.node.disk.wake();
+        if let Ok(free) = cx.node.disk.free_bytes() {
+            if free < needed / LAST_PART {
+                let current = cx.recorder.current();
+                let doing = current.description.as_deref().unwrap_or("prepared it");
+                let message = format!(
+                    "{FULL_DISK}{} MiB were free at {}: the attempt was ended while hearth {doing}",
+                    free >> 20,
+                    cx.node.data_root.display()
+                );
+                return Failure {
+                    output_tail: current.tail,
+                    ..failure(FailureReason::DiskFull, current.step, message)
+                };
+            }
+            if free < needed && !was_low {
+                cx.node.disk.wake();
+            }
+            was_low = free < needed;
         }
-        was_low = is_low;
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -53,12 +72,15 @@ pub async fn diagnosed(cx: &Context<'_>, failure: Failure) -> Failure {
     ) {
         return failure;
     }
+    if failure.message.starts_with(FULL_DISK) {
+        return failure;
+    }
     let texts = [&failure.message, &failure.output_tail];
     let says_so = reason == Reason::DiskFull || texts.iter().any(|text| tells_no_space(text));
     if let Some(place) = cx.disks.full(says_so) {
         return Failure {
             reason: Reason::DiskFull.into(),
-            message: format!("the node's disk is full, {place}: {}", failure.message),
+            message: format!("{FULL_DISK}{place}: {}", failure.message),
             ..failure
         };
     }

@@ -73,7 +73,7 @@ async fn give(clone: &Checkout, owner: Owner) -> Result<(), Failure> {
     let given = blocking(move || files.give_to(owner)).await;
     given.map_err(|error| {
         let message = format!("the clone cannot be given to the user of {HOOK}: {error}");
-        failure(FailureReason::Internal, STEP, message)
+        failure(FailureReason::HookFailed, STEP, message)
     })
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use hearth_api::v1::{
     CacheReport, CacheSkipReason, Failure, FailureReason, PipelineStep, event::Kind,
 };
@@ -8,7 +10,7 @@ use super::{
     clone::clone,
     container::{self, Devcontainer, Running},
     context::{Checkout, Context},
-    diagnosis::{diagnosed, watch_disks},
+    diagnosis::{diagnosed, disk_runs_out},
     failure::failure,
     image::{self, Image, skipped},
     initialize::initialize,
@@ -21,6 +23,10 @@ use super::{
 use crate::devcontainer::{
     self, BuildGrant, ConfigError, DevcontainerConfig, Found, LeftOut, Place, Source,
 };
+
+/// How often room is made on the disk, and the time between, before an attempt is refused.
+const MAKING_ROOM: u32 = 5;
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
 
 /// A workspace that can be used.
 #[derive(Debug)]
@@ -49,7 +55,7 @@ pub async fn prepare<'a>(
     let mut prefetch = Prefetch::start(cx);
     let ready = tokio::select! {
         ready = prepare_with(cx, &mut prefetch, background) => ready,
-        () = watch_disks(cx) => unreachable!("it has no end"),
+        failure = disk_runs_out(cx) => Err(failure),
     };
     prefetch.cancel(cx).await;
     match ready {
@@ -184,11 +190,11 @@ async fn image(
     }
     let (key, lookup) = prefetch
         .alongside(async {
-            let key = key::compute(cx, clone, config).await;
+            let key = key::compute(cx, clone, config).await?;
             let lookup = resolve::resolve(cx, &key).await;
-            (key, lookup)
+            Ok::<_, Failure>((key, lookup))
         })
-        .await;
+        .await?;
     image::obtain(cx, clone, config, key, lookup, prefetch).await
 }
 
@@ -305,7 +311,14 @@ async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
             }
             // Images that nothing uses do not keep a node from working.
             let engine = cx.externals.engine.as_ref();
-            cx.node.disk.make_room(engine, needed).await;
+            // What a failed attempt filled is free a while after it was removed.
+            for _ in 0..MAKING_ROOM {
+                cx.node.disk.make_room(engine, needed).await;
+                if look()? >= needed {
+                    return Ok(());
+                }
+                tokio::time::sleep(ROOM_PAUSE).await;
+            }
             let free = look()?;
             if free < needed {
                 let message = format!(
