@@ -35,7 +35,7 @@ pub async fn run(rounds: usize) {
     .expect("a file");
     // Roughly what the devcontainer CLI does with a finished image.
     let start = format!(
-        "docker inspect {base} && id=$(docker run --detach {base} sleep 1000) && for n in 1 2 3 4 5; do docker inspect $id && \
+        "docker inspect --type image {base} && id=$(docker run --detach {base} sleep 1000) && for n in 1 2 3 4 5; do docker inspect $id && \
          docker exec --interactive $id true < /dev/null; done && docker rm --force $id",
         base = lab.base
     );
