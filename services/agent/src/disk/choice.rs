@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
+use hearth_domain::is_cache_tag;
+
 use crate::external::engine::StoredImage;
 
 /// Repository of the names that mark images as hearth's. It names no registry, so that it is not pushed by mistake.
 pub const MARK: &str = "hearth-cache";
-/// Tags of images in the cache begin with this.
-const CACHE_TAG: &str = "devcontainer-cache";
 
 /// Tag of the name that marks the image with this id. An image does not get such a name by chance.
 pub fn mark_tag(id: &str) -> &str {
@@ -71,7 +71,7 @@ fn own(image: StoredImage) -> Option<Removable> {
 fn is_own_name(name: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or(name);
     let (repository, tag) = last.split_once(':').unwrap_or((last, ""));
-    tag.starts_with(CACHE_TAG) || (last == name && repository.starts_with("hearth-"))
+    is_cache_tag(tag) || (last == name && repository.starts_with("hearth-"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use hearth_domain::WorkspaceId;
+use hearth_domain::{WorkspaceId, is_of_other_cache, repository_and_tag};
 use parking_lot::Mutex;
 use serde::Deserialize;
 
@@ -15,9 +15,6 @@ use super::{
     upstream::{Unanswered, Upstream},
 };
 use crate::external::engine::WORKSPACE_LABEL;
-
-/// Tags of images in caches begin with this.
-const CACHE_TAG: &str = "devcontainer-cache";
 
 /// Looks things up at the engine.
 #[derive(Clone, Debug)]
@@ -194,23 +191,13 @@ impl Objects {
         let short = name.strip_prefix("docker.io/library/").unwrap_or(name);
         let of_workspace =
             !short.contains('/') && short.starts_with("hearth-") && !self.names.is_own_image(short);
-        let (repository, tag) = repository_and_tag(name);
-        let of_cache = tag.starts_with(CACHE_TAG) && self.cache.as_deref() != Some(repository);
-        of_workspace || of_cache
+        of_workspace || is_of_other_cache(name, self.cache.as_deref())
     }
 
     /// Whether the attempt may give an image this name.
     pub fn may_name(&self, repository: &str) -> bool {
         let (repository, _) = repository_and_tag(repository);
         self.names.is_own_image(repository) || self.cache.as_deref() == Some(repository)
-    }
-}
-
-/// Repository and tag of `repository[:tag]`; a registry may have a port.
-fn repository_and_tag(name: &str) -> (&str, &str) {
-    match name.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => (name, ""),
     }
 }
 

@@ -2,7 +2,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use async_trait::async_trait;
 use hearth_api::v1::{Failure, FailureReason, PipelineStep};
-use hearth_domain::{Digest, ImageFacts, KeyedManifest};
+use hearth_domain::{Digest, ImageFacts, KeyedManifest, is_of_other_cache, repository_and_tag};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -106,12 +106,9 @@ struct Resolver<'a> {
 /// Whether an image is in the cache of another repository than `own`, by the names that caches give. `hearth-cache:` marks
 /// images of all caches on a node.
 fn is_of_foreign_cache(reference: &str, own: &str) -> bool {
-    let (repository, tag) = match reference.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => return false,
-    };
-    repository.ends_with("hearth-cache")
-        || (tag.starts_with("devcontainer-cache") && repository != own)
+    let (repository, tag) = repository_and_tag(reference);
+    let is_mark = repository.ends_with("hearth-cache") && !tag.is_empty();
+    is_mark || is_of_other_cache(reference, Some(own))
 }
 
 /// The part of a base image's configuration that builds inherit (OCI image spec, and Docker's `OnBuild`).

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hearth_api::v1::{
     ImageStore, PipelineStep, PushOutcome, PushReport, TransferDirection, event::Kind,
 };
-use hearth_domain::Digest;
+use hearth_domain::{Digest, repository_and_tag};
 use hearth_layers::{RegistryError, Transfer, TransferError};
 
 use super::{beside::Beside, context::Context, job::CacheUse};
@@ -70,12 +70,7 @@ async fn push(
     if let Some(why) = cx.logins.missing_permission(registry) {
         return Err(report(PushOutcome::Denied, why));
     }
-    let tag = |image: &str| {
-        image
-            .rsplit_once(':')
-            .map(|(_, tag)| tag.to_owned())
-            .unwrap_or_default()
-    };
+    let tag = |image: &str| repository_and_tag(image).1.to_owned();
     let progress = cx.recorder.transfer(TransferDirection::Push);
     push_tag(cx, repository.as_str(), &tag(&upload.image), &progress)
         .await
