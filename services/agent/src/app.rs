@@ -36,6 +36,7 @@ use crate::{
         sandbox::Sandbox,
     },
     metrics::AgentMetrics,
+    mirrors::Mirrors,
     pipeline::{NodeFacts, Runner, Unremoved},
     registration::Registration,
     service::Agent,
@@ -112,6 +113,7 @@ impl App {
         );
         // COPY counts file modes: the same clone must have the same ones on every node.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        let mirrors = config.mirrors(&state_dir);
         let sandbox = Sandbox::new(&config.command_folders, &[state_dir])?;
         process::check(&sandbox).await?;
         let ports = Ports::bind(&config).await?;
@@ -119,14 +121,14 @@ impl App {
         let (engine, info) = connected(docker).await;
         let externals = NodeExternals {
             engine: Arc::new(engine),
-            git: Arc::new(GitCli::new(sandbox.clone())),
+            git: Arc::new(GitCli::new(sandbox.clone(), mirrors.clone())),
             devcontainer: Arc::new(DevcontainerCli::new(
                 sandbox,
                 config.devcontainer_cli.clone(),
             )),
             registry: Arc::new(OciRegistry::new(info.platform.clone())),
         };
-        Self::assemble(config, ports, externals, info).await
+        Self::assemble(config, ports, externals, info, mirrors).await
     }
 
     /// An agent with these externals, which needs no root. Removes what an earlier process of the agent left unfinished.
@@ -140,7 +142,8 @@ impl App {
         info: EngineInfo,
     ) -> anyhow::Result<Self> {
         let ports = Ports::bind(&config).await?;
-        Self::assemble(config, ports, on_node, info).await
+        let mirrors = config.mirrors(&config.state_dir);
+        Self::assemble(config, ports, on_node, info, mirrors).await
     }
 
     async fn assemble(
@@ -148,6 +151,7 @@ impl App {
         ports: Ports,
         on_node: NodeExternals,
         info: EngineInfo,
+        mirrors: Mirrors,
     ) -> anyhow::Result<Self> {
         let cli_version = on_node.devcontainer.version().await.map_err(|failure| {
             anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}")
@@ -168,6 +172,7 @@ impl App {
             move || Space::of(&data_root),
             config.disk_watermarks(),
             images.clone(),
+            mirrors,
             &config.state_dir,
             DiskMetrics::new(&ports.metrics),
         ));

@@ -28,6 +28,7 @@ mod engine_health;
 pub mod external;
 pub mod key;
 mod metrics;
+mod mirrors;
 pub mod pipeline;
 pub mod policy;
 mod registration;

@@ -60,7 +60,8 @@ impl NewFolder {
         Ok(())
     }
 
-    fn copy_file(&mut self, files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
+    /// Copies a regular file of the clone.
+    pub fn copy_file(&mut self, files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
         let source = files.open_file(from).map_err(at(from))?;
         let Some(left) = self.bytes_left.checked_sub(source.content.limit()) else {
             let limit = MAX_BYTES >> 30;

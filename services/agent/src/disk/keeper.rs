@@ -19,7 +19,10 @@ use super::{
     recency::Recency,
     watermarks::{Goal, Space, Watermarks},
 };
-use crate::external::engine::{Engine, EngineFailure};
+use crate::{
+    external::engine::{Engine, EngineFailure},
+    mirrors::Mirrors,
+};
 
 /// Free disk is measured this often, and whenever an attempt has ended or a workspace was deleted.
 const PERIOD: Duration = Duration::from_secs(300);
@@ -38,11 +41,12 @@ const SETTLING: Duration = Duration::from_millis(250);
 
 type Measure = Box<dyn Fn() -> io::Result<Space> + Send + Sync>;
 
-/// Keeps disk free on the node: removes images of the cache, least recently used first, then BuildKit's own cache.
+/// Keeps disk free on the node: removes mirrors, then images of the cache, least recently used first, then BuildKit's own cache.
 pub struct DiskKeeper {
     measure: Measure,
     watermarks: Watermarks,
     images: ImagesInUse,
+    mirrors: Mirrors,
     recency: Recency,
     metrics: DiskMetrics,
     one_at_a_time: Mutex<()>,
@@ -65,6 +69,7 @@ impl DiskKeeper {
         measure: impl Fn() -> io::Result<Space> + Send + Sync + 'static,
         watermarks: Watermarks,
         images: ImagesInUse,
+        mirrors: Mirrors,
         state_dir: &Path,
         metrics: DiskMetrics,
     ) -> Self {
@@ -72,6 +77,7 @@ impl DiskKeeper {
             measure: Box::new(measure),
             watermarks,
             images,
+            mirrors,
             recency: Recency::load(state_dir.join("images.json")),
             metrics,
             one_at_a_time: Mutex::default(),
@@ -144,10 +150,12 @@ impl DiskKeeper {
             Some(goal) if before.free < goal.low => goal,
             _ => return Ok(None),
         };
+        // They are the soonest to have again.
+        self.mirrors.remove_unused().await;
         let mut done = Done {
             goal,
             before: before.free,
-            after: before.free,
+            after: self.measured()?.free,
             images: 0,
         };
         for image in self.candidates(engine).await? {

@@ -38,6 +38,7 @@ impl World {
             move || Ok(space(&measured)),
             marks,
             images.clone(),
+            Mirrors::none(),
             dir.path(),
             DiskMetrics::default(),
         );

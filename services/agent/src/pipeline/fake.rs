@@ -16,6 +16,7 @@ use crate::{
         engine::fake::FakeEngine, git::GitCli, registry::OciRegistry, sandbox::Sandbox,
     },
     metrics::AgentMetrics,
+    mirrors::Mirrors,
     policy::{HostAccess, Policy},
 };
 
@@ -51,6 +52,7 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
             || Ok(Space::default()),
             never,
             images.clone(),
+            Mirrors::none(),
             dir,
             DiskMetrics::default(),
         )),

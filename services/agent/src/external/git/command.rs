@@ -4,7 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_domain::Login;
 use secrecy::ExposeSecret as _;
 
-use crate::external::{process::Process, sandbox::Sandbox};
+use crate::{
+    external::{process::Process, sandbox::Sandbox},
+    mirrors::Mirror,
+};
 
 /// Git gives up on a transfer that is slower than so many bytes a second for so many seconds.
 const LOW_SPEED_BYTES: &str = "1000";
@@ -17,6 +20,8 @@ pub(super) struct Commands<'a> {
     scratch: &'a Path,
     /// The folder that the clone is made in.
     parent: &'a Path,
+    /// What clones refer to.
+    mirror: Option<&'a Mirror>,
     settings: Vec<(String, String)>,
 }
 
@@ -28,6 +33,7 @@ impl<'a> Commands<'a> {
         scratch: &'a Path,
         login: Option<&Login>,
         url: &str,
+        mirror: Option<&'a Mirror>,
     ) -> Self {
         let settings = [
             ("http.lowSpeedLimit", LOW_SPEED_BYTES),
@@ -44,6 +50,7 @@ impl<'a> Commands<'a> {
             program,
             scratch,
             parent: into.parent().unwrap_or(into),
+            mirror,
             settings: settings
                 .into_iter()
                 .chain(login.into_iter().flat_map(|login| headers(login, url)))
@@ -51,9 +58,14 @@ impl<'a> Commands<'a> {
         }
     }
 
-    /// A command. Nothing of the node's own configuration shapes what it does: a clone is the same on every node.
+    /// A git command.
     pub(super) fn git(&self) -> Process {
-        let mut child = Process::new(self.sandbox, self.program)
+        self.command(self.program)
+    }
+
+    /// A command. Nothing of the node's own configuration shapes what it does: a clone is the same on every node.
+    pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Process {
+        let mut child = Process::new(self.sandbox, program)
             .reads(self.scratch)
             .writes(self.parent)
             .env("HOME", self.scratch)
@@ -67,6 +79,9 @@ impl<'a> Commands<'a> {
                 "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15",
             )
             .env("GIT_CONFIG_COUNT", self.settings.len().to_string());
+        if let Some(mirror) = self.mirror {
+            child = child.reads(mirror.folder());
+        }
         for (number, (name, value)) in self.settings.iter().enumerate() {
             child = child
                 .env(&format!("GIT_CONFIG_KEY_{number}"), name)
