@@ -36,12 +36,9 @@ async fn drop_entry(plane: &Plane, id: &str, entry: &CacheEntry) {
         key: entry.key.clone(),
         digest: entry.digest.clone(),
     };
-    plane
-        .cache()
-        .await
-        .drop_cache(request)
-        .await
-        .expect("no failure");
+    let request = plane.of_agent(id, request).await;
+    let dropped = plane.cache().await.drop_cache(request).await;
+    dropped.expect("no failure");
 }
 
 fn reasons(decision: Decision) -> Vec<String> {
@@ -141,7 +138,7 @@ async fn who_may_only_read_cannot_write() {
 #[tokio::test]
 async fn an_entry_that_does_not_fit_together_is_refused() {
     type Spoil = fn(&mut CacheEntry);
-    let table: [(&str, Spoil); 7] = [
+    let table: [(&str, Spoil); 8] = [
         ("entry.repository", |entry| {
             entry.repository = "localhost:1/acme/other".into();
         }),
@@ -150,6 +147,9 @@ async fn an_entry_that_does_not_fit_together_is_refused() {
         ("entry.key", |entry| entry.key = "k1:abc".into()),
         ("entry.key", |entry| entry.key_manifest.push(' ')),
         ("entry.platform", |entry| entry.platform = "amd64".into()),
+        ("entry.build_seconds", |entry| {
+            entry.build_seconds = 1.5e19;
+        }),
         ("entry.build_seconds", |entry| {
             entry.build_seconds = f64::NAN;
         }),

@@ -1,13 +1,17 @@
 //! Logins are for the agent of the workspace's node, which authenticates with the token of its registration.
 
-use hearth_api::v1::RefreshCredentialsRequest;
-use tonic::Code;
+use hearth_api::v1::{
+    CommitCacheRequest, DropCacheRequest, RefreshCredentialsRequest, ResolveCacheRequest,
+};
+use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 
 use crate::support::{
     agent::{FakeAgent, Removal},
+    cache,
     logins::{LoginLab, question, token, try_ask},
-    plane::again,
+    plane::{again, shop},
+    start::with_agent,
 };
 
 async fn refused(
@@ -45,6 +49,65 @@ async fn only_the_agent_of_the_workspaces_node_gets_logins() {
     }
     token(&lab.ask(&id).await);
     assert_eq!(lab.github.mints(), 1, "no other request reached GitHub");
+}
+
+#[tokio::test]
+async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
+    let (plane, _n1) = with_agent(&[]).await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    let n2 = FakeAgent::start("n2").await;
+    let other = n2.register(&plane, &[]).await.session_token;
+    let image = cache::manifest("Dockerfile", "FROM a");
+    let entry = cache::entry(cache::REPOSITORY, &image, "an image");
+    let commit = CommitCacheRequest {
+        attempt: cache::attempt(&id, 1),
+        entry: Some(entry.clone()),
+    };
+    let resolve = ResolveCacheRequest {
+        attempt: cache::attempt(&id, 1),
+        repository: entry.repository.clone(),
+        key: entry.key.clone(),
+        ..ResolveCacheRequest::default()
+    };
+    let drop = DropCacheRequest {
+        attempt: cache::attempt(&id, 1),
+        repository: entry.repository.clone(),
+        key: entry.key.clone(),
+        digest: entry.digest.clone(),
+    };
+    for session in ["", &other] {
+        let mut index = plane.cache().await;
+        let answers = [
+            index
+                .resolve_cache(by(session, resolve.clone()))
+                .await
+                .map(|_| ()),
+            index
+                .commit_cache(by(session, commit.clone()))
+                .await
+                .map(|_| ()),
+            index
+                .drop_cache(by(session, drop.clone()))
+                .await
+                .map(|_| ()),
+        ];
+        for answer in answers {
+            let status = answer.expect_err("a refusal");
+            assert_eq!(status.code(), Code::Unauthenticated, "{status}");
+        }
+    }
+    cache::commit(&plane, &id, 1, entry)
+        .await
+        .expect("an entry");
+}
+
+fn by<M>(session: &str, message: M) -> Request<M> {
+    let mut request = Request::new(message);
+    if !session.is_empty() {
+        let bearer = format!("Bearer {session}").parse().expect("a header");
+        request.metadata_mut().insert("authorization", bearer);
+    }
+    request
 }
 
 #[tokio::test]

@@ -50,24 +50,13 @@ impl Sessions {
         self.digests.lock().remove(node);
     }
 
-    /// Whether the caller is the agent of `node`, as its metadata proves (`authorization: Bearer <token>`).
-    pub(crate) fn is_agent_of(&self, node: &str, metadata: &MetadataMap) -> bool {
-        let Some(presented) = bearer(metadata).map(sha256_hex) else {
-            return false;
-        };
+    /// The node whose agent calls, as its metadata proves (`authorization: Bearer <token>`).
+    pub(crate) fn node(&self, metadata: &MetadataMap) -> Option<String> {
+        let presented = sha256_hex(bearer(metadata)?);
         let digests = self.digests.lock();
-        let known = digests.get(node).map(String::as_bytes).unwrap_or_default();
-        // An unknown node has the empty digest, which no SHA-256 equals.
-        presented.as_bytes().ct_eq(known).into()
-    }
-
-    /// Whether the caller is the agent of any node.
-    pub(crate) fn is_agent(&self, metadata: &MetadataMap) -> bool {
-        let Some(presented) = bearer(metadata).map(sha256_hex) else {
-            return false;
-        };
-        let is_it = |known: &String| bool::from(presented.as_bytes().ct_eq(known.as_bytes()));
-        self.digests.lock().values().any(is_it)
+        let is_it = |known: &str| bool::from(presented.as_bytes().ct_eq(known.as_bytes()));
+        let found = digests.iter().find(|(_, known)| is_it(known));
+        found.map(|(node, _)| node.clone())
     }
 }
 

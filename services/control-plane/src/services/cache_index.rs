@@ -7,12 +7,16 @@ use hearth_api::v1::{
 use hearth_runtime::{FieldFaults, contract};
 use tonic::{Request, Response, Status};
 
+use super::caller::Caller;
 use crate::{
     cache::{CacheUse, Decisions, Index},
     error::CallError,
     record::Record,
     store::{Entry, Place, manifest},
 };
+
+/// Longest build. Later questions reckon with it.
+const MAX_BUILD_SECONDS: f64 = 30.0 * 24.0 * 3600.0;
 
 /// Serves `CacheIndexService`.
 pub(super) struct CacheIndexApi(pub(super) Arc<Index>);
@@ -25,14 +29,18 @@ impl CacheIndexService for CacheIndexApi {
         &self,
         request: Request<ResolveCacheRequest>,
     ) -> Result<Response<Self::ResolveCacheStream>, Status> {
-        Ok(Response::new(self.resolve(request.into_inner()).await?))
+        Ok(Response::new(
+            self.resolve(&Caller::of(&request)?, request.into_inner())
+                .await?,
+        ))
     }
 
     async fn commit_cache(
         &self,
         request: Request<CommitCacheRequest>,
     ) -> Result<Response<CommitCacheResponse>, Status> {
-        self.commit(request.into_inner()).await?;
+        self.commit(&Caller::of(&request)?, request.into_inner())
+            .await?;
         Ok(Response::new(CommitCacheResponse {}))
     }
 
@@ -40,14 +48,19 @@ impl CacheIndexService for CacheIndexApi {
         &self,
         request: Request<DropCacheRequest>,
     ) -> Result<Response<DropCacheResponse>, Status> {
-        self.drop_entry(request.into_inner()).await?;
+        self.drop_entry(&Caller::of(&request)?, request.into_inner())
+            .await?;
         Ok(Response::new(DropCacheResponse {}))
     }
 }
 
 impl CacheIndexApi {
-    async fn resolve(&self, request: ResolveCacheRequest) -> Result<Decisions, CallError> {
-        let record = self.workspace(request.attempt).await?;
+    async fn resolve(
+        &self,
+        caller: &Caller,
+        request: ResolveCacheRequest,
+    ) -> Result<Decisions, CallError> {
+        let record = self.workspace(caller, request.attempt).await?;
         let mut faults = FieldFaults::default();
         let key = faults.check("key", request.key.parse());
         let manifest = manifest(&request.key_manifest, "key_manifest", &mut faults);
@@ -57,8 +70,8 @@ impl CacheIndexApi {
         self.0.resolve(&record, cache, key, manifest).await
     }
 
-    async fn commit(&self, request: CommitCacheRequest) -> Result<(), CallError> {
-        let record = self.workspace(request.attempt).await?;
+    async fn commit(&self, caller: &Caller, request: CommitCacheRequest) -> Result<(), CallError> {
+        let record = self.workspace(caller, request.attempt).await?;
         if !self
             .0
             .cache_use(&record)
@@ -77,6 +90,9 @@ impl CacheIndexApi {
         if message.config != record.spec.config_text() {
             faults.add("entry.config", "is not the workspace's configuration");
         }
+        if message.build_seconds > MAX_BUILD_SECONDS {
+            faults.add("entry.build_seconds", "must be at most 30 days");
+        }
         let entry = Entry::read(message, &mut faults);
         let entry = Entry {
             source: Some(record.spec.repository.clone()),
@@ -87,8 +103,12 @@ impl CacheIndexApi {
         self.0.commit(entry).await
     }
 
-    async fn drop_entry(&self, request: DropCacheRequest) -> Result<(), CallError> {
-        let record = self.workspace(request.attempt).await?;
+    async fn drop_entry(
+        &self,
+        caller: &Caller,
+        request: DropCacheRequest,
+    ) -> Result<(), CallError> {
+        let record = self.workspace(caller, request.attempt).await?;
         let mut faults = FieldFaults::default();
         let cache = self.cache("repository", &request.repository, &record, &mut faults);
         let key = faults.check("key", request.key.parse());
@@ -115,11 +135,19 @@ impl CacheIndexApi {
         cache
     }
 
-    async fn workspace(&self, attempt: Option<AttemptRef>) -> Result<Record, CallError> {
+    async fn workspace(
+        &self,
+        caller: &Caller,
+        attempt: Option<AttemptRef>,
+    ) -> Result<Record, CallError> {
         let mut faults = FieldFaults::default();
         // An attempt that cannot be is not known either.
         match contract::attempt(attempt.as_ref(), &mut faults) {
-            Some(attempt) => self.0.workspace(&attempt).await,
+            Some(attempt) => {
+                let record = self.0.workspace(&attempt).await?;
+                caller.check(&record)?;
+                Ok(record)
+            }
             None => {
                 let AttemptRef {
                     workspace_id: id,

@@ -8,12 +8,12 @@ use hearth_domain::Login;
 use hearth_runtime::{FieldFaults, contract};
 use prost_types::Timestamp;
 use secrecy::ExposeSecret as _;
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Request, Response, Status};
 
+use super::caller::Caller;
 use crate::{
     credentials::Logins,
     error::CallError,
-    node::Sessions,
     probe::{AttemptLogins, Purpose},
 };
 
@@ -21,10 +21,7 @@ use crate::{
 const DIGEST_DIGITS: usize = 64;
 
 /// Serves `CredentialService`.
-pub(super) struct CredentialApi {
-    pub(super) sessions: Arc<Sessions>,
-    pub(super) logins: Arc<AttemptLogins>,
-}
+pub(super) struct CredentialApi(pub(super) Arc<AttemptLogins>);
 
 #[tonic::async_trait]
 impl CredentialService for CredentialApi {
@@ -32,21 +29,19 @@ impl CredentialService for CredentialApi {
         &self,
         request: Request<RefreshCredentialsRequest>,
     ) -> Result<Response<RefreshCredentialsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(self.refresh(&metadata, request).await?))
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.refresh(&caller, request.into_inner()).await?,
+        ))
     }
 }
 
 impl CredentialApi {
     async fn refresh(
         &self,
-        metadata: &MetadataMap,
+        caller: &Caller,
         request: RefreshCredentialsRequest,
     ) -> Result<RefreshCredentialsResponse, CallError> {
-        // First of all, so that other callers do not even learn which workspaces exist.
-        if !self.sessions.is_agent(metadata) {
-            return Err(CallError::SessionUnknown);
-        }
         let mut faults = FieldFaults::default();
         let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
         let for_whom = CredentialUse::try_from(request.r#use);
@@ -62,15 +57,13 @@ impl CredentialApi {
         }
         let (attempt, for_whom) = faults.complete(attempt.zip(for_whom))?;
 
-        let record = self.logins.workspace(&attempt).await?;
-        if !self.sessions.is_agent_of(&record.workspace.node, metadata) {
-            return Err(CallError::SessionUnknown);
-        }
+        let record = self.0.workspace(&attempt).await?;
+        caller.check(&record)?;
         let purpose = match for_whom {
             CredentialUse::Workspace => Purpose::Workspace,
             CredentialUse::Unspecified | CredentialUse::Attempt => Purpose::Attempt,
         };
-        let logins = self.logins.give(&record, purpose, &refused).await;
+        let logins = self.0.give(&record, purpose, &refused).await;
         Ok(response(logins))
     }
 }

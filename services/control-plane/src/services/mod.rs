@@ -4,6 +4,7 @@
 mod agent_registry;
 mod cache;
 mod cache_index;
+mod caller;
 mod credentials;
 mod nodes;
 mod paging;

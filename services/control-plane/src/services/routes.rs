@@ -10,7 +10,7 @@ use tonic::service::Routes;
 
 use super::{
     agent_registry::AgentRegistryApi, cache::CacheApi, cache_index::CacheIndexApi,
-    credentials::CredentialApi, nodes::NodeApi, workspaces::WorkspaceApi,
+    caller::agents_only, credentials::CredentialApi, nodes::NodeApi, workspaces::WorkspaceApi,
 };
 use crate::{
     cache::{CacheRules, Entries, Explanations, Index},
@@ -57,14 +57,19 @@ pub(crate) fn routes(served: Served) -> Routes {
         explanations: served.explanations,
         probe: served.probe,
     };
-    let credentials = CredentialApi {
-        sessions: served.sessions,
-        logins: served.logins,
-    };
+    let agents_only = agents_only(served.sessions);
+    let index = CacheIndexApi(served.index);
+    let credentials = CredentialApi(served.logins);
     Routes::new(WorkspaceServiceServer::new(workspaces))
         .add_service(NodeServiceServer::new(NodeApi(served.nodes)))
         .add_service(AgentRegistryServiceServer::new(registry))
-        .add_service(CacheIndexServiceServer::new(CacheIndexApi(served.index)))
         .add_service(CacheServiceServer::new(cache))
-        .add_service(CredentialServiceServer::new(credentials))
+        .add_service(CacheIndexServiceServer::with_interceptor(
+            index,
+            agents_only.clone(),
+        ))
+        .add_service(CredentialServiceServer::with_interceptor(
+            credentials,
+            agents_only,
+        ))
 }

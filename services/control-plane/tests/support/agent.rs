@@ -112,7 +112,9 @@ impl FakeAgent {
             workspace_ids: workspace_ids.iter().map(|id| (*id).to_owned()).collect(),
         };
         let response = plane.registry().await.register(request).await;
-        response.expect("a registration").into_inner()
+        let response = response.expect("a registration").into_inner();
+        plane.began(&self.name, &response.session_token);
+        response
     }
 
     pub async fn heartbeat(&self, plane: &Plane) -> bool {

@@ -44,6 +44,7 @@ pub async fn commit(plane: &Plane, id: &str, number: u32, entry: CacheEntry) -> 
         attempt: attempt(id, number),
         entry: Some(entry),
     };
+    let request = plane.of_agent(id, request).await;
     plane.cache().await.commit_cache(request).await.map(|_| ())
 }
 
@@ -61,6 +62,7 @@ pub async fn ask(
         key: manifest.key().to_string(),
         key_manifest: manifest.canonical_json(),
     };
+    let request = plane.of_agent(id, request).await;
     let response = plane.cache().await.resolve_cache(request).await;
     response.expect("an answer").into_inner()
 }

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{collections::HashMap, path::Path, sync::LazyLock};
 
 use hearth_api::v1::{
     Event, ListNodesRequest, Node, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest,
@@ -10,6 +10,7 @@ use hearth_api::v1::{
 };
 use hearth_control_plane::{Addresses, Config, ControlPlane};
 use hearth_runtime::Tasks;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -17,7 +18,7 @@ use tokio::{
     sync::oneshot,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Request, Status, Streaming, transport::Channel};
 
 use super::soon;
 
@@ -31,7 +32,12 @@ pub struct Plane {
     ended: oneshot::Receiver<anyhow::Result<()>>,
     /// Where its database is, if nothing else needs to know.
     directory: Option<TempDir>,
+    /// Names what keeps its sessions, which outlive the process.
+    world: String,
 }
+
+/// The newest session of each node, by world and name.
+static SESSIONS: LazyLock<Mutex<HashMap<(String, String), String>>> = LazyLock::new(Mutex::default);
 
 impl Plane {
     /// Starts with an empty database.
@@ -73,6 +79,7 @@ impl Plane {
             stop,
             ended,
             directory: None,
+            world: database,
         }
     }
 
@@ -84,6 +91,7 @@ impl Plane {
             stop: CancellationToken::new(),
             ended,
             directory: None,
+            world: addresses.listen.to_string(),
         }
     }
 
@@ -123,6 +131,35 @@ impl Plane {
 
     pub async fn cache(&self) -> CacheIndexServiceClient<Channel> {
         CacheIndexServiceClient::new(self.channel().await)
+    }
+
+    /// A node began a session.
+    pub fn began(&self, node: &str, session: &str) {
+        let key = (self.world.clone(), node.to_owned());
+        SESSIONS.lock().insert(key, session.to_owned());
+    }
+
+    /// A request of the agent on whose node a workspace is; of any agent if the workspace is unknown.
+    pub async fn of_agent<M>(&self, workspace: &str, message: M) -> Request<M> {
+        let node = self.get(workspace).await.map(|workspace| workspace.node);
+        let session = {
+            let sessions = SESSIONS.lock();
+            let own = sessions
+                .iter()
+                .filter(|((world, _), _)| *world == self.world);
+            let of_node = own
+                .clone()
+                .find(|((_, of), _)| node.as_ref().ok() == Some(of));
+            of_node
+                .or(own.clone().next())
+                .map(|(_, session)| session.clone())
+        };
+        let mut request = Request::new(message);
+        if let Some(session) = session {
+            let bearer = format!("Bearer {session}").parse().expect("a header");
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        request
     }
 
     pub async fn cache_service(&self) -> CacheServiceClient<Channel> {

@@ -1,3 +1,5 @@
+use std::{future::Future, time::Duration};
+
 use async_trait::async_trait;
 use hearth_api::v1::{
     BuildDecision, CacheEntry, CommitCacheRequest, DropCacheRequest, ResolveCacheRequest,
@@ -11,9 +13,12 @@ use hearth_runtime::contract::attempt_message;
 use tonic::{Status, transport::Channel};
 
 use super::{
-    client::{CALL_TIMEOUT, ControlPlaneClient},
+    client::{Bearer, CALL_TIMEOUT, ControlPlaneClient},
     pauses::{pauses, while_unavailable},
 };
+
+/// How long a call that no workspace waits for may take, with its repetitions.
+const BACKGROUND: Duration = Duration::from_secs(120);
 
 /// What the index has for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +105,15 @@ impl CacheIndex for ControlPlaneClient {
             key: manifest.key().to_string(),
             key_manifest: manifest.canonical_json().to_owned(),
         };
-        let answer = client(self).resolve_cache(request).await.map_err(failure)?;
+        let answer = self.as_node(|bearer| {
+            let request = bearer.on(request.clone());
+            async { client(self).resolve_cache(request).await }
+        });
+        // A workspace does not wait for the node's registration either.
+        let answer = tokio::time::timeout(CALL_TIMEOUT, answer)
+            .await
+            .map_err(|_| IndexFailure("it did not answer".to_owned()))?
+            .map_err(failure)?;
         let mut decisions = answer.into_inner();
         // The channel's limit ends with the headers; what follows the first message may take as long as a build.
         let mut message = tokio::time::timeout(CALL_TIMEOUT, decisions.message())
@@ -158,12 +171,14 @@ impl CacheIndex for ControlPlaneClient {
             attempt: Some(attempt_message(attempt)),
             entry: Some(entry),
         };
-        while_unavailable(pauses(), || async {
-            client(self).commit_cache(request.clone()).await
+        let request = &request;
+        self.background(|bearer| {
+            while_unavailable(pauses(), move || {
+                let request = bearer.on(request.clone());
+                async { client(self).commit_cache(request).await }
+            })
         })
         .await
-        .map_err(failure)?;
-        Ok(())
     }
 
     async fn drop_entry(
@@ -179,12 +194,27 @@ impl CacheIndex for ControlPlaneClient {
             key: key.to_string(),
             digest: digest.to_string(),
         };
-        while_unavailable(pauses(), || async {
-            client(self).drop_cache(request.clone()).await
+        let request = &request;
+        self.background(|bearer| {
+            while_unavailable(pauses(), move || {
+                let request = bearer.on(request.clone());
+                async { client(self).drop_cache(request).await }
+            })
         })
         .await
-        .map_err(failure)?;
-        Ok(())
+    }
+}
+
+impl ControlPlaneClient {
+    /// Makes a call that no workspace waits for.
+    async fn background<T, F>(&self, call: impl Fn(Bearer) -> F) -> Result<(), IndexFailure>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        match tokio::time::timeout(BACKGROUND, self.as_node(call)).await {
+            Ok(answer) => answer.map(|_| ()).map_err(failure),
+            Err(_) => Err(IndexFailure("it did not answer".to_owned())),
+        }
     }
 }
 

@@ -1,21 +1,47 @@
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use hearth_api::v1::{
     DeregisterRequest, HeartbeatRequest, HeartbeatResponse, RegisterRequest, RegisterResponse,
     agent_registry_service_client::AgentRegistryServiceClient,
 };
+use secrecy::ExposeSecret as _;
 use tonic::{
-    Status,
+    Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 
-use super::session::Session;
+use super::session::{Session, Token};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a call may take to answer; a workspace waits no longer for the cache.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A control plane that vanishes while an attempt waits for another node's build is noticed after this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// What proves which node calls, as the value of `authorization`.
+#[derive(Clone)]
+pub(super) struct Bearer(MetadataValue<Ascii>);
+
+impl Bearer {
+    /// Marked as sensitive: HTTP/2 does not compress it, and `Debug` does not print it.
+    pub(super) fn new(token: &Token) -> Result<Self, Status> {
+        let value = format!("Bearer {}", token.secret().expose_secret()).parse();
+        let mut value: MetadataValue<Ascii> = value
+            .map_err(|_| Status::internal("the node's session token cannot be sent in a header"))?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+
+    /// A request with this message and the proof.
+    pub(super) fn on<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
+        request
+    }
+}
 
 /// The control plane's services for agents. Connects at the first call, and again after the connection is lost.
 #[derive(Clone, Debug)]
@@ -62,6 +88,23 @@ impl ControlPlaneClient {
     pub async fn deregister(&self, request: DeregisterRequest) -> Result<(), Status> {
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
         client.deregister(request).await.map(|_| ())
+    }
+
+    /// Makes a call that proves which node makes it. A session that was refused is renewed once: the node was registered
+    /// again by another process, or the control plane has forgotten it. Waits until the node is registered: callers set a
+    /// limit.
+    pub(super) async fn as_node<T, F>(&self, call: impl Fn(Bearer) -> F) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let token = self.session.token().await;
+        match call(Bearer::new(&token)?).await {
+            Err(status) if status.code() == Code::Unauthenticated => {
+                let token = self.session.renewed(&token).await;
+                call(Bearer::new(&token)?).await
+            }
+            answer => answer,
+        }
     }
 
     /// The connection, shared by all calls.

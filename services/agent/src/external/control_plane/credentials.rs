@@ -8,11 +8,6 @@ use hearth_api::v1::{
 use hearth_domain::{AttemptRef, Login};
 use hearth_runtime::contract::attempt_message;
 use prost_types::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
-use tonic::{
-    Code, Request,
-    metadata::{Ascii, MetadataValue},
-};
 
 use super::{
     client::ControlPlaneClient,
@@ -80,40 +75,24 @@ impl Credentials for ControlPlaneClient {
             LoginPurpose::Attempt => CredentialUse::Attempt,
             LoginPurpose::Workspace => CredentialUse::Workspace,
         };
-        let mut token = self.session().token().await;
-        let mut renewed = false;
-        loop {
-            let bearer = bearer(token.secret())?;
+        let request = RefreshCredentialsRequest {
+            attempt: Some(attempt_message(attempt)),
+            r#use: purpose.into(),
+            refused_sha256: refused_sha256.unwrap_or_default().to_owned(),
+        };
+        let answer = self.as_node(|bearer| {
+            let request = &request;
             // A clone waits for the answer.
-            let pauses = pauses().with_max_times(3);
-            let answer = while_unavailable(pauses, || async {
-                let mut request = Request::new(RefreshCredentialsRequest {
-                    attempt: Some(attempt_message(attempt)),
-                    r#use: purpose.into(),
-                    refused_sha256: refused_sha256.unwrap_or_default().to_owned(),
-                });
-                request
-                    .metadata_mut()
-                    .insert("authorization", bearer.clone());
+            while_unavailable(pauses().with_max_times(3), move || {
+                let request = bearer.on(request.clone());
                 let mut client = CredentialServiceClient::new(self.channel());
-                client.refresh_credentials(request).await
-            });
-            match answer.await {
-                Ok(answer) => return issued(answer.into_inner()),
-                // The node was registered again by another process, or the control plane has forgotten it.
-                Err(status) if status.code() == Code::Unauthenticated && !renewed => {
-                    renewed = true;
-                    token = self.session().renewed(&token).await;
-                }
-                Err(status) => {
-                    return Err(CredentialFailure(format!(
-                        "{}: {}",
-                        status.code(),
-                        status.message()
-                    )));
-                }
-            }
-        }
+                async move { client.refresh_credentials(request).await }
+            })
+        });
+        let answer = answer.await.map_err(|status| {
+            CredentialFailure(format!("{}: {}", status.code(), status.message()))
+        })?;
+        issued(answer.into_inner())
     }
 }
 
@@ -157,17 +136,6 @@ fn expires(time: Option<Timestamp>) -> Result<Option<SystemTime>, CredentialFail
             "the time at which a login expires is malformed: {error}"
         ))
     })
-}
-
-/// The value of `authorization`. Marked as sensitive: HTTP/2 does not compress it, and `Debug` does not print it.
-fn bearer(token: &SecretString) -> Result<MetadataValue<Ascii>, CredentialFailure> {
-    let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.expose_secret())
-        .parse()
-        .map_err(|_| {
-            CredentialFailure("its session token cannot be sent in a header".to_owned())
-        })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use hearth_api::v1::{
 };
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tonic::{Response, Status, service::Routes};
+use tonic::{Request, Response, Status, service::Routes};
 
 use super::*;
-use crate::external::control_plane::Session;
+use crate::external::control_plane::{Session, client::Bearer};
 
 /// A control plane with one node, whose session every registration replaces.
 #[derive(Clone, Default)]
@@ -188,10 +188,7 @@ async fn the_session_is_in_no_text_about_the_client_or_the_request() {
     let session = Session::default();
     session.begin("planted".to_owned().into());
     let token = session.token().await;
-    let mut request = Request::new(());
-    request
-        .metadata_mut()
-        .insert("authorization", bearer(token.secret()).unwrap());
+    let request = Bearer::new(&token).unwrap().on(());
     let printed = format!("{session:?} {token:?} {request:?}");
     assert!(!printed.contains("planted"), "{printed}");
 }
