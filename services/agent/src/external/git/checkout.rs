@@ -109,7 +109,9 @@ impl Checkout<'_> {
     async fn fetch(&mut self, git_ref: &GitRef, on_line: OnLine<'_>) -> Result<(), CloneFailure> {
         let fetched = self
             .git()
-            .args(["fetch", "--progress", "--filter=blob:none", "origin"])
+            // Otherwise git reads `.gitmodules`, and gives up at a value that it does not take.
+            .args(["fetch", "--no-recurse-submodules", "--progress"])
+            .args(["--filter=blob:none", "origin"])
             .args([git_ref.to_string()])
             .run(on_line)
             .await;
