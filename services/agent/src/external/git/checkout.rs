@@ -8,7 +8,7 @@ use super::{
     command::Commands,
     failure::{CloneFailure, classify, not_storable, not_the_ref},
 };
-use crate::external::process::{Line, OnLine, Process, ProcessFailure};
+use crate::external::process::{Ended, Line, OnLine, Process, ProcessFailure};
 
 const REMOTE: &str = "refs/remotes/origin/";
 /// Most names of branches that a message lists.
@@ -228,7 +228,9 @@ pub(super) async fn remote_names(
         .take(LISTED)
         .collect();
     match ended {
-        Err(message) if names.is_empty() => Err(ProcessFailure { message, tail }),
+        Err(Ended::Status(message) | Ended::Exceeded(message)) if names.is_empty() => {
+            Err(ProcessFailure { message, tail })
+        }
         _ => Ok(names),
     }
 }
