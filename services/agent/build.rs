@@ -1,9 +1,9 @@
-//! Compiles two static programs, which the agent's binary contains: the credential helper, and the one that hands a volume
-//! over.
+//! Compiles two static programs, which the agent's binary contains: the credential helper, and the one that runs
+//! in containers of hearth's own.
 
 use std::{env, path::Path, process::Command};
 
-const PROGRAMS: [&str; 2] = ["credential-helper", "volume-owner"];
+const PROGRAMS: [&str; 2] = ["credential-helper", "container-helper"];
 
 fn main() {
     println!("cargo::rerun-if-env-changed=RUSTC_LINKER");

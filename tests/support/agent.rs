@@ -48,6 +48,11 @@ impl Agent {
         }
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Kills it without a warning.
     pub fn kill(&mut self) {
         self.process.kill();

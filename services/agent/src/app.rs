@@ -46,6 +46,9 @@ use crate::{
 /// How long attempts may take to stop when the agent shuts down.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// How unlikely the agent is to be ended when memory is short; as Docker does for itself.
+const OOM_SCORE: &str = "-500";
+
 /// Longest path of the state folder, in bytes. The socket of an attempt's door is `attempts/ID-NUMBER/docker.sock` in it, and
 /// Linux takes 107 bytes.
 const MAX_STATE_DIR: usize = 64;
@@ -113,8 +116,12 @@ impl App {
         );
         // COPY counts file modes: the same clone must have the same ones on every node.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        let mirrors = config.mirrors(&state_dir);
-        let sandbox = Sandbox::new(&config.command_folders, &[state_dir])?;
+        // When memory is short the kernel ends commands and containers first.
+        if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
+            tracing::info!(%error, "the agent is ended like any other process when memory is short");
+        }
+        let (limits, mirrors) = (config.command_limits(), config.mirrors(&state_dir));
+        let sandbox = Sandbox::new(&config.command_folders, &[state_dir], limits)?;
         process::check(&sandbox).await?;
         let ports = Ports::bind(&config).await?;
         let docker = || DockerEngine::connect(&config.docker_host);

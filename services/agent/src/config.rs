@@ -13,6 +13,7 @@ use tonic::transport::Endpoint;
 
 use crate::{
     disk::Watermarks,
+    external::sandbox::Limits,
     mirrors::Mirrors,
     policy::{Door, HostAccess, Policy},
 };
@@ -81,6 +82,13 @@ pub struct Config {
         value_parser = absolute
     )]
     pub command_folders: Vec<PathBuf>,
+    /// MiB of memory that a command may use with all that it starts, files in its temporary folders included: git, the
+    /// devcontainer CLI, `initializeCommand`
+    #[arg(long, env = "HEARTH_COMMAND_MEMORY_MIB", default_value = "4096", value_name = "MIB", value_parser = clap::value_parser!(u64).range(256..=1 << 24))]
+    pub command_memory_mib: u64,
+    /// Processes and threads that a command may have with all that it starts
+    #[arg(long, env = "HEARTH_COMMAND_PROCESSES", default_value = "4096", value_name = "PROCESSES", value_parser = clap::value_parser!(u64).range(64..=1 << 22))]
+    pub command_processes: u64,
     /// Image for repositories that have no devcontainer, or whose devcontainer fails
     #[arg(
         long,
@@ -160,6 +168,14 @@ impl Config {
     /// See `push_timeout_seconds`.
     pub fn push_timeout(&self) -> Duration {
         Duration::from_secs(self.push_timeout_seconds)
+    }
+
+    /// What a command may use.
+    pub fn command_limits(&self) -> Limits {
+        Limits {
+            memory_mib: self.command_memory_mib,
+            processes: self.command_processes,
+        }
     }
 
     /// What attempts may ask of the node.

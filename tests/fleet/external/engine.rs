@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use hearth_agent::external::engine::{
-    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, Owner, StoredImage,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, Owner, StoredImage,
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Digest, Login, WorkspaceId};
@@ -157,6 +157,17 @@ impl Engine for FakeEngine {
     }
 
     async fn give_volume(&self, _: &WorkspaceId, _: &str, _: Owner) -> Result<(), EngineFailure> {
+        Ok(())
+    }
+
+    async fn open_network(&self, _: &WorkspaceId) -> Result<ContainerNetwork, EngineFailure> {
+        Err(EngineFailure {
+            action: "make a network for commands",
+            cause: "it has none".to_owned(),
+        })
+    }
+
+    async fn close_network(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
         Ok(())
     }
 

@@ -116,14 +116,17 @@ impl CloneFiles {
         self.root.symlink_metadata(or_root(path)).is_ok()
     }
 
-    /// Whether it is a link to something that is not there.
-    pub fn is_dead_link(&self, path: &Path) -> bool {
+    /// Why a link cannot be followed; `None` of anything else.
+    pub fn link_fault(&self, path: &Path) -> Option<&'static str> {
         let is_link = self.root.symlink_metadata(or_root(path));
-        is_link.is_ok_and(|metadata| metadata.is_symlink())
-            && self
-                .root
-                .metadata(or_root(path))
-                .is_err_and(|error| !matches!(error.into(), CloneFileError::LeadsOut))
+        if !is_link.is_ok_and(|metadata| metadata.is_symlink()) {
+            return None;
+        }
+        match self.root.metadata(or_root(path)).map_err(Into::into) {
+            Ok(_) => None,
+            Err(CloneFileError::LeadsOut) => Some("is a link that leads out of the repository"),
+            Err(_) => Some("is a link that leads nowhere"),
+        }
     }
 
     /// The path without links in it.

@@ -63,6 +63,13 @@ const MAX_WORD_BYTES: usize = 120 * 1024;
 const MAX_WORDS_BYTES: usize = 1024 * 1024;
 
 impl Build {
+    /// The ignore files that may apply: which of them does, depends on the devcontainer CLI's version.
+    pub(crate) fn ignore_files(&self) -> [PathBuf; 2] {
+        let mut special = self.dockerfile.as_os_str().to_owned();
+        special.push(".dockerignore");
+        [self.context.join(".dockerignore"), special.into()]
+    }
+
     /// Takes the properties of a build out of a configuration. `None` if it names no Dockerfile.
     pub(super) fn take(properties: &mut Properties<'_>) -> Result<Option<Self>, String> {
         let old = properties.take_text("dockerFile")?;

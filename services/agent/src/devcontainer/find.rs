@@ -4,7 +4,9 @@ use hearth_domain::ConfigName;
 
 use super::{
     error::ConfigError,
-    read::{DevcontainerConfig, Place},
+    features::lockfile_path,
+    read::{DevcontainerConfig, Place, Source},
+    recipe::Base,
 };
 use crate::clone_files::{CloneFiles, EntryKind};
 
@@ -40,14 +42,15 @@ pub fn find(place: Place<'_>, name: Option<&ConfigName>) -> Result<Found, Config
             let text = files
                 .text(path, MAX_BYTES)
                 .map_err(|error| invalid(path, error))?;
-            let config = DevcontainerConfig::parse(place, path, &text)?;
+            let mut config = DevcontainerConfig::parse(place, path, &text)?;
+            config.unread = unread(&files, &candidates, &config);
             return Ok(Found::Config(Box::new(config)));
         }
     }
     // One that is there and cannot be read is not the same as none.
-    let folders = candidates.iter().flat_map(|path| path.ancestors());
-    if let Some(path) = folders.clone().find(|path| files.is_dead_link(path)) {
-        return Err(invalid(path, "is a link that leads nowhere"));
+    let mut folders = candidates.iter().flat_map(|path| path.ancestors());
+    if let Some((path, why)) = folders.find_map(|path| Some((path, files.link_fault(path)?))) {
+        return Err(invalid(path, why));
     }
     if let Some(path) = candidates
         .iter()
@@ -63,6 +66,27 @@ pub fn find(place: Place<'_>, name: Option<&ConfigName>) -> Result<Found, Config
         }),
         None => Ok(Found::NoDefault(named)),
     }
+}
+
+/// Sentences about links that cannot be followed, in the place of files that the configuration can do without: somebody
+/// meant them to be there.
+fn unread(files: &CloneFiles, candidates: &[PathBuf], config: &DevcontainerConfig) -> Vec<String> {
+    let mut paths: Vec<PathBuf> = candidates
+        .iter()
+        .take_while(|path| **path != config.path)
+        .flat_map(|path| path.ancestors().map(Path::to_owned))
+        .collect();
+    paths.push(lockfile_path(&config.path));
+    if let Source::Recipe(recipe) = &config.source
+        && let Base::Dockerfile(build) = &recipe.base
+    {
+        paths.extend(build.ignore_files());
+    }
+    let told = paths.iter().filter_map(|path| {
+        let why = files.link_fault(path)?;
+        Some(format!("{} {why}: it is left out", path.display()))
+    });
+    told.collect()
 }
 
 fn named_path(name: &str) -> PathBuf {
@@ -93,7 +117,6 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     use super::*;
-    use crate::devcontainer::Base;
 
     /// A clone with configurations whose image is named like their file.
     fn clone_with(paths: &[&str]) -> tempfile::TempDir {
@@ -141,6 +164,79 @@ mod tests {
             fs::create_dir_all(clone.join(".devcontainer/devcontainer.json")).unwrap()
         };
         assert!(fault(&is_folder, None).contains("devcontainer.json: is a folder"));
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_or_out_are_told_whichever_file_they_stand_for() {
+        let targets = [
+            ("itself", "leads nowhere"),
+            ("missing/file", "leads nowhere"),
+            ("/etc/passwd", "leads out of the repository"),
+            (
+                "../../../../../../etc/passwd",
+                "leads out of the repository",
+            ),
+        ];
+        let optional = [
+            "ctx/.dockerignore",
+            "Dockerfile.dockerignore",
+            ".devcontainer-lock.json",
+            ".devcontainer/devcontainer.json",
+            ".devcontainer",
+        ];
+        let linked = |path: &str, target: &str| {
+            let dir = clone_with(&["Dockerfile", "ctx/x"]);
+            let link = dir.path().join(path);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            let itself = link.file_name().unwrap().to_owned();
+            let target = if target == "itself" {
+                itself.as_os_str()
+            } else {
+                target.as_ref()
+            };
+            symlink(target, &link).unwrap();
+            dir
+        };
+        let text = r#"{"build": {"dockerfile": "Dockerfile", "context": "ctx"}}"#;
+        for (path, (target, why)) in optional
+            .iter()
+            .flat_map(|path| targets.map(|to| (path, to)))
+        {
+            let dir = linked(path, target);
+            fs::write(dir.path().join(".devcontainer.json"), text).unwrap();
+            let told = match found(dir.path(), None) {
+                Ok(Found::Config(config)) => config.unread,
+                // What leads out could be the configuration that is meant.
+                Err(error) if why.contains("out") => vec![error.to_string()],
+                other => panic!("{other:?}"),
+            };
+            let names = |told: &String| told.starts_with(path) && told.contains(why);
+            assert!(
+                told.len() == 1 && told.iter().all(names),
+                "{path} {target}: {told:?}"
+            );
+        }
+        // Without another one it is an error.
+        for path in [
+            ".devcontainer",
+            ".devcontainer.json",
+            ".devcontainer/devcontainer.json",
+        ] {
+            for (target, why) in targets {
+                let error = found(linked(path, target).path(), None)
+                    .unwrap_err()
+                    .to_string();
+                assert!(
+                    error.starts_with(".devcontainer") && error.contains(why),
+                    "{error}"
+                );
+            }
+        }
+        assert!(
+            found(clone_with(&[".devcontainer.json"]).path(), None).is_ok_and(
+                |found| matches!(found, Found::Config(config) if config.unread.is_empty())
+            )
+        );
     }
 
     #[test]

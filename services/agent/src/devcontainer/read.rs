@@ -45,6 +45,8 @@ pub struct DevcontainerConfig {
     pub container: Container,
     /// What is wrong with its text. It was read all the same, as the CLI reads it.
     pub repaired: Option<String>,
+    /// Sentences about files that it does without, since they are links that cannot be followed.
+    pub unread: Vec<String>,
 }
 
 /// How the image is made.
@@ -138,6 +140,7 @@ impl DevcontainerConfig {
             source,
             container: Container::take(properties),
             repaired: None,
+            unread: Vec::new(),
         })
     }
 

@@ -16,7 +16,6 @@ use super::{
     children::Children,
     endpoint::{Action, Call},
     filters,
-    isolation::Bridge,
     objects::Objects,
     ports::Reserved,
     upstream::{self, Body, Upstream},
@@ -24,6 +23,7 @@ use super::{
 };
 use crate::{
     attempt::Recorder,
+    external::engine::Bridge,
     policy::{Allowed, Door},
 };
 

@@ -11,7 +11,6 @@ mod container;
 mod endpoint;
 mod filters;
 mod gate;
-mod isolation;
 mod judge;
 mod made;
 mod mounts;

@@ -9,4 +9,4 @@ pub use api::{
     BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest, default_config_path,
 };
 pub use cli::DevcontainerCli;
-pub use on_node::{NodeHome, NodeRequest};
+pub use on_node::{NodeHome, NodeNetwork, NodeRequest};

@@ -4,11 +4,13 @@ mod api;
 mod docker;
 #[cfg(test)]
 pub(crate) mod fake;
+mod isolation;
 
 pub use api::{
-    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage, WORKSPACE_LABEL,
-    volume_name,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
+    WORKSPACE_LABEL, volume_name,
 };
 pub use docker::DockerEngine;
+pub use isolation::Bridge;
 
 pub use crate::clone_files::Owner;

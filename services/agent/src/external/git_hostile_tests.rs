@@ -3,6 +3,9 @@
 use super::*;
 use crate::external::git::tests::{Remote, clone};
 
+/// What git says of a value that could be an option.
+const DASH: &str = "may be interpreted as a command-line option";
+
 #[tokio::test]
 async fn a_submodule_runs_nothing_and_reaches_nothing_of_the_node() {
     let remote = Remote::start();
@@ -16,10 +19,31 @@ async fn a_submodule_runs_nothing_and_reaches_nothing_of_the_node() {
         // The sandbox shows git no such folder.
         ("s", format!("url = {}", remote.path().display()), ""),
         ("s", format!("url = \"ext::sh -c {touch}\""), "'ext'"),
-        ("s", format!("url = \"--upload-pack={touch}\""), ""),
-        ("s", format!("url = \"-u{touch}\""), ""),
-        ("s", format!("url = ../repo\n\tupdate = !{touch}"), ""),
-        ("../../../x", "url = ../repo".to_owned(), ""),
+        ("s", format!("url = \"--upload-pack={touch}\""), DASH),
+        ("s", format!("url = \"-u{touch}\""), DASH),
+        (
+            "s",
+            format!("url = ../repo\n\tupdate = !{touch}"),
+            "'submodule.s.update'",
+        ),
+        (
+            "s",
+            "url = ../repo\n\tupdate = often".to_owned(),
+            "'submodule.s.update'",
+        ),
+        (
+            "s",
+            "url = ../repo\n\tfetchRecurseSubmodules = often".to_owned(),
+            "submodule.s.fetchrecursesubmodules",
+        ),
+        (
+            "s",
+            "url = ../repo\n\tshallow = often".to_owned(),
+            "'submodule.s.shallow'",
+        ),
+        ("s", "url".to_owned(), "missing value"),
+        ("../../../x", "url = ../repo".to_owned(), "suspicious"),
+        ("..", "url = ../repo".to_owned(), "suspicious"),
     ];
     for (number, (name, field, refused)) in fields.into_iter().enumerate() {
         let url = remote.repo(
@@ -29,7 +53,9 @@ async fn a_submodule_runs_nothing_and_reaches_nothing_of_the_node() {
                  git update-index --add --cacheinfo 160000,$(git -C ../repo rev-parse HEAD),s; git commit -qm x"
             ),
         );
-        let (_scratch, made) = clone(&GitCli::default(), &url, "").await.unwrap();
+        // By its name a branch is fetched into a clone that is there.
+        let made = clone(&GitCli::default(), &url, "refs/heads/main").await;
+        let (_scratch, made) = made.unwrap();
         assert!(made.commit.is_some(), "{field}");
         assert!(!made.warnings.is_empty(), "{field}");
         assert!(

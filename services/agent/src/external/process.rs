@@ -1,5 +1,6 @@
 //! Commands in a sandbox, and the lines that they print.
 
+mod descriptors;
 mod error_line;
 mod lines;
 
@@ -7,15 +8,16 @@ use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
 };
 
 use tokio::{io::AsyncReadExt as _, process::Command};
 
-use super::sandbox::{Sandbox, SandboxError, View, find_program};
-use error_line::last_line;
+use super::sandbox::{Group, Network, Sandbox, SandboxError, View, find_program};
 use lines::for_each_line;
 
 pub(crate) use error_line::error_line;
+pub(super) use error_line::last_line;
 pub use lines::{Line, OnLine};
 pub(crate) use lines::{Lines, Tail};
 
@@ -77,6 +79,16 @@ pub(super) struct Process {
     env: Vec<(OsString, OsString)>,
     folder: Option<PathBuf>,
     view: View,
+    group: Option<Arc<Group>>,
+}
+
+/// How a command ended that did not succeed, in a sentence.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// By itself.
+    Status(String),
+    /// By the kernel, since it used more than it may. What its output says is not why.
+    Exceeded(String),
 }
 
 impl Process {
@@ -92,6 +104,7 @@ impl Process {
             env: passed_on.collect(),
             folder: None,
             view: View::default(),
+            group: None,
         }
         .env("LC_ALL", "C.UTF-8")
     }
@@ -141,13 +154,25 @@ impl Process {
         self
     }
 
+    /// Reaches this network.
+    pub(super) fn network(mut self, network: &Network) -> Self {
+        self.view.network = network.clone();
+        self
+    }
+
+    /// Runs within the limits of this group, and not of one of its own.
+    pub(super) fn within(mut self, group: Option<Arc<Group>>) -> Self {
+        self.group = group;
+        self
+    }
+
     fn name(&self) -> String {
         let program = Path::new(&self.program);
         let name = program.file_name().unwrap_or(&self.program);
         name.to_string_lossy().into_owned()
     }
 
-    fn command(&self) -> Result<Command, String> {
+    fn command(&self, group: Option<&Group>) -> Result<Command, String> {
         let path = self.env.iter().rev().find(|(name, _)| name == "PATH");
         let path = path.map(|(_, path)| path.clone()).unwrap_or_default();
         let program = find_program(&self.program, &path)
@@ -155,7 +180,7 @@ impl Process {
         let folder = self.folder.as_deref();
         let words = self
             .sandbox
-            .command(&program, &self.args, folder, &self.view)
+            .command(&program, &self.args, folder, &self.view, group)
             .words;
         let mut command = Command::new(&words[0]);
         command
@@ -176,10 +201,11 @@ impl Process {
         match success {
             Ok(()) => Ok(stdout),
             Err(ended) => Err(ProcessFailure {
-                message: match (error_line(&tail), last_line(&tail)) {
-                    (Some(error), _) => error.to_owned(),
-                    (None, Some(line)) => format!("{ended}: {line}"),
-                    (None, None) => ended,
+                message: match (ended, error_line(&tail), last_line(&tail)) {
+                    (Ended::Exceeded(limit), ..) => limit,
+                    (Ended::Status(_), Some(error), _) => error.to_owned(),
+                    (Ended::Status(ended), None, Some(line)) => format!("{ended}: {line}"),
+                    (Ended::Status(ended), None, None) => ended,
                 },
                 tail,
             }),
@@ -190,11 +216,19 @@ impl Process {
     pub(super) async fn run_to_end(
         self,
         on_line: OnLine<'_>,
-    ) -> Result<(Result<(), String>, String, String), ProcessFailure> {
+    ) -> Result<(Result<(), Ended>, String, String), ProcessFailure> {
         let name = self.name();
-        let mut child = self
-            .command()
-            .and_then(|mut command| command.spawn().map_err(|error| error.to_string()))
+        let group = match &self.group {
+            Some(group) => Ok(Some(group.clone())),
+            None => self.sandbox.group().map(|group| group.map(Arc::new)),
+        };
+        let started = group.map_err(|error| error.to_string()).and_then(|group| {
+            let mut command = self.command(group.as_deref())?;
+            let spawned = descriptors::keep_to_the_agent().and_then(|()| command.spawn());
+            let child = spawned.map_err(|error| error.to_string())?;
+            Ok((group, child))
+        });
+        let (group, mut child) = started
             .map_err(|error| ProcessFailure::new(format!("{name} cannot be started: {error}")))?;
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
@@ -224,10 +258,14 @@ impl Process {
         let status = child.wait().await.map_err(|error| {
             ProcessFailure::new(format!("the end of {name} is not known: {error}"))
         })?;
+        let exceeded = || group.as_ref().and_then(|group| group.exceeded());
         let success = if status.success() {
             Ok(())
+        } else if let Some(limit) = exceeded() {
+            let what = format!("{name} was ended because it used more than {limit}");
+            Err(Ended::Exceeded(what))
         } else {
-            Err(format!("{name} ended with {status}"))
+            Err(Ended::Status(format!("{name} ended with {status}")))
         };
         Ok((success, text, tail.text()))
     }
@@ -245,120 +283,7 @@ pub async fn check(sandbox: &Sandbox) -> Result<(), SandboxError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{lines::MAX_TAIL, *};
-
-    fn process(program: &str) -> Process {
-        Process::new(&Sandbox::of_tests(), program)
-    }
-
-    #[test]
-    fn users_read_paths_in_their_repository() {
-        let failure = ProcessFailure {
-            message: "open /scratch/build/app/Dockerfile: no such file".to_owned(),
-            tail: "stat /node/app/x and /node/apple/x".to_owned(),
-        };
-        let folders = ["/node/app", "/scratch/build/app", "/scratch"].map(Path::new);
-        let failure = failure.without_folders(&folders);
-        assert_eq!(failure.message, "open Dockerfile: no such file");
-        assert_eq!(failure.tail, "stat x and /node/apple/x");
-    }
-
-    #[tokio::test]
-    async fn lines_come_one_by_one_and_the_result_is_stdout() {
-        let mut lines = Vec::new();
-        let result = process("sh")
-            .args(["-c", "echo out; echo one >&2; printf two >&2"])
-            .run(&mut |line| {
-                if let Line::Text(text) = line {
-                    lines.push(text.to_owned());
-                }
-            })
-            .await;
-        assert_eq!(result.unwrap(), "out\n");
-        assert_eq!(lines, ["one", "two"]);
-    }
-
-    #[tokio::test]
-    async fn a_failing_command_tells_its_last_lines() {
-        let failure = process("sh")
-            .args(["-c", "seq 10000 >&2; exit 3"])
-            .run(&mut |_| {})
-            .await
-            .unwrap_err();
-        assert_eq!(failure.message, "sh ended with exit status: 3: 10000");
-        assert!(failure.tail.ends_with("9999\n10000"));
-        assert!(failure.tail.len() <= MAX_TAIL);
-    }
-
-    #[tokio::test]
-    async fn the_error_that_a_command_tells_is_what_failed() {
-        let failure = process("sh")
-            .args([
-                "-c",
-                "printf '10%%\\r20%%\\rfatal: no\\nbye\\n' >&2; exit 3",
-            ])
-            .run(&mut |_| {})
-            .await
-            .unwrap_err();
-        assert_eq!(failure.message, "no");
-        assert_eq!(failure.tail, "fatal: no\nbye");
-    }
-
-    #[tokio::test]
-    async fn the_agents_environment_does_not_leak() {
-        let text = process("env").run(&mut |_| {}).await.unwrap();
-        for line in text.lines() {
-            let name = line.split('=').next().unwrap_or_default();
-            assert!(
-                ["LC_ALL", "PWD"].contains(&name) || PASSED_ON.contains(&name),
-                "{line}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_dropped_command_takes_its_grandchildren_along() {
-        let dir = tempfile::tempdir().unwrap();
-        let beat = dir.path().join("beat");
-        let script = format!(
-            "setsid sh -c 'while :; do echo x >> {beat}; sleep 0.02; done' & wait",
-            beat = beat.display()
-        );
-        let child = process("sh").args(["-c", &script]).writes(dir.path());
-        let mut ignore = |_: Line<'_>| {};
-        let run = child.run(&mut ignore);
-        let started = async {
-            while !beat.exists() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            _ = run => panic!("it ended by itself"),
-            () = started => {}
-        }
-        // The kernel kills asynchronously: the file stops growing soon, and never grows again.
-        let size = || {
-            std::fs::metadata(&beat)
-                .map(|m| m.len())
-                .unwrap_or_default()
-        };
-        let mut last = size();
-        let mut quiet = 0;
-        for _ in 0..200 {
-            tokio::time::sleep(Duration::from_millis(25)).await;
-            quiet = if size() == last { quiet + 1 } else { 0 };
-            last = size();
-            if quiet == 10 {
-                return;
-            }
-        }
-        panic!("the grandchild still runs");
-    }
-}
-
-#[cfg(test)]
 #[path = "process_tests.rs"]
 mod sandbox_tests;
+#[cfg(test)]
+mod tests;

@@ -247,3 +247,131 @@ async fn a_program_that_is_missing_is_named() {
         assert_eq!(failure.message, expected);
     }
 }
+
+#[tokio::test]
+async fn no_descriptor_of_the_agent_reaches_a_command() {
+    let file = tempfile::tempfile().unwrap();
+    // Like one that the agent was started with: it stays open in children.
+    let _inherited = rustix::io::dup(&file).unwrap();
+    for user in [None, Some(USER).filter(|_| is_root())] {
+        let process = Process::new(&Sandbox::of_tests(), "ls").args(["/proc/self/fd"]);
+        let process = match user {
+            Some(user) => process.run_as(user),
+            None => process,
+        };
+        // It reads the folder by the last one.
+        assert_eq!(process.run(&mut |_| {}).await.unwrap(), "0\n1\n2\n3\n");
+    }
+}
+
+#[tokio::test]
+async fn a_command_reaches_the_network_that_it_is_given() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let script = format!(
+        "perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(\"127.0.0.1:{port}\") ? \"yes\" : \"no\"'
+         ls /run/systemd 2>/dev/null; cat /proc/net/dev | wc -l"
+    );
+    let seen = shell(&script).run(&mut |_| {}).await.unwrap();
+    assert!(seen.starts_with("yes"), "{seen}");
+    if !is_root() {
+        return;
+    }
+    let holder = Command::new("unshare")
+        .args(["--net", "sh", "-c", "echo; exec sleep 1000"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut holder = holder.unwrap();
+    let mut begun = [0];
+    let mut said = holder.stdout.take().unwrap();
+    tokio::io::AsyncReadExt::read_exact(&mut said, &mut begun)
+        .await
+        .unwrap();
+    let namespace = format!("/proc/{}/ns/net", holder.id().unwrap());
+    let namespace = Arc::new(fs::File::open(namespace).unwrap().into());
+    // Two lines of heading, and the loopback interface of the namespace.
+    for network in [Network::None, Network::Of(namespace)] {
+        let process = shell(&script).run_as(USER).network(&network);
+        let seen = process.run(&mut |_| {}).await.unwrap();
+        assert_eq!(seen, "no3\n", "{network:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_takes_all_memory_is_ended_and_told() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::of_tests();
+    if sandbox.group().unwrap().is_none() {
+        return;
+    }
+    let bombs = [
+        "perl -e '$x .= \"x\" x 1048576 while 1'",
+        // No process has what the folders hold.
+        "for at in /tmp /var/tmp /dev/shm; do head -c 60m /dev/zero > $at/x; done
+         perl -e '$x .= \"x\" x 1048576 for 1..200'",
+    ];
+    for script in bombs {
+        let failure = Process::new(&sandbox, "sh")
+            .args(["-c", script])
+            .run_as(USER)
+            .run(&mut |_| {})
+            .await
+            .unwrap_err();
+        assert!(
+            failure
+                .message
+                .starts_with("sh was ended because it used more than 256 MiB of memory"),
+            "{script}: {failure:?}"
+        );
+    }
+    // A folder in memory is full before.
+    let failure = Process::new(&sandbox, "sh")
+        .args(["-c", "head -c 1G /dev/zero > /tmp/x"])
+        .run(&mut |_| {})
+        .await
+        .unwrap_err();
+    assert!(
+        failure.message.ends_with("No space left on device"),
+        "{failure:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_groups_of_commands_are_removed_with_them() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::of_tests();
+    let Some(group) = sandbox.group().unwrap() else {
+        return;
+    };
+    let own = group.folder().parent().unwrap().to_owned();
+    drop(group);
+    let groups = || {
+        let entries = fs::read_dir(&own).unwrap().flatten();
+        entries.filter(|entry| entry.path().is_dir()).count()
+    };
+    Process::new(&sandbox, "true")
+        .run(&mut |_| {})
+        .await
+        .unwrap();
+    assert_eq!(groups(), 0);
+    // One that is dropped has not ended yet.
+    let mut ignore = |_: Line<'_>| {};
+    let dropped = Process::new(&sandbox, "sleep").args(["1000"]);
+    assert!(futures_util::FutureExt::now_or_never(dropped.run(&mut ignore)).is_none());
+    loop {
+        Process::new(&sandbox, "true")
+            .run(&mut |_| {})
+            .await
+            .unwrap();
+        if groups() == 0 {
+            break;
+        }
+    }
+    drop(sandbox);
+    assert!(!own.exists());
+}

@@ -3,6 +3,7 @@
 //!
 //! [bubblewrap]: https://github.com/containers/bubblewrap
 
+mod cgroups;
 mod folders;
 mod syscalls;
 
@@ -11,11 +12,14 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io,
-    os::fd::AsRawFd as _,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use cgroups::Cgroups;
+pub(super) use cgroups::Group;
+pub use cgroups::Limits;
 pub(super) use folders::find_program;
 use folders::{Folders, SYSTEM};
 
@@ -56,9 +60,10 @@ const ETC: [&str; 27] = [
 const RESOLVER: &str = "/run/systemd/resolve";
 /// Variables that name a file or folder of certificates.
 const CERTIFICATES: [&str; 3] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"];
-/// Opens the list of refused calls as a descriptor that bubblewrap inherits, and lets the kernel end the command before
-/// anything else when memory is short.
-const PREPARE: &str = r#"exec 9<"$0"; echo 500 2>/dev/null >/proc/self/oom_score_adj; exec "$@""#;
+/// Opens the list of refused calls as a descriptor that bubblewrap inherits, lets the kernel end the command before anything
+/// else when memory is short, and enters the control groups before `--`.
+const PREPARE: &str = r#"exec 9<"$0"; echo 500 2>/dev/null >/proc/self/oom_score_adj
+while [ "$1" != -- ]; do echo 0 >"$1" || exit; shift; done; shift; exec "$@""#;
 /// Most files that a command can have open.
 const MAX_FILES: u64 = 65_536;
 /// Most bytes of a file that a command writes.
@@ -75,6 +80,23 @@ struct Node {
     folders: Folders,
     certificates: Vec<PathBuf>,
     refused_calls: File,
+    limits: Limits,
+    /// `None` where they cannot be made.
+    groups: Option<Arc<Cgroups>>,
+    /// Whether bubblewrap can limit the size of a folder in memory.
+    has_sizes: bool,
+}
+
+/// What a command reaches on the network.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Network {
+    /// The node's.
+    #[default]
+    Node,
+    /// That of this namespace.
+    Of(Arc<OwnedFd>),
+    /// Nothing.
+    None,
 }
 
 /// What a command is given besides the system and programs.
@@ -88,16 +110,22 @@ pub(super) struct View {
     pub replaced: Vec<(PathBuf, PathBuf)>,
     /// The user that it runs as, in a group of the same number; `None`: the agent's.
     pub user: Option<u32>,
+    /// Its network.
+    pub network: Network,
 }
 
 impl Sandbox {
     /// A sandbox with the folders of `PATH` and `command_folders` in it. Nothing that holds one of `private` is shown for
-    /// the sake of a program.
+    /// the sake of a program. Each command has `limits`.
     ///
     /// # Errors
     ///
     /// When the kernel gives no memory for the list of refused calls.
-    pub fn new(command_folders: &[PathBuf], private: &[PathBuf]) -> io::Result<Self> {
+    pub fn new(
+        command_folders: &[PathBuf],
+        private: &[PathBuf],
+        limits: Limits,
+    ) -> io::Result<Self> {
         let mut folders = Folders::new(private);
         for folder in command_folders {
             folders.add_whole(folder);
@@ -114,6 +142,9 @@ impl Sandbox {
         if let Some(config) = std::env::var_os("DOCKER_CONFIG") {
             folders.add_plugins(&Path::new(&config).join("cli-plugins"));
         }
+        let groups = Cgroups::new(limits).inspect_err(|error| {
+            tracing::warn!(%error, "there are no control groups for commands: the memory of each process is limited instead, and only in initializeCommand");
+        });
         let certificates = CERTIFICATES.iter().filter_map(std::env::var_os);
         Ok(Self(Arc::new(Node {
             certificates: certificates
@@ -122,13 +153,25 @@ impl Sandbox {
                 .collect(),
             folders,
             refused_calls: syscalls::refused()?,
+            limits,
+            groups: groups.ok(),
+            has_sizes: has_sizes(),
         })))
     }
 
     /// One for tests.
     #[cfg(test)]
     pub(crate) fn of_tests() -> Self {
-        Self::new(&[], &[]).expect("memory")
+        let limits = Limits {
+            memory_mib: 256,
+            processes: 512,
+        };
+        Self::new(&[], &[], limits).expect("memory")
+    }
+
+    /// A group for commands that have the limits together; `None` where the kernel has none.
+    pub(super) fn group(&self) -> io::Result<Option<Group>> {
+        self.0.groups.as_ref().map(Cgroups::group).transpose()
     }
 
     /// The words that run `program` and `args` in `folder`.
@@ -138,6 +181,7 @@ impl Sandbox {
         args: &[OsString],
         folder: Option<&Path>,
         view: &View,
+        group: Option<&Group>,
     ) -> Words {
         let mut words = Words::default();
         words.push(["setpriv", "--pdeathsig", "KILL", "--"]);
@@ -145,14 +189,24 @@ impl Sandbox {
             // It ends when the kernel has ended everything in the namespace, and not before.
             words.push(["unshare", "--pid", "--fork", "--kill-child=KILL", "--"]);
         }
+        if let Network::Of(namespace) = &view.network {
+            let network = format!("--net={}", of_agent(namespace));
+            words.push(["nsenter", network.as_str(), "--"]);
+        }
         // Every command opens the list anew: each reads it from its beginning.
-        let refused = self.0.refused_calls.as_raw_fd();
-        let refused = format!("/proc/{}/fd/{refused}", std::process::id());
+        let refused = of_agent(&self.0.refused_calls);
         words.push(["sh", "-c", PREPARE, refused.as_str()]);
-        words.limits(view);
+        words.push(group.into_iter().flat_map(Group::doors));
+        words.push(["--"]);
+        let memory = (self.0.limits.memory_mib << 20).max(1);
+        words.limits(view, group.is_none().then_some(memory));
         words.push(["bwrap", "--seccomp", "9"]);
         words.namespaces(view);
-        words.system();
+        // All of them together fill no more than what the command may use.
+        words.system(self.0.has_sizes.then_some(memory / 4));
+        if let Network::Node = view.network {
+            words.bind("--ro-bind-try", Path::new(RESOLVER));
+        }
         let mut folders = self.0.folders.clone();
         folders.add_program(program);
         folders
@@ -198,6 +252,17 @@ impl Sandbox {
     }
 }
 
+/// Bubblewrap can do it since 0.7.
+fn has_sizes() -> bool {
+    let help = std::process::Command::new("bwrap").arg("--help").output();
+    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--size"))
+}
+
+/// A file that the agent has open, as its children find it.
+fn of_agent(file: &impl AsRawFd) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
+}
+
 /// Commands cannot be run in a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SandboxError {
@@ -238,7 +303,8 @@ impl Words {
         self.push([OsStr::new(how), path.as_os_str(), path.as_os_str()]);
     }
 
-    fn limits(&mut self, view: &View) {
+    /// `memory` is that of each process, where no group limits it.
+    fn limits(&mut self, view: &View, memory: Option<u64>) {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let files = files.maximum.map_or(MAX_FILES, |most| most.min(MAX_FILES));
         self.push([
@@ -249,11 +315,11 @@ impl Words {
         ]);
         if view.user.is_some() {
             self.push([format!("--nproc={MAX_PROCESSES}")]);
+            self.push(memory.map(|bytes| format!("--data={bytes}")));
         }
         self.push(["--"]);
     }
 
-    /// The network is the node's.
     fn namespaces(&mut self, view: &View) {
         self.push(["--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
         if view.user.is_some() {
@@ -262,9 +328,13 @@ impl Words {
         }
         self.push(["--unshare-pid", "--unshare-ipc", "--unshare-uts"]);
         self.push(["--unshare-cgroup-try"]);
+        if let Network::None = view.network {
+            self.push(["--unshare-net"]);
+        }
     }
 
-    fn system(&mut self) {
+    /// `size` is that of each folder in memory.
+    fn system(&mut self, size: Option<u64>) {
         for name in SYSTEM {
             let path = Path::new("/").join(name);
             match std::fs::read_link(&path) {
@@ -283,9 +353,11 @@ impl Words {
         }
         self.push(["--proc", "/proc", "--dev", "/dev"]);
         for place in ["/dev/shm", "/tmp", "/var/tmp"] {
+            if let Some(size) = size {
+                self.push(["--size".to_owned(), size.to_string()]);
+            }
             self.push(["--perms", "1777", "--tmpfs", place]);
         }
         self.push(["--dir", "/run", "--symlink", "../run", "/var/run"]);
-        self.bind("--ro-bind-try", Path::new(RESOLVER));
     }
 }

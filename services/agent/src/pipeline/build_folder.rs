@@ -100,10 +100,7 @@ impl Options<'_> {
             options: self.words(&build.options),
         };
         // docker waits at a pipe until the attempt's time limit.
-        let ignores = [
-            build.context.join(".dockerignore"),
-            with_ending(&build.dockerfile, ".dockerignore"),
-        ];
+        let ignores = build.ignore_files();
         for path in [&build.dockerfile].into_iter().chain(&ignores) {
             if let Err(error @ CloneFileError::NotAFile(_)) = self.files.open_file(path) {
                 return Err(format!("{}: {error}", path.display()));
@@ -132,12 +129,6 @@ impl Options<'_> {
 fn keep(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, String> {
     NewFolder::create(folder)?.write(Path::new(name), content)?;
     Ok(folder.join(name))
-}
-
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(ending);
-    path.into()
 }
 
 /// Copies the features in the clone, and those in it that they depend on, to where the configuration names them.

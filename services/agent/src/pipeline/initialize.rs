@@ -12,8 +12,8 @@ use crate::{
     clone_files::Owner,
     devcontainer::{DevcontainerConfig, NodeCommand},
     external::{
-        devcontainer::{NodeHome, NodeRequest},
-        process::{Line, ProcessFailure},
+        devcontainer::{NodeHome, NodeNetwork, NodeRequest},
+        process::Line,
     },
     policy::Door,
 };
@@ -46,19 +46,49 @@ pub async fn initialize(
             gid: user,
         };
         let folder = cx.scratch.path().join("initialize");
-        let home = blocking(move || NodeHome::create(&folder, user)).await;
-        let home = home.map_err(|error| failure(FailureReason::Internal, STEP, error))?;
         give(clone, owner).await?;
+        let network = open_network(cx).await;
+        let home = blocking(move || NodeHome::create(&folder, user, network)).await;
+        let home = home.map_err(|error| failure(FailureReason::Internal, STEP, error))?;
         // Several commands run at the same time.
         let commands = commands
             .iter()
             .map(|command| run(cx, clone, &home, command));
         let ran: Vec<Result<(), Failure>> = join_all(commands).await;
+        close_network(cx).await;
         // Also after a failure: the default image gets the same clone.
         give(clone, Owner::ROOT).await?;
         ran.into_iter().collect()
     };
     cx.recorder.step(STEP, format!("runs {HOOK}"), work).await
+}
+
+/// The command reaches what a container of the workspace would. What listens on the node's loopback addresses trusts those
+/// who reach it, hearth's own ports among them.
+async fn open_network(cx: &Context<'_>) -> NodeNetwork {
+    if cx.allowed.is_open(&Door::HostNetwork) {
+        return NodeNetwork::Node;
+    }
+    let engine = &cx.externals.engine;
+    match engine.open_network(&cx.job.attempt.workspace).await {
+        Ok(network) => NodeNetwork::Container(network),
+        Err(error) => {
+            cx.recorder
+                .warn(format!("{HOOK} runs without a network: {error}"));
+            NodeNetwork::None
+        }
+    }
+}
+
+async fn close_network(cx: &Context<'_>) {
+    if cx.allowed.is_open(&Door::HostNetwork) {
+        return;
+    }
+    let engine = &cx.externals.engine;
+    if let Err(error) = engine.close_network(&cx.job.attempt.workspace).await {
+        cx.recorder
+            .warn(format!("{error}; it goes when the workspace is removed"));
+    }
 }
 
 /// Attempts have different users: none counts for the limits of another.
@@ -89,31 +119,16 @@ async fn run(
     };
     let mut output = cx.recorder.output(STEP);
     output.line(&format!("Running {title}"));
-    let mut last = String::new();
-    let mut take = |line: Line<'_>| {
-        if let Line::Text(text) = line
-            && !text.trim().is_empty()
-        {
-            text.trim().clone_into(&mut last);
-        }
-        output.take(line);
-    };
     let request = NodeRequest {
         folder: &clone.folder,
         home,
         words: &command.words,
     };
     let cli = &cx.externals.devcontainer;
+    let mut take = |line: Line<'_>| output.take(line);
     let result = cli.run_on_node(&request, &mut take).await;
-    result.map_err(|child| failed(&title, &last, &child))
-}
-
-fn failed(title: &str, last_line: &str, child: &ProcessFailure) -> Failure {
-    let why = if last_line.is_empty() {
-        &child.message
-    } else {
-        last_line
-    };
-    let message = format!("{title} failed: {why}");
-    process_failure(FailureReason::HookFailed, STEP, message, child)
+    result.map_err(|child| {
+        let message = format!("{title} failed: {child}");
+        process_failure(FailureReason::HookFailed, STEP, message, &child)
+    })
 }

@@ -112,6 +112,9 @@ async fn prepare_with<'a>(
             config.path.display()
         ));
     }
+    for unread in &config.unread {
+        cx.recorder.warn(unread.as_str());
+    }
     let grant = BuildGrant {
         platform: &cx.node.platform,
         allowed: &cx.allowed,

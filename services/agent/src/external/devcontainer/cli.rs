@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     api::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest},
-    log::LogLines,
+    log::{LogLines, Printed},
     on_node::{self, NodeRequest},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     devcontainer::CACHE_MOUNTS,
     external::{
         engine::{WORKSPACE_LABEL, volume_name},
-        process::{OnLine, Process, ProcessFailure, error_line},
+        process::{Ended, OnLine, Process, ProcessFailure, error_line},
         sandbox::Sandbox,
     },
     scratch,
@@ -234,23 +234,37 @@ impl Devcontainer for DevcontainerCli {
 async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFailure> {
     let mut output = LogLines::new(on_line);
     let (success, stdout, _) = command.run_to_end(&mut |line| output.take(line)).await?;
-    let tail = output.finish();
+    let Printed { tail, crash } = output.finish();
     let outcome: Option<Outcome> = stdout
         .lines()
         .rev()
         .find_map(|line| serde_json::from_str(line).ok());
     match (success, outcome) {
         (Ok(()), Some(outcome)) if outcome.outcome == "success" => Ok(outcome),
+        (Err(Ended::Exceeded(message)), _) => Err(ProcessFailure { message, tail }),
         (_, Some(outcome)) if !outcome.message.is_empty() || !outcome.description.is_empty() => {
             let message = outcome.error(&tail);
             Err(ProcessFailure { message, tail })
         }
-        (Err(message), _) => Err(ProcessFailure { message, tail }),
+        (Err(Ended::Status(ended)), _) => Err(ProcessFailure {
+            message: crash.map_or(ended, |error| crashed(&error)),
+            tail,
+        }),
         (Ok(()), _) => Err(ProcessFailure {
             message: "the devcontainer CLI ended without a result".to_owned(),
             tail,
         }),
     }
+}
+
+/// What is told of a crash of the CLI.
+fn crashed(error: &str) -> String {
+    if error.contains("Invalid string length") {
+        return "the devcontainer CLI cannot hold all that the command printed: let it print less than 500 MB, for example \
+                into a file"
+            .to_owned();
+    }
+    format!("the devcontainer CLI ended by an error of its own: {error}")
 }
 
 /// Writes a docker that adds [`CACHE_MOUNTS`] from the environment to builds, which the CLI itself has no option for.

@@ -115,6 +115,37 @@ fn a_failure_is_the_error_and_not_the_command_line() {
 }
 
 #[tokio::test]
+async fn a_crash_of_the_cli_is_told_and_its_program_is_not() {
+    for (crash, told) in [
+        (
+            "RangeError: Invalid string length",
+            "the devcontainer CLI cannot hold all that the command printed: let it print less than 500 MB",
+        ),
+        (
+            "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+            "the devcontainer CLI ended by an error of its own: FATAL ERROR: Reached heap limit",
+        ),
+        ("a [CODE]: x", "sh ended with exit status: 1"),
+    ] {
+        let script = format!(
+            r#"zeros=$(printf %04000d 7)
+               printf '%s\n' "{{\"type\":\"raw\",\"level\":3,\"text\":\"SyntaxError: of the command\n$zeros\n\"}}" >&2
+               echo /cli.js:235 >&2; printf 'function %09000d\n' 0 >&2; echo >&2
+               echo '{crash}' >&2; echo '    at Socket.emit (node:events:524:28)' >&2; exit 1"#
+        );
+        let failure = lines_of(&script).await.0.unwrap_err();
+        assert!(failure.message.starts_with(told), "{failure:?}");
+        let longest = failure.tail.lines().map(str::len).max().unwrap();
+        assert!(
+            longest < 1100 && !failure.tail.contains("function"),
+            "{failure:?}"
+        );
+        let zeros = failure.tail.lines().nth(1).unwrap();
+        assert!(zeros.starts_with("000") && zeros.ends_with("0…"), "{zeros}");
+    }
+}
+
+#[tokio::test]
 async fn an_end_without_a_result_is_a_failure() {
     assert!(
         lines_of("true")

@@ -15,11 +15,29 @@ struct LogEvent {
 /// The CLI's level for messages to people. Those of lower levels are about the CLI itself.
 const LEVEL_INFO: u32 = 3;
 
+/// Longest line of a crash that is for people: the CLI's program has lines of many thousands of bytes.
+const MAX_CRASH_LINE: usize = 1024;
+
+/// Whether Node.js tells an error in this line, such as `RangeError: Invalid string length`.
+fn is_error(line: &str) -> bool {
+    let name = line.split_once(": ").map(|(name, _)| name);
+    name.is_some_and(|name| name == "FATAL ERROR" || name.ends_with("Error") && !name.contains(' '))
+}
+
 /// Joins the pieces of output in the CLI's log to lines.
 pub(super) struct LogLines<'a> {
     on_line: OnLine<'a>,
     lines: Lines,
     tail: Tail,
+    crash: Option<String>,
+}
+
+/// What a command printed.
+pub(super) struct Printed {
+    /// The last lines.
+    pub tail: String,
+    /// The error by which the CLI itself ended.
+    pub crash: Option<String>,
 }
 
 impl<'a> LogLines<'a> {
@@ -28,6 +46,7 @@ impl<'a> LogLines<'a> {
             on_line,
             lines: Lines::default(),
             tail: Tail::default(),
+            crash: None,
         }
     }
 
@@ -49,9 +68,12 @@ impl<'a> LogLines<'a> {
                 self.end_line();
             }
             Ok(_) => {}
-            // A crash of the CLI itself is not JSON. Its stack trace is left out.
-            Err(_) if line.trim_start().starts_with("at ") => {}
+            // A crash of the CLI itself is not JSON. Its stack trace is left out, and the line of its program.
+            Err(_) if line.trim_start().starts_with("at ") || line.len() > MAX_CRASH_LINE => {}
             Err(_) => {
+                if is_error(line) {
+                    self.crash = Some(line.to_owned());
+                }
                 self.piece(line);
                 self.end_line();
             }
@@ -63,10 +85,13 @@ impl<'a> LogLines<'a> {
         lines.push(text.as_bytes(), &mut pass_on);
     }
 
-    /// Ends the last line, and returns the last lines.
-    pub(super) fn finish(mut self) -> String {
+    /// Ends the last line.
+    pub(super) fn finish(mut self) -> Printed {
         self.end_line();
-        self.tail.text()
+        Printed {
+            tail: self.tail.text(),
+            crash: self.crash,
+        }
     }
 
     fn end_line(&mut self) {

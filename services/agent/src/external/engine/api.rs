@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use hearth_api::v1;
@@ -71,6 +71,17 @@ pub struct StoredImage {
     pub bytes: u64,
 }
 
+/// The network of a container, for commands of the node that are to reach what a container reaches.
+#[derive(Debug)]
+pub struct ContainerNetwork {
+    /// Its namespace.
+    pub namespace: OwnedFd,
+    /// `/etc/resolv.conf` of the container: how names are resolved in this network.
+    pub resolv_conf: Vec<u8>,
+    /// `/etc/hosts` of the container.
+    pub hosts: Vec<u8>,
+}
+
 /// The engine could not do something.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the engine could not {action}: {cause}")]
@@ -132,6 +143,14 @@ pub trait Engine: Send + Sync {
         container: &str,
         owner: Owner,
     ) -> Result<(), EngineFailure>;
+    /// Opens a network as containers of the workspace have it, in a container that does nothing else. That is the workspace's:
+    /// it goes with the others if the future is dropped, or the network is not closed.
+    async fn open_network(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> Result<ContainerNetwork, EngineFailure>;
+    /// Removes what [`Self::open_network`] made.
+    async fn close_network(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure>;
     /// Gives an image one more name.
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure>;
     /// Removes a name of an image, and the image itself when it was the last name and no container needs it. It is no error

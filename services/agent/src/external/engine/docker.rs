@@ -1,5 +1,6 @@
 mod container;
 mod error;
+mod network;
 mod removal;
 mod volume;
 
@@ -24,8 +25,8 @@ use hearth_domain::{Login, PlatformError, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
 
 use super::api::{
-    Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage, VOLUME_PREFIX,
-    WORKSPACE_LABEL, volume_name,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
+    VOLUME_PREFIX, WORKSPACE_LABEL, volume_name,
 };
 
 use crate::clone_files::Owner;
@@ -240,6 +241,21 @@ impl Engine for DockerEngine {
         volume::give(&self.docker, workspace, container, owner)
             .await
             .map_err(failed("hand the workspace's volume over"))
+    }
+
+    async fn open_network(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> Result<ContainerNetwork, EngineFailure> {
+        network::open(&self.docker, workspace)
+            .await
+            .map_err(failed("make a network for commands"))
+    }
+
+    async fn close_network(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+        network::close(&self.docker, workspace)
+            .await
+            .map_err(failed("remove the network of commands"))
     }
 
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure> {

@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 
 use crate::clone_files::Owner;
 
-use super::{Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage};
+use super::{
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
+};
 
 /// Bytes of every image.
 pub(crate) const IMAGE_BYTES: u64 = 10;
@@ -231,6 +233,14 @@ impl Engine for FakeEngine {
     }
 
     async fn give_volume(&self, _: &WorkspaceId, _: &str, _: Owner) -> Result<(), EngineFailure> {
+        unreachable!()
+    }
+
+    async fn open_network(&self, _: &WorkspaceId) -> Result<ContainerNetwork, EngineFailure> {
+        unreachable!()
+    }
+
+    async fn close_network(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
         unreachable!()
     }
 

@@ -8,7 +8,7 @@ use super::{
     command::Commands,
     failure::{CloneFailure, classify, not_storable, not_the_ref},
 };
-use crate::external::process::{Line, OnLine, Process, ProcessFailure};
+use crate::external::process::{Ended, Line, OnLine, Process, ProcessFailure};
 
 const REMOTE: &str = "refs/remotes/origin/";
 /// Most names of branches that a message lists.
@@ -109,7 +109,9 @@ impl Checkout<'_> {
     async fn fetch(&mut self, git_ref: &GitRef, on_line: OnLine<'_>) -> Result<(), CloneFailure> {
         let fetched = self
             .git()
-            .args(["fetch", "--progress", "--filter=blob:none", "origin"])
+            // Otherwise git reads `.gitmodules`, and gives up at a value that it does not take.
+            .args(["fetch", "--no-recurse-submodules", "--progress"])
+            .args(["--filter=blob:none", "origin"])
             .args([git_ref.to_string()])
             .run(on_line)
             .await;
@@ -226,7 +228,9 @@ pub(super) async fn remote_names(
         .take(LISTED)
         .collect();
     match ended {
-        Err(message) if names.is_empty() => Err(ProcessFailure { message, tail }),
+        Err(Ended::Status(message) | Ended::Exceeded(message)) if names.is_empty() => {
+            Err(ProcessFailure { message, tail })
+        }
         _ => Ok(names),
     }
 }

@@ -124,7 +124,7 @@ impl Fetching<'_> {
                     }
                     _ => {
                         self.empty(&dir, &submodule).await;
-                        let mut why = without_passwords(&told(failure).message);
+                        let mut why = without_passwords(&refused(failure));
                         if why.starts_with("transport '") {
                             why.push_str(NO_KEYS);
                         }
@@ -228,6 +228,15 @@ impl Fetching<'_> {
             .dir(dir)
             .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)
     }
+}
+
+/// Why a submodule is not there. Of an entry that git does not take it says so in a warning, and then that there is none.
+fn refused(failure: ProcessFailure) -> String {
+    let ignored = failure.tail.lines().find_map(|line| {
+        let ignored = line.trim().strip_prefix("warning: ")?;
+        ignored.starts_with("ignoring ").then(|| ignored.to_owned())
+    });
+    ignored.unwrap_or_else(|| told(failure).message)
 }
 
 /// A text without the passwords of the URLs in it: those of `.gitmodules` may have one.

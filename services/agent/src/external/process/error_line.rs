@@ -10,7 +10,7 @@ pub(crate) fn error_line(output: &str) -> Option<&str> {
 }
 
 /// The line that says why a command failed that tells no error as such: the last one.
-pub(super) fn last_line(output: &str) -> Option<&str> {
+pub(in crate::external) fn last_line(output: &str) -> Option<&str> {
     output.lines().map(str::trim).rfind(|line| !line.is_empty())
 }
 

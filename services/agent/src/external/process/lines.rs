@@ -9,6 +9,9 @@ const MAX_LINE: usize = 2 * 1024 * 1024;
 /// Most of a command's output that is kept for a failure, in bytes.
 pub(super) const MAX_TAIL: usize = 8 * 1024;
 
+/// Longest line of it that is not cut.
+const MAX_TAIL_LINE: usize = MAX_TAIL / 8;
+
 /// An event on a command's stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
@@ -129,9 +132,11 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) fn push(&mut self, line: &str) {
-        let line = &line[..line.floor_char_boundary(MAX_TAIL / 4)];
+        let kept = &line[..line.floor_char_boundary(MAX_TAIL_LINE)];
+        let mark = if kept.len() < line.len() { "…" } else { "" };
+        let line = format!("{kept}{mark}");
         self.bytes += line.len() + 1;
-        self.lines.push_back(line.to_owned());
+        self.lines.push_back(line);
         while self.bytes > MAX_TAIL {
             let Some(first) = self.lines.pop_front() else {
                 break;

@@ -1,6 +1,9 @@
 //! Containers: found by label, removed, and read from.
 
-use std::{collections::HashMap, io::Read as _};
+use std::{
+    collections::HashMap,
+    io::{self, Read as _},
+};
 
 use bollard::{
     Docker,
@@ -20,12 +23,18 @@ use crate::external::engine::api::WORKSPACE_LABEL;
 /// `/etc/passwd` is read from images and containers, and nothing larger.
 const MAX_FILE: u64 = 1024 * 1024;
 
+/// What runs in containers of hearth's own: a static program, which `build.rs` compiles.
+pub(super) const HELPER_PROGRAM: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/container-helper"));
+/// Its name in their root folder.
+pub(super) const HELPER: &str = "hearth-helper";
+
 /// Labels of everything that belongs to a workspace.
 pub(super) fn labels(workspace: &WorkspaceId) -> HashMap<String, String> {
     HashMap::from([(WORKSPACE_LABEL.to_owned(), workspace.to_string())])
 }
 
-/// A container that only lends the files of its image. It is the workspace's, so that it goes with the others if an
+/// A container that only lends the files of its image, or its network. It is the workspace's, so that it goes with the others if an
 /// attempt is stopped before it has removed it.
 pub(super) fn helper(workspace: &WorkspaceId, image: &str) -> ContainerCreateBody {
     ContainerCreateBody {
@@ -83,18 +92,23 @@ pub(super) async fn write(
     (name, mode): (&str, u32),
     content: &[u8],
 ) -> Result<(), Error> {
+    let options = UploadToContainerOptionsBuilder::default()
+        .path(folder)
+        .build();
+    let archive = bollard::body_full(archive_of(name, mode, content)?.into());
+    docker
+        .upload_to_container(container, Some(options), archive)
+        .await
+}
+
+/// An archive with one file.
+pub(super) fn archive_of(name: &str, mode: u32, content: &[u8]) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(mode);
     header.set_size(content.len() as u64);
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_data(&mut header, name, content)?;
-    let options = UploadToContainerOptionsBuilder::default()
-        .path(folder)
-        .build();
-    let archive = bollard::body_full(archive.into_inner()?.into());
-    docker
-        .upload_to_container(container, Some(options), archive)
-        .await
+    archive.into_inner()
 }
 
 fn first_file(archive: &[u8]) -> Option<Vec<u8>> {

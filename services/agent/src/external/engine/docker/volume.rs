@@ -12,12 +12,9 @@ use bollard::{
 use futures_util::StreamExt as _;
 use hearth_domain::WorkspaceId;
 
-use super::container;
+use super::container::{self, HELPER, HELPER_PROGRAM};
 use crate::{clone_files::Owner, external::engine::api::volume_name};
 
-/// The static program that does it; `build.rs` compiles it.
-const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/volume-owner"));
-const NAME: &str = "hearth-volume-owner";
 const VOLUME: &str = "/hearth-volume";
 
 /// A service can put a link to anywhere in a folder's place meanwhile: in this container it leads to nothing but the image.
@@ -42,8 +39,9 @@ pub(super) async fn give(
 
 fn body(workspace: &WorkspaceId, image: String, owner: Owner) -> ContainerCreateBody {
     ContainerCreateBody {
-        entrypoint: Some(vec![format!("/{NAME}")]),
+        entrypoint: Some(vec![format!("/{HELPER}")]),
         cmd: Some(vec![
+            "give".to_owned(),
             owner.uid.to_string(),
             owner.gid.to_string(),
             VOLUME.to_owned(),
@@ -62,7 +60,7 @@ fn body(workspace: &WorkspaceId, image: String, owner: Owner) -> ContainerCreate
 }
 
 async fn run(docker: &Docker, id: &str) -> Result<(), Error> {
-    container::write(docker, id, "/", (NAME, 0o755), PROGRAM).await?;
+    container::write(docker, id, "/", (HELPER, 0o755), HELPER_PROGRAM).await?;
     docker
         .start_container(id, None::<StartContainerOptions>)
         .await?;

@@ -1,7 +1,8 @@
-//! Gives everything in a folder to a user: `volume-owner UID GID FOLDER`.
+//! What hearth runs in containers of its own, of any image and of none: `give UID GID FOLDER` gives everything in a folder to
+//! a user, and `wait` does nothing until it is killed.
 //!
-//! It is a static program without dependencies, which runs in a container of any image. Others write to the folder
-//! meanwhile: what is gone when its turn comes is left out.
+//! It is a static program without dependencies. Others write to the folder meanwhile: what is gone when its turn comes is
+//! left out.
 
 use std::{
     env, fs,
@@ -9,6 +10,7 @@ use std::{
     os::unix::fs::lchown,
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
 };
 
 /// Most files that are looked at: others may make more of them without end.
@@ -16,8 +18,13 @@ const MAX_ENTRIES: usize = 4_000_000;
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [uid, gid, folder] = args.as_slice() else {
-        return ExitCode::from(64);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (uid, gid, folder) = match args[..] {
+        ["give", uid, gid, folder] => (uid, gid, folder),
+        ["wait"] => loop {
+            thread::park();
+        },
+        _ => return ExitCode::from(64),
     };
     let (Ok(uid), Ok(gid)) = (uid.parse(), gid.parse()) else {
         return ExitCode::from(64);
