@@ -7,5 +7,7 @@ mod at_once;
 mod external;
 mod fleet;
 mod follow;
+mod given_up;
+mod line;
 mod logins;
 mod once;

@@ -64,6 +64,13 @@ impl FakeEngine {
         lock(&self.state).pulls
     }
 
+    /// Whether it has something of a workspace.
+    pub fn has(&self, workspace: &str) -> bool {
+        let state = lock(&self.state);
+        let mut all = state.workspaces.iter().chain(state.containers.keys());
+        all.any(|id| id.as_str() == workspace)
+    }
+
     /// Adds an image that was built here.
     pub(super) fn add_image(&self, name: &str, digest: Digest) {
         lock(&self.state).images.insert(name.to_owned(), digest);

@@ -293,7 +293,7 @@ fn stopped(shutdown: &CancellationToken) -> Failure {
     } else {
         (
             FailureReason::Replaced,
-            "a newer attempt or a deletion took its place",
+            "a newer attempt or a deletion took its place, or the control plane ended it",
         )
     };
     failure(reason, PipelineStep::Unspecified, message)
