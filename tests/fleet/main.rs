@@ -8,6 +8,7 @@ mod external;
 mod fleet;
 mod follow;
 mod given_up;
+mod hanging_engine;
 mod line;
 mod logins;
 mod once;

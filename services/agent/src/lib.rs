@@ -4,9 +4,10 @@
 //!
 //! ```text
 //! app                                 wires everything, owns the tasks
-//! config, service, registration, sweep    flags; the gRPC service; the node's registration; cleanup at start
+//! config, service, registration       flags; the gRPC service; the node's registration
 //! pipeline                            the steps of an attempt
 //! door                                what an attempt may ask of the engine
+//! leftovers                           what ended attempts left on the node
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! engine_health                       whether the engine answers
@@ -27,10 +28,10 @@ pub mod door;
 mod engine_health;
 pub mod external;
 pub mod key;
+mod leftovers;
 mod metrics;
 pub mod pipeline;
 pub mod policy;
 mod registration;
 pub mod scratch;
 mod service;
-mod sweep;

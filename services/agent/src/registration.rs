@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     attempt::Attempts,
     disk::DiskKeeper,
-    engine_health::EngineHealth,
+    engine_health::{ANSWER, EngineHealth},
     external::{
         control_plane::{ControlPlaneClient, pauses},
         engine::Engine,
@@ -110,15 +110,25 @@ impl Registration {
     }
 
     async fn try_register(&self) -> Result<Duration, String> {
-        let workspaces = self
-            .engine
-            .workspaces()
-            .await
-            .map_err(|error| error.to_string())?;
+        let workspaces = tokio::time::timeout(ANSWER, self.engine.workspaces()).await;
+        let (workspaces, problem) = match workspaces {
+            Ok(Ok(workspaces)) => (workspaces, None),
+            // The node is there, and says what is wrong. It registers again when the engine is back.
+            failed => match self.health.check(self.engine.as_ref()).await {
+                Some(problem) => (Vec::new(), Some(problem)),
+                None => {
+                    return Err(match failed {
+                        Ok(Err(error)) => error.to_string(),
+                        _ => "the engine does not list the workspaces".to_owned(),
+                    });
+                }
+            },
+        };
         let request = RegisterRequest {
             node: self.node.clone(),
             info: Some(NodeInfo {
                 disk_free_bytes: self.free_disk(),
+                problem: problem.unwrap_or_default(),
                 ..self.info.clone()
             }),
             workspace_ids: workspaces.iter().map(ToString::to_string).collect(),
@@ -158,7 +168,10 @@ impl Registration {
                 boot_id: self.info.boot_id.clone(),
                 disk_free_bytes: self.free_disk(),
                 // After the attempts: a workspace that becomes ready in between is in one of the two.
-                containers: self.containers(&preparing).await,
+                containers: match why {
+                    Some(_) => None,
+                    None => self.containers(&preparing).await,
+                },
                 problem: why.unwrap_or_default(),
                 preparing_attempts: preparing.iter().map(attempt_message).collect(),
             };
