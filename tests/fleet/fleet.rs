@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     external::{Builds, FakeEngine, FakeRegistry, info, on_node},
     follow::follow,
+    line::Line,
 };
 
 /// The registry's name. Nothing listens there; the control plane works without a registry that answers.
@@ -35,6 +36,8 @@ pub struct Fleet {
     pub nodes: Vec<Node>,
     pub builds: Arc<Builds>,
     pub registry: Arc<FakeRegistry>,
+    /// From the nodes to the control plane.
+    pub line: Line,
     plane: Option<Service>,
     address: SocketAddr,
     flags: Vec<String>,
@@ -60,6 +63,7 @@ impl Fleet {
             nodes: Vec::new(),
             builds: Arc::default(),
             registry: Arc::default(),
+            line: Line::to(address).await,
             plane: Some(plane),
             address,
             flags,
@@ -79,7 +83,7 @@ impl Fleet {
         let volumes = folder.join("volumes");
         std::fs::create_dir_all(&volumes).expect("a folder");
         let (engine, externals) = on_node(name, &volumes, &self.registry, &self.builds);
-        let config = agent_config(name, &folder, self.address);
+        let config = agent_config(name, &folder, self.line.address);
         let agent = Service::start(async move {
             let app = App::build_with(config, externals, info(&volumes)).await?;
             Ok(((), |stop| app.run(stop)))

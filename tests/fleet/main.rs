@@ -7,5 +7,8 @@ mod at_once;
 mod external;
 mod fleet;
 mod follow;
+mod given_up;
+mod hanging_engine;
+mod line;
 mod logins;
 mod once;

@@ -35,12 +35,12 @@ use crate::{
         registry::OciRegistry,
         sandbox::Sandbox,
     },
+    leftovers::Leftovers,
     metrics::AgentMetrics,
     mirrors::Mirrors,
-    pipeline::{NodeFacts, Runner, Unremoved},
+    pipeline::{NodeFacts, Runner},
     registration::Registration,
     service::Agent,
-    sweep::Sweeper,
 };
 
 /// How long attempts may take to stop when the agent shuts down.
@@ -61,7 +61,6 @@ pub struct App {
     node: Arc<NodeFacts>,
     registration: Registration,
     attempts: Attempts,
-    sweeper: Sweeper,
     /// Keeps other agents off the state folder until this one has ended.
     lock: File,
 }
@@ -168,10 +167,7 @@ impl App {
         let attempts_dir = config.state_dir.join("attempts");
         std::fs::create_dir_all(&attempts_dir)
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
-        // Before the sweep, which would take the work of another agent for leftovers.
         let lock = lock_state(&config.state_dir).await?;
-        let sweeper =
-            Sweeper::begin(externals.engine.clone(), &attempts_dir, &ports.metrics).await?;
 
         let images = ImagesInUse::default();
         let data_root = info.data_root.clone();
@@ -214,7 +210,6 @@ impl App {
             node,
             registration,
             attempts,
-            sweeper,
             lock,
         })
     }
@@ -235,33 +230,35 @@ impl App {
             tasks,
         } = self.ports;
         let listen = listener.local_addr()?;
+        let attempts_dir = self.config.state_dir.join("attempts");
         let git_access = GitAccess::new(
             // The engine mounts them: a relative path would mean nothing to it.
             std::path::absolute(self.config.state_dir.join("workspaces"))?,
             self.externals.credentials.clone(),
             tasks.clone(),
         );
-        git_access.resume(self.externals.engine.as_ref()).await?;
+        git_access.resume(self.externals.engine.as_ref()).await;
         let engine = self.externals.engine.clone();
+        let leftovers = Leftovers::new(engine.clone(), git_access.clone(), &metrics);
+        let leftovers = Arc::new(leftovers);
+        leftovers.find(&attempts_dir)?;
         let runner = Arc::new(Runner {
             node: self.node.clone(),
             externals: self.externals,
-            attempts_dir: self.config.state_dir.join("attempts"),
+            attempts_dir,
             git_access,
             doors: Doors::to(&self.config.docker_host),
             metrics: AgentMetrics::new(&metrics),
-            unremoved: Unremoved::default(),
+            leftovers: leftovers.clone(),
         });
-        let sweeping = self.sweeper.run(self.attempts.clone(), stop.clone());
         let service = Agent {
             attempts: self.attempts,
-            runner: runner.clone(),
+            runner,
             tasks: tasks.clone(),
             boot_id: self.registration.info.boot_id.clone(),
         };
         let server = GrpcServer::new(Routes::new(AgentServiceServer::new(service)))?;
         tasks.spawn("registration", self.registration.run(stop.clone()));
-        tasks.spawn("sweep", sweeping);
         tasks.spawn(
             "disk",
             self.node.disk.clone().run(engine.clone(), stop.clone()),
@@ -272,7 +269,7 @@ impl App {
             tokio::select! {
                 () = ended.cancelled() => {}
                 () = health.watch(engine.as_ref(), &engine_ready) => {}
-                () = runner.remove_when_the_engine_is_back() => {}
+                () = leftovers.run(health.problem()) => {}
             }
         });
         tracing::info!(

@@ -15,7 +15,7 @@ use crate::external::engine::{Engine, EngineFailure, EngineInfo};
 /// Time between two checks.
 const PERIOD: Duration = Duration::from_secs(2);
 /// How long an engine may take to answer: a busy one is no dead one.
-const ANSWER: Duration = Duration::from_secs(10);
+pub const ANSWER: Duration = Duration::from_secs(10);
 /// How often the log says that the engine is still waited for.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -26,13 +26,15 @@ pub struct EngineHealth(Arc<watch::Sender<Option<String>>>);
 impl EngineHealth {
     /// Asks the engine now. Returns why it cannot be used, in a sentence.
     pub async fn check(&self, engine: &dyn Engine) -> Option<String> {
-        let problem = match tokio::time::timeout(ANSWER, engine.ping()).await {
-            Ok(Ok(())) => None,
+        // An engine may answer pings and nothing else.
+        let answers = async {
+            engine.ping().await?;
+            engine.running_containers().await
+        };
+        let problem = match tokio::time::timeout(ANSWER, answers).await {
+            Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(format!("the engine does not answer: {}", error.cause)),
-            Err(_) => Some(format!(
-                "the engine has not answered for {} s",
-                ANSWER.as_secs()
-            )),
+            Err(_) => Some(silent()),
         };
         self.0.send_if_modified(|known| {
             let changed = known.is_some() != problem.is_some();
@@ -75,23 +77,37 @@ pub async fn connected<E: Engine>(
             let info = engine.describe().await?;
             Ok::<_, EngineFailure>((engine, info))
         };
-        match described.await {
-            Ok(described) => return described,
-            Err(error) => {
-                if told.is_none_or(|told| told.elapsed() >= REMIND) {
-                    tracing::warn!("waits for the engine (--docker-host): {error}");
-                    told = Some(Instant::now());
-                }
-                tokio::time::sleep(PERIOD).await;
-            }
+        let why = match tokio::time::timeout(ANSWER, described).await {
+            Ok(Ok(described)) => return described,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => silent(),
+        };
+        if told.is_none_or(|told| told.elapsed() >= REMIND) {
+            tracing::warn!("waits for the engine (--docker-host): {why}");
+            told = Some(Instant::now());
         }
+        tokio::time::sleep(PERIOD).await;
     }
+}
+
+fn silent() -> String {
+    format!("the engine has not answered for {} s", ANSWER.as_secs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::external::engine::fake::FakeEngine;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_answers_nothing_but_pings_cannot_be_used() {
+        let (engine, health) = (FakeEngine::default(), EngineHealth::default());
+        engine.lock().hangs = true;
+        let why = health.check(&engine).await.unwrap();
+        assert_eq!(why, "the engine has not answered for 10 s");
+        engine.lock().hangs = false;
+        assert_eq!(health.check(&engine).await, None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_goes_and_comes_back_is_told() {

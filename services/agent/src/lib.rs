@@ -4,9 +4,10 @@
 //!
 //! ```text
 //! app                                 wires everything, owns the tasks
-//! config, service, registration, sweep    flags; the gRPC service; the node's registration; cleanup at start
+//! config, service, registration       flags; the gRPC service; the node's registration
 //! pipeline                            the steps of an attempt
 //! door                                what an attempt may ask of the engine
+//! leftovers                           what ended attempts left on the node
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! engine_health                       whether the engine answers
@@ -27,6 +28,7 @@ pub mod door;
 mod engine_health;
 pub mod external;
 pub mod key;
+mod leftovers;
 mod metrics;
 mod mirrors;
 pub mod pipeline;
@@ -34,4 +36,3 @@ pub mod policy;
 mod registration;
 pub mod scratch;
 mod service;
-mod sweep;

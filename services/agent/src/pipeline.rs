@@ -36,12 +36,10 @@ mod push;
 mod recovery_note;
 mod resolve;
 mod run;
-mod unremoved;
 
 pub use job::{CacheUse, Job};
 pub use node::NodeFacts;
 pub use run::Runner;
-pub use unremoved::Unremoved;
 
 #[cfg(test)]
 pub(crate) mod fake;

@@ -2,14 +2,19 @@ use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ConstantBuilder};
 use hearth_api::v1::{
-    DeregisterRequest, HeartbeatRequest, NodeContainers, NodeInfo, RegisterRequest,
+    self, DeregisterRequest, HeartbeatRequest, NodeContainers, NodeInfo, RegisterRequest,
+};
+use hearth_domain::AttemptRef;
+use hearth_runtime::{
+    FieldFaults,
+    contract::{attempt, attempt_message},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempt::Attempts,
     disk::DiskKeeper,
-    engine_health::EngineHealth,
+    engine_health::{ANSWER, EngineHealth},
     external::{
         control_plane::{ControlPlaneClient, pauses},
         engine::Engine,
@@ -105,15 +110,25 @@ impl Registration {
     }
 
     async fn try_register(&self) -> Result<Duration, String> {
-        let workspaces = self
-            .engine
-            .workspaces()
-            .await
-            .map_err(|error| error.to_string())?;
+        let workspaces = tokio::time::timeout(ANSWER, self.engine.workspaces()).await;
+        let (workspaces, problem) = match workspaces {
+            Ok(Ok(workspaces)) => (workspaces, None),
+            // The node is there, and says what is wrong. It registers again when the engine is back.
+            failed => match self.health.check(self.engine.as_ref()).await {
+                Some(problem) => (Vec::new(), Some(problem)),
+                None => {
+                    return Err(match failed {
+                        Ok(Err(error)) => error.to_string(),
+                        _ => "the engine does not list the workspaces".to_owned(),
+                    });
+                }
+            },
+        };
         let request = RegisterRequest {
             node: self.node.clone(),
             info: Some(NodeInfo {
                 disk_free_bytes: self.free_disk(),
+                problem: problem.unwrap_or_default(),
                 ..self.info.clone()
             }),
             workspace_ids: workspaces.iter().map(ToString::to_string).collect(),
@@ -147,12 +162,18 @@ impl Registration {
                 return;
             }
             let why = problem.borrow_and_update().clone();
+            let preparing = self.attempts.preparing();
             let request = HeartbeatRequest {
                 node: self.node.clone(),
                 boot_id: self.info.boot_id.clone(),
                 disk_free_bytes: self.free_disk(),
-                containers: self.containers().await,
+                // After the attempts: a workspace that becomes ready in between is in one of the two.
+                containers: match why {
+                    Some(_) => None,
+                    None => self.containers(&preparing).await,
+                },
                 problem: why.unwrap_or_default(),
+                preparing_attempts: preparing.iter().map(attempt_message).collect(),
             };
             match self.control_plane.heartbeat(request).await {
                 Ok(answer) if answer.known => {
@@ -160,6 +181,7 @@ impl Registration {
                         tracing::info!("the control plane answers again");
                         lost = false;
                     }
+                    self.end(&answer.ended_attempts);
                 }
                 Ok(_) => return,
                 Err(status) => {
@@ -172,15 +194,30 @@ impl Registration {
         }
     }
 
+    /// Ends attempts that the control plane gave up while it heard nothing of them.
+    fn end(&self, attempts: &[v1::AttemptRef]) {
+        for message in attempts {
+            let attempt = attempt(Some(message), &mut FieldFaults::default());
+            if let Some(attempt) = attempt.filter(|attempt| self.attempts.end(attempt)) {
+                tracing::warn!(
+                    workspace.id = %attempt.workspace,
+                    attempt = attempt.number,
+                    "the control plane has ended the attempt; it ends here too"
+                );
+            }
+        }
+    }
+
     /// What runs. `None` when the engine does not say: a heartbeat does not wait for it.
-    async fn containers(&self) -> Option<NodeContainers> {
-        // Before the containers: a workspace that becomes ready in between is in one of the two.
-        let preparing = self.attempts.preparing();
+    async fn containers(&self, preparing: &[AttemptRef]) -> Option<NodeContainers> {
         let running = self.engine.running_containers();
         match tokio::time::timeout(LIST_CONTAINERS, running).await {
             Ok(Ok(running_container_ids)) => Some(NodeContainers {
                 running_container_ids,
-                preparing_workspace_ids: preparing.iter().map(ToString::to_string).collect(),
+                preparing_workspace_ids: preparing
+                    .iter()
+                    .map(|attempt| attempt.workspace.to_string())
+                    .collect(),
             }),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the containers of workspaces are not watched now");

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hearth_domain::AttemptRef;
+use hearth_domain::{AttemptRef, WorkspaceId};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -27,9 +27,11 @@ pub const SOCKET: &str = "credentials.sock";
 /// Socket of the attempt's door to the engine.
 pub const ENGINE_SOCKET: &str = "docker.sock";
 const READY: &str = "ready";
+/// Begins the names of folders that stand for no workspace any more. No name of a workspace has a dot.
+const ENDED: &str = "ended.";
 
 /// Private folder of an attempt (0700): the home, temporary files, Docker configuration and credential helper of its
-/// commands. No secret is written into it, and it is removed when the attempt ends.
+/// commands. No secret is written into it, and it is removed after the attempt ([`Leftover`]).
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -44,7 +46,7 @@ impl Scratch {
         attempt: &AttemptRef,
         registry: Option<&str>,
     ) -> io::Result<Self> {
-        let path = attempts.join(format!("{}-{}", attempt.workspace, attempt.number));
+        let Leftover { path, .. } = Leftover::of(attempts, attempt);
         remove_folder(&path)?;
         let scratch = Self {
             path,
@@ -97,23 +99,47 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = remove_folder(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "the folder of an attempt was not removed");
-        }
-    }
-}
-
-/// An attempt's folder that an earlier process of the agent left.
+/// What is left of an attempt that has ended.
 #[derive(Debug)]
 pub struct Leftover {
-    /// The folder.
+    /// Its folder.
     pub path: PathBuf,
-    /// The attempt that the folder is named after; `None` for any other name.
-    pub attempt: Option<AttemptRef>,
-    /// Whether the attempt's workspace became ready.
-    pub ready: bool,
+    /// The workspace that the engine has to remove first. The folder stands for it when the agent is started again.
+    pub workspace: Option<WorkspaceId>,
+}
+
+impl Leftover {
+    /// The folder of an attempt.
+    pub fn of(attempts: &Path, attempt: &AttemptRef) -> Self {
+        Self {
+            path: attempts.join(format!("{}-{}", attempt.workspace, attempt.number)),
+            workspace: None,
+        }
+    }
+
+    /// Removes the folder.
+    pub fn remove_folder(&mut self) -> io::Result<()> {
+        self.disown();
+        remove_folder(&self.path)
+    }
+
+    /// Lets the folder stand for no workspace. Otherwise the next process would take what is left of it for an interrupted
+    /// attempt, and remove a workspace that is used.
+    pub fn disown(&mut self) {
+        self.workspace = None;
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(ENDED) {
+            return;
+        }
+        let ended = self.path.with_file_name(format!("{ENDED}{name}"));
+        match fs::rename(&self.path, &ended) {
+            Ok(()) => self.path = ended,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "the folder of an attempt keeps its name");
+            }
+        }
+    }
 }
 
 /// The folders in `attempts`, which are those of interrupted attempts when the agent starts.
@@ -126,17 +152,12 @@ pub fn leftovers(attempts: &Path) -> io::Result<Vec<Leftover>> {
         .map(|entry| {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let attempt = name.rsplit_once('-').and_then(|(workspace, number)| {
-                Some(AttemptRef {
-                    workspace: workspace.parse().ok()?,
-                    number: number.parse().ok()?,
-                })
+            let attempt = name.rsplit_once('-').filter(|_| !path.join(READY).exists());
+            let workspace = attempt.and_then(|(workspace, number)| {
+                number.parse::<u32>().ok()?;
+                workspace.parse().ok()
             });
-            Ok(Leftover {
-                ready: path.join(READY).exists(),
-                attempt,
-                path,
-            })
+            Ok(Leftover { path, workspace })
         })
         .collect()
 }
@@ -148,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attempts_folder_is_private_and_ends_with_it() {
+    fn an_attempts_folder_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let attempt = AttemptRef {
             workspace: "ws-1".parse().unwrap(),
@@ -163,7 +184,5 @@ mod tests {
         let docker: Value = serde_json::from_slice(&docker).unwrap();
         assert_eq!(docker["credHelpers"], json!({ "localhost:5000": "hearth" }));
         assert_eq!(docker["auths"], Value::Null, "no login is in a file");
-        drop(scratch);
-        assert!(!path.exists());
     }
 }

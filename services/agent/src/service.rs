@@ -45,15 +45,7 @@ impl Agent {
 
     async fn remove(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
         self.attempts.stop(workspace).await;
-        let removed = self
-            .runner
-            .externals
-            .engine
-            .remove_workspace(workspace)
-            .await;
-        if let Err(error) = self.runner.git_access.close(workspace) {
-            tracing::warn!(workspace.id = %workspace, %error, "the workspace's folder on the node was not removed");
-        }
+        let removed = self.runner.leftovers.remove_workspace(workspace).await;
         self.runner.node.disk.wake();
         removed
     }

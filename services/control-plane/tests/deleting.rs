@@ -81,7 +81,7 @@ async fn a_node_that_cannot_remove_a_workspace_keeps_it_and_a_second_deletion_tr
 
 #[tokio::test]
 async fn a_workspace_on_a_dead_node_is_forgotten_only_by_force() {
-    let (plane, mut agent) = with_agent(&[]).await;
+    let (plane, mut agent) = with_agent(&["--node-lease-seconds=2"]).await;
     let (_follower, id) = begin(&plane, &agent, shop()).await;
     agent.crash();
     let status = plane
@@ -89,8 +89,30 @@ async fn a_workspace_on_a_dead_node_is_forgotten_only_by_force() {
         .await
         .expect_err("there is no answer");
     assert_eq!(status.code(), Code::Unavailable);
+    let advice = "try again when it is back, or delete the workspace with --force";
+    assert!(status.message().contains(advice), "{status:?}");
     plane.delete(&id, true).await.expect("a deletion by force");
     assert!(plane.get(&id).await.is_err());
+}
+
+#[tokio::test]
+async fn a_deletion_waits_for_an_agent_that_is_being_restarted() {
+    let (plane, mut agent) = with_agent(&[]).await;
+    let (follower, id) = begin(&plane, &agent, shop()).await;
+    agent.say(&id, 1, [preparing(), ready(), settled()]);
+    follower.rest().await;
+    // It will be on another port, which nobody knows before it registers.
+    agent.restart_elsewhere().await;
+    let registered = async {
+        let deleting = async {
+            while plane.get(&id).await.expect("a workspace").state() != WorkspaceState::Deleting {}
+        };
+        soon("the deletion's begin", deleting).await;
+        agent.register(&plane, &[]).await;
+    };
+    let (deleted, ()) = tokio::join!(plane.delete(&id, false), registered);
+    deleted.expect("a deletion");
+    agent.asked_to_remove(&id).await;
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! Agents are restarted and nodes vanish; every attempt gets an end.
 
-use hearth_api::v1::{NodeState, PipelineStep, WorkspaceState};
+use hearth_api::v1::{
+    FailureReason, NodeState, PipelineStep, PrepareWorkspaceRequest, WorkspaceState,
+};
 use tonic::Code;
 
 use crate::support::{
     agent::FakeAgent,
-    events::{preparing, ready, settled, started, words},
+    events::{failed, preparing, ready, settled, started, words},
     plane::{Plane, again, shop},
     start::{begin, with_agent},
 };
@@ -127,4 +129,50 @@ async fn an_agent_that_is_busy_for_a_moment_is_asked_again() {
     agent.started(&id, 1).await;
     agent.say(&id, 1, [preparing()]);
     assert_eq!(words(&follower.take(1).await), ["PREPARING"]);
+}
+
+#[tokio::test]
+async fn a_node_is_told_which_of_its_attempts_nobody_follows() {
+    let (plane, agent) = with_agent(&[]).await;
+    let other = FakeAgent::join(&plane, "n2").await;
+    let on_n1 = || PrepareWorkspaceRequest {
+        node: "n1".into(),
+        ..shop()
+    };
+    let (_follower, followed) = begin(&plane, &agent, on_n1()).await;
+    let (follower, settled_one) = begin(&plane, &agent, on_n1()).await;
+    agent.say(
+        &settled_one,
+        1,
+        [preparing(), failed(FailureReason::BuildFailed), settled()],
+    );
+    follower.rest().await;
+    let (_first, replaced) = begin(&plane, &agent, on_n1()).await;
+    let _second = plane.prepare(again(&replaced)).await;
+    agent.started(&replaced, 2).await;
+
+    let on_the_node = [
+        (&*followed, 1),
+        (&*settled_one, 1),
+        (&*replaced, 1),
+        (&*replaced, 2),
+        ("ws-unknown", 7),
+    ];
+    let to_end = agent
+        .prepares(&plane, &on_the_node)
+        .await
+        .expect("an answer");
+    let expected = [(&*settled_one, 1), (&*replaced, 1), ("ws-unknown", 7)];
+    assert_eq!(
+        to_end,
+        expected.map(|(id, attempt)| (id.to_owned(), attempt))
+    );
+    // Nobody asked for it there.
+    let to_end = other.prepares(&plane, &[(&followed, 1)]).await;
+    assert_eq!(to_end.expect("an answer"), [(followed, 1)]);
+    let malformed = agent.prepares(&plane, &[("ws-1", 0)]).await;
+    assert_eq!(
+        malformed.expect_err("a fault").code(),
+        Code::InvalidArgument
+    );
 }

@@ -134,6 +134,17 @@ where
             .collect()
     }
 
+    /// Tells the task of this id to stop, if it is the right one by its value. Returns whether it is.
+    pub fn tell_to_stop<Q>(&self, key: &Q, is_it: impl FnOnce(&T) -> bool) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let entries = self.entries.lock();
+        let known = entries.by_key.get(key).filter(|entry| is_it(&entry.value));
+        known.inspect(|entry| entry.stop.cancel()).is_some()
+    }
+
     /// Stops the task of this id, waits until it is gone, and forgets it. A task that is started meanwhile is stopped
     /// as well. Does nothing where no task is known.
     pub async fn stop<Q>(&self, key: &Q)

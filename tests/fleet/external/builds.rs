@@ -3,6 +3,7 @@ use tokio::sync::watch;
 /// The image builds and hooks of all nodes, which can be held up.
 pub struct Builds {
     begun: watch::Sender<Vec<Build>>,
+    ongoing: watch::Sender<usize>,
     open: watch::Sender<bool>,
     hooks: watch::Sender<Vec<String>>,
     hooks_open: watch::Sender<bool>,
@@ -21,6 +22,7 @@ impl Default for Builds {
     fn default() -> Self {
         Self {
             begun: watch::Sender::default(),
+            ongoing: watch::Sender::default(),
             open: watch::Sender::new(true),
             hooks: watch::Sender::default(),
             hooks_open: watch::Sender::new(true),
@@ -79,8 +81,22 @@ impl Builds {
             .clone()
     }
 
+    /// How many builds go on.
+    pub fn ongoing(&self) -> usize {
+        *self.ongoing.borrow()
+    }
+
+    /// Waits until all builds have ended, or were given up.
+    pub async fn until_none(&self) {
+        let mut ongoing = self.ongoing.subscribe();
+        let none = ongoing.wait_for(|ongoing| *ongoing == 0);
+        let none = tokio::time::timeout(hearth_tests::process::PATIENCE, none).await;
+        none.expect("builds end").expect("the sender is in `self`");
+    }
+
     /// Builds: returns the build's number, from 1, once builds are not held up.
     pub(super) async fn build(&self, node: &str, image: &str) -> usize {
+        let _ongoing = Ongoing::one_more_of(&self.ongoing);
         let mut number = 0;
         self.begun.send_modify(|builds| {
             builds.push(Build {
@@ -94,5 +110,21 @@ impl Builds {
             .await
             .expect("the sender is in `self`");
         number
+    }
+}
+
+/// A build that goes on until it ends or its future is dropped, as its process would.
+struct Ongoing<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Ongoing<'a> {
+    fn one_more_of(builds: &'a watch::Sender<usize>) -> Self {
+        builds.send_modify(|ongoing| *ongoing += 1);
+        Self(builds)
+    }
+}
+
+impl Drop for Ongoing<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|ongoing| *ongoing -= 1);
     }
 }

@@ -13,6 +13,7 @@ use hearth_agent::external::engine::{
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Digest, Login, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
+use tokio::sync::watch;
 
 use super::{FakeRegistry, lock, registry::BYTES};
 
@@ -21,6 +22,7 @@ pub struct FakeEngine {
     volumes: PathBuf,
     registry: Arc<FakeRegistry>,
     state: Mutex<State>,
+    hangs: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -56,12 +58,35 @@ impl FakeEngine {
             volumes: volumes.to_owned(),
             registry,
             state: Mutex::default(),
+            hangs: watch::Sender::new(false),
         }
+    }
+
+    /// From now on it answers pings, and nothing else before [`FakeEngine::go_on`].
+    pub fn hang(&self) {
+        self.hangs.send_replace(true);
+    }
+
+    pub fn go_on(&self) {
+        self.hangs.send_replace(false);
+    }
+
+    async fn answers(&self) {
+        let mut hangs = self.hangs.subscribe();
+        let answers = hangs.wait_for(|hangs| !hangs).await;
+        answers.expect("the sender is in `self`");
     }
 
     /// Images that were fetched so far.
     pub fn pulls(&self) -> usize {
         lock(&self.state).pulls
+    }
+
+    /// Whether it has something of a workspace.
+    pub fn has(&self, workspace: &str) -> bool {
+        let state = lock(&self.state);
+        let mut all = state.workspaces.iter().chain(state.containers.keys());
+        all.any(|id| id.as_str() == workspace)
     }
 
     /// Adds an image that was built here.
@@ -112,20 +137,24 @@ impl Engine for FakeEngine {
     }
 
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
+        self.answers().await;
         lock(&self.state).containers.remove(workspace_id);
         Ok(())
     }
 
     async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
+        self.answers().await;
         let state = lock(&self.state);
         Ok(state.containers.keys().map(container_id).collect())
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
+        self.answers().await;
         Ok(lock(&self.state).workspaces.iter().cloned().collect())
     }
 
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure> {
+        self.answers().await;
         let state = lock(&self.state);
         Ok(state.images.get(image).map(|digest| LocalImage {
             id: digest.to_string(),
@@ -187,6 +216,7 @@ impl Engine for FakeEngine {
     }
 
     async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure> {
+        self.answers().await;
         let state = lock(&self.state);
         let mut images: BTreeMap<&Digest, StoredImage> = BTreeMap::new();
         for (name, digest) in &state.images {

@@ -141,10 +141,20 @@ impl Attempts {
         self.by_workspace.get(workspace).is_some()
     }
 
-    /// Workspaces whose attempt is not ready yet.
-    pub fn preparing(&self) -> Vec<WorkspaceId> {
-        self.by_workspace
-            .select(|workspace, known| known.log.is_preparing().then(|| workspace.clone()))
+    /// Attempts that are not ready yet.
+    pub fn preparing(&self) -> Vec<AttemptRef> {
+        self.by_workspace.select(|workspace, known| {
+            known.log.is_preparing().then(|| AttemptRef {
+                workspace: workspace.clone(),
+                number: known.number,
+            })
+        })
+    }
+
+    /// Has this very attempt end, unless it is ready: what it made is removed. Returns whether there is something to end.
+    pub fn end(&self, attempt: &AttemptRef) -> bool {
+        let is_it = |known: &Known| known.number == attempt.number && known.log.is_preparing();
+        self.by_workspace.tell_to_stop(&attempt.workspace, is_it)
     }
 
     /// Stops the attempt of a workspace and waits until it has ended; attempts that are started meanwhile are stopped too.
@@ -222,7 +232,31 @@ mod tests {
         logs[2].append(Kind::Settled(Settled {}));
         assert_eq!(attempts.preparing(), []);
         begin("a", 2);
-        assert_eq!(attempts.preparing(), [attempt("a", 2).workspace]);
+        assert_eq!(attempts.preparing(), [attempt("a", 2)]);
+    }
+
+    #[tokio::test]
+    async fn no_other_attempt_ends_than_the_one_that_is_named() {
+        let attempts = attempts();
+        let begin = |number| attempts.start(&attempt("ws", number), until_stopped);
+        begin(1).unwrap();
+        let log = begin(2).unwrap();
+        for other in [attempt("ws", 1), attempt("ws", 3), attempt("other", 2)] {
+            assert!(!attempts.end(&other), "{other:?}");
+        }
+        log.append(Kind::StateChanged(StateChanged {
+            state: WorkspaceState::Ready.into(),
+            ..StateChanged::default()
+        }));
+        assert!(!attempts.end(&attempt("ws", 2)), "it is ready");
+        assert!(!log.is_settled());
+        let log = begin(3).unwrap();
+        assert!(attempts.end(&attempt("ws", 3)));
+        while !log.is_settled() {
+            tokio::task::yield_now().await;
+        }
+        // It stays known: whoever asks for it again does not start it again.
+        assert!(attempts.log(&attempt("ws", 3)).is_ok());
     }
 
     #[tokio::test]

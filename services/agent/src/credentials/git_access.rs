@@ -3,6 +3,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use hearth_domain::{AttemptRef, Repository, WorkspaceId};
@@ -16,8 +17,11 @@ use super::{
 };
 use crate::external::{
     control_plane::{Credentials, LoginPurpose},
-    engine::{Engine, EngineFailure},
+    engine::Engine,
 };
+
+/// How long the start of the agent waits for the engine: git in workspaces waits meanwhile.
+const LIST_WORKSPACES: Duration = Duration::from_secs(2);
 
 /// Logins for git in workspaces. Each workspace has a folder that is mounted into its container, with a socket that is
 /// served until the workspace is removed, also after a restart of the agent.
@@ -65,15 +69,16 @@ impl GitAccess {
         WorkspaceFolder::of(&self.0.folders, workspace).remove()
     }
 
-    /// Serves the folders that an earlier process of the agent made, and removes those of workspaces that are gone.
-    pub async fn resume(&self, engine: &dyn Engine) -> Result<(), EngineFailure> {
-        self.resume_those(&engine.workspaces().await?);
-        Ok(())
+    /// Serves the folders that an earlier process of the agent made, and removes those of workspaces that are gone, if the
+    /// engine says which these are.
+    pub async fn resume(&self, engine: &dyn Engine) {
+        let alive = tokio::time::timeout(LIST_WORKSPACES, engine.workspaces()).await;
+        self.resume_those(alive.ok().and_then(Result::ok).as_deref());
     }
 
-    fn resume_those(&self, alive: &[WorkspaceId]) {
+    fn resume_those(&self, alive: Option<&[WorkspaceId]>) {
         for workspace in workspaces(&self.0.folders) {
-            let resumed = if alive.contains(&workspace) {
+            let resumed = if alive.is_none_or(|alive| alive.contains(&workspace)) {
                 self.resume_one(&workspace)
             } else {
                 self.close(&workspace)

@@ -83,7 +83,7 @@ async fn git_with_the_workspaces_settings_logs_in_to_the_repository_and_to_nothi
     ] {
         assert_eq!(fill(&folder, other).await, "", "{other}");
     }
-    assert!(world.tasks.stop(std::time::Duration::from_secs(10)).await);
+    assert!(world.tasks.stop(Duration::from_secs(10)).await);
 }
 
 #[tokio::test]
@@ -114,16 +114,20 @@ async fn a_restarted_agent_serves_workspaces_that_live_and_removes_the_folders_o
     let folder = first.open();
     let socket = fs::metadata(&folder).map(|m| std::os::unix::fs::MetadataExt::ino(&m));
     fs::create_dir(folder.with_file_name("ws-gone")).unwrap();
-    assert!(first.tasks.stop(std::time::Duration::from_secs(10)).await);
+    assert!(first.tasks.stop(Duration::from_secs(10)).await);
     assert_eq!(fill(&folder, URL).await, "", "nobody serves it");
 
     let tasks = Tasks::default();
     let again = GitAccess::new(
         first.dir.path().join("workspaces"),
-        FakeCredentials::answering([logins("secret", None)]),
+        FakeCredentials::answering([logins("secret", None), logins("secret", None)]),
         tasks.clone(),
     );
-    again.resume_those(&[attempt().workspace]);
+    // An engine that does not answer keeps nobody's git waiting, and nothing is removed.
+    again.resume_those(None);
+    assert!(fill(&folder, URL).await.contains("password=secret\n"));
+    assert!(folder.with_file_name("ws-gone").exists());
+    again.resume_those(Some(&[attempt().workspace]));
     assert!(fill(&folder, URL).await.contains("password=secret\n"));
     assert!(!folder.with_file_name("ws-gone").exists());
     let now = fs::metadata(&folder).map(|m| std::os::unix::fs::MetadataExt::ino(&m));
@@ -132,7 +136,7 @@ async fn a_restarted_agent_serves_workspaces_that_live_and_removes_the_folders_o
         socket.unwrap(),
         "a container sees the folder itself"
     );
-    assert!(tasks.stop(std::time::Duration::from_secs(10)).await);
+    assert!(tasks.stop(Duration::from_secs(10)).await);
 }
 
 #[tokio::test]

@@ -37,8 +37,7 @@ pub async fn disk_runs_out(cx: &Context<'_>) -> Failure {
     let needed = cx.node.min_free_disk_bytes;
     let mut was_low = false;
     loop {
-        cx.disks.look();
-        if let Ok(free) = cx.node.disk.free_bytes() {
+        if let Some(free) = cx.disks.look() {
             if free < needed / LAST_PART {
                 let current = cx.recorder.current();
                 let doing = current.description.as_deref().unwrap_or("prepared it");

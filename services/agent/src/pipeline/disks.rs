@@ -22,6 +22,14 @@ struct Disk {
 #[derive(Debug)]
 pub struct Disks([Disk; 2]);
 
+impl Disk {
+    fn look(&self) -> Option<u64> {
+        let free = Space::of(&self.folder).ok()?.free;
+        self.least.fetch_min(free, Ordering::Relaxed);
+        Some(free)
+    }
+}
+
 impl Disks {
     /// The engine's and the attempt's own.
     pub fn new(engine: &Path, scratch: &Path) -> Self {
@@ -31,13 +39,11 @@ impl Disks {
         }))
     }
 
-    /// Measures them.
-    pub fn look(&self) {
-        for disk in &self.0 {
-            if let Ok(space) = Space::of(&disk.folder) {
-                disk.least.fetch_min(space.free, Ordering::Relaxed);
-            }
-        }
+    /// Measures them. Returns what is free on the engine's.
+    pub fn look(&self) -> Option<u64> {
+        let [engine, scratch] = &self.0;
+        scratch.look();
+        engine.look()
     }
 
     /// Bytes and place of a disk that was full; `says_so`: a command or the engine said that one is.

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use hearth_api::v1::ImageStore;
 use hearth_runtime::{Metrics, Tasks};
 
-use super::{node::NodeFacts, run::Runner, unremoved::Unremoved};
+use super::{node::NodeFacts, run::Runner};
 use crate::{
     credentials::{GitAccess, fake::FakeCredentials},
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space, Watermarks},
@@ -15,6 +15,7 @@ use crate::{
         Externals, control_plane::ControlPlaneClient, devcontainer::DevcontainerCli,
         engine::fake::FakeEngine, git::GitCli, registry::OciRegistry, sandbox::Sandbox,
     },
+    leftovers::Leftovers,
     metrics::AgentMetrics,
     mirrors::Mirrors,
     policy::{HostAccess, Policy},
@@ -69,13 +70,15 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
 /// A runner of attempts on such a node, without logins.
 pub(crate) fn runner(engine: FakeEngine, dir: &Path, tasks: &Tasks) -> Runner {
     let credentials = FakeCredentials::answering([]);
+    let git_access = GitAccess::new(dir.join("workspaces"), credentials.clone(), tasks.clone());
+    let (metrics, on_engine) = (Metrics::default(), Arc::new(engine.clone()));
     Runner {
+        leftovers: Arc::new(Leftovers::new(on_engine, git_access.clone(), &metrics)),
         doors: Doors::to("unix:///nowhere"),
         node: Arc::new(node(dir)),
-        externals: externals(engine, credentials.clone()),
+        externals: externals(engine, credentials),
         attempts_dir: dir.join("attempts"),
-        git_access: GitAccess::new(dir.join("workspaces"), credentials, tasks.clone()),
-        metrics: AgentMetrics::new(&Metrics::default()),
-        unremoved: Unremoved::default(),
+        git_access,
+        metrics: AgentMetrics::new(&metrics),
     }
 }

@@ -51,7 +51,12 @@ pub async fn prepare<'a>(
     cx: &'a Context<'_>,
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
-    cx.within_limit(validate(cx)).await?;
+    if let Err(failure) = cx.within_limit(validate(cx)).await {
+        return Err(match failure.reason() {
+            FailureReason::TimedOut => diagnosed(cx, failure).await,
+            _ => failure,
+        });
+    }
     let mut prefetch = Prefetch::start(cx);
     let ready = tokio::select! {
         ready = prepare_with(cx, &mut prefetch, background) => ready,

@@ -6,7 +6,7 @@ use std::{
 use hearth_api::v1::{
     Failure, FailureReason, PipelineStep, PushOutcome, WorkspaceState, event::Kind,
 };
-use hearth_runtime::{Panicked, blocking, contain};
+use hearth_runtime::{Panicked, contain};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,16 +18,16 @@ use super::{
     node::NodeFacts,
     prepare::{Background, Usable, prepare},
     push,
-    unremoved::Unremoved,
 };
 use crate::{
     attempt::{AttemptLog, Recorder},
     clone_files::FileWork,
     credentials::{GitAccess, Logins, Protocol, bind, serve},
     door::Doors,
-    external::{Externals, control_plane::LoginPurpose},
+    external::{Externals, control_plane::LoginPurpose, engine::EngineFailure},
+    leftovers::Leftovers,
     metrics::AgentMetrics,
-    scratch::{SOCKET, Scratch},
+    scratch::{Leftover, SOCKET, Scratch},
 };
 
 /// Runs the attempts of the node.
@@ -44,8 +44,8 @@ pub struct Runner {
     pub doors: Doors,
     /// Counters of attempts.
     pub metrics: AgentMetrics,
-    /// What failed attempts left on the engine.
-    pub unremoved: Unremoved,
+    /// Removes what attempts leave.
+    pub leftovers: Arc<Leftovers>,
 }
 
 impl Runner {
@@ -65,18 +65,40 @@ impl Runner {
             repository = %job.spec.repository,
             "attempt begins"
         );
-        self.unremoved.forget(&job.attempt.workspace).await;
         let recorder = Recorder::new(log, self.metrics.clone());
         recorder.state(WorkspaceState::Preparing, None);
-        let work = contain(
-            "attempt",
-            self.run_in_scratch(job, &recorder, stop, shutdown),
-        );
+        let work = contain("attempt", async {
+            match self.take_over(job, stop, shutdown).await {
+                Ok(()) => self.run_in_scratch(job, &recorder, stop, shutdown).await,
+                Err(failure) => self.fail(job, &recorder, failure),
+            }
+        });
         if let Err(panicked) = work.await {
             self.settle_panicked(job, &recorder, &panicked).await;
         }
+        let folder = Leftover::of(&self.attempts_dir, &job.attempt);
+        self.leftovers.remove_folder(folder).await;
         recorder.settle();
         self.node.disk.wake();
+    }
+
+    /// Takes the workspace over from the attempts before.
+    async fn take_over(
+        &self,
+        job: &Job,
+        stop: &CancellationToken,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let work = self.leftovers.taken_over(&job.attempt.workspace);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(stopped(shutdown)),
+            done = tokio::time::timeout(job.time_limit(), work) => done.map_err(|_| failure(
+                FailureReason::EngineFailed,
+                PipelineStep::Unspecified,
+                "the engine still removes what the attempt before left; look after it and try again",
+            )),
+        }
     }
 
     /// Records the end of an attempt that panicked: a workspace that is ready is kept, any other has failed.
@@ -112,8 +134,6 @@ impl Runner {
             Ok(scratch) => {
                 self.run_in(&scratch, job, recorder, stop, shutdown).await;
                 scratch.files().end().await;
-                // Removing it takes time: it may hold a checkout of the whole repository.
-                blocking(move || drop(scratch)).await;
             }
             Err(error) => {
                 let message = format!("the attempt's folder cannot be created: {error}");
@@ -251,27 +271,23 @@ impl Runner {
     /// Removes what a failed attempt made on the node, apart from its log.
     async fn remove_workspace(&self, job: &Job, recorder: &Recorder) {
         let workspace = &job.attempt.workspace;
-        if let Err(error) = self.externals.engine.remove_workspace(workspace).await {
+        let problem = self.node.engine.problem().borrow().clone();
+        let removed = match problem {
+            // The end of the attempt does not wait for it.
+            Some(cause) => Err(EngineFailure {
+                action: "remove the workspace",
+                cause,
+            }),
+            None => self.leftovers.remove_workspace(workspace).await,
+        };
+        if let Err(error) = removed {
             recorder.warn(format!(
                 "{error}; it is tried again when the engine answers"
             ));
-            self.unremoved.add(workspace).await;
-        }
-        if let Err(error) = self.git_access.close(workspace) {
-            recorder.warn(format!(
-                "the workspace's folder on the node was not removed: {error}"
-            ));
-        }
-    }
-
-    /// Removes what failed attempts left while the engine did not answer, as soon as it does.
-    pub async fn remove_when_the_engine_is_back(&self) {
-        let mut problem = self.node.engine.problem();
-        while problem.changed().await.is_ok() {
-            let is_back = problem.borrow_and_update().is_none();
-            if is_back {
-                self.unremoved.retry(self.externals.engine.as_ref()).await;
-            }
+            self.leftovers.add(Leftover {
+                workspace: Some(workspace.clone()),
+                ..Leftover::of(&self.attempts_dir, &job.attempt)
+            });
         }
     }
 
@@ -293,7 +309,7 @@ fn stopped(shutdown: &CancellationToken) -> Failure {
     } else {
         (
             FailureReason::Replaced,
-            "a newer attempt or a deletion took its place",
+            "a newer attempt or a deletion took its place, or the control plane ended it",
         )
     };
     failure(reason, PipelineStep::Unspecified, message)

@@ -1,5 +1,6 @@
 use std::{collections::HashMap, future::Future, time::Duration};
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use hearth_api::v1::agent_service_client::AgentServiceClient;
 use parking_lot::Mutex;
 use tonic::{
@@ -10,6 +11,8 @@ use tonic::{
 const CONNECT: Duration = Duration::from_secs(5);
 /// A node that disappears is noticed by its connection long before its lease ends.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+const MIN_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// An event has at most 64 KiB of output, and names and numbers.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
@@ -48,6 +51,16 @@ fn connect(endpoint: &str) -> Result<Channel, Status> {
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true)
         .connect_lazy())
+}
+
+/// Pauses between calls to an agent that failed, with jitter, so that not all call it at once.
+pub(crate) fn calls_again() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(MIN_PAUSE)
+        .with_max_delay(MAX_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }
 
 /// Fails a call that has not answered within `limit`.

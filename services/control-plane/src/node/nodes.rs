@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::HeartbeatRequest;
+use hearth_domain::AttemptRef;
 use secrecy::SecretString;
 
 use super::{
@@ -82,6 +83,7 @@ impl Nodes {
             disk_free_bytes,
             containers,
             problem,
+            preparing_attempts: _,
         } = heartbeat;
         let fleet = &self.fleet;
         let heard = fleet.heartbeat(&node, &boot_id, disk_free_bytes, problem, containers, now());
@@ -100,6 +102,35 @@ impl Nodes {
             tracing::error!(node = node.name, %error, "cannot store a heartbeat");
         }
         heard.standing != Standing::Lost
+    }
+
+    /// Those of a node's attempts that nobody follows any more, so that it has to end them.
+    pub(crate) async fn ended(&self, node: &str, attempts: Vec<AttemptRef>) -> Vec<AttemptRef> {
+        let mut ended = Vec::new();
+        for attempt in attempts {
+            let is_followed = match self.store.workspace(&attempt.workspace).await {
+                Ok(Some(record)) => {
+                    record.attempt() == attempt
+                        && record.workspace.node == node
+                        && !record.workspace.settled
+                }
+                Ok(None) => false,
+                Err(error) => {
+                    tracing::error!(workspace.id = %attempt.workspace, %error, "cannot see whether an attempt is followed");
+                    true
+                }
+            };
+            if !is_followed {
+                tracing::info!(
+                    workspace.id = %attempt.workspace,
+                    workspace.attempt = attempt.number,
+                    node,
+                    "the node still works on an attempt that has ended, and is told so"
+                );
+                ended.push(attempt);
+            }
+        }
+        ended
     }
 
     /// All nodes, sorted by name, with their numbers of workspaces.

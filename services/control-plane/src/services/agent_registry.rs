@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse, RegisterRequest,
-    RegisterResponse, agent_registry_service_server::AgentRegistryService,
+    self, DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse,
+    RegisterRequest, RegisterResponse, agent_registry_service_server::AgentRegistryService,
 };
-use hearth_domain::{WorkspaceId, is_loopback};
-use hearth_runtime::FieldFaults;
+use hearth_domain::{AttemptRef, WorkspaceId, is_loopback};
+use hearth_runtime::{FieldFaults, contract};
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status, transport::Uri};
 
@@ -49,8 +49,18 @@ impl AgentRegistryService for AgentRegistryApi {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let known = self.nodes.heartbeat(request.into_inner()).await;
-        Ok(Response::new(HeartbeatResponse { known }))
+        let request = request.into_inner();
+        let node = request.node.clone();
+        let attempts = attempts(&request.preparing_attempts)?;
+        let known = self.nodes.heartbeat(request).await;
+        let ended = match known {
+            true => self.nodes.ended(&node, attempts).await,
+            false => Vec::new(),
+        };
+        Ok(Response::new(HeartbeatResponse {
+            known,
+            ended_attempts: ended.iter().map(contract::attempt_message).collect(),
+        }))
     }
 
     async fn deregister(
@@ -61,6 +71,19 @@ impl AgentRegistryService for AgentRegistryApi {
         self.nodes.leave(&node, &boot_id).await?;
         Ok(Response::new(DeregisterResponse {}))
     }
+}
+
+/// Reads which attempts a node works on.
+fn attempts(messages: &[v1::AttemptRef]) -> Result<Vec<AttemptRef>, CallError> {
+    let mut faults = FieldFaults::default();
+    if messages.len() > MAX_WORKSPACES {
+        faults.add("preparing_attempts", "are more than 10000");
+    }
+    let attempts = messages.iter().take(MAX_WORKSPACES);
+    let attempts: Option<Vec<AttemptRef>> = attempts
+        .map(|attempt| contract::attempt(Some(attempt), &mut faults))
+        .collect();
+    Ok(faults.complete(attempts)?)
 }
 
 /// Reads a registration: the node, and the workspaces on it.

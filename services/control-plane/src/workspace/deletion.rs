@@ -1,20 +1,21 @@
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error as _, sync::Arc, time::Duration};
 
 use hearth_api::v1::RemoveWorkspaceRequest;
 use hearth_domain::WorkspaceId;
 use hearth_runtime::{KeyedTasks, Start, Tasks, contain};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use super::{drivers::Drivers, journal::Journal};
 use crate::{
     error::CallError,
-    node::{Agents, Fleet, NodeView, Standing, within},
+    node::{Agents, Fleet, NodeView, Standing, calls_again, within},
     store::{Store, StoreError},
 };
 
 /// Containers need time to stop, and volumes may be large.
-pub(super) const REMOVE: Duration = Duration::from_secs(120);
+const REMOVE: Duration = Duration::from_secs(120);
 /// A forced deletion does not wait long for a node that hangs.
 const REMOVE_BY_FORCE: Duration = Duration::from_secs(30);
 
@@ -90,15 +91,11 @@ impl Deletions {
         let Some(name) = self.store.node_of(id).await? else {
             return Err(CallError::WorkspaceUnknown(id.clone()));
         };
-        let node = self.fleet.get(&name);
-        let node = match node {
-            Some(node) if matches!(node.standing, Standing::Online | Standing::Unavailable) => {
-                Some(node)
-            }
-            _ if force => None,
+        let node = heard(&self.fleet, &name);
+        if node.is_none() && !force {
             // Nothing has changed: the workspace can be used when its node comes back.
-            _ => return Err(CallError::NodeOfWorkspaceGone(name)),
-        };
+            return Err(CallError::NodeOfWorkspaceGone(name));
+        }
         match self.journal.begin_delete(id).await {
             // Nobody follows it either.
             Err(error @ StoreError::Corrupt { .. }) => {
@@ -107,18 +104,17 @@ impl Deletions {
             begun => drop(begun?),
         }
         self.drivers.stop(id).await;
-        if let Some(node) = node {
-            let limit = if force { REMOVE_BY_FORCE } else { REMOVE };
-            match remove(&self.agents, &node, id, limit).await {
-                Err(error) if !force => return Err(error),
-                Err(error) => tracing::warn!(
-                    workspace.id = %id,
-                    node = node.name,
-                    %error,
-                    "deleted by force; its container and volume may still exist"
-                ),
-                Ok(()) => {}
-            }
+        if !force {
+            remove(&self.fleet, &self.agents, &name, id).await?;
+        } else if let Some(node) = node
+            && let Err(status) = ask(&self.agents, &node, id, REMOVE_BY_FORCE).await
+        {
+            tracing::warn!(
+                workspace.id = %id,
+                node = node.name,
+                "deleted by force; its container and volume may still exist: {}",
+                status.message()
+            );
         }
         self.journal.forget(id).await?;
         tracing::info!(workspace.id = %id, force, "workspace deleted");
@@ -126,26 +122,54 @@ impl Deletions {
     }
 }
 
+/// Has the agent of a node remove a workspace. One that is away, as while it is restarted, is asked again where it was
+/// registered last, until its node is lost.
 pub(super) async fn remove(
+    fleet: &Fleet,
+    agents: &Agents,
+    name: &str,
+    id: &WorkspaceId,
+) -> Result<(), CallError> {
+    let deadline = Instant::now() + REMOVE;
+    let mut pauses = calls_again();
+    loop {
+        let Some(node) = heard(fleet, name) else {
+            return Err(CallError::NodeOfWorkspaceGone(name.to_owned()));
+        };
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let Err(status) = ask(agents, &node, id, limit).await else {
+            return Ok(());
+        };
+        let pause = pauses.next().unwrap_or_default();
+        // The answer of an agent has no source; it is the same a moment later.
+        if status.source().is_none() || Instant::now() + pause >= deadline {
+            return Err(CallError::AgentFailed {
+                node: node.name,
+                why: status.message().to_owned(),
+            });
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn ask(
     agents: &Agents,
     node: &NodeView,
     id: &WorkspaceId,
     limit: Duration,
-) -> Result<(), CallError> {
+) -> Result<(), Status> {
     let request = RemoveWorkspaceRequest {
         workspace_id: id.to_string(),
     };
-    let call = async {
-        let mut client = agents.client(&node.name, &node.info.endpoint)?;
-        within(limit, client.remove_workspace(request)).await
-    };
-    match call.await {
-        Ok(_) => Ok(()),
-        Err(status) => Err(CallError::AgentFailed {
-            node: node.name.clone(),
-            why: status.message().to_owned(),
-        }),
-    }
+    let mut client = agents.client(&node.name, &node.info.endpoint)?;
+    within(limit, client.remove_workspace(request)).await?;
+    Ok(())
+}
+
+/// A node whose agent sends heartbeats.
+fn heard(fleet: &Fleet, name: &str) -> Option<NodeView> {
+    let node = fleet.get(name)?;
+    matches!(node.standing, Standing::Online | Standing::Unavailable).then_some(node)
 }
 
 #[cfg(test)]

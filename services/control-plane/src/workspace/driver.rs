@@ -6,7 +6,6 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
     stream::{self, BoxStream, TryReadyChunksError},
@@ -29,7 +28,7 @@ use super::{
 use crate::{
     cache::CacheRules,
     clock::now,
-    node::{Agents, Fleet, Gone, Standing, verdict, within},
+    node::{Agents, Fleet, Gone, Standing, calls_again, verdict, within},
     record::{Ending, Record},
     store::{Load, Store, StoreError},
 };
@@ -38,8 +37,6 @@ use crate::{
 const CALL: Duration = Duration::from_secs(10);
 /// Events stored in one transaction; with 64 KiB each, a driver holds at most 16 MiB.
 const BATCH: usize = 256;
-const MIN_DELAY: Duration = Duration::from_millis(50);
-const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// What drivers work with.
 pub(crate) struct Driving {
@@ -113,19 +110,12 @@ async fn read(with: &Driving, id: &WorkspaceId) -> Result<Option<Record>, StoreE
     }))
 }
 
-/// Waits with jitter, so that the drivers of a node do not all call its agent at once.
 async fn wait(failures: u32, stop: &CancellationToken) -> Observation {
-    let mut delays = ExponentialBuilder::default()
-        .with_min_delay(MIN_DELAY)
-        .with_max_delay(MAX_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build();
     let longest = 16;
-    let delay = delays.nth(failures.min(longest) as usize);
+    let pause = calls_again().nth(failures.min(longest) as usize);
     tokio::select! {
         () = stop.cancelled() => Observation::Stopped,
-        () = tokio::time::sleep(delay.unwrap_or(MAX_DELAY)) => Observation::Waited,
+        () = tokio::time::sleep(pause.unwrap_or_default()) => Observation::Waited,
     }
 }
 

@@ -5,7 +5,7 @@ use hearth_domain::WorkspaceId;
 use hearth_runtime::Tasks;
 
 use super::{
-    deletion::{Deletions, REMOVE, remove},
+    deletion::{Deletions, remove},
     drivers::Drivers,
 };
 use crate::{
@@ -89,16 +89,13 @@ impl Recovery {
                     return;
                 }
             }
-            let Some(node) = self.fleet.get(node) else {
-                return;
-            };
             tracing::info!(
                 workspace.id = %id,
-                node = node.name,
+                node,
                 "removing a workspace that is unknown, or on another node"
             );
-            if let Err(error) = remove(&self.agents, &node, &id, REMOVE).await {
-                tracing::warn!(workspace.id = %id, node = node.name, %error, "an unknown workspace was not removed; the next registration tries again");
+            if let Err(error) = remove(&self.fleet, &self.agents, node, &id).await {
+                tracing::warn!(workspace.id = %id, node, %error, "an unknown workspace was not removed; the next registration tries again");
             }
         }
     }

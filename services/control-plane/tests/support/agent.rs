@@ -14,8 +14,9 @@ use futures_util::{
 };
 use hearth_api::v1::{
     AgentServicePrepareWorkspaceRequest as Asked, AgentServicePrepareWorkspaceResponse as Answer,
-    AttemptAccepted, CacheSkipReason, DeregisterRequest, Event, HeartbeatRequest, NodeContainers,
-    NodeInfo, RegisterRequest, RegisterResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse,
+    AttemptAccepted, AttemptRef, CacheSkipReason, DeregisterRequest, Event, HeartbeatRequest,
+    NodeContainers, NodeInfo, RegisterRequest, RegisterResponse, RemoveWorkspaceRequest,
+    RemoveWorkspaceResponse,
     agent_service_prepare_workspace_response::Message,
     agent_service_server::{AgentService, AgentServiceServer},
     event::Kind,
@@ -121,6 +122,29 @@ impl FakeAgent {
         self.beat(plane, None).await
     }
 
+    /// A heartbeat that says which attempts prepare a workspace. Returns those that have to end.
+    pub async fn prepares(
+        &self,
+        plane: &Plane,
+        attempts: &[(&str, u32)],
+    ) -> Result<Vec<(String, u32)>, Status> {
+        let attempts = attempts.iter().map(|(id, attempt)| AttemptRef {
+            workspace_id: (*id).to_owned(),
+            attempt: *attempt,
+        });
+        let request = HeartbeatRequest {
+            node: self.name.clone(),
+            boot_id: self.boot_id.clone(),
+            preparing_attempts: attempts.collect(),
+            ..HeartbeatRequest::default()
+        };
+        let answer = plane.registry().await.heartbeat(request).await?;
+        let ended = answer.into_inner().ended_attempts.into_iter();
+        Ok(ended
+            .map(|ended| (ended.workspace_id, ended.attempt))
+            .collect())
+    }
+
     /// Heartbeats that say which containers run: of an attempt that was just given to the node the first one is not
     /// believed, since its list may be older.
     pub async fn runs(&self, plane: &Plane, containers: &[&str]) {
@@ -142,6 +166,7 @@ impl FakeAgent {
             disk_free_bytes: 1,
             containers,
             problem: String::new(),
+            preparing_attempts: Vec::new(),
         };
         let response = plane.registry().await.heartbeat(request).await;
         response.expect("a heartbeat").into_inner().known

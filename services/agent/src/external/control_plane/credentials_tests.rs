@@ -47,7 +47,10 @@ impl AgentRegistryService for ControlPlane {
         &self,
         _: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        Ok(Response::new(HeartbeatResponse { known: true }))
+        Ok(Response::new(HeartbeatResponse {
+            known: true,
+            ended_attempts: Vec::new(),
+        }))
     }
     async fn deregister(
         &self,

@@ -54,6 +54,8 @@ pub(crate) struct Contents {
     pub(crate) removed: BTreeSet<String>,
     /// Whether it does not answer.
     pub(crate) is_down: bool,
+    /// Whether it answers pings and does not list its containers.
+    pub(crate) hangs: bool,
     /// Whether its list of images fails.
     pub(crate) mute: bool,
     /// Workspaces that were removed, in order.
@@ -202,7 +204,11 @@ impl Engine for FakeEngine {
     }
 
     async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
-        unreachable!()
+        let hangs = self.lock().hangs;
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        Ok(Vec::new())
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {

@@ -32,15 +32,20 @@ fn labels(workspace: &WorkspaceId) -> [String; 2] {
 
 /// What stopped a removal first. Everything else is removed all the same.
 #[derive(Default)]
-struct Removal(Option<EngineFailure>);
+struct Removal {
+    failure: Option<EngineFailure>,
+    /// Whether the engine did not answer: then nothing more is asked of it.
+    is_silent: bool,
+}
 
 impl Removal {
     /// Notes how something went.
     fn note(&mut self, action: &'static str, result: Result<(), Error>) {
         if let Err(error) = absent_is_fine(result) {
+            self.is_silent |= matches!(error, Error::RequestTimeoutError);
             let failure = failed(action)(error);
             tracing::warn!("{failure}");
-            self.0.get_or_insert(failure);
+            self.failure.get_or_insert(failure);
         }
     }
 
@@ -50,6 +55,9 @@ impl Removal {
         action: &'static str,
         list: impl Future<Output = Result<Vec<T>, Error>>,
     ) -> Vec<T> {
+        if self.is_silent {
+            return Vec::new();
+        }
         list.await.unwrap_or_else(|error| {
             self.note(action, Err(error));
             Vec::new()
@@ -64,7 +72,7 @@ pub(super) async fn containers(
 ) -> Result<(), EngineFailure> {
     let mut removal = Removal::default();
     remove_containers(docker, workspace, &mut removal).await;
-    removal.0.map_or(Ok(()), Err)
+    removal.failure.map_or(Ok(()), Err)
 }
 
 /// Removes containers, networks, volumes and images of a workspace, with what Compose made.
@@ -96,6 +104,9 @@ pub(super) async fn everything(
         let found = removal.list("list the workspace's volumes", list).await;
         volumes.extend(found.into_iter().map(|volume| volume.name));
     }
+    if removal.is_silent {
+        return removal.failure.map_or(Ok(()), Err);
+    }
     for volume in volumes {
         let options = RemoveVolumeOptionsBuilder::default().force(true).build();
         let removed = docker.remove_volume(&volume, Some(options)).await;
@@ -113,7 +124,7 @@ pub(super) async fn everything(
             tracing::warn!(workspace.id = %workspace, image = name, %error, "an image of a workspace was not removed");
         }
     }
-    removal.0.map_or(Ok(()), Err)
+    removal.failure.map_or(Ok(()), Err)
 }
 
 /// Removes the containers; returns the names of the images that the devcontainer CLI built for them.
