@@ -67,8 +67,8 @@ impl Container {
         let mut users = args.iter().enumerate().filter_map(|(at, arg)| match *arg {
             "-u" | "--user" => args.get(at + 1).copied(),
             arg => arg
-                .strip_prefix("-u=")
-                .or_else(|| arg.strip_prefix("--user=")),
+                .strip_prefix("--user=")
+                .or_else(|| Some(arg.strip_prefix("-u")?.trim_start_matches('='))),
         });
         users.next_back().map(str::to_owned)
     }
@@ -164,6 +164,8 @@ mod tests {
             Some("b")
         );
         assert_eq!(user(json!(["--user", "a"])).as_deref(), Some("a"));
+        assert_eq!(user(json!(["-u1000"])).as_deref(), Some("1000"));
+        assert_eq!(user(json!(["-u=1000"])).as_deref(), Some("1000"));
         assert_eq!(user(json!(["--init", "-u"])), None);
     }
 }

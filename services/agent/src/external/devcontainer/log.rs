@@ -16,14 +16,14 @@ struct LogEvent {
 const LEVEL_INFO: u32 = 3;
 
 /// Joins the pieces of output in the CLI's log to lines.
-pub(super) struct LogLines<'a> {
+pub(crate) struct LogLines<'a> {
     on_line: OnLine<'a>,
     lines: Lines,
     tail: Tail,
 }
 
 impl<'a> LogLines<'a> {
-    pub(super) fn new(on_line: OnLine<'a>) -> Self {
+    pub(crate) fn new(on_line: OnLine<'a>) -> Self {
         Self {
             on_line,
             lines: Lines::default(),
@@ -31,7 +31,7 @@ impl<'a> LogLines<'a> {
         }
     }
 
-    pub(super) fn take(&mut self, line: Line<'_>) {
+    pub(crate) fn take(&mut self, line: Line<'_>) {
         let line = match line {
             Line::Text(line) => line,
             // The CLI itself replaces no lines; what it runs does, within the JSON.
@@ -64,7 +64,7 @@ impl<'a> LogLines<'a> {
     }
 
     /// Ends the last line, and returns the last lines.
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.end_line();
         self.tail.text()
     }
