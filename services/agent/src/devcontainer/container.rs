@@ -60,7 +60,7 @@ impl Container {
         self.properties.get(name)?.as_str()
     }
 
-    /// The user that `runArgs` gives to `docker run`: the last one.
+    /// The user that `runArgs` gives to `docker run`: the last one. An empty text names nobody.
     pub fn run_user(&self) -> Option<String> {
         let args = self.properties.get("runArgs")?.as_array()?;
         let args: Vec<&str> = args.iter().filter_map(Value::as_str).collect();
@@ -70,7 +70,8 @@ impl Container {
                 .strip_prefix("--user=")
                 .or_else(|| Some(arg.strip_prefix("-u")?.trim_start_matches('='))),
         });
-        users.next_back().map(str::to_owned)
+        let last = users.next_back().filter(|user| !user.is_empty());
+        last.map(str::to_owned)
     }
 }
 
@@ -167,5 +168,6 @@ mod tests {
         assert_eq!(user(json!(["-u1000"])).as_deref(), Some("1000"));
         assert_eq!(user(json!(["-u=1000"])).as_deref(), Some("1000"));
         assert_eq!(user(json!(["--init", "-u"])), None);
+        assert_eq!(user(json!(["-u", "a", "--user="])), None);
     }
 }
