@@ -1,5 +1,6 @@
 //! Agent, engine and control plane are killed at the beginning of each step. ARCHITECTURE has the results as a table.
 
+use futures_util::future::join_all;
 use hearth_api::v1::{FailureReason, PipelineStep, WorkspaceState, event::Kind};
 use hearth_tests::{
     Lab, Repo, app,
@@ -19,8 +20,8 @@ const STEPS: [PipelineStep; 7] = [
 
 /// A repository whose steps take long enough to be interrupted.
 fn repo(lab: &Lab, name: &str) -> Repo {
-    let dockerfile = format!("FROM BASE\nRUN sleep 2 && echo {name} > /opt/name\n");
-    let hook = r#", "onCreateCommand": "sleep 2""#;
+    let dockerfile = format!("FROM BASE\nRUN sleep 1 && echo {name} > /opt/name\n");
+    let hook = r#", "onCreateCommand": "sleep 1""#;
     app::with_dockerfile(lab, name, &dockerfile, hook)
 }
 
@@ -51,12 +52,18 @@ fn assert_failed_or_kept(story: &Story, step: PipelineStep, reason: FailureReaso
     assert_eq!(failure.reason(), reason, "{step:?}: {failure:?}");
 }
 
-/// A retry succeeds, and after a deletion nothing is left.
-async fn retry_and_delete(lab: &Lab, id: &str) {
-    let retry = lab.client.prepare_anew(id).await;
-    retry.assert_state(WorkspaceState::Ready);
-    assert_eq!(retry.workspace.attempt, 2);
-    lab.client.delete(id).await;
+/// Each is prepared again, all at the same time, and after their deletion nothing is left.
+async fn retry_and_delete(lab: &Lab, ids: &[String]) {
+    let retries = ids.iter().map(|id| lab.client.prepare_anew(id));
+    for retry in join_all(retries).await {
+        retry.assert_state(WorkspaceState::Ready);
+        assert_eq!(retry.workspace.attempt, 2);
+    }
+    delete(lab, ids).await;
+}
+
+async fn delete(lab: &Lab, ids: &[String]) {
+    join_all(ids.iter().map(|id| lab.client.delete(id))).await;
     assert_nothing_left(lab).await;
 }
 
@@ -82,19 +89,22 @@ async fn assert_nothing_left(lab: &Lab) {
 #[tokio::test]
 async fn an_agent_that_is_killed_in_any_step() {
     let mut lab = Lab::new(1).await;
+    let mut ids = Vec::new();
     for step in STEPS {
         let id = begin(&lab, step).await;
         lab.agents[0].kill();
         lab.agents[0].restart();
         let story = lab.client.watch(&id, 0).await;
         assert_failed_or_kept(&story, step, FailureReason::AgentRestarted);
-        retry_and_delete(&lab, &id).await;
+        ids.push(id);
     }
+    retry_and_delete(&lab, &ids).await;
 }
 
 #[tokio::test]
 async fn an_engine_that_is_killed_in_any_step() {
     let lab = Lab::new(1).await;
+    let mut ids = Vec::new();
     for step in STEPS {
         let id = begin(&lab, step).await;
         lab.vms[0].kill();
@@ -102,24 +112,28 @@ async fn an_engine_that_is_killed_in_any_step() {
         assert_failed_or_kept(&story, step, FailureReason::EngineFailed);
         lab.vms[0].restart();
         lab.until_online("node-1").await;
-        retry_and_delete(&lab, &id).await;
+        ids.push(id);
     }
+    retry_and_delete(&lab, &ids).await;
 }
 
+/// The attempts of earlier steps go on meanwhile, and are followed again after each of the later kills too.
 #[tokio::test]
 async fn a_control_plane_that_is_killed_in_any_step() {
     let mut lab = Lab::new(1).await;
+    let mut ids = Vec::new();
     for step in STEPS {
-        let id = begin(&lab, step).await;
+        ids.push(begin(&lab, step).await);
         lab.control_plane.kill();
         lab.control_plane.restart();
         // The connection of the client before is broken.
         lab.client = Client::new(&lab.control_plane.url());
-        let story = lab.client.watch(&id, 0).await;
+    }
+    let stories = join_all(ids.iter().map(|id| lab.client.watch(id, 0))).await;
+    for (story, step) in stories.iter().zip(STEPS) {
         story.assert_whole();
         story.assert_state(WorkspaceState::Ready);
         assert_eq!(story.workspace.attempt, 1, "{step:?}");
-        lab.client.delete(&id).await;
-        assert_nothing_left(&lab).await;
     }
+    delete(&lab, &ids).await;
 }

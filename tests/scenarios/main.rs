@@ -15,6 +15,7 @@ mod field;
 mod git;
 mod git_in_workspace;
 mod hooks;
+mod hostile_containers;
 mod hostile_files;
 mod kills;
 mod leaks;

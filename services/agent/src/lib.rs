@@ -3,7 +3,7 @@
 //! A module uses only modules that stand below it here:
 //!
 //! ```text
-//! app                                 wires everything, owns the tasks
+//! app, fuzzing                        wires everything, owns the tasks; parsers for tests/fuzz
 //! config, service, registration       flags; the gRPC service; the node's registration
 //! pipeline                            the steps of an attempt
 //! door                                what an attempt may ask of the engine
@@ -27,6 +27,8 @@ pub mod disk;
 pub mod door;
 mod engine_health;
 pub mod external;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod key;
 mod leftovers;
 mod metrics;

@@ -32,6 +32,23 @@ pub fn dockerfile(data: &[u8]) {
     assert!(planned.missing_facts.is_empty());
 }
 
+/// Reads each line of the input as words of a Dockerfile: as values of variables and as paths.
+pub fn words(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let options = BuildOptions {
+        target: None,
+        args: &[("A".to_owned(), "b c".to_owned())].into(),
+        platform: "linux/amd64",
+    };
+    for line in text.lines().take(100) {
+        let dockerfile = format!(
+            "FROM base\nARG A\nARG B={line}\nENV C={line}\nENV D {line}\nCOPY {line} /x\nWORKDIR {line}\n"
+        );
+        let planned = plan(&dockerfile, &options, &[].into());
+        assert_eq!(planned, plan(&dockerfile, &options, &[].into()));
+    }
+}
+
 fn facts_of_a_base_image() -> ImageFacts {
     ImageFacts {
         environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),

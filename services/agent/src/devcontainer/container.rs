@@ -60,17 +60,18 @@ impl Container {
         self.properties.get(name)?.as_str()
     }
 
-    /// The user that `runArgs` gives to `docker run`: the last one.
+    /// The user that `runArgs` gives to `docker run`: the last one. An empty text names nobody.
     pub fn run_user(&self) -> Option<String> {
         let args = self.properties.get("runArgs")?.as_array()?;
         let args: Vec<&str> = args.iter().filter_map(Value::as_str).collect();
         let mut users = args.iter().enumerate().filter_map(|(at, arg)| match *arg {
             "-u" | "--user" => args.get(at + 1).copied(),
             arg => arg
-                .strip_prefix("-u=")
-                .or_else(|| arg.strip_prefix("--user=")),
+                .strip_prefix("--user=")
+                .or_else(|| Some(arg.strip_prefix("-u")?.trim_start_matches('='))),
         });
-        users.next_back().map(str::to_owned)
+        let last = users.next_back().filter(|user| !user.is_empty());
+        last.map(str::to_owned)
     }
 }
 
@@ -164,6 +165,9 @@ mod tests {
             Some("b")
         );
         assert_eq!(user(json!(["--user", "a"])).as_deref(), Some("a"));
+        assert_eq!(user(json!(["-u1000"])).as_deref(), Some("1000"));
+        assert_eq!(user(json!(["-u=1000"])).as_deref(), Some("1000"));
         assert_eq!(user(json!(["--init", "-u"])), None);
+        assert_eq!(user(json!(["-u", "a", "--user="])), None);
     }
 }

@@ -10,6 +10,7 @@ mod children;
 mod container;
 mod endpoint;
 mod filters;
+pub(crate) mod fuzzing;
 mod gate;
 mod judge;
 mod made;

@@ -2,7 +2,7 @@
 
 mod api;
 mod cli;
-mod log;
+pub(crate) mod log;
 mod on_node;
 
 pub use api::{

@@ -2,9 +2,9 @@
 
 mod checkout;
 mod command;
-mod failure;
+pub(crate) mod failure;
 mod lfs;
-mod submodules;
+pub(crate) mod submodules;
 
 use std::{ffi::OsString, path::Path, time::Duration};
 

@@ -104,7 +104,7 @@ async fn local(
 
 /// What a lockfile pins, by feature id.
 #[derive(Default)]
-struct Lockfile(BTreeMap<String, Locked>);
+pub(crate) struct Lockfile(BTreeMap<String, Locked>);
 
 struct Locked {
     integrity: String,
@@ -122,7 +122,7 @@ impl Lockfile {
         .await
     }
 
-    fn parse(text: &str) -> serde_json::Result<Self> {
+    pub(crate) fn parse(text: &str) -> serde_json::Result<Self> {
         // An empty lockfile asks the CLI to write one.
         if text.trim().is_empty() {
             return Ok(Self::default());

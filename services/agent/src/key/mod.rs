@@ -23,7 +23,7 @@
 mod context;
 mod dockerfile;
 mod error;
-mod features;
+pub(crate) mod features;
 mod git;
 mod ignores;
 mod read;

@@ -46,7 +46,7 @@ pub fn judged(cx: &Context<'_>, project: &str) -> Result<String, UnreadProject> 
     Ok(project)
 }
 
-fn judge(
+pub fn judge(
     own: &str,
     allowed: &Allowed,
     cache_mounts: &str,

@@ -13,6 +13,8 @@ use crate::{
 /// Number of the settings that git reads from its environment (`GIT_CONFIG_KEY_0`, `GIT_CONFIG_VALUE_0`, …), since git
 /// 2.31. git's configuration files stay free for the workspace's own settings.
 const COUNT: &str = "GIT_CONFIG_COUNT";
+/// Most settings that git takes.
+const MAX_COUNT: usize = i32::MAX as usize;
 /// Most bytes that are read of a Compose file.
 const MAX_COMPOSE_FILE: u64 = 1024 * 1024;
 
@@ -73,9 +75,11 @@ fn add_settings(properties: &mut Map<String, Value>, remote: &GitRemote, there: 
         None => Some(there),
         Some(count) => count.as_str().and_then(|count| count.parse().ok()),
     };
-    // Git reports a malformed number as an error.
-    let Some(first) = own else { return };
     let settings = git_settings(remote);
+    // Git reports a malformed number, and one that is too large, as an error.
+    let Some(first) = own.filter(|first| *first <= MAX_COUNT - settings.len()) else {
+        return;
+    };
     environment.insert(
         COUNT.to_owned(),
         json!((first + settings.len()).to_string()),
@@ -185,9 +189,14 @@ mod tests {
             devcontainer_metadata: Some(format!("[{own}]")),
             ..LocalImage::default()
         };
+        let too_many = LocalImage {
+            environment: vec![format!("GIT_CONFIG_COUNT={}", usize::MAX)],
+            ..LocalImage::default()
+        };
         for (config, image) in [
             ("{}", &remembered),
             (r#"{ "containerEnv": { "GIT_CONFIG_COUNT": "x" } }"#, &plain),
+            ("{}", &too_many),
         ] {
             let mut made = properties(config);
             let before = settings(&made);

@@ -3,6 +3,9 @@
 
 use crate::{clone_files::Owner, devcontainer::DevcontainerConfig, external::engine::LocalImage};
 
+/// Largest number of a user or a group that an engine takes.
+const MAX_ID: u32 = i32::MAX as u32;
+
 impl Owner {
     /// The node's own user.
     pub const ROOT: Self = Self { uid: 0, gid: 0 };
@@ -10,7 +13,7 @@ impl Owner {
     /// Finds a user in an `/etc/passwd`. `user` is a name or number, optionally with `:` and a group.
     pub fn find(user: &str, passwd: &str) -> Option<Self> {
         let (user, group) = match user.split_once(':') {
-            Some((user, group)) => (user, group.parse().ok()),
+            Some((user, group)) => (user, number(group)),
             None => (user, None),
         };
         let known = passwd.lines().find_map(|line| {
@@ -23,14 +26,14 @@ impl Owner {
             );
             (name == user || uid == user).then(|| {
                 Some(Self {
-                    uid: uid.parse().ok()?,
-                    gid: gid.parse().ok()?,
+                    uid: number(uid)?,
+                    gid: number(gid)?,
                 })
             })?
         });
         let found = known.or_else(|| {
             Some(Self {
-                uid: user.parse().ok()?,
+                uid: number(user)?,
                 gid: 0,
             })
         })?;
@@ -39,6 +42,10 @@ impl Owner {
             ..found
         })
     }
+}
+
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number| *number <= MAX_ID)
 }
 
 /// The user that the devcontainer's hooks and terminals run as, in the order in which the CLI looks: the last
@@ -91,6 +98,9 @@ mod tests {
         );
         assert_eq!(Owner::find("root", ""), None);
         assert_eq!(Owner::find("nobody", PASSWD), None);
+        // To the kernel, the largest number means to leave a file its owner.
+        assert_eq!(Owner::find("4294967295", PASSWD), None);
+        assert_eq!(Owner::find("dev:4294967295", PASSWD), dev);
     }
 
     #[test]

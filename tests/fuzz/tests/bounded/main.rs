@@ -44,12 +44,12 @@ fn every_repository_survives_a_round_trip_and_has_a_valid_cache_reference() {
 
 #[test]
 fn every_configuration_has_one_key_or_an_error() {
-    fuzz("configuration", hearth_fuzz::configuration, 300);
+    fuzz("configuration", hearth_fuzz::configuration, 150);
 }
 
 #[test]
 fn every_clone_has_one_key_or_an_error() {
-    fuzz("clone", hearth_fuzz::clone, 300);
+    fuzz("clone", hearth_fuzz::clone, 150);
 }
 
 #[test]
@@ -59,12 +59,87 @@ fn every_json_with_comments_has_a_value_or_a_fault() {
 
 #[test]
 fn every_name_is_written_as_it_is_read_or_refused() {
-    fuzz("names", hearth_fuzz::names, 300);
+    fuzz("names", hearth_fuzz::names, 150);
 }
 
 #[test]
 fn every_answer_of_a_registry_is_understood_or_refused() {
     fuzz("registry", hearth_fuzz::registry, 30);
+}
+
+#[test]
+fn no_word_of_build_options_reaches_the_node() {
+    fuzz("build_options", hearth_fuzz::build_options, 100);
+}
+
+#[test]
+fn every_argument_of_docker_run_is_read() {
+    fuzz("run_args", hearth_fuzz::run_args, 100);
+}
+
+#[test]
+fn every_log_of_the_devcontainer_cli_becomes_single_lines() {
+    fuzz("cli_log", hearth_fuzz::cli_log, 200);
+}
+
+#[test]
+fn every_failure_of_git_is_told_in_one_line() {
+    fuzz("git_failure", hearth_fuzz::git_failure, 200);
+}
+
+#[test]
+fn every_output_has_the_same_lines_in_whatever_pieces_it_comes() {
+    fuzz("lines", hearth_fuzz::lines, 100);
+}
+
+#[test]
+fn every_list_of_submodules_is_read_and_no_password_is_told() {
+    fuzz("submodules", hearth_fuzz::submodules, 200);
+}
+
+#[test]
+fn every_compose_project_is_left_without_what_is_the_nodes() {
+    fuzz("compose", hearth_fuzz::compose, 200);
+}
+
+#[test]
+fn every_word_of_a_dockerfile_is_expanded_or_refused() {
+    fuzz("words", hearth_fuzz::words, 40);
+}
+
+#[test]
+fn every_lockfile_is_read_or_refused() {
+    fuzz("lockfile", hearth_fuzz::lockfile, 200);
+}
+
+#[test]
+fn every_call_at_the_door_reaches_the_engine_as_it_was_read_or_not_at_all() {
+    fuzz("door_call", hearth_fuzz::door_call, 100);
+}
+
+#[test]
+fn every_container_at_the_door_is_the_workspaces() {
+    fuzz("door_container", hearth_fuzz::door_container, 200);
+}
+
+#[test]
+fn every_network_at_the_door_is_the_workspaces() {
+    fuzz("door_network", hearth_fuzz::door_network, 200);
+}
+
+#[test]
+fn every_volume_at_the_door_is_the_workspaces() {
+    fuzz("door_volume", hearth_fuzz::door_volume, 200);
+}
+
+#[test]
+fn every_images_metadata_has_a_user_and_leaves_gits_settings_whole() {
+    fuzz("image_metadata", hearth_fuzz::image_metadata, 100);
+}
+
+#[test]
+fn every_user_that_is_found_can_own_files() {
+    fuzz("passwd", hearth_fuzz::passwd, 200);
 }
 
 /// The most memory that a process with targets may have, in bytes of addresses. What grows without end fails at once, and
@@ -79,7 +154,7 @@ fn limit_memory() {
     setrlimit(Resource::As, limit).unwrap();
 }
 
-/// `cases` is how many inputs the target gets in the short form: about a second for each target.
+/// `cases` is how many inputs the target gets in the short form: a second for a target at most.
 fn fuzz(name: &str, target: fn(&[u8]), cases: u32) {
     limit_memory();
     let seeds = Seeds::load(name);

@@ -25,7 +25,7 @@ fn is_error(line: &str) -> bool {
 }
 
 /// Joins the pieces of output in the CLI's log to lines.
-pub(super) struct LogLines<'a> {
+pub(crate) struct LogLines<'a> {
     on_line: OnLine<'a>,
     lines: Lines,
     tail: Tail,
@@ -33,7 +33,7 @@ pub(super) struct LogLines<'a> {
 }
 
 /// What a command printed.
-pub(super) struct Printed {
+pub(crate) struct Printed {
     /// The last lines.
     pub tail: String,
     /// The error by which the CLI itself ended.
@@ -41,7 +41,7 @@ pub(super) struct Printed {
 }
 
 impl<'a> LogLines<'a> {
-    pub(super) fn new(on_line: OnLine<'a>) -> Self {
+    pub(crate) fn new(on_line: OnLine<'a>) -> Self {
         Self {
             on_line,
             lines: Lines::default(),
@@ -50,7 +50,7 @@ impl<'a> LogLines<'a> {
         }
     }
 
-    pub(super) fn take(&mut self, line: Line<'_>) {
+    pub(crate) fn take(&mut self, line: Line<'_>) {
         let line = match line {
             Line::Text(line) => line,
             // The CLI itself replaces no lines; what it runs does, within the JSON.
@@ -86,7 +86,7 @@ impl<'a> LogLines<'a> {
     }
 
     /// Ends the last line.
-    pub(super) fn finish(mut self) -> Printed {
+    pub(crate) fn finish(mut self) -> Printed {
         self.end_line();
         Printed {
             tail: self.tail.text(),

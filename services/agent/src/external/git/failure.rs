@@ -115,7 +115,7 @@ const ADVICE: [(&[&str], &str); 9] = [
 ];
 
 /// Reads why a clone or a fetch failed.
-pub(super) fn classify(failure: ProcessFailure) -> CloneFailure {
+pub(crate) fn classify(failure: ProcessFailure) -> CloneFailure {
     let failure = told(failure);
     let says = |texts: &[&str]| texts.iter().any(|text| failure.tail.contains(text));
     if says(&REF_NOT_FOUND) {
@@ -154,7 +154,7 @@ pub(super) fn told(failure: ProcessFailure) -> ProcessFailure {
 }
 
 /// The files that the node cannot have, as git names them, if a checkout failed for no other reason.
-pub(super) fn not_storable(failure: &ProcessFailure) -> Option<Vec<&str>> {
+pub(crate) fn not_storable(failure: &ProcessFailure) -> Option<Vec<&str>> {
     let errors: Option<Vec<_>> = failure
         .tail
         .lines()

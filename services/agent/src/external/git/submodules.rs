@@ -33,11 +33,11 @@ const MAX_CHARS: usize = 300;
 
 /// A submodule of a checkout.
 #[derive(Clone, Debug)]
-struct Submodule {
+pub(crate) struct Submodule {
     /// Relative to the checkout.
-    path: String,
+    pub path: String,
     /// The commit that belongs to the checkout.
-    commit: String,
+    pub commit: String,
 }
 
 /// Fetches the submodules of the clone in `folder`, and those in them. Returns what is missing, and why.
@@ -152,11 +152,7 @@ impl Fetching<'_> {
             Err(failure) if failure.tail.is_empty() => return Ok(Vec::new()),
             paths => paths?,
         };
-        let paths: Vec<&str> = paths
-            .split('\0')
-            .filter_map(|entry| Some(entry.split_once('\n')?.1))
-            .filter(|path| !path.is_empty())
-            .collect();
+        let paths = paths_in(&paths);
         let mut submodules = Vec::new();
         for paths in paths.chunks(MAX_PATHS) {
             let listed = self
@@ -166,14 +162,7 @@ impl Fetching<'_> {
                 .args(paths)
                 .run(&mut |_| {})
                 .await?;
-            submodules.extend(listed.split('\0').filter_map(|entry| {
-                let (entry, path) = entry.split_once('\t')?;
-                let (commit, _) = entry.strip_prefix("160000 ")?.split_once(' ')?;
-                Some(Submodule {
-                    path: path.to_owned(),
-                    commit: commit.to_owned(),
-                })
-            }));
+            submodules.extend(in_commit(&listed));
         }
         Ok(submodules)
     }
@@ -239,19 +228,38 @@ fn refused(failure: ProcessFailure) -> String {
     ignored.unwrap_or_else(|| told(failure).message)
 }
 
+/// The paths in what `git config -z` prints of `.gitmodules`.
+pub(crate) fn paths_in(config: &str) -> Vec<&str> {
+    let entries = config.split('\0');
+    let paths = entries.filter_map(|entry| Some(entry.split_once('\n')?.1));
+    paths.filter(|path| !path.is_empty()).collect()
+}
+
+/// The submodules in what `git ls-files --stage -z` prints.
+pub(crate) fn in_commit(listed: &str) -> impl Iterator<Item = Submodule> {
+    listed.split('\0').filter_map(|entry| {
+        let (entry, path) = entry.split_once('\t')?;
+        let (commit, _) = entry.strip_prefix("160000 ")?.split_once(' ')?;
+        Some(Submodule {
+            path: path.to_owned(),
+            commit: commit.to_owned(),
+        })
+    })
+}
+
 /// A text without the passwords of the URLs in it: those of `.gitmodules` may have one.
-fn without_passwords(text: &str) -> String {
+pub(crate) fn without_passwords(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + "://".len());
         clean.push_str(before);
-        clean.push_str("://");
+        // A quote can be a part of a password.
         let end = after
-            .find(|c: char| c == '/' || c == '\'' || c.is_whitespace())
+            .find(|c: char| c == '/' || c.is_whitespace())
             .unwrap_or(after.len());
-        let (host, remainder) = after.split_at(end);
-        clean.push_str(host.rsplit_once('@').map_or(host, |(_, host)| host));
-        rest = remainder;
+        let login = after[..end].rfind('@').map_or(0, |at| at + 1);
+        rest = &after[login..];
     }
     clean + rest
 }
@@ -270,6 +278,8 @@ mod tests {
             ("ssh://git@h:9/x y://t@z", "ssh://h:9/x y://z"),
             ("a@b: no", "a@b: no"),
             ("https://h/a@b", "https://h/a@b"),
+            ("of 'https://u:p'w@h' failed", "of 'https://h' failed"),
+            ("a://b://u:p@h", "a://b://h"),
         ] {
             assert_eq!(without_passwords(text), clean);
         }

@@ -97,8 +97,11 @@ impl Lines {
 
     /// Passes on a line that is going to be replaced.
     pub(crate) fn pause(&mut self, on_line: &mut impl FnMut(Line<'_>)) {
+        if !self.returned || self.told {
+            return;
+        }
         let text = String::from_utf8_lossy(&self.open);
-        if self.returned && !self.told && !text.trim().is_empty() {
+        if !text.trim().is_empty() {
             on_line(Line::Update(text.trim_end()));
             self.told = true;
         }
