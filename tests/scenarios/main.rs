@@ -19,6 +19,7 @@ mod hostile_files;
 mod kills;
 mod leaks;
 mod lost;
+mod other_images;
 mod private_cache;
 mod push;
 mod registry_faults;

@@ -36,7 +36,7 @@ use crate::{
         sandbox::Sandbox,
     },
     metrics::AgentMetrics,
-    pipeline::{NodeFacts, Runner, Unremoved},
+    pipeline::{CacheMounts, NodeFacts, Runner, Unremoved},
     registration::Registration,
     service::Agent,
     sweep::Sweeper,
@@ -191,6 +191,8 @@ impl App {
             push_timeout: config.push_timeout(),
             images,
             disk,
+            cache_mounts: CacheMounts::load(&config.state_dir)
+                .with_context(|| format!("--state-dir: {}", config.state_dir.display()))?,
             policy: config.policy(),
             engine: health,
             data_root: info.data_root,

@@ -26,6 +26,8 @@ pub const HELPERS: &str = "bin";
 pub const SOCKET: &str = "credentials.sock";
 /// Socket of the attempt's door to the engine.
 pub const ENGINE_SOCKET: &str = "docker.sock";
+/// File with the policy of what builds may take, for BuildKit.
+pub const SOURCE_POLICY: &str = "source-policy.json";
 const READY: &str = "ready";
 
 /// Private folder of an attempt (0700): the home, temporary files, Docker configuration and credential helper of its

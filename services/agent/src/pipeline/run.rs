@@ -24,7 +24,7 @@ use crate::{
     attempt::{AttemptLog, Recorder},
     clone_files::FileWork,
     credentials::{GitAccess, Logins, Protocol, bind, serve},
-    door::Doors,
+    door::{Doors, OwnImages},
     external::{Externals, control_plane::LoginPurpose},
     metrics::AgentMetrics,
     scratch::{SOCKET, Scratch},
@@ -142,6 +142,9 @@ impl Runner {
                 None
             });
         let files = FileWork::default();
+        let cache = job.cache.as_ref().ok();
+        let cache = cache.map(|cache| cache.reference.repository().to_string());
+        let images = OwnImages::of(&job.attempt.workspace, cache);
         let cx = Context {
             files: &files,
             job,
@@ -151,17 +154,17 @@ impl Runner {
             scratch,
             logins: &logins,
             git_access: git_access.as_deref(),
+            images: images.clone(),
             allowed: self.node.policy.allow(job.trusted, job.host_access),
             disks: Disks::new(&self.node.data_root, scratch.path()),
             deadline: Instant::now() + job.time_limit(),
         };
-        let cache = job.cache.as_ref().ok();
         let door = self.doors.open(
             scratch.path(),
             &job.attempt.workspace,
             cx.allowed.clone(),
             recorder.clone(),
-            cache.map(|cache| cache.reference.repository().to_string()),
+            images,
             cx.git_access.map(Path::to_owned),
         );
         let door = match door {
