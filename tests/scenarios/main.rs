@@ -16,6 +16,7 @@ mod git;
 mod git_in_workspace;
 mod hooks;
 mod hostile_files;
+mod image_metadata;
 mod kills;
 mod leaks;
 mod lost;

@@ -128,6 +128,7 @@ impl Rules<'_> {
                 warnings.extend(why.as_ref().map(warning));
                 why.is_none()
             });
+            compose_files::remove_if_empty(build, "cache_from");
         }
         let asks = |property: &str, value: &Value| match property {
             "network" => value == "host",
@@ -246,6 +247,9 @@ mod tests {
 
     #[test]
     fn keys_and_foreign_caches_are_left_out_of_a_build() {
+        let only = json!({ "services": { "app": { "build": { "cache_from": ["type=gha"] } } } });
+        let (made, _) = judged(HostAccess::Always, &only).unwrap();
+        assert_eq!(made["services"]["app"]["build"].get("cache_from"), None);
         let sources = json!([
             "r:5/own:devcontainer-cache",
             "r:5/other:devcontainer-cache",

@@ -27,6 +27,10 @@ pub fn leave_out_unusable(project: &mut Value, clone: (&Path, &CloneFiles)) -> V
                         warnings.extend(why.map(tell));
                         why.is_none()
                     });
+                    owner
+                        .as_object_mut()
+                        .into_iter()
+                        .for_each(|owner| remove_if_empty(owner, kind));
                 }
             };
             if let Some(build) = properties.get_mut("build") {
@@ -36,6 +40,17 @@ pub fn leave_out_unusable(project: &mut Value, clone: (&Path, &CloneFiles)) -> V
         }
     }
     warnings
+}
+
+/// The devcontainer CLI passes an empty list on as none, which Compose does not take for one.
+pub fn remove_if_empty(properties: &mut Map<String, Value>, name: &str) {
+    if properties
+        .get(name)
+        .and_then(Value::as_array)
+        .is_some_and(Vec::is_empty)
+    {
+        properties.remove(name);
+    }
 }
 
 /// A file outside of the clone is not there for a build, and is a mount like any other for a service.
@@ -91,7 +106,7 @@ mod tests {
         .into();
         let mut project = json!({
             "secrets": definitions, "configs": definitions,
-            "services": { "app": { "build": { "secrets": all }, "secrets": all, "configs": all }, "db": {} },
+            "services": { "app": { "build": { "secrets": all }, "secrets": all, "configs": all }, "db": { "secrets": ["missing"] } },
         });
         let warnings = leave_out_unusable(&mut project, (folder, &files));
         let app = &project["services"]["app"];
@@ -104,7 +119,8 @@ mod tests {
         for kind in ["secrets", "configs"] {
             assert_eq!(kept(&app[kind]), ["there", "outside", "text"]);
         }
-        assert_eq!(warnings.len(), 5 + 4 + 4);
+        assert_eq!(project["services"]["db"].get("secrets"), None);
+        assert_eq!(warnings.len(), 5 + 4 + 4 + 1);
         assert!(warnings[0].starts_with("missing of the secrets of the build of app is left out"));
     }
 }
