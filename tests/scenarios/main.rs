@@ -6,6 +6,7 @@
 mod build_cache;
 mod build_options;
 mod cache;
+mod compose_asks;
 mod configurations;
 mod credentials;
 mod disk;
