@@ -8,12 +8,7 @@ async fn no_metadata_of_an_image_hangs_or_ends_anything() {
     let lab = Lab::new(1).await;
     let vm = &lab.vms[0];
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    let long = format!(
-        r#"[{{"remoteUser":"root","customizations":{{"x":"{}"}}}}]"#,
-        "x".repeat(10_000_000)
-    );
     let labels = [
-        ("long", long),
         ("nested", nested(10_000)),
         ("nested-entry", format!(r#"[{{"customizations":{}}}]"#, nested(10_000))),
         ("no-json", "{".to_owned()),
@@ -31,10 +26,7 @@ async fn no_metadata_of_an_image_hangs_or_ends_anything() {
         let dockerfile = format!("FROM {}\nLABEL devcontainer.metadata='{label}'\n", lab.base);
         std::fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
         let folder = folder.to_str().unwrap();
-        if !vm.succeeds(&["buildx", "build", "--tag", &image, folder]) {
-            println!("the engine makes no image with the label {name}");
-            continue;
-        }
+        vm.docker(&["buildx", "build", "--tag", &image, folder]);
         vm.docker(&["push", "--quiet", &image]);
         for feature in [false, true] {
             let features = if feature {
@@ -56,10 +48,6 @@ async fn no_metadata_of_an_image_hangs_or_ends_anything() {
             );
             let story = lab.client.prepare("node-1", &repo.url).await;
             let failure = story.workspace.failure.clone();
-            println!(
-                "{name} {feature}: {:?} {failure:?}",
-                story.workspace.state()
-            );
             match story.workspace.state() {
                 WorkspaceState::Ready => {}
                 WorkspaceState::Recovery => {
