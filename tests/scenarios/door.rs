@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use hearth_api::v1::{PrepareWorkspaceRequest, WorkspaceState, event::Kind};
 use hearth_tests::{
-    Lab, Repo, app,
+    Lab, Repo,
     client::{Story, request},
     git::free_port,
 };
@@ -487,31 +487,4 @@ async fn the_compose_project_that_is_judged_is_the_one_that_is_started() {
     assert!(story.kinds().any(refused), "{:#?}", story.events);
     assert!(vm.succeeds(&["exec", &story.workspace.container_id, "test", "-e", "/evil"]));
     assert_eq!(id_of_base(), before, "its name is still the base image's");
-}
-
-#[tokio::test]
-async fn an_image_of_another_repositorys_cache_cannot_be_built_from_or_guessed() {
-    let lab = Lab::new(1).await;
-    let dockerfile = "FROM BASE\nRUN echo private > /private\n";
-    let private = app::with_dockerfile(&lab, "private", dockerfile, "");
-    let story = lab.client.prepare("node-1", &private.url).await;
-    story.assert_state(WorkspaceState::Ready);
-    let tags = lab.vms[0].docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
-    let tag = tags.lines().find(|tag| tag.contains(":devcontainer-cache"));
-    let tag = tag.expect("the image of the cache");
-    let id = lab.vms[0].docker(&["image", "inspect", "--format", "{{.Id}}", tag]);
-    let digits = &id["sha256:".len()..][..6];
-    let dockerfile = format!("FROM BASE\nCOPY --from={tag} /private /stolen\n");
-    let thief = app::with_dockerfile(&lab, "thief", &dockerfile, "");
-    let image = format!(r#"{{ "image": "{digits}" }}"#);
-    let guesser = lab.git.repo("guesser", &[(".devcontainer.json", &image)]);
-    for (repo, says) in [
-        (&thief, "in the cache of another repository"),
-        (&guesser, digits),
-    ] {
-        let story = lab.client.prepare("node-1", &repo.url).await;
-        story.assert_state(WorkspaceState::Recovery);
-        let failure = story.workspace.failure.clone().expect("a failure");
-        assert!(failure.message.contains(says), "{failure:?}");
-    }
 }

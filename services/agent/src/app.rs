@@ -38,7 +38,7 @@ use crate::{
     leftovers::Leftovers,
     metrics::AgentMetrics,
     mirrors::Mirrors,
-    pipeline::{NodeFacts, Runner},
+    pipeline::{CacheMounts, NodeFacts, Runner},
     registration::Registration,
     service::Agent,
 };
@@ -199,6 +199,8 @@ impl App {
             push_timeout: config.push_timeout(),
             images,
             disk,
+            cache_mounts: CacheMounts::load(&config.state_dir)
+                .with_context(|| format!("--state-dir: {}", config.state_dir.display()))?,
             policy: config.policy(),
             engine: health,
             data_root: info.data_root,

@@ -1,9 +1,12 @@
 //! Ways for `tests/fuzz` into parsers that the agent has for itself alone.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 pub use crate::door::fuzzing::{Node, call};
 use crate::{
+    clone_files::CloneFiles,
     credentials::GitRemote,
     devcontainer::DevcontainerConfig,
     external::{
@@ -89,9 +92,18 @@ pub fn is_lockfile(text: &str) -> bool {
     Lockfile::parse(text).is_ok()
 }
 
-/// A Compose project as it may be started, by the workspace `hearth-ws-1`, and the warnings about it.
-pub fn compose(allowed: &Allowed, project: &str) -> Option<(String, Vec<String>)> {
-    compose::judge("hearth-ws-1", allowed, "ns", project).ok()
+/// A Compose project of the clone in this folder as it may be started, by the workspace `hearth-ws-1`, and the warnings
+/// about it.
+pub fn compose(clone: &Path, allowed: &Allowed, project: &str) -> Option<(String, Vec<String>)> {
+    let files = CloneFiles::open(clone).ok()?;
+    let rules = compose::Rules {
+        own: "hearth-ws-1",
+        allowed,
+        cache_mounts: "ns",
+        cache: None,
+        clone: (clone, &files),
+    };
+    rules.judge(project).ok()
 }
 
 /// The user of an image's workspace, and the configuration after git's settings were added to it.

@@ -12,8 +12,10 @@
 
 mod beside;
 mod build_folder;
+mod cache_mounts;
 mod clone;
 pub(crate) mod compose;
+mod compose_files;
 mod container;
 mod context;
 mod diagnosis;
@@ -36,7 +38,9 @@ mod push;
 mod recovery_note;
 mod resolve;
 mod run;
+mod sources;
 
+pub use cache_mounts::CacheMounts;
 pub use job::{CacheUse, Job};
 pub use node::NodeFacts;
 pub use run::Runner;

@@ -26,6 +26,8 @@ pub const HELPERS: &str = "bin";
 pub const SOCKET: &str = "credentials.sock";
 /// Socket of the attempt's door to the engine.
 pub const ENGINE_SOCKET: &str = "docker.sock";
+/// File with the policy of what builds may take, for BuildKit.
+pub const SOURCE_POLICY: &str = "source-policy.json";
 const READY: &str = "ready";
 /// Begins the names of folders that stand for no workspace any more. No name of a workspace has a dot.
 const ENDED: &str = "ended.";

@@ -4,8 +4,9 @@ use crate::{CacheKey, ConfigName, Digest, Platform, Repository, digest::sha256_h
 
 /// Longest tag that the OCI distribution spec allows.
 const MAX_TAG: usize = 128;
-/// Tag of the newest image of the default configuration. Other tools pull it, so it never changes.
-pub(crate) const BASE_TAG: &str = "devcontainer-cache";
+/// Tag of the newest image of the default configuration, with which all tags of caches begin. Other tools pull it, so it never
+/// changes.
+pub const BASE_TAG: &str = "devcontainer-cache";
 const BUILD_CACHE: &str = "buildcache";
 /// `-` and an architecture.
 const MAX_ARCH_SUFFIX: usize = 1 + Platform::MAX_ARCHITECTURE;

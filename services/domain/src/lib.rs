@@ -24,7 +24,7 @@ pub use cache_key::{
     CacheKey, Input, KeyManifest, KeyParseError, KeyedManifest, ManifestParseError,
 };
 pub use cache_reference::{
-    CacheReference, CacheRegistry, CacheRepository, CacheRepositoryError, CacheTagError,
+    BASE_TAG, CacheReference, CacheRegistry, CacheRepository, CacheRepositoryError, CacheTagError,
     NotCacheable, RegistryParseError,
 };
 pub use canonical_json::canonical_json;

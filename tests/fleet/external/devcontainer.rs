@@ -95,7 +95,7 @@ impl Devcontainer for FakeDevcontainer {
         &self,
         _: &CliWorkspace<'_>,
         _: &[PathBuf],
-    ) -> Result<String, ProcessFailure> {
+    ) -> Result<(String, Vec<String>), ProcessFailure> {
         Err(ProcessFailure::new("there is no Compose here".to_owned()))
     }
 

@@ -3,12 +3,15 @@ use serde_json::Value;
 
 use crate::closed;
 
+/// Any folder stands for the clone.
+const CLONE: &str = env!("CARGO_MANIFEST_DIR");
+
 /// Reads the input as what Compose makes of a project.
 ///
 /// What is built has a name of the workspace's, caches of its own, and nothing of the node.
 pub fn compose(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let Some((project, _)) = fuzzing::compose(&closed(), &text) else {
+    let Some((project, _)) = fuzzing::compose(CLONE.as_ref(), &closed(), &text) else {
         return;
     };
     let read: Value =
@@ -35,5 +38,5 @@ pub fn compose(data: &[u8]) {
         assert!(image.starts_with("hearth-ws-1_"), "{image}");
     }
     // Names of its own are given again, so only that it can be read again is the same.
-    assert!(fuzzing::compose(&closed(), &project).is_some());
+    assert!(fuzzing::compose(CLONE.as_ref(), &closed(), &project).is_some());
 }

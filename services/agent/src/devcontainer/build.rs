@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{
     build_option::{BuildOption, LeftOut},
     build_options::{Options, decide},
-    build_values::cache_sources,
+    build_values::{cache_sources, foreign_source},
     properties::{Properties, text_of},
 };
 use crate::policy::Allowed;
@@ -42,6 +42,8 @@ pub struct BuildGrant<'a> {
     pub platform: &'a Platform,
     /// What the attempt may ask of the node.
     pub allowed: &'a Allowed,
+    /// The repository of the cache that the attempt uses.
+    pub cache: Option<&'a str>,
 }
 
 /// A build with its files located on the node.
@@ -193,6 +195,16 @@ impl Build {
     pub(super) fn grant(&mut self, grant: &BuildGrant<'_>) {
         let left_out = decide(&mut self.options, grant.platform, grant.allowed);
         self.left_out.extend(left_out);
+        let left_out = &mut self.left_out;
+        self.cache_from.retain(|source| {
+            let why = foreign_source(source, grant.cache);
+            left_out.extend(why.map(|why| LeftOut {
+                what: format!("build.cacheFrom {}", shortened(source, 60)),
+                why: why.to_owned(),
+                shapes: false,
+            }));
+            why.is_none()
+        });
     }
 
     /// The property `build` of a configuration that builds this.

@@ -135,6 +135,7 @@ fn what_is_asked_of_the_node_is_decided_for_each_attempt() {
         build.grant(&BuildGrant {
             platform: &"linux/amd64".parse().unwrap(),
             allowed: &allowed,
+            cache: Some("r:5/own"),
         });
         build
     };
@@ -165,4 +166,30 @@ fn what_is_asked_of_the_node_is_decided_for_each_attempt() {
         left_out(&open),
         [name("--allow=security.insecure"), platform]
     );
+}
+
+#[test]
+fn a_build_looks_for_steps_in_no_cache_of_another_repository() {
+    let sources = json!([
+        "r:5/own:devcontainer-cache",
+        "r:5/other:devcontainer-cache-buildcache",
+        "r:5/other:latest"
+    ]);
+    let mut build = read(json!({ "cacheFrom": sources })).unwrap();
+    let allowed = Policy {
+        host_access: HostAccess::Always,
+        open_doors: [].into(),
+    }
+    .allow(true, None);
+    build.grant(&BuildGrant {
+        platform: &"linux/amd64".parse().unwrap(),
+        allowed: &allowed,
+        cache: Some("r:5/own"),
+    });
+    let kept = ["r:5/own:devcontainer-cache", "r:5/other:latest"];
+    assert_eq!(
+        build.cache_from,
+        kept.map(|name| format!("type=registry,ref={name}"))
+    );
+    assert_eq!(build.left_out.len(), 1);
 }

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hearth_domain::is_of_other_cache;
 use oci_spec::distribution::Reference;
 
 use super::{build_option::BuildOption, clone_path::in_clone};
@@ -84,7 +85,7 @@ pub(super) fn ssh(value: &str, root: &Path) -> Result<BuildOption, String> {
 }
 
 /// Sources of a build cache: images and caches in registries. Other kinds read files of the node, or use its logins.
-pub(super) fn cache_sources(value: &str) -> Result<Vec<String>, String> {
+pub(crate) fn cache_sources(value: &str) -> Result<Vec<String>, String> {
     let why = || "a build cache comes from a registry: NAME, or type=registry,ref=NAME".to_owned();
     let fields = csv_fields(value)?;
     let references: Vec<&str> = if fields.iter().any(|field| field.contains('=')) {
@@ -104,6 +105,12 @@ pub(super) fn cache_sources(value: &str) -> Result<Vec<String>, String> {
             Err(error) => Err(format!("{reference} is no name in a registry ({error})")),
         })
         .collect()
+}
+
+/// Why a source that [`cache_sources`] read is not looked at, if it is in the cache of another repository than `own`.
+pub(crate) fn foreign_source(source: &str, own: Option<&str>) -> Option<&'static str> {
+    let (_, reference) = source.split_once("ref=")?;
+    is_of_other_cache(reference, own).then_some("it is in the cache of another repository")
 }
 
 /// The fields of one line of CSV, as docker splits the values of its options.

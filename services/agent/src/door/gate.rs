@@ -157,7 +157,7 @@ impl Gate {
             Action::TagImage => {
                 self.visible_image(&call.name()).await?;
                 let repository = call.parameter("repo").unwrap_or_default();
-                if !self.objects.may_name(repository) {
+                if !self.objects.images.may_name(repository) {
                     return Err(No::Forbidden(format!(
                         "an image cannot be named {repository}: it is not a name of this workspace"
                     )));
@@ -165,7 +165,7 @@ impl Gate {
                 self.forward(&call, headers).await
             }
             Action::RemoveImage => {
-                if !self.objects.may_name(&call.name()) {
+                if !self.objects.images.may_name(&call.name()) {
                     return Err(No::Forbidden(format!(
                         "the image {} cannot be removed: it is not this workspace's",
                         call.name()
@@ -265,7 +265,7 @@ impl Gate {
         let image = call.parameter("fromImage").unwrap_or_default();
         let tag = call.parameter("tag").filter(|tag| !tag.is_empty());
         let name = tag.map_or_else(|| image.to_owned(), |tag| format!("{image}:{tag}"));
-        if image.is_empty() || self.objects.is_foreign_name(&name) {
+        if image.is_empty() || self.objects.images.is_foreign_name(&name) {
             return Err(No::Forbidden(format!(
                 "the image {name} cannot be fetched: it is in the cache of another repository"
             )));

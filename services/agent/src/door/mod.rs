@@ -3,7 +3,8 @@
 //! The devcontainer CLI, Compose and buildx talk to a socket of the attempt. The agent passes on the calls of a table
 //! ([`endpoint`]), about things of the workspace only ([`objects`]), whose names are made its own ([`names`]). What is made
 //! gets the workspace's label, and is left without what the policy does not allow ([`container`], [`mounts`], [`network`],
-//! [`volume`], [`ports`]). [`gate`] is one call from its request to its answer, [`made`] those that make something.
+//! [`volume`], [`ports`]). Which images builds may take BuildKit judges, by a policy that is made here ([`source_policy`]).
+//! [`gate`] is one call from its request to its answer, [`made`] those that make something.
 
 mod answer;
 mod children;
@@ -18,11 +19,15 @@ mod mounts;
 mod names;
 mod network;
 mod objects;
+mod own_images;
 mod places;
 mod ports;
 mod serve;
+mod source_policy;
 mod upstream;
 mod verdict;
 mod volume;
 
+pub use own_images::OwnImages;
 pub use serve::{Doors, OpenDoor};
+pub use source_policy::{denied_source, source_policy};

@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use hearth_domain::{WorkspaceId, is_of_other_cache, repository_and_tag};
+use hearth_domain::WorkspaceId;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::{
     names::Names,
+    own_images::OwnImages,
     upstream::{Unanswered, Upstream},
 };
 use crate::external::engine::WORKSPACE_LABEL;
@@ -22,8 +23,7 @@ pub struct Objects {
     pub engine: Upstream,
     pub workspace: WorkspaceId,
     pub names: Names,
-    /// The repository of the cache that the attempt uses.
-    pub cache: Option<String>,
+    pub images: OwnImages,
     /// Ids of containers that were looked up and are the workspace's: their labels do not change.
     pub known: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -60,6 +60,7 @@ struct Process {
 #[serde(rename_all = "PascalCase")]
 struct Image {
     repo_tags: Option<Vec<String>>,
+    repo_digests: Option<Vec<String>>,
 }
 
 impl Objects {
@@ -162,8 +163,7 @@ impl Objects {
             .and_then(|found| found.mountpoint))
     }
 
-    /// Whether an image is another workspace's, or in another repository's cache. By its names: what an image says about
-    /// itself was written by whoever built it.
+    /// Whether an image is another workspace's, or in another repository's cache.
     pub async fn is_foreign_image(&self, image: &str) -> Result<bool, Unanswered> {
         if !image.split('/').all(is_name) {
             return Ok(false);
@@ -175,29 +175,10 @@ impl Objects {
         let tags = found.repo_tags.unwrap_or_default();
         // The mark of the cache, and the beginning of an id, name images of all.
         let is_guess = is_begin_of_id(image) && !tags.contains(&format!("{image}:latest"));
-        if is_guess || image.starts_with("hearth-cache:") {
-            return Ok(true);
-        }
-        // hearth's own mark says nothing about whose an image is.
-        let mut tags = tags
-            .iter()
-            .filter(|tag| !tag.starts_with("hearth-cache:"))
-            .peekable();
-        Ok(tags.peek().is_some() && tags.all(|tag| self.is_foreign_name(tag)))
-    }
-
-    /// Whether a name of an image is another workspace's, or one in another repository's cache.
-    pub fn is_foreign_name(&self, name: &str) -> bool {
-        let short = name.strip_prefix("docker.io/library/").unwrap_or(name);
-        let of_workspace =
-            !short.contains('/') && short.starts_with("hearth-") && !self.names.is_own_image(short);
-        of_workspace || is_of_other_cache(name, self.cache.as_deref())
-    }
-
-    /// Whether the attempt may give an image this name.
-    pub fn may_name(&self, repository: &str) -> bool {
-        let (repository, _) = repository_and_tag(repository);
-        self.names.is_own_image(repository) || self.cache.as_deref() == Some(repository)
+        let digests = found.repo_digests.unwrap_or_default();
+        Ok(is_guess
+            || self.images.is_foreign(tags.iter().chain(&digests))
+            || image.starts_with("hearth-cache:"))
     }
 }
 
@@ -211,38 +192,4 @@ fn is_begin_of_id(text: &str) -> bool {
 fn is_name(text: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || "_.-:@+".contains(c);
     !text.is_empty() && text.chars().all(good) && text != "." && text != ".."
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::door::children::Children;
-
-    #[test]
-    fn names_of_images_tell_whose_they_are() {
-        let workspace: WorkspaceId = "ws-1".parse().unwrap();
-        let objects = Objects {
-            engine: Upstream::new("/nowhere".into(), Children::default()),
-            names: Names::of(&workspace),
-            workspace,
-            cache: Some("r:5/own/app".to_owned()),
-            known: Arc::default(),
-        };
-        for (name, foreign, may) in [
-            ("debian:12", false, false),
-            ("r:5/base/tiny:1", false, false),
-            ("r:5/own/app:devcontainer-cache-k1", false, true),
-            ("r:5/other/app:devcontainer-cache-k1", true, false),
-            ("r:5/other/app:devcontainer-cache", true, false),
-            ("hearth-ws-1:1", false, true),
-            ("hearth-ws-1-app", false, true),
-            ("hearth-ws-2:1", true, false),
-            ("docker.io/library/hearth-ws-2-app:latest", true, false),
-            ("hearth-cache:aa", true, false),
-            ("r:5", false, false),
-        ] {
-            assert_eq!(objects.is_foreign_name(name), foreign, "{name}");
-            assert_eq!(objects.may_name(name), may, "{name}");
-        }
-    }
 }

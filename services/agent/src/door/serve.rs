@@ -16,6 +16,7 @@ use super::{
     gate::Gate,
     names::Names,
     objects::Objects,
+    own_images::OwnImages,
     ports::Reserved,
     upstream::Upstream,
 };
@@ -45,15 +46,14 @@ impl Doors {
         }
     }
 
-    /// Opens the door of an attempt, at a socket in its private folder. `cache`: the repository of the cache that it uses.
-    /// `helper`: the folder of the credential helper.
+    /// Opens the door of an attempt, at a socket in its private folder. `helper`: the folder of the credential helper.
     pub fn open(
         &self,
         folder: &Path,
         workspace: &WorkspaceId,
         allowed: Allowed,
         recorder: Recorder,
-        cache: Option<String>,
+        images: OwnImages,
         helper: Option<PathBuf>,
     ) -> io::Result<OpenDoor> {
         let listener = credentials::bind(folder, scratch::ENGINE_SOCKET)?;
@@ -63,7 +63,7 @@ impl Doors {
                 engine: Upstream::new(self.engine.clone(), children.clone()),
                 workspace: workspace.clone(),
                 names: Names::of(workspace),
-                cache,
+                images,
                 known: Arc::default(),
             },
             allowed,

@@ -165,7 +165,7 @@ async fn at_the_door<T>(engine: Engine, test: impl AsyncFnOnce(World) -> T) -> T
             &"ws-1".parse().unwrap(),
             policy.allow(true, None),
             Recorder::new(log.clone(), metrics),
-            Some("r:5/own/app".to_owned()),
+            OwnImages::of(&"ws-1".parse().unwrap(), Some("r:5/own/app".to_owned())),
             None,
         )
         .unwrap();
@@ -276,6 +276,9 @@ async fn only_what_is_the_workspaces_is_reached() {
             ("GET", "/containers/bbbb/json"),
             ("GET", "/containers/hearth-ws-2.shop/json"),
             ("GET", "/containers/nobodys/json"),
+            ("GET", "/containers/r:5/base/tiny:1/json"),
+            ("GET", "/networks/r:5/base/tiny:1"),
+            ("GET", "/volumes/r:5/base/tiny:1"),
             ("POST", "/containers/bbbb/start"),
             ("POST", "/containers/bbbb/exec"),
             ("GET", "/containers/bbbb/archive?path=/"),

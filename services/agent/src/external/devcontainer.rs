@@ -2,11 +2,13 @@
 
 mod api;
 mod cli;
+mod compose;
 pub(crate) mod log;
 mod on_node;
 
 pub use api::{
-    BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest, default_config_path,
+    BuildRequest, CliWorkspace, Devcontainer, HooksRequest, SshOfBuild, Started, UpRequest,
+    default_config_path,
 };
 pub use cli::DevcontainerCli;
 pub use on_node::{NodeHome, NodeNetwork, NodeRequest};

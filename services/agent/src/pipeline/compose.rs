@@ -1,14 +1,21 @@
 //! A Compose project as it may be started: what it builds has names of the workspace's own.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
+use hearth_domain::text::shortened;
 use serde_json::{Map, Value, json};
 
+use super::{
+    compose_files,
+    context::{Checkout, Context},
+};
 use crate::{
     clone_files::CloneFiles,
-    devcontainer::CACHE_MOUNTS,
-    external::engine::volume_name,
-    pipeline::context::Context,
+    devcontainer::{CACHE_MOUNTS, cache_sources, foreign_source},
+    external::{devcontainer::SshOfBuild, engine::volume_name},
     policy::{Allowed, Door},
 };
 
@@ -24,53 +31,135 @@ pub fn files(clone: &CloneFiles, named: &[PathBuf]) -> Vec<PathBuf> {
     default.filter(|file| clone.is_there(file)).collect()
 }
 
-/// What Compose makes of a project cannot be read: it is too large.
+/// A project that is not started.
 #[derive(Debug, thiserror::Error)]
-#[error("the Compose project cannot be read; it may be larger than 1 MiB")]
-pub struct UnreadProject;
+pub enum Unstarted {
+    /// What Compose makes of it is too large.
+    #[error("the Compose project cannot be read; it may be larger than 1 MiB")]
+    Unread,
+    /// Compose would run a program of the node.
+    #[error(
+        "the service {0} has a provider, which is a program of the node: hearth runs none; give the service an image or a build"
+    )]
+    Provider(String),
+}
 
 /// The project as it may be started, as the one file of it. `project` is what Compose makes of the repository's files, which
 /// are not read again: they could be others by then.
 ///
 /// An image that is built here must not take the place of another one on the node, such as a base image, by its name.
-pub fn judged(cx: &Context<'_>, project: &str) -> Result<String, UnreadProject> {
-    let (project, warnings) = judge(
-        &volume_name(&cx.job.attempt.workspace),
-        &cx.allowed,
-        &cx.job.cache_mounts(),
-        project,
-    )?;
+pub fn judged(cx: &Context<'_>, clone: &Checkout, project: &str) -> Result<String, Unstarted> {
+    let rules = Rules {
+        own: &volume_name(&cx.job.attempt.workspace),
+        allowed: &cx.allowed,
+        cache_mounts: &cx.cache_mounts(),
+        cache: cx.images.cache(),
+        clone: (&clone.folder, &clone.files),
+    };
+    let (project, warnings) = rules.judge(project)?;
     for warning in warnings {
         cx.recorder.warn(warning);
     }
     Ok(project)
 }
 
-pub fn judge(
-    own: &str,
-    allowed: &Allowed,
-    cache_mounts: &str,
-    project: &str,
-) -> Result<(String, Vec<String>), UnreadProject> {
-    let mut project: Value = serde_json::from_str(project).map_err(|_| UnreadProject)?;
-    let mut warnings = Vec::new();
-    if let Some(services) = project.get_mut("services").and_then(Value::as_object_mut) {
-        let built = services.values().filter(|service| is_built(service));
-        let numbered = built
-            .filter_map(image_of)
-            .enumerate()
-            .map(|(number, image)| (image, format!("{own}_{number}")));
-        let names: BTreeMap<String, String> = numbered.collect();
-        for (name, service) in services {
-            if let Some(own) = image_of(service).and_then(|image| names.get(&image)) {
-                service["image"] = json!(own);
-            }
-            if let Some(build) = service.get_mut("build").and_then(Value::as_object_mut) {
-                judge_build(name, build, allowed, cache_mounts, &mut warnings);
+/// What a project is judged by.
+pub struct Rules<'a> {
+    /// The beginning of the names of the workspace's images.
+    pub own: &'a str,
+    /// What the attempt may ask of the node.
+    pub allowed: &'a Allowed,
+    /// The namespace of cache mounts.
+    pub cache_mounts: &'a str,
+    /// The repository of the cache that the attempt uses.
+    pub cache: Option<&'a str>,
+    /// The clone, by its folder on the node and its files.
+    pub clone: (&'a Path, &'a CloneFiles),
+}
+
+impl Rules<'_> {
+    /// The project as it may be started, and warnings about what is left out.
+    pub fn judge(&self, project: &str) -> Result<(String, Vec<String>), Unstarted> {
+        let mut project: Value = serde_json::from_str(project).map_err(|_| Unstarted::Unread)?;
+        let mut warnings = compose_files::leave_out_unusable(&mut project, self.clone);
+        if let Some(services) = project.get_mut("services").and_then(Value::as_object_mut) {
+            let built = services.values().filter(|service| is_built(service));
+            let numbered = built
+                .filter_map(image_of)
+                .enumerate()
+                .map(|(number, image)| (image, format!("{}_{number}", self.own)));
+            let names: BTreeMap<String, String> = numbered.collect();
+            for (name, service) in services {
+                if service.get("provider").is_some() {
+                    return Err(Unstarted::Provider(name.clone()));
+                }
+                if let Some(own) = image_of(service).and_then(|image| names.get(&image)) {
+                    service["image"] = json!(own);
+                }
+                if let Some(build) = service.get_mut("build").and_then(Value::as_object_mut) {
+                    self.judge_build(name, build, &mut warnings);
+                }
             }
         }
+        Ok((project.to_string(), warnings))
     }
-    Ok((project.to_string(), warnings))
+
+    fn judge_build(
+        &self,
+        service: &str,
+        build: &mut Map<String, Value>,
+        warnings: &mut Vec<String>,
+    ) {
+        // More names, and caches at places that the repository names.
+        for property in ["tags", "cache_to"] {
+            build.remove(property);
+        }
+        if build.remove("ssh").is_some() {
+            warnings.push(SshOfBuild(service).to_string());
+        }
+        if let Some(sources) = build.get_mut("cache_from").and_then(Value::as_array_mut) {
+            sources.retain(|source| {
+                let source = source.as_str().unwrap_or_default();
+                let why = cache_sources(source).map_or_else(Some, |sources| {
+                    let mut sources = sources.iter();
+                    sources.find_map(|source| Some(foreign_source(source, self.cache)?.to_owned()))
+                });
+                let warning = |why: &String| {
+                    let source = shortened(source, 60);
+                    format!("cache_from {source} of the build of {service} is left out: {why}")
+                };
+                warnings.extend(why.as_ref().map(warning));
+                why.is_none()
+            });
+            compose_files::remove_if_empty(build, "cache_from");
+        }
+        let asks = |property: &str, value: &Value| match property {
+            "network" => value == "host",
+            "privileged" => value == true,
+            // With them, a step asks for the node's network by itself.
+            _ => value.as_array().is_some_and(|rights| !rights.is_empty()),
+        };
+        for (property, door) in [
+            ("network", Door::HostNetwork),
+            ("privileged", Door::Privileged),
+            ("entitlements", Door::Privileged),
+        ] {
+            let asked = build
+                .get(property)
+                .is_some_and(|value| asks(property, value));
+            if asked && !self.allowed.is_open(&door) {
+                let what = format!("{property} of the build of {service}");
+                warnings.push(self.allowed.refusal(what, &door));
+                build.remove(property);
+            }
+        }
+        // Steps of others must not see, or leave anything in, the cache mounts of these.
+        let args = build.entry("args").or_insert_with(|| json!({}));
+        if !args.is_object() {
+            *args = json!({});
+        }
+        args[CACHE_MOUNTS] = json!(self.cache_mounts);
+    }
 }
 
 fn is_built(service: &Value) -> bool {
@@ -79,45 +168,6 @@ fn is_built(service: &Value) -> bool {
 
 fn image_of(service: &Value) -> Option<String> {
     service.get("image").and_then(Value::as_str).map(tagged)
-}
-
-fn judge_build(
-    service: &str,
-    build: &mut Map<String, Value>,
-    allowed: &Allowed,
-    cache_mounts: &str,
-    warnings: &mut Vec<String>,
-) {
-    // More names, and caches at places that the repository names.
-    for property in ["tags", "cache_to"] {
-        build.remove(property);
-    }
-    let asks = |property: &str, value: &Value| match property {
-        "network" => value == "host",
-        "privileged" => value == true,
-        // With them, a step asks for the node's network by itself.
-        _ => value.as_array().is_some_and(|rights| !rights.is_empty()),
-    };
-    for (property, door) in [
-        ("network", Door::HostNetwork),
-        ("privileged", Door::Privileged),
-        ("entitlements", Door::Privileged),
-    ] {
-        let asked = build
-            .get(property)
-            .is_some_and(|value| asks(property, value));
-        if asked && !allowed.is_open(&door) {
-            let what = format!("{property} of the build of {service}");
-            warnings.push(allowed.refusal(what, &door));
-            build.remove(property);
-        }
-    }
-    // Steps of others must not see, or leave anything in, the cache mounts of these.
-    let args = build.entry("args").or_insert_with(|| json!({}));
-    if !args.is_object() {
-        *args = json!({});
-    }
-    args[CACHE_MOUNTS] = json!(cache_mounts);
 }
 
 /// The name of an image with its tag.
@@ -132,20 +182,26 @@ fn tagged(image: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::policy::{HostAccess, Policy};
 
-    fn judged(host_access: HostAccess, project: &Value) -> (Value, Vec<String>) {
+    fn judged(host_access: HostAccess, project: &Value) -> Result<(Value, Vec<String>), Unstarted> {
         let open_doors = [].into();
         let allowed = Policy {
             host_access,
             open_doors,
         }
         .allow(false, None);
-        let (text, warnings) = judge("hearth-ws-1", &allowed, "ns", &project.to_string()).unwrap();
-        (serde_json::from_str(&text).unwrap(), warnings)
+        let clone = tempfile::tempdir().unwrap();
+        let rules = Rules {
+            own: "hearth-ws-1",
+            allowed: &allowed,
+            cache_mounts: "ns",
+            cache: Some("r:5/own"),
+            clone: (clone.path(), &CloneFiles::open(clone.path()).unwrap()),
+        };
+        let (text, warnings) = rules.judge(&project.to_string())?;
+        Ok((serde_json::from_str(&text).unwrap(), warnings))
     }
 
     #[test]
@@ -167,7 +223,10 @@ mod tests {
             "web": { "build": { "context": ".", "args": args }, "image": "hearth-ws-1_1" },
             "tests": { "image": "hearth-ws-1_1" },
         } });
-        assert_eq!(judged(HostAccess::Never, &project), (expected, Vec::new()));
+        assert_eq!(
+            judged(HostAccess::Never, &project).unwrap(),
+            (expected, Vec::new())
+        );
     }
 
     #[test]
@@ -179,14 +238,53 @@ mod tests {
         ] {
             let mut project = json!({ "services": { "app": { "build": { "context": "." } } } });
             project["services"]["app"]["build"][property] = value.clone();
-            let (made, warnings) = judged(HostAccess::Never, &project);
+            let (made, warnings) = judged(HostAccess::Never, &project).unwrap();
             assert_eq!(made["services"]["app"]["build"].get(property), None);
             let begins = format!("{property} of the build of app is left out");
             assert!(warnings[0].starts_with(&begins), "{warnings:?}");
-            let (made, warnings) = judged(HostAccess::Always, &project);
+            let (made, warnings) = judged(HostAccess::Always, &project).unwrap();
             assert_eq!(made["services"]["app"]["build"][property], value);
             assert!(warnings.is_empty());
         }
+    }
+
+    #[test]
+    fn keys_and_foreign_caches_are_left_out_of_a_build() {
+        let only = json!({ "services": { "app": { "build": { "cache_from": ["type=gha"] } } } });
+        let (made, _) = judged(HostAccess::Always, &only).unwrap();
+        assert_eq!(made["services"]["app"]["build"].get("cache_from"), None);
+        let sources = json!([
+            "r:5/own:devcontainer-cache",
+            "r:5/other:devcontainer-cache",
+            "type=local,src=/etc",
+            "type=gha"
+        ]);
+        let build = json!({ "context": ".", "ssh": ["default"], "cache_from": sources });
+        let project = json!({ "services": { "app": { "build": build } } });
+        let (made, warnings) = judged(HostAccess::Always, &project).unwrap();
+        let build = &made["services"]["app"]["build"];
+        assert_eq!(build["cache_from"], json!(["r:5/own:devcontainer-cache"]));
+        assert_eq!(build.get("ssh"), None);
+        for (warning, begins) in warnings.iter().zip([
+            "ssh of the build of app",
+            "cache_from r:5/other",
+            "cache_from type=local,src=/etc",
+            "cache_from type=gha",
+        ]) {
+            assert!(warning.starts_with(begins), "{warning}");
+        }
+        assert_eq!(warnings.len(), 4);
+    }
+
+    #[test]
+    fn no_program_of_the_node_is_a_service() {
+        let project = json!({ "services": { "db": { "provider": { "type": "sh" } } } });
+        let error = judged(HostAccess::Always, &project).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the service db has a provider")
+        );
     }
 
     #[test]

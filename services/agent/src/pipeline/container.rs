@@ -22,8 +22,9 @@ use crate::{
     clone_files::Owner,
     credentials::GitRemote,
     devcontainer::{DevcontainerConfig, Source},
+    door::denied_source,
     external::{
-        devcontainer::{Started, UpRequest, default_config_path},
+        devcontainer::{SshOfBuild, Started, UpRequest, default_config_path},
         engine::EngineFailure,
         process::ProcessFailure,
     },
@@ -192,14 +193,17 @@ async fn from_compose(
         let files = blocking(move || compose::files(&of_clone, &named)).await;
         let files: Vec<_> = files.iter().map(|file| clone.folder.join(file)).collect();
         let path = clone.folder.join(&config.path);
-        let project = cx
+        let (project, without_ssh) = cx
             .externals
             .devcontainer
             .compose_project(&cx.cli_workspace(&clone.folder, &path), &files)
             .await
             .map_err(|child| child.without_folders(&[&clone.folder, cx.scratch.path()]))
             .map_err(up_failure)?;
-        let project = compose::judged(cx, &project)
+        for service in &without_ssh {
+            cx.recorder.warn(SshOfBuild(service).to_string());
+        }
+        let project = compose::judged(cx, clone, &project)
             .map_err(|error| failure(FailureReason::ContainerFailed, STEP, error))?;
         let own = cx.scratch.path().join("compose.json");
         write_text(&own, project).await?;
@@ -308,7 +312,9 @@ fn engine_failure(error: EngineFailure) -> Failure {
 }
 
 fn up_failure(child: ProcessFailure) -> Failure {
-    let message = format!("the container cannot be started: {}", child.message);
+    let denied = denied_source(&child.message).or_else(|| denied_source(&child.tail));
+    let why = denied.as_ref().unwrap_or(&child.message);
+    let message = format!("the container cannot be started: {why}");
     process_failure(FailureReason::ContainerFailed, STEP, message, &child)
 }
 

@@ -12,6 +12,7 @@ use crate::{
     attempt::Recorder,
     clone_files::{CloneFiles, FileWork},
     credentials::Logins,
+    door::OwnImages,
     external::{Externals, devcontainer::CliWorkspace},
     policy::Allowed,
     scratch::Scratch,
@@ -35,6 +36,8 @@ pub struct Context<'a> {
     pub logins: &'a Logins,
     /// Folder that is mounted into the container, so that git in it can log in. `None` if git needs no login.
     pub git_access: Option<&'a Path>,
+    /// The images that it may use.
+    pub images: OwnImages,
     /// What it may ask of the node.
     pub allowed: Allowed,
     /// The disks that it fills.
@@ -52,6 +55,12 @@ impl Context<'_> {
             scratch: self.scratch.path(),
             workspace_id: &self.job.attempt.workspace,
         }
+    }
+
+    /// The namespace of the cache mounts of its builds.
+    pub fn cache_mounts(&self) -> String {
+        let repository = &self.job.spec.repository;
+        self.node.cache_mounts.of(repository, self.job.trusted)
     }
 
     /// Ends `work` at the time limit.

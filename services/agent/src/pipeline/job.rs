@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use hearth_api::v1::CacheSkipReason;
-use hearth_domain::{AttemptRef, CacheReference, Digest, Spec, sha256_hex};
+use hearth_domain::{AttemptRef, CacheReference, Digest, Spec};
 
 use crate::policy::HostAccess;
 
@@ -39,13 +39,6 @@ impl Job {
     pub fn registry(&self) -> Option<&str> {
         let cache = self.cache.as_ref().ok()?;
         Some(cache.reference.repository().registry_host())
-    }
-
-    /// Whose cache mounts (`RUN --mount=type=cache`) its builds use: those of the repository, and of refs that may write to
-    /// its cache apart from all others. What steps find there shapes images, and no key sees it.
-    pub fn cache_mounts(&self) -> String {
-        let whose = if self.trusted { "trusted" } else { "others" };
-        sha256_hex(format!("{} {whose}", self.spec.repository))[..16].to_owned()
     }
 
     /// How long it may take until it is ready.

@@ -1,15 +1,12 @@
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use hearth_api::v1::{Failure, FailureReason, PipelineStep};
-use hearth_domain::{Digest, ImageFacts, KeyedManifest, is_of_other_cache, repository_and_tag};
+use hearth_api::v1::PipelineStep;
+use hearth_domain::{Digest, ImageFacts, KeyedManifest};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{
-    context::{Checkout, Context},
-    failure::failure,
-};
+use super::context::{Checkout, Context};
 use crate::{
     credentials::Logins,
     devcontainer::{DevcontainerConfig, dependencies_of},
@@ -31,20 +28,15 @@ pub struct Key {
     pub unpinned: Vec<String>,
 }
 
-/// Computes the key of the clone's image. Without a key the image is built; only what must not be built is a failure: from
-/// an image of another repository's cache, which the node may have without any login for it.
-pub async fn compute(
-    cx: &Context<'_>,
-    clone: &Checkout,
-    config: &DevcontainerConfig,
-) -> Result<Key, Failure> {
-    let Ok(cache) = &cx.job.cache else {
-        return Ok(Key {
+/// Computes the key of the clone's image. Without a key the image is built.
+pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerConfig) -> Key {
+    if cx.job.cache.is_err() {
+        return Key {
             manifest: Err("the cache is not used".to_owned()),
             reasons: Vec::new(),
             unpinned: Vec::new(),
-        });
-    };
+        };
+    }
     let source = KeySource {
         clone: &clone.folder,
         config,
@@ -54,8 +46,6 @@ pub async fn compute(
     let resolver = Resolver {
         registry: cx.externals.registry.as_ref(),
         logins: cx.logins,
-        own: cache.reference.repository().as_str(),
-        foreign: OnceLock::new(),
     };
     let reading = cx
         .recorder
@@ -68,16 +58,7 @@ pub async fn compute(
                 .map_err(|error| error.to_string())
         });
     let reading = reading.await;
-    if let Some(image) = resolver.foreign.get() {
-        let message =
-            format!("{image} is in the cache of another repository, and cannot be built from");
-        return Err(failure(
-            FailureReason::ConfigInvalid,
-            PipelineStep::Key,
-            message,
-        ));
-    }
-    Ok(match reading {
+    match reading {
         Ok(reading) => Key {
             manifest: Ok(reading.manifest),
             reasons: reading.careful,
@@ -91,24 +72,12 @@ pub async fn compute(
                 unpinned: Vec::new(),
             }
         }
-    })
+    }
 }
 
 struct Resolver<'a> {
     registry: &'a dyn Registry,
     logins: &'a Logins,
-    /// The repository of the attempt's cache.
-    own: &'a str,
-    /// An image that was asked for, in the cache of another repository.
-    foreign: OnceLock<String>,
-}
-
-/// Whether an image is in the cache of another repository than `own`, by the names that caches give. `hearth-cache:` marks
-/// images of all caches on a node.
-fn is_of_foreign_cache(reference: &str, own: &str) -> bool {
-    let (repository, tag) = repository_and_tag(reference);
-    let is_mark = repository.ends_with("hearth-cache") && !tag.is_empty();
-    is_mark || is_of_other_cache(reference, Some(own))
 }
 
 /// The part of a base image's configuration that builds inherit (OCI image spec, and Docker's `OnBuild`).
@@ -128,9 +97,6 @@ struct Inherited {
 #[async_trait]
 impl ResolveImage for Resolver<'_> {
     async fn image_digest(&self, reference: &str) -> Result<Digest, String> {
-        if is_of_foreign_cache(reference, self.own) {
-            self.foreign.get_or_init(|| reference.to_owned());
-        }
         self.registry
             .digest(reference, self.logins.for_image(reference).await.as_ref())
             .await
@@ -164,30 +130,5 @@ impl ResolveImage for Resolver<'_> {
         Ok(annotations
             .get("dev.containers.metadata")
             .and_then(|metadata| dependencies_of(metadata)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_of_other_caches_are_known_by_their_names() {
-        let own = "localhost:5000/a/b";
-        for (reference, foreign) in [
-            ("localhost:5000/a/b:devcontainer-cache", false),
-            ("localhost:5000/a/c:devcontainer-cache", true),
-            (
-                "localhost:5000/a/c:devcontainer-cache-k0123456789abcdef",
-                true,
-            ),
-            ("hearth-cache:0123", true),
-            ("docker.io/library/hearth-cache:0123", true),
-            ("localhost:5000/a/c", false),
-            ("debian:12", false),
-            ("debian", false),
-        ] {
-            assert_eq!(is_of_foreign_cache(reference, own), foreign, "{reference}");
-        }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         Logins,
         fake::{FakeCredentials, attempt, no_logins},
     },
+    door::OwnImages,
     external::{
         Externals,
         control_plane::LoginPurpose,
@@ -94,6 +95,7 @@ impl World {
             scratch: &self.scratch,
             logins: &self.logins,
             git_access: None,
+            images: OwnImages::of(&self.job.attempt.workspace, None),
             allowed: self.node.policy.allow(true, None),
             disks: Disks::new(self.scratch.path(), self.scratch.path()),
             deadline: tokio::time::Instant::now() + Duration::from_secs(60),

@@ -19,6 +19,7 @@ use super::{
     push::{self, PushPlan},
     recovery_note::leave_note,
     resolve,
+    sources::limit_sources,
 };
 use crate::devcontainer::{
     self, BuildGrant, ConfigError, DevcontainerConfig, Found, LeftOut, Place, Source,
@@ -123,6 +124,7 @@ async fn prepare_with<'a>(
     let grant = BuildGrant {
         platform: &cx.node.platform,
         allowed: &cx.allowed,
+        cache: cx.images.cache(),
     };
     for LeftOut { what, why, .. } in config.grant(&grant) {
         cx.recorder.warn(format!("{what} is left out: {why}"));
@@ -149,6 +151,7 @@ async fn repository_devcontainer<'a>(
     // Before the key: the image may be built from files that it makes.
     let initialize = prefetch.alongside(initialize(cx, clone, config));
     cx.within_limit(initialize).await?;
+    limit_sources(cx).await?;
     if let Source::Compose(_) = config.source {
         prefetch.cancel(cx).await;
         let reason = CacheSkipReason::Compose;
@@ -198,11 +201,11 @@ async fn image(
     }
     let (key, lookup) = prefetch
         .alongside(async {
-            let key = key::compute(cx, clone, config).await?;
+            let key = key::compute(cx, clone, config).await;
             let lookup = resolve::resolve(cx, &key).await;
-            Ok::<_, Failure>((key, lookup))
+            (key, lookup)
         })
-        .await?;
+        .await;
     image::obtain(cx, clone, config, key, lookup, prefetch).await
 }
 

@@ -23,7 +23,7 @@ use crate::{
     attempt::{AttemptLog, Recorder},
     clone_files::FileWork,
     credentials::{GitAccess, Logins, Protocol, bind, serve},
-    door::Doors,
+    door::{Doors, OwnImages},
     external::{Externals, control_plane::LoginPurpose, engine::EngineFailure},
     leftovers::Leftovers,
     metrics::AgentMetrics,
@@ -162,6 +162,9 @@ impl Runner {
                 None
             });
         let files = FileWork::default();
+        let cache = job.cache.as_ref().ok();
+        let cache = cache.map(|cache| cache.reference.repository().to_string());
+        let images = OwnImages::of(&job.attempt.workspace, cache);
         let cx = Context {
             files: &files,
             job,
@@ -171,17 +174,17 @@ impl Runner {
             scratch,
             logins: &logins,
             git_access: git_access.as_deref(),
+            images: images.clone(),
             allowed: self.node.policy.allow(job.trusted, job.host_access),
             disks: Disks::new(&self.node.data_root, scratch.path()),
             deadline: Instant::now() + job.time_limit(),
         };
-        let cache = job.cache.as_ref().ok();
         let door = self.doors.open(
             scratch.path(),
             &job.attempt.workspace,
             cx.allowed.clone(),
             recorder.clone(),
-            cache.map(|cache| cache.reference.repository().to_string()),
+            images,
             cx.git_access.map(Path::to_owned),
         );
         let door = match door {

@@ -73,6 +73,11 @@ pub struct Started {
     pub remote_folder: String,
 }
 
+/// The warning about the property `ssh` of this service's build.
+#[derive(Debug, thiserror::Error)]
+#[error("ssh of the build of {0} is left out: the node's agent and keys are not the repository's")]
+pub struct SshOfBuild<'a>(pub &'a str);
+
 /// The devcontainer CLI.
 #[async_trait]
 pub trait Devcontainer: Send + Sync {
@@ -96,12 +101,12 @@ pub trait Devcontainer: Send + Sync {
         request: &UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure>;
-    /// What Compose makes of a project's files: JSON.
+    /// What Compose makes of a project's files: JSON, and the services whose builds it is without the keys of.
     async fn compose_project(
         &self,
         workspace: &CliWorkspace<'_>,
         files: &[PathBuf],
-    ) -> Result<String, ProcessFailure>;
+    ) -> Result<(String, Vec<String>), ProcessFailure>;
     /// Runs hooks, but for `postAttachCommand`.
     async fn run_hooks(
         &self,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{
     api::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest},
+    compose,
     log::{LogLines, Printed},
     on_node::{self, NodeRequest},
 };
@@ -21,6 +22,9 @@ use crate::{
     },
     scratch,
 };
+
+/// The variable by which buildx and Compose find the policy of what a build may take.
+const SOURCE_POLICY_VARIABLE: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
 
 /// The `devcontainer` command (`@devcontainers/cli`).
 #[derive(Clone, Debug)]
@@ -118,6 +122,11 @@ impl DevcontainerCli {
             // Attestations carry times and differ on every machine; for them buildx would run git in the clone.
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
             .env("BUILDX_GIT_INFO", "false")
+            // buildx and Compose send it to BuildKit with each build, and do not build if it is not there.
+            .env(
+                SOURCE_POLICY_VARIABLE,
+                workspace.scratch.join(scratch::SOURCE_POLICY),
+            )
             .env("COMPOSE_PROJECT_NAME", volume_name(workspace.workspace_id))
     }
 
@@ -198,15 +207,13 @@ impl Devcontainer for DevcontainerCli {
         &self,
         workspace: &CliWorkspace<'_>,
         files: &[PathBuf],
-    ) -> Result<String, ProcessFailure> {
-        let mut docker = self.process("docker", workspace).args(["compose"]);
-        for file in files {
-            docker = docker.args(["--file"]).args([file]);
-        }
-        docker
-            .args(["--profile", "*", "config", "--format", "json"])
-            .run(&mut |_| {})
-            .await
+    ) -> Result<(String, Vec<String>), ProcessFailure> {
+        compose::project(
+            || self.process("docker", workspace),
+            workspace.scratch,
+            files,
+        )
+        .await
     }
 
     async fn run_hooks(

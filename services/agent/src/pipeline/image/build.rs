@@ -8,6 +8,7 @@ use super::{outcome::STEP, progress::BuildProgress};
 use crate::{
     buildkit::Counts,
     devcontainer::{DevcontainerConfig, LeftOut},
+    door::denied_source,
     external::{devcontainer::BuildRequest, process::ProcessFailure},
     pipeline::{
         build_folder::build_folder,
@@ -50,7 +51,7 @@ pub(super) async fn build(
     let cache_from = build_cache(cx, reasons).await;
     let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
     let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
-    let cache_mounts = cx.job.cache_mounts();
+    let cache_mounts = cx.cache_mounts();
     let request = BuildRequest {
         workspace: cx.cli_workspace(&folder.folder, &folder.config),
         image_name: name,
@@ -110,12 +111,13 @@ async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Count
         .await;
     let (counts, failed, tail) = progress.finish();
     // A step that failed says more than the CLI, whose output is BuildKit's JSON.
-    result.map(|()| counts).map_err(|child| ProcessFailure {
-        message: shortened(
-            failed.as_deref().unwrap_or(&child.message),
-            MAX_MESSAGE_CHARS,
-        ),
-        tail,
+    result.map(|()| counts).map_err(|child| {
+        let message = failed.as_deref().unwrap_or(&child.message);
+        let message = denied_source(message).unwrap_or_else(|| message.to_owned());
+        ProcessFailure {
+            message: shortened(&message, MAX_MESSAGE_CHARS),
+            tail,
+        }
     })
 }
 

@@ -1,0 +1,113 @@
+//! What builds may take images from, in the form of BuildKit's source policy.
+//!
+//! BuildKit judges every source of a build by it: `FROM`, `COPY --from`, `RUN --mount=from`, named contexts, frontends
+//! (`# syntax=`) and what these ask for. It does not matter whether the devcontainer CLI, Compose or a feature began the
+//! build. The engine would serve an image that it has to everybody who names it, without asking a registry.
+
+use std::collections::BTreeSet;
+
+use hearth_domain::BASE_TAG;
+use serde_json::{Value, json};
+
+use super::own_images::OwnImages;
+use crate::external::engine::StoredImage;
+
+/// What BuildKit says of a source that is denied; its name is between quotes before it.
+const DENIED: &str = "denied by policy";
+
+/// The policy of a workspace, in JSON. `images` are those that the engine has.
+pub fn source_policy(own: &OwnImages, images: &[StoredImage]) -> String {
+    let mut rules = vec![
+        // By their tags.
+        rule("DENY", &format!(r".*:{BASE_TAG}[^/]*")),
+        // Names that hearth gives on a node, however they are spelled.
+        rule("DENY", r"((index[.])?docker[.]io/)?(library/)?hearth-.*"),
+        rule(
+            "ALLOW",
+            &format!(r"docker[.]io/library/{}[._:@-].*", escaped(own.prefix())),
+        ),
+    ];
+    let foreign = images
+        .iter()
+        .filter(|image| own.is_foreign(names_of(image)));
+    let digests: BTreeSet<&str> = foreign.flat_map(digests_of).collect();
+    for digest in digests {
+        rules.push(rule("DENY", &format!(".*@{}", escaped(digest))));
+    }
+    if let Some(cache) = own.cache() {
+        rules.push(rule("ALLOW", &format!("{}[:@].*", escaped(cache))));
+    }
+    // Spellings that only a frontend of a repository's own sends, and that the engine reads as another name.
+    rules.push(rule("DENY", r".*([^A-Za-z0-9._:@/\[\]-]|//|/[.]+/).*"));
+    json!({ "rules": rules }).to_string()
+}
+
+/// The digests by which an image can be named.
+fn digests_of(image: &StoredImage) -> impl Iterator<Item = &str> {
+    let named = names_of(image).filter_map(|name| name.split_once('@'));
+    named.map(|(_, digest)| digest).chain([image.id.as_str()])
+}
+
+fn names_of(image: &StoredImage) -> impl Iterator<Item = &String> {
+    image.tags.iter().chain(&image.digests)
+}
+
+fn rule(action: &str, name: &str) -> Value {
+    let identifier = format!("^docker-image[^:]*://{name}$");
+    json!({ "action": action, "selector": { "identifier": identifier, "match_type": "REGEX" } })
+}
+
+/// A name as an expression that only it matches. What stands in names has no meaning in one, but for the dot.
+fn escaped(name: &str) -> String {
+    name.replace('.', "[.]")
+}
+
+/// What a failed build's message says to people if a source was denied.
+pub fn denied_source(message: &str) -> Option<String> {
+    let (before, _) = message.split_once(DENIED)?;
+    let (_, name) = before
+        .trim_end()
+        .trim_end_matches(['"', '\\'])
+        .rsplit_once("://")?;
+    Some(format!(
+        "{name} cannot be built from: it is in the cache of another repository, or of another workspace; name an image that this repository may read"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_is_anothers_is_denied_by_each_digest_and_the_rest_is_not() {
+        let own = OwnImages::of(&"ws-1".parse().unwrap(), Some("r:5/own".to_owned()));
+        let image = |id: &str, tag: &str, name: &str| StoredImage {
+            id: id.to_owned(),
+            tags: vec![tag.to_owned()],
+            digests: vec![name.to_owned()],
+            bytes: 1,
+        };
+        let images = [
+            image("sha256:a", "hearth-cache:a", "r:5/other@sha256:b"),
+            image("sha256:c", "hearth-cache:c", "r:5/own@sha256:c"),
+            image("sha256:d", "debian:12", "debian@sha256:d"),
+        ];
+        let policy: Value = serde_json::from_str(&source_policy(&own, &images)).unwrap();
+        let rules = policy["rules"].as_array().unwrap().iter();
+        let digests: Vec<_> = rules
+            .filter_map(|rule| rule["selector"]["identifier"].as_str()?.split_once("@sha"))
+            .map(|(_, digest)| digest)
+            .collect();
+        assert_eq!(digests, ["256:a$", "256:b$"]);
+    }
+
+    #[test]
+    fn a_denied_source_is_named_and_other_failures_are_not_explained() {
+        let message = r#"failed to solve: x: could not resolve image due to policy: source "docker-image://r:5/a:b" denied by policy: source denied by policy"#;
+        for message in [message, &message.replace('"', r#"\""#)] {
+            let told = denied_source(message).unwrap();
+            assert!(told.starts_with("r:5/a:b cannot be built from"), "{told}");
+        }
+        assert_eq!(denied_source("failed to solve: x"), None);
+    }
+}
