@@ -1,9 +1,14 @@
 //! A node whose disk is full removes images of the cache that nothing uses, and nothing else.
 
-use std::{path::PathBuf, process::Command};
+use std::{io::Write as _, path::PathBuf, process::Command};
 
-use hearth_api::v1::{CacheResult, FailureReason, PushOutcome, WorkspaceState};
-use hearth_tests::{Lab, Repo, Vm, app, client::Story, process::eventually};
+use hearth_api::v1::{CacheResult, FailureReason, PushOutcome, WorkspaceState, event::Kind};
+use hearth_tests::{
+    Agent, Client, ControlPlane, Lab, Repo, Vm, app,
+    client::{Story, request},
+    process::eventually,
+};
+use tonic::Code;
 
 /// A mark that every disk is below.
 const ALWAYS: [&str; 4] = [
@@ -210,4 +215,70 @@ async fn a_disk_that_a_build_or_a_hook_fills_is_named_with_what_was_free() {
     story.assert_state(WorkspaceState::Recovery);
     let failure = story.workspace.failure.clone().expect("a failure");
     assert_eq!(failure.reason(), FailureReason::BuildFailed, "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_control_plane_whose_disk_was_full_loses_nothing_and_goes_on() {
+    let disk = SmallDisk::new(32);
+    let mut lab = Lab::new(0).await;
+    let flags = ["--credentials", "none", "--database-min-free-mib", "4"];
+    let folder = disk.0.path().join("control-plane");
+    lab.control_plane = ControlPlane::start_with(folder, &lab.registry.host(), &flags);
+    lab.client = Client::new(&lab.control_plane.url());
+    lab.add_node(&[]).await;
+    let hook = r#", "waitFor": "postCreateCommand", "postCreateCommand": "while [ ! -e /tmp/go ]; do sleep 0.1; done; seq 500; touch /tmp/done""#;
+    let repo = app::with_dockerfile(&lab, "app", "FROM BASE\n", hook);
+    let is_started = |kind: &Kind| matches!(kind, Kind::Container(_));
+    let asked = request("node-1", &repo.url);
+    let (id, _) = lab.client.begin_until(asked, is_started).await;
+
+    let filler = disk.0.path().join("filler");
+    let mut file = std::fs::File::create(&filler).expect("a file");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    assert_eq!(disk.free_mebibytes(), 0);
+    let refused = lab.client.begin(request("node-1", &repo.url)).await;
+    assert_eq!(refused.expect_err("a refusal").code(), Code::Unavailable);
+    let container = lab.vms[0].docker(&["ps", "--quiet"]);
+    lab.vms[0].docker(&["exec", &container, "touch", "/tmp/go"]);
+    eventually("the hook ends", || {
+        lab.vms[0].succeeds(&["exec", &container, "test", "-e", "/tmp/done"])
+    })
+    .await;
+
+    std::fs::remove_file(&filler).expect("room");
+    let story = lab.client.watch(&id, 0).await;
+    story.assert_state(WorkspaceState::Ready);
+    story.assert_whole();
+    prepare(&lab, 1, &one_step(&lab, "next")).await;
+    lab.client.delete(&id).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_of_the_agents_own_folder_is_named_and_what_is_left_goes() {
+    let disk = SmallDisk::new(64);
+    let mut lab = Lab::new(0).await;
+    let vm = Vm::start(lab.folder("vm"));
+    lab.registry.tiny_base(&vm).await;
+    let folder = disk.0.path().join("node-1");
+    let url = lab.control_plane.url();
+    let agent = Agent::start("node-1", folder, &vm, &url, &lab.base, &[]);
+    let attempts = agent.attempts_dir();
+    lab.vms.push(vm);
+    lab.agents.push(agent);
+    lab.until_online("node-1").await;
+    let filler = disk.0.path().join("filler");
+    let mut file = std::fs::File::create(&filler).expect("a file");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    let repo = one_step(&lab, "app");
+    let story = lab.client.prepare("node-1", &repo.url).await;
+    story.assert_state(WorkspaceState::Failed);
+    let failure = story.workspace.failure.clone().expect("a failure");
+    assert_eq!(failure.reason(), FailureReason::DiskFull, "{failure:?}");
+    assert!(failure.message.contains("state"), "{failure:?}");
+    std::fs::remove_file(&filler).expect("room");
+    let story = lab.client.prepare_anew(&story.workspace.id).await;
+    story.assert_state(WorkspaceState::Ready);
+    lab.client.delete(&story.workspace.id).await;
+    let left = || std::fs::read_dir(&attempts).map_or(0, Iterator::count);
+    eventually("nothing is left", || left() == 0).await;
 }

@@ -70,10 +70,9 @@ impl Cgroups {
     pub(super) fn group(self: &Arc<Self>) -> io::Result<Group> {
         self.left
             .lock()
-            .retain(|folder| fs::remove_dir(folder).is_err());
-        let number = MADE.fetch_add(1, Ordering::Relaxed).to_string();
+            .retain(|folder| fs::remove_dir(folder).is_err() && folder.exists());
         let group = Group {
-            folders: self.folders.iter().map(|own| own.join(&number)).collect(),
+            folders: self.unused(),
             groups: self.clone(),
         };
         let bytes = (self.limits.memory_mib << 20).to_string();
@@ -99,6 +98,17 @@ impl Cgroups {
             let _ = fs::write(memory.join("memory.memsw.limit_in_bytes"), &bytes);
         }
         Ok(group)
+    }
+
+    /// Folders for a new group. In containers agents have the same number of a process, one after the other or on one node.
+    fn unused(&self) -> Vec<PathBuf> {
+        loop {
+            let number = MADE.fetch_add(1, Ordering::Relaxed).to_string();
+            let folders: Vec<_> = self.folders.iter().map(|own| own.join(&number)).collect();
+            if !folders.iter().any(|folder| folder.exists()) {
+                return folders;
+            }
+        }
     }
 }
 
