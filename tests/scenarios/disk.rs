@@ -237,7 +237,10 @@ async fn a_control_plane_whose_disk_was_full_loses_nothing_and_goes_on() {
     while file.write_all(&[0; 4096]).is_ok() {}
     assert_eq!(disk.free_mebibytes(), 0);
     let refused = lab.client.begin(request("node-1", &repo.url)).await;
-    assert_eq!(refused.expect_err("a refusal").code(), Code::Unavailable);
+    assert_eq!(
+        refused.expect_err("a refusal").code(),
+        Code::ResourceExhausted
+    );
     let container = lab.vms[0].docker(&["ps", "--quiet"]);
     lab.vms[0].docker(&["exec", &container, "touch", "/tmp/go"]);
     eventually("the hook ends", || {

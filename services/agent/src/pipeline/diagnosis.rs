@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hearth_api::v1::{Failure, FailureReason};
 
-use super::{context::Context, failure::failure};
+use super::{context::Context, disks::Disks, failure::failure};
 
 /// Time between two looks at the disks while an attempt works. What fills a disk is removed soon after it failed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -74,15 +74,11 @@ pub async fn diagnosed(cx: &Context<'_>, failure: Failure) -> Failure {
     if failure.message.starts_with(FULL_DISK) {
         return failure;
     }
+    let failure = match of_full_disk(&cx.disks, failure) {
+        full if full.reason() == Reason::DiskFull => return full,
+        failure => failure,
+    };
     let texts = [&failure.message, &failure.output_tail];
-    let says_so = reason == Reason::DiskFull || texts.iter().any(|text| tells_no_space(text));
-    if let Some(place) = cx.disks.full(says_so) {
-        return Failure {
-            reason: Reason::DiskFull.into(),
-            message: format!("{FULL_DISK}{place}: {}", failure.message),
-            ..failure
-        };
-    }
     let may_be_engine = matches!(
         reason,
         Reason::BuildFailed | Reason::ContainerFailed | Reason::HookFailed | Reason::TimedOut
@@ -95,6 +91,21 @@ pub async fn diagnosed(cx: &Context<'_>, failure: Failure) -> Failure {
         };
     }
     failure
+}
+
+/// The failure, of a full disk if one was full.
+pub fn of_full_disk(disks: &Disks, failure: Failure) -> Failure {
+    let texts = [&failure.message, &failure.output_tail];
+    let says_so = failure.reason() == FailureReason::DiskFull
+        || texts.iter().any(|text| tells_no_space(text));
+    match disks.full(says_so) {
+        Some(place) => Failure {
+            reason: FailureReason::DiskFull.into(),
+            message: format!("{FULL_DISK}{place}: {}", failure.message),
+            ..failure
+        },
+        None => failure,
+    }
 }
 
 /// Why the engine cannot be used. One that is being stopped cuts its connections first, and answers for a moment longer.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     context::Context,
+    diagnosis::of_full_disk,
     disks::Disks,
     failure::failure,
     job::Job,
@@ -137,8 +138,7 @@ impl Runner {
             }
             Err(error) => {
                 let message = format!("the attempt's folder cannot be created: {error}");
-                let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
-                self.fail(job, recorder, failure);
+                self.fail(job, recorder, self.cannot_begin(message));
             }
         }
     }
@@ -191,8 +191,7 @@ impl Runner {
             Ok(door) => door,
             Err(error) => {
                 let message = format!("the attempt's door to the engine cannot be opened: {error}");
-                let failure = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
-                return self.fail(job, recorder, failure);
+                return self.fail(job, recorder, self.cannot_begin(message));
             }
         };
         let work = async {
@@ -211,6 +210,12 @@ impl Runner {
                 work.await;
             }
         }
+    }
+
+    fn cannot_begin(&self, message: String) -> Failure {
+        let disks = Disks::new(&self.node.data_root, &self.attempts_dir);
+        let why = failure(FailureReason::Internal, PipelineStep::Unspecified, message);
+        of_full_disk(&disks, why)
     }
 
     fn logins(&self, job: &Job, recorder: &Recorder) -> Logins {
