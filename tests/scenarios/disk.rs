@@ -126,6 +126,14 @@ impl SmallDisk {
         Self(dir)
     }
 
+    /// Writes a file until nothing is free.
+    fn fill(&self) -> PathBuf {
+        let filler = self.0.path().join("filler");
+        let mut file = std::fs::File::create(&filler).expect("a file");
+        while file.write_all(&[0; 4096]).is_ok() {}
+        filler
+    }
+
     fn free_mebibytes(&self) -> u64 {
         let output = Command::new("df")
             .args(["--block-size=1M", "--output=avail"])
@@ -232,9 +240,7 @@ async fn a_control_plane_whose_disk_was_full_loses_nothing_and_goes_on() {
     let asked = request("node-1", &repo.url);
     let (id, _) = lab.client.begin_until(asked, is_started).await;
 
-    let filler = disk.0.path().join("filler");
-    let mut file = std::fs::File::create(&filler).expect("a file");
-    while file.write_all(&[0; 4096]).is_ok() {}
+    let filler = disk.fill();
     assert_eq!(disk.free_mebibytes(), 0);
     let refused = lab.client.begin(request("node-1", &repo.url)).await;
     assert_eq!(
@@ -248,7 +254,7 @@ async fn a_control_plane_whose_disk_was_full_loses_nothing_and_goes_on() {
     })
     .await;
 
-    std::fs::remove_file(&filler).expect("room");
+    std::fs::remove_file(filler).expect("room");
     let story = lab.client.watch(&id, 0).await;
     story.assert_state(WorkspaceState::Ready);
     story.assert_whole();
@@ -269,16 +275,14 @@ async fn a_full_disk_of_the_agents_own_folder_is_named_and_what_is_left_goes() {
     lab.vms.push(vm);
     lab.agents.push(agent);
     lab.until_online("node-1").await;
-    let filler = disk.0.path().join("filler");
-    let mut file = std::fs::File::create(&filler).expect("a file");
-    while file.write_all(&[0; 4096]).is_ok() {}
+    let filler = disk.fill();
     let repo = one_step(&lab, "app");
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_state(WorkspaceState::Failed);
     let failure = story.workspace.failure.clone().expect("a failure");
     assert_eq!(failure.reason(), FailureReason::DiskFull, "{failure:?}");
     assert!(failure.message.contains("state"), "{failure:?}");
-    std::fs::remove_file(&filler).expect("room");
+    std::fs::remove_file(filler).expect("room");
     let story = lab.client.prepare_anew(&story.workspace.id).await;
     story.assert_state(WorkspaceState::Ready);
     lab.client.delete(&story.workspace.id).await;
