@@ -178,3 +178,15 @@ async fn nothing_that_a_repository_writes_reaches_the_terminal_as_a_command() {
         hearth(&["logs", id]);
     }
 }
+
+/// Deeper than what an engine can have open.
+#[tokio::test]
+async fn folders_however_deep_do_not_keep_a_workspace_from_being_deleted() {
+    let lab = Lab::new(1).await;
+    let hook = r#", "postCreateCommand": "mkdir t && d=$(seq -s / 500) && for n in $(seq 100); do mkdir -p n/$d && mv t n/$d/ && mv n t; done", "waitFor": "postCreateCommand""#;
+    let repo = app::with_dockerfile(&lab, "deep", "FROM BASE\n", hook);
+    let story = lab.client.prepare("node-1", &repo.url).await;
+    story.assert_state(WorkspaceState::Ready);
+    lab.client.delete(&story.workspace.id).await;
+    lab.assert_nothing_left(1).await;
+}

@@ -203,3 +203,26 @@ async fn an_image_cannot_be_guessed_by_the_beginning_of_its_id() {
     let failure = story.workspace.failure.clone().expect("a failure");
     assert!(failure.message.contains(digits), "{failure:?}");
 }
+
+#[tokio::test]
+async fn a_build_fetches_nothing_from_the_node_itself() {
+    let mut lab = Lab::new(0).await;
+    lab.add_node(&["--host-access", "never"]).await;
+    let other = lab.git.repo("other", &[("secret", "canary\n")]);
+    let registry = lab.registry.host();
+    let lines = [
+        format!("ADD http://{registry}/v2/ /x"),
+        format!("ADD {} /x", other.url),
+    ];
+    for (number, line) in lines.iter().enumerate() {
+        let dockerfile = format!("FROM BASE\n{line}\n");
+        let repo = app::with_dockerfile(&lab, &format!("fetches-{number}"), &dockerfile, "");
+        let story = lab.client.prepare("node-1", &repo.url).await;
+        story.assert_state(WorkspaceState::Recovery);
+        let failure = story.workspace.failure.clone().expect("a failure");
+        assert!(
+            failure.message.contains("it is on the node itself"),
+            "{line}: {failure:?}"
+        );
+    }
+}

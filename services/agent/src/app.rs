@@ -13,7 +13,9 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use hearth_api::v1::{ImageStore, NodeInfo, agent_service_server::AgentServiceServer};
-use hearth_runtime::{Admin, GrpcServer, LockError, Metrics, Tasks, lock_file, write_ready_file};
+use hearth_runtime::{
+    Admin, GrpcServer, LockError, Metrics, Obstacle, Tasks, lock_file, write_ready_file,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -37,7 +39,6 @@ use crate::{
     },
     leftovers::Leftovers,
     metrics::AgentMetrics,
-    mirrors::Mirrors,
     pipeline::{CacheMounts, NodeFacts, Runner},
     registration::Registration,
     service::Agent,
@@ -70,6 +71,8 @@ struct Ports {
     listener: TcpListener,
     admin: SocketAddr,
     ready: Arc<AtomicBool>,
+    /// What keeps the node from taking work.
+    obstacle: Obstacle,
     /// Ends the admin port, which answers while attempts end.
     closed: CancellationToken,
     metrics: Metrics,
@@ -81,13 +84,14 @@ impl Ports {
         let listener = config.listening.bind(config.listen).await?;
         let metrics = Metrics::default();
         let admin = Admin::bind(config.admin_listen, metrics.clone()).await?;
-        let (address, ready) = (admin.address()?, admin.ready());
+        let (address, ready, obstacle) = (admin.address()?, admin.ready(), admin.obstacle());
         let (tasks, closed) = (Tasks::default(), CancellationToken::new());
         tasks.spawn("admin", admin.serve(closed.clone()));
         Ok(Self {
             listener,
             admin: address,
             ready,
+            obstacle,
             closed,
             metrics,
             tasks,
@@ -119,7 +123,7 @@ impl App {
         if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
             tracing::info!(%error, "the agent is ended like any other process when memory is short");
         }
-        let (limits, mirrors) = (config.command_limits(), config.mirrors(&state_dir));
+        let limits = config.command_limits();
         let sandbox = Sandbox::new(&config.command_folders, &[state_dir], limits)?;
         process::check(&sandbox).await?;
         let ports = Ports::bind(&config).await?;
@@ -127,14 +131,14 @@ impl App {
         let (engine, info) = connected(docker).await;
         let externals = NodeExternals {
             engine: Arc::new(engine),
-            git: Arc::new(GitCli::new(sandbox.clone(), mirrors.clone())),
+            git: Arc::new(GitCli::new(sandbox.clone())),
             devcontainer: Arc::new(DevcontainerCli::new(
                 sandbox,
                 config.devcontainer_cli.clone(),
             )),
             registry: Arc::new(OciRegistry::new(info.platform.clone())),
         };
-        Self::assemble(config, ports, externals, info, mirrors).await
+        Self::assemble(config, ports, externals, info).await
     }
 
     /// An agent with these externals, which needs no root. Removes what an earlier process of the agent left unfinished.
@@ -148,8 +152,7 @@ impl App {
         info: EngineInfo,
     ) -> anyhow::Result<Self> {
         let ports = Ports::bind(&config).await?;
-        let mirrors = config.mirrors(&config.state_dir);
-        Self::assemble(config, ports, on_node, info, mirrors).await
+        Self::assemble(config, ports, on_node, info).await
     }
 
     async fn assemble(
@@ -157,7 +160,6 @@ impl App {
         ports: Ports,
         on_node: NodeExternals,
         info: EngineInfo,
-        mirrors: Mirrors,
     ) -> anyhow::Result<Self> {
         let cli_version = on_node.devcontainer.version().await.map_err(|failure| {
             anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}")
@@ -175,7 +177,6 @@ impl App {
             move || Space::of(&data_root),
             config.disk_watermarks(),
             images.clone(),
-            mirrors,
             &config.state_dir,
             DiskMetrics::new(&ports.metrics),
         ));
@@ -227,6 +228,7 @@ impl App {
             listener,
             admin,
             ready,
+            obstacle,
             closed,
             metrics,
             tasks,
@@ -266,11 +268,11 @@ impl App {
             self.node.disk.clone().run(engine.clone(), stop.clone()),
         );
         ready.store(true, Ordering::Relaxed);
-        let (health, engine_ready, ended) = (self.node.engine.clone(), ready.clone(), stop.clone());
+        let (health, ended) = (self.node.engine.clone(), stop.clone());
         tasks.spawn("engine", async move {
             tokio::select! {
                 () = ended.cancelled() => {}
-                () = health.watch(engine.as_ref(), &engine_ready) => {}
+                () = health.watch(engine.as_ref(), &obstacle) => {}
                 () = leftovers.run(health.problem()) => {}
             }
         });

@@ -1,11 +1,6 @@
 //! The flags of the agent; each is an environment variable too.
 
-use std::{
-    ffi::OsString,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use hearth_runtime::{ListenArgs, LogArgs};
@@ -14,7 +9,6 @@ use tonic::transport::Endpoint;
 use crate::{
     disk::Watermarks,
     external::sandbox::Limits,
-    mirrors::Mirrors,
     policy::{Door, HostAccess, Policy},
 };
 
@@ -120,15 +114,6 @@ pub struct Config {
         value_name = "MINUTES"
     )]
     pub build_cache_keep_minutes: u32,
-    /// MiB that the node keeps of what clones downloaded, so that the next clone of a repository downloads only what is new;
-    /// with 0 it keeps nothing
-    #[arg(
-        long,
-        env = "HEARTH_MIRRORS_MIB",
-        default_value = "4096",
-        value_name = "MIB"
-    )]
-    pub mirrors_mib: u64,
     /// Attempts that may run at once, those that only push included; more are placed on other nodes
     #[arg(long, env = "HEARTH_MAX_ATTEMPTS", default_value_t = 100, value_name = "ATTEMPTS", value_parser = max_attempts)]
     pub max_attempts: usize,
@@ -184,11 +169,6 @@ impl Config {
             host_access: self.host_access,
             open_doors: self.open_doors.clone().into(),
         }
-    }
-
-    /// What clones share.
-    pub(crate) fn mirrors(&self, state_dir: &Path) -> Mirrors {
-        Mirrors::new(state_dir.join("mirrors"), self.mirrors_mib << 20)
     }
 
     /// When and how much disk is freed.

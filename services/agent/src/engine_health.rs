@@ -1,13 +1,8 @@
 //! Whether the node's engine answers. While it does not, the node takes no work.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use hearth_runtime::Obstacle;
 use tokio::{sync::watch, time::Instant};
 
 use crate::external::engine::{Engine, EngineFailure, EngineInfo};
@@ -49,12 +44,12 @@ impl EngineHealth {
         self.0.subscribe()
     }
 
-    /// Asks the engine for as long as it is polled. `ready` says whether it answers.
-    pub async fn watch(&self, engine: &dyn Engine, ready: &AtomicBool) {
+    /// Asks the engine for as long as it is polled. An engine that does not answer is the `obstacle`.
+    pub async fn watch(&self, engine: &dyn Engine, obstacle: &Obstacle) {
         let mut was_down = false;
         loop {
             let problem = self.check(engine).await;
-            ready.store(problem.is_none(), Ordering::Relaxed);
+            obstacle.set(problem.clone());
             match (&problem, was_down) {
                 (Some(problem), false) => tracing::error!("the node takes no work: {problem}"),
                 (None, true) => tracing::info!("the engine answers again"),
@@ -112,25 +107,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_goes_and_comes_back_is_told() {
         let (engine, health) = (FakeEngine::default(), EngineHealth::default());
-        let ready = AtomicBool::new(false);
+        let obstacle = Obstacle::default();
         let mut problem = health.problem();
-        let watch = health.watch(&engine, &ready);
+        let watch = health.watch(&engine, &obstacle);
         let story = async {
             tokio::time::sleep(PERIOD).await;
-            assert!(ready.load(Ordering::Relaxed));
+            assert_eq!(obstacle.get(), None);
             assert!(!problem.has_changed().unwrap());
             engine.lock().is_down = true;
             problem.changed().await.unwrap();
             let why = problem.borrow_and_update().clone().unwrap();
             assert_eq!(why, "the engine does not answer: connection refused");
             tokio::time::sleep(PERIOD).await;
-            assert!(!ready.load(Ordering::Relaxed));
+            assert!(obstacle.get().is_some());
             assert!(!problem.has_changed().unwrap(), "it is told once");
             engine.lock().is_down = false;
             problem.changed().await.unwrap();
             assert_eq!(*problem.borrow_and_update(), None);
             tokio::time::sleep(PERIOD).await;
-            assert!(ready.load(Ordering::Relaxed));
+            assert_eq!(obstacle.get(), None);
         };
         tokio::select! {
             () = watch => {}

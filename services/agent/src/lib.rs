@@ -32,7 +32,6 @@ pub mod fuzzing;
 pub mod key;
 mod leftovers;
 mod metrics;
-mod mirrors;
 pub mod pipeline;
 pub mod policy;
 mod registration;

@@ -45,8 +45,17 @@ impl Agent {
 
     async fn remove(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
         self.attempts.stop(workspace).await;
-        let removed = self.runner.leftovers.remove_workspace(workspace).await;
-        self.runner.node.disk.wake();
+        let node = &self.runner.node;
+        let mut problem = node.engine.problem();
+        let removed = tokio::select! {
+            removed = self.runner.leftovers.remove_workspace(workspace) => removed,
+            // Nobody waits for an engine that does not answer.
+            Ok(problem) = problem.wait_for(Option::is_some) => Err(EngineFailure {
+                action: "remove the workspace",
+                cause: format!("{}; it is removed when the engine answers", problem.as_deref().unwrap_or_default()),
+            }),
+        };
+        node.disk.wake();
         removed
     }
 }

@@ -52,7 +52,8 @@ impl Obstacle {
         *self.0.lock() = why;
     }
 
-    fn get(&self) -> Option<String> {
+    /// What it is now.
+    pub fn get(&self) -> Option<String> {
         self.0.lock().clone()
     }
 }

@@ -60,8 +60,7 @@ impl NewFolder {
         Ok(())
     }
 
-    /// Copies a regular file of the clone.
-    pub fn copy_file(&mut self, files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
+    fn copy_file(&mut self, files: &CloneFiles, from: &Path, to: &Path) -> Result<(), String> {
         let source = files.open_file(from).map_err(at(from))?;
         let Some(left) = self.bytes_left.checked_sub(source.content.limit()) else {
             let limit = MAX_BYTES >> 30;

@@ -19,10 +19,7 @@ use super::{
     recency::Recency,
     watermarks::{Goal, Space, Watermarks},
 };
-use crate::{
-    external::engine::{Engine, EngineFailure},
-    mirrors::Mirrors,
-};
+use crate::external::engine::{Engine, EngineFailure};
 
 /// Free disk is measured this often, and whenever an attempt has ended or a workspace was deleted.
 const PERIOD: Duration = Duration::from_secs(300);
@@ -41,12 +38,11 @@ const SETTLING: Duration = Duration::from_millis(250);
 
 type Measure = Box<dyn Fn() -> io::Result<Space> + Send + Sync>;
 
-/// Keeps disk free on the node: removes mirrors, then images of the cache, least recently used first, then BuildKit's own cache.
+/// Keeps disk free on the node: removes images of the cache, least recently used first, then BuildKit's own cache.
 pub struct DiskKeeper {
     measure: Measure,
     watermarks: Watermarks,
     images: ImagesInUse,
-    mirrors: Mirrors,
     recency: Recency,
     metrics: DiskMetrics,
     one_at_a_time: Mutex<()>,
@@ -69,7 +65,6 @@ impl DiskKeeper {
         measure: impl Fn() -> io::Result<Space> + Send + Sync + 'static,
         watermarks: Watermarks,
         images: ImagesInUse,
-        mirrors: Mirrors,
         state_dir: &Path,
         metrics: DiskMetrics,
     ) -> Self {
@@ -77,7 +72,6 @@ impl DiskKeeper {
             measure: Box::new(measure),
             watermarks,
             images,
-            mirrors,
             recency: Recency::load(state_dir.join("images.json")),
             metrics,
             one_at_a_time: Mutex::default(),
@@ -150,12 +144,10 @@ impl DiskKeeper {
             Some(goal) if before.free < goal.low => goal,
             _ => return Ok(None),
         };
-        // They are the soonest to have again.
-        self.mirrors.remove_unused().await;
         let mut done = Done {
             goal,
             before: before.free,
-            after: self.measured()?.free,
+            after: before.free,
             images: 0,
         };
         for image in self.candidates(engine).await? {

@@ -38,7 +38,6 @@ impl World {
             move || Ok(space(&measured)),
             marks,
             images.clone(),
-            Mirrors::none(),
             dir.path(),
             DiskMetrics::default(),
         );

@@ -264,8 +264,15 @@ impl Gate {
     async fn pull(&self, call: &Call, headers: &HeaderMap) -> Result<Response<Body>, No> {
         let image = call.parameter("fromImage").unwrap_or_default();
         let tag = call.parameter("tag").filter(|tag| !tag.is_empty());
-        let name = tag.map_or_else(|| image.to_owned(), |tag| format!("{image}:{tag}"));
-        if image.is_empty() || self.objects.images.is_foreign_name(&name) {
+        let name = match tag {
+            Some(digest) if digest.contains(':') => format!("{image}@{digest}"),
+            Some(tag) => format!("{image}:{tag}"),
+            None => image.to_owned(),
+        };
+        // An engine that has an image does not ask the registry for it.
+        let is_foreign = self.objects.images.is_foreign_name(&name)
+            || self.objects.is_foreign_image(&name).await?;
+        if image.is_empty() || is_foreign {
             return Err(No::Forbidden(format!(
                 "the image {name} cannot be fetched: it is in the cache of another repository"
             )));

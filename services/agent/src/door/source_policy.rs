@@ -15,9 +15,17 @@ use crate::external::engine::StoredImage;
 /// What BuildKit says of a source that is denied; its name is between quotes before it.
 const DENIED: &str = "denied by policy";
 
-/// The policy of a workspace, in JSON. `images` are those that the engine has.
-pub fn source_policy(own: &OwnImages, images: &[StoredImage]) -> String {
-    let mut rules = vec![
+/// Hosts by which a URL leads to the node itself: names and addresses of loopback in all spellings that resolvers take. A name
+/// of the repository's own that leads there, and a redirect, are not seen.
+const LOOPBACK: &str = r"([^/@]*@)?(([^/:@]*[.])?(localhost|localdomain|ip6-localhost|ip6-loopback)|HOST|127[.][^/?#:]*|0[^/?#:]*|[0-9]+|\[[^/]*)[.]?(:[^/?#]*)?([/?#].*)?";
+
+/// The policy of a workspace, in JSON. `images` are those that the engine has; BuildKit fetches URLs in the network of the node
+/// with this name, where `node` is `Some`.
+pub fn source_policy(own: &OwnImages, images: &[StoredImage], node: Option<&str>) -> String {
+    let loopback = node.map(|name| LOOPBACK.replace("HOST", &escaped(name)));
+    let loopback = loopback.map(|hosts| selected("DENY", &format!("^(https?|git)://{hosts}$")));
+    let mut rules: Vec<Value> = loopback.into_iter().collect();
+    rules.extend([
         // By their tags.
         rule("DENY", &format!(r".*:{BASE_TAG}[^/]*")),
         // Names that hearth gives on a node, however they are spelled.
@@ -26,7 +34,7 @@ pub fn source_policy(own: &OwnImages, images: &[StoredImage]) -> String {
             "ALLOW",
             &format!(r"docker[.]io/library/{}[._:@-].*", escaped(own.prefix())),
         ),
-    ];
+    ]);
     let foreign = images
         .iter()
         .filter(|image| own.is_foreign(names_of(image)));
@@ -53,7 +61,10 @@ fn names_of(image: &StoredImage) -> impl Iterator<Item = &String> {
 }
 
 fn rule(action: &str, name: &str) -> Value {
-    let identifier = format!("^docker-image[^:]*://{name}$");
+    selected(action, &format!("^docker-image[^:]*://{name}$"))
+}
+
+fn selected(action: &str, identifier: &str) -> Value {
     json!({ "action": action, "selector": { "identifier": identifier, "match_type": "REGEX" } })
 }
 
@@ -69,6 +80,15 @@ pub fn denied_source(message: &str) -> Option<String> {
         .trim_end()
         .trim_end_matches(['"', '\\'])
         .rsplit_once("://")?;
+    let (scheme, _) = before.rsplit_once("://")?;
+    if ["http", "https", "git"]
+        .iter()
+        .any(|url| scheme.ends_with(url))
+    {
+        return Some(format!(
+            "{name} cannot be built from: it is on the node itself, and the policy of this node does not open host-network"
+        ));
+    }
     Some(format!(
         "{name} cannot be built from: it is in the cache of another repository, or of another workspace; name an image that this repository may read"
     ))
@@ -92,7 +112,7 @@ mod tests {
             image("sha256:c", "hearth-cache:c", "r:5/own@sha256:c"),
             image("sha256:d", "debian:12", "debian@sha256:d"),
         ];
-        let policy: Value = serde_json::from_str(&source_policy(&own, &images)).unwrap();
+        let policy: Value = serde_json::from_str(&source_policy(&own, &images, None)).unwrap();
         let rules = policy["rules"].as_array().unwrap().iter();
         let digests: Vec<_> = rules
             .filter_map(|rule| rule["selector"]["identifier"].as_str()?.split_once("@sha"))
@@ -102,12 +122,55 @@ mod tests {
     }
 
     #[test]
+    fn urls_that_lead_to_the_node_itself_are_denied_in_all_spellings() {
+        let own = OwnImages::of(&"ws-1".parse().unwrap(), None);
+        let policy =
+            |node| -> Value { serde_json::from_str(&source_policy(&own, &[], node)).unwrap() };
+        let denied = policy(Some("vm.1"))["rules"][0]["selector"]["identifier"].clone();
+        let denied = regex::Regex::new(denied.as_str().unwrap()).unwrap();
+        for url in [
+            "http://127.0.0.1:5000/v2/",
+            "https://127.1/",
+            "http://localhost",
+            "http://localhost.:80/x",
+            "http://a.localhost/",
+            "git://localhost/a/b.git",
+            "http://user:word@127.0.0.1/",
+            "http://2130706433:80/",
+            "http://0/",
+            "http://0x7f000001/",
+            "http://0177.0.0.1/",
+            "http://0.0.0.0:7400/",
+            "http://[::1]:80/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://vm.1/metrics",
+        ] {
+            assert!(denied.is_match(url), "{url}");
+        }
+        for url in [
+            "https://github.com/a/b",
+            "https://example.org/127.0.0.1",
+            "https://10.0.0.1/",
+            "https://localhost.example.org/",
+            "https://vmx1/",
+            "git://github.com/acme/localhost",
+            "docker-image://localhost:5000/a",
+        ] {
+            assert!(!denied.is_match(url), "{url}");
+        }
+        assert_ne!(policy(None)["rules"][0], policy(Some("vm"))["rules"][0]);
+    }
+
+    #[test]
     fn a_denied_source_is_named_and_other_failures_are_not_explained() {
         let message = r#"failed to solve: x: could not resolve image due to policy: source "docker-image://r:5/a:b" denied by policy: source denied by policy"#;
         for message in [message, &message.replace('"', r#"\""#)] {
             let told = denied_source(message).unwrap();
             assert!(told.starts_with("r:5/a:b cannot be built from"), "{told}");
         }
+        let url = r#"source "http://127.0.0.1/x" denied by policy: source denied by policy"#;
+        let told = denied_source(url).unwrap();
+        assert!(told.contains("on the node itself"), "{told}");
         assert_eq!(denied_source("failed to solve: x"), None);
     }
 }

@@ -12,7 +12,6 @@ use async_trait::async_trait;
 use hearth_domain::{CommitHash, GitRef, Login};
 
 use super::{process::OnLine, sandbox::Sandbox};
-use crate::mirrors::{Mirror, Mirrors};
 use checkout::{Checkout, remote_names};
 use command::Commands;
 use failure::classify;
@@ -33,8 +32,6 @@ pub struct CloneRequest<'a> {
     pub login: Option<&'a Login>,
     /// How long its submodules may take together.
     pub submodules_within: Duration,
-    /// Whether what is downloaded is kept for other clones of the repository on this node.
-    pub is_kept: bool,
 }
 
 /// A clone that was made.
@@ -62,16 +59,14 @@ pub trait Git: Send + Sync {
 pub struct GitCli {
     program: OsString,
     sandbox: Sandbox,
-    mirrors: Mirrors,
 }
 
 impl GitCli {
     /// The git on `PATH`.
-    pub fn new(sandbox: Sandbox, mirrors: Mirrors) -> Self {
+    pub fn new(sandbox: Sandbox) -> Self {
         Self {
             program: "git".into(),
             sandbox,
-            mirrors,
         }
     }
 }
@@ -79,7 +74,7 @@ impl GitCli {
 #[cfg(test)]
 impl Default for GitCli {
     fn default() -> Self {
-        Self::new(Sandbox::of_tests(), Mirrors::none())
+        Self::new(Sandbox::of_tests())
     }
 }
 
@@ -90,16 +85,14 @@ impl Git for GitCli {
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<GitClone, CloneFailure> {
-        let mirror = self.mirrors.of(request.url).await;
         let commands = Commands::new(
             (&self.sandbox, &self.program),
             request.into,
             request.scratch,
             request.login,
             request.url,
-            mirror.as_ref(),
         );
-        download(&commands, request, mirror.as_ref(), on_line).await?;
+        download(&commands, request, on_line).await?;
         let mut warnings = Vec::new();
         let mut checkout = Checkout {
             commands: &commands,
@@ -108,14 +101,6 @@ impl Git for GitCli {
             warnings: &mut warnings,
         };
         let commit = checkout.run(request.git_ref, on_line).await?;
-        if let Some(mirror) = &mirror {
-            take_over(&commands, mirror, request.into).await?;
-        }
-        if request.is_kept
-            && let Err(error) = self.mirrors.keep(request.url, request.into).await
-        {
-            tracing::warn!(url = request.url, %error, "the node keeps no mirror of the repository");
-        }
         if commit.is_some() {
             let within = request.submodules_within;
             warnings.extend(submodules::fetch(&commands, request.into, within, on_line).await);
@@ -125,30 +110,10 @@ impl Git for GitCli {
     }
 }
 
-/// Gives the clone what it refers to in the mirror, of which its container sees nothing.
-async fn take_over(
-    commands: &Commands<'_>,
-    mirror: &Mirror,
-    clone: &Path,
-) -> Result<(), CloneFailure> {
-    const COPY: &str = r#"cp --recursive --no-clobber --reflink=auto -- "$0/." "$1/pack/" && rm "$1/info/alternates" "#;
-    let objects = clone.join(".git/objects");
-    let packs = mirror.packs();
-    commands
-        .command("sh")
-        .args(["-c", COPY])
-        .args([packs, objects])
-        .run(&mut |_| {})
-        .await
-        .map(|_| ())
-        .map_err(classify)
-}
-
-/// Clones without checking anything out. What the mirror has is not downloaded: the clone refers to it.
+/// Clones without checking anything out.
 async fn download(
     commands: &Commands<'_>,
     request: &CloneRequest<'_>,
-    mirror: Option<&Mirror>,
     on_line: OnLine<'_>,
 ) -> Result<(), CloneFailure> {
     let clone = |branch: Option<&str>| {
@@ -156,10 +121,6 @@ async fn download(
             commands
                 .git()
                 .args(["clone", "--progress", "--filter=blob:none", "--no-checkout"]);
-        let clone = match mirror {
-            Some(mirror) => clone.args(["--reference".as_ref(), mirror.folder().as_os_str()]),
-            None => clone,
-        };
         match branch {
             Some(branch) => clone.args(["--branch", branch]),
             None => clone,

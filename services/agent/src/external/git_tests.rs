@@ -95,7 +95,6 @@ pub(super) async fn clone(
                 scratch: scratch.path(),
                 login: None,
                 submodules_within: SUBMODULES_WITHIN,
-                is_kept: true,
             },
             &mut |_| {},
         )
@@ -451,54 +450,4 @@ fn a_login_is_for_one_repository_and_for_no_other_on_its_host() {
         assert!(names(other).is_empty(), "{other}");
     }
     assert!(!format!("{login:?}").contains("planted"));
-}
-
-#[tokio::test]
-async fn the_next_clone_downloads_only_what_is_new_and_stands_alone() {
-    let remote = Remote::start();
-    let state = tempfile::tempdir().unwrap();
-    let mirrors = Mirrors::new(state.path().join("mirrors"), 1 << 30);
-    let git = GitCli::new(Sandbox::of_tests(), mirrors);
-    let (first, made) = clone(&git, &remote.url, "").await.unwrap();
-    drop(first);
-    run(
-        &remote.path(),
-        "echo four > new; git add new; git commit -qm four; git tag v4",
-    );
-    for git_ref in ["", "main", "v4", "refs/heads/side", "refs/pull/12/head"] {
-        let (kept, next) = clone(&git, &remote.url, git_ref).await.unwrap();
-        assert_eq!(next.warnings, [""; 0]);
-        assert_ne!(next.commit, made.commit);
-        let folder = kept.path().join("clone");
-        fs::remove_dir_all(state.path()).unwrap();
-        run(
-            &folder,
-            "test ! -e .git/objects/info/alternates; git fsck --connectivity-only; git status --porcelain | wc -l | grep -qx 0
-             git checkout -q -B mine origin/main; git commit -q --allow-empty -m mine; git fetch -q",
-        );
-        fs::create_dir(state.path()).unwrap();
-        clone(&git, &remote.url, "").await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_clone_says_what_it_has_already() {
-    let remote = Remote::start();
-    let state = tempfile::tempdir().unwrap();
-    let mirrors = Mirrors::new(state.path().join("mirrors"), 1 << 30);
-    let git = GitCli::new(Sandbox::of_tests(), mirrors);
-    clone(&git, &remote.url, "").await.unwrap();
-    let packs = |clone: &Path| {
-        let packs = fs::read_dir(clone.join(".git/objects/pack")).unwrap();
-        let names: std::collections::BTreeSet<_> =
-            packs.map(|pack| pack.unwrap().file_name()).collect();
-        names
-    };
-    let (first, _) = clone(&GitCli::default(), &remote.url, "").await.unwrap();
-    let (second, _) = clone(&git, &remote.url, "").await.unwrap();
-    // The same packs, and nothing besides them: nothing was downloaded.
-    assert_eq!(
-        packs(&first.path().join("clone")),
-        packs(&second.path().join("clone"))
-    );
 }

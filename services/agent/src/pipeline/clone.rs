@@ -79,8 +79,6 @@ async fn clone_into(
         into: folder,
         scratch: cx.scratch.path(),
         login,
-        // What others bring is not carried into every later clone.
-        is_kept: cx.job.trusted,
         submodules_within: cx.job.time_limit() / SUBMODULES_PART,
     };
     let mut output = cx.recorder.output(STEP);

@@ -17,7 +17,6 @@ use crate::{
     },
     leftovers::Leftovers,
     metrics::AgentMetrics,
-    mirrors::Mirrors,
     policy::{HostAccess, Policy},
 };
 
@@ -53,7 +52,6 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
             || Ok(Space::default()),
             never,
             images.clone(),
-            Mirrors::none(),
             dir,
             DiskMetrics::default(),
         )),

@@ -4,10 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_domain::Login;
 use secrecy::ExposeSecret as _;
 
-use crate::{
-    external::{process::Process, sandbox::Sandbox},
-    mirrors::Mirror,
-};
+use crate::external::{process::Process, sandbox::Sandbox};
 
 /// Git gives up on a transfer that is slower than so many bytes a second for so many seconds.
 const LOW_SPEED_BYTES: &str = "1000";
@@ -20,8 +17,6 @@ pub(super) struct Commands<'a> {
     scratch: &'a Path,
     /// The folder that the clone is made in.
     parent: &'a Path,
-    /// What clones refer to.
-    mirror: Option<&'a Mirror>,
     settings: Vec<(String, String)>,
 }
 
@@ -33,7 +28,6 @@ impl<'a> Commands<'a> {
         scratch: &'a Path,
         login: Option<&Login>,
         url: &str,
-        mirror: Option<&'a Mirror>,
     ) -> Self {
         let settings = [
             ("http.lowSpeedLimit", LOW_SPEED_BYTES),
@@ -50,7 +44,6 @@ impl<'a> Commands<'a> {
             program,
             scratch,
             parent: into.parent().unwrap_or(into),
-            mirror,
             settings: settings
                 .into_iter()
                 .chain(login.into_iter().flat_map(|login| headers(login, url)))
@@ -58,14 +51,9 @@ impl<'a> Commands<'a> {
         }
     }
 
-    /// A git command.
-    pub(super) fn git(&self) -> Process {
-        self.command(self.program)
-    }
-
     /// A command. Nothing of the node's own configuration shapes what it does: a clone is the same on every node.
-    pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Process {
-        let mut child = Process::new(self.sandbox, program)
+    pub(super) fn git(&self) -> Process {
+        let mut child = Process::new(self.sandbox, self.program)
             .reads(self.scratch)
             .writes(self.parent)
             .env("HOME", self.scratch)
@@ -79,9 +67,6 @@ impl<'a> Commands<'a> {
                 "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15",
             )
             .env("GIT_CONFIG_COUNT", self.settings.len().to_string());
-        if let Some(mirror) = self.mirror {
-            child = child.reads(mirror.folder());
-        }
         for (number, (name, value)) in self.settings.iter().enumerate() {
             child = child
                 .env(&format!("GIT_CONFIG_KEY_{number}"), name)

@@ -1,6 +1,6 @@
 //! Removal of what a workspace has on the engine.
 
-use std::{collections::BTreeSet, future::Future};
+use std::{collections::BTreeSet, future::Future, path::PathBuf};
 
 use bollard::{
     Docker,
@@ -11,12 +11,16 @@ use bollard::{
     },
 };
 use hearth_domain::WorkspaceId;
+use hearth_runtime::blocking;
 
 use super::{
     container,
     error::{absent_is_fine, failed},
 };
-use crate::external::engine::api::{EngineFailure, WORKSPACE_LABEL, volume_name};
+use crate::{
+    clone_files::remove_folder,
+    external::engine::api::{EngineFailure, WORKSPACE_LABEL, volume_name},
+};
 
 pub(super) const COMPOSE_LABEL: &str = "com.docker.compose.project";
 /// What the devcontainer CLI calls images that it builds for Compose; a digest of the clone's folder follows.
@@ -108,6 +112,9 @@ pub(super) async fn everything(
         return removal.failure.map_or(Ok(()), Err);
     }
     for volume in volumes {
+        if removal.failure.is_none() {
+            empty(docker, &volume).await;
+        }
         let options = RemoveVolumeOptionsBuilder::default().force(true).build();
         let removed = docker.remove_volume(&volume, Some(options)).await;
         removal.note("remove the workspace's volume", removed);
@@ -125,6 +132,22 @@ pub(super) async fn everything(
         }
     }
     removal.failure.map_or(Ok(()), Err)
+}
+
+/// Removes what is in a volume that no container uses any more. The engine opens all folders of a path at once, and fails at
+/// one that is very deep.
+async fn empty(docker: &Docker, volume: &str) {
+    let Ok(found) = docker.inspect_volume(volume).await else {
+        return;
+    };
+    // With options it can be a folder from elsewhere.
+    if found.driver != "local" || !found.options.is_empty() {
+        return;
+    }
+    let folder = PathBuf::from(found.mountpoint);
+    if let Err(error) = blocking(move || remove_folder(&folder)).await {
+        tracing::warn!(volume, %error, "the files of a volume are left to the engine");
+    }
 }
 
 /// Removes the containers; returns the names of the images that the devcontainer CLI built for them.
