@@ -130,6 +130,30 @@ async fn whatever_a_container_does_the_node_and_its_agent_go_on() {
     lab.assert_nothing_left(1).await;
 }
 
+/// An engine that opened such a file would hold its container for ever.
+#[tokio::test]
+async fn an_image_whose_users_are_in_a_pipe_is_refused_and_removed() {
+    let lab = Lab::new(1).await;
+    let repos = [
+        ("passwd", "RUN rm -f /etc/passwd && mkfifo /etc/passwd"),
+        (
+            "group",
+            "RUN rm -f /etc/group && mkfifo /etc/pipe && ln -s pipe /etc/link && ln -s ../etc/link /etc/group",
+        ),
+    ];
+    for (file, dockerfile) in repos {
+        let dockerfile = format!("FROM BASE\n{dockerfile}\n");
+        let repo = app::with_dockerfile(&lab, file, &dockerfile, "");
+        let story = lab.client.prepare("node-1", &repo.url).await;
+        let failure = story.workspace.failure.as_ref();
+        let why = failure.map_or("", |failure| &failure.message);
+        let expected = format!("the image's /etc/{file} is not a regular file");
+        assert!(why.contains(&expected), "{story:#?}");
+        lab.client.delete(&story.workspace.id).await;
+    }
+    lab.assert_nothing_left(1).await;
+}
+
 #[tokio::test]
 async fn nothing_that_a_repository_writes_reaches_the_terminal_as_a_command() {
     let lab = Lab::new(1).await;

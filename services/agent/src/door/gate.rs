@@ -19,6 +19,7 @@ use super::{
     objects::Objects,
     ports::Reserved,
     upstream::{self, Body, Upstream},
+    user_files,
     verdict::Verdicts,
 };
 use crate::{
@@ -282,7 +283,11 @@ impl Gate {
 
     /// Starts a container, and keeps it apart from those of others.
     async fn start(&self, call: &Call, headers: &HeaderMap) -> Result<Response<Body>, No> {
-        let bridge = self.bridge().await;
+        // Also one that ran before: what ran in it may have changed them.
+        let container = call.name();
+        let (bridge, startable) =
+            tokio::join!(self.bridge(), user_files::check(self.engine(), &container));
+        startable?;
         let answer = self.forward(call, headers).await?;
         let isolated = bridge.and_then(|bridge| bridge.isolate_new());
         if let Err(error) = isolated {

@@ -4,7 +4,8 @@
 //! ([`endpoint`]), about things of the workspace only ([`objects`]), whose names are made its own ([`names`]). What is made
 //! gets the workspace's label, and is left without what the policy does not allow ([`container`], [`mounts`], [`network`],
 //! [`volume`], [`ports`]). Which images builds may take BuildKit judges, by a policy that is made here ([`source_policy`]).
-//! [`gate`] is one call from its request to its answer, [`made`] those that make something.
+//! [`gate`] is one call from its request to its answer, [`made`] those that make something. What no engine could start is
+//! not started ([`user_files`]).
 
 mod answer;
 mod children;
@@ -25,6 +26,7 @@ mod ports;
 mod serve;
 mod source_policy;
 mod upstream;
+mod user_files;
 mod verdict;
 mod volume;
 
