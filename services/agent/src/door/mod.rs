@@ -3,7 +3,7 @@
 //! The devcontainer CLI, Compose and buildx talk to a socket of the attempt. The agent passes on the calls of a table
 //! ([`endpoint`]), about things of the workspace only ([`objects`]), whose names are made its own ([`names`]). What is made
 //! gets the workspace's label, and is left without what the policy does not allow ([`container`], [`mounts`], [`network`],
-//! [`volume`], [`ports`]). Which images builds may take BuildKit judges, by a policy that is made here ([`source_policy`]).
+//! [`volume`], [`ports`]). Which images builds may take BuildKit judges, by a policy that is made here ([`mod@source_policy`]).
 //! [`gate`] is one call from its request to its answer, [`made`] those that make something. What no engine could start is
 //! not started ([`user_files`]).
 
