@@ -75,6 +75,31 @@ impl fmt::Debug for v1::RegisterResponse {
     }
 }
 
+impl fmt::Debug for v1::AgentServicePrepareWorkspaceRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            attempt,
+            spec,
+            cache,
+            cache_skip_reason,
+            after_sequence,
+            trusted,
+            host_access,
+            cache_mounts: _,
+        } = self;
+        f.debug_struct("AgentServicePrepareWorkspaceRequest")
+            .field("attempt", attempt)
+            .field("spec", spec)
+            .field("cache", cache)
+            .field("cache_skip_reason", cache_skip_reason)
+            .field("after_sequence", after_sequence)
+            .field("trusted", trusted)
+            .field("host_access", host_access)
+            .field("cache_mounts", &REDACTED)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -102,7 +127,12 @@ mod tests {
             session_token: "planted-session-secret".into(),
             ..Default::default()
         };
-        let printed = format!("{logins:?} {logins:#?} {session:?} {session:#?}");
+        let prepare = v1::AgentServicePrepareWorkspaceRequest {
+            cache_mounts: "planted-namespace".into(),
+            ..Default::default()
+        };
+        let printed =
+            format!("{logins:?} {logins:#?} {session:?} {session:#?} {prepare:?} {prepare:#?}");
         assert!(printed.contains("registry.example") && printed.contains("git.example"));
         assert!(!printed.contains("planted"), "{printed}");
     }
@@ -123,7 +153,12 @@ mod tests {
         redacted.sort();
         assert_eq!(
             redacted,
-            ["GitCredential", "RegisterResponse", "RegistryCredential"]
+            [
+                "AgentServicePrepareWorkspaceRequest",
+                "GitCredential",
+                "RegisterResponse",
+                "RegistryCredential"
+            ]
         );
     }
 }

@@ -69,3 +69,13 @@ async fn a_repository_with_submodules_has_a_build_cache() {
     repo.add_submodule("library", &library.url);
     assert_eq!(reused_after(&lab, &repo, &[("two", "2\n")]).await, (2, 4));
 }
+
+/// BuildKit counts the name of a cache mount as an input of its step.
+#[tokio::test]
+async fn steps_with_cache_mounts_are_found_on_another_node() {
+    let lab = Lab::new(2).await;
+    let dockerfile = "FROM BASE\nCOPY one /one\nRUN --mount=type=cache,target=/c cat /one > /a\n\
+                      COPY two /two\nRUN cat /two > /b\n";
+    let repo = repo(&lab, "app", dockerfile, "");
+    assert_eq!(reused_after(&lab, &repo, &[("two", "2\n")]).await, (2, 4));
+}

@@ -20,7 +20,6 @@ const ALLOWED: [(&str, &str); 3] = [
     ("pipeline/container.rs", "tokio::fs"),
     ("pipeline/sources.rs", "tokio::fs"),
     // A secret of the node, in the agent's state folder.
-    ("pipeline/cache_mounts.rs", "std::fs"),
 ];
 
 /// Crates and modules that open files.

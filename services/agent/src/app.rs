@@ -39,7 +39,7 @@ use crate::{
     },
     leftovers::Leftovers,
     metrics::AgentMetrics,
-    pipeline::{CacheMounts, NodeFacts, Runner},
+    pipeline::{NodeFacts, Runner},
     registration::Registration,
     service::Agent,
 };
@@ -200,8 +200,6 @@ impl App {
             push_timeout: config.push_timeout(),
             images,
             disk,
-            cache_mounts: CacheMounts::load(&config.state_dir)
-                .with_context(|| format!("--state-dir: {}", config.state_dir.display()))?,
             policy: config.policy(),
             engine: health,
             data_root: info.data_root,

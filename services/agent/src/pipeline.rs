@@ -12,7 +12,6 @@
 
 mod beside;
 mod build_folder;
-mod cache_mounts;
 mod clone;
 pub(crate) mod compose;
 mod compose_files;
@@ -40,7 +39,6 @@ mod resolve;
 mod run;
 mod sources;
 
-pub use cache_mounts::CacheMounts;
 pub use job::{CacheUse, Job};
 pub use node::NodeFacts;
 pub use run::Runner;

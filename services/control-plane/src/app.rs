@@ -16,8 +16,8 @@ use tonic::service::Routes;
 
 use crate::{
     cache::{
-        CacheRules, Entries, Explanations, Images, Index, Keep, RegistryLogins, Reports, Resolving,
-        Retention, Waiting,
+        CacheMounts, CacheRules, Entries, Explanations, Images, Index, Keep, RegistryLogins,
+        Reports, Resolving, Retention, Waiting,
     },
     config::Config,
     credentials::Credentials,
@@ -119,6 +119,7 @@ impl ControlPlane {
             waiting,
             Reports::new(store.clone(), rules.clone()),
         ));
+        let cache_mounts = CacheMounts::load(&*store).await?;
         let driving = Driving {
             store: store.clone(),
             journal: journal.clone(),
@@ -126,6 +127,7 @@ impl ControlPlane {
             agents: agents.clone(),
             rules: rules.clone(),
             host_access: config.host_access.unwrap_or_default(),
+            cache_mounts,
         };
         let drivers = Arc::new(Drivers::new(driving, tasks.clone()));
         let deletions = Arc::new(Deletions::new(

@@ -52,7 +52,7 @@ pub fn judged(cx: &Context<'_>, clone: &Checkout, project: &str) -> Result<Strin
     let rules = Rules {
         own: &volume_name(&cx.job.attempt.workspace),
         allowed: &cx.allowed,
-        cache_mounts: &cx.cache_mounts(),
+        cache_mounts: &cx.job.cache_mounts,
         cache: cx.images.cache(),
         clone: (&clone.folder, &clone.files),
     };

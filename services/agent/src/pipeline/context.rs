@@ -57,12 +57,6 @@ impl Context<'_> {
         }
     }
 
-    /// The namespace of the cache mounts of its builds.
-    pub fn cache_mounts(&self) -> String {
-        let repository = &self.job.spec.repository;
-        self.node.cache_mounts.of(repository, self.job.trusted)
-    }
-
     /// Ends `work` at the time limit.
     pub async fn within_limit<T>(
         &self,

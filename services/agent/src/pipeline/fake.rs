@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use hearth_api::v1::ImageStore;
 use hearth_runtime::{Metrics, Tasks};
 
-use super::{cache_mounts::CacheMounts, node::NodeFacts, run::Runner};
+use super::{node::NodeFacts, run::Runner};
 use crate::{
     credentials::{GitAccess, fake::FakeCredentials},
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space, Watermarks},
@@ -57,7 +57,6 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
         )),
         images,
         engine: EngineHealth::default(),
-        cache_mounts: CacheMounts::load(dir).unwrap(),
         data_root: dir.to_owned(),
         policy: Policy {
             host_access: HostAccess::Trusted,

@@ -21,6 +21,8 @@ pub struct Job {
     pub trusted: bool,
     /// What the control plane says about the repository's use of the node.
     pub host_access: Option<HostAccess>,
+    /// Namespace of the cache mounts of its builds.
+    pub cache_mounts: String,
 }
 
 /// The cache of an attempt.

@@ -3,7 +3,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use hearth_api::v1;
 use hearth_domain::Platform;
 
-use super::cache_mounts::CacheMounts;
 use crate::{
     disk::{DiskKeeper, ImagesInUse},
     engine_health::EngineHealth,
@@ -29,8 +28,6 @@ pub struct NodeFacts {
     pub images: ImagesInUse,
     /// Frees its disk.
     pub disk: Arc<DiskKeeper>,
-    /// Names of the cache mounts of builds.
-    pub cache_mounts: CacheMounts,
     /// What attempts may ask of it.
     pub policy: Policy,
     /// Whether its engine works.

@@ -63,6 +63,7 @@ impl World {
             }),
             trusted: true,
             host_access: None,
+            cache_mounts: "ns".to_owned(),
         };
         let dir = tempfile::tempdir().unwrap();
         let engine = FakeEngine::default();

@@ -2,6 +2,7 @@ use hearth_api::v1;
 use hearth_domain::CacheReference;
 use hearth_runtime::{FieldFaults, contract};
 use tonic::Status;
+use uuid::Uuid;
 
 use crate::{
     pipeline::{CacheUse, Job},
@@ -18,14 +19,27 @@ pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<J
         Some(target) => cache_use(target, &mut faults).map(Ok),
         None => Some(Err(request.cache_skip_reason())),
     };
-    let job = attempt.zip(spec).zip(cache);
-    faults.complete(job.map(|((attempt, spec), cache)| Job {
+    let cache_mounts = faults.check("cache_mounts", cache_mounts(&request.cache_mounts));
+    let job = attempt.zip(spec).zip(cache).zip(cache_mounts);
+    faults.complete(job.map(|(((attempt, spec), cache), cache_mounts)| Job {
         attempt,
         spec,
         cache,
         trusted: request.trusted,
         host_access: HostAccess::of_request(request.host_access()),
+        cache_mounts,
     }))
+}
+
+/// Without a namespace, one of the attempt's own.
+fn cache_mounts(namespace: &str) -> Result<String, &'static str> {
+    match namespace {
+        "" => Ok(Uuid::new_v4().simple().to_string()),
+        _ if namespace.len() <= 64 && namespace.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            Ok(namespace.to_owned())
+        }
+        _ => Err("must be at most 64 letters and digits"),
+    }
 }
 
 fn cache_use(target: &v1::CacheTarget, faults: &mut FieldFaults) -> Option<CacheUse> {
@@ -67,6 +81,7 @@ mod tests {
                 newest_digest: "sha256:0".into(),
                 ..v1::CacheTarget::default()
             }),
+            cache_mounts: "a,b".into(),
             ..v1::AgentServicePrepareWorkspaceRequest::default()
         };
         let status = job(&request).unwrap_err();
@@ -88,6 +103,7 @@ mod tests {
                 "spec.config",
                 "cache.repository",
                 "cache.newest_digest",
+                "cache_mounts",
             ]
         );
     }
@@ -109,5 +125,7 @@ mod tests {
         let made = job(&request).unwrap();
         assert_eq!(made.cache.clone().unwrap_err(), v1::CacheSkipReason::Off);
         assert_eq!(made.time_limit().as_secs(), 1800);
+        // Nobody else has a namespace that was not told.
+        assert_ne!(made.cache_mounts, job(&request).unwrap().cache_mounts);
     }
 }

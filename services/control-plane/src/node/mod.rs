@@ -9,4 +9,4 @@ mod sessions;
 pub(crate) use agents::{Agents, Verdict, calls_again, verdict, within};
 pub(crate) use fleet::{Fleet, Gone, NodeView, Standing, Unusable};
 pub(crate) use nodes::Nodes;
-pub(crate) use sessions::Sessions;
+pub(crate) use sessions::{Sessions, new_token};

@@ -69,7 +69,8 @@ fn bearer(metadata: &MetadataMap) -> Option<&str> {
 }
 
 /// 256 random bits of the system, in hex.
-fn new_token() -> Result<SecretString, CallError> {
+/// A new secret, in hex.
+pub(crate) fn new_token() -> Result<SecretString, CallError> {
     let mut bytes = [0; TOKEN_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| CallError::NoRandomness(error.to_string()))?;
     Ok(SecretString::from(hex::encode(bytes)))

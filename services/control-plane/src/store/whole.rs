@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use super::{
     entries::EntryStore, error::StoreError, lookups::LookupStore, nodes::NodeStore,
@@ -8,6 +9,9 @@ use super::{
 /// The whole state of the control plane.
 #[async_trait]
 pub trait Store: WorkspaceStore + NodeStore + EntryStore + LookupStore {
+    /// The secret of this name: `new`, unless there is one already.
+    async fn secret(&self, name: &str, new: &SecretString) -> Result<SecretString, StoreError>;
+
     /// Whether there is room for the events of more work.
     fn has_room(&self) -> Result<(), StoreError>;
 

@@ -4,9 +4,9 @@ use hearth_api::v1::{
 use hearth_domain::Digest;
 use hearth_runtime::contract;
 
-use super::host_access::HostAccessRules;
+use super::driving::Driving;
 use crate::{
-    cache::{CacheRules, CacheUse, too_slow},
+    cache::{CacheUse, too_slow},
     node::NodeView,
     record::Record,
     store::{Store, StoreError},
@@ -14,16 +14,23 @@ use crate::{
 
 /// The request to `node`'s agent to prepare the workspace, or to resume its events after `after`.
 pub(super) async fn request(
+    with: &Driving,
     record: &Record,
     node: &NodeView,
     after: u64,
-    rules: &CacheRules,
-    host_access: &HostAccessRules,
-    store: &dyn Store,
 ) -> AgentServicePrepareWorkspaceRequest {
+    let Driving {
+        store,
+        rules,
+        host_access,
+        cache_mounts,
+        ..
+    } = with;
+    let repository = &record.spec.repository;
+    let trusted = rules.writers.allow(&record.spec.git_ref);
     let (cache, skip) = match rules.cache_use(&record.spec) {
         Ok(cache) => {
-            let target = target(record, cache, node, store).await;
+            let target = target(record, cache, node, &**store).await;
             (Some(target), CacheSkipReason::Unspecified)
         }
         Err(skip) => (None, skip),
@@ -34,8 +41,9 @@ pub(super) async fn request(
         cache,
         cache_skip_reason: skip.into(),
         after_sequence: after,
-        trusted: rules.writers.allow(&record.spec.git_ref),
-        host_access: host_access.of(&record.spec.repository).into(),
+        trusted,
+        host_access: host_access.of(repository).into(),
+        cache_mounts: cache_mounts.of(repository, trusted),
     }
 }
 

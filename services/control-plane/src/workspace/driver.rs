@@ -4,7 +4,7 @@
 //! All state is in the record, so a driver can start at any point, for example after a restart of the control plane.
 //! [`super::phase`] decides what it does next; this file does it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
@@ -21,32 +21,20 @@ use tonic::{Status, Streaming};
 
 use super::{
     dispatch,
-    host_access::HostAccessRules,
-    journal::Journal,
+    driving::Driving,
     phase::{Action, Known, Observation, Phase},
 };
 use crate::{
-    cache::CacheRules,
     clock::now,
-    node::{Agents, Fleet, Gone, Standing, calls_again, verdict, within},
+    node::{Gone, Standing, calls_again, verdict, within},
     record::{Ending, Record},
-    store::{Load, Store, StoreError},
+    store::{Load, StoreError},
 };
 
 /// Until an agent accepts a call. Its stream may then be silent for as long as a build.
 const CALL: Duration = Duration::from_secs(10);
 /// Events stored in one transaction; with 64 KiB each, a driver holds at most 16 MiB.
 const BATCH: usize = 256;
-
-/// What drivers work with.
-pub(crate) struct Driving {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) journal: Arc<Journal>,
-    pub(crate) fleet: Arc<Fleet>,
-    pub(crate) agents: Arc<Agents>,
-    pub(crate) rules: Arc<CacheRules>,
-    pub(crate) host_access: HostAccessRules,
-}
 
 struct Driver<'a> {
     with: &'a Driving,
@@ -160,14 +148,7 @@ impl Driver<'_> {
     }
 
     async fn call(&mut self, after: u64) -> Result<Observation, StoreError> {
-        let Driving {
-            store,
-            fleet,
-            agents,
-            rules,
-            host_access,
-            ..
-        } = self.with;
+        let Driving { fleet, agents, .. } = self.with;
         let Some(node) = fleet.get(&self.record.workspace.node) else {
             return Ok(Observation::NodeGone(Ending::NodeLost));
         };
@@ -177,8 +158,7 @@ impl Driver<'_> {
         self.called.clone_from(&node.info.boot_id);
         let id = self.record.id.clone();
         fleet.prepares(&node.name, &id);
-        let request =
-            dispatch::request(&self.record, &node, after, rules, host_access, &**store).await;
+        let request = dispatch::request(self.with, &self.record, &node, after).await;
         let call = within(CALL, async {
             let mut client = agents.client(&node.name, &node.info.endpoint)?;
             let mut stream = client.prepare_workspace(request).await?.into_inner();

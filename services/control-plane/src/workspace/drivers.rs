@@ -5,7 +5,7 @@ use hearth_domain::WorkspaceId;
 use hearth_runtime::{KeyedTasks, Start, Tasks, contain};
 use tokio_util::sync::CancellationToken;
 
-use super::driver::{Driving, drive};
+use super::{driver::drive, driving::Driving};
 
 /// Between a panic of a driver and its next start.
 const MIN_DELAY: Duration = Duration::from_millis(100);

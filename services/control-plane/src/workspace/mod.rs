@@ -5,6 +5,7 @@ mod deletion;
 mod dispatch;
 mod driver;
 mod drivers;
+mod driving;
 mod feeds;
 mod host_access;
 mod journal;
@@ -18,8 +19,8 @@ mod watching;
 pub use host_access::{HostAccessParseError, HostAccessRules};
 
 pub(crate) use deletion::Deletions;
-pub(crate) use driver::Driving;
 pub(crate) use drivers::Drivers;
+pub(crate) use driving::Driving;
 pub(crate) use feeds::Feeds;
 pub(crate) use journal::Journal;
 pub(crate) use preparing::{Prepared, Wanted, What, Workspaces};

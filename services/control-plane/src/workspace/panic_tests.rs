@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use super::*;
 use crate::{
-    cache::{CacheRules, Reports, Waiting},
+    cache::{CacheMounts, CacheRules, Reports, Waiting},
     metrics::Counters,
     record::asked_for,
     store::{HistoryLimits, Load, Settings, Sqlite},
@@ -54,6 +54,7 @@ impl Lab {
         ));
         let fleet = Arc::new(Fleet::new(LEASE, Vec::new()));
         let agents = Arc::new(Agents::default());
+        let cache_mounts = CacheMounts::load(&*store).await.expect("names");
         let driving = Driving {
             store: store.clone(),
             journal: journal.clone(),
@@ -61,6 +62,7 @@ impl Lab {
             agents: agents.clone(),
             rules,
             host_access: HostAccessRules::default(),
+            cache_mounts,
         };
         let drivers = Arc::new(Drivers::new(driving, tasks.clone()));
         let deletions = Deletions::new(

@@ -51,14 +51,13 @@ pub(super) async fn build(
     let cache_from = build_cache(cx, reasons).await;
     let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
     let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
-    let cache_mounts = cx.cache_mounts();
     let request = BuildRequest {
         workspace: cx.cli_workspace(&folder.folder, &folder.config),
         image_name: name,
         cache_from: cache_from.as_deref(),
         cache_to: None,
         output: output.as_deref(),
-        cache_mounts: &cache_mounts,
+        cache_mounts: &cx.job.cache_mounts,
         sources: &clone.folder,
     };
     let mut result = run_build(cx, &request).await;

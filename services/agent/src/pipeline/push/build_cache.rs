@@ -52,7 +52,6 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
         let files = cx.scratch.files().open(sources);
         let files = files.map_err(|error| error.to_string())?;
         let folder = build_folder(below, &files, sources, &upload.config).await?;
-        let cache_mounts = cx.cache_mounts();
         let request = BuildRequest {
             workspace: cx.cli_workspace(&folder.folder, &folder.config),
             image_name: &upload.image,
@@ -61,7 +60,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
                 "type=registry,ref={reference},mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
             )),
             output: Some("type=cacheonly"),
-            cache_mounts: &cache_mounts,
+            cache_mounts: &cx.job.cache_mounts,
             sources,
         };
         cx.externals

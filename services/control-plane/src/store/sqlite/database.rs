@@ -7,8 +7,9 @@ use std::{
 use async_trait::async_trait;
 use hearth_runtime::{LockError, lock_file};
 use parking_lot::Mutex;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    Connection as _, Sqlite as Db, SqlitePool, Transaction,
+    Connection as _, Row as _, Sqlite as Db, SqlitePool, Transaction,
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
         SqliteSynchronous,
@@ -103,6 +104,19 @@ impl Sqlite {
 
 #[async_trait]
 impl Store for Sqlite {
+    async fn secret(&self, name: &str, new: &SecretString) -> Result<SecretString, StoreError> {
+        // An update of nothing, so that the row is returned whether or not it was there.
+        let row = sqlx::query(
+            "INSERT INTO secrets (name, secret) VALUES (?, ?) \
+             ON CONFLICT (name) DO UPDATE SET secret = secret RETURNING secret",
+        )
+        .bind(name)
+        .bind(new.expose_secret())
+        .fetch_one(&self.writer)
+        .await?;
+        Ok(row.try_get::<String, _>("secret")?.into())
+    }
+
     fn has_room(&self) -> Result<(), StoreError> {
         self.disk.check()
     }
