@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod audit;
 mod build_cache;
 mod build_options;
 mod cache;

@@ -1,6 +1,11 @@
 //! An agent as a process, on its VM.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    process::Command,
+};
 
 use super::{
     Vm,
@@ -80,6 +85,19 @@ impl Agent {
         let extra = extra.iter().map(|&arg| arg.to_owned());
         self.setup.extra.extend(extra);
         self.restart();
+    }
+
+    /// What it tells a collector.
+    pub fn metrics(&self) -> String {
+        let ready = std::fs::read(self.setup.dir.join("ready.json")).expect("it is ready");
+        let ready: serde_json::Value = serde_json::from_slice(&ready).expect("JSON");
+        let admin = ready["admin"].as_str().expect("an address");
+        let mut connection = TcpStream::connect(admin).expect("a connection");
+        let request = format!("GET /metrics HTTP/1.0\r\nHost: {admin}\r\n\r\n");
+        connection.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("an answer");
+        answer
     }
 
     /// Where it keeps the folders of attempts.

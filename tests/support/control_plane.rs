@@ -67,6 +67,11 @@ impl ControlPlane {
         format!("http://{}", self.address)
     }
 
+    /// Its database.
+    pub fn database(&self) -> PathBuf {
+        self.dir.join("hearth.db")
+    }
+
     /// Kills it without a warning.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -198,6 +198,7 @@ impl App {
             default_image: config.default_image.clone(),
             min_free_disk_bytes: config.min_free_disk_mib << 20,
             push_timeout: config.push_timeout(),
+            audit_percent: config.cache_audit_percent,
             images,
             disk,
             policy: config.policy(),

@@ -9,13 +9,13 @@ mod status;
 use std::collections::HashMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hearth_domain::text::shortened;
+use hearth_domain::{Digest, text::shortened};
 use prost_types::Timestamp;
 
 pub use self::activities::ActivityChange;
 use self::{
     activities::Activities,
-    status::{SolveStatus, Vertex, VertexLog, is_step},
+    status::{SolveStatus, Vertex, VertexLog, VertexStatus, is_step},
 };
 
 /// Largest JSON document that is read, in bytes. A larger one is passed on as text.
@@ -78,6 +78,8 @@ pub struct Progress {
     begun: u32,
     counts: Counts,
     failed: Option<String>,
+    exported_cache: Option<Digest>,
+    lost_cache: bool,
 }
 
 #[derive(Debug)]
@@ -129,6 +131,16 @@ impl Progress {
         self.failed.as_deref()
     }
 
+    /// The digest of the build cache that was exported.
+    pub fn exported_cache(&self) -> Option<&Digest> {
+        self.exported_cache.as_ref()
+    }
+
+    /// Whether a build cache could not be read, so that steps ran that may be in it.
+    pub fn lost_cache(&self) -> bool {
+        self.lost_cache
+    }
+
     /// Ends the steps that are still open when the build is over.
     pub fn close(&mut self) -> Vec<Update> {
         let mut updates = Vec::new();
@@ -148,6 +160,12 @@ impl Progress {
 
     fn status(&mut self, status: SolveStatus) -> Vec<Update> {
         let mut updates = Vec::new();
+        let exported = status
+            .statuses
+            .iter()
+            .find_map(VertexStatus::exported_cache);
+        self.exported_cache = exported.or(self.exported_cache.take());
+        self.lost_cache |= status.vertexes.iter().any(Vertex::lost_cache);
         for log in status.logs {
             self.log(&log, &mut updates);
         }

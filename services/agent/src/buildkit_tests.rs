@@ -134,3 +134,25 @@ fn a_command_that_fails_is_told_by_its_last_line_and_without_names_of_the_cli() 
         Some("[2/2] RUN cat /nope: exit code: 1: cat: /nope: No such file or directory")
     );
 }
+
+#[test]
+fn the_digest_of_an_exported_cache_is_told_and_that_one_could_not_be_read() {
+    let digest = Digest::of("a cache");
+    for what in ["writing cache image manifest", "writing cache manifest"] {
+        let mut progress = Progress::default();
+        progress.line(&format!(
+            r#"{{"statuses":[{{"id":"{what} {digest}","vertex":"v"}}]}}"#
+        ));
+        progress.line(r#"{"statuses":[{"id":"writing config sha256:00","vertex":"v"}]}"#);
+        assert_eq!(progress.exported_cache(), Some(&digest));
+        assert!(!progress.lost_cache());
+    }
+    let import = |error: &str| {
+        let mut progress = Progress::default();
+        progress.line(&format!(
+            r#"{{"vertexes":[{{"digest":"a","name":"importing cache manifest from r/a","error":"{error}"}}]}}"#
+        ));
+        progress.lost_cache()
+    };
+    assert_eq!((import(""), import("not found")), (false, true));
+}

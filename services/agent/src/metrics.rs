@@ -17,6 +17,7 @@ pub struct AgentMetrics {
     attempts: Family<Label, Counter>,
     cache: Family<Label, Counter>,
     pushes: Family<Label, Counter>,
+    audits: Family<Label, Counter>,
     ready_seconds: Histogram,
 }
 
@@ -32,6 +33,7 @@ impl AgentMetrics {
             attempts: Family::default(),
             cache: Family::default(),
             pushes: Family::default(),
+            audits: Family::default(),
             // A quarter of a second to an hour.
             ready_seconds: Histogram::new(exponential_buckets(0.25, 2.0, 14)),
         };
@@ -50,6 +52,11 @@ impl AgentMetrics {
                 "agent_pushes",
                 "Background pushes by outcome",
                 this.pushes.clone(),
+            );
+            registry.register(
+                "agent_cache_audits",
+                "Audits of exact hits by what BuildKit said: AGREES, EXECUTES a step (the image may be wrong), UNKNOWN",
+                this.audits.clone(),
             );
             registry.register(
                 "agent_ready_seconds",
@@ -87,6 +94,11 @@ impl AgentMetrics {
             }
             _ => {}
         }
+    }
+
+    /// Counts an audit of a hit.
+    pub fn audited(&self, outcome: &'static str) {
+        self.audits.get_or_create(&Label { outcome }).inc();
     }
 
     fn attempt(&self, outcome: &'static str) {

@@ -10,6 +10,7 @@
 //! [`Runner`] runs an attempt; `prepare.rs` orders the steps, and each step has a file. A step that returns
 //! `Result<_, Failure>` can fail the attempt. The steps of the cache cannot: their return types have no error.
 
+mod audit;
 mod beside;
 mod build_folder;
 mod clone;

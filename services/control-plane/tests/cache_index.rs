@@ -1,7 +1,10 @@
 //! The index accepts entries only from attempts that may write, and only consistent ones.
 
-use hearth_api::v1::{CacheAccess, CacheEntry, DropCacheRequest, resolve_cache_response::Decision};
-use hearth_domain::KeyManifest;
+use hearth_api::v1::{
+    CacheAccess, CacheEntry, CommitBuildCacheRequest, DropCacheRequest, FindBuildCacheRequest,
+    resolve_cache_response::Decision,
+};
+use hearth_domain::{Digest, KeyManifest};
 use tonic::Code;
 
 use crate::support::{
@@ -35,6 +38,7 @@ async fn drop_entry(plane: &Plane, id: &str, entry: &CacheEntry) {
         repository: entry.repository.clone(),
         key: entry.key.clone(),
         digest: entry.digest.clone(),
+        executed_step: String::new(),
     };
     let request = plane.of_agent(id, request).await;
     let dropped = plane.cache().await.drop_cache(request).await;
@@ -162,5 +166,66 @@ async fn an_entry_that_does_not_fit_together_is_refused() {
         let status = commit(&plane, &id, 1, entry).await.expect_err("a refusal");
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(fields(&status)[0], field);
+    }
+}
+
+async fn build_cache(plane: &Plane, id: &str) -> String {
+    let request = FindBuildCacheRequest {
+        attempt: attempt(id, 1),
+        repository: REPOSITORY.to_owned(),
+    };
+    let request = plane.of_agent(id, request).await;
+    let found = plane.cache().await.find_build_cache(request).await;
+    found.expect("an answer").into_inner().digest
+}
+
+async fn commit_build_cache(
+    plane: &Plane,
+    id: &str,
+    entry: &CacheEntry,
+    digest: &str,
+) -> Result<(), tonic::Status> {
+    let request = CommitBuildCacheRequest {
+        attempt: attempt(id, 1),
+        repository: REPOSITORY.to_owned(),
+        key: entry.key.clone(),
+        digest: digest.to_owned(),
+    };
+    let request = plane.of_agent(id, request).await;
+    let committed = plane.cache().await.commit_build_cache(request).await;
+    committed.map(|_| ())
+}
+
+#[tokio::test]
+async fn only_a_build_cache_of_an_entry_by_its_own_writer_is_read_by_others() {
+    let (plane, _agent) = with_agent(&[]).await;
+    let one = plane.prepare(shop()).await.id().to_owned();
+    let two = plane.prepare(shop()).await.id().to_owned();
+    let mut reads_only = shop();
+    let spec = reads_only.spec.as_mut().expect("a spec");
+    spec.cache_access = CacheAccess::ReadOnly.into();
+    let three = plane.prepare(reads_only).await.id().to_owned();
+    let entry = entry(&manifest("a"), "image");
+    let digest = Digest::of("a build cache").to_string();
+    assert_eq!(build_cache(&plane, &one).await, "");
+    resolve(&plane, &one, &manifest("a")).await;
+    // What a commit says of a build cache is not believed.
+    let mut says = entry.clone();
+    says.build_cache.clone_from(&digest);
+    commit(&plane, &one, 1, says).await.expect("a commit");
+    assert_eq!(build_cache(&plane, &three).await, "");
+    let noted = commit_build_cache(&plane, &two, &entry, &digest).await;
+    noted.expect("without effect");
+    assert_eq!(build_cache(&plane, &three).await, "");
+    let refused = commit_build_cache(&plane, &three, &entry, &digest).await;
+    assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
+    let refused = commit_build_cache(&plane, &one, &entry, "latest").await;
+    assert_eq!(fields(&refused.unwrap_err()), ["digest"]);
+    let noted = commit_build_cache(&plane, &one, &entry, &digest).await;
+    noted.expect("a commit");
+    assert_eq!(build_cache(&plane, &three).await, digest);
+    match resolve(&plane, &two, &manifest("a")).await {
+        Decision::Hit(hit) => assert_eq!(hit.build_cache, digest),
+        other => panic!("{other:?}"),
     }
 }

@@ -1,7 +1,8 @@
 //! Logins are for the agent of the workspace's node, which authenticates with the token of its registration.
 
 use hearth_api::v1::{
-    CommitCacheRequest, DropCacheRequest, RefreshCredentialsRequest, ResolveCacheRequest,
+    CommitBuildCacheRequest, CommitCacheRequest, DropCacheRequest, FindBuildCacheRequest,
+    RefreshCredentialsRequest, ResolveCacheRequest,
 };
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
@@ -74,6 +75,17 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
         repository: entry.repository.clone(),
         key: entry.key.clone(),
         digest: entry.digest.clone(),
+        executed_step: String::new(),
+    };
+    let find = FindBuildCacheRequest {
+        attempt: cache::attempt(&id, 1),
+        repository: entry.repository.clone(),
+    };
+    let build_cache = CommitBuildCacheRequest {
+        attempt: cache::attempt(&id, 1),
+        repository: entry.repository.clone(),
+        key: entry.key.clone(),
+        digest: entry.digest.clone(),
     };
     for session in ["", &other] {
         let mut index = plane.cache().await;
@@ -84,6 +96,14 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
                 .map(|_| ()),
             index
                 .commit_cache(by(session, commit.clone()))
+                .await
+                .map(|_| ()),
+            index
+                .find_build_cache(by(session, find.clone()))
+                .await
+                .map(|_| ()),
+            index
+                .commit_build_cache(by(session, build_cache.clone()))
                 .await
                 .map(|_| ()),
             index

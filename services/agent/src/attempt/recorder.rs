@@ -123,6 +123,11 @@ impl Recorder {
         }));
     }
 
+    /// Counts an audit by its outcome.
+    pub fn audited(&self, outcome: &'static str) {
+        self.metrics.audited(outcome);
+    }
+
     /// Runs `work` as a step of the pipeline, and records its start and its end.
     pub async fn step<T, E>(
         &self,

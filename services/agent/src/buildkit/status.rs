@@ -1,5 +1,6 @@
 //! The part of BuildKit's progress that is read.
 
+use hearth_domain::Digest;
 use serde::Deserialize;
 
 /// The part of BuildKit's `client.SolveStatus` that is read.
@@ -38,6 +39,23 @@ pub(super) struct VertexStatus {
     pub(super) current: i64,
     pub(super) total: i64,
     pub(super) completed: Option<String>,
+}
+
+impl Vertex {
+    /// Whether it is the failed import of a build cache, after which the build goes on without.
+    pub(super) fn lost_cache(&self) -> bool {
+        self.name.starts_with("importing cache manifest") && !self.error.is_empty()
+    }
+}
+
+impl VertexStatus {
+    /// The digest of the build cache, if this is its export.
+    pub(super) fn exported_cache(&self) -> Option<Digest> {
+        // As an OCI image (`image-manifest=true`), and as an index.
+        let what = ["writing cache image manifest ", "writing cache manifest "];
+        let digest = what.iter().find_map(|what| self.id.strip_prefix(what))?;
+        digest.parse().ok()
+    }
 }
 
 /// Whether a vertex is a step of the Dockerfile, such as `[name 2/5] RUN …`: the bracket ends with a position.

@@ -6,7 +6,7 @@ mod credentials;
 mod pauses;
 mod session;
 
-pub use cache_index::{CacheIndex, IndexFailure, OnWait, PushedImage, Resolution};
+pub use cache_index::{CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, Resolution};
 pub use client::ControlPlaneClient;
 pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
 pub use pauses::pauses;

@@ -48,6 +48,7 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
         default_image: String::new(),
         min_free_disk_bytes: 0,
         push_timeout: Duration::ZERO,
+        audit_percent: 0,
         disk: Arc::new(DiskKeeper::new(
             || Ok(Space::default()),
             never,

@@ -10,7 +10,7 @@ use super::{
     context::{Checkout, Context},
     key::Key,
     prefetch::Prefetch,
-    push::{PushPlan, Upload, keep_sources},
+    push::{PushPlan, Upload, sources_to_export},
     resolve::{Lookup, resolve},
 };
 use crate::{
@@ -82,7 +82,7 @@ pub async fn obtain(
     let building = cx.recorder.step(STEP, "builds the image", building);
     let will_be_pushed = manifest.is_some() && !lookup.fetch_is_slower;
     // No hook changes the clone while the image is built.
-    let (built, sources) = tokio::join!(building, keep_sources(cx, clone, will_be_pushed));
+    let (built, sources) = tokio::join!(building, sources_to_export(cx, clone, will_be_pushed));
     let built = built?;
     let disk = &cx.node.disk;
     disk.used(cx.externals.engine.as_ref(), &name).await;
@@ -130,6 +130,7 @@ pub async fn obtain(
         name,
         report,
         push,
+        hit: None,
     })
 }
 

@@ -24,6 +24,8 @@ pub struct NodeFacts {
     pub min_free_disk_bytes: u64,
     /// How long the push may take, and the export of the build cache.
     pub push_timeout: Duration,
+    /// Percent of exact hits that are audited.
+    pub audit_percent: u8,
     /// Images that its attempts use.
     pub images: ImagesInUse,
     /// Frees its disk.

@@ -6,6 +6,7 @@ use hearth_api::v1::{
 use hearth_runtime::blocking;
 
 use super::{
+    audit,
     beside::Beside,
     clone::clone,
     container::{self, Devcontainer, Running},
@@ -45,6 +46,8 @@ pub struct Background<'a> {
     pub push: Beside<'a, ()>,
     /// The hooks that the workspace does not wait for.
     pub hooks: Beside<'a, ()>,
+    /// The audit of the image, which begins when the attempt is over with its steps.
+    pub audit: Beside<'a, ()>,
 }
 
 /// Prepares the workspace.
@@ -60,7 +63,7 @@ pub async fn prepare<'a>(
     }
     let mut prefetch = Prefetch::start(cx);
     let ready = tokio::select! {
-        ready = prepare_with(cx, &mut prefetch, background) => ready,
+        ready = Box::pin(prepare_with(cx, &mut prefetch, background)) => ready,
         failure = disk_runs_out(cx) => Err(failure),
     };
     prefetch.cancel(cx).await;
@@ -129,7 +132,8 @@ async fn prepare_with<'a>(
     for LeftOut { what, why, .. } in config.grant(&grant) {
         cx.recorder.warn(format!("{what} is left out: {why}"));
     }
-    match repository_devcontainer(cx, &clone, &config, prefetch, background).await {
+    let devcontainer = repository_devcontainer(cx, &clone, &config, prefetch, background);
+    match Box::pin(devcontainer).await {
         Err(failure) => match diagnosed(cx, failure).await {
             failure if is_recoverable(failure.reason()) => {
                 recover(cx, &clone, failure, background).await
@@ -167,14 +171,21 @@ async fn repository_devcontainer<'a>(
         )
         .await;
     }
-    let image = cx.within_limit(image(cx, clone, config, prefetch)).await?;
+    let image = Box::pin(image(cx, clone, config, prefetch));
+    let image = cx.within_limit(image).await?;
     let Image {
         name,
         report,
         push,
+        hit,
         in_use: _in_use,
     } = image;
     cx.recorder.note(Kind::Cache(report));
+    if let Some(hit) = hit {
+        // Before a hook changes the clone.
+        let audit = async { Ok(audit::prepare(cx, clone, config, hit).await) };
+        background.audit = cx.within_limit(audit).await?;
+    }
     // Others may wait for this image, and do not wait for this container.
     background.push = push::begin(cx, push);
     start(

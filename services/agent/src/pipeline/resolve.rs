@@ -20,6 +20,8 @@ pub struct Hit {
     pub key: CacheKey,
     /// Its digest.
     pub digest: Digest,
+    /// The digest of BuildKit's cache of its build.
+    pub build_cache: Option<Digest>,
 }
 
 /// What the index knows for the key.
@@ -65,11 +67,15 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
         )
         .await;
     let mut lookup = match answer {
-        Ok(Resolution::Hit(digest)) => Lookup {
+        Ok(Resolution::Hit {
+            digest,
+            build_cache,
+        }) => Lookup {
             hit: Some(Hit {
                 repository: repository.clone(),
                 key: manifest.key().clone(),
                 digest,
+                build_cache,
             }),
             ..Lookup::default()
         },

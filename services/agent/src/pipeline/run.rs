@@ -70,7 +70,7 @@ impl Runner {
         recorder.state(WorkspaceState::Preparing, None);
         let work = contain("attempt", async {
             match self.take_over(job, stop, shutdown).await {
-                Ok(()) => self.run_in_scratch(job, &recorder, stop, shutdown).await,
+                Ok(()) => Box::pin(self.run_in_scratch(job, &recorder, stop, shutdown)).await,
                 Err(failure) => self.fail(job, &recorder, failure),
             }
         });
@@ -196,7 +196,7 @@ impl Runner {
         };
         let work = async {
             tokio::select! {
-                () = self.run_steps(&cx, stop, shutdown) => {}
+                () = Box::pin(self.run_steps(&cx, stop, shutdown)) => {}
                 () = door.serve() => {}
             }
         };
@@ -261,7 +261,7 @@ impl Runner {
                 self.fail(cx.job, cx.recorder, failure);
             }
         }
-        let Background { push, hooks } = &mut background;
+        let Background { push, hooks, audit } = &mut background;
         let is_pushed = push.is_there();
         tokio::select! {
             biased;
@@ -272,7 +272,7 @@ impl Runner {
                 }
             }
             // Their results are in the log.
-            _ = async { tokio::join!(push.finish(), hooks.finish()) } => {}
+            _ = async { tokio::join!(push.finish(), hooks.finish(), audit.finish()) } => {}
         }
     }
 

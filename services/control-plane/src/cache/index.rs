@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use hearth_api::v1::ImageStore;
 use hearth_domain::{AttemptRef, CacheKey, Digest, KeyedManifest};
 
 use super::{
@@ -85,12 +86,61 @@ impl Index {
         Ok(())
     }
 
-    /// Drops an entry whose image the registry does not have any more.
+    /// The build cache that a build may read.
+    pub(crate) async fn build_cache(
+        &self,
+        record: &Record,
+        cache: &CacheUse,
+    ) -> Result<Option<Digest>, CallError> {
+        let name = &record.workspace.node;
+        let node = self.resolving.fleet.get(name);
+        let node = node.ok_or_else(|| CallError::NodeUnknown(name.clone()))?;
+        let (repository, config) = (cache.reference.repository(), record.spec.config.as_ref());
+        Ok(match node.info.image_store() {
+            ImageStore::Classic => {
+                let newest = self
+                    .store
+                    .newest_cache_entry(repository, config, &node.platform);
+                newest.await?.map(|newest| newest.digest)
+            }
+            ImageStore::Containerd | ImageStore::Unspecified => {
+                self.store
+                    .newest_build_cache(repository, config, &node.platform)
+                    .await?
+            }
+        })
+    }
+
+    /// Notes the build cache of an entry that the workspace made.
+    pub(crate) async fn commit_build_cache(
+        &self,
+        record: &Record,
+        place: &Place,
+        build_cache: &Digest,
+    ) -> Result<(), CallError> {
+        let noted = self
+            .store
+            .put_build_cache(place, &record.id, build_cache)
+            .await?;
+        tracing::info!(
+            workspace.id = %record.id,
+            cache.repository = %place.repository,
+            cache.key = %place.key,
+            cache.digest = %build_cache,
+            noted,
+            "build cache committed"
+        );
+        Ok(())
+    }
+
+    /// Drops an entry whose image the registry does not have any more or, with the step that BuildKit would have executed, is
+    /// wrong.
     pub(crate) async fn drop_entry(
         &self,
         record: &Record,
         place: &Place,
         digest: &Digest,
+        executed_step: &str,
     ) -> Result<(), CallError> {
         let dropped = self.store.drop_cache_entry(place, digest).await?;
         tracing::info!(
@@ -99,7 +149,12 @@ impl Index {
             cache.key = %place.key,
             cache.digest = %digest,
             dropped,
-            "the registry does not have this image any more"
+            executed_step,
+            "{}",
+            match executed_step {
+                "" => "the registry does not have this image any more",
+                _ => "an audit found that this image may be wrong",
+            }
         );
         Ok(())
     }

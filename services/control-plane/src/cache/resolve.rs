@@ -191,6 +191,7 @@ impl Question {
             writer: WRITER.to_owned(),
             build_seconds: 0.0,
             bytes: found.bytes,
+            build_cache: None,
             created: None,
             last_used: None,
         })

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    AttemptRef, CommitCacheRequest, CommitCacheResponse, DropCacheRequest, DropCacheResponse,
-    ResolveCacheRequest, cache_index_service_server::CacheIndexService,
+    AttemptRef, CommitBuildCacheRequest, CommitBuildCacheResponse, CommitCacheRequest,
+    CommitCacheResponse, DropCacheRequest, DropCacheResponse, FindBuildCacheRequest,
+    FindBuildCacheResponse, ResolveCacheRequest, cache_index_service_server::CacheIndexService,
 };
+use hearth_domain::{Digest, text::shortened};
 use hearth_runtime::{FieldFaults, contract};
 use tonic::{Request, Response, Status};
 
@@ -17,6 +19,9 @@ use crate::{
 
 /// Longest build. Later questions reckon with it.
 const MAX_BUILD_SECONDS: f64 = 30.0 * 24.0 * 3600.0;
+
+/// Longest name of a step in the log.
+const MAX_STEP_CHARS: usize = 200;
 
 /// Serves `CacheIndexService`.
 pub(super) struct CacheIndexApi(pub(super) Arc<Index>);
@@ -51,6 +56,27 @@ impl CacheIndexService for CacheIndexApi {
         self.drop_entry(&Caller::of(&request)?, request.into_inner())
             .await?;
         Ok(Response::new(DropCacheResponse {}))
+    }
+
+    async fn find_build_cache(
+        &self,
+        request: Request<FindBuildCacheRequest>,
+    ) -> Result<Response<FindBuildCacheResponse>, Status> {
+        let digest = self
+            .find_build_cache(&Caller::of(&request)?, request.into_inner())
+            .await?;
+        Ok(Response::new(FindBuildCacheResponse {
+            digest: digest.map_or_else(String::new, |digest| digest.to_string()),
+        }))
+    }
+
+    async fn commit_build_cache(
+        &self,
+        request: Request<CommitBuildCacheRequest>,
+    ) -> Result<Response<CommitBuildCacheResponse>, Status> {
+        self.commit_build_cache(&Caller::of(&request)?, request.into_inner())
+            .await?;
+        Ok(Response::new(CommitBuildCacheResponse {}))
     }
 }
 
@@ -98,6 +124,7 @@ impl CacheIndexApi {
             source: Some(record.spec.repository.clone()),
             git_ref: record.spec.git_ref.clone(),
             writer: record.id.to_string(),
+            build_cache: None,
             ..faults.complete(entry)?
         };
         self.0.commit(entry).await
@@ -116,7 +143,41 @@ impl CacheIndexApi {
         let ((cache, key), digest) = faults.complete(cache.zip(key).zip(digest))?;
         let repository = cache.reference.repository().clone();
         let place = Place { repository, key };
-        self.0.drop_entry(&record, &place, &digest).await
+        let executed_step = shortened(&request.executed_step, MAX_STEP_CHARS);
+        self.0
+            .drop_entry(&record, &place, &digest, &executed_step)
+            .await
+    }
+
+    async fn find_build_cache(
+        &self,
+        caller: &Caller,
+        request: FindBuildCacheRequest,
+    ) -> Result<Option<Digest>, CallError> {
+        let record = self.workspace(caller, request.attempt).await?;
+        let mut faults = FieldFaults::default();
+        let cache = self.cache("repository", &request.repository, &record, &mut faults);
+        let cache = faults.complete(cache)?;
+        self.0.build_cache(&record, &cache).await
+    }
+
+    async fn commit_build_cache(
+        &self,
+        caller: &Caller,
+        request: CommitBuildCacheRequest,
+    ) -> Result<(), CallError> {
+        let record = self.workspace(caller, request.attempt).await?;
+        let mut faults = FieldFaults::default();
+        let cache = self.cache("repository", &request.repository, &record, &mut faults);
+        let key = faults.check("key", request.key.parse());
+        let digest = faults.check("digest", request.digest.parse());
+        let ((cache, key), digest) = faults.complete(cache.zip(key).zip(digest))?;
+        if !cache.writable {
+            return Err(CallError::CacheReadOnly);
+        }
+        let repository = cache.reference.repository().clone();
+        let place = Place { repository, key };
+        self.0.commit_build_cache(&record, &place, &digest).await
     }
 
     /// The cache of the attempt's own repository: an attempt uses no other.

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
+use hearth_domain::{CacheRepository, ConfigName, Digest, Platform, WorkspaceId};
 use prost_types::Timestamp;
 
 use super::{
@@ -38,6 +38,22 @@ pub trait EntryStore: Send + Sync {
     /// Enters an image; the newest for a key replaces the one before.
     async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError>;
 
+    /// Notes the build cache of the entry that `writer` made; whether there is such an entry.
+    async fn put_build_cache(
+        &self,
+        place: &Place,
+        writer: &WorkspaceId,
+        build_cache: &Digest,
+    ) -> Result<bool, StoreError>;
+
+    /// The build cache of the newest entry of a repository, configuration and platform that has one.
+    async fn newest_build_cache(
+        &self,
+        repository: &CacheRepository,
+        config: Option<&ConfigName>,
+        platform: &Platform,
+    ) -> Result<Option<Digest>, StoreError>;
+
     /// Drops the entry of a key if it still has this digest; whether it did.
     async fn drop_cache_entry(&self, place: &Place, digest: &Digest) -> Result<bool, StoreError>;
 
@@ -61,7 +77,7 @@ pub trait EntryStore: Send + Sync {
         since: Timestamp,
     ) -> Result<Vec<Entry>, StoreError>;
 
-    /// Whether an entry of the repository names this digest.
+    /// Whether an entry of the repository names this digest, as its image or its build cache.
     async fn is_cached(
         &self,
         repository: &CacheRepository,

@@ -47,7 +47,7 @@ async fn drive_to_the_end(with: &Driving, id: &WorkspaceId, stop: &CancellationT
         .with_jitter()
         .without_max_times()
         .build();
-    while contain("drive workspace", drive(with, id, stop))
+    while contain("drive workspace", Box::pin(drive(with, id, stop)))
         .await
         .is_err()
     {

@@ -2,12 +2,13 @@ use std::{future::Future, time::Duration};
 
 use async_trait::async_trait;
 use hearth_api::v1::{
-    BuildDecision, CacheEntry, CommitCacheRequest, DropCacheRequest, ResolveCacheRequest,
-    WaitDecision, Waiting, cache_index_service_client::CacheIndexServiceClient,
-    resolve_cache_response::Decision,
+    BuildDecision, CacheEntry, CommitBuildCacheRequest, CommitCacheRequest, DropCacheRequest,
+    FindBuildCacheRequest, ResolveCacheRequest, WaitDecision, Waiting,
+    cache_index_service_client::CacheIndexServiceClient, resolve_cache_response::Decision,
 };
 use hearth_domain::{
-    AttemptRef, CacheKey, CacheRepository, CommitHash, ConfigName, Digest, KeyedManifest, Platform,
+    AttemptRef, CacheKey, CacheRepository, CommitHash, ConfigName, Digest, DigestError,
+    KeyedManifest, Platform,
 };
 use hearth_runtime::contract::attempt_message;
 use tonic::{Status, transport::Channel};
@@ -24,7 +25,12 @@ const BACKGROUND: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// An image, by its digest.
-    Hit(Digest),
+    Hit {
+        /// The image's.
+        digest: Digest,
+        /// That of BuildKit's cache of its build, if there is one.
+        build_cache: Option<Digest>,
+    },
     /// The image is to be built.
     Build {
         /// Why, in sentences.
@@ -87,7 +93,31 @@ pub trait CacheIndex: Send + Sync {
         repository: &CacheRepository,
         key: &CacheKey,
         digest: &Digest,
+        why: Dropped<'_>,
     ) -> Result<(), IndexFailure>;
+    /// The build cache that a build may read, by its digest in the repository.
+    async fn build_cache(
+        &self,
+        attempt: &AttemptRef,
+        repository: &CacheRepository,
+    ) -> Result<Option<Digest>, IndexFailure>;
+    /// Notes the build cache of an entry that the attempt added.
+    async fn commit_build_cache(
+        &self,
+        attempt: &AttemptRef,
+        repository: &CacheRepository,
+        key: &CacheKey,
+        digest: &Digest,
+    ) -> Result<(), IndexFailure>;
+}
+
+/// Why an entry is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped<'a> {
+    /// The registry does not have its image.
+    Missing,
+    /// BuildKit would have executed this step again.
+    Executed(&'a str),
 }
 
 #[async_trait]
@@ -187,8 +217,57 @@ impl CacheIndex for ControlPlaneClient {
         repository: &CacheRepository,
         key: &CacheKey,
         digest: &Digest,
+        why: Dropped<'_>,
     ) -> Result<(), IndexFailure> {
+        let executed_step = match why {
+            Dropped::Missing => "",
+            Dropped::Executed(step) => step,
+        };
         let request = DropCacheRequest {
+            attempt: Some(attempt_message(attempt)),
+            repository: repository.to_string(),
+            key: key.to_string(),
+            digest: digest.to_string(),
+            executed_step: executed_step.to_owned(),
+        };
+        let request = &request;
+        self.background(|bearer| {
+            while_unavailable(pauses(), move || {
+                let request = bearer.on(request.clone());
+                async { client(self).drop_cache(request).await }
+            })
+        })
+        .await
+    }
+
+    async fn build_cache(
+        &self,
+        attempt: &AttemptRef,
+        repository: &CacheRepository,
+    ) -> Result<Option<Digest>, IndexFailure> {
+        let request = FindBuildCacheRequest {
+            attempt: Some(attempt_message(attempt)),
+            repository: repository.to_string(),
+        };
+        let answer = self.as_node(|bearer| {
+            let request = bearer.on(request.clone());
+            async { client(self).find_build_cache(request).await }
+        });
+        let answer = tokio::time::timeout(CALL_TIMEOUT, answer)
+            .await
+            .map_err(|_| IndexFailure("it did not answer".to_owned()))?
+            .map_err(failure)?;
+        optional(&answer.into_inner().digest)
+    }
+
+    async fn commit_build_cache(
+        &self,
+        attempt: &AttemptRef,
+        repository: &CacheRepository,
+        key: &CacheKey,
+        digest: &Digest,
+    ) -> Result<(), IndexFailure> {
+        let request = CommitBuildCacheRequest {
             attempt: Some(attempt_message(attempt)),
             repository: repository.to_string(),
             key: key.to_string(),
@@ -198,7 +277,7 @@ impl CacheIndex for ControlPlaneClient {
         self.background(|bearer| {
             while_unavailable(pauses(), move || {
                 let request = bearer.on(request.clone());
-                async { client(self).drop_cache(request).await }
+                async { client(self).commit_build_cache(request).await }
             })
         })
         .await
@@ -228,10 +307,21 @@ fn hit(
         let other = format!("it answered with the entry {} of another key", entry.key);
         return Err(IndexFailure(other));
     }
-    let digest = entry.digest.parse();
-    digest
-        .map(Resolution::Hit)
-        .map_err(|error| IndexFailure(format!("it answered with a malformed entry: {error}")))
+    Ok(Resolution::Hit {
+        digest: entry.digest.parse().map_err(malformed)?,
+        build_cache: optional(&entry.build_cache)?,
+    })
+}
+
+fn optional(digest: &str) -> Result<Option<Digest>, IndexFailure> {
+    match digest {
+        "" => Ok(None),
+        digest => digest.parse().map(Some).map_err(malformed),
+    }
+}
+
+fn malformed(error: DigestError) -> IndexFailure {
+    IndexFailure(format!("it answered with a malformed digest: {error}"))
 }
 
 fn client(control_plane: &ControlPlaneClient) -> CacheIndexServiceClient<Channel> {

@@ -9,7 +9,7 @@ use crate::{
     buildkit::Counts,
     devcontainer::{DevcontainerConfig, LeftOut},
     door::denied_source,
-    external::{devcontainer::BuildRequest, process::ProcessFailure},
+    external::{Externals, devcontainer::BuildRequest, process::ProcessFailure},
     pipeline::{
         build_folder::build_folder,
         context::{Checkout, Context},
@@ -161,24 +161,31 @@ fn annotations(repository: &Repository, key: &CacheKey) -> Vec<(&'static str, St
     annotations
 }
 
-/// The value of `--cache-from`, if the registry has a build cache. The check comes before the build, which a registry that
-/// does not answer would hold up.
+/// The value of `--cache-from`, if the index knows a build cache that the registry has. By its digest: whoever may push can
+/// move a tag. The check comes before the build, which a registry that does not answer would hold up.
 async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> Option<String> {
     let cache = cx.job.cache.as_ref().ok()?;
-    let reference = match cx.node.store {
-        ImageStore::Containerd => cache.reference.build_cache(&cx.node.platform),
-        // The classic store exports no separate cache; the image carries an inline one.
-        ImageStore::Classic | ImageStore::Unspecified => cache.reference.newest(&cx.node.platform),
+    let repository = cache.reference.repository();
+    let Externals {
+        index, registry, ..
+    } = cx.externals;
+    let digest = match index.build_cache(&cx.job.attempt, repository).await {
+        Ok(Some(digest)) => digest,
+        Ok(None) => {
+            reasons.push("there is no build cache for this repository yet".to_owned());
+            return None;
+        }
+        Err(error) => {
+            reasons.push(format!("the build cache could not be asked for: {error}"));
+            return None;
+        }
     };
-    match cx
-        .externals
-        .registry
-        .digest(&reference, cx.logins.for_image(&reference).await.as_ref())
-        .await
-    {
+    let reference = repository.image(&digest);
+    let login = cx.logins.for_image(&reference).await;
+    match registry.digest(&reference, login.as_ref()).await {
         Ok(_) => Some(format!("type=registry,ref={reference}")),
         Err(RegistryError::NotFound(_)) => {
-            reasons.push("the registry has no build cache for this repository yet".to_owned());
+            reasons.push("the registry does not have the build cache any more".to_owned());
             None
         }
         Err(error) => {

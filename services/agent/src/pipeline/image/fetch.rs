@@ -6,9 +6,12 @@ use hearth_api::v1::{
 use hearth_layers::TransferError;
 
 use super::outcome::{Image, STEP, skipped};
-use crate::pipeline::{
-    context::Context, failure::failure, prefetch::Prefetch, pull::pull, push::PushPlan,
-    resolve::Hit,
+use crate::{
+    external::control_plane::Dropped,
+    pipeline::{
+        context::Context, failure::failure, prefetch::Prefetch, pull::pull, push::PushPlan,
+        resolve::Hit,
+    },
 };
 
 /// Fetches the default image, and returns its name.
@@ -42,6 +45,7 @@ pub async fn fetch_unchanged(cx: &Context<'_>, image: &str, why: String) -> Resu
             ..skipped(CacheSkipReason::NotEligible)
         },
         push: PushPlan::not_eligible(&why),
+        hit: None,
     })
 }
 
@@ -100,7 +104,13 @@ pub(super) async fn fetch(
             let dropped = cx
                 .externals
                 .index
-                .drop_entry(&cx.job.attempt, &hit.repository, &hit.key, &hit.digest)
+                .drop_entry(
+                    &cx.job.attempt,
+                    &hit.repository,
+                    &hit.key,
+                    &hit.digest,
+                    Dropped::Missing,
+                )
                 .await;
             if let Err(error) = dropped {
                 cx.recorder.warn(format!(
@@ -124,6 +134,7 @@ pub(super) async fn fetch(
             ..CacheReport::default()
         },
         push: PushPlan::unchanged(&hit.digest),
+        hit: Some(hit.clone()),
         in_use,
     })
 }

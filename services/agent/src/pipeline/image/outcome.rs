@@ -1,6 +1,9 @@
 use hearth_api::v1::{CacheReport, CacheResult, CacheSkipReason, PipelineStep};
 
-use crate::{disk::ImageUse, pipeline::push::PushPlan};
+use crate::{
+    disk::ImageUse,
+    pipeline::{push::PushPlan, resolve::Hit},
+};
 
 pub(super) const STEP: PipelineStep = PipelineStep::Image;
 
@@ -13,6 +16,8 @@ pub struct Image {
     pub report: CacheReport,
     /// What to push.
     pub push: PushPlan,
+    /// The hit that it is.
+    pub hit: Option<Hit>,
     /// Keeps it from being removed until its container exists.
     pub in_use: ImageUse,
 }

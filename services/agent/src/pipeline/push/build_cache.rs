@@ -5,8 +5,9 @@ use hearth_runtime::blocking;
 
 use super::plan::Upload;
 use crate::{
+    buildkit::Progress,
     clone_files::NewFolder,
-    external::devcontainer::BuildRequest,
+    external::{devcontainer::BuildRequest, process::Line},
     pipeline::{
         build_folder::build_folder,
         context::{Checkout, Context},
@@ -14,9 +15,8 @@ use crate::{
     },
 };
 
-/// Copies the clone for [`export_build_cache`], if the image `will_be_pushed` with a build cache. By then hooks have
-/// changed the clone; a new checkout would not have what `initializeCommand` made, submodules, or `.git`.
-pub async fn keep_sources(
+/// Copies the clone for [`export_build_cache`], if the image `will_be_pushed` with a build cache.
+pub async fn sources_to_export(
     cx: &Context<'_>,
     clone: &Checkout,
     will_be_pushed: bool,
@@ -25,6 +25,12 @@ pub async fn keep_sources(
     if !will_be_pushed || !writable || cx.node.store != ImageStore::Containerd {
         return None;
     }
+    keep_sources(cx, clone).await
+}
+
+/// Copies the clone for a build in the background. By then hooks have changed the clone; a new checkout would not have
+/// what `initializeCommand` made, submodules, or `.git`.
+pub async fn keep_sources(cx: &Context<'_>, clone: &Checkout) -> Option<Result<PathBuf, String>> {
     let files = clone.files.clone();
     // The folder's name is an input of builds.
     let name = clone.folder.file_name()?;
@@ -40,7 +46,7 @@ pub async fn keep_sources(
 }
 
 /// Exports BuildKit's cache of all stages by a second build from the same files, whose steps are all in the engine's
-/// cache.
+/// cache, and tells the index its digest: whoever may push can move a tag.
 pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
     let Some(sources) = &upload.sources else {
         return;
@@ -63,11 +69,25 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             cache_mounts: &cx.job.cache_mounts,
             sources,
         };
+        let mut progress = Progress::default();
         cx.externals
             .devcontainer
-            .build(&request, &mut |_| {})
+            .build(&request, &mut |line| {
+                if let Line::Text(line) = line {
+                    progress.line(line);
+                }
+            })
             .await
-            .map_err(|child| child.message)
+            .map_err(|child| child.message)?;
+        let digest = progress
+            .exported_cache()
+            .ok_or("BuildKit named no digest")?;
+        let (attempt, key) = (&cx.job.attempt, upload.manifest.key());
+        cx.externals
+            .index
+            .commit_build_cache(attempt, cache.reference.repository(), key, digest)
+            .await
+            .map_err(|error| error.to_string())
     };
     let exported = tokio::time::timeout(cx.node.push_timeout, work)
         .await

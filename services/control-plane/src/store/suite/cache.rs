@@ -101,6 +101,7 @@ fn cached(digits: &str, image: &str, config: &str) -> Entry {
         git_ref: GitRef::Default,
         writer: "w".into(),
         build_seconds: 0.0,
+        build_cache: None,
         bytes: 10,
         created: None,
         last_used: None,
@@ -169,6 +170,58 @@ pub(in crate::store) async fn entries_are_listed_newest_first_and_dropped_by_con
             .await
             .expect("a read")
     );
+}
+
+pub(in crate::store) async fn a_build_cache_is_noted_by_who_made_the_entry_and_goes_with_it(
+    store: Arc<dyn Store>,
+) {
+    let put = async |digits: &str| {
+        let entry = cached(digits, "d", "");
+        let put = store.put_cache_entry(&entry, from_millis(1_000)).await;
+        put.expect("a write");
+    };
+    let note = async |digits: &str, writer: &str, cache: &str| {
+        let writer = writer.parse().expect("an id");
+        let cache = Digest::of(cache);
+        let place = place("r/x", digits);
+        let noted = store.put_build_cache(&place, &writer, &cache).await;
+        noted.expect("a write")
+    };
+    let newest = async |config: &str| {
+        let config = (!config.is_empty()).then(|| config.parse().expect("a name"));
+        let platform = "linux/amd64".parse().expect("a platform");
+        let of = repository("r/x");
+        let newest = store.newest_build_cache(&of, config.as_ref(), &platform);
+        newest.await.expect("a read")
+    };
+    put("1").await;
+    assert_eq!(newest("").await, None);
+    assert!(!note("1", "another", "c1").await);
+    assert!(!note("2", "w", "c1").await, "there is no such entry");
+    assert!(note("1", "w", "c1").await);
+    // An entry without one does not hide an older one that has one.
+    put("2").await;
+    assert_eq!(newest("").await, Some(Digest::of("c1")));
+    assert_eq!(newest("gpu").await, None);
+    assert!(note("2", "w", "c2").await);
+    assert_eq!(newest("").await, Some(Digest::of("c2")));
+    let of = repository("r/x");
+    let known = async |digest| {
+        store
+            .is_cached(&of, &Digest::of(digest))
+            .await
+            .expect("a read")
+    };
+    assert!(known("c2").await);
+    // Another image of the key has another build.
+    put("2").await;
+    assert_eq!(newest("").await, Some(Digest::of("c1")));
+    assert!(!known("c2").await);
+    let dropped = store
+        .drop_cache_entry(&place("r/x", "1"), &Digest::of("d"))
+        .await;
+    assert!(dropped.expect("a write"));
+    assert_eq!(newest("").await, None);
 }
 
 pub(in crate::store) async fn what_is_old_or_too_much_is_retired(store: Arc<dyn Store>) {
