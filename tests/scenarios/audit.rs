@@ -25,7 +25,9 @@ fn warnings(story: &Story) -> Vec<String> {
 #[tokio::test]
 async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
     let mut lab = Lab::new(1).await;
-    lab.add_node(&["--cache-audit-percent", "100"]).await;
+    for _ in 0..2 {
+        lab.add_node(&["--cache-audit-percent", "100"]).await;
+    }
     let repo = lab.git.repo(
         "app",
         &[
@@ -52,15 +54,15 @@ async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
     hit.assert_result(CacheResult::Exact);
     hit.assert_state(WorkspaceState::Ready);
     assert_eq!(warnings(&hit), [String::new(); 0]);
-    let audits = |lab: &Lab| {
-        let metrics = lab.agents[1].metrics();
+    let audits = |lab: &Lab, node: usize| {
+        let metrics = lab.agents[node - 1].metrics();
         let lines = metrics
             .lines()
             .filter(|line| line.starts_with("hearth_agent_cache_audits_total"));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(
-        audits(&lab),
+        audits(&lab, 2),
         [r#"hearth_agent_cache_audits_total{outcome="AGREES"} 1"#]
     );
 
@@ -77,7 +79,8 @@ async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
     assert_eq!(changed.unwrap().rows_affected(), 1);
     database.close().await;
 
-    let wrong = lab.client.prepare("node-2", &repo.url).await;
+    // Node 2 has the steps in its engine now.
+    let wrong = lab.client.prepare("node-3", &repo.url).await;
     wrong.assert_result(CacheResult::Exact);
     wrong.assert_state(WorkspaceState::Ready);
     let told = warnings(&wrong);
@@ -89,7 +92,10 @@ async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
     ] {
         assert!(told[0].contains(part), "{told:?}");
     }
-    assert!(audits(&lab).contains(&r#"hearth_agent_cache_audits_total{outcome="EXECUTES"} 1"#.to_owned()));
+    assert_eq!(
+        audits(&lab, 3),
+        [r#"hearth_agent_cache_audits_total{outcome="EXECUTES"} 1"#]
+    );
     let built = lab.client.prepare("node-2", &repo.url).await;
     assert_ne!(built.result(), CacheResult::Exact);
     built.assert_state(WorkspaceState::Ready);
