@@ -58,7 +58,7 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
     let n2 = FakeAgent::start("n2").await;
     let other = n2.register(&plane, &[]).await.session_token;
     let image = cache::manifest("Dockerfile", "FROM a");
-    let entry = cache::entry(cache::REPOSITORY, &image, "an image");
+    let entry = cache::entry(&image, "an image");
     let commit = CommitCacheRequest {
         attempt: cache::attempt(&id, 1),
         entry: Some(entry.clone()),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use hearth_domain::{AttemptRef, CacheKey, Digest, KeyedManifest};
 
 use super::{
+    claims::Claims,
     resolve::{Decisions, Question, Resolving},
     retention::Retention,
     rules::{CacheRules, CacheUse},
@@ -22,6 +23,7 @@ pub(crate) struct Index {
     waiting: Arc<Waiting>,
     resolving: Arc<Resolving>,
     retention: Arc<Retention>,
+    claims: Claims,
 }
 
 impl Index {
@@ -34,6 +36,11 @@ impl Index {
             store: resolving.store.clone(),
             rules,
             waiting: resolving.waiting.clone(),
+            claims: Claims::new(
+                resolving.store.clone(),
+                resolving.registry.clone(),
+                resolving.fleet.clone(),
+            ),
             resolving: Arc::new(resolving),
             retention,
         }
@@ -69,8 +76,14 @@ impl Index {
             .await
     }
 
-    /// Enters an image.
-    pub(crate) async fn commit(&self, entry: Entry) -> Result<(), CallError> {
+    /// Enters an image that an attempt has built and pushed, as the registry has it.
+    pub(crate) async fn commit(
+        &self,
+        record: &Record,
+        cache: &CacheUse,
+        entry: Entry,
+    ) -> Result<(), CallError> {
+        let entry = self.claims.pushed(record, cache, entry).await?;
         self.store.put_cache_entry(&entry, now()).await?;
         // After the write: the attempts that this wakes read the index.
         self.waiting.committed(&entry.place);
@@ -89,9 +102,11 @@ impl Index {
     pub(crate) async fn drop_entry(
         &self,
         record: &Record,
+        cache: &CacheUse,
         place: &Place,
         digest: &Digest,
     ) -> Result<(), CallError> {
+        self.claims.lost(record, cache, place, digest).await?;
         let dropped = self.store.drop_cache_entry(place, digest).await?;
         tracing::info!(
             workspace.id = %record.id,

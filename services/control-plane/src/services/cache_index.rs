@@ -72,13 +72,8 @@ impl CacheIndexApi {
 
     async fn commit(&self, caller: &Caller, request: CommitCacheRequest) -> Result<(), CallError> {
         let record = self.workspace(caller, request.attempt).await?;
-        if !self
-            .0
-            .cache_use(&record)
-            .is_some_and(|cache| cache.writable)
-        {
-            return Err(CallError::CacheReadOnly);
-        }
+        let cache = self.0.cache_use(&record).filter(|cache| cache.writable);
+        let cache = cache.ok_or(CallError::CacheReadOnly)?;
         let mut faults = FieldFaults::default();
         let message = request.entry.unwrap_or_default();
         self.cache(
@@ -100,7 +95,7 @@ impl CacheIndexApi {
             writer: record.id.to_string(),
             ..faults.complete(entry)?
         };
-        self.0.commit(entry).await
+        self.0.commit(&record, &cache, entry).await
     }
 
     async fn drop_entry(
@@ -116,7 +111,7 @@ impl CacheIndexApi {
         let ((cache, key), digest) = faults.complete(cache.zip(key).zip(digest))?;
         let repository = cache.reference.repository().clone();
         let place = Place { repository, key };
-        self.0.drop_entry(&record, &place, &digest).await
+        self.0.drop_entry(&record, &cache, &place, &digest).await
     }
 
     /// The cache of the attempt's own repository: an attempt uses no other.

@@ -15,8 +15,8 @@ use futures_util::{
 use hearth_api::v1::{
     AgentServicePrepareWorkspaceRequest as Asked, AgentServicePrepareWorkspaceResponse as Answer,
     AttemptAccepted, AttemptRef, CacheSkipReason, DeregisterRequest, Event, HeartbeatRequest,
-    NodeContainers, NodeInfo, RegisterRequest, RegisterResponse, RemoveWorkspaceRequest,
-    RemoveWorkspaceResponse,
+    ImageStore, NodeContainers, NodeInfo, RegisterRequest, RegisterResponse,
+    RemoveWorkspaceRequest, RemoveWorkspaceResponse,
     agent_service_prepare_workspace_response::Message,
     agent_service_server::{AgentService, AgentServiceServer},
     event::Kind,
@@ -42,6 +42,7 @@ pub struct FakeAgent {
     pub name: String,
     pub boot_id: String,
     pub platform: String,
+    pub store: ImageStore,
     endpoint: String,
     port: u16,
     boots: u32,
@@ -56,6 +57,7 @@ impl FakeAgent {
             name: name.into(),
             boot_id: String::new(),
             platform: "linux/amd64".into(),
+            store: ImageStore::Containerd,
             endpoint: String::new(),
             port: 0,
             boots: 0,
@@ -102,6 +104,7 @@ impl FakeAgent {
             endpoint: self.endpoint.clone(),
             boot_id: self.boot_id.clone(),
             platform: self.platform.clone(),
+            image_store: self.store.into(),
             ..NodeInfo::default()
         }
     }

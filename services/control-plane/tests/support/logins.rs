@@ -47,6 +47,7 @@ impl LoginLab {
             format!("--github-app-key-file={key}"),
             format!("--github-api-url={}", github.url()),
             format!("--github-hosts={},{REGISTRY}", github.host()),
+            format!("--cache-registry={REGISTRY}"),
         ];
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         Plane::start(directory.path(), &flags).await

@@ -20,10 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status, Streaming, transport::Channel};
 
-use super::soon;
-
-/// The registry of caches unless a test says otherwise.
-const NO_REGISTRY: &str = "localhost:1";
+use super::{cache::REGISTRY, soon};
 
 /// A running control plane.
 pub struct Plane {
@@ -59,8 +56,7 @@ impl Plane {
             "--database",
             &database,
         ];
-        // Nothing listens there, so that no test asks a real registry.
-        let registry = format!("--cache-registry={NO_REGISTRY}");
+        let registry = format!("--cache-registry={}", REGISTRY.host());
         let own = flags
             .iter()
             .any(|flag| flag.starts_with("--cache-registry"));
