@@ -141,6 +141,7 @@ impl FakeAgent {
             preparing_attempts: attempts.collect(),
             ..HeartbeatRequest::default()
         };
+        let request = plane.of_node(&self.name, request);
         let answer = plane.registry().await.heartbeat(request).await?;
         let ended = answer.into_inner().ended_attempts.into_iter();
         Ok(ended
@@ -171,8 +172,13 @@ impl FakeAgent {
             problem: String::new(),
             preparing_attempts: Vec::new(),
         };
-        let response = plane.registry().await.heartbeat(request).await;
-        response.expect("a heartbeat").into_inner().known
+        let request = plane.of_node(&self.name, request);
+        match plane.registry().await.heartbeat(request).await {
+            Ok(answer) => answer.into_inner().known,
+            // It registers again in this case, too.
+            Err(status) if status.code() == Code::Unauthenticated => false,
+            Err(status) => panic!("{status}"),
+        }
     }
 
     /// Says that it ends.
@@ -181,6 +187,7 @@ impl FakeAgent {
             node: self.name.clone(),
             boot_id: self.boot_id.clone(),
         };
+        let request = plane.of_node(&self.name, request);
         let response = plane.registry().await.deregister(request).await;
         response.expect("an answer");
     }
