@@ -237,6 +237,44 @@ async fn a_registry_that_lets_nobody_delete_is_named_in_a_warning() {
 }
 
 #[tokio::test]
+async fn what_was_removed_comes_back_neither_from_a_registry_that_keeps_it_nor_from_who_had_asked_before()
+ {
+    for key in [manifest("a").key().to_string(), String::new()] {
+        let registry = Registry::start().await;
+        registry.answers_deletions(405).await;
+        let (plane, _agent, early) = registry.workspace(&[]).await;
+        let ours = manifest("a");
+        let image = image("image", &ours);
+        registry.holds(&ours, &image).await;
+        let Decision::Hit(_) = registry.resolve(&plane, &early, &ours).await else {
+            panic!("the image was not adopted");
+        };
+        let request = InvalidateEntryRequest {
+            repository: "https://github.com/acme/shop".into(),
+            config: String::new(),
+            key,
+        };
+        let dropped = plane.cache_service().await.invalidate_entry(request).await;
+        assert_eq!(dropped.expect("an answer").into_inner().entries.len(), 1);
+        let entry = CacheEntry {
+            repository: registry.repository(),
+            ..cache::entry_of(&ours, &image)
+        };
+        let status = cache::try_commit(&plane, &early, 1, entry.clone()).await;
+        let status = status.expect_err("a refusal");
+        assert!(status.message().contains("was removed by"), "{status}");
+        let late = plane.prepare(shop()).await.id().to_owned();
+        let decision = registry.resolve(&plane, &late, &ours).await;
+        assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
+        // Who builds it now may make the same image.
+        let committed = cache::try_commit(&plane, &late, 1, entry).await;
+        committed.expect("a commit");
+        let decision = registry.resolve(&plane, &early, &ours).await;
+        assert!(matches!(decision, Decision::Hit(_)), "{decision:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_oldest_entry_goes_when_there_are_too_many() {
     let registry = Registry::start().await;
     registry.answers_deletions(202).await;

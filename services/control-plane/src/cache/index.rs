@@ -84,7 +84,13 @@ impl Index {
         entry: Entry,
     ) -> Result<(), CallError> {
         let entry = self.claims.pushed(record, cache, entry).await?;
-        self.store.put_cache_entry(&entry, now()).await?;
+        if !self.store.put_cache_entry(&entry, now()).await? {
+            return Err(CallError::CacheMismatch(
+                "the image is not entered into the index: its key was removed by `hearth cache rm` after the attempt had \
+                 asked for it"
+                    .to_owned(),
+            ));
+        }
         // After the write: the attempts that this wakes read the index.
         self.waiting.committed(&entry.place);
         tracing::info!(
