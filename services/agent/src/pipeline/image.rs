@@ -86,7 +86,7 @@ pub async fn obtain(
     let manifest = key.manifest.as_ref().ok();
     let building = build(cx, clone, config, &name, manifest, &mut reasons);
     let building = cx.recorder.step(STEP, "builds the image", building);
-    let will_be_pushed = manifest.is_some() && !has_entry;
+    let will_be_pushed = manifest.is_some() && !has_entry && cx.may_write(clone);
     // No hook changes the clone while the image is built.
     let (built, sources) = tokio::join!(building, keep_sources(cx, clone, will_be_pushed));
     let built = built?;
@@ -121,17 +121,26 @@ pub async fn obtain(
         },
         ..CacheReport::default()
     };
-    let push = PushPlan::after_build(cx, key.manifest, &report, has_entry, |manifest| Upload {
-        image: name.clone(),
-        image_id: built.image_id,
-        manifest,
-        build_seconds: built.seconds,
-        commit: clone.commit.clone(),
-        entering: lookup.entering,
-        config: config.clone(),
-        sources,
-        _in_use: cx.node.images.enter(&name),
-    });
+    let may_write = cx.may_write(clone);
+    let push = PushPlan::after_build(
+        cx,
+        key.manifest,
+        &report,
+        may_write,
+        has_entry,
+        |manifest| Upload {
+            image: name.clone(),
+            image_id: built.image_id,
+            manifest,
+            build_seconds: built.seconds,
+            commit: clone.commit.clone(),
+            entering: lookup.entering,
+            is_newest: cx.is_newest(clone),
+            config: config.clone(),
+            sources,
+            _in_use: cx.node.images.enter(&name),
+        },
+    );
     Ok(Image {
         in_use,
         name,

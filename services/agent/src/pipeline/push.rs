@@ -70,13 +70,12 @@ async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
     }
 }
 
-/// Pushes the image under the tag of its key, adds it to the index, and moves the newest tag.
+/// Pushes the image under the tag of its key, adds it to the index, and moves the newest tag if it follows the image's branch.
 async fn push(
     cx: &Context<'_>,
     upload: &Upload,
     cache: &CacheUse,
 ) -> Result<PushReport, PushReport> {
-    let engine = &cx.externals.engine;
     let repository = cache.reference.repository();
     let registry = cx.job.registry().unwrap_or_default();
     // The answer to this request also says which permissions are missing.
@@ -144,12 +143,24 @@ async fn push(
                 ),
             )
         })?;
-    let newest = tag(&cache.reference.newest(&cx.node.platform));
-    let named = engine
-        .tag(&upload.image, repository.as_str(), &newest)
-        .await;
-    let newest_pushed = match named {
-        Ok(()) => push_tag(cx, repository.as_str(), &newest, &|_| {})
+    if upload.is_newest {
+        move_newest(cx, upload, cache).await;
+    }
+    Ok(PushReport {
+        digest: pushed.digest.to_string(),
+        bytes: pushed.bytes,
+        ..report(PushOutcome::Pushed, upload.image.clone())
+    })
+}
+
+/// Moves the newest tag to the image, for other tools.
+async fn move_newest(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
+    let repository = cache.reference.repository().as_str();
+    let newest = cache.reference.newest(&cx.node.platform);
+    let newest = repository_and_tag(&newest).1;
+    let named = cx.externals.engine.tag(&upload.image, repository, newest);
+    let newest_pushed = match named.await {
+        Ok(()) => push_tag(cx, repository, newest, &|_| {})
             .await
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -159,11 +170,6 @@ async fn push(
             "the tag {newest} still names an older image: {error}"
         ));
     }
-    Ok(PushReport {
-        digest: pushed.digest.to_string(),
-        bytes: pushed.bytes,
-        ..report(PushOutcome::Pushed, upload.image.clone())
-    })
 }
 
 async fn push_tag(

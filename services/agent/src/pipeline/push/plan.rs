@@ -33,6 +33,8 @@ pub struct Upload {
     pub commit: Option<CommitHash>,
     /// Whether it may be entered into the index.
     pub entering: Entering,
+    /// Whether the newest tag follows it.
+    pub is_newest: bool,
     /// The configuration that it was built from.
     pub config: DevcontainerConfig,
     /// A copy of what it was built from, if the build cache is to be exported.
@@ -47,14 +49,16 @@ impl PushPlan {
         cx: &Context<'_>,
         manifest: Result<KeyedManifest, String>,
         report: &CacheReport,
+        may_write: bool,
         has_entry: bool,
         upload: impl FnOnce(KeyedManifest) -> Upload,
     ) -> Self {
         match (&cx.job.cache, manifest) {
             (Err(reason), _) => Self::skipped(*reason),
-            (Ok(cache), _) if !cache.writable => Self::nothing(
+            (Ok(_), _) if !may_write => Self::nothing(
                 PushOutcome::SkippedReadOnly,
-                "this attempt may only read the cache",
+                "this attempt may only read the cache: refs that may write are named by --cache-writers of the control plane, \
+                 and tags that may by their full names, refs/tags/…",
             ),
             (Ok(_), _) if report.skip_reason() == CacheSkipReason::Slower => Self::nothing(
                 PushOutcome::Unchanged,
