@@ -27,9 +27,6 @@ use crate::{
     line::Line,
 };
 
-/// The registry's name. Nothing listens there; the control plane works without a registry that answers.
-pub const REGISTRY: &str = "localhost:1";
-
 /// A control plane and nodes; all of it ends when it is dropped.
 pub struct Fleet {
     pub client: Client,
@@ -54,15 +51,21 @@ pub struct Node {
 impl Fleet {
     /// A control plane with these `flags` and as many nodes as asked for, all of them registered.
     pub async fn new(nodes: usize, flags: &[&str]) -> Self {
+        Self::at(Arc::default(), nodes, flags).await
+    }
+
+    /// One whose caches are in this registry.
+    pub async fn at(registry: Arc<FakeRegistry>, nodes: usize, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let mut flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        flags.push(format!("--cache-registry={}", registry.host()));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (plane, address) = start_plane(dir.path(), any, &flags).await;
         let mut fleet = Self {
             client: Client::new(&format!("http://{address}")),
             nodes: Vec::new(),
             builds: Arc::default(),
-            registry: Arc::default(),
+            registry,
             line: Line::to(address).await,
             plane: Some(plane),
             address,
@@ -227,7 +230,6 @@ async fn start_plane(dir: &Path, listen: SocketAddr, flags: &[String]) -> (Servi
         format!("--listen={listen}"),
         "--admin-listen=127.0.0.1:0".to_owned(),
         "--insecure-loopback".to_owned(),
-        format!("--cache-registry={REGISTRY}"),
         format!("--database=sqlite://{}", database.display()),
     ];
     let config = Config::read(own.iter().chain(flags)).expect("a good command line");

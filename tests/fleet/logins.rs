@@ -6,7 +6,8 @@ use hearth_api::v1::CacheResult;
 use hearth_tests::github::{GitHub, Repositories, Visibility, WRITER};
 
 use crate::{
-    fleet::{Fleet, REGISTRY},
+    external::FakeRegistry,
+    fleet::Fleet,
     once::{NODES, assert_ready, names, results},
 };
 
@@ -22,15 +23,16 @@ async fn two_hundred_workspaces_of_twenty_private_repositories_need_twenty_token
             github.clone_url(&name)
         })
         .collect();
+    let registry = Arc::<FakeRegistry>::default();
     let flags = [
         "--credentials=github-app".to_owned(),
         format!("--github-app-id={}", github.app_id()),
         format!("--github-app-key-file={}", github.key_file().display()),
         format!("--github-api-url={}", github.url()),
-        format!("--github-hosts={},{REGISTRY}", github.host()),
+        format!("--github-hosts={},{}", github.host(), registry.host()),
     ];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let fleet = Fleet::new(NODES, &flags).await;
+    let fleet = Fleet::at(registry, NODES, &flags).await;
 
     let names = names();
     // Each repository on ten nodes, and each node with ten repositories.

@@ -14,6 +14,7 @@ pub mod curl;
 pub mod ghcr;
 pub mod git;
 pub mod github;
+pub mod images;
 pub mod lab;
 pub mod leaks;
 pub mod process;

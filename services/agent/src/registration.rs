@@ -10,6 +10,7 @@ use hearth_runtime::{
     contract::{attempt, attempt_message},
 };
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
 use crate::{
     attempt::Attempts,
@@ -145,7 +146,7 @@ impl Registration {
     }
 
     /// Sends heartbeats, and one at once when the engine fails. Returns when the control plane answers that it does not know
-    /// the node, and when the engine is back: the control plane then repeats the removals that have failed.
+    /// the node or its session, and when the engine is back: the control plane then repeats the removals that have failed.
     async fn heartbeats(&self, interval: Duration) {
         // Nodes that registered at the same moment beat at different ones.
         let first = ConstantBuilder::new()
@@ -184,6 +185,8 @@ impl Registration {
                     self.end(&answer.ended_attempts);
                 }
                 Ok(_) => return,
+                // The control plane has forgotten the session, or another process began one for this node.
+                Err(status) if status.code() == Code::Unauthenticated => return,
                 Err(status) => {
                     if !lost {
                         tracing::warn!(code = %status.code(), "the control plane does not answer: {}", status.message());

@@ -64,8 +64,8 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=3600)
     )]
     pub node_lease_seconds: u32,
-    /// Refs that may write to their repository's cache, as patterns; HEAD stands for the default branch. Forks and
-    /// commits never may
+    /// Branches that may write to their repository's cache, as patterns; HEAD stands for the default branch. Tags may where
+    /// a pattern begins with refs/tags/. Pull requests, other refs and commits never may
     #[arg(
         long,
         env = "HEARTH_CACHE_WRITERS",

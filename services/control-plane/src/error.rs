@@ -61,6 +61,10 @@ pub(crate) enum CallError {
     AttemptUnknown { id: String, attempt: u32 },
     #[error("the attempt may not write to the cache")]
     CacheReadOnly,
+    #[error("{0}")]
+    CacheMismatch(String),
+    #[error("the control plane cannot look at {image}: {why}; the same call is worth repeating")]
+    RegistryUnavailable { image: String, why: String },
     #[error("the cache key of workspace {0:?} is not known yet")]
     CacheKeyUnknown(String),
     #[error("the cache has no such entry; `hearth cache ls` lists them")]
@@ -166,6 +170,8 @@ impl From<&CallError> for Status {
             CallError::StreamUnread => Reason::StreamUnread,
             CallError::AttemptUnknown { .. } => Reason::AttemptUnknown,
             CallError::CacheReadOnly => Reason::CacheReadOnly,
+            CallError::CacheMismatch(_) => Reason::CacheMismatch,
+            CallError::RegistryUnavailable { .. } => Reason::RegistryUnavailable,
             CallError::CacheKeyUnknown(_) => Reason::CacheKeyUnknown,
             CallError::CacheEntryUnknown => Reason::CacheEntryUnknown,
             CallError::RefUnknown => Reason::RefUnknown,
@@ -275,6 +281,19 @@ mod tests {
                 CallError::CacheReadOnly,
                 Code::PermissionDenied,
                 "CACHE_READ_ONLY",
+            ),
+            (
+                CallError::CacheMismatch("x".into()),
+                Code::FailedPrecondition,
+                "CACHE_MISMATCH",
+            ),
+            (
+                CallError::RegistryUnavailable {
+                    image: "r/i@d".into(),
+                    why: "x".into(),
+                },
+                Code::Unavailable,
+                "REGISTRY_UNAVAILABLE",
             ),
             (
                 CallError::CacheKeyUnknown("w".into()),

@@ -2,17 +2,19 @@
 
 use hearth_api::v1::{
     CacheAccess, CacheEntry, CommitBuildCacheRequest, DropCacheRequest, FindBuildCacheRequest,
-    resolve_cache_response::Decision,
+    ImageStore, ListEntriesRequest, event::Kind, resolve_cache_response::Decision,
 };
-use hearth_domain::{Digest, KeyManifest};
-use tonic::Code;
+use hearth_domain::{Digest, KeyManifest, annotation};
+use hearth_tests::images::Image;
+use tonic::{Code, Status};
 
 use crate::support::{
     agent::FakeAgent,
-    cache::{self, REPOSITORY, attempt, commit},
+    cache::{self, REGISTRY, attempt, commit, repository, try_commit},
+    events::{preparing, pushed},
     plane::{Plane, again, shop},
     refusals::{fields, reason},
-    start::with_agent,
+    start::{begin, with_agent},
 };
 
 fn manifest(dockerfile: &str) -> KeyManifest {
@@ -23,16 +25,16 @@ fn entry(manifest: &KeyManifest, image: &str) -> CacheEntry {
     CacheEntry {
         commit: "0123456789abcdef0123456789abcdef01234567".into(),
         build_seconds: 12.5,
-        bytes: 1_000,
-        ..cache::entry(REPOSITORY, manifest, image)
+        bytes: cache::BYTES,
+        ..cache::entry(manifest, image)
     }
 }
 
 async fn resolve(plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
-    cache::resolve(plane, id, REPOSITORY, manifest).await
+    cache::resolve(plane, id, &repository(), manifest).await
 }
 
-async fn drop_entry(plane: &Plane, id: &str, entry: &CacheEntry) {
+async fn drop_entry(plane: &Plane, id: &str, entry: &CacheEntry) -> Result<(), Status> {
     let request = DropCacheRequest {
         attempt: attempt(id, 1),
         repository: entry.repository.clone(),
@@ -41,8 +43,19 @@ async fn drop_entry(plane: &Plane, id: &str, entry: &CacheEntry) {
         executed_step: String::new(),
     };
     let request = plane.of_agent(id, request).await;
-    let dropped = plane.cache().await.drop_cache(request).await;
-    dropped.expect("no failure");
+    plane.cache().await.drop_cache(request).await.map(|_| ())
+}
+
+fn digest(entry: &CacheEntry) -> Digest {
+    entry.digest.parse().expect("a digest")
+}
+
+/// What was refused, and why.
+fn mismatch(refused: Result<(), Status>) -> String {
+    let status = refused.expect_err("a refusal");
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+    assert_eq!(reason(&status), "CACHE_MISMATCH");
+    status.message().to_owned()
 }
 
 fn reasons(decision: Decision) -> Vec<String> {
@@ -86,23 +99,162 @@ async fn what_one_node_commits_another_finds() {
         changed[1],
         "The Dockerfile .devcontainer/Dockerfile changed."
     );
+}
 
-    // The newest image of a key wins, and only its own digest drops it.
-    let newest = entry(&old, "another image");
-    commit(&plane, &two, 1, newest.clone())
-        .await
-        .expect("a commit");
-    drop_entry(&plane, &one, &committed).await;
-    assert!(matches!(
-        resolve(&plane, &one, &old).await,
-        Decision::Hit(_)
-    ));
-    drop_entry(&plane, &one, &newest).await;
-    assert!(matches!(
-        resolve(&plane, &one, &old).await,
-        Decision::Build(_)
-    ));
-    drop_entry(&plane, &one, &newest).await;
+/// A workspace that was told of an image; the image's entry, and the workspace's id.
+async fn told_of_an_image(plane: &Plane, manifest: &KeyManifest) -> (CacheEntry, String) {
+    let one = plane.prepare(shop()).await.id().to_owned();
+    let two = plane.prepare(shop()).await.id().to_owned();
+    let entry = entry(manifest, "image");
+    let committed = commit(plane, &one, 1, entry.clone()).await;
+    committed.expect("a commit");
+    let told = resolve(plane, &two, manifest).await;
+    assert!(matches!(told, Decision::Hit(_)), "{told:?}");
+    (entry, two)
+}
+
+#[tokio::test]
+async fn an_entry_is_dropped_only_by_who_was_told_of_it_and_only_if_its_image_is_lost() {
+    type Harm = fn(&CacheEntry);
+    let harms: [Harm; 2] = [
+        |entry| REGISTRY.lose(&entry.repository, &digest(entry)),
+        |entry| REGISTRY.lose_layers(&entry.repository, &digest(entry)),
+    ];
+    for harm in harms {
+        let (plane, _agent) = with_agent(&[]).await;
+        let manifest = manifest("a");
+        let (entry, told) = told_of_an_image(&plane, &manifest).await;
+        let whole = mismatch(drop_entry(&plane, &told, &entry).await);
+        assert!(whole.contains("the registry has"), "{whole}");
+        harm(&entry);
+        REGISTRY.set_down(true);
+        let unseen = mismatch(drop_entry(&plane, &told, &entry).await);
+        assert!(unseen.contains("does not answer"), "{unseen}");
+        REGISTRY.set_down(false);
+        let stranger = plane.prepare(shop()).await.id().to_owned();
+        let untold = mismatch(drop_entry(&plane, &stranger, &entry).await);
+        assert!(untold.contains("not the one that the attempt"), "{untold}");
+        drop_entry(&plane, &told, &entry).await.expect("a drop");
+        let now = resolve(&plane, &stranger, &manifest).await;
+        assert!(matches!(now, Decision::Build(_)), "{now:?}");
+        // Who dropped it may build it.
+        let again = self::entry(&manifest, "another image");
+        let committed = try_commit(&plane, &told, 1, again).await;
+        committed.expect("a commit");
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_is_there_is_not_replaced_by_who_was_told_of_it() {
+    let (plane, _agent) = with_agent(&[]).await;
+    let manifest = manifest("a");
+    let (_, told) = told_of_an_image(&plane, &manifest).await;
+    let other = entry(&manifest, "another image");
+    let why = mismatch(try_commit(&plane, &told, 1, other).await);
+    assert!(why.contains("hearth cache rm"), "{why}");
+}
+
+#[tokio::test]
+async fn only_what_the_attempt_was_told_to_build_is_entered() {
+    let (plane, _agent) = with_agent(&[]).await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    let (asked, other) = (manifest("a"), manifest("b"));
+    let early = try_commit(&plane, &id, 1, entry(&asked, "image")).await;
+    assert!(mismatch(early).contains("has asked for no key"));
+    resolve(&plane, &id, &asked).await;
+    let of_other = try_commit(&plane, &id, 1, entry(&other, "image")).await;
+    assert!(mismatch(of_other).contains("its key is"));
+    let elsewhere = CacheEntry {
+        platform: "linux/arm64".into(),
+        ..entry(&asked, "image")
+    };
+    let elsewhere = try_commit(&plane, &id, 1, elsewhere).await;
+    assert!(mismatch(elsewhere).contains("its platform is"));
+    let committed = try_commit(&plane, &id, 1, entry(&asked, "image")).await;
+    committed.expect("a commit");
+}
+
+#[tokio::test]
+async fn who_has_reported_its_push_enters_nothing_any_more() {
+    let (plane, agent) = with_agent(&[]).await;
+    let (mut follower, id) = begin(&plane, &agent, shop()).await;
+    let asked = manifest("a");
+    resolve(&plane, &id, &asked).await;
+    agent.say(&id, 1, [preparing(), pushed()]);
+    follower.until(|kind| matches!(kind, Kind::Push(_))).await;
+    let late = try_commit(&plane, &id, 1, entry(&asked, "image")).await;
+    assert!(mismatch(late).contains("reported its push"));
+}
+
+#[tokio::test]
+async fn only_what_the_registry_holds_for_the_key_is_entered() {
+    let (plane, _agent) = with_agent(&[]).await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    let (asked, other) = (manifest("a"), manifest("b"));
+    resolve(&plane, &id, &asked).await;
+    let key = asked.key();
+    let key_digest = key.manifest_digest();
+    let annotations = [
+        (annotation::KEY, key.as_str()),
+        (annotation::MANIFEST_DIGEST, key_digest.as_str()),
+    ];
+    let content = "what it is";
+    for (image, why) in [
+        (Image::of_key(content, 1, &other.key()), "dev.hearth.key"),
+        (
+            Image::new(content, 1, &[]),
+            "has no annotation dev.hearth.key",
+        ),
+        (
+            Image::new(content, 1, &annotations[..1]),
+            "has no annotation dev.hearth.manifest-digest",
+        ),
+        (Image::on("arm64", content, 1, &annotations), "linux/arm64"),
+    ] {
+        let entry = cache::entry_of(&asked, &image);
+        let refused = mismatch(try_commit(&plane, &id, 1, entry).await);
+        assert!(refused.contains(why), "{refused}");
+    }
+    let mut entry = cache::entry(&asked, content);
+    let there = std::mem::replace(&mut entry.digest, Digest::of("nothing").to_string());
+    let refused = mismatch(try_commit(&plane, &id, 1, entry.clone()).await);
+    assert!(refused.contains("the registry has no"), "{refused}");
+    entry.digest = there;
+    REGISTRY.set_down(true);
+    let status = try_commit(&plane, &id, 1, entry.clone()).await;
+    let status = status.expect_err("a refusal");
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::Unavailable, "REGISTRY_UNAVAILABLE")
+    );
+    REGISTRY.set_down(false);
+    // It says that it is smaller.
+    entry.bytes = 1;
+    try_commit(&plane, &id, 1, entry).await.expect("a commit");
+    let listed = ListEntriesRequest::default();
+    let listed = plane.cache_service().await.list_entries(listed).await;
+    let listed = listed.expect("a page").into_inner().entries;
+    assert_eq!((listed.len(), listed[0].bytes), (1, cache::BYTES));
+}
+
+#[tokio::test]
+async fn an_image_of_the_classic_store_has_no_annotations_and_none_that_contradict() {
+    let (plane, mut agent) = with_agent(&[]).await;
+    agent.store = ImageStore::Classic;
+    agent.register(&plane, &[]).await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    let (asked, other) = (manifest("a"), manifest("b"));
+    resolve(&plane, &id, &asked).await;
+    for (image, why) in [
+        (Image::of_key("x", 1, &other.key()), "dev.hearth.key"),
+        (Image::on("arm64", "x", 1, &[]), "linux/arm64"),
+    ] {
+        let entry = cache::entry_of(&asked, &image);
+        let refused = mismatch(try_commit(&plane, &id, 1, entry).await);
+        assert!(refused.contains(why), "{refused}");
+    }
+    let entry = cache::entry_of(&asked, &Image::new("x", 1, &[]));
+    try_commit(&plane, &id, 1, entry).await.expect("a commit");
 }
 
 #[tokio::test]

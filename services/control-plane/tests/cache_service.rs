@@ -5,11 +5,12 @@ use hearth_api::v1::{
     GetStatsRequest, InputKind, InvalidateEntryRequest, ListEntriesRequest,
     PrepareWorkspaceRequest, event::Kind, resolve_cache_response::Decision,
 };
-use hearth_domain::{Digest, KeyManifest};
+use hearth_domain::KeyManifest;
+use hearth_tests::images::Image;
 use tonic::{Code, Status};
 
 use crate::support::{
-    cache::{self, REPOSITORY},
+    cache::{self, repository},
     events::{line, preparing},
     plane::{Plane, shop},
     refusals::{fields, reason},
@@ -29,20 +30,23 @@ fn at(git_ref: &str) -> PrepareWorkspaceRequest {
     request
 }
 
+fn image(manifest: &KeyManifest) -> Image {
+    Image::of_key("an image", 100_000_000, &manifest.key())
+}
+
 async fn commit(plane: &Plane, id: &str, manifest: &KeyManifest) -> Result<(), Status> {
     let entry = CacheEntry {
         build_seconds: 10.0,
-        bytes: 100_000_000,
         // Only the control plane says these.
         r#ref: "forged".into(),
         writer: "forged".into(),
-        ..cache::entry(REPOSITORY, manifest, &manifest.canonical_json())
+        ..cache::entry_of(manifest, &image(manifest))
     };
     cache::commit(plane, id, 1, entry).await
 }
 
 async fn resolve(plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
-    cache::resolve(plane, id, REPOSITORY, manifest).await
+    cache::resolve(plane, id, &repository(), manifest).await
 }
 
 #[tokio::test]
@@ -58,7 +62,7 @@ async fn only_refs_of_the_policy_write_and_forks_never_do() {
         let id = plane.prepare(at(git_ref)).await.id().to_owned();
         let target = agent.started(&id, 1).await.cache.expect("a target");
         assert_eq!(target.access(), access, "{git_ref}");
-        let committed = commit(&plane, &id, &manifest("a")).await;
+        let committed = commit(&plane, &id, &manifest(git_ref)).await;
         match access {
             CacheAccess::ReadWrite => committed.expect("a commit"),
             _ => {
@@ -81,10 +85,7 @@ async fn an_image_is_built_where_fetching_it_is_known_to_take_longer() {
     };
     let before = plane.prepare(at("main")).await.id().to_owned();
     let newest = target(agent.started(&before, 1).await).newest_digest;
-    assert_eq!(
-        newest,
-        Digest::of(manifest("a").canonical_json()).to_string()
-    );
+    assert_eq!(newest, image(&manifest("a")).digest().to_string());
     let decision = resolve(&plane, &before, &manifest("a")).await;
     assert!(matches!(decision, Decision::Hit(_)), "{decision:?}");
 
@@ -184,7 +185,7 @@ async fn entries_are_listed_explained_counted_and_dropped() {
     follower.take(1).await;
     let stats = shows.get_stats(GetStatsRequest {}).await;
     let stats = stats.expect("an answer").into_inner();
-    assert_eq!(stats.repositories[0].repository, REPOSITORY);
+    assert_eq!(stats.repositories[0].repository, repository());
     assert_eq!(
         (stats.repositories[0].misses, stats.repositories[0].entries),
         (1, 2)

@@ -120,7 +120,9 @@ async fn github_for_git_and_another_registry_for_the_cache_each_give_their_own_l
     );
     std::fs::write(&sources, text).expect("a write");
     let file = format!("--credentials-file={}", sources.display());
-    let plane = Plane::start(directory.path(), &["--credentials=file", &file]).await;
+    let registry = format!("--cache-registry={REGISTRY}");
+    let flags = ["--credentials=file", &file, &registry];
+    let plane = Plane::start(directory.path(), &flags).await;
     let agent = FakeAgent::start("n1").await;
     let session = agent.register(&plane, &[]).await.session_token;
     let mut request = shop();

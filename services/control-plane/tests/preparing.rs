@@ -6,6 +6,7 @@ use hearth_api::v1::{
 use tonic::Code;
 
 use crate::support::{
+    cache,
     events::{failed, finished, line, preparing, pushed, ready, settled, started, words},
     plane::shop,
     start::{begin, with_agent},
@@ -23,7 +24,7 @@ async fn a_preparation_is_told_from_its_acceptance_to_its_last_event() {
 
     let request = agent.started(&id, 1).await;
     let cache = request.cache.expect("a cache");
-    assert_eq!(cache.repository, "localhost:1/acme/shop");
+    assert_eq!(cache.repository, cache::repository());
     assert_eq!(cache.tag, "devcontainer-cache");
     assert_eq!(cache.access(), CacheAccess::ReadWrite);
 

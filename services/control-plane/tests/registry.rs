@@ -2,9 +2,11 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_api::v1::{
-    InvalidateEntryRequest, ListEntriesRequest, resolve_cache_response::Decision,
+    CacheEntry, ImageStore, InvalidateEntryRequest, ListEntriesRequest,
+    resolve_cache_response::Decision,
 };
 use hearth_domain::{Digest, KeyManifest};
+use hearth_tests::images::Image;
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
     matchers::{method, path, path_regex},
@@ -22,18 +24,8 @@ fn manifest(dockerfile: &str) -> KeyManifest {
     cache::manifest("Dockerfile", dockerfile)
 }
 
-/// Annotations of an image that say which key it was built for.
-fn annotations(key: &str) -> String {
-    let hex = key.replacen("k1:", "sha256:", 1);
-    format!(r#""dev.hearth.key":"{key}","dev.hearth.manifest-digest":"{hex}""#)
-}
-
-/// An image manifest whose annotations name a key.
-fn image(annotations: &str) -> String {
-    let config = Digest::of("config");
-    format!(
-        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":5}},"layers":[],"annotations":{{{annotations}}}}}"#
-    )
+fn image(content: &str, manifest: &KeyManifest) -> Image {
+    Image::of_key(content, cache::BYTES, &manifest.key())
 }
 
 struct Registry(MockServer);
@@ -61,20 +53,29 @@ impl Registry {
     }
 
     /// Has an image under the tag of a key.
-    async fn holds(&self, key: &KeyManifest, image: &str) -> Digest {
-        let digest = Digest::of(image);
+    async fn holds(&self, key: &KeyManifest, image: &Image) -> Digest {
         let tag = format!("devcontainer-cache-k{}", key.key().short());
-        let answer = ResponseTemplate::new(200)
-            .insert_header("docker-content-digest", digest.to_string())
-            .set_body_raw(image, "application/vnd.oci.image.manifest.v1+json");
-        for name in [tag, digest.to_string()] {
+        self.holds_as(&tag, image).await;
+        self.holds_as(image.digest().as_str(), image).await;
+        image.digest()
+    }
+
+    /// Has an image under a tag, or its digest.
+    async fn holds_as(&self, name: &str, image: &Image) {
+        for (name, text) in [
+            (format!("manifests/{name}"), &image.manifest),
+            (
+                format!("blobs/{}", Digest::of(&image.config)),
+                &image.config,
+            ),
+        ] {
+            let answer = ResponseTemplate::new(200).set_body_string(text);
             Mock::given(method("GET"))
-                .and(path(format!("/v2/acme/shop/manifests/{name}")))
-                .respond_with(answer.clone())
+                .and(path(format!("/v2/acme/shop/{name}")))
+                .respond_with(answer)
                 .mount(&self.0)
                 .await;
         }
-        digest
     }
 
     async fn answers_deletions(&self, code: u16) {
@@ -102,7 +103,16 @@ impl Registry {
     }
 
     async fn commit(&self, plane: &Plane, id: &str, manifest: &KeyManifest, image: &str) {
-        let entry = cache::entry(&self.repository(), manifest, image);
+        self.commit_image(plane, id, manifest, &self::image(image, manifest))
+            .await;
+    }
+
+    async fn commit_image(&self, plane: &Plane, id: &str, manifest: &KeyManifest, image: &Image) {
+        let entry = CacheEntry {
+            repository: self.repository(),
+            ..cache::entry_of(manifest, image)
+        };
+        self.holds_as(&entry.digest, image).await;
         let committed = cache::commit(plane, id, 1, entry).await;
         committed.expect("a commit");
     }
@@ -113,7 +123,7 @@ async fn an_image_that_only_the_registry_knows_is_used_if_it_says_that_it_is_for
     let registry = Registry::start().await;
     let (plane, _agent, id) = registry.workspace(&[]).await;
     let (ours, forged) = (manifest("a"), manifest("b"));
-    let says_ours = image(&annotations(&ours.key().to_string()));
+    let says_ours = image("image", &ours);
     let digest = registry.holds(&ours, &says_ours).await;
     // Under another key's tag the image is not adopted.
     registry.holds(&forged, &says_ours).await;
@@ -123,7 +133,7 @@ async fn an_image_that_only_the_registry_knows_is_used_if_it_says_that_it_is_for
         panic!("the image was not adopted");
     };
     assert_eq!(hit.digest, digest.to_string());
-    assert_eq!((hit.writer.as_str(), hit.bytes), ("registry", 5));
+    assert_eq!((hit.writer.as_str(), hit.bytes), ("registry", cache::BYTES));
     let mut service = plane.cache_service().await;
     let listed = service
         .list_entries(ListEntriesRequest::default())
@@ -144,7 +154,7 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
         .await;
     let registry = Registry(server);
     let ours = manifest("a");
-    let says_ours = image(&annotations(&ours.key().to_string()));
+    let says_ours = image("image", &ours);
     let digest = registry.holds(&ours, &says_ours).await;
     registry.answers_deletions(202).await;
     // A request without the login is refused first.
@@ -186,12 +196,17 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
 async fn dropped_images_are_deleted_unless_another_entry_names_them() {
     let registry = Registry::start().await;
     registry.answers_deletions(202).await;
-    let (plane, _agent, id) = registry.workspace(&[]).await;
-    for (key, image) in [("a", "shared"), ("b", "shared"), ("c", "alone")] {
-        registry.commit(&plane, &id, &manifest(key), image).await;
+    let (plane, mut agent, id) = registry.workspace(&[]).await;
+    // Images of the classic store do not name their key, so that two keys can have one.
+    agent.store = ImageStore::Classic;
+    agent.register(&plane, &[&id]).await;
+    let (shared, alone) = (Image::new("s", 1, &[]), Image::new("a", 1, &[]));
+    for (key, image) in [("a", &shared), ("b", &shared), ("c", &alone)] {
+        let key = manifest(key);
+        registry.commit_image(&plane, &id, &key, image).await;
     }
     let mut service = plane.cache_service().await;
-    for (key, deleted) in [("a", vec![]), ("c", vec![Digest::of("alone").to_string()])] {
+    for (key, deleted) in [("a", vec![]), ("c", vec![alone.digest().to_string()])] {
         let request = InvalidateEntryRequest {
             repository: "https://github.com/acme/shop".into(),
             config: String::new(),
@@ -222,6 +237,44 @@ async fn a_registry_that_lets_nobody_delete_is_named_in_a_warning() {
 }
 
 #[tokio::test]
+async fn what_was_removed_comes_back_neither_from_a_registry_that_keeps_it_nor_from_who_had_asked_before()
+ {
+    for key in [manifest("a").key().to_string(), String::new()] {
+        let registry = Registry::start().await;
+        registry.answers_deletions(405).await;
+        let (plane, _agent, early) = registry.workspace(&[]).await;
+        let ours = manifest("a");
+        let image = image("image", &ours);
+        registry.holds(&ours, &image).await;
+        let Decision::Hit(_) = registry.resolve(&plane, &early, &ours).await else {
+            panic!("the image was not adopted");
+        };
+        let request = InvalidateEntryRequest {
+            repository: "https://github.com/acme/shop".into(),
+            config: String::new(),
+            key,
+        };
+        let dropped = plane.cache_service().await.invalidate_entry(request).await;
+        assert_eq!(dropped.expect("an answer").into_inner().entries.len(), 1);
+        let entry = CacheEntry {
+            repository: registry.repository(),
+            ..cache::entry_of(&ours, &image)
+        };
+        let status = cache::try_commit(&plane, &early, 1, entry.clone()).await;
+        let status = status.expect_err("a refusal");
+        assert!(status.message().contains("was removed by"), "{status}");
+        let late = plane.prepare(shop()).await.id().to_owned();
+        let decision = registry.resolve(&plane, &late, &ours).await;
+        assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
+        // Who builds it now may make the same image.
+        let committed = cache::try_commit(&plane, &late, 1, entry).await;
+        committed.expect("a commit");
+        let decision = registry.resolve(&plane, &early, &ours).await;
+        assert!(matches!(decision, Decision::Hit(_)), "{decision:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_oldest_entry_goes_when_there_are_too_many() {
     let registry = Registry::start().await;
     registry.answers_deletions(202).await;
@@ -246,6 +299,6 @@ async fn the_oldest_entry_goes_when_there_are_too_many() {
     };
     assert_eq!(
         soon("a deletion", deleted).await,
-        [Digest::of("a").to_string()]
+        [image("a", &manifest("a")).digest().to_string()]
     );
 }

@@ -9,7 +9,7 @@ use tonic::Code;
 
 use crate::support::{
     agent::{FakeAgent, Removal},
-    cache::{self, REPOSITORY},
+    cache,
     events::{line, preparing, ready, settled, words},
     plane::{Plane, shop},
     start::begin,
@@ -203,7 +203,7 @@ async fn an_entry_that_cannot_be_read_holds_up_no_workspace_and_is_dropped_on_re
     let agent = FakeAgent::join(&plane, "n1").await;
     let (_, id) = begin(&plane, &agent, shop()).await;
     for text in ["a", "b"] {
-        let entry = cache::entry(REPOSITORY, &cache::manifest("Dockerfile", text), text);
+        let entry = cache::entry(&cache::manifest("Dockerfile", text), text);
         let committed = cache::commit(&plane, &id, 1, entry).await;
         committed.expect("a commit");
     }

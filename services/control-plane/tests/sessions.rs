@@ -1,17 +1,19 @@
 //! Logins are for the agent of the workspace's node, which authenticates with the token of its registration.
 
 use hearth_api::v1::{
-    CommitBuildCacheRequest, CommitCacheRequest, DropCacheRequest, FindBuildCacheRequest,
+    CommitBuildCacheRequest, CommitCacheRequest, DeregisterRequest, DropCacheRequest,
+    FindBuildCacheRequest, HeartbeatRequest, NodeState,
     RefreshCredentialsRequest, ResolveCacheRequest,
 };
-use tonic::{Code, Request};
+use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::support::{
     agent::{FakeAgent, Removal},
     cache,
     logins::{LoginLab, question, token, try_ask},
-    plane::{again, shop},
+    plane::{again, by, shop},
+    refusals::reason,
     start::with_agent,
 };
 
@@ -59,7 +61,7 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
     let n2 = FakeAgent::start("n2").await;
     let other = n2.register(&plane, &[]).await.session_token;
     let image = cache::manifest("Dockerfile", "FROM a");
-    let entry = cache::entry(cache::REPOSITORY, &image, "an image");
+    let entry = cache::entry(&image, "an image");
     let commit = CommitCacheRequest {
         attempt: cache::attempt(&id, 1),
         entry: Some(entry.clone()),
@@ -121,13 +123,45 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
         .expect("an entry");
 }
 
-fn by<M>(session: &str, message: M) -> Request<M> {
-    let mut request = Request::new(message);
-    if !session.is_empty() {
-        let bearer = format!("Bearer {session}").parse().expect("a header");
-        request.metadata_mut().insert("authorization", bearer);
+#[tokio::test]
+async fn only_the_agent_of_a_node_says_that_it_lives_or_leaves() {
+    let (plane, n1) = with_agent(&[]).await;
+    let n2 = FakeAgent::join(&plane, "n2").await;
+    // Anybody can read its boot id with `hearth nodes --output json`.
+    let heartbeat = HeartbeatRequest {
+        node: "n1".into(),
+        boot_id: n1.boot_id.clone(),
+        problem: "planted".into(),
+        ..HeartbeatRequest::default()
+    };
+    let leave = DeregisterRequest {
+        node: "n1".into(),
+        boot_id: n1.boot_id.clone(),
+    };
+    let other = n2.register(&plane, &[]).await.session_token;
+    for session in ["", "x", &other] {
+        let mut registry = plane.registry().await;
+        for answer in [
+            registry
+                .heartbeat(by(session, heartbeat.clone()))
+                .await
+                .map(|_| ()),
+            registry
+                .deregister(by(session, leave.clone()))
+                .await
+                .map(|_| ()),
+        ] {
+            let status = answer.expect_err("a refusal");
+            assert_eq!(status.code(), Code::Unauthenticated, "{status}");
+            assert_eq!(reason(&status), "SESSION_UNKNOWN");
+        }
     }
-    request
+    let node = &plane.list_nodes().await[0];
+    assert_eq!(node.state(), NodeState::Online, "{node:?}");
+    assert!(n1.heartbeat(&plane).await);
+    n1.deregister(&plane).await;
+    let node = &plane.list_nodes().await[0];
+    assert_eq!(node.state(), NodeState::Left, "{node:?}");
 }
 
 #[tokio::test]

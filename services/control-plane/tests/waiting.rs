@@ -9,7 +9,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::support::{
     agent::FakeAgent,
-    cache::{self, REPOSITORY},
+    cache::{self, repository},
     events::{built, failed, preparing, push, ready, recovery, settled, started, words},
     plane::{Plane, again, shop},
     soon,
@@ -24,7 +24,7 @@ struct Question(Streaming<ResolveCacheResponse>);
 
 impl Question {
     async fn ask(plane: &Plane, id: &str, number: u32) -> Self {
-        Self(cache::ask(plane, id, number, REPOSITORY, &manifest()).await)
+        Self(cache::ask(plane, id, number, &repository(), &manifest()).await)
     }
 
     async fn try_next(&mut self) -> Result<Option<Decision>, Status> {
@@ -61,8 +61,8 @@ impl Question {
 }
 
 async fn commit(plane: &Plane, id: &str) {
-    let entry = cache::entry(REPOSITORY, &manifest(), "image");
-    let committed = cache::commit(plane, id, 1, entry).await;
+    let entry = cache::entry(&manifest(), "image");
+    let committed = cache::try_commit(plane, id, 1, entry).await;
     committed.expect("a commit");
 }
 

@@ -95,6 +95,17 @@ impl ImageInfo {
     }
 }
 
+/// Everything that says what an image is and for whom, read from one manifest and its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageDescription {
+    /// Digest and sizes.
+    pub info: ImageInfo,
+    /// The annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// `os/architecture`, as the configuration says.
+    pub platform: String,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Manifest {
@@ -108,6 +119,55 @@ struct Found {
     /// Of the index where there is one.
     digest: Digest,
     manifest: Box<ImageManifest>,
+}
+
+/// What of an image's configuration says for whom it is.
+#[derive(Deserialize)]
+struct Config {
+    os: String,
+    architecture: String,
+}
+
+impl Found {
+    fn info(&self) -> ImageInfo {
+        let layers: BTreeMap<String, u64> = self
+            .manifest
+            .layers()
+            .iter()
+            .map(|layer| (layer.digest().to_string(), layer.size()))
+            .collect();
+        ImageInfo {
+            digest: self.digest.clone(),
+            bytes: layers
+                .values()
+                .fold(self.manifest.config().size(), |sum, bytes| {
+                    sum.saturating_add(*bytes)
+                }),
+            layers,
+        }
+    }
+
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let annotations = self.manifest.annotations().clone().unwrap_or_default();
+        annotations.into_iter().collect()
+    }
+
+    async fn config(&self, image: &str) -> Result<String, RegistryError> {
+        let digest = self.manifest.config().digest().to_string();
+        let digest: Digest = digest.parse().map_err(bad_digest)?;
+        let config = in_time(async {
+            let path = format!("blobs/{digest}");
+            let blob = self.access.send(Method::GET, &path).await?;
+            read_body(blob, MAX_CONFIG).await
+        })
+        .await?;
+        if Digest::of(&config) != digest {
+            return Err(RegistryError::Protocol(format!(
+                "the configuration of {image} is not the one that its manifest names"
+            )));
+        }
+        String::from_utf8(config).map_err(|error| RegistryError::Protocol(error.to_string()))
+    }
 }
 
 impl RegistryClient {
@@ -137,47 +197,42 @@ impl RegistryClient {
 
     /// What the registry knows of `image`, for the client's platform.
     pub async fn inspect(&self, image: &str) -> Result<ImageInfo, RegistryError> {
-        let Found {
-            digest, manifest, ..
-        } = self.find(image).await?;
-        let layers: BTreeMap<String, u64> = manifest
-            .layers()
-            .iter()
-            .map(|layer| (layer.digest().to_string(), layer.size()))
-            .collect();
-        Ok(ImageInfo {
-            digest,
-            bytes: layers
-                .values()
-                .fold(manifest.config().size(), |sum, bytes| {
-                    sum.saturating_add(*bytes)
-                }),
-            layers,
+        self.find(image).await.map(|found| found.info())
+    }
+
+    /// What `image` is, for the client's platform.
+    pub async fn describe(&self, image: &str) -> Result<ImageDescription, RegistryError> {
+        let found = self.find(image).await?;
+        let config: Config = serde_json::from_str(&found.config(image).await?).map_err(|_| {
+            RegistryError::Protocol(format!("the configuration of {image} has an unknown form"))
+        })?;
+        Ok(ImageDescription {
+            info: found.info(),
+            annotations: found.annotations(),
+            platform: format!("{}/{}", config.os, config.architecture),
         })
+    }
+
+    /// The digest of a part of `image` (configuration or layer) that the registry has lost; `None`: it has all of them.
+    pub async fn lost_part(&self, image: &str) -> Result<Option<String>, RegistryError> {
+        let Found {
+            access, manifest, ..
+        } = self.find(image).await?;
+        let layers = manifest.layers().iter();
+        for part in layers.chain([manifest.config()]).map(Descriptor::digest) {
+            let path = format!("blobs/{part}");
+            match in_time(access.send(Method::HEAD, &path)).await {
+                Ok(_) => {}
+                Err(RegistryError::NotFound(_)) => return Ok(Some(part.to_string())),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// The configuration of `image` as JSON (OCI image spec, "OCI Image Configuration"), for the client's platform.
     pub async fn config(&self, image: &str) -> Result<String, RegistryError> {
-        let Found {
-            access, manifest, ..
-        } = self.find(image).await?;
-        let digest: Digest = manifest
-            .config()
-            .digest()
-            .to_string()
-            .parse()
-            .map_err(bad_digest)?;
-        let config = in_time(async {
-            let blob = access.send(Method::GET, &format!("blobs/{digest}")).await?;
-            read_body(blob, MAX_CONFIG).await
-        })
-        .await?;
-        if Digest::of(&config) != digest {
-            return Err(RegistryError::Protocol(format!(
-                "the configuration of {image} is not the one that its manifest names"
-            )));
-        }
-        String::from_utf8(config).map_err(|error| RegistryError::Protocol(error.to_string()))
+        self.find(image).await?.config(image).await
     }
 
     /// The annotations of the manifest of `image`.
@@ -185,9 +240,7 @@ impl RegistryClient {
         &self,
         image: &str,
     ) -> Result<BTreeMap<String, String>, RegistryError> {
-        let Found { manifest, .. } = self.find(image).await?;
-        let annotations = manifest.annotations().clone().unwrap_or_default();
-        Ok(annotations.into_iter().collect())
+        self.find(image).await.map(|found| found.annotations())
     }
 
     /// Logs in to where `image` is, for `actions` on its repository.

@@ -7,7 +7,7 @@ mod rights;
 #[cfg(feature = "engine")]
 mod transfer;
 
-pub use client::{ImageInfo, Registries, RegistryClient};
+pub use client::{ImageDescription, ImageInfo, Registries, RegistryClient};
 pub use error::RegistryError;
 #[cfg(feature = "engine")]
 pub use transfer::{Pulled, Transfer, TransferError, pull, push};

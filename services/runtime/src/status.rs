@@ -29,6 +29,10 @@ pub enum Reason {
     AttemptOutdated,
     /// The attempt may not write to the cache.
     CacheReadOnly,
+    /// What was said of an image in the cache is not what the control plane sees.
+    CacheMismatch,
+    /// The registry of the cache does not answer the control plane.
+    RegistryUnavailable,
     /// The attempt has not computed its cache key yet.
     CacheKeyUnknown,
     /// The cache has no such entry.
@@ -57,7 +61,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -68,6 +72,8 @@ impl Reason {
         Self::AttemptUnknown,
         Self::AttemptOutdated,
         Self::CacheReadOnly,
+        Self::CacheMismatch,
+        Self::RegistryUnavailable,
         Self::CacheKeyUnknown,
         Self::CacheEntryUnknown,
         Self::RefUnknown,
@@ -95,6 +101,8 @@ impl Reason {
             Self::AttemptUnknown => "ATTEMPT_UNKNOWN",
             Self::AttemptOutdated => "ATTEMPT_OUTDATED",
             Self::CacheReadOnly => "CACHE_READ_ONLY",
+            Self::CacheMismatch => "CACHE_MISMATCH",
+            Self::RegistryUnavailable => "REGISTRY_UNAVAILABLE",
             Self::CacheKeyUnknown => "CACHE_KEY_UNKNOWN",
             Self::CacheEntryUnknown => "CACHE_ENTRY_UNKNOWN",
             Self::RefUnknown => "REF_UNKNOWN",
@@ -121,6 +129,7 @@ impl Reason {
             Self::NodeUnavailable
             | Self::StreamUnread
             | Self::DatabaseUnavailable
+            | Self::RegistryUnavailable
             | Self::ShuttingDown
             | Self::EngineFailed => Code::Unavailable,
             Self::TooManyStreams | Self::DiskFull => Code::ResourceExhausted,
@@ -129,6 +138,7 @@ impl Reason {
             Self::AttemptOutdated
             | Self::WorkspaceDeleting
             | Self::CacheKeyUnknown
+            | Self::CacheMismatch
             | Self::NodeInUse => Code::FailedPrecondition,
             Self::CacheReadOnly => Code::PermissionDenied,
             Self::SessionUnknown => Code::Unauthenticated,
@@ -143,6 +153,7 @@ impl Reason {
             Self::NodeUnavailable
             | Self::TooManyStreams
             | Self::DatabaseUnavailable
+            | Self::RegistryUnavailable
             | Self::EngineFailed => Some(Duration::from_secs(5)),
             Self::StreamUnread | Self::ShuttingDown | Self::WorkspaceDeleting => {
                 Some(Duration::from_secs(1))
@@ -156,6 +167,7 @@ impl Reason {
             | Self::AttemptUnknown
             | Self::AttemptOutdated
             | Self::CacheReadOnly
+            | Self::CacheMismatch
             | Self::CacheKeyUnknown
             | Self::CacheEntryUnknown
             | Self::RefUnknown

@@ -7,9 +7,9 @@ use hearth_agent::external::{
     },
     process::{Line, OnLine, ProcessFailure},
 };
-use hearth_domain::Digest;
+use hearth_tests::images::Image;
 
-use super::{Builds, FakeEngine, FakeRegistry, engine::container_id};
+use super::{Builds, FakeEngine, FakeRegistry, engine::container_id, registry::BYTES};
 
 /// The devcontainer CLI of a node.
 pub struct FakeDevcontainer {
@@ -64,13 +64,16 @@ impl Devcontainer for FakeDevcontainer {
                 .split(',')
                 .find_map(|option| option.strip_prefix("ref="))
                 .expect("a place for the cache");
-            self.registry.put(reference, &Digest::of(reference));
+            let image = Image::new(reference, BYTES, &[]);
+            self.registry.put(reference, &image);
             return Ok(());
         }
         let number = self.builds.build(&self.node, request.image_name).await;
         // No two builds make the same image, as with real ones.
-        let digest = Digest::of(format!("{} {number}", request.image_name));
-        self.engine.add_image(request.image_name, digest);
+        let content = format!("{} {number}", request.image_name);
+        let annotations = annotations(request.output.unwrap_or_default());
+        let image = Image::new(&content, BYTES, &annotations);
+        self.engine.add_image(request.image_name, image);
         Ok(())
     }
 
@@ -110,4 +113,13 @@ impl Devcontainer for FakeDevcontainer {
         self.builds.hook(&self.node).await;
         Ok(())
     }
+}
+
+/// The annotations that the value of `--output` asks for.
+fn annotations(output: &str) -> Vec<(&str, &str)> {
+    let options = output.split(',');
+    let annotations = options.filter_map(|option| option.strip_prefix("annotation-manifest."));
+    annotations
+        .filter_map(|annotation| annotation.split_once('='))
+        .collect()
 }

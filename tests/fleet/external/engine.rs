@@ -13,6 +13,7 @@ use hearth_agent::external::engine::{
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Digest, Login, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
+use hearth_tests::images::Image;
 use tokio::sync::watch;
 
 use super::{FakeRegistry, lock, registry::BYTES};
@@ -28,8 +29,8 @@ pub struct FakeEngine {
 #[derive(Default)]
 struct State {
     workspaces: BTreeSet<WorkspaceId>,
-    /// Digests of the images by their names, `repository:tag` and `repository@digest`.
-    images: BTreeMap<String, Digest>,
+    /// Images by their names, `repository:tag` and `repository@digest`.
+    images: BTreeMap<String, Image>,
     /// Image of each workspace's container.
     containers: BTreeMap<WorkspaceId, String>,
     pulls: usize,
@@ -90,8 +91,8 @@ impl FakeEngine {
     }
 
     /// Adds an image that was built here.
-    pub(super) fn add_image(&self, name: &str, digest: Digest) {
-        lock(&self.state).images.insert(name.to_owned(), digest);
+    pub(super) fn add_image(&self, name: &str, image: Image) {
+        lock(&self.state).images.insert(name.to_owned(), image);
     }
 
     /// Starts a workspace's container, if the image is there.
@@ -156,8 +157,8 @@ impl Engine for FakeEngine {
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure> {
         self.answers().await;
         let state = lock(&self.state);
-        Ok(state.images.get(image).map(|digest| LocalImage {
-            id: digest.to_string(),
+        Ok(state.images.get(image).map(|image| LocalImage {
+            id: image.digest().to_string(),
             ..LocalImage::default()
         }))
     }
@@ -202,11 +203,11 @@ impl Engine for FakeEngine {
 
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure> {
         let mut state = lock(&self.state);
-        let digest = state.images.get(image).cloned().ok_or(EngineFailure {
+        let named = state.images.get(image).cloned().ok_or(EngineFailure {
             action: "name the image",
             cause: format!("there is no {image}"),
         })?;
-        state.images.insert(format!("{repository}:{tag}"), digest);
+        state.images.insert(format!("{repository}:{tag}"), named);
         Ok(())
     }
 
@@ -218,9 +219,10 @@ impl Engine for FakeEngine {
     async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure> {
         self.answers().await;
         let state = lock(&self.state);
-        let mut images: BTreeMap<&Digest, StoredImage> = BTreeMap::new();
-        for (name, digest) in &state.images {
-            let image = images.entry(digest).or_insert_with(|| StoredImage {
+        let mut images: BTreeMap<Digest, StoredImage> = BTreeMap::new();
+        for (name, image) in &state.images {
+            let digest = image.digest();
+            let image = images.entry(digest.clone()).or_insert_with(|| StoredImage {
                 id: digest.to_string(),
                 bytes: BYTES,
                 ..StoredImage::default()
@@ -238,7 +240,7 @@ impl Engine for FakeEngine {
         let state = lock(&self.state);
         let images = state.containers.values();
         let ids = images.filter_map(|image| state.images.get(image));
-        Ok(ids.map(Digest::to_string).collect())
+        Ok(ids.map(|image| image.digest().to_string()).collect())
     }
 
     async fn prune_build_cache(&self, _: Duration) -> Result<u64, EngineFailure> {
@@ -251,12 +253,12 @@ impl Engine for FakeEngine {
         _: Option<&Login>,
         _: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
-        let digest = self
+        let fetched = self
             .registry
             .find(image)
             .map_err(|error| TransferError::NotFound(error.to_string()))?;
         let mut state = lock(&self.state);
-        state.images.insert(image.to_owned(), digest);
+        state.images.insert(image.to_owned(), fetched);
         state.pulls += 1;
         Ok(Pulled {
             transfer: Transfer {
@@ -276,15 +278,14 @@ impl Engine for FakeEngine {
     ) -> Result<Transfer, TransferError> {
         let name = format!("{repository}:{tag}");
         let mut state = lock(&self.state);
-        let digest = state
+        let image = state
             .images
             .get(&name)
             .cloned()
             .ok_or_else(|| TransferError::Failed(format!("there is no {name}")))?;
-        self.registry.put(&name, &digest);
-        state
-            .images
-            .insert(format!("{repository}@{digest}"), digest);
+        self.registry.put(&name, &image);
+        let name = format!("{repository}@{}", image.digest());
+        state.images.insert(name, image);
         Ok(Transfer {
             done: BYTES,
             total: BYTES,

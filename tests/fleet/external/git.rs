@@ -2,7 +2,7 @@ use std::{fs, path::Path};
 
 use async_trait::async_trait;
 use hearth_agent::external::{
-    git::{CloneFailure, CloneRequest, Git, GitClone},
+    git::{At, CloneFailure, CloneRequest, Git, GitClone},
     process::{OnLine, ProcessFailure},
 };
 use hearth_domain::{CommitHash, Digest};
@@ -25,6 +25,7 @@ impl Git for FakeGit {
             .map_err(|error| CloneFailure::Failed(ProcessFailure::new(error.to_string())))?;
         Ok(GitClone {
             commit: Some(commit(&dockerfile(request.url))),
+            at: At::DefaultBranch,
             warnings: Vec::new(),
         })
     }

@@ -1,59 +1,42 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Mutex,
-};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use hearth_agent::external::registry::Registry;
 use hearth_domain::{Digest, Login};
 use hearth_layers::{ImageInfo, RegistryError};
-
-use super::lock;
+use hearth_tests::images::{Image, Images};
 
 /// The base image of every repository.
 pub const BASE: &str = "localhost:1/base:1";
 /// Compressed bytes of every image.
 pub const BYTES: u64 = 1000;
 
-/// One registry for all nodes: digests by tag.
-pub struct FakeRegistry(Mutex<Contents>);
-
-struct Contents {
-    tags: BTreeMap<String, Digest>,
-    /// `repository@digest`.
-    images: BTreeSet<String>,
-}
+/// One registry for all nodes. The control plane asks it over its socket.
+pub struct FakeRegistry(Images);
 
 impl Default for FakeRegistry {
     fn default() -> Self {
-        let registry = Self(Mutex::new(Contents {
-            tags: BTreeMap::new(),
-            images: BTreeSet::new(),
-        }));
-        registry.put(BASE, &Digest::of("base"));
+        let registry = Self(Images::default());
+        registry.put(BASE, &Image::new("base", BYTES, &[]));
         registry
     }
 }
 
 impl FakeRegistry {
-    /// Adds an image under `repository:tag`.
-    pub fn put(&self, name: &str, digest: &Digest) {
-        let (repository, _) = name.rsplit_once(':').expect("a tag");
-        let mut contents = lock(&self.0);
-        contents.tags.insert(name.to_owned(), digest.clone());
-        contents.images.insert(format!("{repository}@{digest}"));
+    /// Its name for the control plane: agents call it so in what they push, and never connect to it.
+    pub fn host(&self) -> String {
+        self.0.host()
     }
 
-    /// The digest of `repository:tag` or `repository@digest`.
-    pub fn find(&self, name: &str) -> Result<Digest, RegistryError> {
-        let contents = lock(&self.0);
-        let found = match name.split_once('@') {
-            Some((_, digest)) => contents
-                .images
-                .contains(name)
-                .then(|| digest.parse().expect("a digest")),
-            None => contents.tags.get(name).cloned(),
-        };
+    /// Adds an image under `repository:tag`.
+    pub fn put(&self, name: &str, image: &Image) {
+        let (repository, tag) = name.rsplit_once(':').expect("a tag");
+        self.0.tag(repository, tag, image);
+    }
+
+    /// `repository:tag` or `repository@digest`.
+    pub fn find(&self, name: &str) -> Result<Image, RegistryError> {
+        let found = self.0.find(name);
         found.ok_or_else(|| RegistryError::NotFound(name.to_owned()))
     }
 }
@@ -61,7 +44,7 @@ impl FakeRegistry {
 #[async_trait]
 impl Registry for FakeRegistry {
     async fn digest(&self, image: &str, _: Option<&Login>) -> Result<Digest, RegistryError> {
-        self.find(image)
+        self.find(image).map(|image| image.digest())
     }
 
     async fn config(&self, image: &str, _: Option<&Login>) -> Result<String, RegistryError> {
@@ -77,7 +60,8 @@ impl Registry for FakeRegistry {
     }
 
     async fn inspect(&self, image: &str, _: Option<&Login>) -> Result<ImageInfo, RegistryError> {
-        self.find(image).map(|digest| ImageInfo {
+        let digest = self.find(image)?.digest();
+        Ok(ImageInfo {
             layers: BTreeMap::from([(digest.to_string(), BYTES)]),
             bytes: BYTES,
             digest,

@@ -39,8 +39,22 @@ pub struct CloneRequest<'a> {
 pub struct GitClone {
     /// The commit that was checked out; `None` if the repository has none yet.
     pub commit: Option<CommitHash>,
+    /// What it is at.
+    pub at: At,
     /// What is missing in it and does not keep it from being used.
     pub warnings: Vec<String>,
+}
+
+/// What a clone is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum At {
+    /// The branch that the remote's `HEAD` points to.
+    DefaultBranch,
+    /// Another branch.
+    Branch,
+    /// A tag, a commit, or another ref.
+    #[default]
+    Detached,
 }
 
 /// Git.
@@ -101,12 +115,17 @@ impl Git for GitCli {
             warnings: &mut warnings,
         };
         let commit = checkout.run(request.git_ref, on_line).await?;
+        let at = checkout.at().await;
         if commit.is_some() {
             let within = request.submodules_within;
             warnings.extend(submodules::fetch(&commands, request.into, within, on_line).await);
             warnings.extend(lfs::pointers(&commands, request.into).await);
         }
-        Ok(GitClone { commit, warnings })
+        Ok(GitClone {
+            commit,
+            at,
+            warnings,
+        })
     }
 }
 

@@ -120,6 +120,30 @@ async fn a_branch_a_tag_and_a_commit_lead_to_their_commit() {
 }
 
 #[tokio::test]
+async fn a_clone_tells_the_default_branch_from_others_and_branches_from_tags() {
+    let remote = Remote::start();
+    let main = head(&remote.path());
+    // A branch and a tag of one name: git takes the branch.
+    run(&remote.path(), "git tag side; git branch main-2");
+    for (git_ref, at) in [
+        ("", At::DefaultBranch),
+        ("main", At::DefaultBranch),
+        ("refs/heads/main", At::DefaultBranch),
+        ("side", At::Branch),
+        ("main-2", At::Branch),
+        ("refs/heads/side", At::Branch),
+        ("v1", At::Detached),
+        ("refs/tags/v1", At::Detached),
+        ("refs/tags/side", At::Detached),
+        ("refs/pull/12/head", At::Detached),
+        (main.as_str(), At::Detached),
+    ] {
+        let cloned = clone(&GitCli::default(), &remote.url, git_ref).await;
+        assert_eq!(cloned.unwrap().1.at, at, "{git_ref:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_full_ref_leads_to_its_commit_and_a_branch_stays_a_branch() {
     let remote = Remote::start();
     for (git_ref, text, symbolic) in [

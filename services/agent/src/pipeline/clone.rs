@@ -41,8 +41,11 @@ pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
                 let _ = blocking(move || remove_folder(&failed)).await;
                 cloned = clone_into(cx, &folder, Some(&other)).await;
             }
-            let GitClone { commit, warnings } =
-                cloned.map_err(|why| clone_failure(cx, why, login.is_some()))?;
+            let GitClone {
+                commit,
+                at,
+                warnings,
+            } = cloned.map_err(|why| clone_failure(cx, why, login.is_some()))?;
             cx.recorder.note(Kind::Cloned(Cloned {
                 commit: commit.as_ref().map(ToString::to_string).unwrap_or_default(),
             }));
@@ -63,6 +66,7 @@ pub async fn clone(cx: &Context<'_>) -> Result<Checkout, Failure> {
                 files: open(&folder)?,
                 folder,
                 commit,
+                at,
             })
         })
         .await

@@ -4,7 +4,7 @@ use std::{
 };
 
 use hearth_api::v1::{Failure, FailureReason};
-use hearth_domain::CommitHash;
+use hearth_domain::{CommitHash, GitRef};
 use tokio::time::{Instant, timeout_at};
 
 use super::{disks::Disks, failure::failure, hooks::Hook, job::Job, node::NodeFacts};
@@ -13,7 +13,7 @@ use crate::{
     clone_files::{CloneFiles, FileWork},
     credentials::Logins,
     door::OwnImages,
-    external::{Externals, devcontainer::CliWorkspace},
+    external::{Externals, devcontainer::CliWorkspace, git::At},
     policy::Allowed,
     scratch::Scratch,
 };
@@ -57,6 +57,18 @@ impl Context<'_> {
         }
     }
 
+    /// Whether an image of the clone may be entered. A short name is judged as a branch; one of a tag only reads.
+    pub fn may_write(&self, clone: &Checkout) -> bool {
+        let is_tag = matches!(self.job.spec.git_ref, GitRef::Name(_)) && clone.at == At::Detached;
+        let cache = self.job.cache.as_ref();
+        cache.is_ok_and(|cache| cache.writable) && !is_tag
+    }
+
+    /// Whether the newest tag, which other tools pull, follows the clone: it does that of the default branch.
+    pub fn is_newest(&self, clone: &Checkout) -> bool {
+        self.job.spec.git_ref == GitRef::Default || clone.at == At::DefaultBranch
+    }
+
     /// Ends `work` at the time limit.
     pub async fn within_limit<T>(
         &self,
@@ -98,4 +110,6 @@ pub struct Checkout {
     pub files: CloneFiles,
     /// The commit that is checked out; `None` in a repository that has none yet.
     pub commit: Option<CommitHash>,
+    /// What it is at.
+    pub at: At,
 }

@@ -54,6 +54,7 @@ pub async fn obtain(
 ) -> Result<Image, Failure> {
     let mut lookup = lookup;
     let mut reasons = Vec::new();
+    let mut has_entry = lookup.fetch_is_slower;
     while let Some(hit) = lookup.hit.take() {
         match fetch(cx, &hit, prefetch).await {
             Ok(mut image) => {
@@ -65,9 +66,14 @@ pub async fn obtain(
             Err(Unfetched::Gone(reason)) if reasons.is_empty() => {
                 reasons.push(reason);
                 lookup = resolve(cx, &key).await;
+                has_entry = lookup.fetch_is_slower;
             }
+            Err(Unfetched::Gone(reason)) => reasons.push(reason),
             // Another error of the registry would come again.
-            Err(Unfetched::Gone(reason) | Unfetched::Failed(reason)) => reasons.push(reason),
+            Err(Unfetched::Failed(reason)) => {
+                reasons.push(reason);
+                has_entry = true;
+            }
         }
     }
     reasons.extend(lookup.reasons);
@@ -80,7 +86,7 @@ pub async fn obtain(
     let manifest = key.manifest.as_ref().ok();
     let building = build(cx, clone, config, &name, manifest, &mut reasons);
     let building = cx.recorder.step(STEP, "builds the image", building);
-    let will_be_pushed = manifest.is_some() && !lookup.fetch_is_slower;
+    let will_be_pushed = manifest.is_some() && !has_entry && cx.may_write(clone);
     // No hook changes the clone while the image is built.
     let (built, sources) = tokio::join!(building, sources_to_export(cx, clone, will_be_pushed));
     let built = built?;
@@ -115,16 +121,26 @@ pub async fn obtain(
         },
         ..CacheReport::default()
     };
-    let push = PushPlan::after_build(cx, key.manifest, &report, |manifest| Upload {
-        image: name.clone(),
-        image_id: built.image_id,
-        manifest,
-        build_seconds: built.seconds,
-        commit: clone.commit.clone(),
-        config: config.clone(),
-        sources,
-        _in_use: cx.node.images.enter(&name),
-    });
+    let may_write = cx.may_write(clone);
+    let push = PushPlan::after_build(
+        cx,
+        key.manifest,
+        &report,
+        may_write,
+        has_entry,
+        |manifest| Upload {
+            image: name.clone(),
+            image_id: built.image_id,
+            manifest,
+            build_seconds: built.seconds,
+            commit: clone.commit.clone(),
+            entering: lookup.entering,
+            is_newest: cx.is_newest(clone),
+            config: config.clone(),
+            sources,
+            _in_use: cx.node.images.enter(&name),
+        },
+    );
     Ok(Image {
         in_use,
         name,

@@ -10,7 +10,12 @@ use hearth_api::v1::{
 use hearth_domain::{Digest, repository_and_tag};
 use hearth_layers::{RegistryError, Transfer, TransferError};
 
-use super::{beside::Beside, context::Context, job::CacheUse};
+use super::{
+    beside::Beside,
+    context::Context,
+    job::CacheUse,
+    resolve::{Entering, ask_again},
+};
 use crate::{
     credentials::with_login,
     external::{control_plane::PushedImage, engine::OnTransfer},
@@ -37,6 +42,15 @@ async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
         }
         PushPlan::Upload(upload, cache) => (upload, cache),
     };
+    if let Entering::Never(inputs) = &upload.entering {
+        let message = format!(
+            "the key does not cover all inputs, so no other build uses the image: {inputs}"
+        );
+        let report = report(PushOutcome::SkippedNoKey, message);
+        cx.recorder.note(Kind::Push(report));
+        // BuildKit checks what it takes from its cache.
+        return export_build_cache(cx, &upload, &cache).await;
+    }
     let began = Instant::now();
     let limit = cx.node.push_timeout;
     let outcome = cx
@@ -56,19 +70,31 @@ async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
     }
 }
 
-/// Pushes the image under the tag of its key, adds it to the index, and moves the newest tag.
+/// Pushes the image under the tag of its key, adds it to the index, and moves the newest tag if it follows the image's branch.
 async fn push(
     cx: &Context<'_>,
     upload: &Upload,
     cache: &CacheUse,
 ) -> Result<PushReport, PushReport> {
-    let engine = &cx.externals.engine;
     let repository = cache.reference.repository();
     let registry = cx.job.registry().unwrap_or_default();
     // The answer to this request also says which permissions are missing.
     let login = cx.logins.registry().await;
     if let Some(why) = cx.logins.missing_permission(registry) {
         return Err(report(PushOutcome::Denied, why));
+    }
+    if upload.entering == Entering::Unanswered {
+        let known = ask_again(cx, repository, &upload.manifest).await;
+        let unknown = |error| {
+            let why = format!(
+                "the index was asked in vain whether it has an image for this key: {error}"
+            );
+            report(PushOutcome::Failed, why)
+        };
+        if let Some(digest) = known.map_err(unknown)? {
+            let message = format!("the registry has an image for this key by now: {digest}");
+            return Ok(report(PushOutcome::Unchanged, message));
+        }
     }
     let tag = |image: &str| repository_and_tag(image).1.to_owned();
     let progress = cx.recorder.transfer(TransferDirection::Push);
@@ -112,16 +138,29 @@ async fn push(
             report(
                 PushOutcome::Failed,
                 format!(
-                    "the image is in the registry, and could not be added to the index: {error}"
+                    "the image is in the registry, and is not in the index, so no other node uses it; the next attempt that \
+                     builds it tries again: {error}"
                 ),
             )
         })?;
-    let newest = tag(&cache.reference.newest(&cx.node.platform));
-    let named = engine
-        .tag(&upload.image, repository.as_str(), &newest)
-        .await;
-    let newest_pushed = match named {
-        Ok(()) => push_tag(cx, repository.as_str(), &newest, &|_| {})
+    if upload.is_newest {
+        move_newest(cx, upload, cache).await;
+    }
+    Ok(PushReport {
+        digest: pushed.digest.to_string(),
+        bytes: pushed.bytes,
+        ..report(PushOutcome::Pushed, upload.image.clone())
+    })
+}
+
+/// Moves the newest tag to the image, for other tools.
+async fn move_newest(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
+    let repository = cache.reference.repository().as_str();
+    let newest = cache.reference.newest(&cx.node.platform);
+    let newest = repository_and_tag(&newest).1;
+    let named = cx.externals.engine.tag(&upload.image, repository, newest);
+    let newest_pushed = match named.await {
+        Ok(()) => push_tag(cx, repository, newest, &|_| {})
             .await
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -131,11 +170,6 @@ async fn push(
             "the tag {newest} still names an older image: {error}"
         ));
     }
-    Ok(PushReport {
-        digest: pushed.digest.to_string(),
-        bytes: pushed.bytes,
-        ..report(PushOutcome::Pushed, upload.image.clone())
-    })
 }
 
 async fn push_tag(

@@ -33,15 +33,20 @@ pub struct Lookup {
     pub fetch_is_slower: bool,
     /// Why there is no image to fetch; on a hit, remarks.
     pub reasons: Vec<String>,
+    /// Whether an image that is built may be entered into the index.
+    pub entering: Entering,
 }
 
-impl Lookup {
-    fn miss(reason: String) -> Self {
-        Self {
-            reasons: vec![reason],
-            ..Self::default()
-        }
-    }
+/// Whether an image that was built may be entered into the index, which takes only those that it was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Entering {
+    /// The index was asked, and did not answer.
+    Unanswered,
+    /// It answered.
+    #[default]
+    Asked,
+    /// It was not asked, since the key does not cover all inputs: these.
+    Never(String),
 }
 
 /// Asks the index, and waits for another node's build if the index says so. Not fatal: without an answer the image is
@@ -52,6 +57,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
     };
     if !key.unpinned.is_empty() {
         return Lookup {
+            entering: Entering::Never(key.unpinned.join(", ")),
             reasons: key.unpinned.clone(),
             ..Lookup::default()
         };
@@ -83,11 +89,15 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
             reasons,
             fetch_is_slower,
         }) => Lookup {
-            hit: None,
             fetch_is_slower,
             reasons,
+            ..Lookup::default()
         },
-        Err(error) => Lookup::miss(format!("the cache could not be asked: {error}")),
+        Err(error) => Lookup {
+            reasons: vec![format!("the cache could not be asked: {error}")],
+            entering: Entering::Unanswered,
+            ..Lookup::default()
+        },
     };
     if let Some(waited) = wait.summary(lookup.hit.is_some(), Instant::now()) {
         lookup.reasons.insert(0, waited);
@@ -118,6 +128,28 @@ async fn ask(
         match (answer, pauses.next()) {
             (Err(_), Some(pause)) if wait.began.is_some() => tokio::time::sleep(pause).await,
             (answer, _) => return answer,
+        }
+    }
+}
+
+/// Asks once more before the push of an image that was built because the index did not answer. The image of another
+/// attempt that there is by now, or that is being built, counts: its digest.
+pub async fn ask_again(
+    cx: &Context<'_>,
+    repository: &CacheRepository,
+    manifest: &KeyedManifest,
+) -> Result<Option<Digest>, IndexFailure> {
+    let mut pauses = pauses().build();
+    loop {
+        let index = &cx.externals.index;
+        let answer = index
+            .resolve(&cx.job.attempt, repository, manifest, &mut |_| {})
+            .await;
+        match (answer, pauses.next()) {
+            (Ok(Resolution::Hit(digest)), _) => return Ok(Some(digest)),
+            (Ok(Resolution::Build { .. }), _) => return Ok(None),
+            (Err(_), Some(pause)) => tokio::time::sleep(pause).await,
+            (Err(error), None) => return Err(error),
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use hearth_domain::{CacheKey, CacheReference, Platform, Repository, annotation};
-use hearth_layers::{ImageInfo, RegistryError};
+use hearth_layers::{ImageDescription, ImageInfo, RegistryError};
 
 use super::registry_logins::RegistryLogins;
 use crate::credentials::Rights;
@@ -10,8 +10,8 @@ use crate::credentials::Rights;
 const ADOPT: Duration = Duration::from_secs(3);
 
 /// Looks for an image that only the registry knows of. A tag can be written by anybody who may push, so it is believed
-/// only if the image itself says that it is for this key. `rights` are those of the asking attempt, so that its login is
-/// used here too and no other is made.
+/// only if it [`is_ours`]. `rights` are those of the asking attempt, so that its login is used here too and no other is
+/// made.
 pub(super) async fn adopt(
     registry: &RegistryLogins,
     source: &Repository,
@@ -25,13 +25,9 @@ pub(super) async fn adopt(
         let client = registry
             .client(Some(source), reference.repository(), rights, platform)
             .await;
-        let info = client.inspect(&image).await?;
-        // By its digest: the tag may move between the two questions.
-        let pinned = reference.repository().image(&info.digest);
-        let annotations = client.annotations(&pinned).await?;
-        Ok::<_, RegistryError>((info, annotations))
+        client.describe(&image).await
     };
-    let (info, annotations) = match tokio::time::timeout(ADOPT, look).await {
+    let found = match tokio::time::timeout(ADOPT, look).await {
         Ok(Ok(found)) => found,
         Ok(Err(RegistryError::NotFound(_))) => return None,
         Ok(Err(error)) => {
@@ -43,12 +39,41 @@ pub(super) async fn adopt(
             return None;
         }
     };
-    let says = |name: &str, value: &str| annotations.get(name).is_some_and(|text| text == value);
-    if !says(annotation::KEY, key.as_str())
-        || !says(annotation::MANIFEST_DIGEST, key.manifest_digest().as_str())
-    {
-        tracing::warn!(%image, "an image in the registry does not say that it is for its key; not used");
-        return None;
+    match is_ours(&found, platform, key) {
+        Ok(()) => Some(found.info),
+        Err(why) => {
+            tracing::warn!(%image, why, "an image in the registry is not used");
+            None
+        }
     }
-    Some(info)
+}
+
+/// Whether an image says itself that it is for this platform and key; if not, what it says instead.
+pub(super) fn is_ours(
+    found: &ImageDescription,
+    platform: &Platform,
+    key: &CacheKey,
+) -> Result<(), String> {
+    if found.platform != platform.as_str() {
+        return Err(format!(
+            "it is for {}, and the node of the attempt is {platform}",
+            found.platform
+        ));
+    }
+    let manifest = key.manifest_digest();
+    for (name, wanted) in [
+        (annotation::KEY, key.as_str()),
+        (annotation::MANIFEST_DIGEST, manifest.as_str()),
+    ] {
+        match found.annotations.get(name) {
+            Some(said) if said == wanted => {}
+            Some(said) => {
+                return Err(format!(
+                    "its annotation {name} is {said:?}, and the key of the attempt makes it {wanted:?}"
+                ));
+            }
+            None => return Err(format!("it has no annotation {name}")),
+        }
+    }
+    Ok(())
 }

@@ -31,13 +31,14 @@ impl Entries {
         Ok(self.store.cache_entries(repository, before, limit).await?)
     }
 
-    /// Drops entries and their images. Returns what was dropped, without manifests, and what could not be done.
+    /// Drops entries and their images, also where the registry keeps images: nothing that it has is adopted again. Returns
+    /// what was dropped, without manifests, and what could not be done.
     pub(crate) async fn invalidate(
         &self,
         selection: Selection<'_>,
     ) -> Result<(Vec<Entry>, Vec<String>), CallError> {
         let mut entries = self.store.drop_cache_entries(selection).await?;
-        if entries.is_empty() {
+        if entries.is_empty() && !selection.key.is_empty() {
             return Err(CallError::CacheEntryUnknown);
         }
         tracing::info!(

@@ -4,6 +4,7 @@ use hearth_api::v1::ImageStore;
 use hearth_domain::{AttemptRef, CacheKey, Digest, KeyedManifest};
 
 use super::{
+    claims::Claims,
     resolve::{Decisions, Question, Resolving},
     retention::Retention,
     rules::{CacheRules, CacheUse},
@@ -23,6 +24,7 @@ pub(crate) struct Index {
     waiting: Arc<Waiting>,
     resolving: Arc<Resolving>,
     retention: Arc<Retention>,
+    claims: Claims,
 }
 
 impl Index {
@@ -35,6 +37,11 @@ impl Index {
             store: resolving.store.clone(),
             rules,
             waiting: resolving.waiting.clone(),
+            claims: Claims::new(
+                resolving.store.clone(),
+                resolving.registry.clone(),
+                resolving.fleet.clone(),
+            ),
             resolving: Arc::new(resolving),
             retention,
         }
@@ -70,9 +77,21 @@ impl Index {
             .await
     }
 
-    /// Enters an image.
-    pub(crate) async fn commit(&self, entry: Entry) -> Result<(), CallError> {
-        self.store.put_cache_entry(&entry, now()).await?;
+    /// Enters an image that an attempt has built and pushed, as the registry has it.
+    pub(crate) async fn commit(
+        &self,
+        record: &Record,
+        cache: &CacheUse,
+        entry: Entry,
+    ) -> Result<(), CallError> {
+        let entry = self.claims.pushed(record, cache, entry).await?;
+        if !self.store.put_cache_entry(&entry, now()).await? {
+            return Err(CallError::CacheMismatch(
+                "the image is not entered into the index: its key was removed by `hearth cache rm` after the attempt had \
+                 asked for it"
+                    .to_owned(),
+            ));
+        }
         // After the write: the attempts that this wakes read the index.
         self.waiting.committed(&entry.place);
         tracing::info!(
@@ -138,10 +157,12 @@ impl Index {
     pub(crate) async fn drop_entry(
         &self,
         record: &Record,
+        cache: &CacheUse,
         place: &Place,
         digest: &Digest,
         executed_step: &str,
     ) -> Result<(), CallError> {
+        self.claims.lost(record, cache, place, digest).await?;
         let dropped = self.store.drop_cache_entry(place, digest).await?;
         tracing::info!(
             workspace.id = %record.id,

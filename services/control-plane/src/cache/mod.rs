@@ -2,6 +2,7 @@
 //! builds a key and which ones wait for it, what is kept, and why it came out like that.
 
 mod adopt;
+mod claims;
 mod cost;
 mod entries;
 mod explain;

@@ -32,7 +32,7 @@ use crate::{
     store::{Decided, Entry, Lookup, Place, Store},
 };
 
-/// The writer of an image that was found in the registry.
+/// The writer of an image that was found in the registry. It asks for no key, so that nothing is adopted that was removed.
 const WRITER: &str = "registry";
 
 /// What questions are answered with.
@@ -152,8 +152,15 @@ impl Question {
         if let Some(wait) = wait {
             return Ok(Answer::Wait(claim, wait));
         }
-        if let Some(found) = self.adopt().await {
-            self.with.store.put_cache_entry(&found, now()).await?;
+        if let Some(found) = self.adopt().await
+            && self.with.store.put_cache_entry(&found, now()).await?
+        {
+            tracing::info!(
+                cache.repository = %self.place.repository,
+                cache.key = %self.place.key,
+                cache.digest = %found.digest,
+                "an image that only the registry knew of is entered into the index"
+            );
             self.with.waiting.committed(&self.place);
             return Ok(Answer::Last(self.fetch(found).await?));
         }
@@ -173,12 +180,6 @@ impl Question {
             self.rights,
         )
         .await?;
-        tracing::info!(
-            cache.repository = %self.place.repository,
-            cache.key = %self.place.key,
-            cache.digest = %found.digest,
-            "an image that only the registry knew of is entered into the index"
-        );
         Some(Entry {
             place: self.place.clone(),
             digest: found.digest,

@@ -9,6 +9,7 @@ use hearth_runtime::{FieldFaults, contract};
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status, transport::Uri};
 
+use super::caller::Caller;
 use crate::{clock::now, error::CallError, node::Nodes, store::StoredNode, workspace::Recovery};
 
 const MAX_NAME_BYTES: usize = 63;
@@ -49,7 +50,9 @@ impl AgentRegistryService for AgentRegistryApi {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
+        caller.check_node(&request.node)?;
         let node = request.node.clone();
         let attempts = attempts(&request.preparing_attempts)?;
         let known = self.nodes.heartbeat(request).await;
@@ -67,7 +70,9 @@ impl AgentRegistryService for AgentRegistryApi {
         &self,
         request: Request<DeregisterRequest>,
     ) -> Result<Response<DeregisterResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let DeregisterRequest { node, boot_id } = request.into_inner();
+        caller.check_node(&node)?;
         self.nodes.leave(&node, &boot_id).await?;
         Ok(Response::new(DeregisterResponse {}))
     }

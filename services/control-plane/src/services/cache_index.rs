@@ -98,13 +98,8 @@ impl CacheIndexApi {
 
     async fn commit(&self, caller: &Caller, request: CommitCacheRequest) -> Result<(), CallError> {
         let record = self.workspace(caller, request.attempt).await?;
-        if !self
-            .0
-            .cache_use(&record)
-            .is_some_and(|cache| cache.writable)
-        {
-            return Err(CallError::CacheReadOnly);
-        }
+        let cache = self.0.cache_use(&record).filter(|cache| cache.writable);
+        let cache = cache.ok_or(CallError::CacheReadOnly)?;
         let mut faults = FieldFaults::default();
         let message = request.entry.unwrap_or_default();
         self.cache(
@@ -127,7 +122,7 @@ impl CacheIndexApi {
             build_cache: None,
             ..faults.complete(entry)?
         };
-        self.0.commit(entry).await
+        self.0.commit(&record, &cache, entry).await
     }
 
     async fn drop_entry(
@@ -145,7 +140,7 @@ impl CacheIndexApi {
         let place = Place { repository, key };
         let executed_step = shortened(&request.executed_step, MAX_STEP_CHARS);
         self.0
-            .drop_entry(&record, &place, &digest, &executed_step)
+            .drop_entry(&record, &cache, &place, &digest, &executed_step)
             .await
     }
 

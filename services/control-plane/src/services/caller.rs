@@ -1,6 +1,12 @@
 use std::sync::Arc;
 
-use tonic::{Request, Status};
+use axum::{
+    extract::{Request as Incoming, State},
+    middleware::Next,
+    response::Response,
+};
+use hearth_api::v1::agent_registry_service_server::SERVICE_NAME;
+use tonic::{Request, Status, metadata::MetadataMap};
 
 use crate::{error::CallError, node::Sessions, record::Record};
 
@@ -8,16 +14,25 @@ use crate::{error::CallError, node::Sessions, record::Record};
 #[derive(Clone, Debug)]
 pub(super) struct Caller(String);
 
-/// Lets agents in, and nobody else: other callers do not even learn which workspaces exist.
-pub(super) fn agents_only(
-    sessions: Arc<Sessions>,
-) -> impl Fn(Request<()>) -> Result<Request<()>, Status> + Clone + Send + Sync + 'static {
-    move |mut request| {
-        let node = sessions.node(request.metadata());
-        let caller = Caller(node.ok_or(CallError::SessionUnknown)?);
-        request.extensions_mut().insert(caller);
-        Ok(request)
+/// Stands in front of all services for agents and lets nobody else in: others do not even learn which workspaces exist.
+/// Only Register needs no session, since it begins one.
+pub(super) async fn agents_only(
+    State(sessions): State<Arc<Sessions>>,
+    mut request: Incoming,
+    next: Next,
+) -> Response {
+    let metadata = MetadataMap::from_headers(request.headers().clone());
+    if let Some(node) = sessions.node(&metadata) {
+        request.extensions_mut().insert(Caller(node));
+    } else if !begins_session(request.uri().path()) {
+        return Status::from(CallError::SessionUnknown).into_http();
     }
+    next.run(request).await
+}
+
+fn begins_session(path: &str) -> bool {
+    let call = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    call == Some((SERVICE_NAME, "Register"))
 }
 
 impl Caller {
@@ -29,7 +44,12 @@ impl Caller {
 
     /// A node speaks for its own workspaces.
     pub(super) fn check(&self, record: &Record) -> Result<(), CallError> {
-        match record.workspace.node == self.0 {
+        self.check_node(&record.workspace.node)
+    }
+
+    /// A node speaks for itself.
+    pub(super) fn check_node(&self, node: &str) -> Result<(), CallError> {
+        match node == self.0 {
             true => Ok(()),
             false => Err(CallError::SessionUnknown),
         }

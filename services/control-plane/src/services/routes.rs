@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use axum::middleware::from_fn_with_state;
 use hearth_api::v1::{
     agent_registry_service_server::AgentRegistryServiceServer,
     cache_index_service_server::CacheIndexServiceServer, cache_service_server::CacheServiceServer,
@@ -57,19 +58,17 @@ pub(crate) fn routes(served: Served) -> Routes {
         explanations: served.explanations,
         probe: served.probe,
     };
-    let agents_only = agents_only(served.sessions);
     let index = CacheIndexApi(served.index);
     let credentials = CredentialApi(served.logins);
-    Routes::new(WorkspaceServiceServer::new(workspaces))
+    let mut routes = Routes::new(AgentRegistryServiceServer::new(registry))
+        .add_service(CacheIndexServiceServer::new(index))
+        .add_service(CredentialServiceServer::new(credentials));
+    // In front of what was added so far.
+    let guard = from_fn_with_state(served.sessions, agents_only);
+    let router = routes.axum_router_mut();
+    *router = std::mem::take(router).route_layer(guard);
+    routes
+        .add_service(WorkspaceServiceServer::new(workspaces))
         .add_service(NodeServiceServer::new(NodeApi(served.nodes)))
-        .add_service(AgentRegistryServiceServer::new(registry))
         .add_service(CacheServiceServer::new(cache))
-        .add_service(CacheIndexServiceServer::with_interceptor(
-            index,
-            agents_only.clone(),
-        ))
-        .add_service(CredentialServiceServer::with_interceptor(
-            credentials,
-            agents_only,
-        ))
 }

@@ -35,8 +35,9 @@ pub trait EntryStore: Send + Sync {
         platform: &Platform,
     ) -> Result<Option<Entry>, StoreError>;
 
-    /// Enters an image; the newest for a key replaces the one before.
-    async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError>;
+    /// Enters an image; the newest for a key replaces the one before. False, and nothing is entered: the key was removed on
+    /// request since its writer asked for it. An image that was found in the registry has no writer that asked.
+    async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Notes the build cache of the entry that `writer` made; whether there is such an entry.
     async fn put_build_cache(
@@ -66,7 +67,8 @@ pub trait EntryStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(u64, Option<Entry>)>, StoreError>;
 
-    /// Drops all entries that are meant and returns them.
+    /// Drops all entries that are meant and returns them. Remembers that they were removed: see [`Self::put_cache_entry`].
+    /// Where all keys are meant, that goes for those too that have no entry.
     async fn drop_cache_entries(&self, selection: Selection<'_>) -> Result<Vec<Entry>, StoreError>;
 
     /// Drops what was not used since, and what is more than the newest `keep` of a repository, configuration and

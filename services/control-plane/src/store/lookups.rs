@@ -42,6 +42,13 @@ pub struct Lookup {
     pub rate: Option<f64>,
 }
 
+impl Lookup {
+    /// The configuration's name; empty for the default one.
+    pub(crate) fn config_text(&self) -> &str {
+        self.config.as_ref().map_or("", ConfigName::as_str)
+    }
+}
+
 /// What the control plane remembers of the cache's use. Every method is one transaction.
 #[async_trait]
 pub trait LookupStore: Send + Sync {

@@ -415,6 +415,7 @@ macro_rules! suite {
             the_newest_image_of_a_key_is_the_one_that_is_found
             entries_are_listed_newest_first_and_dropped_by_config_and_key
             what_is_old_or_too_much_is_retired
+            what_was_removed_is_entered_again_only_by_who_asks_afterwards
             lookups_rates_and_results_are_remembered
         );
     };

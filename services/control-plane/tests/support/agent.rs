@@ -15,8 +15,8 @@ use futures_util::{
 use hearth_api::v1::{
     AgentServicePrepareWorkspaceRequest as Asked, AgentServicePrepareWorkspaceResponse as Answer,
     AttemptAccepted, AttemptRef, CacheSkipReason, DeregisterRequest, Event, HeartbeatRequest,
-    NodeContainers, NodeInfo, RegisterRequest, RegisterResponse, RemoveWorkspaceRequest,
-    RemoveWorkspaceResponse,
+    ImageStore, NodeContainers, NodeInfo, RegisterRequest, RegisterResponse,
+    RemoveWorkspaceRequest, RemoveWorkspaceResponse,
     agent_service_prepare_workspace_response::Message,
     agent_service_server::{AgentService, AgentServiceServer},
     event::Kind,
@@ -42,6 +42,7 @@ pub struct FakeAgent {
     pub name: String,
     pub boot_id: String,
     pub platform: String,
+    pub store: ImageStore,
     endpoint: String,
     port: u16,
     boots: u32,
@@ -56,6 +57,7 @@ impl FakeAgent {
             name: name.into(),
             boot_id: String::new(),
             platform: "linux/amd64".into(),
+            store: ImageStore::Containerd,
             endpoint: String::new(),
             port: 0,
             boots: 0,
@@ -102,6 +104,7 @@ impl FakeAgent {
             endpoint: self.endpoint.clone(),
             boot_id: self.boot_id.clone(),
             platform: self.platform.clone(),
+            image_store: self.store.into(),
             ..NodeInfo::default()
         }
     }
@@ -138,6 +141,7 @@ impl FakeAgent {
             preparing_attempts: attempts.collect(),
             ..HeartbeatRequest::default()
         };
+        let request = plane.of_node(&self.name, request);
         let answer = plane.registry().await.heartbeat(request).await?;
         let ended = answer.into_inner().ended_attempts.into_iter();
         Ok(ended
@@ -168,8 +172,13 @@ impl FakeAgent {
             problem: String::new(),
             preparing_attempts: Vec::new(),
         };
-        let response = plane.registry().await.heartbeat(request).await;
-        response.expect("a heartbeat").into_inner().known
+        let request = plane.of_node(&self.name, request);
+        match plane.registry().await.heartbeat(request).await {
+            Ok(answer) => answer.into_inner().known,
+            // It registers again in this case, too.
+            Err(status) if status.code() == Code::Unauthenticated => false,
+            Err(status) => panic!("{status}"),
+        }
     }
 
     /// Says that it ends.
@@ -178,6 +187,7 @@ impl FakeAgent {
             node: self.name.clone(),
             boot_id: self.boot_id.clone(),
         };
+        let request = plane.of_node(&self.name, request);
         let response = plane.registry().await.deregister(request).await;
         response.expect("an answer");
     }

@@ -4,13 +4,23 @@ use hearth_api::v1::{
     AttemptRef, CacheEntry, CommitCacheRequest, ResolveCacheRequest, ResolveCacheResponse,
     resolve_cache_response::Decision,
 };
-use hearth_domain::{Digest, Input, KeyManifest};
+use std::sync::LazyLock;
+
+use hearth_domain::{Input, KeyManifest};
+use hearth_tests::images::{Image, Images};
 use tonic::{Status, Streaming};
 
 use super::plane::Plane;
 
-/// Where the cache of an ordinary repository is, unless a test has a registry.
-pub const REPOSITORY: &str = "localhost:1/acme/shop";
+/// The registry of caches, unless a test has one of its own.
+pub static REGISTRY: LazyLock<Images> = LazyLock::new(Images::default);
+/// Compressed bytes of images.
+pub const BYTES: u64 = 1_000;
+
+/// Where the cache of an ordinary repository is.
+pub fn repository() -> String {
+    format!("{}/acme/shop", REGISTRY.host())
+}
 
 /// The inputs of an image: one Dockerfile.
 pub fn manifest(dockerfile: &str, text: &str) -> KeyManifest {
@@ -26,20 +36,46 @@ pub fn attempt(id: &str, attempt: u32) -> Option<AttemptRef> {
     })
 }
 
-/// An entry for an image with these inputs.
-pub fn entry(repository: &str, manifest: &KeyManifest, image: &str) -> CacheEntry {
+/// An entry for an image with these inputs, which is in the registry.
+pub fn entry(manifest: &KeyManifest, content: &str) -> CacheEntry {
+    entry_of(manifest, &Image::of_key(content, BYTES, &manifest.key()))
+}
+
+/// An entry for this image, which is in the registry.
+pub fn entry_of(manifest: &KeyManifest, image: &Image) -> CacheEntry {
+    let repository = repository();
     CacheEntry {
-        repository: repository.to_owned(),
         key: manifest.key().to_string(),
-        digest: Digest::of(image).to_string(),
+        digest: REGISTRY.put(&repository, image).to_string(),
+        repository,
         key_manifest: manifest.canonical_json(),
         platform: "linux/amd64".into(),
         ..CacheEntry::default()
     }
 }
 
-/// Enters an image, as a workspace's attempt of this number.
+/// Enters an image that a workspace's attempt of this number was told to build: it asks first, if it may.
 pub async fn commit(plane: &Plane, id: &str, number: u32, entry: CacheEntry) -> Result<(), Status> {
+    let request = ResolveCacheRequest {
+        attempt: attempt(id, number),
+        repository: entry.repository.clone(),
+        key: entry.key.clone(),
+        key_manifest: entry.key_manifest.clone(),
+    };
+    let request = plane.of_agent(id, request).await;
+    if let Ok(answer) = plane.cache().await.resolve_cache(request).await {
+        let _ = answer.into_inner().message().await;
+    }
+    try_commit(plane, id, number, entry).await
+}
+
+/// Enters an image.
+pub async fn try_commit(
+    plane: &Plane,
+    id: &str,
+    number: u32,
+    entry: CacheEntry,
+) -> Result<(), Status> {
     let request = CommitCacheRequest {
         attempt: attempt(id, number),
         entry: Some(entry),

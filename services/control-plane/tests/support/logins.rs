@@ -6,9 +6,13 @@ use hearth_api::v1::{
 };
 use hearth_tests::github::{GitHub, Repositories, Visibility, WRITER};
 use tempfile::TempDir;
-use tonic::{Request, Status};
+use tonic::Status;
 
-use super::{agent::FakeAgent, plane::Plane, soon};
+use super::{
+    agent::FakeAgent,
+    plane::{Plane, by},
+    soon,
+};
 
 /// Where the caches are. Nothing listens there; logins for it are made all the same.
 pub const REGISTRY: &str = "localhost:1";
@@ -47,6 +51,7 @@ impl LoginLab {
             format!("--github-app-key-file={key}"),
             format!("--github-api-url={}", github.url()),
             format!("--github-hosts={},{REGISTRY}", github.host()),
+            format!("--cache-registry={REGISTRY}"),
         ];
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         Plane::start(directory.path(), &flags).await
@@ -125,11 +130,7 @@ pub async fn try_ask(
     session: &str,
     question: RefreshCredentialsRequest,
 ) -> Result<RefreshCredentialsResponse, Status> {
-    let mut request = Request::new(question);
-    if !session.is_empty() {
-        let value = format!("Bearer {session}").parse().expect("a value");
-        request.metadata_mut().insert("authorization", value);
-    }
+    let request = by(session, question);
     let answer = plane.credentials().await.refresh_credentials(request).await;
     answer.map(tonic::Response::into_inner)
 }

@@ -20,10 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status, Streaming, transport::Channel};
 
-use super::soon;
-
-/// The registry of caches unless a test says otherwise.
-const NO_REGISTRY: &str = "localhost:1";
+use super::{cache::REGISTRY, soon};
 
 /// A running control plane.
 pub struct Plane {
@@ -59,8 +56,7 @@ impl Plane {
             "--database",
             &database,
         ];
-        // Nothing listens there, so that no test asks a real registry.
-        let registry = format!("--cache-registry={NO_REGISTRY}");
+        let registry = format!("--cache-registry={}", REGISTRY.host());
         let own = flags
             .iter()
             .any(|flag| flag.starts_with("--cache-registry"));
@@ -139,6 +135,13 @@ impl Plane {
         SESSIONS.lock().insert(key, session.to_owned());
     }
 
+    /// A request of a node's agent, without a session if it never registered.
+    pub fn of_node<M>(&self, node: &str, message: M) -> Request<M> {
+        let key = (self.world.clone(), node.to_owned());
+        let session = SESSIONS.lock().get(&key).cloned();
+        by(&session.unwrap_or_default(), message)
+    }
+
     /// A request of the agent on whose node a workspace is; of any agent if the workspace is unknown.
     pub async fn of_agent<M>(&self, workspace: &str, message: M) -> Request<M> {
         let node = self.get(workspace).await.map(|workspace| workspace.node);
@@ -154,12 +157,7 @@ impl Plane {
                 .or(own.clone().next())
                 .map(|(_, session)| session.clone())
         };
-        let mut request = Request::new(message);
-        if let Some(session) = session {
-            let bearer = format!("Bearer {session}").parse().expect("a header");
-            request.metadata_mut().insert("authorization", bearer);
-        }
-        request
+        by(&session.unwrap_or_default(), message)
     }
 
     pub async fn cache_service(&self) -> CacheServiceClient<Channel> {
@@ -236,6 +234,16 @@ impl Plane {
         let call = async { self.workspaces().await.delete_workspace(request).await };
         soon("a deletion", call).await.map(|_| ())
     }
+}
+
+/// A request with this session token; empty: with none.
+pub fn by<M>(session: &str, message: M) -> Request<M> {
+    let mut request = Request::new(message);
+    if !session.is_empty() {
+        let bearer = format!("Bearer {session}").parse().expect("a header");
+        request.metadata_mut().insert("authorization", bearer);
+    }
+    request
 }
 
 /// A request for a workspace of an ordinary repository.

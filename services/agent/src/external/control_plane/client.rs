@@ -78,14 +78,19 @@ impl ControlPlaneClient {
         Ok(answer)
     }
 
-    /// Reports that the agent runs.
+    /// Reports that the agent runs. A session that is refused is not renewed: UNAUTHENTICATED.
     pub async fn heartbeat(&self, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
+        let request = Bearer::new(&self.session.token().await)?.on(request);
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
         Ok(client.heartbeat(request).await?.into_inner())
     }
 
-    /// Reports that the agent ends.
+    /// Reports that the agent ends, if the node was registered.
     pub async fn deregister(&self, request: DeregisterRequest) -> Result<(), Status> {
+        let Some(token) = self.session.current() else {
+            return Ok(());
+        };
+        let request = Bearer::new(&token)?.on(request);
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
         client.deregister(request).await.map(|_| ())
     }

@@ -53,6 +53,11 @@ impl Session {
         self.newer_than(0).await
     }
 
+    /// The token, if the node was registered.
+    pub fn current(&self) -> Option<Token> {
+        self.0.token.borrow().clone()
+    }
+
     /// The token after one that was refused. Waits until the node is registered again.
     pub async fn renewed(&self, refused: &Token) -> Token {
         self.0.refused.send_if_modified(|number| {

@@ -5,6 +5,7 @@ use std::path::Path;
 use hearth_domain::{CommitHash, GitRef, text::shortened};
 
 use super::{
+    At,
     command::Commands,
     failure::{CloneFailure, classify, not_storable, not_the_ref},
 };
@@ -57,6 +58,21 @@ impl Checkout<'_> {
             }
         }
         Ok(self.head().await)
+    }
+
+    /// What is checked out. Git knows branches of other names as the remote's, and takes a short name for a tag where there
+    /// is no such branch.
+    pub(super) async fn at(&self) -> At {
+        let head = self.answer(&["symbolic-ref", "--quiet", "HEAD"]).await;
+        let Some(branch) = head.trim().strip_prefix("refs/heads/") else {
+            return At::Detached;
+        };
+        let default = format!("{REMOTE}HEAD");
+        let default = self.answer(&["symbolic-ref", "--quiet", &default]).await;
+        match default.trim().strip_prefix(REMOTE) == Some(branch) {
+            true => At::DefaultBranch,
+            false => At::Branch,
+        }
     }
 
     /// The branch that the clone is on has no commit: that of an empty repository, or a default branch that does not

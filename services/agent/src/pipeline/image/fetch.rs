@@ -63,9 +63,9 @@ async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
 
 /// Why the image of a hit was not fetched, in a sentence.
 pub(super) enum Unfetched {
-    /// The registry does not have it.
+    /// The registry does not have it, and its entry is dropped.
     Gone(String),
-    /// Anything else.
+    /// Anything else: the entry stays.
     Failed(String),
 }
 
@@ -112,12 +112,15 @@ pub(super) async fn fetch(
                     Dropped::Missing,
                 )
                 .await;
-            if let Err(error) = dropped {
-                cx.recorder.warn(format!(
-                    "the entry of a missing image could not be dropped: {error}"
-                ));
-            }
-            return Err(Unfetched::Gone(reason));
+            return Err(match dropped {
+                Ok(()) => Unfetched::Gone(reason),
+                Err(error) => {
+                    cx.recorder.warn(format!(
+                        "the entry of an image that could not be found was not dropped: {error}"
+                    ));
+                    Unfetched::Failed(reason)
+                }
+            });
         }
     };
     let disk = &cx.node.disk;

@@ -21,8 +21,7 @@ pub async fn sources_to_export(
     clone: &Checkout,
     will_be_pushed: bool,
 ) -> Option<Result<PathBuf, String>> {
-    let writable = cx.job.cache.as_ref().is_ok_and(|cache| cache.writable);
-    if !will_be_pushed || !writable || cx.node.store != ImageStore::Containerd {
+    if !will_be_pushed || cx.node.store != ImageStore::Containerd {
         return None;
     }
     keep_sources(cx, clone).await

@@ -6,7 +6,7 @@ use hearth_domain::{CommitHash, Digest, KeyedManifest};
 use crate::{
     devcontainer::DevcontainerConfig,
     disk::ImageUse,
-    pipeline::{context::Context, job::CacheUse},
+    pipeline::{context::Context, job::CacheUse, resolve::Entering},
 };
 
 /// What is pushed after the workspace is ready.
@@ -31,6 +31,10 @@ pub struct Upload {
     pub build_seconds: f64,
     /// The commit that it was built from.
     pub commit: Option<CommitHash>,
+    /// Whether it may be entered into the index.
+    pub entering: Entering,
+    /// Whether the newest tag follows it.
+    pub is_newest: bool,
     /// The configuration that it was built from.
     pub config: DevcontainerConfig,
     /// A copy of what it was built from, if the build cache is to be exported.
@@ -40,23 +44,30 @@ pub struct Upload {
 }
 
 impl PushPlan {
-    /// The plan after a build.
+    /// The plan after a build. `has_entry`: the index has an image for the key, which this node did not fetch.
     pub fn after_build(
         cx: &Context<'_>,
         manifest: Result<KeyedManifest, String>,
         report: &CacheReport,
+        may_write: bool,
+        has_entry: bool,
         upload: impl FnOnce(KeyedManifest) -> Upload,
     ) -> Self {
         match (&cx.job.cache, manifest) {
             (Err(reason), _) => Self::skipped(*reason),
-            (Ok(cache), _) if !cache.writable => Self::nothing(
+            (Ok(_), _) if !may_write => Self::nothing(
                 PushOutcome::SkippedReadOnly,
-                "this attempt may only read the cache",
+                "this attempt may only read the cache: refs that may write are named by --cache-writers of the control plane, \
+                 and tags that may by their full names, refs/tags/…",
             ),
-            // The registry has an image of the same inputs, which this node built because that was quicker.
             (Ok(_), _) if report.skip_reason() == CacheSkipReason::Slower => Self::nothing(
                 PushOutcome::Unchanged,
                 "the registry has an image for this key already",
+            ),
+            (Ok(_), _) if has_entry => Self::nothing(
+                PushOutcome::Unchanged,
+                "the registry has an image for this key, which could not be fetched here; if other nodes cannot fetch it \
+                 either, remove it with `hearth cache rm`",
             ),
             (Ok(_), Err(why)) if report.skip_reason() == CacheSkipReason::NotEligible => {
                 Self::not_eligible(&why)

@@ -65,8 +65,27 @@ impl EntryStore for Sqlite {
         .transpose()
     }
 
-    async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError> {
+    async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<bool, StoreError> {
         let entry = CacheEntry::from(entry.clone());
+        let mut transaction = self.begin().await?;
+        let removed = sqlx::query(
+            "SELECT 1 FROM cache_removals WHERE repository = ? AND (key = ? OR (key = '' AND config IN (?, '*'))) \
+             AND last_lookup >= coalesce((SELECT max(rowid) FROM cache_lookups WHERE workspace_id = ?), 0) LIMIT 1",
+        )
+        .bind(&entry.repository)
+        .bind(&entry.key)
+        .bind(&entry.config)
+        .bind(&entry.writer)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if removed.is_some() {
+            return Ok(false);
+        }
+        sqlx::query("DELETE FROM cache_removals WHERE repository = ? AND key = ?")
+            .bind(&entry.repository)
+            .bind(&entry.key)
+            .execute(&mut *transaction)
+            .await?;
         // REPLACE gives the row a new rowid, so that it also counts as the newest within one millisecond.
         sqlx::query(
             "INSERT OR REPLACE INTO cache_entries (repository, key, digest, manifest, config, platform, commit_hash, \
@@ -88,9 +107,10 @@ impl EntryStore for Sqlite {
         .bind(&entry.build_cache)
         .bind(millis(&now))
         .bind(millis(&now))
-        .execute(&self.writer)
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        transaction.commit().await?;
+        Ok(true)
     }
 
     async fn put_build_cache(
@@ -170,6 +190,7 @@ impl EntryStore for Sqlite {
     }
 
     async fn drop_cache_entries(&self, selection: Selection<'_>) -> Result<Vec<Entry>, StoreError> {
+        let mut transaction = self.begin().await?;
         let dropped = sqlx::query(
             "DELETE FROM cache_entries WHERE repository = ? AND (? IS NULL OR config = ?) \
              AND substr(key, 1, length(?)) = ? RETURNING *",
@@ -179,8 +200,27 @@ impl EntryStore for Sqlite {
         .bind(selection.config)
         .bind(selection.key)
         .bind(selection.key)
-        .fetch_all(&self.writer)
+        .fetch_all(&mut *transaction)
         .await?;
+        let mut removed = Vec::with_capacity(dropped.len() + 1);
+        for row in &dropped {
+            removed.push((row.try_get("key")?, row.try_get("config")?));
+        }
+        if selection.key.is_empty() {
+            removed.push(("", selection.config.unwrap_or("*")));
+        }
+        for (key, config) in removed {
+            sqlx::query(
+                "INSERT OR REPLACE INTO cache_removals (repository, key, config, last_lookup) \
+                 VALUES (?, ?, ?, (SELECT coalesce(max(rowid), 0) FROM cache_lookups))",
+            )
+            .bind(selection.repository.as_str())
+            .bind(key)
+            .bind(config)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
         Ok(readable(&dropped))
     }
 
@@ -189,7 +229,7 @@ impl EntryStore for Sqlite {
         keep: u32,
         since: Timestamp,
     ) -> Result<Vec<Entry>, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.begin().await?;
         let retired = sqlx::query(
             "DELETE FROM cache_entries WHERE last_used_ms < ? OR rowid IN ( \
                SELECT number FROM ( \

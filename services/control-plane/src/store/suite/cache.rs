@@ -224,6 +224,74 @@ pub(in crate::store) async fn a_build_cache_is_noted_by_who_made_the_entry_and_g
     assert_eq!(newest("").await, None);
 }
 
+/// Asks for the key of an entry as its writer does.
+async fn ask_for(store: &Arc<dyn Store>, entry: &Entry) {
+    let lookup = Lookup {
+        attempt: attempt(&entry.writer, 1),
+        place: entry.place.clone(),
+        git_ref: GitRef::Default,
+        config: entry.config.clone(),
+        platform: entry.platform.clone(),
+        manifest: None,
+        decided: Decided::Build,
+        entry: None,
+        rate: None,
+    };
+    let put = store.put_lookup(&lookup, from_millis(1_000)).await;
+    put.expect("a write");
+}
+
+pub(in crate::store) async fn what_was_removed_is_entered_again_only_by_who_asks_afterwards(
+    store: Arc<dyn Store>,
+) {
+    let at = from_millis(1_000);
+    let of = repository("r/x");
+    let put = async |entry: &Entry| store.put_cache_entry(entry, at).await.expect("a write");
+    let found = Entry {
+        writer: "registry".into(),
+        ..cached("a1", "d", "")
+    };
+    let other = cached("b2", "d", "");
+    let other_config = cached("c3", "d", "gpu");
+    for (selected, config, stays) in [
+        ("k1:a1", Some(""), &other),
+        ("", Some(""), &other_config),
+        (
+            "",
+            None,
+            &Entry {
+                place: place("r/y", "a1"),
+                ..other.clone()
+            },
+        ),
+    ] {
+        let built = cached("a1", "d", "");
+        ask_for(&store, &built).await;
+        assert!(put(&built).await, "a removal before it ends with this");
+        let selection = Selection {
+            repository: &of,
+            config,
+            key: selected,
+        };
+        let dropped = store.drop_cache_entries(selection).await;
+        assert!(!dropped.expect("a write").is_empty());
+        assert!(!put(&found).await, "it is not adopted");
+        assert!(!put(&built).await, "it had asked before");
+        assert!(put(stays).await, "{selected:?} {config:?}");
+        let found = store.cache_entry(&built.place).await.expect("a read");
+        assert_eq!(found, None);
+    }
+    // What had no entry was removed too.
+    let unknown = Entry {
+        writer: "registry".into(),
+        ..cached("ff", "d", "gpu")
+    };
+    assert!(!put(&unknown).await);
+    let asks = cached("ff", "d", "gpu");
+    ask_for(&store, &asks).await;
+    assert!(put(&asks).await);
+}
+
 pub(in crate::store) async fn what_is_old_or_too_much_is_retired(store: Arc<dyn Store>) {
     for (key, config, at) in [
         ("1", "", 1_000),
