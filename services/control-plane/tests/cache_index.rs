@@ -2,7 +2,8 @@
 
 use hearth_api::v1::{
     CacheAccess, CacheEntry, CommitBuildCacheRequest, DropCacheRequest, FindBuildCacheRequest,
-    ImageStore, ListEntriesRequest, event::Kind, resolve_cache_response::Decision,
+    FindBuildCacheResponse, ImageStore, ListEntriesRequest, event::Kind,
+    resolve_cache_response::Decision,
 };
 use hearth_domain::{Digest, KeyManifest, annotation};
 use hearth_tests::images::Image;
@@ -321,27 +322,28 @@ async fn an_entry_that_does_not_fit_together_is_refused() {
     }
 }
 
-async fn build_cache(plane: &Plane, id: &str) -> String {
+async fn build_cache(plane: &Plane, id: &str) -> FindBuildCacheResponse {
     let request = FindBuildCacheRequest {
         attempt: attempt(id, 1),
-        repository: REPOSITORY.to_owned(),
+        repository: cache::repository(),
     };
     let request = plane.of_agent(id, request).await;
     let found = plane.cache().await.find_build_cache(request).await;
-    found.expect("an answer").into_inner().digest
+    found.expect("an answer").into_inner()
 }
 
 async fn commit_build_cache(
     plane: &Plane,
     id: &str,
-    entry: &CacheEntry,
     digest: &str,
-) -> Result<(), tonic::Status> {
+    generation: u64,
+) -> Result<(), Status> {
     let request = CommitBuildCacheRequest {
         attempt: attempt(id, 1),
-        repository: REPOSITORY.to_owned(),
-        key: entry.key.clone(),
+        repository: cache::repository(),
+        key: manifest("a").key().to_string(),
         digest: digest.to_owned(),
+        generation,
     };
     let request = plane.of_agent(id, request).await;
     let committed = plane.cache().await.commit_build_cache(request).await;
@@ -349,35 +351,25 @@ async fn commit_build_cache(
 }
 
 #[tokio::test]
-async fn only_a_build_cache_of_an_entry_by_its_own_writer_is_read_by_others() {
+async fn a_build_cache_is_read_by_its_digest_and_written_by_those_who_may() {
     let (plane, _agent) = with_agent(&[]).await;
     let one = plane.prepare(shop()).await.id().to_owned();
-    let two = plane.prepare(shop()).await.id().to_owned();
     let mut reads_only = shop();
     let spec = reads_only.spec.as_mut().expect("a spec");
     spec.cache_access = CacheAccess::ReadOnly.into();
-    let three = plane.prepare(reads_only).await.id().to_owned();
-    let entry = entry(&manifest("a"), "image");
+    let two = plane.prepare(reads_only).await.id().to_owned();
     let digest = Digest::of("a build cache").to_string();
-    assert_eq!(build_cache(&plane, &one).await, "");
-    resolve(&plane, &one, &manifest("a")).await;
-    // What a commit says of a build cache is not believed.
-    let mut says = entry.clone();
-    says.build_cache.clone_from(&digest);
-    commit(&plane, &one, 1, says).await.expect("a commit");
-    assert_eq!(build_cache(&plane, &three).await, "");
-    let noted = commit_build_cache(&plane, &two, &entry, &digest).await;
-    noted.expect("without effect");
-    assert_eq!(build_cache(&plane, &three).await, "");
-    let refused = commit_build_cache(&plane, &three, &entry, &digest).await;
+    assert_eq!(
+        build_cache(&plane, &one).await,
+        FindBuildCacheResponse::default()
+    );
+    let refused = commit_build_cache(&plane, &two, &digest, 0).await;
     assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
-    let refused = commit_build_cache(&plane, &one, &entry, "latest").await;
+    let refused = commit_build_cache(&plane, &one, "latest", 0).await;
     assert_eq!(fields(&refused.unwrap_err()), ["digest"]);
-    let noted = commit_build_cache(&plane, &one, &entry, &digest).await;
+    let noted = commit_build_cache(&plane, &one, &digest, 0).await;
     noted.expect("a commit");
-    assert_eq!(build_cache(&plane, &three).await, digest);
-    match resolve(&plane, &two, &manifest("a")).await {
-        Decision::Hit(hit) => assert_eq!(hit.build_cache, digest),
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(build_cache(&plane, &two).await.digest, digest);
+    let refused = commit_build_cache(&plane, &one, &digest, 7).await;
+    assert!(mismatch(refused).contains("hearth cache rm"));
 }

@@ -2,8 +2,8 @@
 
 use hearth_api::v1::{
     CommitBuildCacheRequest, CommitCacheRequest, DeregisterRequest, DropCacheRequest,
-    FindBuildCacheRequest, HeartbeatRequest, NodeState,
-    RefreshCredentialsRequest, ResolveCacheRequest,
+    FindBuildCacheRequest, HeartbeatRequest, NodeState, RefreshCredentialsRequest,
+    ResolveCacheRequest,
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -88,6 +88,7 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
         repository: entry.repository.clone(),
         key: entry.key.clone(),
         digest: entry.digest.clone(),
+        generation: 0,
     };
     for session in ["", &other] {
         let mut index = plane.cache().await;

@@ -6,7 +6,9 @@ mod credentials;
 mod pauses;
 mod session;
 
-pub use cache_index::{CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, Resolution};
+pub use cache_index::{
+    CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, ReadableCache, Resolution,
+};
 pub use client::ControlPlaneClient;
 pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
 pub use pauses::pauses;

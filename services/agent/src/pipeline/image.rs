@@ -138,6 +138,7 @@ pub async fn obtain(
             is_newest: cx.is_newest(clone),
             config: config.clone(),
             sources,
+            cache_generation: built.cache_generation,
             _in_use: cx.node.images.enter(&name),
         },
     );

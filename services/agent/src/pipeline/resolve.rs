@@ -146,7 +146,7 @@ pub async fn ask_again(
             .resolve(&cx.job.attempt, repository, manifest, &mut |_| {})
             .await;
         match (answer, pauses.next()) {
-            (Ok(Resolution::Hit(digest)), _) => return Ok(Some(digest)),
+            (Ok(Resolution::Hit { digest, .. }), _) => return Ok(Some(digest)),
             (Ok(Resolution::Build { .. }), _) => return Ok(None),
             (Err(_), Some(pause)) => tokio::time::sleep(pause).await,
             (Err(error), None) => return Err(error),

@@ -95,18 +95,7 @@ impl Claims {
         place: &Place,
         digest: &Digest,
     ) -> Result<(), CallError> {
-        let stays =
-            |why: String| CallError::CacheMismatch(format!("the entry stays in the index: {why}"));
-        let lookup = self.store.lookup(&record.attempt()).await?;
-        let told = lookup
-            .filter(|lookup| lookup.decided == Decided::Hit && lookup.place == *place)
-            .and_then(|lookup| lookup.entry)
-            .filter(|entry| entry.digest == *digest);
-        let Some(told) = told else {
-            return Err(stays(
-                "it is not the one that the attempt was told of".to_owned(),
-            ));
-        };
+        let told = self.told(record, place, digest).await?;
         let image = place.repository.image(digest);
         let client = self.registry.client(
             Some(&record.spec.repository),
@@ -132,11 +121,30 @@ impl Claims {
         }
     }
 
+    /// The entry, if it is the one that the attempt was told of.
+    pub(super) async fn told(
+        &self,
+        record: &Record,
+        place: &Place,
+        digest: &Digest,
+    ) -> Result<Entry, CallError> {
+        let lookup = self.store.lookup(&record.attempt()).await?;
+        let told = lookup
+            .filter(|lookup| lookup.decided == Decided::Hit && lookup.place == *place)
+            .and_then(|lookup| lookup.entry)
+            .filter(|entry| entry.digest == *digest);
+        told.ok_or_else(|| stays("it is not the one that the attempt was told of".to_owned()))
+    }
+
     fn node(&self, record: &Record) -> Result<NodeView, CallError> {
         let name = &record.workspace.node;
         let node = self.fleet.get(name);
         node.ok_or_else(|| CallError::NodeUnknown(name.clone()))
     }
+}
+
+fn stays(why: String) -> CallError {
+    CallError::CacheMismatch(format!("the entry stays in the index: {why}"))
 }
 
 async fn in_time<T>(

@@ -43,7 +43,6 @@ fn entry() -> Entry {
         writer: "w".into(),
         bytes: 900_000_000,
         build_seconds: 40.0,
-        build_cache: None,
         created: None,
         last_used: None,
     }

@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use hearth_domain::{CacheRepository, Digest};
+use hearth_domain::CacheRepository;
 use hearth_layers::{RegistryClient, RegistryError};
 use parking_lot::Mutex;
 
@@ -30,23 +30,18 @@ impl Images {
         }
     }
 
-    /// Deletes the images and build caches of entries that were dropped, unless another entry names them too. Returns what could not be
+    /// Deletes the images of entries that were dropped, unless another entry names them too. Returns what could not be
     /// done, in sentences.
     pub(crate) async fn delete(&self, dropped: &[Entry]) -> Result<Vec<String>, StoreError> {
         let mut warnings = Vec::new();
         // A login that cannot be had may take its time to say so: it is asked for once.
         let mut clients: HashMap<&CacheRepository, RegistryClient> = HashMap::new();
-        let mut images: Vec<(&Entry, &Digest)> = Vec::new();
         for entry in dropped {
-            images.push((entry, &entry.digest));
-            images.extend(entry.build_cache.as_ref().map(|digest| (entry, digest)));
-        }
-        for (entry, digest) in images {
             let repository = &entry.place.repository;
-            if self.store.is_cached(repository, digest).await? {
+            if self.store.is_cached(repository, &entry.digest).await? {
                 continue;
             }
-            let image = repository.image(digest);
+            let image = repository.image(&entry.digest);
             let client = match clients.entry(repository) {
                 Slot::Occupied(client) => client.into_mut(),
                 Slot::Vacant(slot) => {

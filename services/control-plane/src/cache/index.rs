@@ -13,8 +13,9 @@ use super::{
 use crate::{
     clock::now,
     error::CallError,
+    node::NodeView,
     record::Record,
-    store::{Entry, Place, Store},
+    store::{BuildCache, Entry, Place, Readable, Selection, Store},
 };
 
 /// The index of images, as attempts use it.
@@ -110,57 +111,74 @@ impl Index {
         &self,
         record: &Record,
         cache: &CacheUse,
-    ) -> Result<Option<Digest>, CallError> {
-        let name = &record.workspace.node;
-        let node = self.resolving.fleet.get(name);
-        let node = node.ok_or_else(|| CallError::NodeUnknown(name.clone()))?;
+    ) -> Result<Readable, CallError> {
+        let node = self.node(record)?;
         let (repository, config) = (cache.reference.repository(), record.spec.config.as_ref());
-        Ok(match node.info.image_store() {
-            ImageStore::Classic => {
-                let newest = self
-                    .store
-                    .newest_cache_entry(repository, config, &node.platform);
-                newest.await?.map(|newest| newest.digest)
-            }
-            ImageStore::Containerd | ImageStore::Unspecified => {
-                self.store
-                    .newest_build_cache(repository, config, &node.platform)
-                    .await?
-            }
+        let newest = self
+            .store
+            .newest_build_cache(repository, config, &node.platform);
+        let newest = newest.await?;
+        if node.info.image_store() != ImageStore::Classic {
+            return Ok(newest);
+        }
+        // Its images carry their own.
+        let image = self
+            .store
+            .newest_cache_entry(repository, config, &node.platform);
+        Ok(Readable {
+            digest: image.await?.map(|image| image.digest),
+            ..newest
         })
     }
 
-    /// Notes the build cache of an entry that the workspace made.
+    /// Notes the build cache that a build of the workspace wrote.
     pub(crate) async fn commit_build_cache(
         &self,
         record: &Record,
-        place: &Place,
-        build_cache: &Digest,
+        place: Place,
+        digest: Digest,
+        generation: u64,
     ) -> Result<(), CallError> {
-        let noted = self
+        let cache = BuildCache {
+            place,
+            config: record.spec.config.clone(),
+            platform: self.node(record)?.platform,
+            writer: record.id.clone(),
+            digest,
+        };
+        if !self
             .store
-            .put_build_cache(place, &record.id, build_cache)
-            .await?;
+            .put_build_cache(&cache, generation, now())
+            .await?
+        {
+            return Err(CallError::CacheMismatch(
+                "the build cache is not noted: `hearth cache rm` removed something of this cache after the build had begun"
+                    .to_owned(),
+            ));
+        }
         tracing::info!(
             workspace.id = %record.id,
-            cache.repository = %place.repository,
-            cache.key = %place.key,
-            cache.digest = %build_cache,
-            noted,
+            cache.repository = %cache.place.repository,
+            cache.key = %cache.place.key,
+            cache.digest = %cache.digest,
             "build cache committed"
         );
         Ok(())
     }
 
-    /// Drops an entry whose image the registry does not have any more or, with the step that BuildKit would have executed, is
-    /// wrong.
-    pub(crate) async fn drop_entry(
+    fn node(&self, record: &Record) -> Result<NodeView, CallError> {
+        let name = &record.workspace.node;
+        let node = self.resolving.fleet.get(name);
+        node.ok_or_else(|| CallError::NodeUnknown(name.clone()))
+    }
+
+    /// Drops an entry whose image the registry does not have any more.
+    pub(crate) async fn drop_missing(
         &self,
         record: &Record,
         cache: &CacheUse,
         place: &Place,
         digest: &Digest,
-        executed_step: &str,
     ) -> Result<(), CallError> {
         self.claims.lost(record, cache, place, digest).await?;
         let dropped = self.store.drop_cache_entry(place, digest).await?;
@@ -170,12 +188,35 @@ impl Index {
             cache.key = %place.key,
             cache.digest = %digest,
             dropped,
+            "the registry does not have this image any more"
+        );
+        Ok(())
+    }
+
+    /// Removes an entry whose image BuildKit would build otherwise, as if a user had asked for it: its image is not adopted
+    /// again.
+    pub(crate) async fn drop_wrong(
+        &self,
+        record: &Record,
+        place: &Place,
+        digest: &Digest,
+        executed_step: &str,
+    ) -> Result<(), CallError> {
+        self.claims.told(record, place, digest).await?;
+        let selection = Selection {
+            repository: &place.repository,
+            config: Some(record.spec.config_text()),
+            key: place.key.as_str(),
+        };
+        let dropped = self.store.drop_cache_entries(selection).await?;
+        tracing::warn!(
+            workspace.id = %record.id,
+            cache.repository = %place.repository,
+            cache.key = %place.key,
+            cache.digest = %digest,
+            dropped = dropped.len(),
             executed_step,
-            "{}",
-            match executed_step {
-                "" => "the registry does not have this image any more",
-                _ => "an audit found that this image may be wrong",
-            }
+            "an audit found that this image may not be what its inputs make"
         );
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future, stream, stream::BoxStream};
 use hearth_api::v1::{
-    BuildDecision, ResolveCacheResponse, WaitDecision, resolve_cache_response::Decision,
+    BuildDecision, CacheEntry, ResolveCacheResponse, WaitDecision, resolve_cache_response::Decision,
 };
 use hearth_domain::{
     CacheKey, CacheReference, ConfigName, GitRef, KeyedManifest, Platform, Repository,
@@ -192,7 +192,6 @@ impl Question {
             writer: WRITER.to_owned(),
             build_seconds: 0.0,
             bytes: found.bytes,
-            build_cache: None,
             created: None,
             last_used: None,
         })
@@ -260,7 +259,15 @@ impl Question {
         let rate = self.with.store.fetch_rate(&self.asker.node).await?;
         if too_slow(entry.bytes, entry.build_seconds, rate).is_none() {
             self.note(Decided::Hit, Some(entry.clone()), rate).await?;
-            return Ok(Decision::Hit(entry.into()));
+            let build_cache = self
+                .with
+                .store
+                .build_cache(&entry.place, &entry.writer)
+                .await?;
+            return Ok(Decision::Hit(CacheEntry {
+                build_cache: build_cache.map_or_else(String::new, |digest| digest.to_string()),
+                ..entry.into()
+            }));
         }
         let lookup = self.note(Decided::Slower, Some(entry), rate).await?;
         Ok(Decision::Build(BuildDecision {

@@ -5,7 +5,7 @@ use hearth_api::v1::{
     CommitCacheResponse, DropCacheRequest, DropCacheResponse, FindBuildCacheRequest,
     FindBuildCacheResponse, ResolveCacheRequest, cache_index_service_server::CacheIndexService,
 };
-use hearth_domain::{Digest, text::shortened};
+use hearth_domain::text::shortened;
 use hearth_runtime::{FieldFaults, contract};
 use tonic::{Request, Response, Status};
 
@@ -14,7 +14,7 @@ use crate::{
     cache::{CacheUse, Decisions, Index},
     error::CallError,
     record::Record,
-    store::{Entry, Place, manifest},
+    store::{Entry, Place, Readable, manifest},
 };
 
 /// Longest build. Later questions reckon with it.
@@ -62,11 +62,12 @@ impl CacheIndexService for CacheIndexApi {
         &self,
         request: Request<FindBuildCacheRequest>,
     ) -> Result<Response<FindBuildCacheResponse>, Status> {
-        let digest = self
+        let Readable { digest, generation } = self
             .find_build_cache(&Caller::of(&request)?, request.into_inner())
             .await?;
         Ok(Response::new(FindBuildCacheResponse {
             digest: digest.map_or_else(String::new, |digest| digest.to_string()),
+            generation,
         }))
     }
 
@@ -119,7 +120,6 @@ impl CacheIndexApi {
             source: Some(record.spec.repository.clone()),
             git_ref: record.spec.git_ref.clone(),
             writer: record.id.to_string(),
-            build_cache: None,
             ..faults.complete(entry)?
         };
         self.0.commit(&record, &cache, entry).await
@@ -138,17 +138,17 @@ impl CacheIndexApi {
         let ((cache, key), digest) = faults.complete(cache.zip(key).zip(digest))?;
         let repository = cache.reference.repository().clone();
         let place = Place { repository, key };
-        let executed_step = shortened(&request.executed_step, MAX_STEP_CHARS);
-        self.0
-            .drop_entry(&record, &cache, &place, &digest, &executed_step)
-            .await
+        match shortened(&request.executed_step, MAX_STEP_CHARS).as_str() {
+            "" => self.0.drop_missing(&record, &cache, &place, &digest).await,
+            step => self.0.drop_wrong(&record, &place, &digest, step).await,
+        }
     }
 
     async fn find_build_cache(
         &self,
         caller: &Caller,
         request: FindBuildCacheRequest,
-    ) -> Result<Option<Digest>, CallError> {
+    ) -> Result<Readable, CallError> {
         let record = self.workspace(caller, request.attempt).await?;
         let mut faults = FieldFaults::default();
         let cache = self.cache("repository", &request.repository, &record, &mut faults);
@@ -172,7 +172,9 @@ impl CacheIndexApi {
         }
         let repository = cache.reference.repository().clone();
         let place = Place { repository, key };
-        self.0.commit_build_cache(&record, &place, &digest).await
+        self.0
+            .commit_build_cache(&record, place, digest, request.generation)
+            .await
     }
 
     /// The cache of the attempt's own repository: an attempt uses no other.

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use hearth_domain::{CacheRepository, ConfigName, Digest, Platform, WorkspaceId};
+use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
 use prost_types::Timestamp;
 
 use super::{
@@ -39,22 +39,6 @@ pub trait EntryStore: Send + Sync {
     /// request since its writer asked for it. An image that was found in the registry has no writer that asked.
     async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Notes the build cache of the entry that `writer` made; whether there is such an entry.
-    async fn put_build_cache(
-        &self,
-        place: &Place,
-        writer: &WorkspaceId,
-        build_cache: &Digest,
-    ) -> Result<bool, StoreError>;
-
-    /// The build cache of the newest entry of a repository, configuration and platform that has one.
-    async fn newest_build_cache(
-        &self,
-        repository: &CacheRepository,
-        config: Option<&ConfigName>,
-        platform: &Platform,
-    ) -> Result<Option<Digest>, StoreError>;
-
     /// Drops the entry of a key if it still has this digest; whether it did.
     async fn drop_cache_entry(&self, place: &Place, digest: &Digest) -> Result<bool, StoreError>;
 
@@ -79,7 +63,7 @@ pub trait EntryStore: Send + Sync {
         since: Timestamp,
     ) -> Result<Vec<Entry>, StoreError>;
 
-    /// Whether an entry of the repository names this digest, as its image or its build cache.
+    /// Whether an entry of the repository names this digest.
     async fn is_cached(
         &self,
         repository: &CacheRepository,

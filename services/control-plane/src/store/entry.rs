@@ -43,8 +43,6 @@ pub struct Entry {
     pub build_seconds: f64,
     /// Compressed size of the image.
     pub bytes: u64,
-    /// Digest of BuildKit's cache of its build, where there is one.
-    pub build_cache: Option<Digest>,
     /// When it was entered. Set by the store.
     pub created: Option<Timestamp>,
     /// When it was last found. Set by the store.
@@ -63,7 +61,6 @@ impl Entry {
         let source = faults.check_optional("entry.source", &message.source);
         let config = faults.check_optional("entry.config", &message.config);
         let commit = faults.check_optional("entry.commit", &message.commit);
-        let build_cache = faults.check_optional("entry.build_cache", &message.build_cache);
         if !message.build_seconds.is_finite() || message.build_seconds < 0.0 {
             faults.add("entry.build_seconds", "must be a number of seconds");
         }
@@ -86,7 +83,6 @@ impl Entry {
             writer: message.writer,
             build_seconds: message.build_seconds,
             bytes: message.bytes,
-            build_cache: build_cache?,
             created: message.create_time,
             last_used: message.last_use_time,
         })
@@ -140,9 +136,7 @@ impl From<Entry> for v1::CacheEntry {
             writer: entry.writer,
             build_seconds: entry.build_seconds,
             bytes: entry.bytes,
-            build_cache: entry
-                .build_cache
-                .map_or_else(String::new, |digest| digest.to_string()),
+            build_cache: String::new(),
             create_time: entry.created,
             last_use_time: entry.last_used,
         }

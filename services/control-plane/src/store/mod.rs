@@ -1,6 +1,7 @@
 //! The state of the control plane, behind narrow traits. The rules of the log are in [`crate::record`]; a store runs them
 //! inside its transactions.
 
+mod build_caches;
 mod entries;
 mod entry;
 mod error;
@@ -10,6 +11,7 @@ mod sqlite;
 mod whole;
 mod workspaces;
 
+pub use build_caches::{BuildCache, Readable};
 pub use entries::Selection;
 pub(crate) use entry::manifest;
 pub use entry::{Entry, Place};

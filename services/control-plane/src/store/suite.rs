@@ -408,7 +408,7 @@ macro_rules! suite {
             a_deleted_workspace_is_unfinished_until_it_is_forgotten
             lists_are_newest_first_and_counts_are_by_node_and_state
             a_node_is_known_by_what_it_said_last
-            a_build_cache_is_noted_by_who_made_the_entry_and_goes_with_it
+            the_newest_build_cache_is_read_until_something_is_removed
             a_node_is_removed_with_its_session_when_it_is_empty_or_by_force
             a_workspace_is_placed_by_what_the_nodes_have_to_do_at_that_moment
             the_newest_session_of_a_node_replaces_the_one_before

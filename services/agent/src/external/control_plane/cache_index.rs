@@ -100,15 +100,25 @@ pub trait CacheIndex: Send + Sync {
         &self,
         attempt: &AttemptRef,
         repository: &CacheRepository,
-    ) -> Result<Option<Digest>, IndexFailure>;
-    /// Notes the build cache of an entry that the attempt added.
+    ) -> Result<ReadableCache, IndexFailure>;
+    /// Notes the build cache that a build of the key wrote, whose generation was told before.
     async fn commit_build_cache(
         &self,
         attempt: &AttemptRef,
         repository: &CacheRepository,
         key: &CacheKey,
         digest: &Digest,
+        generation: u64,
     ) -> Result<(), IndexFailure>;
+}
+
+/// A build cache that a build may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadableCache {
+    /// Its digest, if there is one.
+    pub digest: Option<Digest>,
+    /// What the index wants to be told with what the build writes.
+    pub generation: u64,
 }
 
 /// Why an entry is dropped.
@@ -244,7 +254,7 @@ impl CacheIndex for ControlPlaneClient {
         &self,
         attempt: &AttemptRef,
         repository: &CacheRepository,
-    ) -> Result<Option<Digest>, IndexFailure> {
+    ) -> Result<ReadableCache, IndexFailure> {
         let request = FindBuildCacheRequest {
             attempt: Some(attempt_message(attempt)),
             repository: repository.to_string(),
@@ -257,7 +267,11 @@ impl CacheIndex for ControlPlaneClient {
             .await
             .map_err(|_| IndexFailure("it did not answer".to_owned()))?
             .map_err(failure)?;
-        optional(&answer.into_inner().digest)
+        let answer = answer.into_inner();
+        Ok(ReadableCache {
+            digest: optional(&answer.digest)?,
+            generation: answer.generation,
+        })
     }
 
     async fn commit_build_cache(
@@ -266,12 +280,14 @@ impl CacheIndex for ControlPlaneClient {
         repository: &CacheRepository,
         key: &CacheKey,
         digest: &Digest,
+        generation: u64,
     ) -> Result<(), IndexFailure> {
         let request = CommitBuildCacheRequest {
             attempt: Some(attempt_message(attempt)),
             repository: repository.to_string(),
             key: key.to_string(),
             digest: digest.to_string(),
+            generation,
         };
         let request = &request;
         self.background(|bearer| {

@@ -9,7 +9,10 @@ use crate::{
     buildkit::Counts,
     devcontainer::{DevcontainerConfig, LeftOut},
     door::denied_source,
-    external::{Externals, devcontainer::BuildRequest, process::ProcessFailure},
+    external::{
+        Externals, control_plane::ReadableCache, devcontainer::BuildRequest,
+        process::ProcessFailure,
+    },
     pipeline::{
         build_folder::build_folder,
         context::{Checkout, Context},
@@ -25,6 +28,8 @@ pub(super) struct Built {
     pub counts: Counts,
     pub seconds: f64,
     pub image_id: String,
+    /// Of the repository's build caches; `None` where the index did not tell.
+    pub cache_generation: Option<u64>,
 }
 
 /// Builds the image, with BuildKit's cache from the registry if there is one.
@@ -48,7 +53,7 @@ pub(super) async fn build(
     for LeftOut { what, why, .. } in &folder.left_out {
         cx.recorder.warn(format!("{what} is left out: {why}"));
     }
-    let cache_from = build_cache(cx, reasons).await;
+    let (cache_from, cache_generation) = build_cache(cx, reasons).await;
     let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
     let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
     let request = BuildRequest {
@@ -98,6 +103,7 @@ pub(super) async fn build(
         counts,
         seconds: began.elapsed().as_secs_f64(),
         image_id: image.id,
+        cache_generation,
     })
 }
 
@@ -161,38 +167,45 @@ fn annotations(repository: &Repository, key: &CacheKey) -> Vec<(&'static str, St
     annotations
 }
 
-/// The value of `--cache-from`, if the index knows a build cache that the registry has. By its digest: whoever may push can
-/// move a tag. The check comes before the build, which a registry that does not answer would hold up.
-async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> Option<String> {
-    let cache = cx.job.cache.as_ref().ok()?;
+/// The value of `--cache-from`, if the index knows a build cache that the registry has, and the generation of the
+/// repository's build caches. By its digest: whoever may push can move a tag. The check comes before the build, which a
+/// registry that does not answer would hold up.
+async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> (Option<String>, Option<u64>) {
+    let Ok(cache) = &cx.job.cache else {
+        return (None, None);
+    };
     let repository = cache.reference.repository();
     let Externals {
         index, registry, ..
     } = cx.externals;
-    let digest = match index.build_cache(&cx.job.attempt, repository).await {
-        Ok(Some(digest)) => digest,
-        Ok(None) => {
-            reasons.push("there is no build cache for this repository yet".to_owned());
-            return None;
-        }
-        Err(error) => {
-            reasons.push(format!("the build cache could not be asked for: {error}"));
-            return None;
-        }
+    let ReadableCache { digest, generation } =
+        match index.build_cache(&cx.job.attempt, repository).await {
+            Ok(readable) => readable,
+            Err(error) => {
+                reasons.push(format!("the build cache could not be asked for: {error}"));
+                return (None, None);
+            }
+        };
+    let Some(digest) = digest else {
+        reasons.push("there is no build cache for this repository yet".to_owned());
+        return (None, Some(generation));
     };
     let reference = repository.image(&digest);
     let login = cx.logins.for_image(&reference).await;
-    match registry.digest(&reference, login.as_ref()).await {
-        Ok(_) => Some(format!("type=registry,ref={reference}")),
+    let why = match registry.digest(&reference, login.as_ref()).await {
+        Ok(_) => {
+            return (
+                Some(format!("type=registry,ref={reference}")),
+                Some(generation),
+            );
+        }
         Err(RegistryError::NotFound(_)) => {
-            reasons.push("the registry does not have the build cache any more".to_owned());
-            None
+            "the registry does not have the build cache any more".to_owned()
         }
-        Err(error) => {
-            reasons.push(format!("the build cache could not be read: {error}"));
-            None
-        }
-    }
+        Err(error) => format!("the build cache could not be read: {error}"),
+    };
+    reasons.push(why);
+    (None, Some(generation))
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
     };
     let reference = cache.reference.build_cache(&cx.node.platform);
     let work = async {
+        let generation = upload.cache_generation;
+        let generation = generation.ok_or("the index did not answer when the build began")?;
         let sources = sources.as_ref().map_err(Clone::clone)?;
         let below = cx.scratch.path().join("export-build");
         let files = cx.scratch.files().open(sources);
@@ -84,7 +86,13 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
         let (attempt, key) = (&cx.job.attempt, upload.manifest.key());
         cx.externals
             .index
-            .commit_build_cache(attempt, cache.reference.repository(), key, digest)
+            .commit_build_cache(
+                attempt,
+                cache.reference.repository(),
+                key,
+                digest,
+                generation,
+            )
             .await
             .map_err(|error| error.to_string())
     };

@@ -39,6 +39,8 @@ pub struct Upload {
     pub config: DevcontainerConfig,
     /// A copy of what it was built from, if the build cache is to be exported.
     pub sources: Option<Result<PathBuf, String>>,
+    /// Of the repository's build caches when it was built; `None` where the index did not tell.
+    pub cache_generation: Option<u64>,
     /// Keeps it from being removed until it is pushed.
     pub _in_use: ImageUse,
 }

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use hearth_api::v1::CacheEntry;
-use hearth_domain::{CacheRepository, ConfigName, Digest, DigestError, Platform, WorkspaceId};
+use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
 use hearth_runtime::FieldFaults;
 use prost_types::Timestamp;
 use sqlx::{Row as _, sqlite::SqliteRow};
@@ -89,8 +89,8 @@ impl EntryStore for Sqlite {
         // REPLACE gives the row a new rowid, so that it also counts as the newest within one millisecond.
         sqlx::query(
             "INSERT OR REPLACE INTO cache_entries (repository, key, digest, manifest, config, platform, commit_hash, \
-             ref, workspace_id, source, build_seconds, bytes, build_cache, created_ms, last_used_ms) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             ref, workspace_id, source, build_seconds, bytes, created_ms, last_used_ms) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&entry.repository)
         .bind(&entry.key)
@@ -104,55 +104,12 @@ impl EntryStore for Sqlite {
         .bind(&entry.source)
         .bind(entry.build_seconds)
         .bind(to_i64(entry.bytes))
-        .bind(&entry.build_cache)
         .bind(millis(&now))
         .bind(millis(&now))
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
         Ok(true)
-    }
-
-    async fn put_build_cache(
-        &self,
-        place: &Place,
-        writer: &WorkspaceId,
-        build_cache: &Digest,
-    ) -> Result<bool, StoreError> {
-        let updated = sqlx::query(
-            "UPDATE cache_entries SET build_cache = ? WHERE repository = ? AND key = ? AND workspace_id = ?",
-        )
-        .bind(build_cache.as_str())
-        .bind(place.repository.as_str())
-        .bind(place.key.as_str())
-        .bind(writer.as_str())
-        .execute(&self.writer)
-        .await?;
-        Ok(updated.rows_affected() > 0)
-    }
-
-    async fn newest_build_cache(
-        &self,
-        repository: &CacheRepository,
-        config: Option<&ConfigName>,
-        platform: &Platform,
-    ) -> Result<Option<Digest>, StoreError> {
-        let row = sqlx::query(
-            "SELECT key, build_cache FROM cache_entries WHERE repository = ? AND config = ? AND platform = ? \
-             AND build_cache <> '' ORDER BY created_ms DESC, rowid DESC LIMIT 1",
-        )
-        .bind(repository.as_str())
-        .bind(config.map_or("", ConfigName::as_str))
-        .bind(platform.as_str())
-        .fetch_optional(&self.reader)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let digest: String = row.try_get("build_cache")?;
-        let key: String = row.try_get("key")?;
-        let digest = digest.parse();
-        digest.map(Some).map_err(|error: DigestError| {
-            corrupt("cache_entries", format_args!("{repository} {key}"), error)
-        })
     }
 
     async fn drop_cache_entry(&self, place: &Place, digest: &Digest) -> Result<bool, StoreError> {
@@ -175,7 +132,7 @@ impl EntryStore for Sqlite {
     ) -> Result<Vec<(u64, Option<Entry>)>, StoreError> {
         sqlx::query(
             "SELECT rowid AS number, repository, key, digest, '' AS manifest, config, platform, commit_hash, ref, \
-             workspace_id, source, build_seconds, bytes, build_cache, created_ms, last_used_ms FROM cache_entries \
+             workspace_id, source, build_seconds, bytes, created_ms, last_used_ms FROM cache_entries \
              WHERE (? IS NULL OR repository = ?) AND rowid < ? ORDER BY rowid DESC LIMIT ?",
         )
         .bind(repository.map(CacheRepository::as_str))
@@ -220,6 +177,19 @@ impl EntryStore for Sqlite {
             .execute(&mut *transaction)
             .await?;
         }
+        sqlx::query("DELETE FROM build_caches WHERE repository = ? AND (? IS NULL OR config = ?)")
+            .bind(selection.repository.as_str())
+            .bind(selection.config)
+            .bind(selection.config)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(
+            "INSERT INTO build_cache_generations (repository, generation) VALUES (?, 1) \
+             ON CONFLICT (repository) DO UPDATE SET generation = generation + 1",
+        )
+        .bind(selection.repository.as_str())
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(readable(&dropped))
     }
@@ -253,6 +223,10 @@ impl EntryStore for Sqlite {
         .bind(millis(&since))
         .execute(&mut *transaction)
         .await?;
+        sqlx::query("DELETE FROM build_caches WHERE created_ms < ?")
+            .bind(millis(&since))
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(readable(&retired))
     }
@@ -263,7 +237,7 @@ impl EntryStore for Sqlite {
         digest: &Digest,
     ) -> Result<bool, StoreError> {
         let found =
-            sqlx::query("SELECT 1 FROM cache_entries WHERE repository = ? AND ? IN (digest, build_cache) LIMIT 1")
+            sqlx::query("SELECT 1 FROM cache_entries WHERE repository = ? AND digest = ? LIMIT 1")
                 .bind(repository.as_str())
                 .bind(digest.as_str())
                 .fetch_optional(&self.reader)
@@ -295,7 +269,7 @@ fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
         r#ref: row.try_get("ref")?,
         writer: row.try_get("workspace_id")?,
         source: row.try_get("source")?,
-        build_cache: row.try_get("build_cache")?,
+        build_cache: String::new(),
     };
     let row = format!("{} {}", message.repository, message.key);
     let mut faults = FieldFaults::default();

@@ -1,3 +1,4 @@
+mod build_caches;
 mod database;
 mod entries;
 mod log;

@@ -6,7 +6,7 @@ use hearth_domain::{CacheKey, CacheRepository, Digest, GitRef, KeyManifest};
 use super::attempt;
 use crate::{
     clock::from_millis,
-    store::{Decided, Entry, Lookup, Place, Selection, Store, StoreError},
+    store::{BuildCache, Decided, Entry, Lookup, Place, Readable, Selection, Store, StoreError},
 };
 
 pub(in crate::store) async fn the_newest_image_of_a_key_is_the_one_that_is_found(
@@ -101,7 +101,6 @@ fn cached(digits: &str, image: &str, config: &str) -> Entry {
         git_ref: GitRef::Default,
         writer: "w".into(),
         build_seconds: 0.0,
-        build_cache: None,
         bytes: 10,
         created: None,
         last_used: None,
@@ -172,56 +171,65 @@ pub(in crate::store) async fn entries_are_listed_newest_first_and_dropped_by_con
     );
 }
 
-pub(in crate::store) async fn a_build_cache_is_noted_by_who_made_the_entry_and_goes_with_it(
+pub(in crate::store) async fn the_newest_build_cache_is_read_until_something_is_removed(
     store: Arc<dyn Store>,
 ) {
-    let put = async |digits: &str| {
-        let entry = cached(digits, "d", "");
-        let put = store.put_cache_entry(&entry, from_millis(1_000)).await;
-        put.expect("a write");
+    let build_cache = |digits: &str, config: &str, cache: &str| BuildCache {
+        place: place("r/x", digits),
+        config: (!config.is_empty()).then(|| config.parse().expect("a name")),
+        platform: "linux/amd64".parse().expect("a platform"),
+        writer: "w".parse().expect("an id"),
+        digest: Digest::of(cache),
     };
-    let note = async |digits: &str, writer: &str, cache: &str| {
-        let writer = writer.parse().expect("an id");
-        let cache = Digest::of(cache);
-        let place = place("r/x", digits);
-        let noted = store.put_build_cache(&place, &writer, &cache).await;
-        noted.expect("a write")
+    let note = async |cache: &BuildCache, generation, at| {
+        let noted = store.put_build_cache(cache, generation, from_millis(at));
+        noted.await.expect("a write")
     };
     let newest = async |config: &str| {
-        let config = (!config.is_empty()).then(|| config.parse().expect("a name"));
-        let platform = "linux/amd64".parse().expect("a platform");
-        let of = repository("r/x");
-        let newest = store.newest_build_cache(&of, config.as_ref(), &platform);
-        newest.await.expect("a read")
+        let BuildCache {
+            place,
+            config,
+            platform,
+            ..
+        } = build_cache("", config, "");
+        let newest = store.newest_build_cache(&place.repository, config.as_ref(), &platform);
+        let Readable { digest, generation } = newest.await.expect("a read");
+        (digest, generation)
     };
-    put("1").await;
-    assert_eq!(newest("").await, None);
-    assert!(!note("1", "another", "c1").await);
-    assert!(!note("2", "w", "c1").await, "there is no such entry");
-    assert!(note("1", "w", "c1").await);
-    // An entry without one does not hide an older one that has one.
-    put("2").await;
-    assert_eq!(newest("").await, Some(Digest::of("c1")));
-    assert_eq!(newest("gpu").await, None);
-    assert!(note("2", "w", "c2").await);
-    assert_eq!(newest("").await, Some(Digest::of("c2")));
-    let of = repository("r/x");
-    let known = async |digest| {
-        store
-            .is_cached(&of, &Digest::of(digest))
-            .await
-            .expect("a read")
+    let (first, second) = (build_cache("1", "", "c1"), build_cache("2", "", "c2"));
+    let gpu = build_cache("1", "gpu", "c3");
+    assert_eq!(newest("").await, (None, 0));
+    for (cache, at) in [(&first, 1_000), (&second, 2_000), (&gpu, 2_000)] {
+        assert!(note(cache, 0, at).await);
+    }
+    assert_eq!(newest("").await, (Some(second.digest.clone()), 0));
+    assert_eq!(newest("gpu").await, (Some(gpu.digest.clone()), 0));
+    assert!(note(&first, 0, 3_000).await, "it was written again");
+    assert_eq!(newest("").await, (Some(first.digest.clone()), 0));
+    let of = async |digits: &str, writer: &str| {
+        let found = store.build_cache(&place("r/x", digits), writer).await;
+        found.expect("a read")
     };
-    assert!(known("c2").await);
-    // Another image of the key has another build.
-    put("2").await;
-    assert_eq!(newest("").await, Some(Digest::of("c1")));
-    assert!(!known("c2").await);
-    let dropped = store
-        .drop_cache_entry(&place("r/x", "1"), &Digest::of("d"))
-        .await;
-    assert!(dropped.expect("a write"));
-    assert_eq!(newest("").await, None);
+    assert_eq!(of("2", "w").await, Some(second.digest.clone()));
+    assert_eq!(of("2", "another").await, None);
+    let retired = store.retire_cache_entries(9, from_millis(2_500)).await;
+    retired.expect("a write");
+    assert_eq!(of("2", "w").await, None);
+
+    let repository = repository("r/x");
+    let selection = Selection {
+        repository: &repository,
+        config: Some(""),
+        key: "k1:ff",
+    };
+    let dropped = store.drop_cache_entries(selection).await;
+    assert_eq!(dropped.expect("a write"), []);
+    assert_eq!(newest("").await, (None, 1));
+    // What a build began before that has written is not read by others.
+    assert!(!note(&second, 0, 4_000).await);
+    assert_eq!(newest("").await, (None, 1));
+    assert!(note(&second, 1, 4_000).await);
+    assert_eq!(newest("").await, (Some(second.digest), 1));
 }
 
 /// Asks for the key of an entry as its writer does.
