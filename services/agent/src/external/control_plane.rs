@@ -5,9 +5,11 @@ mod client;
 mod credentials;
 mod pauses;
 mod session;
+mod trusted_keys;
 
 pub use cache_index::{CacheIndex, IndexFailure, OnWait, PushedImage, Resolution};
 pub use client::ControlPlaneClient;
 pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
 pub use pauses::pauses;
 pub use session::Session;
+pub use trusted_keys::TrustedKeys;

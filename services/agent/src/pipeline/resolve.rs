@@ -73,6 +73,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
             }),
             ..Lookup::default()
         },
+        Ok(Resolution::Unproven(why)) => Lookup::miss(why),
         Ok(Resolution::Build {
             reasons,
             fetch_is_slower,
@@ -107,7 +108,13 @@ async fn ask(
         let answer = cx
             .externals
             .index
-            .resolve(&cx.job.attempt, repository, manifest, &mut on_wait)
+            .resolve(
+                &cx.job.attempt,
+                repository,
+                &cx.node.platform,
+                manifest,
+                &mut on_wait,
+            )
             .await;
         match (answer, pauses.next()) {
             (Err(_), Some(pause)) if wait.began.is_some() => tokio::time::sleep(pause).await,

@@ -43,6 +43,7 @@ fn entry() -> Entry {
         writer: "w".into(),
         bytes: 900_000_000,
         build_seconds: 40.0,
+        signature: None,
         created: None,
         last_used: None,
     }

@@ -6,6 +6,7 @@ use super::{
     resolve::{Decisions, Question, Resolving},
     retention::Retention,
     rules::{CacheRules, CacheUse},
+    signing::Signing,
     waiting::Waiting,
 };
 use crate::{
@@ -21,6 +22,7 @@ pub(crate) struct Index {
     rules: Arc<CacheRules>,
     waiting: Arc<Waiting>,
     resolving: Arc<Resolving>,
+    signing: Arc<Signing>,
     retention: Arc<Retention>,
 }
 
@@ -34,6 +36,7 @@ impl Index {
             store: resolving.store.clone(),
             rules,
             waiting: resolving.waiting.clone(),
+            signing: resolving.signing.clone(),
             resolving: Arc::new(resolving),
             retention,
         }
@@ -69,8 +72,9 @@ impl Index {
             .await
     }
 
-    /// Enters an image.
-    pub(crate) async fn commit(&self, entry: Entry) -> Result<(), CallError> {
+    /// Enters an image, signed.
+    pub(crate) async fn commit(&self, mut entry: Entry) -> Result<(), CallError> {
+        self.signing.sign(&mut entry).await;
         self.store.put_cache_entry(&entry, now()).await?;
         // After the write: the attempts that this wakes read the index.
         self.waiting.committed(&entry.place);
@@ -81,6 +85,7 @@ impl Index {
             cache.digest = %entry.digest,
             "cache entry committed"
         );
+        self.signing.publish_later(entry);
         self.retention.retire().await;
         Ok(())
     }

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    AttemptRef, CommitCacheRequest, CommitCacheResponse, DropCacheRequest, DropCacheResponse,
-    ResolveCacheRequest, cache_index_service_server::CacheIndexService,
+    AttemptRef, CacheEntry, CommitCacheRequest, CommitCacheResponse, DropCacheRequest,
+    DropCacheResponse, ResolveCacheRequest, cache_index_service_server::CacheIndexService,
 };
 use hearth_runtime::{FieldFaults, contract};
 use tonic::{Request, Response, Status};
@@ -80,7 +80,11 @@ impl CacheIndexApi {
             return Err(CallError::CacheReadOnly);
         }
         let mut faults = FieldFaults::default();
-        let message = request.entry.unwrap_or_default();
+        let message = CacheEntry {
+            // Nobody signs but the control plane.
+            signature: Vec::new(),
+            ..request.entry.unwrap_or_default()
+        };
         self.cache(
             "entry.repository",
             &message.repository,

@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
+use hearth_signatures::Signature;
 use prost_types::Timestamp;
 
 use super::{
@@ -37,6 +38,14 @@ pub trait EntryStore: Send + Sync {
 
     /// Enters an image; the newest for a key replaces the one before.
     async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Notes the signature of the entry of a key if it still has this digest.
+    async fn sign_cache_entry(
+        &self,
+        place: &Place,
+        digest: &Digest,
+        signature: &Signature,
+    ) -> Result<(), StoreError>;
 
     /// Drops the entry of a key if it still has this digest; whether it did.
     async fn drop_cache_entry(&self, place: &Place, digest: &Digest) -> Result<bool, StoreError>;
