@@ -38,7 +38,10 @@ async fn a_node_with_another_key_builds_and_says_why_and_the_others_still_fetch(
     // Not even the image that was fetched on a bet is left: there is only what this node built.
     let left = fleet.node("node-3").engine.by_digest();
     let built = refused.cache().image_digest;
-    assert!(left.len() == 1 && left[0].ends_with(&built), "{left:?} {built}");
+    assert!(
+        left.len() == 1 && left[0].ends_with(&built),
+        "{left:?} {built}"
+    );
 
     let fetched = prepare(&fleet, "node-2").await;
     assert_eq!(fetched.result(), CacheResult::Exact, "{fetched:#?}");

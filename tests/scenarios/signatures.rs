@@ -12,7 +12,7 @@ use hearth_api::v1::{
 };
 use hearth_domain::{KeyManifest, KeyedManifest};
 use hearth_tests::{
-    Lab, app,
+    Client, Lab, app,
     client::{Story, request},
     process::{PATIENCE, script},
 };
@@ -189,6 +189,7 @@ async fn without_its_index_the_control_plane_believes_what_it_has_signed_and_not
 
     // The index is lost. Both images are signed, and are for their keys.
     lab.control_plane.restart_without_database();
+    lab.client = Client::new(&lab.control_plane.url());
     lab.until_online("node-2").await;
     let found = lab.client.prepare("node-2", &repo.url).await;
     found.assert_result(CacheResult::Exact);
