@@ -91,6 +91,18 @@ impl From<PublicKey> for PublicKeys {
     }
 }
 
+impl FromStr for PublicKey {
+    type Err = PublicKeyError;
+
+    fn from_str(text: &str) -> Result<Self, PublicKeyError> {
+        let mut keys: PublicKeys = text.parse()?;
+        match (keys.0.pop(), keys.0.is_empty()) {
+            (Some(key), true) => Ok(key),
+            _ => Err(PublicKeyError),
+        }
+    }
+}
+
 impl FromStr for PublicKeys {
     type Err = PublicKeyError;
 

@@ -179,6 +179,14 @@ fn cases() -> Vec<Case> {
             built(),
         ),
         (
+            "not-signed",
+            Some(lookup(Decided::Hit, Some(entry()), &manifest())),
+            because(
+                "the image for this key is not used: its entry is not signed, and this node uses none that is not",
+                report(CacheResult::Miss, CacheSkipReason::Unspecified),
+            ),
+        ),
+        (
             "fetching-is-slower",
             Some(lookup(Decided::Slower, Some(entry()), &manifest())),
             skipped(CacheSkipReason::Slower),
