@@ -119,7 +119,7 @@ impl RegistryClient {
                 "annotations": artifact.annotations,
             });
             let body = manifest.to_string().into_bytes();
-            let mut listed = descriptor(&MediaType::ImageManifest.to_string(), &body);
+            let mut listed = descriptor(MediaType::ImageManifest.as_ref(), &body);
             let path = format!("manifests/{}", Digest::of(&body));
             let answer = access
                 .put_manifest(&path, MediaType::ImageManifest.to_string(), body)

@@ -10,10 +10,13 @@ use super::*;
 const TYPE: &str = "application/x-signature";
 const IMAGE: &[u8] = br#"{"schemaVersion":2}"#;
 
-/// A registry in memory: what was put under each path, with its media type.
+/// A body with its media type.
+type Body = (String, Vec<u8>);
+
+/// A registry in memory: what was put under each path.
 #[derive(Clone, Default)]
 struct Store {
-    held: Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>,
+    held: Arc<Mutex<HashMap<String, Body>>>,
     /// Whether it has the referrers API.
     has_api: bool,
     /// Another program, which writes the list under the tag each time after it was written.

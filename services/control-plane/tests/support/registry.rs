@@ -78,9 +78,12 @@ pub fn claim(registry: &Registry, manifest: &KeyManifest, image: &Digest) -> Cla
     }
 }
 
-/// What the registry holds: bodies with their media types, by path.
+/// A body with its media type.
+type Body = (String, Vec<u8>);
+
+/// What the registry holds, by path.
 #[derive(Clone, Default)]
-struct Held(Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>);
+struct Held(Arc<Mutex<HashMap<String, Body>>>);
 
 impl Held {
     fn put(&self, path: String, media_type: &str, body: &[u8]) {
