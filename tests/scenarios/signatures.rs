@@ -10,7 +10,7 @@ use hearth_api::v1::{
     AccessCheckStatus, CacheAccess, CacheResult, EntryCheck, GetPublicKeyRequest, PushOutcome,
     VerifyCacheRequest, cache_service_client::CacheServiceClient,
 };
-use hearth_domain::{KeyManifest, KeyedManifest};
+use hearth_domain::{CacheKey, KeyManifest, KeyedManifest};
 use hearth_tests::{
     Client, Lab, app,
     client::{Story, request},
@@ -159,17 +159,17 @@ async fn without_its_index_the_control_plane_believes_what_it_has_signed_and_not
     repo.commit(&[("app/main", "second\n")]);
     let mut dry = request("node-1", &repo.url);
     dry.spec.as_mut().unwrap().cache_access = CacheAccess::ReadOnly.into();
-    let key = lab.client.run(dry).await.cache().key;
-    let hex = key.strip_prefix("k1:").unwrap();
+    let key: CacheKey = lab.client.run(dry).await.cache().key.parse().unwrap();
     let place = image.split_once('@').unwrap().0;
-    let forged = format!("{place}:devcontainer-cache-k{}", &hex[..16]);
+    let forged = format!("{place}:devcontainer-cache-k{}", key.short());
     let folder = lab.folder("forged");
     std::fs::create_dir(&folder).unwrap();
     let dockerfile = format!("FROM {}\nRUN echo forged > /opt/forged\n", lab.base);
     std::fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
     let output = format!(
         "type=image,name={forged},push=true,oci-mediatypes=true,annotation-manifest.dev.hearth.key={key},\
-         annotation-manifest.dev.hearth.manifest-digest=sha256:{hex}"
+         annotation-manifest.dev.hearth.manifest-digest={}",
+        key.manifest_digest()
     );
     let folder = folder.to_str().unwrap();
     let build = [

@@ -18,8 +18,8 @@ use crate::{
     referrers::{add_under_tag, list, remove_under_tag},
 };
 
-/// Bytes of what an artifact holds. A signed list of an image's inputs has some MiB at most.
-const MAX_BLOB: usize = 8 * 1024 * 1024;
+/// Bytes of what an artifact holds. A signed list of an image's inputs, in base64, has 3 MiB at most.
+const MAX_BLOB: usize = 4 * 1024 * 1024;
 /// The configuration of an artifact that has none (OCI image spec, "Guidance for an Empty Descriptor").
 const EMPTY: &[u8] = b"{}";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";

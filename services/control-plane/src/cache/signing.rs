@@ -20,8 +20,8 @@ use crate::{
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 /// Says that a bundle has a statement.
 const CONTENT: (&str, &str) = ("dev.sigstore.bundle.content", "dsse-envelope");
-/// Bundles of an image that are looked at. Whoever may push can add to them.
-const MAX_BUNDLES: usize = 16;
+/// Bundles of an image that are looked at. Whoever may push can add to them, and all are in memory at once.
+const MAX_BUNDLES: usize = 8;
 
 /// The key that entries are signed with, if there is one, and where signatures go.
 pub(crate) struct Signing {
