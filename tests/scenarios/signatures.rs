@@ -57,7 +57,7 @@ fn said(output: &Output) -> String {
 }
 
 /// All checks of all entries of a repository, once none fails: signatures are pushed in the background.
-async fn verified(lab: &Lab, url: &str) -> Vec<EntryCheck> {
+pub async fn verified(lab: &Lab, url: &str) -> Vec<EntryCheck> {
     let mut service = CacheServiceClient::connect(lab.control_plane.url())
         .await
         .unwrap();
