@@ -66,11 +66,13 @@ impl fmt::Debug for v1::RegisterResponse {
             heartbeat_seconds,
             lease_seconds,
             session_token: _,
+            cache_public_key,
         } = self;
         f.debug_struct("RegisterResponse")
             .field("heartbeat_seconds", heartbeat_seconds)
             .field("lease_seconds", lease_seconds)
             .field("session_token", &REDACTED)
+            .field("cache_public_key", cache_public_key)
             .finish()
     }
 }

@@ -7,6 +7,7 @@ mod by_hand;
 mod door;
 mod idle;
 mod long_output;
+mod signatures;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -32,6 +33,9 @@ fn main() {
         }
         if wanted("door") {
             door::run(rounds).await;
+        }
+        if wanted("signatures") {
+            signatures::run(rounds).await;
         }
         if wanted("at-once") {
             at_once::run().await;

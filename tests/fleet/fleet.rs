@@ -74,19 +74,31 @@ impl Fleet {
         };
         for number in 1..=nodes {
             let name = format!("node-{number}");
-            let node = fleet.start_node(&name).await;
+            let node = fleet.start_node(&name, &[]).await;
             fleet.nodes.push(node);
         }
         fleet.until_online(nodes).await;
         fleet
     }
 
-    async fn start_node(&self, name: &str) -> Node {
+    /// Adds a node whose agent has these flags.
+    pub async fn add_node(&mut self, name: &str, flags: &[&str]) {
+        let node = self.start_node(name, flags).await;
+        self.nodes.push(node);
+        self.until_online(self.nodes.len()).await;
+    }
+
+    /// A folder for files of the test.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    async fn start_node(&self, name: &str, flags: &[&str]) -> Node {
         let folder = self.dir.path().join(name);
         let volumes = folder.join("volumes");
         std::fs::create_dir_all(&volumes).expect("a folder");
         let (engine, externals) = on_node(name, &volumes, &self.registry, &self.builds);
-        let config = agent_config(name, &folder, self.line.address);
+        let config = agent_config(name, &folder, self.line.address, flags);
         let agent = Service::start(async move {
             let app = App::build_with(config, externals, info(&volumes)).await?;
             Ok(((), |stop| app.run(stop)))
@@ -107,6 +119,28 @@ impl Fleet {
         };
         let online = tokio::time::timeout(PATIENCE, all).await;
         online.expect("all nodes register");
+    }
+
+    /// Waits until a node has sent two heartbeats: it has then read the answer to the first.
+    pub async fn until_heard(&self, name: &str) {
+        let heard = async {
+            let (mut last, mut times) = (self.heartbeat(name).await, 0);
+            while times < 2 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                let now = self.heartbeat(name).await;
+                times += u32::from(now != last);
+                last = now;
+            }
+        };
+        let heard = tokio::time::timeout(PATIENCE, heard).await;
+        heard.expect("the node sends heartbeats");
+    }
+
+    async fn heartbeat(&self, name: &str) -> Option<String> {
+        let nodes = self.client.nodes().await;
+        let node = nodes.into_iter().find(|node| node.name == name);
+        let time = node.expect("a node of this name").heartbeat_time;
+        time.map(|time| format!("{time:?}"))
     }
 
     /// A node by its name.
@@ -209,8 +243,13 @@ impl Preparations {
     }
 }
 
-fn agent_config(name: &str, folder: &Path, control_plane: SocketAddr) -> AgentConfig {
-    AgentConfig::try_parse_from([
+fn agent_config(
+    name: &str,
+    folder: &Path,
+    control_plane: SocketAddr,
+    flags: &[&str],
+) -> AgentConfig {
+    let own = [
         "hearth-agent",
         "--listen=127.0.0.1:0",
         "--admin-listen=127.0.0.1:0",
@@ -219,8 +258,8 @@ fn agent_config(name: &str, folder: &Path, control_plane: SocketAddr) -> AgentCo
         &format!("--node-name={name}"),
         &format!("--state-dir={}", folder.join("state").display()),
         &format!("--control-plane=http://{control_plane}"),
-    ])
-    .expect("a good command line")
+    ];
+    AgentConfig::try_parse_from(own.iter().chain(flags)).expect("a good command line")
 }
 
 async fn start_plane(dir: &Path, listen: SocketAddr, flags: &[String]) -> (Service, SocketAddr) {
@@ -231,6 +270,7 @@ async fn start_plane(dir: &Path, listen: SocketAddr, flags: &[String]) -> (Servi
         "--admin-listen=127.0.0.1:0".to_owned(),
         "--insecure-loopback".to_owned(),
         format!("--database=sqlite://{}", database.display()),
+        format!("--signing-key={}", dir.join("signing.pem").display()),
     ];
     let config = Config::read(own.iter().chain(flags)).expect("a good command line");
     Service::start(async move {

@@ -12,3 +12,4 @@ mod hanging_engine;
 mod line;
 mod logins;
 mod once;
+mod signed;

@@ -30,6 +30,7 @@ mod registry_faults;
 mod requests;
 mod restarts;
 mod sandbox;
+mod signatures;
 mod stand_in;
 mod tools;
 mod trust;

@@ -1,13 +1,16 @@
 //! The cache of a private repository, in a registry that asks for logins that expire.
 
 use hearth_api::v1::{
-    BuildStepStatus, CacheResult, Event, PushOutcome, WorkspaceState, event::Kind,
+    AccessCheckStatus, BuildStepStatus, CacheResult, EntryCheck, Event, PushOutcome,
+    WorkspaceState, event::Kind,
 };
 use hearth_tests::{
     Lab,
     client::request,
     github::{READER, Repositories, Visibility, WRITER},
 };
+
+use crate::signatures::verified;
 
 async fn lab(nodes: usize, permissions: &[(&str, &str)], dockerfile: &str) -> (Lab, String) {
     let lab = Lab::guarded(nodes).await;
@@ -49,6 +52,10 @@ async fn a_private_repository_is_built_once_and_fetched_by_the_next_node() {
     let warm = lab.client.prepare("node-2", &url).await;
     warm.assert_result(CacheResult::Exact);
     assert!(lab.cache().log().contains(UPLOADS));
+    // Its signatures are there, too: the control plane pushes them with a login of its own.
+    let checks = verified(&lab, &url).await;
+    let is_ok = |check: &EntryCheck| check.status() == AccessCheckStatus::Ok;
+    assert!(checks.len() == 6 && checks.iter().all(is_ok), "{checks:#?}");
     for story in [&cold, &warm] {
         assert_eq!(warnings(&story.events), Vec::<String>::new());
     }

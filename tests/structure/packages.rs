@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Packages from the ground up. Each may depend on those of lower levels, and on none of its own.
 pub const LEVELS: [&[&str]; 4] = [
     &["hearth-api", "hearth-domain"],
-    &["hearth-layers", "hearth-runtime"],
+    &["hearth-layers", "hearth-runtime", "hearth-signatures"],
     &["hearth-agent", "hearth-cli", "hearth-control-plane"],
     &["hearth-fuzz", "hearth-tests"],
 ];

@@ -77,6 +77,15 @@ impl ControlPlane {
         self.process.kill();
     }
 
+    /// Starts it again without anything that it knew but its signing key.
+    pub fn restart_without_database(&mut self) {
+        self.process.kill();
+        for ending in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(self.dir.join(format!("hearth.db{ending}")));
+        }
+        self.restart();
+    }
+
     /// Starts it again.
     pub fn restart(&mut self) {
         self.process.kill();
@@ -108,6 +117,8 @@ fn spawn(
             ])
             .args(["--insecure-loopback", "--node-lease-seconds", "6"])
             .args(["--cache-registry", registry])
+            .arg("--signing-key")
+            .arg(dir.join("signing.pem"))
             .args(extra)
             .args([
                 "--database",

@@ -29,7 +29,7 @@ use crate::{
     engine_health::{EngineHealth, connected},
     external::{
         Externals, NodeExternals,
-        control_plane::ControlPlaneClient,
+        control_plane::{ControlPlaneClient, TrustedKeys},
         devcontainer::DevcontainerCli,
         engine::{DockerEngine, EngineInfo},
         git::GitCli,
@@ -164,7 +164,10 @@ impl App {
         let cli_version = on_node.devcontainer.version().await.map_err(|failure| {
             anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}")
         })?;
-        let control_plane = ControlPlaneClient::new(config.control_plane.clone());
+        let mut control_plane = ControlPlaneClient::new(config.control_plane.clone());
+        if let Some(file) = &config.cache_public_key {
+            control_plane = control_plane.trusting(pinned_keys(file)?);
+        }
         let externals = on_node.with_control_plane(&control_plane);
         let attempts_dir = config.state_dir.join("attempts");
         std::fs::create_dir_all(&attempts_dir)
@@ -317,6 +320,18 @@ fn node_info(info: &EngineInfo, cli_version: &str, listen: SocketAddr) -> NodeIn
         disk_free_bytes: 0,
         problem: String::new(),
     }
+}
+
+fn pinned_keys(file: &Path) -> anyhow::Result<TrustedKeys> {
+    let about = || {
+        format!(
+            "--cache-public-key (HEARTH_CACHE_PUBLIC_KEY): {}",
+            file.display()
+        )
+    };
+    let text = std::fs::read_to_string(file).with_context(about)?;
+    let keys = text.parse().with_context(about)?;
+    Ok(TrustedKeys::pinned(keys))
 }
 
 /// Locks the state folder: its attempts and the node's workspaces belong to one agent.

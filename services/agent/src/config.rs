@@ -44,6 +44,10 @@ pub struct Config {
         value_parser = control_plane
     )]
     pub control_plane: Endpoint,
+    /// File with the public keys, in PEM, that the cache's entries have to be signed with; `hearth cache public-key` prints
+    /// one [default: the one that the control plane tells, if it signs]
+    #[arg(long, env = "HEARTH_CACHE_PUBLIC_KEY", value_name = "FILE")]
+    pub cache_public_key: Option<PathBuf>,
     /// Name of this node, unique in the fleet: lower-case letters, digits, dashes and dots
     #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME", value_parser = node_name)]
     pub node_name: String,

@@ -13,7 +13,7 @@ pub enum Exit {
     WorkspaceFailed = 2,
     /// The workspace is in RECOVERY.
     Recovery = 3,
-    /// A check of `doctor` or `cache probe` failed.
+    /// A check of `doctor`, `cache probe` or `cache verify` failed.
     CheckFailed = 4,
     /// `EX_USAGE` of sysexits.h, as for hearth's services; also for a value that the control plane refuses.
     Usage = 64,
@@ -39,7 +39,7 @@ Exit codes:
     2  `up`: the workspace is FAILED
     3  `up`: the workspace is in RECOVERY: its devcontainer failed, and the default image or, after a hook failed, its own
        container runs, in which it can be repaired
-    4  `doctor`, `cache probe`: a check failed
+    4  `doctor`, `cache probe`, `cache verify`: a check failed
    64  wrong usage, or an argument that the control plane refuses
    69  the control plane cannot be reached, or the connection to it was lost and could not be restored
   130  interrupted; a preparation that has begun continues in the background

@@ -1,6 +1,6 @@
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks, write_ready_file};
+use hearth_signatures::Signer;
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -17,7 +18,7 @@ use tonic::service::Routes;
 use crate::{
     cache::{
         CacheMounts, CacheRules, Entries, Explanations, Images, Index, Keep, RegistryLogins,
-        Reports, Resolving, Retention, Waiting,
+        Reports, Resolving, Retention, Signing, Verification, Waiting, signing_key,
     },
     config::Config,
     credentials::Credentials,
@@ -96,7 +97,15 @@ impl ControlPlane {
         let lease = Duration::from_secs(config.cache_lease_seconds.into());
         let waiting = Arc::new(Waiting::new(lease));
         let registry = Arc::new(RegistryLogins::new(credentials.clone()));
-        let images = Arc::new(Images::new(store.clone(), registry.clone()));
+        let signing = Arc::new(Signing::new(
+            signer(config.signing_key.as_deref())?,
+            store.clone(),
+            registry.clone(),
+            tasks.clone(),
+        ));
+        let images = Images::new(store.clone(), registry.clone(), signing.clone());
+        let images = Arc::new(images);
+        let verification = Verification::new(store.clone(), registry.clone(), signing.clone());
         let keep = Keep {
             entries: config.cache_keep_entries,
             days: config.cache_keep_days,
@@ -107,6 +116,7 @@ impl ControlPlane {
             store: store.clone(),
             waiting: waiting.clone(),
             registry,
+            signing: signing.clone(),
             fleet: fleet.clone(),
             tasks: tasks.clone(),
         };
@@ -174,6 +184,8 @@ impl ControlPlane {
             entries: Arc::new(Entries::new(store.clone(), images)),
             explanations: Arc::new(Explanations::new(store.clone())),
             probe,
+            signing,
+            verification,
             logins: Arc::new(AttemptLogins::new(
                 store.clone(),
                 credentials,
@@ -262,6 +274,23 @@ impl ControlPlane {
         tracing::info!("control plane ended");
         served
     }
+}
+
+/// Who signs the entries of the cache, if anybody does.
+fn signer(file: Option<&Path>) -> anyhow::Result<Option<Arc<dyn Signer>>> {
+    let Some(file) = file else {
+        tracing::warn!(
+            "entries of the cache are not signed, and images that only the registry knows of are not used: there is no --signing-key (HEARTH_SIGNING_KEY)"
+        );
+        return Ok(None);
+    };
+    let key = signing_key(file).context("--signing-key (HEARTH_SIGNING_KEY)")?;
+    tracing::info!(
+        file = %file.display(),
+        key.sha256 = key.public_key().fingerprint(),
+        "entries of the cache are signed"
+    );
+    Ok(Some(Arc::new(key)))
 }
 
 async fn show_metrics(

@@ -49,6 +49,10 @@ pub struct Config {
         value_name = "HOST[:PORT][/PREFIX]"
     )]
     pub cache_registry: CacheRegistry,
+    /// File with the key that entries of the cache are signed with (P-256, PKCS #8, PEM); made when it does not exist, with
+    /// FILE.pub beside it. Without it nothing is signed, and an image that only the registry knows of is never used
+    #[arg(long, env = "HEARTH_SIGNING_KEY", value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
     /// Where logins come from
     #[command(flatten)]
     pub credentials: CredentialArgs,

@@ -22,6 +22,7 @@ mod probing;
 mod registry;
 mod restarting;
 mod sessions;
+mod signatures;
 mod starting;
 mod support;
 mod waiting;

@@ -1,147 +1,20 @@
-//! What the registry holds is believed only when it proves itself, and deleted when nothing names it any more.
+//! What the registry holds is deleted when nothing names it any more.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_api::v1::{
-    CacheEntry, ImageStore, InvalidateEntryRequest, ListEntriesRequest,
-    resolve_cache_response::Decision,
+    InvalidateEntryRequest, ListEntriesRequest, resolve_cache_response::Decision,
 };
-use hearth_domain::{Digest, KeyManifest};
-use hearth_tests::images::Image;
+use hearth_domain::Digest;
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
-    matchers::{method, path, path_regex},
+    matchers::{path, path_regex},
 };
 
 use crate::support::{
-    agent::FakeAgent,
-    cache,
-    plane::{Plane, shop},
+    cache::dockerfile,
+    registry::{Registry, SigningKey, claim, image},
     soon,
-    start::with_agent,
 };
-
-fn manifest(dockerfile: &str) -> KeyManifest {
-    cache::manifest("Dockerfile", dockerfile)
-}
-
-fn image(content: &str, manifest: &KeyManifest) -> Image {
-    Image::of_key(content, cache::BYTES, &manifest.key())
-}
-
-struct Registry(MockServer);
-
-impl Registry {
-    async fn start() -> Self {
-        let server = MockServer::start().await;
-        Mock::given(path("/v2/"))
-            .respond_with(ResponseTemplate::new(200))
-            .mount(&server)
-            .await;
-        Self(server)
-    }
-
-    fn repository(&self) -> String {
-        format!("{}/acme/shop", self.0.address())
-    }
-
-    /// A control plane that caches here, a node, and a workspace on it by its id.
-    async fn workspace(&self, flags: &[&str]) -> (Plane, FakeAgent, String) {
-        let registry = format!("--cache-registry={}", self.0.address());
-        let (plane, agent) = with_agent(&[&[&*registry], flags].concat()).await;
-        let id = plane.prepare(shop()).await.id().to_owned();
-        (plane, agent, id)
-    }
-
-    /// Has an image under the tag of a key.
-    async fn holds(&self, key: &KeyManifest, image: &Image) -> Digest {
-        let tag = format!("devcontainer-cache-k{}", key.key().short());
-        self.holds_as(&tag, image).await;
-        self.holds_as(image.digest().as_str(), image).await;
-        image.digest()
-    }
-
-    /// Has an image under a tag, or its digest.
-    async fn holds_as(&self, name: &str, image: &Image) {
-        for (name, text) in [
-            (format!("manifests/{name}"), &image.manifest),
-            (
-                format!("blobs/{}", Digest::of(&image.config)),
-                &image.config,
-            ),
-        ] {
-            let answer = ResponseTemplate::new(200).set_body_string(text);
-            Mock::given(method("GET"))
-                .and(path(format!("/v2/acme/shop/{name}")))
-                .respond_with(answer)
-                .mount(&self.0)
-                .await;
-        }
-    }
-
-    async fn answers_deletions(&self, code: u16) {
-        Mock::given(method("DELETE"))
-            .respond_with(ResponseTemplate::new(code))
-            .mount(&self.0)
-            .await;
-    }
-
-    /// The digests that were asked to be deleted.
-    async fn deletions(&self) -> Vec<String> {
-        let requests = self.0.received_requests().await.expect("a record");
-        let deletions = requests
-            .iter()
-            .filter(|request| request.method.as_str() == "DELETE");
-        let digest = |request: &wiremock::Request| {
-            let path = request.url.path();
-            path.rsplit('/').next().unwrap_or_default().to_owned()
-        };
-        deletions.map(digest).collect()
-    }
-
-    async fn resolve(&self, plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
-        cache::resolve(plane, id, &self.repository(), manifest).await
-    }
-
-    async fn commit(&self, plane: &Plane, id: &str, manifest: &KeyManifest, image: &str) {
-        self.commit_image(plane, id, manifest, &self::image(image, manifest))
-            .await;
-    }
-
-    async fn commit_image(&self, plane: &Plane, id: &str, manifest: &KeyManifest, image: &Image) {
-        let entry = CacheEntry {
-            repository: self.repository(),
-            ..cache::entry_of(manifest, image)
-        };
-        self.holds_as(&entry.digest, image).await;
-        let committed = cache::commit(plane, id, 1, entry).await;
-        committed.expect("a commit");
-    }
-}
-
-#[tokio::test]
-async fn an_image_that_only_the_registry_knows_is_used_if_it_says_that_it_is_for_the_key() {
-    let registry = Registry::start().await;
-    let (plane, _agent, id) = registry.workspace(&[]).await;
-    let (ours, forged) = (manifest("a"), manifest("b"));
-    let says_ours = image("image", &ours);
-    let digest = registry.holds(&ours, &says_ours).await;
-    // Under another key's tag the image is not adopted.
-    registry.holds(&forged, &says_ours).await;
-    let decision = registry.resolve(&plane, &id, &forged).await;
-    assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
-    let Decision::Hit(hit) = registry.resolve(&plane, &id, &ours).await else {
-        panic!("the image was not adopted");
-    };
-    assert_eq!(hit.digest, digest.to_string());
-    assert_eq!((hit.writer.as_str(), hit.bytes), ("registry", cache::BYTES));
-    let mut service = plane.cache_service().await;
-    let listed = service
-        .list_entries(ListEntriesRequest::default())
-        .await
-        .expect("a page")
-        .into_inner();
-    assert_eq!(listed.entries.len(), 1);
-}
 
 #[tokio::test]
 async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it() {
@@ -152,10 +25,12 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
         .respond_with(challenge.clone())
         .mount(&server)
         .await;
-    let registry = Registry(server);
-    let ours = manifest("a");
-    let says_ours = image("image", &ours);
-    let digest = registry.holds(&ours, &says_ours).await;
+    let registry = Registry::on(server).await;
+    let ours = dockerfile("a");
+    let digest = registry.holds(&ours, &image(&ours));
+    let key = SigningKey::new();
+    let claim = claim(&registry, &ours, &digest);
+    registry.attach(&digest, &claim, &key.pair).await;
     registry.answers_deletions(202).await;
     // A request without the login is refused first.
     let login = format!("Basic {}", STANDARD.encode("robot:secret"));
@@ -166,15 +41,16 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
         })
         .respond_with(challenge)
         .with_priority(1)
-        .mount(&registry.0)
+        .mount(&registry.server)
         .await;
     let password = directory.path().join("password");
     std::fs::write(&password, "secret\n").expect("a write");
     let flags = [
         "--credentials=static".to_owned(),
-        format!("--static-hosts={}", registry.0.address()),
+        format!("--static-hosts={}", registry.server.address()),
         "--static-username=robot".to_owned(),
         format!("--static-password-file={}", password.display()),
+        key.flag(),
     ];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let (plane, _agent, id) = registry.workspace(&flags).await;
@@ -189,28 +65,29 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
     let dropped = plane.cache_service().await.invalidate_entry(request).await;
     let dropped = dropped.expect("an answer").into_inner();
     assert_eq!(dropped.warnings, Vec::<String>::new());
-    assert_eq!(registry.deletions().await, [digest.to_string()]);
+    let deletions = registry.deletions().await;
+    assert_eq!(deletions[0], digest.to_string());
+    assert_eq!(
+        deletions.len(),
+        3,
+        "its signature goes with it, and the list of that"
+    );
 }
 
 #[tokio::test]
 async fn dropped_images_are_deleted_unless_another_entry_names_them() {
     let registry = Registry::start().await;
     registry.answers_deletions(202).await;
-    let (plane, mut agent, id) = registry.workspace(&[]).await;
-    // Images of the classic store do not name their key, so that two keys can have one.
-    agent.store = ImageStore::Classic;
-    agent.register(&plane, &[&id]).await;
-    let (shared, alone) = (Image::new("s", 1, &[]), Image::new("a", 1, &[]));
-    for (key, image) in [("a", &shared), ("b", &shared), ("c", &alone)] {
-        let key = manifest(key);
-        registry.commit_image(&plane, &id, &key, image).await;
+    let (plane, _agent, id) = registry.workspace(&[]).await;
+    for (key, image) in [("a", "shared"), ("b", "shared"), ("c", "alone")] {
+        registry.commit(&plane, &id, &dockerfile(key), image).await;
     }
     let mut service = plane.cache_service().await;
-    for (key, deleted) in [("a", vec![]), ("c", vec![alone.digest().to_string()])] {
+    for (key, deleted) in [("a", vec![]), ("c", vec![Digest::of("alone").to_string()])] {
         let request = InvalidateEntryRequest {
             repository: "https://github.com/acme/shop".into(),
             config: String::new(),
-            key: manifest(key).key().to_string(),
+            key: dockerfile(key).key().to_string(),
         };
         let dropped = service.invalidate_entry(request).await.expect("an answer");
         assert_eq!(dropped.into_inner().warnings, Vec::<String>::new());
@@ -224,7 +101,7 @@ async fn a_registry_that_lets_nobody_delete_is_named_in_a_warning() {
     registry.answers_deletions(405).await;
     let (plane, _agent, id) = registry.workspace(&[]).await;
     for key in ["a", "b"] {
-        registry.commit(&plane, &id, &manifest(key), key).await;
+        registry.commit(&plane, &id, &dockerfile(key), key).await;
     }
     let request = InvalidateEntryRequest {
         repository: "https://github.com/acme/shop".into(),
@@ -237,56 +114,18 @@ async fn a_registry_that_lets_nobody_delete_is_named_in_a_warning() {
 }
 
 #[tokio::test]
-async fn what_was_removed_comes_back_neither_from_a_registry_that_keeps_it_nor_from_who_had_asked_before()
- {
-    for key in [manifest("a").key().to_string(), String::new()] {
-        let registry = Registry::start().await;
-        registry.answers_deletions(405).await;
-        let (plane, _agent, early) = registry.workspace(&[]).await;
-        let ours = manifest("a");
-        let image = image("image", &ours);
-        registry.holds(&ours, &image).await;
-        let Decision::Hit(_) = registry.resolve(&plane, &early, &ours).await else {
-            panic!("the image was not adopted");
-        };
-        let request = InvalidateEntryRequest {
-            repository: "https://github.com/acme/shop".into(),
-            config: String::new(),
-            key,
-        };
-        let dropped = plane.cache_service().await.invalidate_entry(request).await;
-        assert_eq!(dropped.expect("an answer").into_inner().entries.len(), 1);
-        let entry = CacheEntry {
-            repository: registry.repository(),
-            ..cache::entry_of(&ours, &image)
-        };
-        let status = cache::try_commit(&plane, &early, 1, entry.clone()).await;
-        let status = status.expect_err("a refusal");
-        assert!(status.message().contains("was removed by"), "{status}");
-        let late = plane.prepare(shop()).await.id().to_owned();
-        let decision = registry.resolve(&plane, &late, &ours).await;
-        assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
-        // Who builds it now may make the same image.
-        let committed = cache::try_commit(&plane, &late, 1, entry).await;
-        committed.expect("a commit");
-        let decision = registry.resolve(&plane, &early, &ours).await;
-        assert!(matches!(decision, Decision::Hit(_)), "{decision:?}");
-    }
-}
-
-#[tokio::test]
 async fn the_oldest_entry_goes_when_there_are_too_many() {
     let registry = Registry::start().await;
     registry.answers_deletions(202).await;
     let (plane, _agent, id) = registry.workspace(&["--cache-keep-entries=1"]).await;
     for key in ["a", "b"] {
-        registry.commit(&plane, &id, &manifest(key), key).await;
+        registry.commit(&plane, &id, &dockerfile(key), key).await;
     }
     let mut service = plane.cache_service().await;
     let listed = service.list_entries(ListEntriesRequest::default()).await;
     let listed = listed.expect("a page").into_inner().entries;
     assert_eq!(listed.len(), 1);
-    assert_eq!(listed[0].key, manifest("b").key().to_string());
+    assert_eq!(listed[0].key, dockerfile("b").key().to_string());
     // Its image goes in the background.
     let deleted = async {
         loop {
@@ -299,6 +138,6 @@ async fn the_oldest_entry_goes_when_there_are_too_many() {
     };
     assert_eq!(
         soon("a deletion", deleted).await,
-        [image("a", &manifest("a")).digest().to_string()]
+        [Digest::of("a").to_string()]
     );
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hearth_domain::{Login, is_loopback};
 use http_auth::{ChallengeRef, parse_challenges};
 use oci_spec::distribution::Reference;
-use reqwest::{Method, Response, StatusCode, Url, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -109,7 +109,7 @@ impl Access {
         }
         let answer = request.send().await?;
         if !answer.status().is_success() {
-            return Err(match self.refused(answer, true).await {
+            return Err(match self.refused(answer, false).await {
                 // There is no such endpoint, which says nothing of the image.
                 RegistryError::NotFound(_) => {
                     RegistryError::Protocol("it has no tokens where it says".to_owned())
@@ -155,6 +155,38 @@ impl Access {
             // Some registries want to hear that a body is empty.
             false => request.header(header::CONTENT_LENGTH, 0),
         };
+        self.proven(request, !reads).await
+    }
+
+    /// Sends a manifest of the repository.
+    pub async fn put_manifest(
+        &self,
+        path: &str,
+        media_type: String,
+        body: Vec<u8>,
+    ) -> Result<Response, RegistryError> {
+        let url = self.base.join(&format!("{}/{path}", self.repository));
+        let url = url.map_err(|_| RegistryError::BadReference(self.image.clone()))?;
+        self.put(url, media_type, body).await
+    }
+
+    /// Sends a body to a URL of the registry.
+    pub async fn put(
+        &self,
+        url: Url,
+        media_type: String,
+        body: Vec<u8>,
+    ) -> Result<Response, RegistryError> {
+        let request = self.http.put(url).header(header::CONTENT_TYPE, media_type);
+        self.proven(request.body(body), false).await
+    }
+
+    /// Sends a request with the login. `can_be_off`: registries can have what it asks for switched off.
+    async fn proven(
+        &self,
+        request: RequestBuilder,
+        can_be_off: bool,
+    ) -> Result<Response, RegistryError> {
         let request = match &self.proof {
             Proof::None => request,
             Proof::Password(login) => {
@@ -166,11 +198,11 @@ impl Access {
         if answer.status().is_success() {
             Ok(answer)
         } else {
-            Err(self.refused(answer, reads).await)
+            Err(self.refused(answer, can_be_off).await)
         }
     }
 
-    async fn refused(&self, answer: Response, reads: bool) -> RegistryError {
+    async fn refused(&self, answer: Response, can_be_off: bool) -> RegistryError {
         let status = answer.status();
         // The answer to HEAD has none, and a body that breaks off says nothing.
         let body = read_body(answer, MAX_MESSAGE).await.unwrap_or_default();
@@ -184,7 +216,7 @@ impl Access {
             (403, _) => RegistryError::Denied(refusal.message(status)),
             (404, _) => RegistryError::NotFound(self.image.clone()),
             (400..=499, _) if refusal.is_not_found() => RegistryError::NotFound(self.image.clone()),
-            (400 | 405 | 501, _) if !reads => RegistryError::Unsupported,
+            (400 | 405 | 501, _) if can_be_off => RegistryError::Unsupported,
             (429, _) => RegistryError::Unreachable("it asks for fewer requests".to_owned()),
             (500.., _) => RegistryError::Unreachable(format!("status {status}")),
             _ => RegistryError::Protocol(refusal.message(status)),

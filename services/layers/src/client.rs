@@ -23,7 +23,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Idle connections to one registry.
 const MAX_IDLE: usize = 4;
 /// Bytes that a registry has to accept of a manifest (OCI distribution spec, "Pushing Manifests"); more are rare.
-const MAX_MANIFEST: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_MANIFEST: usize = 4 * 1024 * 1024;
 /// Bytes of a configuration. They have some KiB.
 const MAX_CONFIG: usize = 4 * 1024 * 1024;
 
@@ -260,20 +260,22 @@ impl RegistryClient {
     }
 
     async fn find(&self, image: &str) -> Result<Found, RegistryError> {
-        let (access, reference, digest, mut manifest) = in_time(async {
+        let (access, reference, digest, body) = in_time(async {
             let (access, reference) = self.log_in(image, "pull").await?;
-            let (digest, manifest) = get_manifest(&access, image, &reference).await?;
-            Ok((access, reference, digest, manifest))
+            let (digest, body) = get_manifest(&access, &reference).await?;
+            Ok((access, reference, digest, body))
         })
         .await?;
-        if let Manifest::Index(index) = &manifest {
+        let mut found = manifest(image, &body)?;
+        if let Manifest::Index(index) = &found {
             let entry = index.manifests().iter().find(|entry| self.is_ours(entry));
             let entry = entry
                 .ok_or_else(|| RegistryError::NotFound(format!("{image} for {}", self.platform)))?;
             let reference = reference.clone_with_digest(entry.digest().to_string());
-            (_, manifest) = in_time(get_manifest(&access, image, &reference)).await?;
+            let (_, body) = in_time(get_manifest(&access, &reference)).await?;
+            found = manifest(image, &body)?;
         }
-        match manifest {
+        match found {
             Manifest::Image(manifest) => Ok(Found {
                 access,
                 digest,
@@ -292,27 +294,29 @@ impl RegistryClient {
     }
 }
 
-async fn get_manifest(
+/// A manifest as the registry has it, and its digest.
+pub(crate) async fn get_manifest(
     access: &Access,
-    image: &str,
     reference: &Reference,
-) -> Result<(Digest, Manifest), RegistryError> {
+) -> Result<(Digest, Vec<u8>), RegistryError> {
     let answer = access.send(Method::GET, &manifest_path(reference)).await?;
     let body = read_body(answer, MAX_MANIFEST).await?;
-    let digest = check_digest(reference, Digest::of(&body))?;
-    let manifest = serde_json::from_slice(&body).map_err(|_| {
-        RegistryError::Protocol(format!("the manifest of {image} has an unknown form"))
-    })?;
-    Ok((digest, manifest))
+    Ok((check_digest(reference, Digest::of(&body))?, body))
 }
 
-fn manifest_path(reference: &Reference) -> String {
+fn manifest(image: &str, body: &[u8]) -> Result<Manifest, RegistryError> {
+    serde_json::from_slice(body).map_err(|_| {
+        RegistryError::Protocol(format!("the manifest of {image} has an unknown form"))
+    })
+}
+
+pub(crate) fn manifest_path(reference: &Reference) -> String {
     let name = reference.digest().or(reference.tag());
     format!("manifests/{}", name.unwrap_or_default())
 }
 
 /// An image that is asked for by its digest has to have it.
-fn check_digest(reference: &Reference, digest: Digest) -> Result<Digest, RegistryError> {
+pub(crate) fn check_digest(reference: &Reference, digest: Digest) -> Result<Digest, RegistryError> {
     match reference.digest() {
         Some(wanted) if wanted != digest.as_str() => Err(RegistryError::Protocol(format!(
             "it sends {digest} for {reference}"
@@ -321,12 +325,12 @@ fn check_digest(reference: &Reference, digest: Digest) -> Result<Digest, Registr
     }
 }
 
-fn bad_digest(error: DigestError) -> RegistryError {
+pub(crate) fn bad_digest(error: DigestError) -> RegistryError {
     RegistryError::Protocol(error.to_string())
 }
 
 /// Several requests that belong to one question have one limit.
-async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     answer: impl Future<Output = Result<T, RegistryError>>,
 ) -> Result<T, RegistryError> {
     match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {

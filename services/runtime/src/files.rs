@@ -5,12 +5,31 @@ use std::{
     path::Path,
 };
 
+use tempfile::NamedTempFile;
+
 /// Writes a file whole or not at all: under another name in the same folder first, which then becomes `path`. A reader
 /// finds the old file or the new one, and a program that runs from the old one runs on.
 ///
 /// `mode` are the permissions, whatever the umask says. The content is not flushed to the disk: after a power cut the
 /// file may be empty.
 pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let draft = draft(path, content, mode)?;
+    draft.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Creates a file whole, flushed to the disk, unless there is one: then that stays as it is. Of several processes that do so
+/// at once one creates it.
+pub fn create_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let draft = draft(path, content, mode)?;
+    draft.as_file().sync_all()?;
+    match draft.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+        _ => Ok(()),
+    }
+}
+
+fn draft(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let folder = if folder.as_os_str().is_empty() {
         Path::new(".")
@@ -24,8 +43,7 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()
     draft
         .as_file()
         .set_permissions(Permissions::from_mode(mode))?;
-    draft.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    Ok(draft)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ mod variables;
 pub use admin::{Admin, Metrics, Obstacle};
 pub use blocking::blocking;
 pub use contain::{Panicked, contain};
-pub use files::write_atomically;
+pub use files::{create_whole, write_atomically};
 pub use grpc::GrpcServer;
 pub use keyed_tasks::{KeyedTasks, Start};
 pub use listen::{ListenArgs, ListenError};

@@ -83,6 +83,13 @@ impl FakeEngine {
         lock(&self.state).pulls
     }
 
+    /// Names by digest of the images that are there and were fetched or pushed.
+    pub fn by_digest(&self) -> Vec<String> {
+        let state = lock(&self.state);
+        let names = state.images.keys();
+        names.filter(|name| name.contains('@')).cloned().collect()
+    }
+
     /// Whether it has something of a workspace.
     pub fn has(&self, workspace: &str) -> bool {
         let state = lock(&self.state);

@@ -17,6 +17,7 @@ mod names;
 mod progress;
 mod registry;
 mod repository;
+mod signature;
 
 use hearth_agent::policy::{Allowed, HostAccess, Policy};
 
@@ -33,6 +34,7 @@ pub use names::names;
 pub use progress::progress;
 pub use registry::registry;
 pub use repository::repository;
+pub use signature::signature;
 
 /// What an attempt may ask of a node that opens nothing to anybody.
 fn closed() -> Allowed {

@@ -5,6 +5,7 @@ mod client;
 mod credentials;
 mod pauses;
 mod session;
+mod trusted_keys;
 
 pub use cache_index::{
     CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, ReadableCache, Resolution,
@@ -13,3 +14,4 @@ pub use client::ControlPlaneClient;
 pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
 pub use pauses::pauses;
 pub use session::Session;
+pub use trusted_keys::TrustedKeys;

@@ -54,7 +54,7 @@ pub async fn obtain(
 ) -> Result<Image, Failure> {
     let mut lookup = lookup;
     let mut reasons = Vec::new();
-    let mut has_entry = lookup.fetch_is_slower;
+    let mut has_entry = lookup.has_entry();
     while let Some(hit) = lookup.hit.take() {
         match fetch(cx, &hit, prefetch).await {
             Ok(mut image) => {
@@ -66,7 +66,7 @@ pub async fn obtain(
             Err(Unfetched::Gone(reason)) if reasons.is_empty() => {
                 reasons.push(reason);
                 lookup = resolve(cx, &key).await;
-                has_entry = lookup.fetch_is_slower;
+                has_entry = lookup.has_entry();
             }
             Err(Unfetched::Gone(reason)) => reasons.push(reason),
             // Another error of the registry would come again.

@@ -16,6 +16,9 @@ use crate::disk::ImageUse;
 ///
 /// The fetch makes progress only while [`Prefetch::alongside`] or [`Prefetch::finish`] is awaited. It cannot fail the
 /// attempt.
+///
+/// It is a bet on a digest that nothing proves yet: the image is used only if it is that of the hit that the index answers
+/// with afterwards, and is removed otherwise.
 pub struct Prefetch<'a> {
     image: String,
     fetch: Beside<'a, Arrival>,

@@ -31,10 +31,19 @@ pub struct Lookup {
     pub hit: Option<Hit>,
     /// There is an image, and fetching it is expected to take longer than building it.
     pub fetch_is_slower: bool,
+    /// There is an image, and nothing proves that it is for the key.
+    pub unproven: bool,
     /// Why there is no image to fetch; on a hit, remarks.
     pub reasons: Vec<String>,
     /// Whether an image that is built may be entered into the index.
     pub entering: Entering,
+}
+
+impl Lookup {
+    /// Whether the index has an image that is not fetched.
+    pub fn has_entry(&self) -> bool {
+        self.fetch_is_slower || self.unproven
+    }
 }
 
 /// Whether an image that was built may be entered into the index, which takes only those that it was asked for.
@@ -85,6 +94,11 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
             }),
             ..Lookup::default()
         },
+        Ok(Resolution::Unproven(why)) => Lookup {
+            unproven: true,
+            reasons: vec![why],
+            ..Lookup::default()
+        },
         Ok(Resolution::Build {
             reasons,
             fetch_is_slower,
@@ -123,7 +137,13 @@ async fn ask(
         let answer = cx
             .externals
             .index
-            .resolve(&cx.job.attempt, repository, manifest, &mut on_wait)
+            .resolve(
+                &cx.job.attempt,
+                repository,
+                &cx.node.platform,
+                manifest,
+                &mut on_wait,
+            )
             .await;
         match (answer, pauses.next()) {
             (Err(_), Some(pause)) if wait.began.is_some() => tokio::time::sleep(pause).await,
@@ -143,11 +163,18 @@ pub async fn ask_again(
     loop {
         let index = &cx.externals.index;
         let answer = index
-            .resolve(&cx.job.attempt, repository, manifest, &mut |_| {})
+            .resolve(
+                &cx.job.attempt,
+                repository,
+                &cx.node.platform,
+                manifest,
+                &mut |_| {},
+            )
             .await;
         match (answer, pauses.next()) {
             (Ok(Resolution::Hit { digest, .. }), _) => return Ok(Some(digest)),
             (Ok(Resolution::Build { .. }), _) => return Ok(None),
+            (Ok(Resolution::Unproven(why)), _) => return Err(IndexFailure(why)),
             (Err(_), Some(pause)) => tokio::time::sleep(pause).await,
             (Err(error), None) => return Err(error),
         }

@@ -69,6 +69,18 @@ pub enum CacheCommand {
         #[command(flatten)]
         wide: WideArg,
     },
+    /// Check images against the registry: whether they are there, are for their keys, and are signed
+    #[command(after_help = exit::HELP)]
+    Verify {
+        /// URL of the repository
+        #[arg(value_name = "REPO", value_parser = parsed::<Repository>())]
+        repository: Repository,
+        /// First sign what is not signed, and push signatures that the registry does not have
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Print the key that the cache's entries are signed with, as PEM for `cosign verify --key`
+    PublicKey,
     /// Check what preparing a repository needs: a login, and permissions at git host and registry
     #[command(after_help = exit::HELP)]
     Probe {

@@ -1,10 +1,14 @@
 //! `hearth cache …`
 
 use hearth_api::v1::{
-    ExplainRefRequest, ExplainWorkspaceRequest, GetStatsRequest, InvalidateEntryRequest,
-    ListEntriesRequest, cache_service_client::CacheServiceClient,
+    ExplainRefRequest, ExplainWorkspaceRequest, GetPublicKeyRequest, GetStatsRequest,
+    InvalidateEntryRequest, ListEntriesRequest, VerifyCacheRequest,
+    cache_service_client::CacheServiceClient,
 };
-use hearth_domain::{GitRef, Repository, text::printable_line};
+use hearth_domain::{
+    GitRef, Repository,
+    text::{printable_line, printable_lines},
+};
 use tonic::transport::Channel;
 
 use super::{
@@ -17,7 +21,7 @@ use crate::{
     error::CliError,
     exit::Exit,
     out,
-    render::{cache, table::Room},
+    render::{cache, table::Room, verified},
 };
 
 /// Stands for all configurations in `InvalidateEntryRequest`.
@@ -52,6 +56,10 @@ pub(super) async fn cache(context: &Context, command: &CacheCommand) -> Result<E
             };
             rm(context, client, request).await?;
         }
+        CacheCommand::Verify { repository, repair } => {
+            return verify(context, client, repository, *repair).await;
+        }
+        CacheCommand::PublicKey => public_key(context, client).await?,
         CacheCommand::Stats { wide } => stats(context, client, wide.room()).await?,
         CacheCommand::Probe {
             repository,
@@ -130,6 +138,42 @@ async fn rm(
     context.show(&dropped, |dropped| {
         cache::entries(&dropped.entries, Room::Fitted, &now())
     })
+}
+
+/// Checks all entries; what is wrong is the exit code, too.
+async fn verify(
+    context: &Context,
+    mut client: Client,
+    repository: &Repository,
+    repair: bool,
+) -> Result<Exit, CliError> {
+    let mut exit = Exit::Ok;
+    let page = async |page_token| {
+        let request = VerifyCacheRequest {
+            repository: repository.clone_url(),
+            page_size: 0,
+            page_token,
+            repair,
+        };
+        let page = context.answer(client.verify_cache(request).await)?;
+        if page.entries.iter().any(verified::is_wrong) {
+            exit = Exit::CheckFailed;
+        }
+        Ok((page.entries, page.next_page_token))
+    };
+    print_pages(context, page, |rows, _| verified::entries(rows)).await?;
+    Ok(exit)
+}
+
+async fn public_key(context: &Context, mut client: Client) -> Result<(), CliError> {
+    let answer = client.get_public_key(GetPublicKeyRequest {}).await;
+    let answer = context.answer(answer)?;
+    if answer.public_key.is_empty() {
+        return Err(CliError::Local(anyhow::anyhow!(
+            "the control plane signs nothing: start it with --signing-key (HEARTH_SIGNING_KEY)"
+        )));
+    }
+    context.show(&answer, |answer| printable_lines(&answer.public_key))
 }
 
 async fn stats(context: &Context, mut client: Client, room: Room) -> Result<(), CliError> {

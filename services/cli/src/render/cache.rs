@@ -15,11 +15,10 @@ const KEY_DIGITS: usize = 12;
 /// `hearth cache ls`
 pub(crate) fn entries(entries: &[CacheEntry], room: Room, now: &Timestamp) -> String {
     let rows = entries.iter().map(|entry| {
-        let digits = entry.key.split_once(':').map_or("", |(_, digits)| digits);
         [
             named(&entry.source, &entry.repository),
             entry.config.clone(),
-            digits.chars().take(KEY_DIGITS).collect(),
+            key_digits(&entry.key),
             entry.r#ref.clone(),
             bytes(entry.bytes),
             seconds(entry.build_seconds),
@@ -52,6 +51,12 @@ pub(crate) fn entries(entries: &[CacheEntry], room: Room, now: &Timestamp) -> St
             room,
         ),
     }
+}
+
+/// The first digits of a key.
+pub(super) fn key_digits(key: &str) -> String {
+    let digits = key.split_once(':').map_or("", |(_, digits)| digits);
+    digits.chars().take(KEY_DIGITS).collect()
 }
 
 /// The first columns of a row.

@@ -10,4 +10,5 @@ pub(crate) mod outcome;
 pub(crate) mod plain;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod verified;
 pub(crate) mod view;

@@ -1,8 +1,8 @@
 //! Names of the contract's enum values. One that this client does not know yet is shown as its number.
 
 use hearth_api::v1::{
-    AccessCheckKind, AccessCheckStatus, BuildStepStatus, CacheSkipReason, FailureReason,
-    ImageStore, NodeState, PipelineStep, PushOutcome, WorkspaceState,
+    AccessCheckKind, AccessCheckStatus, BuildStepStatus, CacheSkipReason, EntryCheckKind,
+    FailureReason, ImageStore, NodeState, PipelineStep, PushOutcome, WorkspaceState,
 };
 use tonic::Code;
 
@@ -35,6 +35,8 @@ names! {
     image_store = lower(ImageStore, "IMAGE_STORE_");
     /// `git read`
     access_check = lower(AccessCheckKind, "ACCESS_CHECK_KIND_");
+    /// `attestation`
+    entry_check = lower(EntryCheckKind, "ENTRY_CHECK_KIND_");
     /// `FAILED`
     access_status = upper(AccessCheckStatus, "ACCESS_CHECK_STATUS_");
 }

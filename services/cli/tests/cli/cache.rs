@@ -1,7 +1,8 @@
 use hearth_api::v1::{
-    CacheEntry, CacheStats, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
-    GetStatsResponse, InvalidateEntryRequest, InvalidateEntryResponse, ListEntriesRequest,
-    ListEntriesResponse,
+    AccessCheckStatus, CacheEntry, CacheStats, EntryCheck, EntryCheckKind, ExplainRefRequest,
+    ExplainWorkspaceRequest, Explanation, GetPublicKeyResponse, GetStatsResponse,
+    InvalidateEntryRequest, InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse,
+    VerifiedEntry, VerifyCacheRequest, VerifyCacheResponse,
 };
 
 use crate::support::{Answer, Call, ControlPlane, hearth, run};
@@ -194,4 +195,83 @@ async fn what_belongs_to_a_repository_is_refused_for_a_workspace() {
         assert_eq!(ended.code, Some(64), "{wrong:?}: {}", ended.stderr);
         assert_eq!(run(hearth("http://127.0.0.1:1", wrong)).await.stdout, "");
     }
+}
+
+#[tokio::test]
+async fn verify_asks_for_all_pages_and_what_is_wrong_is_the_exit_code() {
+    let page = |status: AccessCheckStatus, token: &str| {
+        Answer::Verified(VerifyCacheResponse {
+            entries: vec![VerifiedEntry {
+                entry: Some(entry()),
+                checks: vec![EntryCheck {
+                    kind: EntryCheckKind::Image.into(),
+                    status: status.into(),
+                    message: "the registry does not have it".into(),
+                }],
+            }],
+            next_page_token: token.into(),
+        })
+    };
+    // The entry that is wrong is on the first page.
+    let pages = || {
+        [
+            page(AccessCheckStatus::Failed, "next"),
+            page(AccessCheckStatus::Ok, ""),
+        ]
+    };
+    let asked = |repair| {
+        ["", "next"].map(|token| {
+            Call::Verify(VerifyCacheRequest {
+                repository: REPOSITORY.into(),
+                page_size: 0,
+                page_token: token.into(),
+                repair,
+            })
+        })
+    };
+    let plane = ControlPlane::start(pages()).await;
+    let text = run(plane.hearth(&["cache", "verify", REPOSITORY])).await;
+    assert_eq!(text.code, Some(4), "{}", text.stdout);
+    assert!(
+        text.stdout
+            .contains("0123456789ab image: the registry does not have it\n")
+    );
+    assert!(
+        text.stdout.ends_with("Something is wrong with 1 of 2.\n"),
+        "{}",
+        text.stdout
+    );
+    assert_eq!(plane.calls(), asked(false));
+
+    let plane = ControlPlane::start(pages()).await;
+    let command = [
+        "cache", "verify", REPOSITORY, "--repair", "--output", "json",
+    ];
+    let json = run(plane.hearth(&command)).await;
+    assert_eq!(json.code, Some(4));
+    assert_eq!(json.stdout.lines().count(), 2);
+    let first: serde_json::Value =
+        serde_json::from_str(json.stdout.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(first["checks"][0]["kind"], "ENTRY_CHECK_KIND_IMAGE");
+    assert_eq!(plane.calls(), asked(true));
+
+    let plane = ControlPlane::start([page(AccessCheckStatus::Warning, "")]).await;
+    let warned = run(plane.hearth(&["cache", "verify", REPOSITORY])).await;
+    assert_eq!(warned.code, Some(0), "{}", warned.stdout);
+}
+
+#[tokio::test]
+async fn the_public_key_is_printed_as_cosign_reads_it_and_where_there_is_none_that_is_an_error() {
+    let key = "-----BEGIN PUBLIC KEY-----\nabc=\n-----END PUBLIC KEY-----\n";
+    let answer = |key: &str| {
+        Answer::PublicKey(GetPublicKeyResponse {
+            public_key: key.into(),
+        })
+    };
+    let plane = ControlPlane::start([answer(key), answer("")]).await;
+    let printed = run(plane.hearth(&["cache", "public-key"])).await;
+    assert_eq!((printed.code, printed.stdout.as_str()), (Some(0), key));
+    let none = run(plane.hearth(&["cache", "public-key"])).await;
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("--signing-key"), "{}", none.stderr);
 }

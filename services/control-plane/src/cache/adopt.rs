@@ -1,33 +1,49 @@
 use std::time::Duration;
 
-use hearth_domain::{CacheKey, CacheReference, Platform, Repository, annotation};
-use hearth_layers::{ImageDescription, ImageInfo, RegistryError};
+use hearth_domain::{CacheKey, CacheReference, Platform, Repository};
+use hearth_layers::{ImageInfo, RegistryError};
+use hearth_signatures::{CLAIM_TYPE, Claim, Signature};
 
-use super::registry_logins::RegistryLogins;
+use super::{
+    registry_logins::RegistryLogins,
+    signing::{Signing, published},
+};
 use crate::credentials::Rights;
 
 /// The asking attempt waits for this: a slow registry must not hold up a build.
 const ADOPT: Duration = Duration::from_secs(3);
 
-/// Looks for an image that only the registry knows of. A tag can be written by anybody who may push, so it is believed
-/// only if it [`is_ours`]. `rights` are those of the asking attempt, so that its login is used here too and no other is
-/// made.
+/// An image that only the registry knew of.
+pub(super) struct Adopted {
+    pub(super) image: ImageInfo,
+    /// What the control plane once said of it, and its signature.
+    pub(super) claim: Claim,
+    pub(super) signature: Signature,
+}
+
+/// Looks for an image that only the registry knows of. Tags and annotations can be written by whoever may push, so it is
+/// believed only if this control plane's key has signed that exactly this image is for this repository, key and platform.
+/// `rights` are those of the asking attempt, so that its login is used here too and no other is made.
 pub(super) async fn adopt(
     registry: &RegistryLogins,
+    signing: &Signing,
     source: &Repository,
     reference: &CacheReference,
     platform: &Platform,
     key: &CacheKey,
     rights: Rights,
-) -> Option<ImageInfo> {
-    let image = reference.entry(platform, key);
+) -> Option<Adopted> {
+    let keys = signing.keys()?;
+    let (image, repository) = (reference.entry(platform, key), reference.repository());
     let look = async {
         let client = registry
-            .client(Some(source), reference.repository(), rights, platform)
+            .client(Some(source), repository, rights, platform)
             .await;
-        client.describe(&image).await
+        let info = client.inspect(&image).await?;
+        let signed = published(&client, repository, &info.digest, CLAIM_TYPE).await?;
+        Ok::<_, RegistryError>((info, signed))
     };
-    let found = match tokio::time::timeout(ADOPT, look).await {
+    let (info, signed) = match tokio::time::timeout(ADOPT, look).await {
         Ok(Ok(found)) => found,
         Ok(Err(RegistryError::NotFound(_))) => return None,
         Ok(Err(error)) => {
@@ -39,41 +55,23 @@ pub(super) async fn adopt(
             return None;
         }
     };
-    match is_ours(&found, platform, key) {
-        Ok(()) => Some(found.info),
-        Err(why) => {
-            tracing::warn!(%image, why, "an image in the registry is not used");
-            None
-        }
-    }
-}
-
-/// Whether an image says itself that it is for this platform and key; if not, what it says instead.
-pub(super) fn is_ours(
-    found: &ImageDescription,
-    platform: &Platform,
-    key: &CacheKey,
-) -> Result<(), String> {
-    if found.platform != platform.as_str() {
-        return Err(format!(
-            "it is for {}, and the node of the attempt is {platform}",
-            found.platform
-        ));
-    }
-    let manifest = key.manifest_digest();
-    for (name, wanted) in [
-        (annotation::KEY, key.as_str()),
-        (annotation::MANIFEST_DIGEST, manifest.as_str()),
-    ] {
-        match found.annotations.get(name) {
-            Some(said) if said == wanted => {}
-            Some(said) => {
-                return Err(format!(
-                    "its annotation {name} is {said:?}, and the key of the attempt makes it {wanted:?}"
-                ));
-            }
-            None => return Err(format!("it has no annotation {name}")),
-        }
-    }
-    Ok(())
+    let is_meant = |claim: &Claim| {
+        claim.digest == info.digest
+            && claim.repository == *repository
+            && claim.key == *key
+            && claim.platform == *platform
+    };
+    let mut claims = signed.into_iter().filter_map(|one| {
+        let claim = Claim::read(&one.bundle, keys).ok()?;
+        is_meant(&claim).then_some((claim, one.bundle.signature))
+    });
+    let Some((claim, signature)) = claims.next() else {
+        tracing::warn!(%image, "an image in the registry is not signed for its key; not used");
+        return None;
+    };
+    Some(Adopted {
+        image: info,
+        claim,
+        signature,
+    })
 }

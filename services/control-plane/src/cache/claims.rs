@@ -3,12 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use hearth_api::v1::ImageStore;
-use hearth_domain::Digest;
+use hearth_domain::{CacheKey, Digest, Platform, annotation};
 use hearth_layers::{ImageDescription, RegistryError};
 
-use super::{
-    adopt::is_ours, registry_logins::RegistryLogins, rules::CacheUse, waiting::may_commit,
-};
+use super::{registry_logins::RegistryLogins, rules::CacheUse, waiting::may_commit};
 use crate::{
     error::CallError,
     node::{Fleet, NodeView},
@@ -209,4 +207,30 @@ fn is_what_was_asked_for(
         };
     }
     is_ours(found, &entry.platform, &entry.place.key)
+}
+
+/// Whether an image says itself that it is for this platform and key; if not, what it says instead.
+fn is_ours(found: &ImageDescription, platform: &Platform, key: &CacheKey) -> Result<(), String> {
+    if found.platform != platform.as_str() {
+        return Err(format!(
+            "it is for {}, and the node of the attempt is {platform}",
+            found.platform
+        ));
+    }
+    let manifest = key.manifest_digest();
+    for (name, wanted) in [
+        (annotation::KEY, key.as_str()),
+        (annotation::MANIFEST_DIGEST, manifest.as_str()),
+    ] {
+        match found.annotations.get(name) {
+            Some(said) if said == wanted => {}
+            Some(said) => {
+                return Err(format!(
+                    "its annotation {name} is {said:?}, and the key of the attempt makes it {wanted:?}"
+                ));
+            }
+            None => return Err(format!("it has no annotation {name}")),
+        }
+    }
+    Ok(())
 }

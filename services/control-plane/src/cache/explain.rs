@@ -17,6 +17,10 @@ const MAX_CHANGES: usize = 5;
 /// Values longer than this are not repeated in sentences; the changes have them in full.
 const MAX_VALUE: usize = 80;
 
+/// How the agent's sentence begins that says why it did not use the image of a hit: it could not be fetched, or its entry
+/// is not signed.
+const UNUSED: &str = "the image for this key ";
+
 /// All kinds of inputs, the telling ones first: a changed Dockerfile explains more than the file next to it.
 const KINDS: [(Input, InputKind); 9] = [
     (Input::Config, InputKind::Config),
@@ -52,7 +56,7 @@ pub(super) fn explain(
     let result = report.map(CacheReport::result).unwrap_or_default();
     let failed = workspace.and_then(failed);
     let mut sentences = match lookup {
-        Some(lookup) => asked(lookup, result),
+        Some(lookup) => asked(lookup, report, result),
         None if result != CacheResult::Unspecified => not_asked(report),
         None if failed.is_some() => vec!["The cache was not asked.".to_owned()],
         None => return None,
@@ -88,12 +92,13 @@ pub(super) fn explain(
 }
 
 /// What the cache was asked, what it had, and what came of it.
-fn asked(lookup: &Lookup, result: CacheResult) -> Vec<String> {
+fn asked(lookup: &Lookup, report: Option<&CacheReport>, result: CacheResult) -> Vec<String> {
     let is_built = matches!(result, CacheResult::Partial | CacheResult::Miss);
     let mut sentences = reasons(lookup);
     let end = match (lookup.decided, is_built) {
         (Decided::Hit, true) => {
-            "But the image could not be fetched: the registry lost it, or did not deliver it. So it was built again."
+            sentences.push(unused(report));
+            "So it was built again."
         }
         (Decided::Hit, false) if result == CacheResult::Exact => {
             "So the image was fetched, and nothing was built."
@@ -105,6 +110,16 @@ fn asked(lookup: &Lookup, result: CacheResult) -> Vec<String> {
     };
     sentences.push(end.to_owned());
     sentences
+}
+
+/// Why an image that was found was not used, in the agent's words.
+fn unused(report: Option<&CacheReport>) -> String {
+    let mut reasons = report.iter().flat_map(|report| &report.reasons);
+    match reasons.find(|reason| reason.starts_with(UNUSED)) {
+        Some(reason) => sentence_of(&format!("But {reason}")),
+        None => "But the image could not be fetched: the registry lost it, or did not deliver it."
+            .to_owned(),
+    }
 }
 
 /// Why the cache was not asked: what the agent said about this attempt, or else what its reason means in general.

@@ -43,6 +43,7 @@ fn entry() -> Entry {
         writer: "w".into(),
         bytes: 900_000_000,
         build_seconds: 40.0,
+        signature: None,
         created: None,
         last_used: None,
     }
@@ -176,6 +177,14 @@ fn cases() -> Vec<Case> {
             "registry-lost-the-image",
             Some(lookup(Decided::Hit, Some(entry()), &manifest())),
             built(),
+        ),
+        (
+            "not-signed",
+            Some(lookup(Decided::Hit, Some(entry()), &manifest())),
+            because(
+                "the image for this key is not used: its entry is not signed, and this node uses none that is not",
+                report(CacheResult::Miss, CacheSkipReason::Unspecified),
+            ),
         ),
         (
             "fetching-is-slower",

@@ -3,11 +3,11 @@ use std::{
     sync::Arc,
 };
 
-use hearth_domain::CacheRepository;
+use hearth_domain::{CacheRepository, Digest};
 use hearth_layers::{RegistryClient, RegistryError};
 use parking_lot::Mutex;
 
-use super::registry_logins::RegistryLogins;
+use super::{registry_logins::RegistryLogins, signing::Signing};
 use crate::{
     credentials::Rights,
     store::{Entry, Store, StoreError},
@@ -17,15 +17,21 @@ use crate::{
 pub(crate) struct Images {
     store: Arc<dyn Store>,
     registry: Arc<RegistryLogins>,
+    signing: Arc<Signing>,
     /// Registries that do not let anybody delete, as far as is known; logged once each.
     keeps: Mutex<HashSet<String>>,
 }
 
 impl Images {
-    pub(crate) fn new(store: Arc<dyn Store>, registry: Arc<RegistryLogins>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        registry: Arc<RegistryLogins>,
+        signing: Arc<Signing>,
+    ) -> Self {
         Self {
             store,
             registry,
+            signing,
             keeps: Mutex::default(),
         }
     }
@@ -52,9 +58,16 @@ impl Images {
                     slot.insert(client.await)
                 }
             };
+            // Some registries do not say any more what refers to an image that is gone.
+            let signatures = self
+                .signing
+                .own_artifacts(client, repository, &entry.digest);
+            let signatures = signatures.await;
             match client.delete(&image).await {
                 // Two entries had the same image, or it was deleted by other means.
-                Ok(()) | Err(RegistryError::NotFound(_)) => {}
+                Ok(()) | Err(RegistryError::NotFound(_)) => {
+                    detach(client, &image, signatures).await;
+                }
                 Err(RegistryError::Unsupported) => self.keep(entry, &mut warnings),
                 Err(error) => {
                     tracing::warn!(%image, %error, "an image that is not used any more stays in the registry");
@@ -80,5 +93,21 @@ impl Images {
                 "the registry does not let images be deleted: dropped entries leave theirs behind"
             );
         }
+    }
+}
+
+/// Deletes the signatures of an image that is gone. They are small, and say nothing of any other image.
+async fn detach(
+    client: &RegistryClient,
+    image: &str,
+    signatures: Result<Vec<Digest>, RegistryError>,
+) {
+    let detached = match signatures {
+        Ok(signatures) if signatures.is_empty() => return,
+        Ok(signatures) => client.detach(image, &signatures).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = detached {
+        tracing::info!(%image, %error, "the signatures of an image that was deleted stay in the registry");
     }
 }

@@ -8,6 +8,7 @@ use super::{
     resolve::{Decisions, Question, Resolving},
     retention::Retention,
     rules::{CacheRules, CacheUse},
+    signing::Signing,
     waiting::Waiting,
 };
 use crate::{
@@ -24,6 +25,7 @@ pub(crate) struct Index {
     rules: Arc<CacheRules>,
     waiting: Arc<Waiting>,
     resolving: Arc<Resolving>,
+    signing: Arc<Signing>,
     retention: Arc<Retention>,
     claims: Claims,
 }
@@ -43,6 +45,7 @@ impl Index {
                 resolving.registry.clone(),
                 resolving.fleet.clone(),
             ),
+            signing: resolving.signing.clone(),
             resolving: Arc::new(resolving),
             retention,
         }
@@ -78,14 +81,15 @@ impl Index {
             .await
     }
 
-    /// Enters an image that an attempt has built and pushed, as the registry has it.
+    /// Enters an image that an attempt has built and pushed, as the registry has it, signed.
     pub(crate) async fn commit(
         &self,
         record: &Record,
         cache: &CacheUse,
         entry: Entry,
     ) -> Result<(), CallError> {
-        let entry = self.claims.pushed(record, cache, entry).await?;
+        let mut entry = self.claims.pushed(record, cache, entry).await?;
+        self.signing.sign(&mut entry).await;
         if !self.store.put_cache_entry(&entry, now()).await? {
             return Err(CallError::CacheMismatch(
                 "the image is not entered into the index: its key was removed by `hearth cache rm` after the attempt had \
@@ -102,6 +106,7 @@ impl Index {
             cache.digest = %entry.digest,
             "cache entry committed"
         );
+        self.signing.publish_later(entry);
         self.retention.retire().await;
         Ok(())
     }

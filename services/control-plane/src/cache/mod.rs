@@ -17,6 +17,9 @@ mod reports;
 mod resolve;
 mod retention;
 mod rules;
+mod signing;
+mod signing_key;
+mod verification;
 mod waiting;
 
 pub use policy::{CacheWriters, WritersParseError};
@@ -32,4 +35,7 @@ pub(crate) use reports::Reports;
 pub(crate) use resolve::{Decisions, Resolving};
 pub(crate) use retention::{Keep, Retention};
 pub(crate) use rules::{CacheRules, CacheUse};
+pub(crate) use signing::Signing;
+pub(crate) use signing_key::signing_key;
+pub(crate) use verification::Verification;
 pub(crate) use waiting::Waiting;

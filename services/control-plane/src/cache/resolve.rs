@@ -15,12 +15,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::{
-    adopt::adopt,
+    adopt::{Adopted, adopt},
     cost::too_slow,
     explain,
     leases::{Asker, Outcome, Wait},
     registry_logins::RegistryLogins,
     rules::CacheUse,
+    signing::Signing,
     waiting::{Claim, Waiting, may_commit},
 };
 use crate::{
@@ -40,6 +41,7 @@ pub(crate) struct Resolving {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) registry: Arc<RegistryLogins>,
+    pub(crate) signing: Arc<Signing>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) tasks: Tasks,
 }
@@ -152,7 +154,7 @@ impl Question {
         if let Some(wait) = wait {
             return Ok(Answer::Wait(claim, wait));
         }
-        if let Some(found) = self.adopt().await
+        if let Some(mut found) = self.adopt().await
             && self.with.store.put_cache_entry(&found, now()).await?
         {
             tracing::info!(
@@ -161,6 +163,7 @@ impl Question {
                 cache.digest = %found.digest,
                 "an image that only the registry knew of is entered into the index"
             );
+            self.with.signing.keep_signed(&mut found).await;
             self.with.waiting.committed(&self.place);
             return Ok(Answer::Last(self.fetch(found).await?));
         }
@@ -173,6 +176,7 @@ impl Question {
     async fn adopt(&self) -> Option<Entry> {
         let found = adopt(
             &self.with.registry,
+            &self.with.signing,
             &self.source,
             &self.reference,
             &self.platform,
@@ -180,18 +184,25 @@ impl Question {
             self.rights,
         )
         .await?;
+        let Adopted {
+            image,
+            claim,
+            signature,
+        } = found;
+        // As it was signed. What cannot be read any more is left to its signature: the entry is signed again.
         Some(Entry {
             place: self.place.clone(),
-            digest: found.digest,
-            manifest: self.manifest.clone(),
-            source: Some(self.source.clone()),
-            config: self.config.clone(),
-            platform: self.platform.clone(),
-            commit: None,
-            git_ref: GitRef::Default,
+            digest: image.digest,
+            manifest: claim.manifest,
+            source: claim.source.parse().ok(),
+            config: claim.config.parse().ok(),
+            platform: claim.platform,
+            commit: claim.commit.parse().ok(),
+            git_ref: claim.git_ref.parse().unwrap_or(GitRef::Default),
             writer: WRITER.to_owned(),
             build_seconds: 0.0,
-            bytes: found.bytes,
+            bytes: image.bytes,
+            signature: Some(signature),
             created: None,
             last_used: None,
         })
@@ -244,7 +255,11 @@ impl Question {
     }
 
     async fn hit(&self) -> Result<Option<Entry>, CallError> {
-        Ok(self.with.store.cache_hit(&self.place, now()).await?)
+        let mut hit = self.with.store.cache_hit(&self.place, now()).await?;
+        if let Some(hit) = &mut hit {
+            self.with.signing.keep_signed(hit).await;
+        }
+        Ok(hit)
     }
 
     async fn newest(&self) -> Result<Option<Entry>, CallError> {

@@ -26,6 +26,8 @@ pub(super) struct AgentRegistryApi {
     pub(super) recovery: Arc<Recovery>,
     /// Seconds without a heartbeat after which a node counts as lost.
     pub(super) lease_seconds: u32,
+    /// What entries of the cache are signed with, as PEM; empty: they are not.
+    pub(super) cache_public_key: String,
 }
 
 #[tonic::async_trait]
@@ -43,6 +45,7 @@ impl AgentRegistryService for AgentRegistryApi {
             heartbeat_seconds: (self.lease_seconds / HEARTBEATS_PER_LEASE).max(1),
             lease_seconds: self.lease_seconds,
             session_token: session.expose_secret().to_owned(),
+            cache_public_key: self.cache_public_key.clone(),
         }))
     }
 
@@ -63,6 +66,7 @@ impl AgentRegistryService for AgentRegistryApi {
         Ok(Response::new(HeartbeatResponse {
             known,
             ended_attempts: ended.iter().map(contract::attempt_message).collect(),
+            cache_public_key: self.cache_public_key.clone(),
         }))
     }
 

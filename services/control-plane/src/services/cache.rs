@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use hearth_api::v1::{
     CacheEntry, ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest,
-    ExplainWorkspaceResponse, GetStatsRequest, GetStatsResponse, InvalidateEntryRequest,
-    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ProbeAccessRequest,
-    ProbeAccessResponse, cache_service_server::CacheService,
+    ExplainWorkspaceResponse, GetPublicKeyRequest, GetPublicKeyResponse, GetStatsRequest,
+    GetStatsResponse, InvalidateEntryRequest, InvalidateEntryResponse, ListEntriesRequest,
+    ListEntriesResponse, ProbeAccessRequest, ProbeAccessResponse, VerifiedEntry,
+    VerifyCacheRequest, VerifyCacheResponse, cache_service_server::CacheService,
 };
 use hearth_domain::{CacheAccess, CacheRepository, ConfigName, Repository, Spec};
 use hearth_runtime::FieldFaults;
@@ -12,13 +13,15 @@ use tonic::{Request, Response, Status};
 
 use super::{paging::Paging, validate};
 use crate::{
-    cache::{CacheRules, Entries, Explanations},
+    cache::{CacheRules, Entries, Explanations, Verification},
     error::CallError,
     probe::Probe,
     store::Selection,
 };
 
 const MAX_STATS: usize = 1000;
+/// Entries that one call checks: each takes a dozen requests to the registry.
+const MAX_VERIFIED: u32 = 20;
 /// Stands for all configurations. No configuration can have this name: folders can, but `ConfigName` refuses it.
 const ALL: &str = "*";
 /// Fewer digits than this would name entries that were not meant.
@@ -31,6 +34,9 @@ pub(super) struct CacheApi {
     pub(super) entries: Arc<Entries>,
     pub(super) explanations: Arc<Explanations>,
     pub(super) probe: Arc<Probe>,
+    pub(super) verification: Verification,
+    /// What entries are signed with, as PEM; empty: they are not.
+    pub(super) public_key: String,
 }
 
 #[tonic::async_trait]
@@ -62,6 +68,22 @@ impl CacheService for CacheApi {
         request: Request<ProbeAccessRequest>,
     ) -> Result<Response<ProbeAccessResponse>, Status> {
         Ok(Response::new(self.probe(request.into_inner()).await?))
+    }
+
+    async fn verify_cache(
+        &self,
+        request: Request<VerifyCacheRequest>,
+    ) -> Result<Response<VerifyCacheResponse>, Status> {
+        Ok(Response::new(self.verify(request.into_inner()).await?))
+    }
+
+    async fn get_public_key(
+        &self,
+        _: Request<GetPublicKeyRequest>,
+    ) -> Result<Response<GetPublicKeyResponse>, Status> {
+        Ok(Response::new(GetPublicKeyResponse {
+            public_key: self.public_key.clone(),
+        }))
     }
 
     async fn invalidate_entry(
@@ -149,6 +171,41 @@ impl CacheApi {
         Ok(InvalidateEntryResponse {
             warnings,
             entries: entries.into_iter().map(Into::into).collect(),
+        })
+    }
+
+    async fn verify(&self, request: VerifyCacheRequest) -> Result<VerifyCacheResponse, CallError> {
+        let mut faults = FieldFaults::default();
+        let size = match request.page_size {
+            0 => MAX_VERIFIED,
+            size => size.min(MAX_VERIFIED),
+        };
+        let paging = Paging::read(size, &request.page_token, &mut faults);
+        let of = self.cache_of(&request.repository, "", &mut faults);
+        let (paging, (repository, _)) = faults.complete(paging.zip(of))?;
+        let Some(repository) = repository else {
+            return Ok(VerifyCacheResponse::default());
+        };
+        let checked = self
+            .verification
+            .page(
+                &repository,
+                paging.before,
+                paging.limit().items,
+                request.repair,
+            )
+            .await?;
+        let checked = checked.into_iter().map(|(number, verified)| {
+            let verified = verified.map(|(entry, checks)| VerifiedEntry {
+                entry: Some(entry.into()),
+                checks,
+            });
+            (number, verified)
+        });
+        let (entries, next_page_token) = paging.page(checked.collect());
+        Ok(VerifyCacheResponse {
+            entries,
+            next_page_token,
         })
     }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    AttemptRef, CommitBuildCacheRequest, CommitBuildCacheResponse, CommitCacheRequest,
+    AttemptRef, CacheEntry, CommitBuildCacheRequest, CommitBuildCacheResponse, CommitCacheRequest,
     CommitCacheResponse, DropCacheRequest, DropCacheResponse, FindBuildCacheRequest,
     FindBuildCacheResponse, ResolveCacheRequest, cache_index_service_server::CacheIndexService,
 };
@@ -102,7 +102,11 @@ impl CacheIndexApi {
         let cache = self.0.cache_use(&record).filter(|cache| cache.writable);
         let cache = cache.ok_or(CallError::CacheReadOnly)?;
         let mut faults = FieldFaults::default();
-        let message = request.entry.unwrap_or_default();
+        let message = CacheEntry {
+            // Nobody signs but the control plane.
+            signature: Vec::new(),
+            ..request.entry.unwrap_or_default()
+        };
         self.cache(
             "entry.repository",
             &message.repository,

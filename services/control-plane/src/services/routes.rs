@@ -14,7 +14,7 @@ use super::{
     caller::agents_only, credentials::CredentialApi, nodes::NodeApi, workspaces::WorkspaceApi,
 };
 use crate::{
-    cache::{CacheRules, Entries, Explanations, Index},
+    cache::{CacheRules, Entries, Explanations, Index, Signing, Verification},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
     workspace::{Deletions, Recovery, Watching, Workspaces},
@@ -36,6 +36,8 @@ pub(crate) struct Served {
     pub(crate) entries: Arc<Entries>,
     pub(crate) explanations: Arc<Explanations>,
     pub(crate) probe: Arc<Probe>,
+    pub(crate) signing: Arc<Signing>,
+    pub(crate) verification: Verification,
     pub(crate) logins: Arc<AttemptLogins>,
 }
 
@@ -47,16 +49,21 @@ pub(crate) fn routes(served: Served) -> Routes {
         deletions: served.deletions,
         fleet: served.fleet,
     };
+    let public_key = served.signing.public_key().map(ToString::to_string);
+    let public_key = public_key.unwrap_or_default();
     let registry = AgentRegistryApi {
         nodes: served.nodes.clone(),
         recovery: served.recovery,
         lease_seconds: served.lease_seconds,
+        cache_public_key: public_key.clone(),
     };
     let cache = CacheApi {
         rules: served.rules,
         entries: served.entries,
         explanations: served.explanations,
         probe: served.probe,
+        verification: served.verification,
+        public_key,
     };
     let index = CacheIndexApi(served.index);
     let credentials = CredentialApi(served.logins);

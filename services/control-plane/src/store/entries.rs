@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
+use hearth_signatures::Signature;
 use prost_types::Timestamp;
 
 use super::{
@@ -38,6 +39,14 @@ pub trait EntryStore: Send + Sync {
     /// Enters an image; the newest for a key replaces the one before. False, and nothing is entered: the key was removed on
     /// request since its writer asked for it. An image that was found in the registry has no writer that asked.
     async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Notes the signature of the entry of a key if it still has this digest.
+    async fn sign_cache_entry(
+        &self,
+        place: &Place,
+        digest: &Digest,
+        signature: &Signature,
+    ) -> Result<(), StoreError>;
 
     /// Drops the entry of a key if it still has this digest; whether it did.
     async fn drop_cache_entry(&self, place: &Place, digest: &Digest) -> Result<bool, StoreError>;

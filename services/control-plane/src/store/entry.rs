@@ -4,6 +4,7 @@ use hearth_domain::{
     Repository,
 };
 use hearth_runtime::FieldFaults;
+use hearth_signatures::Signature;
 use prost_types::Timestamp;
 
 /// A hit carries the manifest back, in a message of at most 4 MiB.
@@ -43,6 +44,8 @@ pub struct Entry {
     pub build_seconds: f64,
     /// Compressed size of the image.
     pub bytes: u64,
+    /// The control plane's signature of what it says. `None` where it is not signed.
+    pub signature: Option<Signature>,
     /// When it was entered. Set by the store.
     pub created: Option<Timestamp>,
     /// When it was last found. Set by the store.
@@ -68,6 +71,12 @@ impl Entry {
         let digest = faults.check("entry.digest", message.digest.parse());
         let platform = faults.check("entry.platform", message.platform.parse());
         let git_ref = faults.check("entry.ref", message.r#ref.parse());
+        let signature = match &message.signature[..] {
+            [] => Some(None),
+            der => faults
+                .check("entry.signature", Signature::from_der(der))
+                .map(Some),
+        };
         Some(Self {
             place: Place {
                 repository: repository?,
@@ -83,6 +92,7 @@ impl Entry {
             writer: message.writer,
             build_seconds: message.build_seconds,
             bytes: message.bytes,
+            signature: signature?,
             created: message.create_time,
             last_used: message.last_use_time,
         })
@@ -91,6 +101,20 @@ impl Entry {
     /// The configuration's name; empty for the default one.
     pub(crate) fn config_text(&self) -> &str {
         self.config.as_ref().map_or("", ConfigName::as_str)
+    }
+
+    /// The URL of the git repository; empty where it is not known.
+    pub(crate) fn source_text(&self) -> String {
+        self.source
+            .as_ref()
+            .map_or_else(String::new, Repository::clone_url)
+    }
+
+    /// The commit; empty where it is not known.
+    pub(crate) fn commit_text(&self) -> String {
+        self.commit
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string)
     }
 
     /// The inputs as they are stored; empty where they are not known.
@@ -125,17 +149,16 @@ impl From<Entry> for v1::CacheEntry {
             repository: entry.place.repository.to_string(),
             key: entry.place.key.to_string(),
             digest: entry.digest.to_string(),
-            source: entry
-                .source
-                .map_or_else(String::new, |source| source.clone_url()),
+            source: entry.source_text(),
             platform: entry.platform.to_string(),
-            commit: entry
-                .commit
-                .map_or_else(String::new, |commit| commit.to_string()),
+            commit: entry.commit_text(),
             r#ref: entry.git_ref.to_string(),
             writer: entry.writer,
             build_seconds: entry.build_seconds,
             bytes: entry.bytes,
+            signature: entry
+                .signature
+                .map_or_else(Vec::new, |signature| signature.as_der().to_vec()),
             build_cache: String::new(),
             create_time: entry.created,
             last_use_time: entry.last_used,

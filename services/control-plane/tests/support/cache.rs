@@ -29,6 +29,11 @@ pub fn manifest(dockerfile: &str, text: &str) -> KeyManifest {
     manifest
 }
 
+/// The inputs of an image whose Dockerfile has this text.
+pub fn dockerfile(text: &str) -> KeyManifest {
+    manifest("Dockerfile", text)
+}
+
 pub fn attempt(id: &str, attempt: u32) -> Option<AttemptRef> {
     Some(AttemptRef {
         workspace_id: id.to_owned(),

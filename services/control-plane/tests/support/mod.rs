@@ -7,6 +7,7 @@ pub mod logins;
 pub mod logs;
 pub mod plane;
 pub mod refusals;
+pub mod registry;
 pub mod start;
 
 use std::{future::Future, time::Duration};

@@ -142,6 +142,11 @@ fn every_user_that_is_found_can_own_files() {
     fuzz("passwd", hearth_fuzz::passwd, 200);
 }
 
+#[test]
+fn every_signature_has_one_form_and_none_is_of_a_key_that_nobody_has() {
+    fuzz("signature", hearth_fuzz::signature, 300);
+}
+
 /// The most memory that a process with targets may have, in bytes of addresses. What grows without end fails at once, and
 /// not when the machine has no memory left.
 const MAX_MEMORY: u64 = 2 << 30;

@@ -11,11 +11,13 @@ use hearth_domain::{
     KeyedManifest, Platform,
 };
 use hearth_runtime::contract::attempt_message;
+use hearth_signatures::Claim;
 use tonic::{Status, transport::Channel};
 
 use super::{
     client::{Bearer, CALL_TIMEOUT, ControlPlaneClient},
     pauses::{pauses, while_unavailable},
+    trusted_keys::TrustedKeys,
 };
 
 /// How long a call that no workspace waits for may take, with its repetitions.
@@ -31,6 +33,8 @@ pub enum Resolution {
         /// That of BuildKit's cache of its build, if there is one.
         build_cache: Option<Digest>,
     },
+    /// There is one, and nothing proves that it is for this key; why, in a sentence.
+    Unproven(String),
     /// The image is to be built.
     Build {
         /// Why, in sentences.
@@ -72,11 +76,12 @@ pub struct IndexFailure(pub String);
 /// The control plane's index of the cache.
 #[async_trait]
 pub trait CacheIndex: Send + Sync {
-    /// Looks up a key. May take as long as another node builds it; dropping the future ends the wait.
+    /// Looks up a key for a platform. May take as long as another node builds it; dropping the future ends the wait.
     async fn resolve(
         &self,
         attempt: &AttemptRef,
         repository: &CacheRepository,
+        platform: &Platform,
         manifest: &KeyedManifest,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure>;
@@ -136,6 +141,7 @@ impl CacheIndex for ControlPlaneClient {
         &self,
         attempt: &AttemptRef,
         repository: &CacheRepository,
+        platform: &Platform,
         manifest: &KeyedManifest,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure> {
@@ -162,7 +168,9 @@ impl CacheIndex for ControlPlaneClient {
             .map_err(failure)?;
         while let Some(response) = message {
             match response.decision {
-                Some(Decision::Hit(entry)) => return hit(&entry, repository, manifest.key()),
+                Some(Decision::Hit(entry)) => {
+                    return hit(entry, repository, platform, manifest, self.keys());
+                }
                 Some(Decision::Build(BuildDecision {
                     reasons,
                     fetch_is_slower,
@@ -313,19 +321,39 @@ impl ControlPlaneClient {
     }
 }
 
-/// The image of an entry, if it is the entry of the requested key.
+/// The image of an entry, if it is the entry of the requested key. What was asked for counts as it was asked: a signature
+/// for anything else does not verify.
 fn hit(
-    entry: &CacheEntry,
+    entry: CacheEntry,
     repository: &CacheRepository,
-    key: &CacheKey,
+    platform: &Platform,
+    manifest: &KeyedManifest,
+    keys: &TrustedKeys,
 ) -> Result<Resolution, IndexFailure> {
+    let key = manifest.key();
     if entry.repository != repository.as_str() || entry.key != key.as_str() {
         let other = format!("it answered with the entry {} of another key", entry.key);
         return Err(IndexFailure(other));
     }
-    Ok(Resolution::Hit {
+    let build_cache = optional(&entry.build_cache)?;
+    let claim = Claim {
         digest: entry.digest.parse().map_err(malformed)?,
-        build_cache: optional(&entry.build_cache)?,
+        repository: repository.clone(),
+        key: key.clone(),
+        platform: platform.clone(),
+        // An entry may be from an agent that did not send it.
+        manifest: (!entry.key_manifest.is_empty()).then(|| manifest.clone()),
+        config: entry.config,
+        source: entry.source,
+        git_ref: entry.r#ref,
+        commit: entry.commit,
+    };
+    Ok(match keys.check(&claim, &entry.signature) {
+        Ok(()) => Resolution::Hit {
+            digest: claim.digest,
+            build_cache,
+        },
+        Err(why) => Resolution::Unproven(why),
     })
 }
 

@@ -11,7 +11,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::session::{Session, Token};
+use super::{
+    session::{Session, Token},
+    trusted_keys::TrustedKeys,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a call may take to answer; a workspace waits no longer for the cache.
@@ -48,6 +51,7 @@ impl Bearer {
 pub struct ControlPlaneClient {
     channel: Channel,
     session: Session,
+    keys: TrustedKeys,
 }
 
 impl ControlPlaneClient {
@@ -61,7 +65,18 @@ impl ControlPlaneClient {
                 .keep_alive_timeout(KEEP_ALIVE)
                 .connect_lazy(),
             session: Session::default(),
+            keys: TrustedKeys::default(),
         }
+    }
+
+    /// The same, which uses what is signed with these keys, whatever the control plane says about its key.
+    pub fn trusting(self, keys: TrustedKeys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// What entries of the cache have to be signed with.
+    pub(super) fn keys(&self) -> &TrustedKeys {
+        &self.keys
     }
 
     /// The node's session, which proves to the control plane which node calls.
@@ -73,6 +88,7 @@ impl ControlPlaneClient {
     pub async fn register(&self, request: RegisterRequest) -> Result<RegisterResponse, Status> {
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
         let mut answer = client.register(request).await?.into_inner();
+        self.keys.learn(&answer.cache_public_key);
         self.session
             .begin(std::mem::take(&mut answer.session_token).into());
         Ok(answer)
@@ -82,7 +98,9 @@ impl ControlPlaneClient {
     pub async fn heartbeat(&self, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
         let request = Bearer::new(&self.session.token().await)?.on(request);
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
-        Ok(client.heartbeat(request).await?.into_inner())
+        let answer = client.heartbeat(request).await?.into_inner();
+        self.keys.learn(&answer.cache_public_key);
+        Ok(answer)
     }
 
     /// Reports that the agent ends, if the node was registered.

@@ -50,6 +50,7 @@ impl AgentRegistryService for ControlPlane {
         Ok(Response::new(HeartbeatResponse {
             known: true,
             ended_attempts: Vec::new(),
+            cache_public_key: String::new(),
         }))
     }
     async fn deregister(

@@ -5,10 +5,11 @@ use std::{
 
 use hearth_api::v1::{
     DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
-    GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse,
-    ListEntriesRequest, ListEntriesResponse, ListNodesResponse, ListWorkspacesRequest,
-    ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest, ProbeAccessResponse,
-    RemoveNodeRequest, WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared,
+    GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest,
+    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ListNodesResponse,
+    ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
+    ProbeAccessResponse, RemoveNodeRequest, VerifyCacheRequest, VerifyCacheResponse,
+    WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared,
     watch_workspace_response as watched,
 };
 use tonic::Status;
@@ -29,6 +30,8 @@ pub enum Call {
     Invalidate(InvalidateEntryRequest),
     Stats,
     Probe(ProbeAccessRequest),
+    Verify(VerifyCacheRequest),
+    PublicKey,
 }
 
 /// The answer to the next call. A call of another kind is a fault.
@@ -49,6 +52,8 @@ pub enum Answer {
     Invalidated(InvalidateEntryResponse),
     Stats(Box<GetStatsResponse>),
     Probed(ProbeAccessResponse),
+    Verified(VerifyCacheResponse),
+    PublicKey(GetPublicKeyResponse),
     /// To any call.
     Refuse(Status),
 }

@@ -3,12 +3,13 @@
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use hearth_api::v1::{
     DeleteWorkspaceRequest, DeleteWorkspaceResponse, ExplainRefRequest, ExplainRefResponse,
-    ExplainWorkspaceRequest, ExplainWorkspaceResponse, Explanation, GetStatsRequest,
-    GetStatsResponse, GetWorkspaceRequest, GetWorkspaceResponse, InvalidateEntryRequest,
-    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ListNodesRequest,
-    ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
-    PrepareWorkspaceResponse, ProbeAccessRequest, ProbeAccessResponse, RemoveNodeRequest,
-    RemoveNodeResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
+    ExplainWorkspaceRequest, ExplainWorkspaceResponse, Explanation, GetPublicKeyRequest,
+    GetPublicKeyResponse, GetStatsRequest, GetStatsResponse, GetWorkspaceRequest,
+    GetWorkspaceResponse, InvalidateEntryRequest, InvalidateEntryResponse, ListEntriesRequest,
+    ListEntriesResponse, ListNodesRequest, ListNodesResponse, ListWorkspacesRequest,
+    ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, ProbeAccessRequest,
+    ProbeAccessResponse, RemoveNodeRequest, RemoveNodeResponse, VerifyCacheRequest,
+    VerifyCacheResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
     cache_service_server::CacheService, node_service_server::NodeService,
     workspace_service_server::WorkspaceService,
 };
@@ -178,6 +179,29 @@ impl CacheService for Served {
         let call = Call::Probe(request.into_inner());
         self.answer(call, |answer| match answer {
             Answer::Probed(response) => Some(response),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn verify_cache(
+        &self,
+        request: Request<VerifyCacheRequest>,
+    ) -> Result<Response<VerifyCacheResponse>, Status> {
+        let call = Call::Verify(request.into_inner());
+        self.answer(call, |answer| match answer {
+            Answer::Verified(page) => Some(page),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn get_public_key(
+        &self,
+        _: Request<GetPublicKeyRequest>,
+    ) -> Result<Response<GetPublicKeyResponse>, Status> {
+        self.answer(Call::PublicKey, |answer| match answer {
+            Answer::PublicKey(key) => Some(key),
             _ => None,
         })
         .map(Response::new)

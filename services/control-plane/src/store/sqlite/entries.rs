@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use hearth_api::v1::CacheEntry;
 use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
 use hearth_runtime::FieldFaults;
+use hearth_signatures::Signature;
 use prost_types::Timestamp;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -89,8 +90,8 @@ impl EntryStore for Sqlite {
         // REPLACE gives the row a new rowid, so that it also counts as the newest within one millisecond.
         sqlx::query(
             "INSERT OR REPLACE INTO cache_entries (repository, key, digest, manifest, config, platform, commit_hash, \
-             ref, workspace_id, source, build_seconds, bytes, created_ms, last_used_ms) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             ref, workspace_id, source, build_seconds, bytes, signature, created_ms, last_used_ms) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&entry.repository)
         .bind(&entry.key)
@@ -104,12 +105,31 @@ impl EntryStore for Sqlite {
         .bind(&entry.source)
         .bind(entry.build_seconds)
         .bind(to_i64(entry.bytes))
+        .bind(&entry.signature)
         .bind(millis(&now))
         .bind(millis(&now))
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
         Ok(true)
+    }
+
+    async fn sign_cache_entry(
+        &self,
+        place: &Place,
+        digest: &Digest,
+        signature: &Signature,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE cache_entries SET signature = ? WHERE repository = ? AND key = ? AND digest = ?",
+        )
+        .bind(signature.as_der())
+        .bind(place.repository.as_str())
+        .bind(place.key.as_str())
+        .bind(digest.as_str())
+        .execute(&self.writer)
+        .await?;
+        Ok(())
     }
 
     async fn drop_cache_entry(&self, place: &Place, digest: &Digest) -> Result<bool, StoreError> {
@@ -132,7 +152,7 @@ impl EntryStore for Sqlite {
     ) -> Result<Vec<(u64, Option<Entry>)>, StoreError> {
         sqlx::query(
             "SELECT rowid AS number, repository, key, digest, '' AS manifest, config, platform, commit_hash, ref, \
-             workspace_id, source, build_seconds, bytes, created_ms, last_used_ms FROM cache_entries \
+             workspace_id, source, build_seconds, bytes, signature, created_ms, last_used_ms FROM cache_entries \
              WHERE (? IS NULL OR repository = ?) AND rowid < ? ORDER BY rowid DESC LIMIT ?",
         )
         .bind(repository.map(CacheRepository::as_str))
@@ -269,6 +289,7 @@ fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
         r#ref: row.try_get("ref")?,
         writer: row.try_get("workspace_id")?,
         source: row.try_get("source")?,
+        signature: row.try_get("signature")?,
         build_cache: String::new(),
     };
     let row = format!("{} {}", message.repository, message.key);

@@ -102,6 +102,7 @@ fn cached(digits: &str, image: &str, config: &str) -> Entry {
         writer: "w".into(),
         build_seconds: 0.0,
         bytes: 10,
+        signature: None,
         created: None,
         last_used: None,
     }

@@ -1,0 +1,59 @@
+//! An image whose entry is not signed as its node expects is not used, and costs no workspace.
+
+use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState};
+use hearth_tests::client::Story;
+
+use crate::fleet::{Fleet, Stop, repository};
+
+/// Keys of P-256 that nobody has the private keys of any more (`openssl ecparam -name prime256v1 -genkey`).
+const OTHER_KEY: &str = include_str!("signed/other-key.pem");
+
+async fn prepare(fleet: &Fleet, node: &str) -> Story {
+    let mut stories = fleet.prepare([(node, &*repository(1))]).stories().await;
+    stories.remove(0)
+}
+
+fn reasons(story: &Story) -> String {
+    story.cache().reasons.join(" ")
+}
+
+#[tokio::test]
+async fn a_node_with_another_key_builds_and_says_why_and_the_others_still_fetch() {
+    let mut fleet = Fleet::new(2, &[]).await;
+    let file = fleet.folder().join("other.pub");
+    std::fs::write(&file, OTHER_KEY).expect("a write");
+    let flag = format!("--cache-public-key={}", file.display());
+    fleet.add_node("node-3", &[&flag]).await;
+    assert_eq!(prepare(&fleet, "node-1").await.result(), CacheResult::Miss);
+
+    let refused = prepare(&fleet, "node-3").await;
+    assert_eq!(refused.workspace.state(), WorkspaceState::Ready);
+    assert_ne!(refused.result(), CacheResult::Exact, "{refused:#?}");
+    let why = reasons(&refused);
+    assert!(
+        why.contains("the signature of its entry is not the control plane's"),
+        "{why}"
+    );
+    assert_eq!(refused.push(), PushOutcome::Pushed);
+    // Not even the image that was fetched on a bet is left: there is only what this node built.
+    let left = fleet.node("node-3").engine.by_digest();
+    let built = refused.cache().image_digest;
+    assert!(
+        left.len() == 1 && left[0].ends_with(&built),
+        "{left:?} {built}"
+    );
+
+    let fetched = prepare(&fleet, "node-2").await;
+    assert_eq!(fetched.result(), CacheResult::Exact, "{fetched:#?}");
+}
+
+#[tokio::test]
+async fn agents_follow_a_control_plane_that_comes_back_with_another_key() {
+    let mut fleet = Fleet::new(2, &["--node-lease-seconds=3"]).await;
+    assert_eq!(prepare(&fleet, "node-1").await.result(), CacheResult::Miss);
+    std::fs::remove_file(fleet.folder().join("signing.pem")).expect("the key's file");
+    fleet.restart_control_plane(Stop::Orderly).await;
+    fleet.until_heard("node-2").await;
+    let fetched = prepare(&fleet, "node-2").await;
+    assert_eq!(fetched.result(), CacheResult::Exact, "{fetched:#?}");
+}
