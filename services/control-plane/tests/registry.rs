@@ -24,7 +24,7 @@ fn manifest(dockerfile: &str) -> KeyManifest {
 
 /// Annotations of an image that say which key it was built for.
 fn annotations(key: &str) -> String {
-    let hex = key.replacen("k1:", "sha256:", 1);
+    let hex = key.replacen("k2:", "sha256:", 1);
     format!(r#""dev.hearth.key":"{key}","dev.hearth.manifest-digest":"{hex}""#)
 }
 

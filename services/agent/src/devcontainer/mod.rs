@@ -24,8 +24,9 @@ mod variables;
 
 pub use build::{Build, BuildGrant, CACHE_MOUNTS, Located};
 pub use build_flags::flag_takes_value;
+pub(crate) use build_option::Keyed;
 pub use build_option::{BuildOption, LeftOut};
-pub(crate) use build_values::{cache_sources, foreign_source};
+pub(crate) use build_values::CACHE_SOURCE;
 pub(crate) use clone_path::{ClonePath, readable};
 pub use container::{Container, NodeCommand};
 pub use error::ConfigError;

@@ -2,7 +2,7 @@
 
 use hearth_domain::{WorkspaceId, is_of_other_cache, repository_and_tag};
 
-use super::names::Names;
+use super::{names::Names, pins::Pins};
 
 /// Names that hearth marks the images of all caches with.
 const MARK: &str = "hearth-cache";
@@ -13,6 +13,7 @@ pub struct OwnImages {
     names: Names,
     /// The repository of the cache that the attempt uses.
     cache: Option<String>,
+    pins: Pins,
 }
 
 impl OwnImages {
@@ -21,7 +22,13 @@ impl OwnImages {
         Self {
             names: Names::of(workspace),
             cache,
+            pins: Pins::default(),
         }
+    }
+
+    /// The digests of its base images.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// The beginning of the names that the workspace gives to its images.

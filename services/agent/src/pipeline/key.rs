@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_api::v1::PipelineStep;
-use hearth_domain::{Digest, ImageFacts, KeyedManifest};
+use hearth_domain::{Digest, ImageFacts, Input, KeyedManifest};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -28,7 +28,7 @@ pub struct Key {
     pub unpinned: Vec<String>,
 }
 
-/// Computes the key of the clone's image. Without a key the image is built.
+/// Computes the key of the clone's image, and pins the base images that it names. Without a key the image is built.
 pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerConfig) -> Key {
     if cx.job.cache.is_err() {
         return Key {
@@ -58,6 +58,10 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
                 .map_err(|error| error.to_string())
         });
     let reading = reading.await;
+    if let Ok(reading) = &reading {
+        let images = reading.manifest.inputs().inputs(Input::BaseImage);
+        cx.images.pins().pin(images);
+    }
     match reading {
         Ok(reading) => Key {
             manifest: Ok(reading.manifest),

@@ -124,7 +124,6 @@ async fn prepare_with<'a>(
     let grant = BuildGrant {
         platform: &cx.node.platform,
         allowed: &cx.allowed,
-        cache: cx.images.cache(),
     };
     for LeftOut { what, why, .. } in config.grant(&grant) {
         cx.recorder.warn(format!("{what} is left out: {why}"));
@@ -206,6 +205,8 @@ async fn image(
             (key, lookup)
         })
         .await;
+    // Again, with the digests of the base images.
+    limit_sources(cx).await?;
     image::obtain(cx, clone, config, key, lookup, prefetch).await
 }
 
