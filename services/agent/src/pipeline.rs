@@ -41,7 +41,9 @@ mod run;
 mod sources;
 
 pub use cache_mounts::CacheMounts;
+pub use image::unchanged as unchanged_image;
 pub use job::{CacheUse, Job};
+pub use key::RegistryResolver;
 pub use node::NodeFacts;
 pub use run::Runner;
 

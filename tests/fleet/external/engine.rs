@@ -202,7 +202,9 @@ impl Engine for FakeEngine {
 
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure> {
         let mut state = lock(&self.state);
-        let digest = state.images.get(image).cloned().ok_or(EngineFailure {
+        let by_id = || state.images.values().find(|id| id.as_str() == image);
+        let found = state.images.get(image).or_else(by_id).cloned();
+        let digest = found.ok_or(EngineFailure {
             action: "name the image",
             cause: format!("there is no {image}"),
         })?;

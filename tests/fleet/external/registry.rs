@@ -83,4 +83,12 @@ impl Registry for FakeRegistry {
             digest,
         })
     }
+
+    async fn delete(&self, image: &str, _: Option<&Login>) -> Result<(), RegistryError> {
+        let digest = self.find(image)?;
+        let mut contents = lock(&self.0);
+        contents.images.remove(image);
+        contents.tags.retain(|_, tagged| *tagged != digest);
+        Ok(())
+    }
 }

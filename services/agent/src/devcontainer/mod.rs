@@ -33,6 +33,7 @@ pub use error::ConfigError;
 pub(crate) use error::{FileError, FileFault};
 pub use features::{Features, dependencies_of};
 pub(crate) use features::{LocalFeature, MAX_FEATURES, lockfile, lockfile_path};
+pub(crate) use find::find_in;
 pub use find::{Found, find};
 pub use read::{DevcontainerConfig, Place, Source};
 pub use recipe::{Base, Recipe};

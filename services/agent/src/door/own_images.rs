@@ -71,7 +71,7 @@ impl OwnImages {
     /// Whether the attempt may give an image this name.
     pub fn may_name(&self, repository: &str) -> bool {
         let (repository, _) = repository_and_tag(repository);
-        self.names.is_own_image(repository) || self.cache() == Some(repository)
+        self.names.is_own_image(repository)
     }
 }
 
@@ -88,7 +88,8 @@ mod tests {
         for (name, foreign, may) in [
             ("debian:12", false, false),
             ("r:5/base/tiny:1", false, false),
-            ("r:5/own/app:devcontainer-cache-k1", false, true),
+            // The names in its cache are the agent's to give.
+            ("r:5/own/app:devcontainer-cache-k1", false, false),
             ("r:5/other/app:devcontainer-cache-k1", true, false),
             ("r:5/other/app:devcontainer-cache", true, false),
             ("hearth-ws-1:1", false, true),

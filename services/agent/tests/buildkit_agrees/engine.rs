@@ -29,7 +29,7 @@ pub struct Engine {
 
 /// One build.
 pub struct Build {
-    /// Digest of the image.
+    /// Its layers and its configuration, but for the history, which is the text of its Dockerfile.
     pub image: String,
     /// Steps that were not found in the cache.
     pub ran: BTreeSet<String>,
@@ -127,8 +127,13 @@ impl Engine {
         let log = String::from_utf8_lossy(&result.stderr).into_owned();
         let text = std::fs::read_to_string(dockerfile).unwrap_or_default();
         assert!(result.status.success(), "{text}\n{log}");
+        let id = std::fs::read_to_string(id.path()).unwrap();
+        let format = "{{json .RootFS}} {{json .Config}}";
         Build {
-            image: std::fs::read_to_string(id.path()).unwrap(),
+            image: output(
+                self.docker()
+                    .args(["image", "inspect", "--format", format, &id]),
+            ),
             ran: steps_that_ran(&log),
             log,
         }
