@@ -4,6 +4,7 @@
 //! plane, an engine and logins, and in a checkout that is not an agent's clone.
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -68,7 +69,8 @@ impl KeyCommand {
             Ok(answer) => (answer, ExitCode::SUCCESS),
             Err(why) => (json!({ "key": null, "why": why }), ExitCode::FAILURE),
         };
-        println!("{answer:#}");
+        // What is printed is the answer.
+        let _ = writeln!(std::io::stdout(), "{answer:#}");
         code
     }
 

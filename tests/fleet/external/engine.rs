@@ -33,6 +33,8 @@ struct State {
     /// Image of each workspace's container.
     containers: BTreeMap<WorkspaceId, String>,
     pulls: usize,
+    /// What the next push sends in place of the image: its tag was moved meanwhile.
+    moved: Option<Digest>,
 }
 
 /// The description of every engine.
@@ -75,6 +77,11 @@ impl FakeEngine {
         let mut hangs = self.hangs.subscribe();
         let answers = hangs.wait_for(|hangs| !hangs).await;
         answers.expect("the sender is in `self`");
+    }
+
+    /// Another program gives the next tag that is pushed to this image.
+    pub fn move_next_tag(&self, digest: Digest) {
+        lock(&self.state).moved = Some(digest);
     }
 
     /// Images that were fetched so far.
@@ -283,6 +290,7 @@ impl Engine for FakeEngine {
             .get(&name)
             .cloned()
             .ok_or_else(|| TransferError::Failed(format!("there is no {name}")))?;
+        let digest = state.moved.take().unwrap_or(digest);
         self.registry.put(&name, &digest);
         state
             .images

@@ -44,6 +44,15 @@ impl FakeRegistry {
         contents.images.insert(format!("{repository}@{digest}"));
     }
 
+    /// Whether any repository has an image.
+    pub fn has(&self, digest: &Digest) -> bool {
+        let suffix = format!("@{digest}");
+        lock(&self.0)
+            .images
+            .iter()
+            .any(|image| image.ends_with(&suffix))
+    }
+
     /// The digest of `repository:tag` or `repository@digest`.
     pub fn find(&self, name: &str) -> Result<Digest, RegistryError> {
         let contents = lock(&self.0);

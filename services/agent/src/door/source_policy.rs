@@ -68,11 +68,10 @@ fn rule(action: &str, name: &str) -> Value {
 
 /// A name that is built from by its digest.
 fn pinned((name, digest): (&str, &str)) -> Value {
-    json!({
-        "action": "CONVERT",
-        "selector": { "identifier": format!("docker-image://{name}"), "match_type": "EXACT" },
-        "updates": { "identifier": format!("docker-image://{digest}") },
-    })
+    // BuildKit 0.13 overlooks an exact identifier where it looks an image's configuration up.
+    let mut rule = selected("CONVERT", &format!("^docker-image://{}$", escaped(name)));
+    rule["updates"] = json!({ "identifier": format!("docker-image://{digest}") });
+    rule
 }
 
 fn selected(action: &str, identifier: &str) -> Value {
@@ -139,9 +138,12 @@ mod tests {
         let policy: Value = serde_json::from_str(&source_policy(&own, &[], None)).unwrap();
         let rule = &policy["rules"][0];
         assert_eq!(rule["action"], "CONVERT");
-        let name = "docker-image://docker.io/library/debian";
-        assert_eq!(rule["selector"]["identifier"], format!("{name}:12"));
-        assert_eq!(rule["updates"]["identifier"], format!("{name}@sha256:d"));
+        assert_eq!(
+            rule["selector"]["identifier"],
+            "^docker-image://docker[.]io/library/debian:12$"
+        );
+        let pinned = "docker-image://docker.io/library/debian@sha256:d";
+        assert_eq!(rule["updates"]["identifier"], pinned);
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
         .recorder
         .step(PipelineStep::Key, "computes the cache key", async {
             // What ends too late is worth less than a build.
-            let reading = timeout(TIME_LIMIT, read_key_of(&clone.files, &source, &resolver)).await;
+            let reading = Box::pin(read_key_of(&clone.files, &source, &resolver));
+            let reading = timeout(TIME_LIMIT, reading).await;
             let late = || format!("it was not computed within {} s", TIME_LIMIT.as_secs());
             reading
                 .map_err(|_| late())?

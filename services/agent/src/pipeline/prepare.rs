@@ -128,7 +128,11 @@ async fn prepare_with<'a>(
     for LeftOut { what, why, .. } in config.grant(&grant) {
         cx.recorder.warn(format!("{what} is left out: {why}"));
     }
-    match repository_devcontainer(cx, &clone, &config, prefetch, background).await {
+    // On the heap, as are the parts of it: all that an attempt calls has one stack.
+    let own = Box::pin(repository_devcontainer(
+        cx, &clone, &config, prefetch, background,
+    ));
+    match own.await {
         Err(failure) => match diagnosed(cx, failure).await {
             failure if is_recoverable(failure.reason()) => {
                 recover(cx, &clone, failure, background).await
@@ -166,7 +170,8 @@ async fn repository_devcontainer<'a>(
         )
         .await;
     }
-    let image = cx.within_limit(image(cx, clone, config, prefetch)).await?;
+    let image = Box::pin(image(cx, clone, config, prefetch));
+    let image = cx.within_limit(image).await?;
     let Image {
         name,
         report,
@@ -200,14 +205,14 @@ async fn image(
     }
     let (key, lookup) = prefetch
         .alongside(async {
-            let key = key::compute(cx, clone, config).await;
+            let key = Box::pin(key::compute(cx, clone, config)).await;
             let lookup = resolve::resolve(cx, &key).await;
             (key, lookup)
         })
         .await;
     // Again, with the digests of the base images.
     limit_sources(cx).await?;
-    image::obtain(cx, clone, config, key, lookup, prefetch).await
+    Box::pin(image::obtain(cx, clone, config, key, lookup, prefetch)).await
 }
 
 /// Starts the container while the push goes on.

@@ -116,7 +116,7 @@ impl Planner<'_> {
         self.plan.args.retain(|name, _| self.used.contains(name));
 
         let ancestors = self.ancestors(target);
-        for at in order.iter().copied() {
+        for &at in &order {
             written.extend(bases.remove(&at).map(|from| from.text(number)));
             let steps = self.steps.remove(&at).unwrap_or_default();
             let steps = steps.into_iter().filter(|step| {

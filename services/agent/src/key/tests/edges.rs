@@ -337,6 +337,31 @@ fn the_dockerfile_counts_as_the_cli_makes_it() {
 }
 
 #[test]
+fn an_option_of_a_feature_that_is_its_default_does_not_count() {
+    let metadata =
+        r#"{"options": {"at": {"type": "string", "default": "a"}, "on": {"default": true}}}"#;
+    let clone = clone_of(&[(".devcontainer/f/devcontainer-feature.json", metadata)]);
+    let with = |options: Value| {
+        read(
+            clone.path(),
+            &json!({"image": "a:1", "features": {"./f": options}}),
+        )
+    };
+    let none = with(json!({}));
+    for same in [json!({"at": "a"}), json!({"on": true, "at": "a"})] {
+        assert_eq!(with(same), none);
+    }
+    for other in [
+        json!({"at": "b"}),
+        json!({"on": "true"}),
+        json!({"new": "a"}),
+        json!("a"),
+    ] {
+        assert_ne!(with(other.clone()).manifest, none.manifest, "{other}");
+    }
+}
+
+#[test]
 fn a_target_that_is_built_anyway_does_not_count() {
     let clone = clone_of(&[(
         ".devcontainer/Dockerfile",
