@@ -6,8 +6,7 @@ use super::{build_option::BuildOption, clone_path::in_clone};
 
 /// Why builds look for steps in no cache that a repository names. BuildKit believes what a cache says about the result of a
 /// step, and keeps it: the engine's own cache would have it for every later build of the node.
-pub(crate) const CACHE_SOURCE: &str =
-    "later builds would believe what it says; hearth brings the build cache of the repository";
+pub(crate) const CACHE_SOURCE: &str = "later builds of the node would believe what it says; hearth itself keeps the build cache of images that it caches";
 
 /// `name=where`, as `--build-context` has it.
 pub(super) fn context(value: &str, root: &Path) -> Result<BuildOption, String> {
