@@ -36,7 +36,7 @@ const ASKS: [Ask; 34] = [
     ("    build: {context: ., ssh: [id=./own.env]}", "", READY, "ssh of the build of app is left out"),
     ("    build: {context: ., ssh: [default]}", "", READY, "ssh of the build of app is left out"),
     ("    build: {context: ., network: host, entitlements: [security.insecure], privileged: true}", "", READY, "privileged of the build of app is left out"),
-    ("    build: {context: ., cache_from: ['type=local,src=CANARY'], cache_to: ['type=local,dest=CANARY/made']}", "", READY, "cache_from type=local"),
+    ("    build: {context: ., cache_from: ['type=local,src=CANARY'], cache_to: ['type=local,dest=CANARY/made']}", "", READY, "cache_from of the build of app is left out"),
     ("    build: {context: CANARY}", "", RECOVERY, "canary"),
     ("    volumes_from: ['container:other']", "", READY, "the volumes of the container other"),
     ("    links: [db]\n    network_mode: bridge", DB, RECOVERY, "links"),

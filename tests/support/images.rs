@@ -185,6 +185,13 @@ impl Images {
         }
     }
 
+    /// Whether any repository has the image.
+    pub fn has(&self, digest: &Digest) -> bool {
+        let suffix = format!("@{digest}");
+        let contents = self.contents();
+        contents.images.keys().any(|name| name.ends_with(&suffix))
+    }
+
     /// From now on every answer is 503, or no longer.
     pub fn set_down(&self, is_down: bool) {
         self.contents().is_down = is_down;

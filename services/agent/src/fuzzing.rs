@@ -100,7 +100,6 @@ pub fn compose(clone: &Path, allowed: &Allowed, project: &str) -> Option<(String
         own: "hearth-ws-1",
         allowed,
         cache_mounts: "ns",
-        cache: None,
         clone: (clone, &files),
     };
     rules.judge(project).ok()

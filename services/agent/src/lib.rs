@@ -3,7 +3,7 @@
 //! A module uses only modules that stand below it here:
 //!
 //! ```text
-//! app, fuzzing                        wires everything, owns the tasks; parsers for tests/fuzz
+//! app, fuzzing, key_command           wires everything, owns the tasks; parsers for tests/fuzz; the key of a checkout
 //! config, service, registration       flags; the gRPC service; the node's registration
 //! pipeline                            the steps of an attempt
 //! door                                what an attempt may ask of the engine
@@ -30,6 +30,7 @@ pub mod external;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod key;
+pub mod key_command;
 mod leftovers;
 mod metrics;
 pub mod pipeline;

@@ -40,7 +40,9 @@ mod resolve;
 mod run;
 mod sources;
 
+pub use image::unchanged as unchanged_image;
 pub use job::{CacheUse, Job};
+pub use key::RegistryResolver;
 pub use node::NodeFacts;
 pub use run::Runner;
 

@@ -6,15 +6,15 @@ use crate::{Digest, digest::sha256_hex};
 
 /// Version of the rules by which inputs are chosen and written down. A change of the rules is a new
 /// version, so that keys made by different rules never meet.
-const VERSION: &str = "k1";
+pub const KEY_VERSION: &str = "k2";
 
-/// Digest of everything that determines an image: `k1:` and 64 hex digits.
+/// Digest of everything that determines an image: the version of the rules, such as `k2:`, and 64 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CacheKey(String);
 
 /// The text is not a cache key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a cache key of the form k1:<64 hex digits>")]
+#[error("{0:?} is not a cache key of the form {KEY_VERSION}:<64 hex digits>")]
 pub struct KeyParseError(String);
 
 impl CacheKey {
@@ -35,11 +35,11 @@ impl CacheKey {
 
     /// The key of a manifest in its canonical form.
     pub fn of(canonical_json: &str) -> Self {
-        Self(format!("{VERSION}:{}", sha256_hex(canonical_json)))
+        Self(format!("{KEY_VERSION}:{}", sha256_hex(canonical_json)))
     }
 
     fn hex(&self) -> &str {
-        &self.0[VERSION.len() + 1..]
+        self.0.rsplit(':').next().unwrap_or_default()
     }
 }
 
@@ -47,11 +47,14 @@ impl FromStr for CacheKey {
     type Err = KeyParseError;
 
     fn from_str(text: &str) -> Result<Self, KeyParseError> {
-        let hex = text
-            .strip_prefix(VERSION)
-            .and_then(|rest| rest.strip_prefix(':'));
-        let valid = hex.is_some_and(|hex| {
-            hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        // Entries of other versions are kept until they are removed.
+        let parts = text.strip_prefix('k').and_then(|rest| rest.split_once(':'));
+        let valid = parts.is_some_and(|(version, hex)| {
+            let is_number =
+                matches!(version.len(), 1..=3) && version.bytes().all(|b| b.is_ascii_digit());
+            is_number
+                && hex.len() == 64
+                && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         });
         if valid {
             Ok(Self(text.to_owned()))
@@ -97,7 +100,7 @@ pub enum Input {
 /// those bytes is the key:
 ///
 /// ```text
-/// {"version":"k1","inputs":{"<kind>":{"<name>":"<digest or value>"}}}
+/// {"version":"k2","inputs":{"<kind>":{"<name>":"<digest or value>"}}}
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyManifest {
@@ -108,7 +111,7 @@ pub struct KeyManifest {
 impl Default for KeyManifest {
     fn default() -> Self {
         Self {
-            version: VERSION.to_owned(),
+            version: KEY_VERSION.to_owned(),
             inputs: BTreeMap::new(),
         }
     }
@@ -154,7 +157,7 @@ pub struct KeyedManifest {
 
 /// The text is not a key manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a key manifest of version {VERSION} in its canonical form")]
+#[error("must be a key manifest of version {KEY_VERSION} in its canonical form")]
 pub struct ManifestParseError;
 
 impl KeyedManifest {
@@ -192,7 +195,7 @@ impl FromStr for KeyedManifest {
         let inputs: KeyManifest = serde_json::from_str(text).map_err(|_| ManifestParseError)?;
         let manifest = Self::from(inputs);
         // Another order or white space would be another key of the same inputs.
-        if manifest.inputs.version == VERSION && manifest.canonical_json == text {
+        if manifest.inputs.version == KEY_VERSION && manifest.canonical_json == text {
             Ok(manifest)
         } else {
             Err(ManifestParseError)
@@ -211,11 +214,11 @@ mod tests {
         manifest.insert(Input::Config, "remoteUser", "\"dev\"");
         assert_eq!(
             manifest.canonical_json(),
-            r#"{"version":"k1","inputs":{"config":{"remoteUser":"\"dev\""},"platform":{"platform":"linux/amd64"}}}"#
+            r#"{"version":"k2","inputs":{"config":{"remoteUser":"\"dev\""},"platform":{"platform":"linux/amd64"}}}"#
         );
         assert_eq!(
             manifest.key().as_str(),
-            "k1:df5a403c24b11391d0a50abed56bc43bdc80584af2c7450c381480a3ac9e9cfa"
+            "k2:5dec2d9ede03a90742b8c84ee023d97cacacb4afe01aba17ed63c308bf424b33"
         );
     }
 
@@ -252,10 +255,14 @@ mod tests {
         let key = KeyManifest::default().key();
         assert_eq!(key.as_str().parse(), Ok(key.clone()));
         assert_eq!(key.short().len(), 16);
-        assert!("k2:00".parse::<CacheKey>().is_err());
+        let old = format!("k1:{}", "0".repeat(64));
+        assert_eq!(old.parse::<CacheKey>().unwrap().short(), &old[3..19]);
+        for bad in ["k2:00", "k:00", "2:00"] {
+            assert!(bad.parse::<CacheKey>().is_err(), "{bad}");
+        }
         assert_eq!(
             key.manifest_digest().as_str().strip_prefix("sha256:"),
-            key.as_str().strip_prefix("k1:")
+            key.as_str().strip_prefix("k2:")
         );
     }
 
@@ -268,7 +275,7 @@ mod tests {
         assert_eq!(keyed.canonical_json().parse(), Ok(keyed.clone()));
         for bad in [
             format!("{} ", keyed.canonical_json()),
-            keyed.canonical_json().replace("k1", "k2"),
+            keyed.canonical_json().replace("k2", "k1"),
             "{}".to_owned(),
             String::new(),
         ] {

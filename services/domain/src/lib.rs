@@ -21,7 +21,7 @@ pub mod text;
 mod workspace;
 
 pub use cache_key::{
-    CacheKey, Input, KeyManifest, KeyParseError, KeyedManifest, ManifestParseError,
+    CacheKey, Input, KEY_VERSION, KeyManifest, KeyParseError, KeyedManifest, ManifestParseError,
 };
 pub use cache_reference::{
     BASE_TAG, CacheReference, CacheRegistry, CacheRepository, CacheRepositoryError, CacheTagError,
@@ -31,7 +31,8 @@ pub use canonical_json::canonical_json;
 pub use config_name::{ConfigName, ConfigNameError};
 pub use digest::{Digest, DigestError, sha256_hex};
 pub use dockerfile::{
-    BuildOptions, BuildPlan, ContextSource, DockerfileError, ImageFacts, plan, plan_blindly,
+    AsBuilt, BuildOptions, BuildPlan, ContextSource, DockerfileError, ImageFacts, as_built, plan,
+    plan_blindly,
 };
 pub use feature_id::FeatureId;
 pub use git_ref::{CommitHash, CommitHashError, GitRef, GitRefError};

@@ -34,6 +34,8 @@ struct State {
     /// Image of each workspace's container.
     containers: BTreeMap<WorkspaceId, String>,
     pulls: usize,
+    /// What the next push sends in place of the image: its tag was moved meanwhile.
+    moved: Option<Image>,
 }
 
 /// The description of every engine.
@@ -76,6 +78,11 @@ impl FakeEngine {
         let mut hangs = self.hangs.subscribe();
         let answers = hangs.wait_for(|hangs| !hangs).await;
         answers.expect("the sender is in `self`");
+    }
+
+    /// Another program gives the next tag that is pushed to this image.
+    pub fn move_next_tag(&self, image: Image) {
+        lock(&self.state).moved = Some(image);
     }
 
     /// Images that were fetched so far.
@@ -210,7 +217,12 @@ impl Engine for FakeEngine {
 
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure> {
         let mut state = lock(&self.state);
-        let named = state.images.get(image).cloned().ok_or(EngineFailure {
+        let by_id = || {
+            let mut images = state.images.values();
+            images.find(|known| known.digest().as_str() == image)
+        };
+        let named = state.images.get(image).or_else(by_id).cloned();
+        let named = named.ok_or(EngineFailure {
             action: "name the image",
             cause: format!("there is no {image}"),
         })?;
@@ -290,6 +302,7 @@ impl Engine for FakeEngine {
             .get(&name)
             .cloned()
             .ok_or_else(|| TransferError::Failed(format!("there is no {name}")))?;
+        let image = state.moved.take().unwrap_or(image);
         self.registry.put(&name, &image);
         let name = format!("{repository}@{}", image.digest());
         state.images.insert(name, image);

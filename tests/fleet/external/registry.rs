@@ -28,6 +28,11 @@ impl FakeRegistry {
         self.0.host()
     }
 
+    /// Whether any repository has an image.
+    pub fn has(&self, image: &Image) -> bool {
+        self.0.has(&image.digest())
+    }
+
     /// Adds an image under `repository:tag`.
     pub fn put(&self, name: &str, image: &Image) {
         let (repository, tag) = name.rsplit_once(':').expect("a tag");
@@ -66,5 +71,12 @@ impl Registry for FakeRegistry {
             bytes: BYTES,
             digest,
         })
+    }
+
+    async fn delete(&self, image: &str, _: Option<&Login>) -> Result<(), RegistryError> {
+        let digest = self.find(image)?.digest();
+        let (repository, _) = image.split_once('@').expect("a digest");
+        self.0.lose(repository, &digest);
+        Ok(())
     }
 }

@@ -29,7 +29,6 @@ pub fn build_options(data: &[u8]) {
         return;
     };
     config.grant(&BuildGrant {
-        cache: None,
         platform: &platform,
         allowed: &closed(),
     });

@@ -101,7 +101,6 @@ fn read_clone(files: &[(&str, &[u8])]) {
     config.grant(&BuildGrant {
         platform: &WORLD.platform,
         allowed: &policy.allow(true, None),
-        cache: None,
     });
     let source = KeySource {
         clone,

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
-use hearth_domain::{BuildOptions, ImageFacts, plan, plan_blindly};
+use hearth_domain::{BuildOptions, ImageFacts, as_built, plan, plan_blindly};
 
 /// Plans the build of the input as a Dockerfile.
 ///
-/// The plan depends on nothing but its arguments, and once the facts of all base images are given, none is missing.
+/// The plan depends on nothing but its arguments, and once the facts of all base images are given, none is missing. What the
+/// devcontainer CLI makes of the input is planned, too.
 pub fn dockerfile(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let args = BTreeMap::from([("VERSION".to_owned(), "3.12".to_owned())]);
@@ -17,6 +18,13 @@ pub fn dockerfile(data: &[u8]) {
     let planned = plan(&text, &options, &facts);
     assert_eq!(planned, plan(&text, &options, &facts));
     let _ = plan_blindly(&text, &options, "a test");
+    if let Ok(built) = as_built(&text, None) {
+        let options = BuildOptions {
+            target: Some(built.target),
+            ..options
+        };
+        let _ = plan(&built.text, &options, &facts);
+    }
     let Ok(mut planned) = planned else { return };
 
     // An ONBUILD of one image can name another one.

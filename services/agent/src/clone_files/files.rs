@@ -116,10 +116,15 @@ impl CloneFiles {
         self.root.symlink_metadata(or_root(path)).is_ok()
     }
 
+    /// Whether it is a link.
+    pub fn is_link(&self, path: &Path) -> bool {
+        let metadata = self.root.symlink_metadata(or_root(path));
+        metadata.is_ok_and(|metadata| metadata.is_symlink())
+    }
+
     /// Why a link cannot be followed; `None` of anything else.
     pub fn link_fault(&self, path: &Path) -> Option<&'static str> {
-        let is_link = self.root.symlink_metadata(or_root(path));
-        if !is_link.is_ok_and(|metadata| metadata.is_symlink()) {
+        if !self.is_link(path) {
             return None;
         }
         match self.root.metadata(or_root(path)).map_err(Into::into) {

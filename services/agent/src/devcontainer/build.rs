@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{
     build_option::{BuildOption, LeftOut},
     build_options::{Options, decide},
-    build_values::{cache_sources, foreign_source},
+    build_values::CACHE_SOURCE,
     properties::{Properties, text_of},
 };
 use crate::policy::Allowed;
@@ -31,8 +31,6 @@ pub struct Build {
     pub options: Vec<BuildOption>,
     /// Options that the build does not get.
     pub left_out: Vec<LeftOut>,
-    /// Where BuildKit looks for steps that it need not run. That changes no image.
-    pub cache_from: Vec<String>,
 }
 
 /// What an attempt decides about a build.
@@ -42,8 +40,6 @@ pub struct BuildGrant<'a> {
     pub platform: &'a Platform,
     /// What the attempt may ask of the node.
     pub allowed: &'a Allowed,
-    /// The repository of the cache that the attempt uses.
-    pub cache: Option<&'a str>,
 }
 
 /// A build with its files located on the node.
@@ -108,27 +104,16 @@ impl Build {
             args,
             options: options.options,
             left_out: options.left_out,
-            cache_from: options.cache_from,
         };
-        build.take_cache_from(words(cache_from, true));
+        if !words(cache_from, true).is_empty() {
+            build.left_out.push(LeftOut {
+                what: "build.cacheFrom".to_owned(),
+                why: CACHE_SOURCE.to_owned(),
+                shapes: false,
+            });
+        }
         build.check()?;
         Ok(Some(build))
-    }
-
-    fn take_cache_from(&mut self, sources: Vec<String>) {
-        let mut all = Vec::new();
-        for source in sources {
-            match cache_sources(&source) {
-                Ok(sources) => all.extend(sources),
-                Err(why) => self.left_out.push(LeftOut {
-                    what: format!("build.cacheFrom {}", shortened(&source, 60)),
-                    why,
-                    shapes: false,
-                }),
-            }
-        }
-        all.append(&mut self.cache_from);
-        self.cache_from = all;
     }
 
     /// Values that no build can have, and the one argument that is hearth's.
@@ -167,13 +152,10 @@ impl Build {
             }
             total += bytes;
         }
-        let texts = self
-            .cache_from
-            .iter()
-            .chain(self.options.iter().filter_map(|option| match option {
-                BuildOption::Plain(word) => Some(word),
-                _ => None,
-            }));
+        let texts = self.options.iter().filter_map(|option| match option {
+            BuildOption::Plain(word) => Some(word),
+            _ => None,
+        });
         for text in texts {
             if text.len() > MAX_WORD_BYTES {
                 let text = shortened(text, 60);
@@ -195,16 +177,6 @@ impl Build {
     pub(super) fn grant(&mut self, grant: &BuildGrant<'_>) {
         let left_out = decide(&mut self.options, grant.platform, grant.allowed);
         self.left_out.extend(left_out);
-        let left_out = &mut self.left_out;
-        self.cache_from.retain(|source| {
-            let why = foreign_source(source, grant.cache);
-            left_out.extend(why.map(|why| LeftOut {
-                what: format!("build.cacheFrom {}", shortened(source, 60)),
-                why: why.to_owned(),
-                shapes: false,
-            }));
-            why.is_none()
-        });
     }
 
     /// The property `build` of a configuration that builds this.
@@ -216,7 +188,6 @@ impl Build {
             args,
             options: _,
             left_out: _,
-            cache_from,
         } = self;
         let mut build = Map::new();
         build.insert("dockerfile".to_owned(), json!(located.dockerfile));
@@ -229,9 +200,6 @@ impl Build {
         }
         if !located.options.is_empty() {
             build.insert("options".to_owned(), json!(located.options));
-        }
-        if !cache_from.is_empty() {
-            build.insert("cacheFrom".to_owned(), json!(cache_from));
         }
         Value::Object(build)
     }

@@ -2,6 +2,8 @@
 
 use std::{iter::Peekable, vec::IntoIter};
 
+use super::build_values::CACHE_SOURCE;
+
 /// What hearth does with a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
@@ -19,7 +21,6 @@ pub(super) enum Rule {
     BuildArg,
     Target,
     File,
-    CacheFrom,
     BuildContext,
     Secret,
     Ssh,
@@ -83,7 +84,7 @@ pub(super) const FLAGS: [Flag; 56] = [
         true,
         refuse("images are built by the node's engine"),
     ),
-    flag("--cache-from", true, Rule::CacheFrom),
+    flag("--cache-from", true, refuse(CACHE_SOURCE)),
     flag(
         "--cache-to",
         true,

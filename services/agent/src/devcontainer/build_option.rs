@@ -58,6 +58,18 @@ pub struct LeftOut {
     pub shapes: bool,
 }
 
+/// What of an option is in a key.
+pub(crate) enum Keyed {
+    /// Its text.
+    Text(String),
+    /// Nothing, since it changes no image.
+    Nothing,
+    /// Nothing, since it asks for a build whatever there is already.
+    Always,
+    /// There can be no key.
+    Not,
+}
+
 impl BuildOption {
     /// The word that docker gets, for a build from the files in `clone`. `keep` gets the content of a file and says where it
     /// is then: docker opens paths itself, and would follow a link out of the clone. `None` if docker gets nothing.
@@ -99,13 +111,22 @@ impl BuildOption {
         })
     }
 
-    /// The word in a key: the same in every workspace. `None` for one that no key can hold.
-    pub(crate) fn keyed(&self) -> Option<String> {
+    /// The option in a key: the same in every workspace.
+    pub(crate) fn keyed(&self) -> Keyed {
         match self {
-            Self::Plain(word) => Some(word.clone()),
-            Self::Secret { id, file } => Some(format!("--secret=id={id},src={}", file.display())),
-            Self::Ssh { id, keys } => Some(format!("--ssh={id}={keys:?}")),
-            Self::Folder { .. } | Self::Remote { .. } | Self::Asks(..) | Self::Platform(_) => None,
+            Self::Plain(word) => match word.split('=').next() {
+                Some("--no-cache" | "--no-cache-filter") => Keyed::Always,
+                // Base images count by what they are, and permissions by what steps do with them.
+                Some("--pull" | "--allow") => Keyed::Nothing,
+                _ => Keyed::Text(word.clone()),
+            },
+            Self::Secret { id, file } => {
+                Keyed::Text(format!("--secret=id={id},src={}", file.display()))
+            }
+            Self::Ssh { id, keys } => Keyed::Text(format!("--ssh={id}={keys:?}")),
+            Self::Folder { .. } | Self::Remote { .. } | Self::Asks(..) | Self::Platform(_) => {
+                Keyed::Not
+            }
         }
     }
 

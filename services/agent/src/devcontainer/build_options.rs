@@ -10,7 +10,7 @@ use hearth_domain::Platform;
 use super::{
     build_flags::{self, Rule, Written},
     build_option::{BuildOption, LeftOut},
-    build_values::{cache_sources, context, secret, ssh},
+    build_values::{context, secret, ssh},
     clone_path::in_clone,
 };
 use crate::policy::{Allowed, Door};
@@ -22,7 +22,6 @@ pub(super) struct Options {
     pub left_out: Vec<LeftOut>,
     pub target: Option<String>,
     pub dockerfile: Option<PathBuf>,
-    pub cache_from: Vec<String>,
 }
 
 impl Options {
@@ -113,10 +112,6 @@ impl Options {
             Rule::File => {
                 let path = in_clone(root, Path::new(""), &value);
                 self.dockerfile = Some(path.map_err(|error| shaping(error.to_string()))?);
-            }
-            Rule::CacheFrom => {
-                let sources = cache_sources(&value).map_err(|why| (why, false))?;
-                self.cache_from.extend(sources);
             }
             Rule::BuildContext => self.options.push(context(&value, root).map_err(shaping)?),
             Rule::Secret => self.options.push(secret(&value, root).map_err(shaping)?),

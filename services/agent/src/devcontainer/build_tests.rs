@@ -33,20 +33,13 @@ fn left_out(build: &Build) -> Vec<String> {
 fn options_that_are_fields_of_a_build_become_them() {
     let build = read(json!({"args": {"A": 1, "B": "1"}, "target": "one", "options": [
         "--build-arg", "A=2", "--build-arg=C=3=4", "--build-arg", "HTTP_PROXY", "--target=two", "-f", "docker/../other",
-        "--cache-from", "registry.example/a:1,registry.example/b", "--platform=linux/amd64", "--no-cache",
+        "--platform=linux/amd64", "--no-cache",
     ]}))
     .unwrap();
     assert_eq!(json!(build.args), json!({"A": "2", "B": "1", "C": "3=4"}));
     assert_eq!(build.target.as_deref(), Some("two"));
     assert_eq!(build.dockerfile, Path::new("other"));
     assert_eq!(build.context, Path::new(".devcontainer"));
-    assert_eq!(
-        build.cache_from,
-        [
-            "type=registry,ref=registry.example/a:1",
-            "type=registry,ref=registry.example/b"
-        ]
-    );
     let expected = [
         BuildOption::Platform("linux/amd64".to_owned()),
         BuildOption::Plain("--no-cache".to_owned()),
@@ -71,19 +64,24 @@ fn cache_mounts_are_not_the_repositorys_to_choose_in_any_spelling() {
 }
 
 #[test]
-fn build_caches_come_from_registries_only() {
-    let build = read(json!({"cacheFrom": ["a:1", "type=registry,ref=b", "type=local,src=/", "type=gha", "--push",
-        "type=s3,bucket=b", "type=registry,ref=a\ntype=local,src=/", "type=registry,ref=a,x=y", ""]}))
-    .unwrap();
-    assert_eq!(
-        build.cache_from,
-        ["type=registry,ref=a:1", "type=registry,ref=b"]
-    );
-    assert_eq!(left_out(&build).len(), 7);
-    assert!(
-        build.left_out.iter().all(|left| !left.shapes),
-        "a cache shapes no image"
-    );
+fn no_cache_that_a_repository_names_is_looked_at() {
+    for build in [
+        json!({"cacheFrom": "a:1"}),
+        json!({"cacheFrom": ["type=registry,ref=b", "type=local,src=/"]}),
+        json!({"options": ["--cache-from", "a:1"]}),
+        json!({"options": ["--cache-from=type=registry,ref=b"]}),
+    ] {
+        let build = read(build).unwrap();
+        assert_eq!(build.options, []);
+        assert_eq!(build.left_out.len(), 1);
+        assert!(
+            !build.left_out[0].shapes,
+            "without it the image is the same"
+        );
+    }
+    for nothing in [json!({"cacheFrom": ""}), json!({"cacheFrom": []})] {
+        assert_eq!(read(nothing).unwrap().left_out, []);
+    }
 }
 
 #[test]
@@ -135,7 +133,6 @@ fn what_is_asked_of_the_node_is_decided_for_each_attempt() {
         build.grant(&BuildGrant {
             platform: &"linux/amd64".parse().unwrap(),
             allowed: &allowed,
-            cache: Some("r:5/own"),
         });
         build
     };
@@ -166,30 +163,4 @@ fn what_is_asked_of_the_node_is_decided_for_each_attempt() {
         left_out(&open),
         [name("--allow=security.insecure"), platform]
     );
-}
-
-#[test]
-fn a_build_looks_for_steps_in_no_cache_of_another_repository() {
-    let sources = json!([
-        "r:5/own:devcontainer-cache",
-        "r:5/other:devcontainer-cache-buildcache",
-        "r:5/other:latest"
-    ]);
-    let mut build = read(json!({ "cacheFrom": sources })).unwrap();
-    let allowed = Policy {
-        host_access: HostAccess::Always,
-        open_doors: [].into(),
-    }
-    .allow(true, None);
-    build.grant(&BuildGrant {
-        platform: &"linux/amd64".parse().unwrap(),
-        allowed: &allowed,
-        cache: Some("r:5/own"),
-    });
-    let kept = ["r:5/own:devcontainer-cache", "r:5/other:latest"];
-    assert_eq!(
-        build.cache_from,
-        kept.map(|name| format!("type=registry,ref={name}"))
-    );
-    assert_eq!(build.left_out.len(), 1);
 }

@@ -1,14 +1,12 @@
 //! The values of the options that name files, images or URLs.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
-
-use hearth_domain::is_of_other_cache;
-use oci_spec::distribution::Reference;
+use std::path::{Path, PathBuf};
 
 use super::{build_option::BuildOption, clone_path::in_clone};
+
+/// Why builds look for steps in no cache that a repository names. BuildKit believes what a cache says about the result of a
+/// step, and keeps it: the engine's own cache would have it for every later build of the node.
+pub(crate) const CACHE_SOURCE: &str = "later builds of the node would believe what it says; hearth itself keeps the build cache of images that it caches";
 
 /// `name=where`, as `--build-context` has it.
 pub(super) fn context(value: &str, root: &Path) -> Result<BuildOption, String> {
@@ -82,35 +80,6 @@ pub(super) fn ssh(value: &str, root: &Path) -> Result<BuildOption, String> {
         id: id.to_owned(),
         keys: keys?,
     })
-}
-
-/// Sources of a build cache: images and caches in registries. Other kinds read files of the node, or use its logins.
-pub(crate) fn cache_sources(value: &str) -> Result<Vec<String>, String> {
-    let why = || "a build cache comes from a registry: NAME, or type=registry,ref=NAME".to_owned();
-    let fields = csv_fields(value)?;
-    let references: Vec<&str> = if fields.iter().any(|field| field.contains('=')) {
-        let pairs = fields.iter().map(|field| field.split_once('='));
-        let pairs: BTreeMap<&str, &str> = pairs.collect::<Option<_>>().ok_or_else(why)?;
-        if pairs.get("type") != Some(&"registry") || pairs.len() != 2 {
-            return Err(why());
-        }
-        vec![pairs.get("ref").ok_or_else(why)?]
-    } else {
-        fields.iter().map(String::as_str).collect()
-    };
-    references
-        .into_iter()
-        .map(|reference| match reference.parse::<Reference>() {
-            Ok(_) => Ok(format!("type=registry,ref={reference}")),
-            Err(error) => Err(format!("{reference} is no name in a registry ({error})")),
-        })
-        .collect()
-}
-
-/// Why a source that [`cache_sources`] read is not looked at, if it is in the cache of another repository than `own`.
-pub(crate) fn foreign_source(source: &str, own: Option<&str>) -> Option<&'static str> {
-    let (_, reference) = source.split_once("ref=")?;
-    is_of_other_cache(reference, own).then_some("it is in the cache of another repository")
 }
 
 /// The fields of one line of CSV, as docker splits the values of its options.

@@ -76,6 +76,8 @@ pub(crate) struct LocalFeature {
     pub folder: ClonePath,
     /// Ids of the features that it depends on.
     pub depends_on: Vec<String>,
+    /// The values that its options have without being given.
+    defaults: Map<String, Value>,
 }
 
 impl LocalFeature {
@@ -90,8 +92,30 @@ impl LocalFeature {
             .map_err(|error| FileError::new(&name, error))?;
         let depends_on = dependencies_of(&metadata)
             .ok_or_else(|| FileError::malformed(&name, "is not a JSON object"))?;
-        Ok(Self { folder, depends_on })
+        Ok(Self {
+            folder,
+            depends_on,
+            defaults: defaults_of(&metadata),
+        })
     }
+
+    /// Options as they make a difference: those that are given and are not the default.
+    pub fn effective(&self, mut given: Value) -> Value {
+        if let Some(options) = given.as_object_mut() {
+            options.retain(|name, value| self.defaults.get(name) != Some(value));
+        }
+        given
+    }
+}
+
+fn defaults_of(metadata: &str) -> Map<String, Value> {
+    let metadata = jsonc::parse(metadata).value.unwrap_or_default();
+    let options = metadata.get("options").and_then(Value::as_object);
+    let defaults = options
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, option)| Some((name.clone(), option.get("default")?.clone())));
+    defaults.collect()
 }
 
 /// Ids of the features that a feature depends on, from its metadata (`devcontainer-feature.json`, or the annotation

@@ -29,6 +29,16 @@ pub enum Found {
 /// Finds and reads the configuration `name` of a clone; with no name the default one. Links inside the clone are followed.
 /// Waits for the disk.
 pub fn find(place: Place<'_>, name: Option<&ConfigName>) -> Result<Found, ConfigError> {
+    let files = CloneFiles::open(place.clone).map_err(|error| invalid(Path::new("."), error))?;
+    find_in(&files, place, name)
+}
+
+/// The same in `files`, which are those of the clone.
+pub(crate) fn find_in(
+    files: &CloneFiles,
+    place: Place<'_>,
+    name: Option<&ConfigName>,
+) -> Result<Found, ConfigError> {
     let candidates: Vec<PathBuf> = match name {
         Some(name) => vec![named_path(name.as_str())],
         None => vec![
@@ -36,14 +46,13 @@ pub fn find(place: Place<'_>, name: Option<&ConfigName>) -> Result<Found, Config
             ".devcontainer.json".into(),
         ],
     };
-    let files = CloneFiles::open(place.clone).map_err(|error| invalid(Path::new("."), error))?;
     for path in &candidates {
         if files.has_file(path) {
             let text = files
                 .text(path, MAX_BYTES)
                 .map_err(|error| invalid(path, error))?;
             let mut config = DevcontainerConfig::parse(place, path, &text)?;
-            config.unread = unread(&files, &candidates, &config);
+            config.unread = unread(files, &candidates, &config);
             return Ok(Found::Config(Box::new(config)));
         }
     }
@@ -58,7 +67,7 @@ pub fn find(place: Place<'_>, name: Option<&ConfigName>) -> Result<Found, Config
     {
         return Err(invalid(path, "is a folder, and has to be a file"));
     }
-    let named = names(&files);
+    let named = names(files);
     match name {
         Some(name) => Err(ConfigError::NotFound {
             path: named_path(name.as_str()),

@@ -24,14 +24,16 @@ mod variables;
 
 pub use build::{Build, BuildGrant, CACHE_MOUNTS, Located};
 pub use build_flags::flag_takes_value;
+pub(crate) use build_option::Keyed;
 pub use build_option::{BuildOption, LeftOut};
-pub(crate) use build_values::{cache_sources, foreign_source};
+pub(crate) use build_values::CACHE_SOURCE;
 pub(crate) use clone_path::{ClonePath, readable};
 pub use container::{Container, NodeCommand};
 pub use error::ConfigError;
 pub(crate) use error::{FileError, FileFault};
 pub use features::{Features, dependencies_of};
 pub(crate) use features::{LocalFeature, MAX_FEATURES, lockfile, lockfile_path};
+pub(crate) use find::find_in;
 pub use find::{Found, find};
 pub use read::{DevcontainerConfig, Place, Source};
 pub use recipe::{Base, Recipe};

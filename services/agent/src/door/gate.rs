@@ -150,11 +150,8 @@ impl Gate {
                 self.connect(&call, headers, request.into_body(), upgrade)
                     .await
             }
-            Action::Image => {
-                self.visible_image(&call.name()).await?;
-                self.forward(&call, headers).await
-            }
-            Action::PullImage => self.pull(&call, headers).await,
+            Action::Image => self.show_image(&mut call, headers).await,
+            Action::PullImage => self.pull(&mut call, headers).await,
             Action::TagImage => {
                 self.visible_image(&call.name()).await?;
                 let repository = call.parameter("repo").unwrap_or_default();
@@ -203,7 +200,7 @@ impl Gate {
         Ok(answer::streamed(self.engine().send(request).await?))
     }
 
-    async fn forward(&self, call: &Call, headers: &HeaderMap) -> Result<Response<Body>, No> {
+    pub async fn forward(&self, call: &Call, headers: &HeaderMap) -> Result<Response<Body>, No> {
         self.send(plain(call, headers)).await
     }
 
@@ -260,25 +257,6 @@ impl Gate {
             .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         answer.headers_mut().insert(header::UPGRADE, protocol);
         Ok(answer)
-    }
-
-    async fn pull(&self, call: &Call, headers: &HeaderMap) -> Result<Response<Body>, No> {
-        let image = call.parameter("fromImage").unwrap_or_default();
-        let tag = call.parameter("tag").filter(|tag| !tag.is_empty());
-        let name = match tag {
-            Some(digest) if digest.contains(':') => format!("{image}@{digest}"),
-            Some(tag) => format!("{image}:{tag}"),
-            None => image.to_owned(),
-        };
-        // An engine that has an image does not ask the registry for it.
-        let is_foreign = self.objects.images.is_foreign_name(&name)
-            || self.objects.is_foreign_image(&name).await?;
-        if image.is_empty() || is_foreign {
-            return Err(No::Forbidden(format!(
-                "the image {name} cannot be fetched: it is in the cache of another repository"
-            )));
-        }
-        self.forward(call, headers).await
     }
 
     /// Starts a container, and keeps it apart from those of others.

@@ -2,7 +2,7 @@
 
 use hearth_domain::{WorkspaceId, is_of_other_cache, repository_and_tag};
 
-use super::names::Names;
+use super::{names::Names, pins::Pins};
 
 /// Names that hearth marks the images of all caches with.
 const MARK: &str = "hearth-cache";
@@ -13,6 +13,7 @@ pub struct OwnImages {
     names: Names,
     /// The repository of the cache that the attempt uses.
     cache: Option<String>,
+    pins: Pins,
 }
 
 impl OwnImages {
@@ -21,7 +22,13 @@ impl OwnImages {
         Self {
             names: Names::of(workspace),
             cache,
+            pins: Pins::default(),
         }
+    }
+
+    /// The digests of its base images.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// The beginning of the names that the workspace gives to its images.
@@ -64,7 +71,7 @@ impl OwnImages {
     /// Whether the attempt may give an image this name.
     pub fn may_name(&self, repository: &str) -> bool {
         let (repository, _) = repository_and_tag(repository);
-        self.names.is_own_image(repository) || self.cache() == Some(repository)
+        self.names.is_own_image(repository)
     }
 }
 
@@ -81,7 +88,8 @@ mod tests {
         for (name, foreign, may) in [
             ("debian:12", false, false),
             ("r:5/base/tiny:1", false, false),
-            ("r:5/own/app:devcontainer-cache-k1", false, true),
+            // The names in its cache are the agent's to give.
+            ("r:5/own/app:devcontainer-cache-k1", false, false),
             ("r:5/other/app:devcontainer-cache-k1", true, false),
             ("r:5/other/app:devcontainer-cache", true, false),
             ("hearth-ws-1:1", false, true),

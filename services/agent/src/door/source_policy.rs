@@ -24,7 +24,9 @@ const LOOPBACK: &str = r"([^/@]*@)?(([^/:@]*[.])?(localhost|localdomain|ip6-loca
 pub fn source_policy(own: &OwnImages, images: &[StoredImage], node: Option<&str>) -> String {
     let loopback = node.map(|name| LOOPBACK.replace("HOST", &escaped(name)));
     let loopback = loopback.map(|hosts| selected("DENY", &format!("^(https?|git)://{hosts}$")));
-    let mut rules: Vec<Value> = loopback.into_iter().collect();
+    // What they become is judged by the other rules.
+    let mut rules: Vec<Value> = own.pins().all().map(pinned).collect();
+    rules.extend(loopback);
     rules.extend([
         // By their tags.
         rule("DENY", &format!(r".*:{BASE_TAG}[^/]*")),
@@ -62,6 +64,14 @@ fn names_of(image: &StoredImage) -> impl Iterator<Item = &String> {
 
 fn rule(action: &str, name: &str) -> Value {
     selected(action, &format!("^docker-image[^:]*://{name}$"))
+}
+
+/// A name that is built from by its digest.
+fn pinned((name, digest): (&str, &str)) -> Value {
+    // BuildKit 0.13 overlooks an exact identifier where it looks an image's configuration up.
+    let mut rule = selected("CONVERT", &format!("^docker-image://{}$", escaped(name)));
+    rule["updates"] = json!({ "identifier": format!("docker-image://{digest}") });
+    rule
 }
 
 fn selected(action: &str, identifier: &str) -> Value {
@@ -119,6 +129,21 @@ mod tests {
             .map(|(_, digest)| digest)
             .collect();
         assert_eq!(digests, ["256:a$", "256:b$"]);
+    }
+
+    #[test]
+    fn base_images_of_the_key_are_built_from_by_their_digests() {
+        let own = OwnImages::of(&"ws-1".parse().unwrap(), None);
+        own.pins().pin([("debian:12", "sha256:d")].into_iter());
+        let policy: Value = serde_json::from_str(&source_policy(&own, &[], None)).unwrap();
+        let rule = &policy["rules"][0];
+        assert_eq!(rule["action"], "CONVERT");
+        assert_eq!(
+            rule["selector"]["identifier"],
+            "^docker-image://docker[.]io/library/debian:12$"
+        );
+        let pinned = "docker-image://docker.io/library/debian@sha256:d";
+        assert_eq!(rule["updates"]["identifier"], pinned);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub trait Registry: Send + Sync {
     /// Digest, size and annotations of an image.
     async fn inspect(&self, image: &str, login: Option<&Login>)
     -> Result<ImageInfo, RegistryError>;
+    /// Removes the image `repository@digest` with all its tags.
+    async fn delete(&self, image: &str, login: Option<&Login>) -> Result<(), RegistryError>;
 }
 
 /// Registries that speak the OCI distribution protocol.
@@ -70,5 +72,9 @@ impl Registry for OciRegistry {
         login: Option<&Login>,
     ) -> Result<ImageInfo, RegistryError> {
         self.client(login).inspect(image).await
+    }
+
+    async fn delete(&self, image: &str, login: Option<&Login>) -> Result<(), RegistryError> {
+        self.client(login).delete(image).await
     }
 }

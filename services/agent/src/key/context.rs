@@ -55,8 +55,9 @@ pub(super) fn see(
     }
     if seen.git {
         careful.push(
-            "The build can see .git, which differs on every machine. It is counted by its commit: workspaces of one \
-             commit share an image, with the .git of the workspace that built it."
+            "The build can see .git, which differs on every machine. It is counted by its commit, the branches and tags that \
+             name it, and all other tags: workspaces that agree in these share an image, with the .git of the workspace \
+             that built it."
                 .to_owned(),
         );
     }
@@ -178,11 +179,17 @@ impl Walk<'_> {
 
     fn git(&mut self) -> Result<(), KeyError> {
         self.git = true;
-        let commit = git::commit(self.files)?;
-        self.push(Found {
-            name: ".git/HEAD".to_owned(),
-            value: Value::Known(format!("commit {commit}")),
-        })
+        let git::State { commit, names } = git::state(self.files, self.limits)?;
+        for (name, value) in [
+            (".git/HEAD", format!("commit {commit}")),
+            (".git/refs", format!("names {names}")),
+        ] {
+            self.push(Found {
+                name: name.to_owned(),
+                value: Value::Known(value),
+            })?;
+        }
+        Ok(())
     }
 
     fn push(&mut self, found: Found) -> Result<(), KeyError> {

@@ -7,7 +7,8 @@ use std::{
 };
 
 use hearth_domain::{
-    BuildOptions, BuildPlan, ContextSource, Digest, ImageFacts, Input, plan, plan_blindly,
+    BuildOptions, BuildPlan, ContextSource, Digest, ImageFacts, Input, Platform, as_built, plan,
+    plan_blindly,
 };
 use hearth_runtime::blocking;
 use oci_spec::distribution::Reference;
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     clone_files::CloneFiles,
-    devcontainer::{Build, ClonePath, LeftOut},
+    devcontainer::{Build, ClonePath, Keyed, LeftOut},
 };
 
 /// Largest Dockerfile that is read, in bytes; BuildKit's own limit.
@@ -40,8 +41,9 @@ pub(super) async fn read(
         context,
         text,
         options,
+        always,
     } = locate(files, build).await?;
-    // Arguments count as the plan uses them, and BuildKit's caches change no image.
+    // Arguments count as the plan uses them.
     let Build {
         dockerfile: _,
         context: _,
@@ -49,13 +51,13 @@ pub(super) async fn read(
         args: _,
         options: _,
         left_out: _,
-        cache_from: _,
     } = build;
+    let is_last = target.is_some() && *target == stage_of(&text);
     let plan = planned(text, source, build, resolver).await?;
     let manifest = &mut reading.manifest;
     manifest.insert(Input::Config, "build.dockerfile", dockerfile.name());
     manifest.insert(Input::Config, "build.context", context.name());
-    if let Some(target) = target {
+    if let Some(target) = target.as_ref().filter(|_| !is_last) {
         manifest.insert(Input::Config, "build.target", target);
     }
     if !options.is_empty() {
@@ -79,7 +81,7 @@ pub(super) async fn read(
     for (url, pin) in &plan.remotes {
         add_download(url, pin.as_deref(), reading);
     }
-    for what in plan.unpinned {
+    for what in plan.unpinned.into_iter().chain(always) {
         reading.manifest.insert(Input::Remote, &what, "unpinned");
         reading.unpinned.push(what);
     }
@@ -92,13 +94,15 @@ struct Located {
     context: ClonePath,
     text: String,
     options: Vec<String>,
+    /// Options by which a build is asked for every time.
+    always: Vec<String>,
 }
 
 async fn locate(files: &CloneFiles, build: &Build) -> Result<Located, KeyError> {
     let files = files.clone();
     let build = build.clone();
     blocking(move || {
-        let options = counted(&files, &build)?;
+        let (options, always) = counted(&files, &build)?;
         let dockerfile = ClonePath::new(&files, &build.dockerfile)?;
         let context = ClonePath::new(&files, &build.context)?;
         let name = &dockerfile.named;
@@ -111,35 +115,53 @@ async fn locate(files: &CloneFiles, build: &Build) -> Result<Located, KeyError> 
             context,
             text,
             options,
+            always,
         })
     })
     .await
 }
 
-/// The options that can change the image, as they go into the key. What steps can use counts by its name.
-fn counted(files: &CloneFiles, build: &Build) -> Result<Vec<String>, KeyError> {
+/// The options that can change the image, as they go into the key, and those that ask for a build every time.
+fn counted(files: &CloneFiles, build: &Build) -> Result<(Vec<String>, Vec<String>), KeyError> {
     let unkeyable = |what: String, why: String| Err(KeyError::Unkeyable { what, why });
     if let Some(LeftOut { what, why, .. }) = build.left_out.iter().find(|left| left.shapes) {
         return unkeyable(what.clone(), format!("it is left out: {why}"));
     }
-    let mut counted = Vec::new();
+    let (mut counted, mut always) = (Vec::new(), Vec::new());
     for option in &build.options {
-        let Some(text) = option.keyed() else {
-            let what = format!("the build option {}", option.name());
-            return unkeyable(
-                what,
-                "it replaces something that the key is made of".to_owned(),
-            );
+        // A step with a secret is in BuildKit's cache whatever the secret is: whoever writes the file could shape the image.
+        let mut secret = String::new();
+        let mut keep = |content: Vec<u8>| {
+            secret.push_str(&format!(" {}", Digest::of(content)));
+            Ok(PathBuf::new())
         };
         // What cannot be used is left out of the build too.
-        match option.word(files, Path::new(""), &mut |_| Ok(PathBuf::new())) {
-            Ok(_) => counted.push(text),
-            Err(LeftOut { what, why, .. }) => {
-                return unkeyable(what, format!("it is left out: {why}"));
+        if let Err(LeftOut { what, why, .. }) = option.word(files, Path::new(""), &mut keep) {
+            return unkeyable(what, format!("it is left out: {why}"));
+        }
+        match option.keyed() {
+            Keyed::Text(text) => counted.push(text + &secret),
+            Keyed::Always => always.push(format!(
+                "the build option {}, which asks for a build every time",
+                option.name()
+            )),
+            Keyed::Nothing => {}
+            Keyed::Not => {
+                let what = format!("the build option {}", option.name());
+                let why = "it replaces something that the key is made of".to_owned();
+                return unkeyable(what, why);
             }
         }
     }
-    Ok(counted)
+    // Those of one name keep their order, and names have none.
+    let name = |option: &String| option.split('=').next().map(str::to_owned);
+    counted.sort_by_key(name);
+    Ok((counted, always))
+}
+
+/// The stage that the CLI builds upon where no target is named.
+fn stage_of(text: &str) -> Option<String> {
+    as_built(text, None).ok().map(|built| built.arg.1)
 }
 
 /// Plans the build. Asks for the configurations of base images as long as the plan depends on more of them.
@@ -154,13 +176,10 @@ async fn planned(
     loop {
         let (target, args) = (build.target.clone(), build.args.clone());
         let (platform, text, known) = (source.platform.clone(), text.clone(), facts.clone());
+        let recipe = source.config.recipe();
+        let features = recipe.is_some_and(|recipe| recipe.features.is_some());
         let plan = blocking(move || {
-            let options = BuildOptions {
-                target: target.as_deref(),
-                args: &args,
-                platform: platform.as_str(),
-            };
-            plan_or_count_all(&text, &options, &known)
+            plan_or_count_all(&text, target.as_deref(), args, &platform, features, &known)
         })
         .await;
         if plan.missing_facts.is_empty() {
@@ -180,17 +199,42 @@ async fn planned(
     }
 }
 
-/// The plan; one that has everything where the Dockerfile is not understood, or is read by another frontend.
+/// The plan of what the devcontainer CLI builds; one that has everything where the Dockerfile is not understood, or is read
+/// by another frontend.
 fn plan_or_count_all(
     text: &str,
-    options: &BuildOptions<'_>,
+    target: Option<&str>,
+    mut args: BTreeMap<String, String>,
+    platform: &Platform,
+    has_features: bool,
     facts: &BTreeMap<String, Option<ImageFacts>>,
 ) -> BuildPlan {
-    let plan = match plan(text, options, facts) {
+    let given = args.clone();
+    let options = |target, args| BuildOptions {
+        target,
+        args,
+        platform: platform.as_str(),
+    };
+    let planned = as_built(text, target).and_then(|built| {
+        let (name, stage) = built.arg.clone();
+        args.insert(name.to_owned(), stage);
+        let mut plan = plan(&built.text, &options(Some(built.target), &args), facts)?;
+        // Instructions have the stage by its number.
+        if !text.contains(name) {
+            plan.args.remove(name);
+        }
+        if has_features && !built.read_by_cli.is_empty() {
+            plan.instructions.extend(built.read_by_cli);
+            plan.args.extend(given.clone());
+        }
+        Ok(plan)
+    });
+    let options = options(target, &given);
+    let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
             let why = format!("the Dockerfile is not understood ({error})");
-            return plan_blindly(text, options, &why);
+            return plan_blindly(text, &options, &why);
         }
     };
     let is_foreign = |frontend: &&str| !is_dockers_own(frontend);
@@ -198,7 +242,7 @@ fn plan_or_count_all(
         return plan;
     };
     let why = format!("the frontend {frontend} may see all of it");
-    let mut blind = plan_blindly(text, options, &why);
+    let mut blind = plan_blindly(text, &options, &why);
     blind.images.extend(plan.images);
     blind.frontend = plan.frontend;
     blind

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use hearth_domain::{FeatureId, Input};
+use hearth_domain::{FeatureId, Input, canonical_json};
 use hearth_runtime::blocking;
 use serde_json::Value;
 
@@ -39,8 +39,13 @@ pub(super) async fn read(
         match (FeatureId::new(&id), locked) {
             (FeatureId::Local(folder), _) => {
                 let local = local(source, files, folder, reading.limits.clone()).await?;
+                if let Some(given) = features.options.get(&id) {
+                    let given = canonical_json(&local.feature.effective(given.clone()));
+                    let name = format!("features.{id}");
+                    reading.manifest.insert(Input::Config, name, given);
+                }
                 reading.files.extend(local.files);
-                queue.extend(local.depends_on);
+                queue.extend(local.feature.depends_on);
             }
             (FeatureId::Tarball(_) | FeatureId::Oci(_), Some(locked)) => {
                 reading
@@ -80,7 +85,7 @@ pub(super) async fn read(
 /// A feature in the clone.
 struct Local {
     files: BTreeMap<String, String>,
-    depends_on: Vec<String>,
+    feature: LocalFeature,
 }
 
 async fn local(
@@ -91,12 +96,11 @@ async fn local(
 ) -> Result<Local, KeyError> {
     let (files, config_folder) = (files.clone(), source.config.folder().to_owned());
     blocking(move || {
-        let LocalFeature { folder, depends_on } =
-            LocalFeature::read(&files, &config_folder, &folder)?;
-        let found = tree::walk(&files, &folder, &limits)?;
+        let feature = LocalFeature::read(&files, &config_folder, &folder)?;
+        let found = tree::walk(&files, &feature.folder, &limits)?;
         Ok(Local {
             files: tree::values(&files, found, &limits)?,
-            depends_on,
+            feature,
         })
     })
     .await

@@ -26,7 +26,7 @@ pub(super) fn read(
     special.push(".dockerignore");
     let special = PathBuf::from(special);
     let mut paths = vec![context.join(".dockerignore")];
-    if special != paths[0] && files.has_file(&special) {
+    if special != paths[0] && (files.has_file(&special) || files.is_link(&special)) {
         careful.push(format!(
             "Only files that both {} and .dockerignore leave out are left out: which of the two applies depends on the \
              version of the devcontainer CLI.",
@@ -36,6 +36,12 @@ pub(super) fn read(
     }
     let mut ignores = Vec::new();
     for path in paths {
+        if files.is_link(&path) {
+            // BuildKit follows it within the context, and ignores an error; the CLI's own readers follow it elsewhere.
+            let why =
+                "is a link, which programs follow in different ways; put the file itself there";
+            return Err(KeyError::file(&path, why));
+        }
         let ignore = match files.text(&path, MAX_BYTES) {
             Ok(text) => Ignore::parse(&text),
             Err(error) if error.is_not_found() => Ok(Ignore::default()),

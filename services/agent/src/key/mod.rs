@@ -5,13 +5,13 @@
 //! | Kind | Name | Value |
 //! |---|---|---|
 //! | `platform` | `platform` | `os/architecture` |
-//! | `tool` | `devcontainer` | major and minor version of the CLI, where the CLI adds to the image |
+//! | `tool` | `devcontainer` | major and minor version of the CLI, which adds to each image |
 //! | `tool` | `frontend` | a Dockerfile frontend of Docker's own whose digest is not known |
-//! | `config` | the property | its canonical JSON; `build.…` as plain text |
-//! | `dockerfile` | its path | digest of the instructions that are carried out, as a JSON list |
-//! | `build-arg` | its name | its value; only arguments that the Dockerfile declares |
+//! | `config` | the property | its canonical JSON; `build.…` as plain text, secrets with their digests |
+//! | `dockerfile` | its path | digest of the instructions that are carried out, as a JSON list in canonical form |
+//! | `build-arg` | its name | its value; only arguments that change something |
 //! | `base-image` | the reference | the digest that it names now |
-//! | `file` | its path in the clone | `file <mode> <sha256>`, `folder <mode>`, `link <target>`, `commit <hash>` for .git, `<n> entries <sha256>` for many; of the context and of features in the clone |
+//! | `file` | its path in the clone | `file <mode> <sha256>`, `folder <mode>`, `link <target>`, `commit <hash>` and `names <sha256>` (of tags and branches) for .git, `<n> entries <sha256>` for many; of the context and of features in the clone |
 //! | `feature` | its reference | digest of its manifest, or what the lockfile pins |
 //! | `remote` | the URL | the checksum or commit that pins it, or `unpinned` |
 //!

@@ -46,13 +46,11 @@ pub(crate) async fn read_key_of(
         .manifest
         .insert(Input::Platform, "platform", source.platform.as_str());
     let Recipe { base, features } = source.config.recipe().ok_or(KeyError::UnsupportedCompose)?;
-    let mut cli_adds = features.is_some();
     match base {
         Base::Default(_) => return Err(KeyError::NoImage),
         Base::Image(reference) => {
             let digest = image_digest(reference, resolver).await?;
             reading.manifest.insert(Input::BaseImage, reference, digest);
-            cli_adds = true;
         }
         Base::Dockerfile(build) => {
             dockerfile::read(source, files, build, resolver, &mut reading).await?;
@@ -62,12 +60,11 @@ pub(crate) async fn read_key_of(
         enter(features, &mut reading);
         features::read(source, files, features, resolver, &mut reading).await?;
     }
-    if cli_adds {
-        let version: Vec<&str> = source.cli_version.split('.').take(2).collect();
-        reading
-            .manifest
-            .insert(Input::Tool, "devcontainer", version.join("."));
-    }
+    // It adds a stage to each Dockerfile.
+    let version: Vec<&str> = source.cli_version.split('.').take(2).collect();
+    reading
+        .manifest
+        .insert(Input::Tool, "devcontainer", version.join("."));
     complete(reading, source)
 }
 

@@ -154,7 +154,7 @@ fn the_manifest_of_a_known_clone_never_changes() {
     );
     assert_eq!(
         reading.manifest.key().as_str(),
-        "k1:3767ba4c6d21573d9bca8e5843f6640a7b0651f7ed119e455f4220e5140ceca3"
+        "k2:86b05e1789894c77ff32c96e0414026e535af0627868d4bdebad73861d3ebf31"
     );
     assert_eq!((reading.careful, reading.unpinned), (vec![], vec![]));
 }
@@ -292,7 +292,7 @@ fn without_features_users_do_not_count() {
     assert_eq!(
         one.manifest.canonical_json(),
         format!(
-            r#"{{"version":"k1","inputs":{{"base-image":{{"a:1":"{}"}},"platform":{{"platform":"linux/amd64"}},"tool":{{"devcontainer":"0.89"}}}}}}"#,
+            r#"{{"version":"k2","inputs":{{"base-image":{{"a:1":"{}"}},"platform":{{"platform":"linux/amd64"}},"tool":{{"devcontainer":"0.89"}}}}}}"#,
             Digest::of("a:1 1")
         )
     );

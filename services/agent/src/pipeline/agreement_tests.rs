@@ -234,6 +234,10 @@ fn built(properties: Map<String, Value>) -> (BTreeMap<PathBuf, Value>, Option<Ke
 fn effective(mut config: Value) -> Value {
     if let Some(build) = config.get_mut("build").and_then(Value::as_object_mut) {
         build.shift_remove("cacheFrom");
+        // It is built anyway.
+        if build.get("target").is_some_and(|target| target == "last") {
+            build.shift_remove("target");
+        }
         let args = build.get_mut("args").and_then(Value::as_object_mut);
         if let Some(args) = args {
             args.shift_remove("UNDECLARED");

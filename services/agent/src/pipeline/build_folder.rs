@@ -150,9 +150,10 @@ fn copy_features(
                     "there are more than {MAX_FEATURES} features in the repository"
                 ));
             }
-            let LocalFeature { folder, depends_on } =
-                LocalFeature::read(files, config_folder, &folder)
-                    .map_err(|error| error.to_string())?;
+            let LocalFeature {
+                folder, depends_on, ..
+            } = LocalFeature::read(files, config_folder, &folder)
+                .map_err(|error| error.to_string())?;
             target.copy(files, &folder.real, &folder.named)?;
             queue.extend(depends_on);
         }

@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hearth_domain::text::shortened;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
 };
 use crate::{
     clone_files::CloneFiles,
-    devcontainer::{CACHE_MOUNTS, cache_sources, foreign_source},
+    devcontainer::{CACHE_MOUNTS, CACHE_SOURCE},
     external::{devcontainer::SshOfBuild, engine::volume_name},
     policy::{Allowed, Door},
 };
@@ -53,7 +52,6 @@ pub fn judged(cx: &Context<'_>, clone: &Checkout, project: &str) -> Result<Strin
         own: &volume_name(&cx.job.attempt.workspace),
         allowed: &cx.allowed,
         cache_mounts: &cx.job.cache_mounts,
-        cache: cx.images.cache(),
         clone: (&clone.folder, &clone.files),
     };
     let (project, warnings) = rules.judge(project)?;
@@ -71,8 +69,6 @@ pub struct Rules<'a> {
     pub allowed: &'a Allowed,
     /// The namespace of cache mounts.
     pub cache_mounts: &'a str,
-    /// The repository of the cache that the attempt uses.
-    pub cache: Option<&'a str>,
     /// The clone, by its folder on the node and its files.
     pub clone: (&'a Path, &'a CloneFiles),
 }
@@ -117,21 +113,10 @@ impl Rules<'_> {
         if build.remove("ssh").is_some() {
             warnings.push(SshOfBuild(service).to_string());
         }
-        if let Some(sources) = build.get_mut("cache_from").and_then(Value::as_array_mut) {
-            sources.retain(|source| {
-                let source = source.as_str().unwrap_or_default();
-                let why = cache_sources(source).map_or_else(Some, |sources| {
-                    let mut sources = sources.iter();
-                    sources.find_map(|source| Some(foreign_source(source, self.cache)?.to_owned()))
-                });
-                let warning = |why: &String| {
-                    let source = shortened(source, 60);
-                    format!("cache_from {source} of the build of {service} is left out: {why}")
-                };
-                warnings.extend(why.as_ref().map(warning));
-                why.is_none()
-            });
-            compose_files::remove_if_empty(build, "cache_from");
+        if build.remove("cache_from").is_some() {
+            warnings.push(format!(
+                "cache_from of the build of {service} is left out: {CACHE_SOURCE}"
+            ));
         }
         let asks = |property: &str, value: &Value| match property {
             "network" => value == "host",
@@ -197,7 +182,6 @@ mod tests {
             own: "hearth-ws-1",
             allowed: &allowed,
             cache_mounts: "ns",
-            cache: Some("r:5/own"),
             clone: (clone.path(), &CloneFiles::open(clone.path()).unwrap()),
         };
         let (text, warnings) = rules.judge(&project.to_string())?;
@@ -249,31 +233,17 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_foreign_caches_are_left_out_of_a_build() {
-        let only = json!({ "services": { "app": { "build": { "cache_from": ["type=gha"] } } } });
-        let (made, _) = judged(HostAccess::Always, &only).unwrap();
-        assert_eq!(made["services"]["app"]["build"].get("cache_from"), None);
-        let sources = json!([
-            "r:5/own:devcontainer-cache",
-            "r:5/other:devcontainer-cache",
-            "type=local,src=/etc",
-            "type=gha"
-        ]);
-        let build = json!({ "context": ".", "ssh": ["default"], "cache_from": sources });
+    fn keys_and_caches_are_left_out_of_a_build() {
+        let build = json!({ "context": ".", "ssh": ["default"], "cache_from": ["r:5/own:devcontainer-cache"] });
         let project = json!({ "services": { "app": { "build": build } } });
         let (made, warnings) = judged(HostAccess::Always, &project).unwrap();
         let build = &made["services"]["app"]["build"];
-        assert_eq!(build["cache_from"], json!(["r:5/own:devcontainer-cache"]));
-        assert_eq!(build.get("ssh"), None);
-        for (warning, begins) in warnings.iter().zip([
-            "ssh of the build of app",
-            "cache_from r:5/other",
-            "cache_from type=local,src=/etc",
-            "cache_from type=gha",
-        ]) {
+        assert_eq!((build.get("cache_from"), build.get("ssh")), (None, None));
+        let begins = ["ssh of the build of app", "cache_from of the build of app"];
+        for (warning, begins) in warnings.iter().zip(begins) {
             assert!(warning.starts_with(begins), "{warning}");
         }
-        assert_eq!(warnings.len(), 4);
+        assert_eq!(warnings.len(), 2);
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod outcome;
 mod progress;
 
 use hearth_api::v1::{CacheReport, CacheResult, CacheSkipReason, Failure, ImageStore};
-use hearth_domain::KeyedManifest;
 
 use super::{
     context::{Checkout, Context},
@@ -80,7 +79,12 @@ pub async fn obtain(
     // Before the build, which needs network and disk for itself.
     prefetch.cancel(cx).await;
     reasons.extend(key.reasons);
-    let name = image_name(cx, key.manifest.as_ref().ok());
+    // A name of the attempt's own: no other one can give it to another image.
+    let name = format!(
+        "{}:{}",
+        volume_name(&cx.job.attempt.workspace),
+        cx.job.attempt.number
+    );
     // Before the build: the image must not be removed from the moment it has its name.
     let in_use = cx.node.images.enter(&name);
     let manifest = key.manifest.as_ref().ok();
@@ -128,7 +132,8 @@ pub async fn obtain(
         &report,
         may_write,
         has_entry,
-        |manifest| Upload {
+        |cache, manifest| Upload {
+            entry: cache.reference.entry(&cx.node.platform, manifest.key()),
             image: name.clone(),
             image_id: built.image_id,
             manifest,
@@ -149,16 +154,4 @@ pub async fn obtain(
         push,
         hit: None,
     })
-}
-
-/// An image with a key gets the name that it is pushed under.
-fn image_name(cx: &Context<'_>, manifest: Option<&KeyedManifest>) -> String {
-    match (&cx.job.cache, manifest) {
-        (Ok(cache), Some(manifest)) => cache.reference.entry(&cx.node.platform, manifest.key()),
-        _ => format!(
-            "{}:{}",
-            volume_name(&cx.job.attempt.workspace),
-            cx.job.attempt.number
-        ),
-    }
 }

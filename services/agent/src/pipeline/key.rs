@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_api::v1::PipelineStep;
-use hearth_domain::{Digest, ImageFacts, KeyedManifest};
+use hearth_domain::{Digest, ImageFacts, Input, KeyedManifest, Login};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -28,7 +28,7 @@ pub struct Key {
     pub unpinned: Vec<String>,
 }
 
-/// Computes the key of the clone's image. Without a key the image is built.
+/// Computes the key of the clone's image, and pins the base images that it names. Without a key the image is built.
 pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerConfig) -> Key {
     if cx.job.cache.is_err() {
         return Key {
@@ -43,21 +43,26 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
         platform: &cx.node.platform,
         cli_version: &cx.node.cli_version,
     };
-    let resolver = Resolver {
+    let resolver = RegistryResolver {
         registry: cx.externals.registry.as_ref(),
-        logins: cx.logins,
+        logins: Some(cx.logins),
     };
     let reading = cx
         .recorder
         .step(PipelineStep::Key, "computes the cache key", async {
             // What ends too late is worth less than a build.
-            let reading = timeout(TIME_LIMIT, read_key_of(&clone.files, &source, &resolver)).await;
+            let reading = Box::pin(read_key_of(&clone.files, &source, &resolver));
+            let reading = timeout(TIME_LIMIT, reading).await;
             let late = || format!("it was not computed within {} s", TIME_LIMIT.as_secs());
             reading
                 .map_err(|_| late())?
                 .map_err(|error| error.to_string())
         });
     let reading = reading.await;
+    if let Ok(reading) = &reading {
+        let images = reading.manifest.inputs().inputs(Input::BaseImage);
+        cx.images.pins().pin(images);
+    }
     match reading {
         Ok(reading) => Key {
             manifest: Ok(reading.manifest),
@@ -75,9 +80,24 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
     }
 }
 
-struct Resolver<'a> {
+/// Asks registries what references name.
+pub struct RegistryResolver<'a> {
     registry: &'a dyn Registry,
-    logins: &'a Logins,
+    logins: Option<&'a Logins>,
+}
+
+impl<'a> RegistryResolver<'a> {
+    /// Asks as nobody.
+    pub fn without_login(registry: &'a dyn Registry) -> Self {
+        Self {
+            registry,
+            logins: None,
+        }
+    }
+
+    async fn login(&self, image: &str) -> Option<Login> {
+        self.logins?.for_image(image).await
+    }
 }
 
 /// The part of a base image's configuration that builds inherit (OCI image spec, and Docker's `OnBuild`).
@@ -95,10 +115,10 @@ struct Inherited {
 }
 
 #[async_trait]
-impl ResolveImage for Resolver<'_> {
+impl ResolveImage for RegistryResolver<'_> {
     async fn image_digest(&self, reference: &str) -> Result<Digest, String> {
         self.registry
-            .digest(reference, self.logins.for_image(reference).await.as_ref())
+            .digest(reference, self.login(reference).await.as_ref())
             .await
             .map_err(|error| error.to_string())
     }
@@ -106,7 +126,7 @@ impl ResolveImage for Resolver<'_> {
     async fn image_facts(&self, reference: &str) -> Result<Option<ImageFacts>, String> {
         let text = self
             .registry
-            .config(reference, self.logins.for_image(reference).await.as_ref())
+            .config(reference, self.login(reference).await.as_ref())
             .await
             .map_err(|error| error.to_string())?;
         let config: ImageConfig = serde_json::from_str(&text).map_err(|error| error.to_string())?;
@@ -124,7 +144,7 @@ impl ResolveImage for Resolver<'_> {
     async fn feature_dependencies(&self, reference: &str) -> Result<Option<Vec<String>>, String> {
         let annotations = self
             .registry
-            .annotations(reference, self.logins.for_image(reference).await.as_ref())
+            .annotations(reference, self.login(reference).await.as_ref())
             .await
             .map_err(|error| error.to_string())?;
         Ok(annotations

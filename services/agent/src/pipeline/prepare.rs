@@ -127,13 +127,15 @@ async fn prepare_with<'a>(
     let grant = BuildGrant {
         platform: &cx.node.platform,
         allowed: &cx.allowed,
-        cache: cx.images.cache(),
     };
     for LeftOut { what, why, .. } in config.grant(&grant) {
         cx.recorder.warn(format!("{what} is left out: {why}"));
     }
-    let devcontainer = repository_devcontainer(cx, &clone, &config, prefetch, background);
-    match Box::pin(devcontainer).await {
+    // On the heap, as are the parts of it: all that an attempt calls has one stack.
+    let own = Box::pin(repository_devcontainer(
+        cx, &clone, &config, prefetch, background,
+    ));
+    match own.await {
         Err(failure) => match diagnosed(cx, failure).await {
             failure if is_recoverable(failure.reason()) => {
                 recover(cx, &clone, failure, background).await
@@ -212,12 +214,14 @@ async fn image(
     }
     let (key, lookup) = prefetch
         .alongside(async {
-            let key = key::compute(cx, clone, config).await;
+            let key = Box::pin(key::compute(cx, clone, config)).await;
             let lookup = resolve::resolve(cx, &key).await;
             (key, lookup)
         })
         .await;
-    image::obtain(cx, clone, config, key, lookup, prefetch).await
+    // Again, with the digests of the base images.
+    limit_sources(cx).await?;
+    Box::pin(image::obtain(cx, clone, config, key, lookup, prefetch)).await
 }
 
 /// Starts the container while the push goes on.

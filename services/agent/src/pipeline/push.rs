@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hearth_api::v1::{
     ImageStore, PipelineStep, PushOutcome, PushReport, TransferDirection, event::Kind,
 };
-use hearth_domain::{Digest, repository_and_tag};
+use hearth_domain::{CacheRepository, repository_and_tag};
 use hearth_layers::{RegistryError, Transfer, TransferError};
 
 use super::{
@@ -55,7 +55,7 @@ async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
     let limit = cx.node.push_timeout;
     let outcome = cx
         .recorder
-        .step(STEP, format!("pushes {}", upload.image), async {
+        .step(STEP, format!("pushes {}", upload.entry), async {
             tokio::time::timeout(limit, push(cx, &upload, &cache))
                 .await
                 .unwrap_or_else(|_| Err(timed_out(limit)))
@@ -98,7 +98,13 @@ async fn push(
     }
     let tag = |image: &str| repository_and_tag(image).1.to_owned();
     let progress = cx.recorder.transfer(TransferDirection::Push);
-    push_tag(cx, repository.as_str(), &tag(&upload.image), &progress)
+    let entry = tag(&upload.entry);
+    cx.externals
+        .engine
+        .tag(&upload.image_id, repository.as_str(), &entry)
+        .await
+        .map_err(|error| report(PushOutcome::Failed, error.to_string()))?;
+    push_tag(cx, repository.as_str(), &entry, &progress)
         .await
         .map_err(|error| Refusal {
             error,
@@ -108,18 +114,31 @@ async fn push(
         })
         .map_err(PushReport::from)?;
     let registry = &cx.externals.registry;
+    // In the containerd store the image's id is the digest of its manifest, whatever the tag names meanwhile.
+    let id = upload.image_id.parse();
+    let id = id.ok().filter(|_| cx.node.store == ImageStore::Containerd);
+    let looked_for = &id.map_or_else(|| upload.entry.clone(), |id| repository.image(&id));
     let pushed = with_login(cx.logins, repository.as_str(), |login| async move {
-        registry.inspect(&upload.image, login.as_ref()).await
+        registry.inspect(looked_for, login.as_ref()).await
     })
-    .await
-    .map_err(not_readable)?;
-    verify(
-        cx,
-        upload,
-        &repository.image(&pushed.digest),
-        &pushed.digest,
-    )
-    .await?;
+    .await;
+    let pushed = match pushed {
+        Err(RegistryError::NotFound(_)) => Err(another_image(upload)),
+        pushed => pushed.map_err(not_readable),
+    };
+    let verified = match pushed {
+        Ok(pushed) => verify(cx, upload, &repository.image(&pushed.digest))
+            .await
+            .map(|()| pushed),
+        Err(error) => Err(error),
+    };
+    let pushed = match verified {
+        Ok(pushed) => pushed,
+        Err(error) => {
+            remove_tag(cx, upload, repository).await;
+            return Err(error);
+        }
+    };
     let image = PushedImage {
         repository,
         digest: &pushed.digest,
@@ -149,7 +168,7 @@ async fn push(
     Ok(PushReport {
         digest: pushed.digest.to_string(),
         bytes: pushed.bytes,
-        ..report(PushOutcome::Pushed, upload.image.clone())
+        ..report(PushOutcome::Pushed, upload.entry.clone())
     })
 }
 
@@ -158,7 +177,10 @@ async fn move_newest(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
     let repository = cache.reference.repository().as_str();
     let newest = cache.reference.newest(&cx.node.platform);
     let newest = repository_and_tag(&newest).1;
-    let named = cx.externals.engine.tag(&upload.image, repository, newest);
+    let named = cx
+        .externals
+        .engine
+        .tag(&upload.image_id, repository, newest);
     let newest_pushed = match named.await {
         Ok(()) => push_tag(cx, repository, newest, &|_| {})
             .await
@@ -185,20 +207,29 @@ async fn push_tag(
     .await
 }
 
+/// Removes the tag of an image that is not the one that was built, if it can be removed: nothing has entered that image, and
+/// whoever looks at tags alone should not find it.
+async fn remove_tag(cx: &Context<'_>, upload: &Upload, repository: &CacheRepository) {
+    let registry = &cx.externals.registry;
+    let removed = with_login(cx.logins, repository.as_str(), |login| async move {
+        let login = login.as_ref();
+        let there = registry.digest(&upload.entry, login).await?;
+        registry.delete(&repository.image(&there), login).await
+    });
+    if let Err(error) = removed.await
+        && !matches!(error, RegistryError::NotFound(_))
+    {
+        cx.recorder.warn(format!(
+            "the registry keeps another image as {}, which no workspace uses; remove it there: {error}",
+            upload.entry
+        ));
+    }
+}
+
 /// Checks that the registry has the image that was built.
-async fn verify(
-    cx: &Context<'_>,
-    upload: &Upload,
-    image: &str,
-    digest: &Digest,
-) -> Result<(), PushReport> {
+async fn verify(cx: &Context<'_>, upload: &Upload, image: &str) -> Result<(), PushReport> {
     if cx.node.store == ImageStore::Containerd {
-        // In this store the image's id is the digest of its manifest.
-        return if digest.as_str() == upload.image_id {
-            Ok(())
-        } else {
-            Err(another_image(digest.as_str(), &upload.image_id))
-        };
+        return Ok(());
     }
     // The classic store makes the manifest when it pushes, so the layers are compared.
     let config = cx
@@ -216,16 +247,17 @@ async fn verify(
         .unwrap_or_default();
     let there = layers_of(&config);
     if there.is_empty() || there != built.layers {
-        return Err(another_image(digest.as_str(), &upload.image_id));
+        return Err(another_image(upload));
     }
     Ok(())
 }
 
-fn another_image(there: &str, pushed: &str) -> PushReport {
+fn another_image(upload: &Upload) -> PushReport {
     report(
         PushOutcome::Failed,
         format!(
-            "the registry has {there} under this key, not the {pushed} that was pushed: another program writes there"
+            "the registry has another image under this key, not the {} that was pushed: another program writes there; let only hearth write to this repository",
+            upload.image_id
         ),
     )
 }

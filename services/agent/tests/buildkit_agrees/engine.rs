@@ -29,7 +29,7 @@ pub struct Engine {
 
 /// One build.
 pub struct Build {
-    /// Digest of the image.
+    /// Its layers and its configuration, but for the history, which is the text of its Dockerfile.
     pub image: String,
     /// Steps that were not found in the cache.
     pub ran: BTreeSet<String>,
@@ -97,7 +97,9 @@ impl Engine {
         target: Option<&str>,
         args: &BTreeMap<String, String>,
     ) -> Build {
-        let id = tempfile::NamedTempFile::new().unwrap();
+        // Two builds of one image at once trip over each other when the image has no name.
+        let number = self.builds.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hearth-test/build:{number}");
         let mut command = self.docker();
         command
             .args([
@@ -108,13 +110,7 @@ impl Engine {
                 "--network=none",
                 "--tag",
             ])
-            // Two builds of one image at once trip over each other when the image has no name.
-            .arg(format!(
-                "hearth-test/build:{}",
-                self.builds.fetch_add(1, Ordering::Relaxed)
-            ))
-            .arg("--iidfile")
-            .arg(id.path())
+            .arg(&name)
             .arg("--file")
             .arg(dockerfile);
         target.iter().for_each(|target| {
@@ -127,8 +123,12 @@ impl Engine {
         let log = String::from_utf8_lossy(&result.stderr).into_owned();
         let text = std::fs::read_to_string(dockerfile).unwrap_or_default();
         assert!(result.status.success(), "{text}\n{log}");
+        let format = "{{json .RootFS}} {{json .Config}}";
         Build {
-            image: std::fs::read_to_string(id.path()).unwrap(),
+            image: output(
+                self.docker()
+                    .args(["image", "inspect", "--format", format, &name]),
+            ),
             ran: steps_that_ran(&log),
             log,
         }

@@ -11,6 +11,7 @@
 )]
 
 mod cases;
+mod cli;
 mod engine;
 mod web;
 
@@ -28,7 +29,7 @@ use hearth_agent::{
     devcontainer::{DevcontainerConfig, Place},
     key::{KeyReading, KeySource, ResolveImage, read_key},
 };
-use hearth_domain::{Digest, ImageFacts};
+use hearth_domain::{Digest, ImageFacts, as_built};
 use serde_json::json;
 use web::Web;
 
@@ -153,12 +154,19 @@ fn judge(engine: &Engine, web: &Web, case: &Case) -> Verdict {
     }
 }
 
+/// Builds as the devcontainer CLI does: from a Dockerfile that it makes, which is elsewhere.
 fn build(engine: &Engine, case: &Case, clone: &Path, args: &BTreeMap<String, String>) -> Build {
+    let text = std::fs::read_to_string(clone.join(case.dockerfile)).unwrap();
+    let built = as_built(&text, case.target).unwrap();
+    let dockerfile = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(dockerfile.path(), built.text).unwrap();
+    let mut args = args.clone();
+    args.insert(built.arg.0.to_owned(), built.arg.1);
     engine.build(
         &clone.join(case.context),
-        &clone.join(case.dockerfile),
-        case.target,
-        args,
+        dockerfile.path(),
+        Some(built.target),
+        &args,
     )
 }
 

@@ -7,7 +7,7 @@ use hearth_api::v1::{
     ListEntriesResponse, ProbeAccessRequest, ProbeAccessResponse, VerifiedEntry,
     VerifyCacheRequest, VerifyCacheResponse, cache_service_server::CacheService,
 };
-use hearth_domain::{CacheAccess, CacheRepository, ConfigName, Repository, Spec};
+use hearth_domain::{CacheAccess, CacheRepository, ConfigName, KEY_VERSION, Repository, Spec};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
@@ -255,8 +255,9 @@ fn check_key(text: &str, faults: &mut FieldFaults) -> String {
     if text.is_empty() {
         return String::new();
     }
-    let digits = text.strip_prefix("k1:").unwrap_or(text);
-    let good = (MIN_KEY_DIGITS..=MAX_KEY_DIGITS).contains(&digits.len())
+    let (version, digits) = text.split_once(':').unwrap_or((KEY_VERSION, text));
+    let good = version.starts_with('k')
+        && (MIN_KEY_DIGITS..=MAX_KEY_DIGITS).contains(&digits.len())
         && digits
             .bytes()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -266,5 +267,5 @@ fn check_key(text: &str, faults: &mut FieldFaults) -> String {
             "must be a cache key or at least its first 8 hex digits",
         );
     }
-    format!("k1:{digits}")
+    format!("{version}:{digits}")
 }

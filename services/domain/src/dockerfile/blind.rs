@@ -34,7 +34,7 @@ pub fn plan_blindly(text: &str, options: &BuildOptions<'_>, why: &str) -> BuildP
         args: options.args.clone(),
         images,
         context: BTreeSet::from([ContextSource::all()]),
-        unpinned: BTreeSet::from([format!("images that cannot be found: {why}")]),
+        unpinned: BTreeSet::from([format!("images or downloads that cannot be found: {why}")]),
         careful: BTreeSet::from([format!("The whole build context counts: {why}.")]),
         ..BuildPlan::default()
     }

@@ -91,6 +91,13 @@ impl Instruction {
         serde_json::from_str(&self.rest).ok()
     }
 
+    /// The arguments as words, of which only ASCII white space is between.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.rest
+            .split(['\t', '\x0b', '\x0c', '\r', ' '])
+            .filter(|word| !word.is_empty())
+    }
+
     /// Value of a flag; the last one counts.
     pub fn flag(&self, name: &str) -> Option<&str> {
         self.flag_values(name).last()

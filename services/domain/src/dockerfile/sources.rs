@@ -68,13 +68,9 @@ pub(super) fn of_copy(instruction: &Instruction, env: &Env, escape: char) -> Vec
     if let Some(from) = instruction.flag("from") {
         return vec![Origin::From(from.to_owned())];
     }
-    let words = instruction.json().unwrap_or_else(|| {
-        instruction
-            .rest
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect()
-    });
+    let Some(words) = words_of_copy(instruction) else {
+        return vec![Origin::Unknown("a list of paths is not understood")];
+    };
     let Some((_, sources)) = words.split_last() else {
         return Vec::new();
     };
@@ -83,10 +79,7 @@ pub(super) fn of_copy(instruction: &Instruction, env: &Env, escape: char) -> Vec
         .is_some_and(|value| value != "false");
     let mut origins = Vec::new();
     for source in sources {
-        let is_heredoc = source
-            .trim_start_matches(|ch: char| ch.is_ascii_digit())
-            .starts_with("<<");
-        if is_heredoc && !instruction.heredocs.is_empty() {
+        if is_heredoc(source) && !instruction.heredocs.is_empty() {
             continue;
         }
         match words::expand(source, env, escape) {
@@ -109,6 +102,23 @@ pub(super) fn of_copy(instruction: &Instruction, env: &Env, escape: char) -> Vec
         }
     }
     origins
+}
+
+/// The words of a COPY or an ADD: sources, and where they go. `None` for a list that BuildKit may be able to read.
+pub(super) fn words_of_copy(instruction: &Instruction) -> Option<Vec<String>> {
+    // Go reads surrogates that are not in pairs.
+    let rest = &instruction.rest;
+    let list = instruction.json();
+    if list.is_none() && rest.starts_with('[') && rest.contains("\\u") {
+        return None;
+    }
+    Some(list.unwrap_or_else(|| instruction.words().map(str::to_owned).collect()))
+}
+
+/// Whether a word of a COPY stands for a here-document.
+pub(super) fn is_heredoc(word: &str) -> bool {
+    word.trim_start_matches(|ch: char| ch.is_ascii_digit())
+        .starts_with("<<")
 }
 
 /// Origins of a RUN: its mounts.
@@ -143,11 +153,14 @@ fn of_mount(mount: &str, env: &Env, escape: char) -> Result<Option<Origin>, Word
     })
 }
 
-fn csv_fields(line: &str) -> Vec<String> {
+/// The fields of one line of CSV.
+pub(super) fn csv_fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
-    for ch in line.chars() {
+    let mut chars = line.chars().peekable();
+    while let Some(ch) = chars.next() {
         match (ch, fields.last_mut()) {
+            ('"', Some(field)) if quoted && chars.next_if_eq(&'"').is_some() => field.push('"'),
             ('"', _) => quoted = !quoted,
             (',', _) if !quoted => fields.push(String::new()),
             (_, Some(field)) => field.push(ch),

@@ -38,7 +38,7 @@ pub(super) fn split(lines: &Lines) -> Option<(&[Instruction], Vec<Stage<'_>>)> {
 
 fn stage(all: &[Instruction], range: Range<usize>) -> Option<Stage<'_>> {
     let from = &all[range.start];
-    let words: Vec<&str> = from.rest.split_whitespace().collect();
+    let words: Vec<&str> = from.words().collect();
     let (base, name) = match words[..] {
         [base] => (base, None),
         [base, r#as, name] if r#as.eq_ignore_ascii_case("as") => (base, Some(name.to_lowercase())),

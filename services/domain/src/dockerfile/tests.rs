@@ -240,11 +240,10 @@ fn the_written_instructions_never_change_their_form() {
     assert_eq!(
         plan.instructions,
         [
-            r#"[{"keyword":"ARG","flags":[],"rest":"V=1","heredocs":[]},null]"#,
-            r#"[{"keyword":"FROM","flags":["--platform=$BUILDPLATFORM"],"rest":"a:$V as one","heredocs":[]},null]"#,
-            r#"[{"keyword":"RUN","flags":[],"rest":"cat <<-\"E\"  >/x","heredocs":[{"name":"E","chomp":true,"expand":false,"content":"\ty\n"}]},null]"#,
-            r#"[{"keyword":"FROM","flags":[],"rest":"one","heredocs":[]},0]"#,
-            r#"[{"keyword":"COPY","flags":["--from=one"],"rest":"/x /","heredocs":[]},0]"#,
+            r##"["FROM",["--platform=linux/amd64"],["#0"],[],[]]"##,
+            r#"["RUN",[],"cat <<-\"E\"  >/x",[{"name":"E","chomp":true,"expand":false,"content":"\ty\n"}],[]]"#,
+            r#"["FROM",[],[null],[],[0]]"#,
+            r##"["COPY",["--from=#"],["/x","/"],[],[0]]"##,
             "target=1",
         ]
     );

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    canonical::Word,
     lines::{Instruction, Lines},
     words::{self, Env, WordError},
 };
@@ -50,52 +51,112 @@ impl Variables {
         next
     }
 
-    /// Applies an ENV.
-    pub fn env(&mut self, instruction: &Instruction, escape: char) {
+    /// Applies an ENV, and returns what it sets.
+    pub fn env(&mut self, instruction: &Instruction, escape: char) -> Vec<(String, Word)> {
         // All values see the variables as they were before.
         let values: Vec<_> = assignments(&instruction.rest, escape)
             .into_iter()
             .map(|(name, value)| {
-                let value = value.and_then(|value| words::expand(&value, &self.seen, escape).ok());
-                (name, value)
+                let known = words::expand(&value, &self.seen, escape).ok();
+                (name, value, known)
             })
             .collect();
-        for (name, value) in values {
+        let mut pairs = Vec::new();
+        for (name, value, known) in values {
+            let word = known.clone().map_or_else(|| Word::raw(&value), Word::Known);
+            pairs.push((name.clone(), word));
             self.environment.insert(name.clone());
-            self.set(name, value);
+            self.set(name, known);
         }
+        pairs
     }
 
-    /// Applies an ARG of a stage and returns the names that it declares.
+    /// Applies an ARG of a stage and returns the names that it declares, with their values.
     pub fn arg(
         &mut self,
         instruction: &Instruction,
         escape: char,
         given: &BTreeMap<String, String>,
-        global: &Env,
-    ) -> Vec<String> {
+        global: &Globals,
+    ) -> Vec<(String, Declared)> {
         let mut names = Vec::new();
         for word in words::quoted_words(&instruction.rest, escape) {
             let (name, default) = declaration(&word, &self.seen, escape);
-            let value = match (given.get(&name), default) {
+            let default = default.map(Result::ok);
+            let value = match (given.get(&name), default.clone()) {
                 (Some(value), _) => Some(Some(value.clone())),
-                (None, Some(default)) => Some(default.ok()),
-                (None, None) => global.get(&name).cloned(),
+                (None, Some(default)) => Some(default),
+                (None, None) => global.values.get(&name).cloned(),
             };
+            let without = default.or_else(|| global.defaults.get(&name).cloned());
+            names.push((
+                name.clone(),
+                Declared::new(&value, &without, given.contains_key(&name)),
+            ));
             if let Some(value) = value {
                 // Old frontends let ENV win, new ones the last one.
                 let clash =
                     self.environment.contains(&name) && self.seen.get(&name) != Some(&value);
-                self.set(name.clone(), value.filter(|_| !clash));
+                self.set(name, value.filter(|_| !clash));
             }
-            names.push(name);
         }
         names
     }
 }
 
+/// The value that an ARG gives.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Declared {
+    /// One that the build is given, and that the Dockerfile would not give.
+    Given,
+    /// One that it has by the Dockerfile alone.
+    Default(String),
+    /// None.
+    Nothing,
+    /// One that this reader does not know.
+    Unknown,
+}
+
+impl Declared {
+    fn new(value: &Option<Option<String>>, without: &Option<Option<String>>, given: bool) -> Self {
+        match value {
+            Some(Some(_)) if given && value != without => Self::Given,
+            Some(Some(value)) => Self::Default(value.clone()),
+            Some(None) => Self::Unknown,
+            None => Self::Nothing,
+        }
+    }
+}
+
 /// The ARGs before the first stage.
-pub(super) fn global_args(
+pub(super) struct Globals {
+    /// Their values.
+    pub values: Env,
+    /// The values that they would have if the build were given none.
+    defaults: Env,
+}
+
+impl Globals {
+    pub fn new(
+        instructions: &[Instruction],
+        escape: char,
+        given: &BTreeMap<String, String>,
+        predefined: Env,
+    ) -> Self {
+        Self {
+            values: global_args(instructions, escape, given, predefined.clone()),
+            defaults: global_args(instructions, escape, &BTreeMap::new(), predefined),
+        }
+    }
+
+    /// Whether an argument has the value that it would have without being given.
+    pub fn is_default(&self, name: &str, given: &BTreeMap<String, String>) -> bool {
+        let default = self.defaults.get(name).cloned().flatten();
+        default.is_some() && default.as_ref() == given.get(name)
+    }
+}
+
+fn global_args(
     instructions: &[Instruction],
     escape: char,
     given: &BTreeMap<String, String>,
@@ -183,16 +244,16 @@ fn declaration(
     }
 }
 
-fn assignments(rest: &str, escape: char) -> Vec<(String, Option<String>)> {
+fn assignments(rest: &str, escape: char) -> Vec<(String, String)> {
     let words = words::quoted_words(rest, escape);
     if words.first().is_some_and(|first| !first.contains('=')) {
         // The old form: ENV name all the rest of the line.
         let (name, value) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-        return vec![(name.to_owned(), Some(value.trim_start().to_owned()))];
+        return vec![(name.to_owned(), value.trim_start().to_owned())];
     }
     words
         .iter()
         .filter_map(|word| word.split_once('='))
-        .map(|(name, value)| (name.to_owned(), Some(value.to_owned())))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }

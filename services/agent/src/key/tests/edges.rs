@@ -197,14 +197,188 @@ fn the_commit_stands_for_git_s_own_folder() {
         .filter(|(name, _)| name.starts_with(".git"))
         .collect();
     assert_eq!(git[1], (".git/HEAD", format!("commit {commit}").as_str()));
+    assert!(git[2].1.starts_with("names "), "{git:?}");
     assert!(before.careful[0].contains(".git"), "{:?}", before.careful);
     write(clone.path(), &[(".git/index", "2")]);
     assert_eq!(read(clone.path(), &properties), before);
-    write(
-        clone.path(),
-        &[(".git/refs/heads/main", &commit.replace('0', "1"))],
+    // Another branch that moved, of another commit.
+    let other = commit.replace('0', "1");
+    write(clone.path(), &[(".git/refs/remotes/origin/x", &other)]);
+    assert_eq!(read(clone.path(), &properties), before);
+    let packed = format!("# pack-refs\n{commit} refs/heads/main\n");
+    for (path, text) in [
+        (".git/refs/tags/v1", commit.to_owned()),
+        (".git/refs/tags/deep/v1", other.clone()),
+        (".git/refs/remotes/origin/y", commit.to_owned()),
+        (
+            ".git/packed-refs",
+            format!("{packed}{other} refs/tags/v2\n^{commit}\n"),
+        ),
+        (".git/HEAD", commit.to_owned()),
+        (".git/refs/heads/main", other.clone()),
+    ] {
+        write(clone.path(), &[(path, &text)]);
+        assert_ne!(
+            read(clone.path(), &properties).manifest,
+            before.manifest,
+            "{path}"
+        );
+        if path.contains("refs/") {
+            std::fs::remove_file(clone.path().join(path)).unwrap();
+        }
+        write(
+            clone.path(),
+            &[
+                (".git/packed-refs", &packed),
+                (".git/HEAD", "ref: refs/heads/main\n"),
+            ],
+        );
+        assert_eq!(
+            read(clone.path(), &properties).manifest,
+            before.manifest,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_build_that_is_asked_for_every_time_is_never_fetched() {
+    let clone = clone_of(&[("Dockerfile", "FROM a:1\nRUN date\n")]);
+    let with = |options: &[&str]| {
+        let build = json!({"dockerfile": "../Dockerfile", "options": options});
+        read(clone.path(), &json!({ "build": build }))
+    };
+    std::fs::create_dir(clone.path().join(".devcontainer")).unwrap();
+    for option in ["--no-cache", "--no-cache=1", "--no-cache-filter=x"] {
+        let unpinned = with(&[option]).unpinned;
+        assert_eq!(unpinned.len(), 1, "{option}");
+        assert!(
+            unpinned[0].contains("asks for a build every time"),
+            "{unpinned:?}"
+        );
+    }
+    let before = with(&[]);
+    // What docker does not get, or what changes nothing.
+    for same in [
+        &["--no-cache=false"][..],
+        &["--pull"],
+        &["--build-arg", "PATH"],
+        &["--rm", "--quiet"],
+    ] {
+        assert_eq!(with(same), before, "{same:?}");
+    }
+    assert_eq!(
+        with(&["--add-host=a:1", "--shm-size=1g"]),
+        with(&["--shm-size", "1g", "--add-host", "a:1"])
     );
-    assert_ne!(read(clone.path(), &properties).manifest, before.manifest);
+    assert_ne!(
+        with(&["--add-host=a:1", "--add-host=a:2"]).manifest,
+        with(&["--add-host=a:2", "--add-host=a:1"]).manifest
+    );
+}
+
+/// BuildKit has the step in its cache whatever the secret is.
+#[test]
+fn a_secret_counts_with_its_content() {
+    let clone = clone_of(&[
+        (
+            ".devcontainer/Dockerfile",
+            "FROM a:1\nRUN --mount=type=secret,id=x cp /run/secrets/x /x\n",
+        ),
+        ("x", "honest"),
+    ]);
+    let properties =
+        json!({"build": {"dockerfile": "Dockerfile", "options": ["--secret", "id=x,src=x"]}});
+    let before = read(clone.path(), &properties).manifest;
+    write(clone.path(), &[("x", "evil")]);
+    assert_ne!(read(clone.path(), &properties).manifest, before);
+}
+
+#[test]
+fn the_dockerfile_counts_as_the_cli_makes_it() {
+    for (dockerfile, file) in [
+        ("FROM a:1\nONBUILD COPY b /b\n", "b"),
+        (
+            "FROM a:1 AS one\nCOPY b /\nFROM a:1\nRUN cat <<E\nFROM x AS one\nE\n",
+            "b",
+        ),
+        (
+            "FROM a:1\nARG TARGETSTAGE\nCOPY $TARGETSTAGE /x\n",
+            "dev_containers_target_stage",
+        ),
+    ] {
+        let clone = clone_of(&[(".devcontainer/Dockerfile", dockerfile)]);
+        let properties = json!({"build": {"dockerfile": "Dockerfile"}});
+        let before = read(clone.path(), &properties).manifest;
+        write(clone.path(), &[(&format!(".devcontainer/{file}"), "1")]);
+        assert_ne!(
+            read(clone.path(), &properties).manifest,
+            before,
+            "{dockerfile}"
+        );
+    }
+    // With a feature the CLI looks for the user, and finds it in places of its own.
+    let clone = clone_of(FILES);
+    let with = |features: &[&str], dockerfile: &str| {
+        write(clone.path(), &[(".devcontainer/Dockerfile", dockerfile)]);
+        let features: serde_json::Map<String, Value> = features
+            .iter()
+            .map(|id| ((*id).to_owned(), json!({})))
+            .collect();
+        let build = json!({"dockerfile": "Dockerfile"});
+        read(clone.path(), &json!({"build": build, "features": features})).manifest
+    };
+    let (joined, apart) = (
+        "FROM a:1\nRUN true USER dev\n",
+        "FROM a:1\nRUN true \\\nUSER dev\n",
+    );
+    assert_ne!(with(&["./tool"], joined), with(&["./tool"], apart));
+    assert_eq!(with(&[], joined), with(&[], apart));
+}
+
+#[test]
+fn an_option_of_a_feature_that_is_its_default_does_not_count() {
+    let metadata =
+        r#"{"options": {"at": {"type": "string", "default": "a"}, "on": {"default": true}}}"#;
+    let clone = clone_of(&[(".devcontainer/f/devcontainer-feature.json", metadata)]);
+    let with = |options: Value| {
+        read(
+            clone.path(),
+            &json!({"image": "a:1", "features": {"./f": options}}),
+        )
+    };
+    let none = with(json!({}));
+    for same in [json!({"at": "a"}), json!({"on": true, "at": "a"})] {
+        assert_eq!(with(same), none);
+    }
+    for other in [
+        json!({"at": "b"}),
+        json!({"on": "true"}),
+        json!({"new": "a"}),
+        json!("a"),
+    ] {
+        assert_ne!(with(other.clone()).manifest, none.manifest, "{other}");
+    }
+}
+
+#[test]
+fn a_target_that_is_built_anyway_does_not_count() {
+    let clone = clone_of(&[(
+        ".devcontainer/Dockerfile",
+        "FROM a:1 AS one\nRUN 1\nFROM one AS two\nRUN 2\n",
+    )]);
+    let with = |target: Value| {
+        read(
+            clone.path(),
+            &json!({"build": {"dockerfile": "Dockerfile", "target": target}}),
+        )
+    };
+    assert_eq!(with(json!("two")), with(json!(null)));
+    let names = |reading: &KeyReading| -> Vec<String> {
+        let inputs = reading.manifest.inputs().inputs(Input::Config);
+        inputs.map(|(name, _)| name.to_owned()).collect()
+    };
+    assert!(names(&with(json!("one"))).contains(&"build.target".to_owned()));
 }
 
 #[test]
@@ -272,8 +446,6 @@ fn a_link_out_of_the_repository_is_followed_nowhere() {
     let outside = clone_of(&[("file", "{}")]);
     for link in [
         ".devcontainer/Dockerfile",
-        ".devcontainer/Dockerfile.dockerignore",
-        ".dockerignore",
         ".devcontainer/devcontainer-lock.json",
         ".devcontainer/tool/devcontainer-feature.json",
     ] {
@@ -283,6 +455,21 @@ fn a_link_out_of_the_repository_is_followed_nowhere() {
         std::os::unix::fs::symlink(outside.path().join("file"), path).unwrap();
         let error = read_with(clone.path(), &properties(), &Registry::default()).unwrap_err();
         assert_eq!(error, KeyError::LeadsOut(link.into()));
+    }
+    // BuildKit follows these within the context alone, wherever they lead.
+    for link in [".devcontainer/Dockerfile.dockerignore", ".dockerignore"] {
+        for target in [
+            outside.path().join("file"),
+            "README.md".into(),
+            "../none".into(),
+        ] {
+            let clone = clone_of(FILES);
+            let path = clone.path().join(link);
+            let _ = std::fs::remove_file(&path);
+            std::os::unix::fs::symlink(&target, path).unwrap();
+            let error = read_with(clone.path(), &properties(), &Registry::default()).unwrap_err();
+            assert!(error.to_string().contains("is a link"), "{error}");
+        }
     }
 }
 

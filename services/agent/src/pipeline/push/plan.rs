@@ -21,7 +21,9 @@ pub enum PushPlan {
 /// An image to push.
 #[derive(Debug)]
 pub struct Upload {
-    /// Its name in the engine, `repository:tag`.
+    /// The name that it is pushed under, `repository:tag`.
+    pub entry: String,
+    /// Its name in the engine, which is the attempt's own.
     pub image: String,
     /// The engine's id of it.
     pub image_id: String,
@@ -53,7 +55,7 @@ impl PushPlan {
         report: &CacheReport,
         may_write: bool,
         has_entry: bool,
-        upload: impl FnOnce(KeyedManifest) -> Upload,
+        upload: impl FnOnce(&CacheUse, KeyedManifest) -> Upload,
     ) -> Self {
         match (&cx.job.cache, manifest) {
             (Err(reason), _) => Self::skipped(*reason),
@@ -74,7 +76,9 @@ impl PushPlan {
             (Ok(_), Err(why)) if report.skip_reason() == CacheSkipReason::NotEligible => {
                 Self::not_eligible(&why)
             }
-            (Ok(cache), Ok(manifest)) => Self::Upload(Box::new(upload(manifest)), cache.clone()),
+            (Ok(cache), Ok(manifest)) => {
+                Self::Upload(Box::new(upload(cache, manifest)), cache.clone())
+            }
             (Ok(_), Err(why)) => Self::nothing(PushOutcome::SkippedNoKey, &why),
         }
     }
