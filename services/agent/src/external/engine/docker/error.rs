@@ -32,7 +32,7 @@ pub(super) fn absent_is_fine(result: Result<(), Error>) -> Result<(), Error> {
 }
 
 /// "removal of container … is already in progress" (moby, `daemon/delete.go`). Other conflicts have the same code.
-fn is_being_removed(error: &Error) -> bool {
+pub(super) fn is_being_removed(error: &Error) -> bool {
     matches!(
         error,
         Error::DockerResponseServerError { status_code: 409, message }
