@@ -16,6 +16,9 @@ use super::{
 };
 use crate::policy::Allowed;
 
+/// The property that names where BuildKit looks for steps.
+const CACHE_FROM: &str = "build.cacheFrom";
+
 /// A build from a Dockerfile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Build {
@@ -120,11 +123,10 @@ impl Build {
         for source in sources {
             match cache_sources(&source) {
                 Ok(sources) => all.extend(sources),
-                Err(why) => self.left_out.push(LeftOut {
-                    what: format!("build.cacheFrom {}", shortened(&source, 60)),
-                    why,
-                    shapes: false,
-                }),
+                Err(why) => {
+                    let left_out = LeftOut::cache_source(CACHE_FROM, &source, why);
+                    self.left_out.push(left_out);
+                }
             }
         }
         all.append(&mut self.cache_from);
@@ -198,11 +200,7 @@ impl Build {
         let left_out = &mut self.left_out;
         self.cache_from.retain(|source| {
             let why = foreign_source(source, grant.cache);
-            left_out.extend(why.map(|why| LeftOut {
-                what: format!("build.cacheFrom {}", shortened(source, 60)),
-                why: why.to_owned(),
-                shapes: false,
-            }));
+            left_out.extend(why.map(|why| LeftOut::cache_source(CACHE_FROM, source, why)));
             why.is_none()
         });
     }

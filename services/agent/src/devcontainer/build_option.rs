@@ -1,4 +1,9 @@
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use hearth_domain::text::shortened;
 
 use crate::{
     clone_files::{CloneFileError, CloneFiles},
@@ -47,6 +52,9 @@ pub enum BuildOption {
     Platform(String),
 }
 
+/// How much of a source of a build cache is shown of each of its ends.
+const SHOWN: usize = 150;
+
 /// An option that a build does not get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
@@ -56,6 +64,31 @@ pub struct LeftOut {
     pub why: String,
     /// Whether the image can be another one without it. It has no key then.
     pub shapes: bool,
+}
+
+impl LeftOut {
+    /// A source of a build cache, which a property names. Sources often begin alike, and end alike.
+    pub(crate) fn cache_source(property: &str, source: &str, why: impl Into<String>) -> Self {
+        let length = source.chars().count();
+        let source = match length.checked_sub(2 * SHOWN) {
+            None | Some(0) => source.to_owned(),
+            Some(_) => {
+                let end: String = source.chars().skip(length - SHOWN).collect();
+                format!("{}{end}", shortened(source, SHOWN))
+            }
+        };
+        Self {
+            what: format!("{property} {source}"),
+            why: why.into(),
+            shapes: false,
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is left out: {}", self.what, self.why)
+    }
 }
 
 impl BuildOption {
@@ -134,4 +167,30 @@ fn csv(fields: &[&str]) -> String {
         .map(|field| format!("\"{}\"", field.replace('"', "\"\"")))
         .collect();
     quoted.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_that_begin_alike_are_told_apart() {
+        let folder = "x".repeat(400);
+        let told = |name: &str| {
+            let source = format!("type=local,src=/{folder}/{name}");
+            LeftOut::cache_source("build.cacheFrom", &source, "why").to_string()
+        };
+        let (one, two) = (told("one"), told("two"));
+        assert_ne!(one, two);
+        assert!(
+            one.starts_with("build.cacheFrom type=local,src=/xxx"),
+            "{one}"
+        );
+        assert!(one.ends_with("x/one is left out: why"), "{one}");
+        let short = LeftOut::cache_source("build.cacheFrom", "type=gha", "why");
+        assert_eq!(
+            short.to_string(),
+            "build.cacheFrom type=gha is left out: why"
+        );
+    }
 }

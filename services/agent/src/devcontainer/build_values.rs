@@ -85,7 +85,7 @@ pub(super) fn ssh(value: &str, root: &Path) -> Result<BuildOption, String> {
 }
 
 /// Sources of a build cache: images and caches in registries. Other kinds read files of the node, or use its logins.
-pub(crate) fn cache_sources(value: &str) -> Result<Vec<String>, String> {
+pub(super) fn cache_sources(value: &str) -> Result<Vec<String>, String> {
     let why = || "a build cache comes from a registry: NAME, or type=registry,ref=NAME".to_owned();
     let fields = csv_fields(value)?;
     let references: Vec<&str> = if fields.iter().any(|field| field.contains('=')) {
@@ -108,9 +108,21 @@ pub(crate) fn cache_sources(value: &str) -> Result<Vec<String>, String> {
 }
 
 /// Why a source that [`cache_sources`] read is not looked at, if it is in the cache of another repository than `own`.
-pub(crate) fn foreign_source(source: &str, own: Option<&str>) -> Option<&'static str> {
+pub(super) fn foreign_source(source: &str, own: Option<&str>) -> Option<&'static str> {
     let (_, reference) = source.split_once("ref=")?;
     is_of_other_cache(reference, own).then_some("it is in the cache of another repository")
+}
+
+/// Why a source as a configuration has it is not looked at.
+pub(crate) fn unusable_source(value: &str, own: Option<&str>) -> Option<String> {
+    let sources = match cache_sources(value) {
+        Ok(sources) => sources,
+        Err(why) => return Some(why),
+    };
+    let foreign = sources
+        .iter()
+        .find_map(|source| foreign_source(source, own));
+    foreign.map(str::to_owned)
 }
 
 /// The fields of one line of CSV, as docker splits the values of its options.

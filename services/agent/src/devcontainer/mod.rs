@@ -25,7 +25,7 @@ mod variables;
 pub use build::{Build, BuildGrant, CACHE_MOUNTS, Located};
 pub use build_flags::flag_takes_value;
 pub use build_option::{BuildOption, LeftOut};
-pub(crate) use build_values::{cache_sources, foreign_source};
+pub(crate) use build_values::unusable_source;
 pub(crate) use clone_path::{ClonePath, readable};
 pub use container::{Container, NodeCommand};
 pub use error::ConfigError;

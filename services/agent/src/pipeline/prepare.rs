@@ -22,7 +22,7 @@ use super::{
     sources::limit_sources,
 };
 use crate::devcontainer::{
-    self, BuildGrant, ConfigError, DevcontainerConfig, Found, LeftOut, Place, Source,
+    self, BuildGrant, ConfigError, DevcontainerConfig, Found, Place, Source,
 };
 
 /// How often room is made on the disk, and the time between, before an attempt is refused.
@@ -126,8 +126,8 @@ async fn prepare_with<'a>(
         allowed: &cx.allowed,
         cache: cx.images.cache(),
     };
-    for LeftOut { what, why, .. } in config.grant(&grant) {
-        cx.recorder.warn(format!("{what} is left out: {why}"));
+    for left_out in config.grant(&grant) {
+        cx.recorder.warn(left_out.to_string());
     }
     match repository_devcontainer(cx, &clone, &config, prefetch, background).await {
         Err(failure) => match diagnosed(cx, failure).await {

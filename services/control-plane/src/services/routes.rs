@@ -6,6 +6,7 @@ use hearth_api::v1::{
     credential_service_server::CredentialServiceServer, node_service_server::NodeServiceServer,
     workspace_service_server::WorkspaceServiceServer,
 };
+use hearth_runtime::Obstacle;
 use tonic::service::Routes;
 
 use super::{
@@ -26,6 +27,8 @@ pub(crate) struct Served {
     pub(crate) deletions: Arc<Deletions>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) nodes: Arc<Nodes>,
+    /// What keeps the control plane from taking work.
+    pub(crate) obstacle: Obstacle,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) sessions: Arc<Sessions>,
     /// Seconds without a heartbeat after which a node counts as lost.
@@ -57,11 +60,15 @@ pub(crate) fn routes(served: Served) -> Routes {
         explanations: served.explanations,
         probe: served.probe,
     };
+    let nodes = NodeApi {
+        nodes: served.nodes,
+        obstacle: served.obstacle,
+    };
     let agents_only = agents_only(served.sessions);
     let index = CacheIndexApi(served.index);
     let credentials = CredentialApi(served.logins);
     Routes::new(WorkspaceServiceServer::new(workspaces))
-        .add_service(NodeServiceServer::new(NodeApi(served.nodes)))
+        .add_service(NodeServiceServer::new(nodes))
         .add_service(AgentRegistryServiceServer::new(registry))
         .add_service(CacheServiceServer::new(cache))
         .add_service(CacheIndexServiceServer::with_interceptor(

@@ -1,13 +1,18 @@
 use bollard::errors::Error;
+use hearth_domain::text::innermost_cause;
 
 use crate::external::engine::api::EngineFailure;
 
-/// Docker could not do what completes "could not".
-pub(super) fn failed(action: &'static str) -> impl Fn(Error) -> EngineFailure {
+/// Docker at this socket could not do what completes "could not".
+pub(super) fn failed(socket: &str, action: &'static str) -> impl Fn(Error) -> EngineFailure {
     move |error| EngineFailure {
         action,
         cause: match error {
             Error::DockerResponseServerError { message, .. } => message,
+            // They say which layer of the client failed, and neither where nor why.
+            Error::HyperLegacyError { .. }
+            | Error::HyperResponseError { .. }
+            | Error::IOError { .. } => format!("{socket}: {}", innermost_cause(&error)),
             other => other.to_string(),
         },
     }

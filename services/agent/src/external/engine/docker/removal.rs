@@ -44,6 +44,7 @@ const AT_ONCE: usize = 64;
 /// The removal of what a workspace has. What cannot be removed keeps nothing else from it.
 struct Removal<'a> {
     docker: &'a Docker,
+    socket: &'a str,
     workspace: &'a WorkspaceId,
     limit: Duration,
     /// What failed first.
@@ -62,9 +63,10 @@ struct Used {
 /// Removes the containers of a workspace.
 pub(super) async fn containers(
     docker: &Docker,
+    socket: &str,
     workspace: &WorkspaceId,
 ) -> Result<(), EngineFailure> {
-    let removal = Removal::new(docker, workspace, LIMIT);
+    let removal = Removal::new(docker, socket, workspace, LIMIT);
     // It is noted.
     let _ = removal.containers().await;
     removal.end()
@@ -73,17 +75,24 @@ pub(super) async fn containers(
 /// Removes containers, networks, volumes and images of a workspace, with what Compose made.
 pub(super) async fn everything(
     docker: &Docker,
+    socket: &str,
     workspace: &WorkspaceId,
 ) -> Result<(), EngineFailure> {
-    let removal = Removal::new(docker, workspace, LIMIT);
+    let removal = Removal::new(docker, socket, workspace, LIMIT);
     removal.everything().await;
     removal.end()
 }
 
 impl<'a> Removal<'a> {
-    fn new(docker: &'a Docker, workspace: &'a WorkspaceId, limit: Duration) -> Self {
+    fn new(
+        docker: &'a Docker,
+        socket: &'a str,
+        workspace: &'a WorkspaceId,
+        limit: Duration,
+    ) -> Self {
         Self {
             docker,
+            socket,
             workspace,
             limit,
             failure: Mutex::default(),
@@ -103,7 +112,7 @@ impl<'a> Removal<'a> {
     ) -> Option<T> {
         let failure = match tokio::time::timeout(self.limit, request).await {
             Ok(Ok(answer)) => return Some(answer),
-            Ok(Err(error)) => failed(action)(error),
+            Ok(Err(error)) => failed(self.socket, action)(error),
             Err(_) => EngineFailure {
                 action,
                 cause: format!("it has not done so within {} s", self.limit.as_secs()),

@@ -140,7 +140,7 @@ impl StandIn {
         let host = format!("unix://{}", socket.display());
         let docker = Docker::connect_with_unix(&host, 120, API_DEFAULT_VERSION).unwrap();
         let workspace = "ws-1".parse().unwrap();
-        let removal = Removal::new(&docker, &workspace, Duration::from_millis(500));
+        let removal = Removal::new(&docker, &host, &workspace, Duration::from_millis(500));
         tokio::select! {
             () = self.clone().serve(listener) => unreachable!(),
             () = removal.everything() => {}
