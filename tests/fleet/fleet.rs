@@ -45,6 +45,7 @@ pub struct Fleet {
 pub struct Node {
     pub name: String,
     pub engine: Arc<FakeEngine>,
+    state: PathBuf,
     agent: Option<Service>,
 }
 
@@ -107,6 +108,7 @@ impl Fleet {
         Node {
             name: name.to_owned(),
             engine,
+            state: folder.join("state"),
             agent: Some(agent),
         }
     }
@@ -181,6 +183,12 @@ impl Drop for Fleet {
 }
 
 impl Node {
+    /// How many attempts have not settled, by their folders.
+    pub fn attempts(&self) -> usize {
+        let folders = std::fs::read_dir(self.state.join("attempts"));
+        folders.expect("the folder of attempts").count()
+    }
+
     /// Ends its agent without a warning, and everything that it was doing.
     pub fn kill(&mut self) {
         if let Some(agent) = self.agent.take() {

@@ -6,7 +6,7 @@ use hearth_api::v1::{CacheResult, FailureReason, PushOutcome, WorkspaceState, ev
 use hearth_tests::{client::Story, images::Image};
 
 use crate::{
-    external::BYTES,
+    external::registry::BYTES,
     fleet::{Fleet, Stop, repository},
 };
 

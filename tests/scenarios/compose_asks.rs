@@ -13,7 +13,7 @@ const LOOK: &str = "cat /x /x/* /run/secrets/* /s 2>/dev/null; env";
 type Ask = (&'static str, &'static str, bool, &'static str);
 
 #[rustfmt::skip]
-const ASKS: [Ask; 34] = [
+const ASKS: [Ask; 38] = [
     ("    extends: {file: other.yml, service: a}", "", READY, ""),
     ("    extends: {file: CANARY/evil.yml, service: a}", "", RECOVERY, "evil.yml"),
     ("    extends: {file: out.yml, service: a}", "", RECOVERY, "out.yml"),
@@ -38,6 +38,10 @@ const ASKS: [Ask; 34] = [
     ("    build: {context: ., network: host, entitlements: [security.insecure], privileged: true}", "", READY, "privileged of the build of app is left out"),
     ("    build: {context: ., cache_from: ['type=local,src=CANARY'], cache_to: ['type=local,dest=CANARY/made']}", "", READY, "cache_from of the build of app is left out"),
     ("    build: {context: CANARY}", "", RECOVERY, "canary"),
+    ("    build: {context: ., dockerfile_inline: 'FROM BASE'}", "", READY, ""),
+    ("    volumes: [{type: bind, source: ./missing, target: /y, bind: {create_host_path: false}}]", "", READY, "the mount of ./.devcontainer/missing at /y is left out: there is nothing at that path of the repository"),
+    ("    volumes: ['../../..:/x']", "", READY, "the mount of ../.. at /x is left out"),
+    ("    volumes: ['data:/x']", "volumes: {data: {driver_opts: {type: none, o: bind, device: ../../..}}}", READY, ""),
     ("    volumes_from: ['container:other']", "", READY, "the volumes of the container other"),
     ("    links: [db]\n    network_mode: bridge", DB, RECOVERY, "links"),
     ("    external_links: ['other:x']", "", READY, "other"),

@@ -1,6 +1,6 @@
 //! What an image says of itself (the label `devcontainer.metadata`) is written by strangers.
 
-use hearth_api::v1::WorkspaceState;
+use hearth_api::v1::{WorkspaceState, event::Kind};
 use hearth_tests::Lab;
 
 #[tokio::test]
@@ -16,6 +16,8 @@ async fn no_metadata_of_an_image_hangs_or_ends_anything() {
         ("nulls", "[null, 1, \"a\", [], true]".to_owned()),
         ("number", "7".to_owned()),
         ("twice", r#"[{"remoteUser":"dev","remoteUser":"root","remoteUser":7}]"#.to_owned()),
+        ("one-null", "[null]".to_owned()),
+        ("mounts", r#"[{"mounts":{"a":1}}]"#.to_owned()),
         ("types", r#"[{"remoteUser":[],"mounts":7,"containerEnv":"a","postCreateCommand":1,"capAdd":{}}]"#.to_owned()),
     ];
     for (name, label) in &labels {
@@ -48,14 +50,22 @@ async fn no_metadata_of_an_image_hangs_or_ends_anything() {
             );
             let story = lab.client.prepare("node-1", &repo.url).await;
             let failure = story.workspace.failure.clone();
+            let named = "the label devcontainer.metadata of the image ";
             match story.workspace.state() {
                 WorkspaceState::Ready => {}
                 WorkspaceState::Recovery => {
                     let failure = failure.expect("a failure");
-                    assert!(failure.message.contains(' '), "{name}: {failure:?}");
+                    assert!(failure.message.contains(named), "{name}: {failure:?}");
                 }
                 other => panic!("{name} {feature}: {other:?} {failure:?}"),
             }
+            let is_told = story.events.iter().any(|event| match &event.kind {
+                Some(Kind::Warning(warning)) => {
+                    warning.message.starts_with(&format!("{named}{image} "))
+                }
+                _ => false,
+            });
+            assert!(is_told, "{name} {feature}: {:#?}", story.events);
             lab.client.delete(&story.workspace.id).await;
         }
     }

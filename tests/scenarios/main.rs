@@ -23,6 +23,7 @@ mod image_metadata;
 mod kills;
 mod leaks;
 mod lost;
+mod neighbours;
 mod other_images;
 mod private_cache;
 mod push;

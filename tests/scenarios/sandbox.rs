@@ -30,6 +30,14 @@ cp /usr/bin/id id && chmod u+s id && ln -s CANARY link && mkfifo pipe && echo "g
 /// The node's address on the bridge of an engine.
 const GATEWAY: &str = "{{(index .IPAM.Config 0).Gateway}}";
 
+/// A node that runs the `initializeCommand` of any repository, and opens nothing else.
+const GUESTS: [&str; 4] = [
+    "--host-access",
+    "never",
+    "--open-doors",
+    "initialize-command",
+];
+
 fn warnings(story: &Story) -> Vec<&str> {
     let warnings = story.kinds().filter_map(|kind| match kind {
         Kind::Warning(warning) => Some(warning.message.as_str()),
@@ -104,13 +112,7 @@ async fn initialize_command_is_a_guest_without_rights_on_its_node() {
 async fn where_policy_does_not_allow_it_initialize_command_is_left_out_and_told() {
     let mut lab = Lab::new(0).await;
     lab.add_node(&["--host-access", "never"]).await;
-    lab.add_node(&[
-        "--host-access",
-        "never",
-        "--open-doors",
-        "initialize-command",
-    ])
-    .await;
+    lab.add_node(&GUESTS).await;
     let repo = repo(&lab, "closed", r#""echo made > .devcontainer/made""#);
     for (node, vm, is_open) in [("node-1", 0, false), ("node-2", 1, true)] {
         let story = lab.client.prepare(node, &repo.url).await;
@@ -143,13 +145,7 @@ for my $address (@ARGV) {
 #[tokio::test]
 async fn initialize_command_reaches_what_a_container_reaches() {
     let mut lab = Lab::new(0).await;
-    lab.add_node(&[
-        "--host-access",
-        "never",
-        "--open-doors",
-        "initialize-command",
-    ])
-    .await;
+    lab.add_node(&GUESTS).await;
     lab.add_node(&[]).await;
     let canary = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let canary = canary.local_addr().unwrap().to_string();
@@ -189,13 +185,7 @@ async fn initialize_command_reaches_what_a_container_reaches() {
 async fn initialize_command_ends_at_the_time_limit_whatever_it_started() {
     let mut lab = Lab::new(0).await;
     // On a network of its own, which ends with it.
-    lab.add_node(&[
-        "--host-access",
-        "never",
-        "--open-doors",
-        "initialize-command",
-    ])
-    .await;
+    lab.add_node(&GUESTS).await;
     let beat = r#"["sh", "-c", "(setsid sh -c 'while :; do echo >> beat; done' &) ; while :; do sleep 1000; done"]"#;
     let repo = repo(&lab, "endless", beat);
     let mut request = request("node-1", &repo.url);
@@ -211,13 +201,7 @@ async fn initialize_command_ends_at_the_time_limit_whatever_it_started() {
 #[tokio::test]
 async fn the_network_of_a_command_goes_with_an_agent_that_is_killed() {
     let mut lab = Lab::new(0).await;
-    lab.add_node(&[
-        "--host-access",
-        "never",
-        "--open-doors",
-        "initialize-command",
-    ])
-    .await;
+    lab.add_node(&GUESTS).await;
     let repo = repo(&lab, "killed", r#""while :; do sleep 1000; done""#);
     let begins = |kind: &Kind| matches!(kind, Kind::StepStarted(begun) if begun.step() == PipelineStep::Container);
     lab.client

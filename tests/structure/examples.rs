@@ -9,7 +9,6 @@ use std::{
 use crate::{
     arrows::{between_files, between_modules, between_rooms, circles, ties},
     module_tree::{ModuleTree, Sources},
-    packages::{Dependencies, wrong_directions},
 };
 
 /// A package of a few lines, and what is to be found in it.
@@ -359,35 +358,6 @@ fn a_circle_is_reported_with_the_names_that_tie_its_files() {
     assert_eq!(
         ties(&arrows, circle, |file| file.display().to_string()),
         ["src/a.rs -> src/b.rs: B, make", "src/b.rs -> src/a.rs: A"]
-    );
-}
-
-#[test]
-fn a_package_may_depend_on_what_is_below_it_and_on_nothing_else() {
-    let levels: [&[&str]; 2] = [&["ground"], &["left", "right"]];
-    let dependencies = |list: &[(&str, &[&str])]| -> Dependencies {
-        list.iter()
-            .map(|(name, needed)| {
-                let needed = needed.iter().map(|name| (*name).to_owned());
-                ((*name).to_owned(), needed.collect())
-            })
-            .collect()
-    };
-    let right = dependencies(&[
-        ("ground", &[]),
-        ("left", &["ground"]),
-        ("right", &["ground"]),
-    ]);
-    assert_eq!(wrong_directions(&right, &levels), Vec::<String>::new());
-
-    let wrong = dependencies(&[("ground", &["left"]), ("left", &["right"]), ("new", &[])]);
-    assert_eq!(
-        wrong_directions(&wrong, &levels),
-        [
-            "ground depends on left, which is not below it",
-            "left depends on right, which is not below it",
-            "new is on no level",
-        ]
     );
 }
 

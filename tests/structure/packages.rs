@@ -79,3 +79,32 @@ fn cargo(checkout: &Path, arguments: &[&str]) -> String {
     assert!(output.status.success(), "cargo {arguments:?}: {said}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+#[test]
+fn a_package_may_depend_on_what_is_below_it_and_on_nothing_else() {
+    let levels: [&[&str]; 2] = [&["ground"], &["left", "right"]];
+    let dependencies = |list: &[(&str, &[&str])]| -> Dependencies {
+        list.iter()
+            .map(|(name, needed)| {
+                let needed = needed.iter().map(|name| (*name).to_owned());
+                ((*name).to_owned(), needed.collect())
+            })
+            .collect()
+    };
+    let right = dependencies(&[
+        ("ground", &[]),
+        ("left", &["ground"]),
+        ("right", &["ground"]),
+    ]);
+    assert_eq!(wrong_directions(&right, &levels), Vec::<String>::new());
+
+    let wrong = dependencies(&[("ground", &["left"]), ("left", &["right"]), ("new", &[])]);
+    assert_eq!(
+        wrong_directions(&wrong, &levels),
+        [
+            "ground depends on left, which is not below it",
+            "left depends on right, which is not below it",
+            "new is on no level",
+        ]
+    );
+}

@@ -121,7 +121,10 @@ impl App {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         // When memory is short the kernel ends commands and containers first.
         if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
-            tracing::info!(%error, "the agent is ended like any other process when memory is short");
+            tracing::info!(
+                %error,
+                "/proc/self/oom_score_adj cannot be written: when memory is short, the kernel may end the agent before commands and containers"
+            );
         }
         let limits = config.command_limits();
         let sandbox = Sandbox::new(&config.command_folders, &[state_dir], limits)?;

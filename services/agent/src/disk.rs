@@ -11,6 +11,7 @@ mod metrics;
 mod recency;
 mod watermarks;
 
+pub use choice::MARK;
 pub use in_use::{ImageUse, ImagesInUse};
 pub use keeper::DiskKeeper;
 pub use metrics::DiskMetrics;

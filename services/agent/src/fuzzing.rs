@@ -102,7 +102,8 @@ pub fn compose(clone: &Path, allowed: &Allowed, project: &str) -> Option<(String
         cache_mounts: "ns",
         clone: (clone, &files),
     };
-    rules.judge(project).ok()
+    let (project, warnings) = rules.judge(project).ok()?;
+    Some((project.to_string(), warnings))
 }
 
 /// The user of an image's workspace, and the configuration after git's settings were added to it.

@@ -11,8 +11,9 @@ use hearth_api::v1::{
     RemoveWorkspaceRequest, RemoveWorkspaceResponse,
     agent_service_prepare_workspace_response::Message, agent_service_server::AgentService,
 };
-use hearth_domain::WorkspaceId;
+use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{FieldFaults, Reason, Tasks, status};
+use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -43,21 +44,43 @@ impl Agent {
         })
     }
 
-    async fn remove(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
-        self.attempts.stop(workspace).await;
-        let node = &self.runner.node;
-        let mut problem = node.engine.problem();
-        let removed = tokio::select! {
-            removed = self.runner.leftovers.remove_workspace(workspace) => removed,
-            // Nobody waits for an engine that does not answer.
-            Ok(problem) = problem.wait_for(Option::is_some) => Err(EngineFailure {
-                action: "remove the workspace",
-                cause: format!("{}; it is removed when the engine answers", problem.as_deref().unwrap_or_default()),
-            }),
+    /// Removes what there is of a workspace: of this attempt at most, if one is given.
+    async fn remove(&self, workspace: WorkspaceId, attempt: u32) -> Result<(), EngineFailure> {
+        if attempt == 0 {
+            self.attempts.stop(&workspace).await;
+            return remove(&self.runner, &workspace).await;
+        }
+        let attempt = AttemptRef {
+            workspace,
+            number: attempt,
         };
-        node.disk.wake();
-        removed
+        let (done, removed) = oneshot::channel();
+        let (runner, workspace) = (self.runner.clone(), attempt.workspace.clone());
+        let taken_back = self.attempts.take_back(&attempt, async move || {
+            // Who called may be gone.
+            let _ = done.send(remove(&runner, &workspace).await);
+        });
+        match taken_back {
+            // A newer attempt may begin meanwhile, which removes it itself.
+            Ok(()) => removed.await.unwrap_or(Ok(())),
+            Err(_) => Ok(()),
+        }
     }
+}
+
+async fn remove(runner: &Runner, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+    let node = &runner.node;
+    let mut problem = node.engine.problem();
+    let removed = tokio::select! {
+        removed = runner.leftovers.remove_workspace(workspace) => removed,
+        // Nobody waits for an engine that does not answer.
+        Ok(problem) = problem.wait_for(Option::is_some) => Err(EngineFailure {
+            action: "remove the workspace",
+            cause: format!("{}; it is removed when the engine answers", problem.as_deref().unwrap_or_default()),
+        }),
+    };
+    node.disk.wake();
+    removed
 }
 
 #[tonic::async_trait]
@@ -93,10 +116,10 @@ impl AgentService for Agent {
         request: Request<RemoveWorkspaceRequest>,
     ) -> Result<Response<RemoveWorkspaceResponse>, Status> {
         let mut faults = FieldFaults::default();
-        let workspace = request.into_inner().workspace_id.parse();
-        let workspace = faults.check("workspace_id", workspace);
-        let workspace: WorkspaceId = faults.complete(workspace)?;
-        self.remove(&workspace)
+        let request = request.into_inner();
+        let workspace = faults.check("workspace_id", request.workspace_id.parse());
+        let workspace = faults.complete(workspace)?;
+        self.remove(workspace, request.attempt)
             .await
             .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
         Ok(Response::new(RemoveWorkspaceResponse {}))

@@ -163,6 +163,8 @@ impl ControlPlane {
         let max_streams = config.max_streams;
         let watching = Watching::new(store.clone(), feeds, max_streams, tasks.clone());
         let watching = Arc::new(watching);
+        let listener = config.listening.bind(config.listen).await?;
+        let admin = Admin::bind(config.admin_listen, metrics).await?;
         let routes = routes(Served {
             workspaces: Arc::new(Workspaces::new(
                 store.clone(),
@@ -176,6 +178,7 @@ impl ControlPlane {
             deletions,
             recovery: recovery.clone(),
             nodes,
+            obstacle: admin.obstacle(),
             fleet: fleet.clone(),
             sessions,
             lease_seconds: config.node_lease_seconds,
@@ -193,8 +196,6 @@ impl ControlPlane {
                 Arc::new(once),
             )),
         });
-        let listener = config.listening.bind(config.listen).await?;
-        let admin = Admin::bind(config.admin_listen, metrics).await?;
         Ok(Self {
             store,
             fleet,

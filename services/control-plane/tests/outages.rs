@@ -112,6 +112,8 @@ async fn while_the_database_cannot_be_written_events_wait_and_then_none_is_missi
     agent.say(&id, 1, (0..50).map(|number| line(number.to_string())));
     let told = readyz(&plane, 503).await;
     assert!(told.contains("look after its disk"), "{told}");
+    let problem = plane.problem().await;
+    assert!(!problem.is_empty() && told.contains(&problem), "{problem}");
     let refused = plane.try_prepare(shop()).await;
     let refused = refused.err().expect("it cannot be written");
     assert_eq!(refused.code(), Code::Unavailable);
@@ -131,5 +133,6 @@ async fn while_the_database_cannot_be_written_events_wait_and_then_none_is_missi
     assert_eq!(told[50..], ["READY", "settled"]);
     assert_eq!(agent.starts(), 1);
     readyz(&plane, 200).await;
+    assert_eq!(plane.problem().await, "");
     plane.prepare(shop()).await;
 }

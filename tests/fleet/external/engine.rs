@@ -104,6 +104,12 @@ impl FakeEngine {
         all.any(|id| id.as_str() == workspace)
     }
 
+    /// Whether a workspace has a container.
+    pub fn runs(&self, workspace: &str) -> bool {
+        let state = lock(&self.state);
+        state.containers.keys().any(|id| id.as_str() == workspace)
+    }
+
     /// Adds an image that was built here.
     pub(super) fn add_image(&self, name: &str, image: Image) {
         lock(&self.state).images.insert(name.to_owned(), image);

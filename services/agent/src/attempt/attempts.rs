@@ -1,5 +1,6 @@
 use std::{cmp::Ordering, future::Future, sync::Arc};
 
+use hearth_api::v1::{Settled, event::Kind};
 use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{KeyedTasks, Start, Tasks};
 use parking_lot::Mutex;
@@ -157,6 +158,39 @@ impl Attempts {
         self.by_workspace.tell_to_stop(&attempt.workspace, is_it)
     }
 
+    /// Ends this attempt, if no newer one is known, and has `remove` take away what it made when it has ended. A newer one
+    /// begins after that.
+    pub fn take_back<F>(
+        &self,
+        attempt: &AttemptRef,
+        remove: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(), AttemptError>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let log = AttemptLog::new(attempt.number);
+        log.append(Kind::Settled(Settled {}));
+        let known = Known {
+            number: attempt.number,
+            log: Arc::new(log),
+        };
+        let decide = |known: &Known| match known.number > attempt.number {
+            true => Err(AttemptError::Outdated {
+                newest: known.number,
+            }),
+            false => Ok(Start::Replace),
+        };
+        let run = async move |_, stop: CancellationToken| {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = remove() => {}
+            }
+        };
+        let workspace = attempt.workspace.clone();
+        self.by_workspace.start(workspace, known, decide, run)?;
+        Ok(())
+    }
+
     /// Stops the attempt of a workspace and waits until it has ended; attempts that are started meanwhile are stopped too.
     pub async fn stop(&self, workspace: &WorkspaceId) {
         self.by_workspace.stop(workspace).await;
@@ -167,7 +201,7 @@ impl Attempts {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use hearth_api::v1::{Settled, StateChanged, WorkspaceState, event::Kind};
+    use hearth_api::v1::{StateChanged, WorkspaceState};
 
     use super::*;
 
@@ -257,6 +291,50 @@ mod tests {
         }
         // It stays known: whoever asks for it again does not start it again.
         assert!(attempts.log(&attempt("ws", 3)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_an_attempt_made_is_taken_back_after_its_end_and_before_the_next_begins() {
+        let attempts = attempts();
+        let story = Arc::new(Mutex::new(Vec::new()));
+        let begin = |number| {
+            let story = story.clone();
+            attempts.start(&attempt("ws", number), async move |log, stop| {
+                story.lock().push(format!("{number} begins"));
+                until_stopped(log, stop).await;
+                story.lock().push(format!("{number} ends"));
+            })
+        };
+        let take_back = |number| {
+            let story = story.clone();
+            attempts.take_back(&attempt("ws", number), async move || {
+                story.lock().push(format!("{number} is removed"));
+            })
+        };
+        begin(2).unwrap();
+        let newer = take_back(1).unwrap_err();
+        assert_eq!(newer, AttemptError::Outdated { newest: 2 });
+        tokio::task::yield_now().await;
+        take_back(2).unwrap();
+        while story.lock().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        begin(3).unwrap();
+        // As after a restart of the agent, which knows none.
+        attempts.stop(&attempt("ws", 3).workspace).await;
+        take_back(3).unwrap();
+        while story.lock().len() < 6 {
+            tokio::task::yield_now().await;
+        }
+        let expected = [
+            "2 begins",
+            "2 ends",
+            "2 is removed",
+            "3 begins",
+            "3 ends",
+            "3 is removed",
+        ];
+        assert_eq!(*story.lock(), expected);
     }
 
     #[tokio::test]

@@ -107,7 +107,8 @@ fn path(
     create: bool,
     verdicts: &mut Verdicts<'_>,
 ) -> Option<Source> {
-    let what = format!("the mount of {source} at {target}");
+    let shown = judge.places.shown(Path::new(source));
+    let what = format!("the mount of {} at {target}", shown.display());
     let asked = |path: PathBuf| path.to_str().map(|path| Source::Path(path.to_owned()));
     match judge.places.find(Path::new(source), create) {
         Place::Volume { inside, .. } if judge.subpaths => {
@@ -133,6 +134,12 @@ fn path(
         Place::Node(real) => verdicts
             .may(what, &Door::BindMounts(real.clone()))
             .then(|| asked(real))?,
+        Place::Nothing(path) if judge.places.is_in_volume(&path) => {
+            verdicts.warn(format!(
+                "{what} is left out: there is nothing at that path of the repository"
+            ));
+            None
+        }
         Place::Nothing(path) => {
             // Who may not mount it learns nothing about what is there.
             if verdicts.may(&what, &Door::BindMounts(path)) {

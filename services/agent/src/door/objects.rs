@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use hearth_domain::WorkspaceId;
+use hearth_domain::{WorkspaceId, repository_and_tag};
 use parking_lot::Mutex;
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ use super::{
     own_images::OwnImages,
     upstream::{Unanswered, Upstream},
 };
-use crate::external::engine::WORKSPACE_LABEL;
+use crate::{disk::MARK, external::engine::WORKSPACE_LABEL};
 
 /// Looks things up at the engine.
 #[derive(Clone, Debug)]
@@ -178,7 +178,7 @@ impl Objects {
         let digests = found.repo_digests.unwrap_or_default();
         Ok(is_guess
             || self.images.is_foreign(tags.iter().chain(&digests))
-            || image.starts_with("hearth-cache:"))
+            || repository_and_tag(image).0 == MARK)
     }
 }
 

@@ -3,9 +3,7 @@
 use hearth_domain::{WorkspaceId, is_of_other_cache, repository_and_tag};
 
 use super::{names::Names, pins::Pins};
-
-/// Names that hearth marks the images of all caches with.
-const MARK: &str = "hearth-cache";
+use crate::disk::MARK;
 
 /// Tells by its names whose an image is: what an image says about itself was written by whoever built it.
 #[derive(Clone, Debug)]

@@ -75,6 +75,33 @@ impl Places {
         Place::Node(real)
     }
 
+    /// A path as the repository's files have it: relative to the clone where it was, as the engine keeps volumes at places
+    /// of its own. The clone is a folder in the volume.
+    pub fn shown(&self, path: &Path) -> PathBuf {
+        let volume = self.volume.as_deref().unwrap_or(Path::new(""));
+        // The folder of all volumes: volume/_data.
+        let Some(all) = volume.parent().and_then(Path::parent) else {
+            return path.to_owned();
+        };
+        if path.starts_with(volume) {
+            let inside = path.components().skip(volume.components().count() + 1);
+            return [Component::CurDir].into_iter().chain(inside).collect();
+        }
+        if !path.starts_with(all) {
+            return path.to_owned();
+        }
+        let both = path.components().zip(volume.components());
+        let common = both.take_while(|(a, b)| a == b).count();
+        let up = volume.components().count() + 1 - common;
+        let up = std::iter::repeat_n(Component::ParentDir, up);
+        up.chain(path.components().skip(common)).collect()
+    }
+
+    /// Whether a path leads into the workspace's volume, where nothing is of the node.
+    pub fn is_in_volume(&self, path: &Path) -> bool {
+        self.inside_volume(path).is_some()
+    }
+
     fn inside_volume(&self, real: &Path) -> Option<PathBuf> {
         let volume = fs::canonicalize(self.volume.as_ref()?).ok()?;
         Some(real.strip_prefix(volume).ok()?.to_owned())
@@ -126,6 +153,42 @@ mod tests {
     use std::os::unix::{fs::symlink, net::UnixListener};
 
     use super::*;
+
+    #[test]
+    fn a_path_is_shown_as_the_repository_has_it() {
+        let places = Places {
+            engine: "/run/docker.sock".into(),
+            volume: Some("/var/lib/docker/volumes/hearth-ws-1/_data".into()),
+            helper: None,
+        };
+        for (path, shown) in [
+            (
+                "hearth-ws-1/_data/app/.devcontainer/data",
+                "./.devcontainer/data",
+            ),
+            ("hearth-ws-1/_data/app", "."),
+            ("hearth-ws-1/_data", "."),
+            ("hearth-ws-1", "../.."),
+            ("hearth-ws-1/opts.json", "../../opts.json"),
+            ("hearth-ws-2/_data/app", "../../../hearth-ws-2/_data/app"),
+        ] {
+            let path = Path::new("/var/lib/docker/volumes").join(path);
+            assert_eq!(
+                places.shown(&path).to_str(),
+                Some(shown),
+                "{}",
+                path.display()
+            );
+        }
+        for path in ["/etc", "/var/lib/docker", "/var/lib/docker/volumes-2/a"] {
+            assert_eq!(places.shown(Path::new(path)), Path::new(path));
+        }
+        let without = Places {
+            volume: None,
+            ..places
+        };
+        assert_eq!(without.shown(Path::new("/etc")), Path::new("/etc"));
+    }
 
     #[test]
     fn a_path_is_what_its_links_lead_to() {

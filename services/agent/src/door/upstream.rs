@@ -50,9 +50,9 @@ impl Upstream {
         request
             .headers_mut()
             .insert(header::HOST, HeaderValue::from_static("docker"));
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(Unanswered::of)?;
+        let connected = UnixStream::connect(&self.socket).await;
+        let stream = connected
+            .map_err(|error| Unanswered::of(format!("{}: {error}", self.socket.display())))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(Unanswered::of)?;

@@ -44,7 +44,10 @@ pub fn judge_driver(
         return;
     }
     let device = option("device");
-    let text = format!("the device {device} of {what}");
+    let text = format!(
+        "the device {} of {what}",
+        places.shown(Path::new(device)).display()
+    );
     let is_bind = matches!(option("type"), "" | "none") && binds;
     let open = match (local && is_bind).then(|| places.find(Path::new(device), false)) {
         Some(Place::Node(real)) => verdicts.may(text, &Door::BindMounts(real)),

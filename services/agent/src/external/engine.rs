@@ -5,6 +5,7 @@ mod docker;
 #[cfg(test)]
 pub(crate) mod fake;
 mod isolation;
+mod metadata;
 
 pub use api::{
     ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
@@ -12,5 +13,6 @@ pub use api::{
 };
 pub use docker::DockerEngine;
 pub use isolation::Bridge;
+pub use metadata::ImageMetadata;
 
 pub use crate::clone_files::Owner;

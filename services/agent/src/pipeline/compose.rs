@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -36,6 +37,9 @@ pub enum Unstarted {
     /// What Compose makes of it is too large.
     #[error("the Compose project cannot be read; it may be larger than 1 MiB")]
     Unread,
+    /// A Dockerfile of it cannot be kept.
+    #[error("a Dockerfile of the Compose project cannot be written: {0}")]
+    Unwritten(io::Error),
     /// Compose would run a program of the node.
     #[error(
         "the service {0} has a provider, which is a program of the node: hearth runs none; give the service an image or a build"
@@ -54,11 +58,27 @@ pub fn judged(cx: &Context<'_>, clone: &Checkout, project: &str) -> Result<Strin
         cache_mounts: &cx.job.cache_mounts,
         clone: (&clone.folder, &clone.files),
     };
-    let (project, warnings) = rules.judge(project)?;
+    let (mut project, warnings) = rules.judge(project)?;
     for warning in warnings {
         cx.recorder.warn(warning);
     }
-    Ok(project)
+    write_inline_dockerfiles(&mut project, cx.scratch.path()).map_err(Unstarted::Unwritten)?;
+    Ok(project.to_string())
+}
+
+/// Puts Dockerfiles that are in the project itself into files of `folder`: the devcontainer CLI looks for a file.
+fn write_inline_dockerfiles(project: &mut Value, folder: &Path) -> io::Result<()> {
+    let services = project.get_mut("services").and_then(Value::as_object_mut);
+    let services = services.into_iter().flat_map(Map::values_mut);
+    let builds = services.filter_map(|service| service.get_mut("build")?.as_object_mut());
+    for (number, build) in builds.enumerate() {
+        if let Some(Value::String(text)) = build.remove("dockerfile_inline") {
+            let file = folder.join(format!("compose-dockerfile-{number}"));
+            fs::write(&file, text)?;
+            build.insert("dockerfile".to_owned(), json!(file));
+        }
+    }
+    Ok(())
 }
 
 /// What a project is judged by.
@@ -75,7 +95,7 @@ pub struct Rules<'a> {
 
 impl Rules<'_> {
     /// The project as it may be started, and warnings about what is left out.
-    pub fn judge(&self, project: &str) -> Result<(String, Vec<String>), Unstarted> {
+    pub fn judge(&self, project: &str) -> Result<(Value, Vec<String>), Unstarted> {
         let mut project: Value = serde_json::from_str(project).map_err(|_| Unstarted::Unread)?;
         let mut warnings = compose_files::leave_out_unusable(&mut project, self.clone);
         if let Some(services) = project.get_mut("services").and_then(Value::as_object_mut) {
@@ -97,7 +117,7 @@ impl Rules<'_> {
                 }
             }
         }
-        Ok((project.to_string(), warnings))
+        Ok((project, warnings))
     }
 
     fn judge_build(
@@ -133,7 +153,7 @@ impl Rules<'_> {
                 .get(property)
                 .is_some_and(|value| asks(property, value));
             if asked && !self.allowed.is_open(&door) {
-                let what = format!("{property} of the build of {service}");
+                let what = format!("the property {property} of the build of {service}");
                 warnings.push(self.allowed.refusal(what, &door));
                 build.remove(property);
             }
@@ -184,8 +204,7 @@ mod tests {
             cache_mounts: "ns",
             clone: (clone.path(), &CloneFiles::open(clone.path()).unwrap()),
         };
-        let (text, warnings) = rules.judge(&project.to_string())?;
-        Ok((serde_json::from_str(&text).unwrap(), warnings))
+        rules.judge(&project.to_string())
     }
 
     #[test]
@@ -224,7 +243,7 @@ mod tests {
             project["services"]["app"]["build"][property] = value.clone();
             let (made, warnings) = judged(HostAccess::Never, &project).unwrap();
             assert_eq!(made["services"]["app"]["build"].get(property), None);
-            let begins = format!("{property} of the build of app is left out");
+            let begins = format!("the property {property} of the build of app is left out");
             assert!(warnings[0].starts_with(&begins), "{warnings:?}");
             let (made, warnings) = judged(HostAccess::Always, &project).unwrap();
             assert_eq!(made["services"]["app"]["build"][property], value);
@@ -247,6 +266,25 @@ mod tests {
     }
 
     #[test]
+    fn a_dockerfile_in_the_project_itself_becomes_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut project = json!({ "services": {
+            "app": { "build": { "context": "/c", "dockerfile_inline": "FROM a" } },
+            "db": { "build": { "context": "/c", "dockerfile": "b" } },
+            "web": { "image": "a" },
+        } });
+        write_inline_dockerfiles(&mut project, folder.path()).unwrap();
+        let file = folder.path().join("compose-dockerfile-0");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "FROM a");
+        let expected = json!({ "services": {
+            "app": { "build": { "context": "/c", "dockerfile": file } },
+            "db": { "build": { "context": "/c", "dockerfile": "b" } },
+            "web": { "image": "a" },
+        } });
+        assert_eq!(project, expected);
+    }
+
+    #[test]
     fn no_program_of_the_node_is_a_service() {
         let project = json!({ "services": { "db": { "provider": { "type": "sh" } } } });
         let error = judged(HostAccess::Always, &project).unwrap_err();
@@ -260,7 +298,7 @@ mod tests {
     #[test]
     fn a_project_that_names_no_files_has_the_usual_ones() {
         let clone = tempfile::tempdir().unwrap();
-        std::fs::write(clone.path().join("docker-compose.yml"), "").unwrap();
+        fs::write(clone.path().join("docker-compose.yml"), "").unwrap();
         let clone = CloneFiles::open(clone.path()).unwrap();
         assert_eq!(files(&clone, &[]), [Path::new("docker-compose.yml")]);
         assert_eq!(files(&clone, &["a.yml".into()]), [Path::new("a.yml")]);

@@ -11,7 +11,7 @@ use super::{
     beside::Beside,
     compose,
     context::{Checkout, Context},
-    failure::{failure, process_failure},
+    failure::{failure, process_failure, with_cause},
     git_mount,
     hook_runner::HookRunner,
     hooks::Hooks,
@@ -159,8 +159,14 @@ async fn from_image(
     }
     let file = cx.scratch.path().join("override.json");
     write(&file, properties).await?;
-    let started = up(cx, clone, config, &file).await?;
-    Ok((started, local.metadata()))
+    let metadata = local.metadata();
+    let fault = metadata.fault(image);
+    if let Some(fault) = &fault {
+        cx.recorder.warn(fault);
+    }
+    let started = up(cx, clone, config, &file).await;
+    let started = started.map_err(|failure| with_cause(failure, fault.as_deref()))?;
+    Ok((started, metadata.entries))
 }
 
 /// The configuration's own mount for the workspace, if it is not one of the clone.

@@ -12,6 +12,14 @@ pub fn failure(reason: FailureReason, step: PipelineStep, message: impl ToString
     }
 }
 
+/// The failure, with something that is known to be wrong and can be its cause.
+pub fn with_cause(mut failure: Failure, cause: Option<&str>) -> Failure {
+    if let Some(cause) = cause {
+        failure.message = format!("{}; {cause}", failure.message.trim_end_matches('.'));
+    }
+    failure
+}
+
 /// A failure in `step` because of a command, with the last lines that the command printed.
 pub fn process_failure(
     reason: FailureReason,

@@ -51,7 +51,7 @@ fn number(text: &str) -> Option<u32> {
 /// The user that the devcontainer's hooks and terminals run as, in the order in which the CLI looks: the last
 /// `remoteUser` of image and configuration, then the container's user, then root. An empty text names nobody.
 pub fn remote_user(config: Option<&DevcontainerConfig>, image: &LocalImage) -> String {
-    let metadata = image.metadata();
+    let metadata = image.metadata().entries;
     let named = |property: &str| {
         config
             .and_then(|config| config.container.text(property))

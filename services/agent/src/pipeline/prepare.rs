@@ -23,7 +23,7 @@ use super::{
     sources::limit_sources,
 };
 use crate::devcontainer::{
-    self, BuildGrant, ConfigError, DevcontainerConfig, Found, LeftOut, Place, Source,
+    self, BuildGrant, ConfigError, DevcontainerConfig, Found, Place, Source,
 };
 
 /// How often room is made on the disk, and the time between, before an attempt is refused.
@@ -128,8 +128,8 @@ async fn prepare_with<'a>(
         platform: &cx.node.platform,
         allowed: &cx.allowed,
     };
-    for LeftOut { what, why, .. } in config.grant(&grant) {
-        cx.recorder.warn(format!("{what} is left out: {why}"));
+    for left_out in config.grant(&grant) {
+        cx.recorder.warn(left_out.to_string());
     }
     // On the heap, as are the parts of it: all that an attempt calls has one stack.
     let own = Box::pin(repository_devcontainer(

@@ -28,8 +28,8 @@ pub(super) async fn doctor(
     if let Some(json) = &context.json {
         json.print_all(&listed.nodes)?;
     }
-    let answers = format!("{} answers", context.control_plane);
-    let mut all = vec![Finding::ok("control plane", answers), nodes(&listed.nodes)];
+    let control_plane = control_plane(&context.control_plane.to_string(), &listed.problem);
+    let mut all = vec![control_plane, nodes(&listed.nodes)];
     let mut summary = None;
     if let Some(repository) = repository {
         let client = CacheServiceClient::new(channel);
@@ -70,6 +70,21 @@ async fn ask(
         r#ref: git_ref.name.to_string(),
     };
     context.answer(client.probe_access(request).await)
+}
+
+fn control_plane(address: &str, problem: &str) -> Finding {
+    let (status, message) = match problem {
+        "" => (AccessCheckStatus::Ok, format!("{address} answers")),
+        problem => (
+            AccessCheckStatus::Failed,
+            format!("{address} answers, and takes no work: {problem}"),
+        ),
+    };
+    Finding {
+        what: "control plane".to_owned(),
+        status: status.into(),
+        message,
+    }
 }
 
 fn nodes(nodes: &[Node]) -> Finding {

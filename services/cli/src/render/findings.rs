@@ -1,6 +1,6 @@
 //! Results of checks as text.
 
-use hearth_api::v1::{AccessCheck, AccessCheckStatus};
+use hearth_api::v1::AccessCheck;
 use hearth_domain::text::printable_line;
 
 use super::{names, table::table};
@@ -11,16 +11,6 @@ pub(crate) struct Finding {
     /// An `AccessCheckStatus`, possibly one that this client does not know yet.
     pub(crate) status: i32,
     pub(crate) message: String,
-}
-
-impl Finding {
-    pub(crate) fn ok(what: &str, message: String) -> Self {
-        Self {
-            what: what.to_owned(),
-            status: AccessCheckStatus::Ok.into(),
-            message,
-        }
-    }
 }
 
 impl From<&AccessCheck> for Finding {

@@ -24,6 +24,7 @@ pub(crate) fn cache(report: &CacheReport) -> Vec<String> {
         CacheResult::Partial => {
             format!("partial hit: {reused} of {total} steps reused, built in {took}")
         }
+        CacheResult::Miss if total == 1 => format!("miss: the only step built in {took}"),
         CacheResult::Miss => format!("miss: all {total} steps built in {took}"),
         CacheResult::Skipped => format!("skipped: {}", names::skip_reason(report.skip_reason)),
         CacheResult::Unspecified => "not known yet".to_owned(),
@@ -119,6 +120,13 @@ mod tests {
                 ..report(CacheResult::Miss)
             }),
             ["miss: all 10 steps built in 3.1 s", "first build", "second"]
+        );
+        assert_eq!(
+            cache(&CacheReport {
+                steps_total: 1,
+                ..report(CacheResult::Miss)
+            }),
+            ["miss: the only step built in 3.1 s"]
         );
         assert_eq!(
             cache(&CacheReport {

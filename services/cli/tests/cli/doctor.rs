@@ -17,6 +17,7 @@ fn nodes(states: &[NodeState]) -> Answer {
                 ..Node::default()
             })
             .collect(),
+        problem: String::new(),
     })
 }
 
@@ -41,6 +42,23 @@ fn asked(git_ref: &str) -> Call {
         repository: REPOSITORY.into(),
         r#ref: git_ref.into(),
     })
+}
+
+#[tokio::test]
+async fn doctor_tells_why_a_control_plane_takes_no_work() {
+    let Answer::Nodes(answer) = nodes(&[NodeState::Online]) else {
+        unreachable!()
+    };
+    let plane = ControlPlane::start([Answer::Nodes(ListNodesResponse {
+        problem: "the database cannot be written; look after its disk".into(),
+        ..answer
+    })])
+    .await;
+    let doctor = run(plane.hearth(&["doctor"])).await;
+    assert_eq!(doctor.code, Some(4), "{doctor:?}");
+    let told = "takes no work: the database cannot be written; look after its disk";
+    assert!(doctor.stdout.contains(told), "{doctor:?}");
+    assert!(doctor.stdout.contains("FAILED"), "{doctor:?}");
 }
 
 #[tokio::test]

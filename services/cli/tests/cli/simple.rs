@@ -79,6 +79,7 @@ async fn nodes_are_listed() {
                 workspaces: 3,
                 ..Default::default()
             }],
+            ..Default::default()
         })
     };
     let plane = ControlPlane::start([answer(), answer()]).await;

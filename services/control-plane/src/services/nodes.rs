@@ -4,12 +4,17 @@ use hearth_api::v1::{
     ListNodesRequest, ListNodesResponse, Node, NodeState, RemoveNodeRequest, RemoveNodeResponse,
     node_service_server::NodeService,
 };
+use hearth_runtime::Obstacle;
 use tonic::{Request, Response, Status};
 
 use crate::node::{Nodes, Standing};
 
 /// Serves `NodeService`.
-pub(super) struct NodeApi(pub(super) Arc<Nodes>);
+pub(super) struct NodeApi {
+    pub(super) nodes: Arc<Nodes>,
+    /// What keeps the control plane from taking work.
+    pub(super) obstacle: Obstacle,
+}
 
 #[tonic::async_trait]
 impl NodeService for NodeApi {
@@ -17,7 +22,7 @@ impl NodeService for NodeApi {
         &self,
         _: Request<ListNodesRequest>,
     ) -> Result<Response<ListNodesResponse>, Status> {
-        let nodes = self.0.list().await?.into_iter();
+        let nodes = self.nodes.list().await?.into_iter();
         let nodes = nodes.map(|(node, workspaces)| Node {
             name: node.name,
             state: match node.standing {
@@ -33,6 +38,7 @@ impl NodeService for NodeApi {
         });
         Ok(Response::new(ListNodesResponse {
             nodes: nodes.collect(),
+            problem: self.obstacle.get().unwrap_or_default(),
         }))
     }
 
@@ -41,7 +47,7 @@ impl NodeService for NodeApi {
         request: Request<RemoveNodeRequest>,
     ) -> Result<Response<RemoveNodeResponse>, Status> {
         let RemoveNodeRequest { name, force } = request.into_inner();
-        self.0.remove(&name, force).await?;
+        self.nodes.remove(&name, force).await?;
         Ok(Response::new(RemoveNodeResponse {}))
     }
 }

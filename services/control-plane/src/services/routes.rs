@@ -7,6 +7,7 @@ use hearth_api::v1::{
     credential_service_server::CredentialServiceServer, node_service_server::NodeServiceServer,
     workspace_service_server::WorkspaceServiceServer,
 };
+use hearth_runtime::Obstacle;
 use tonic::service::Routes;
 
 use super::{
@@ -27,6 +28,8 @@ pub(crate) struct Served {
     pub(crate) deletions: Arc<Deletions>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) nodes: Arc<Nodes>,
+    /// What keeps the control plane from taking work.
+    pub(crate) obstacle: Obstacle,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) sessions: Arc<Sessions>,
     /// Seconds without a heartbeat after which a node counts as lost.
@@ -65,6 +68,10 @@ pub(crate) fn routes(served: Served) -> Routes {
         verification: served.verification,
         public_key,
     };
+    let nodes = NodeApi {
+        nodes: served.nodes,
+        obstacle: served.obstacle,
+    };
     let index = CacheIndexApi(served.index);
     let credentials = CredentialApi(served.logins);
     let mut routes = Routes::new(AgentRegistryServiceServer::new(registry))
@@ -76,6 +83,6 @@ pub(crate) fn routes(served: Served) -> Routes {
     *router = std::mem::take(router).route_layer(guard);
     routes
         .add_service(WorkspaceServiceServer::new(workspaces))
-        .add_service(NodeServiceServer::new(NodeApi(served.nodes)))
+        .add_service(NodeServiceServer::new(nodes))
         .add_service(CacheServiceServer::new(cache))
 }

@@ -105,9 +105,9 @@ impl Deletions {
         }
         self.drivers.stop(id).await;
         if !force {
-            remove(&self.fleet, &self.agents, &name, id).await?;
+            remove(&self.fleet, &self.agents, &name, &whole(id)).await?;
         } else if let Some(node) = node
-            && let Err(status) = ask(&self.agents, &node, id, REMOVE_BY_FORCE).await
+            && let Err(status) = ask(&self.agents, &node, whole(id), REMOVE_BY_FORCE).await
         {
             tracing::warn!(
                 workspace.id = %id,
@@ -122,13 +122,21 @@ impl Deletions {
     }
 }
 
+/// Everything of a workspace.
+pub(super) fn whole(id: &WorkspaceId) -> RemoveWorkspaceRequest {
+    RemoveWorkspaceRequest {
+        workspace_id: id.to_string(),
+        attempt: 0,
+    }
+}
+
 /// Has the agent of a node remove a workspace. One that is away, as while it is restarted, is asked again where it was
 /// registered last, until its node is lost.
 pub(super) async fn remove(
     fleet: &Fleet,
     agents: &Agents,
     name: &str,
-    id: &WorkspaceId,
+    what: &RemoveWorkspaceRequest,
 ) -> Result<(), CallError> {
     let deadline = Instant::now() + REMOVE;
     let mut pauses = calls_again();
@@ -137,7 +145,7 @@ pub(super) async fn remove(
             return Err(CallError::NodeOfWorkspaceGone(name.to_owned()));
         };
         let limit = deadline.saturating_duration_since(Instant::now());
-        let Err(status) = ask(agents, &node, id, limit).await else {
+        let Err(status) = ask(agents, &node, what.clone(), limit).await else {
             return Ok(());
         };
         let pause = pauses.next().unwrap_or_default();
@@ -155,12 +163,9 @@ pub(super) async fn remove(
 async fn ask(
     agents: &Agents,
     node: &NodeView,
-    id: &WorkspaceId,
+    request: RemoveWorkspaceRequest,
     limit: Duration,
 ) -> Result<(), Status> {
-    let request = RemoveWorkspaceRequest {
-        workspace_id: id.to_string(),
-    };
     let mut client = agents.client(&node.name, &node.info.endpoint)?;
     within(limit, client.remove_workspace(request)).await?;
     Ok(())

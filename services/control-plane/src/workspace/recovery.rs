@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use hearth_api::v1::WorkspaceState;
+use hearth_api::v1::{RemoveWorkspaceRequest, WorkspaceState};
 use hearth_domain::WorkspaceId;
 use hearth_runtime::Tasks;
 
 use super::{
-    deletion::{Deletions, remove},
+    deletion::{Deletions, remove, whole},
     drivers::Drivers,
 };
 use crate::{
@@ -58,7 +58,7 @@ impl Recovery {
     }
 
     /// After a node registered, in the background: removes workspaces on it that are not known or on another node by now, and
-    /// resumes deletions that it did not answer.
+    /// what attempts made that were ended as failed while it was not heard; resumes deletions that it did not answer.
     pub(crate) fn tidy(self: &Arc<Self>, node: String, workspace_ids: Vec<WorkspaceId>) {
         let recovery = self.clone();
         self.tasks.spawn("tidy node", async move {
@@ -81,23 +81,43 @@ impl Recovery {
             Err(error) => tracing::error!(%error, "cannot look for deletions to finish"),
         }
         for id in workspace_ids {
-            match self.store.node_of(&id).await {
-                Ok(Some(known)) if known == node => continue,
-                Ok(_) => {}
+            let what = match self.unwanted(node, &id).await {
+                Ok(Some(what)) => what,
+                Ok(None) => continue,
                 Err(error) => {
-                    tracing::error!(%error, "cannot look for unknown workspaces");
-                    return;
+                    tracing::error!(workspace.id = %id, %error, "cannot see whether a workspace is to be removed from its node");
+                    continue;
                 }
-            }
+            };
             tracing::info!(
                 workspace.id = %id,
                 node,
-                "removing a workspace that is unknown, or on another node"
+                "removing a workspace that is unknown, on another node, or has failed"
             );
-            if let Err(error) = remove(&self.fleet, &self.agents, node, &id).await {
-                tracing::warn!(workspace.id = %id, node, %error, "an unknown workspace was not removed; the next registration tries again");
+            if let Err(error) = remove(&self.fleet, &self.agents, node, &what).await {
+                tracing::warn!(workspace.id = %id, node, %error, "an unwanted workspace was not removed; the next registration tries again");
             }
         }
+    }
+
+    /// What is to be removed of a workspace that is on a node. An attempt that was ended while the node was not heard may have
+    /// become ready there; a newer one is not touched.
+    async fn unwanted(
+        &self,
+        node: &str,
+        id: &WorkspaceId,
+    ) -> Result<Option<RemoveWorkspaceRequest>, StoreError> {
+        if self.store.node_of(id).await?.as_deref() != Some(node) {
+            return Ok(Some(whole(id)));
+        }
+        let record = self.store.workspace(id).await?;
+        let failed = record.filter(|record| {
+            record.workspace.settled && record.workspace.state() == WorkspaceState::Failed
+        });
+        Ok(failed.map(|record| RemoveWorkspaceRequest {
+            attempt: record.workspace.attempt,
+            ..whole(id)
+        }))
     }
 }
 

@@ -121,6 +121,12 @@ impl Plane {
         nodes.expect("nodes").into_inner().nodes
     }
 
+    /// Why the control plane takes no work, as it tells clients.
+    pub async fn problem(&self) -> String {
+        let nodes = self.nodes().await.list_nodes(ListNodesRequest {}).await;
+        nodes.expect("nodes").into_inner().problem
+    }
+
     pub async fn registry(&self) -> AgentRegistryServiceClient<Channel> {
         AgentRegistryServiceClient::new(self.channel().await)
     }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use hearth_api::v1;
 use hearth_domain::{Login, Platform, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
-use serde_json::Value;
 
+use super::metadata::ImageMetadata;
 use crate::clone_files::Owner;
 
 /// Label on every volume and container of a workspace; its value is the workspace's id.
@@ -47,14 +47,9 @@ pub struct LocalImage {
 }
 
 impl LocalImage {
-    /// The entries of its devcontainer metadata, lowest first.
-    pub fn metadata(&self) -> Vec<Value> {
-        let label = self.devcontainer_metadata.as_deref();
-        match label.and_then(|label| serde_json::from_str(label).ok()) {
-            Some(Value::Array(entries)) => entries,
-            Some(single) => vec![single],
-            None => Vec::new(),
-        }
+    /// Its devcontainer metadata.
+    pub fn metadata(&self) -> ImageMetadata {
+        ImageMetadata::read(self.devcontainer_metadata.as_deref())
     }
 }
 

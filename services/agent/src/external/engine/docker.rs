@@ -13,7 +13,8 @@ use std::{
 use async_trait::async_trait;
 use bollard::{
     API_DEFAULT_VERSION, Docker,
-    models::VolumeCreateRequest,
+    errors::Error,
+    models::{ImageSummary, VolumeCreateRequest},
     query_parameters::{
         CreateContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
         ListImagesOptions, ListVolumesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
@@ -29,6 +30,7 @@ use super::api::{
     VOLUME_PREFIX, WORKSPACE_LABEL, volume_name,
 };
 
+use super::metadata::METADATA_LABEL;
 use crate::clone_files::Owner;
 use error::{absent_is_fine, failed, is_absent};
 use removal::COMPOSE_LABEL;
@@ -40,21 +42,34 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct DockerEngine {
     docker: Docker,
+    /// Its path.
+    socket: String,
 }
 
 impl DockerEngine {
     /// Docker at `host`, for example `unix:///var/run/docker.sock`.
     pub fn connect(host: &str) -> Result<Self, EngineFailure> {
         let docker = Docker::connect_with_unix(host, TIMEOUT.as_secs(), API_DEFAULT_VERSION)
-            .map_err(failed("be reached"))?;
-        Ok(Self { docker })
+            .map_err(failed(host, "be reached"))?;
+        Ok(Self {
+            docker,
+            socket: host.trim_start_matches("unix://").to_owned(),
+        })
+    }
+
+    fn failed(&self, action: &'static str) -> impl Fn(Error) -> EngineFailure {
+        failed(&self.socket, action)
     }
 }
 
 #[async_trait]
 impl Engine for DockerEngine {
     async fn ping(&self) -> Result<(), EngineFailure> {
-        self.docker.ping().await.map(drop).map_err(failed("answer"))
+        self.docker
+            .ping()
+            .await
+            .map(drop)
+            .map_err(self.failed("answer"))
     }
 
     async fn describe(&self) -> Result<EngineInfo, EngineFailure> {
@@ -62,12 +77,12 @@ impl Engine for DockerEngine {
             .docker
             .info()
             .await
-            .map_err(failed("describe itself"))?;
+            .map_err(self.failed("describe itself"))?;
         let version = self
             .docker
             .version()
             .await
-            .map_err(failed("describe itself"))?;
+            .map_err(self.failed("describe itself"))?;
         let containerd = info
             .driver_status
             .iter()
@@ -112,16 +127,16 @@ impl Engine for DockerEngine {
             .docker
             .create_volume(request)
             .await
-            .map_err(failed("make the workspace's volume"))?;
+            .map_err(self.failed("make the workspace's volume"))?;
         Ok(volume.mountpoint.into())
     }
 
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
-        removal::everything(&self.docker, workspace_id).await
+        removal::everything(&self.docker, &self.socket, workspace_id).await
     }
 
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
-        removal::containers(&self.docker, workspace_id).await
+        removal::containers(&self.docker, &self.socket, workspace_id).await
     }
 
     async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
@@ -129,7 +144,7 @@ impl Engine for DockerEngine {
             .docker
             .list_containers(None::<ListContainersOptions>)
             .await
-            .map_err(failed("list its containers"))?;
+            .map_err(self.failed("list its containers"))?;
         let of_workspaces = running.into_iter().filter(|container| {
             container.labels.as_ref().is_some_and(|labels| {
                 let project = labels.get(COMPOSE_LABEL);
@@ -149,7 +164,7 @@ impl Engine for DockerEngine {
             .docker
             .list_volumes(Some(options))
             .await
-            .map_err(failed("list the workspaces"))?;
+            .map_err(self.failed("list the workspaces"))?;
         Ok(volumes
             .volumes
             .unwrap_or_default()
@@ -174,17 +189,14 @@ impl Engine for DockerEngine {
         let found = match self.docker.inspect_image(image).await {
             Ok(found) => found,
             Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(failed("inspect the image")(error)),
+            Err(error) => return Err(self.failed("inspect the image")(error)),
         };
         let config = found.config.unwrap_or_default();
         Ok(Some(LocalImage {
             id: found.id.unwrap_or_default(),
             user: config.user.unwrap_or_default(),
             environment: config.env.unwrap_or_default(),
-            devcontainer_metadata: config
-                .labels
-                .unwrap_or_default()
-                .remove("devcontainer.metadata"),
+            devcontainer_metadata: config.labels.unwrap_or_default().remove(METADATA_LABEL),
             layers: found.root_fs.and_then(|fs| fs.layers).unwrap_or_default(),
         }))
     }
@@ -202,12 +214,12 @@ impl Engine for DockerEngine {
                 container::helper(workspace, image),
             )
             .await
-            .map_err(failed("look into the image"))?;
+            .map_err(self.failed("look into the image"))?;
         let file = container::file(&self.docker, &created.id, path).await;
         container::remove(&self.docker, &created.id)
             .await
-            .map_err(failed("look into the image"))?;
-        file.map_err(failed("look into the image"))
+            .map_err(self.failed("look into the image"))?;
+        file.map_err(self.failed("look into the image"))
     }
 
     async fn file_of_container(
@@ -217,7 +229,7 @@ impl Engine for DockerEngine {
     ) -> Result<Option<Vec<u8>>, EngineFailure> {
         container::file(&self.docker, container, path)
             .await
-            .map_err(failed("look into the container"))
+            .map_err(self.failed("look into the container"))
     }
 
     async fn write_to_container(
@@ -229,7 +241,7 @@ impl Engine for DockerEngine {
     ) -> Result<(), EngineFailure> {
         container::write(&self.docker, container, folder, (name, 0o644), content)
             .await
-            .map_err(failed("write into the container"))
+            .map_err(self.failed("write into the container"))
     }
 
     async fn give_volume(
@@ -240,7 +252,7 @@ impl Engine for DockerEngine {
     ) -> Result<(), EngineFailure> {
         volume::give(&self.docker, workspace, container, owner)
             .await
-            .map_err(failed("hand the workspace's volume over"))
+            .map_err(self.failed("hand the workspace's volume over"))
     }
 
     async fn open_network(
@@ -249,13 +261,13 @@ impl Engine for DockerEngine {
     ) -> Result<ContainerNetwork, EngineFailure> {
         network::open(&self.docker, workspace)
             .await
-            .map_err(failed("make a network for commands"))
+            .map_err(self.failed("make a network for commands"))
     }
 
     async fn close_network(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
         network::close(&self.docker, workspace)
             .await
-            .map_err(failed("remove the network of commands"))
+            .map_err(self.failed("remove the network of commands"))
     }
 
     async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineFailure> {
@@ -266,7 +278,7 @@ impl Engine for DockerEngine {
         self.docker
             .tag_image(image, Some(options))
             .await
-            .map_err(failed("name the image"))
+            .map_err(self.failed("name the image"))
     }
 
     async fn remove_image(&self, image: &str) -> Result<(), EngineFailure> {
@@ -274,7 +286,7 @@ impl Engine for DockerEngine {
             .docker
             .remove_image(image, None::<RemoveImageOptions>, None)
             .await;
-        absent_is_fine(removed.map(|_| ())).map_err(failed("remove the image"))
+        absent_is_fine(removed.map(|_| ())).map_err(self.failed("remove the image"))
     }
 
     async fn images(&self) -> Result<Vec<StoredImage>, EngineFailure> {
@@ -282,16 +294,8 @@ impl Engine for DockerEngine {
             .docker
             .list_images(None::<ListImagesOptions>)
             .await
-            .map_err(failed("list its images"))?;
-        Ok(images
-            .into_iter()
-            .map(|image| StoredImage {
-                id: image.id,
-                tags: image.repo_tags,
-                digests: image.repo_digests,
-                bytes: u64::try_from(image.size).unwrap_or_default(),
-            })
-            .collect())
+            .map_err(self.failed("list its images"))?;
+        Ok(images.into_iter().map(stored).collect())
     }
 
     async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure> {
@@ -300,7 +304,7 @@ impl Engine for DockerEngine {
             .docker
             .list_containers(Some(options))
             .await
-            .map_err(failed("list its containers"))?;
+            .map_err(self.failed("list its containers"))?;
         Ok(containers
             .into_iter()
             .filter_map(|container| container.image_id)
@@ -321,7 +325,7 @@ impl Engine for DockerEngine {
             .docker
             .prune_build(Some(options))
             .await
-            .map_err(failed("prune its build cache"))?;
+            .map_err(self.failed("prune its build cache"))?;
         let bytes = pruned.space_reclaimed.unwrap_or_default();
         Ok(u64::try_from(bytes).unwrap_or_default())
     }
@@ -343,5 +347,56 @@ impl Engine for DockerEngine {
         progress: OnTransfer<'_>,
     ) -> Result<Transfer, TransferError> {
         hearth_layers::push(&self.docker, repository, tag, login, progress).await
+    }
+}
+
+/// Docker 26 lists the names with digests among the tags, too.
+fn stored(image: ImageSummary) -> StoredImage {
+    let names = image.repo_tags.into_iter().chain(image.repo_digests);
+    let (digests, tags): (BTreeSet<_>, BTreeSet<_>) = names.partition(|name| name.contains('@'));
+    StoredImage {
+        id: image.id,
+        tags: tags.into_iter().collect(),
+        digests: digests.into_iter().collect(),
+        bytes: u64::try_from(image.size).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_digest_is_no_tag_wherever_docker_lists_it() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let image = stored(ImageSummary {
+            repo_tags: names(&["hearth-cache:aa", "r/o@sha256:aa"]),
+            repo_digests: names(&["hearth-cache@sha256:aa", "r/o@sha256:aa"]),
+            ..ImageSummary::default()
+        });
+        assert_eq!(image.tags, ["hearth-cache:aa"]);
+        assert_eq!(image.digests, ["hearth-cache@sha256:aa", "r/o@sha256:aa"]);
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_gone_is_told_with_its_socket_and_the_systems_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("engine.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let engine = DockerEngine::connect(&format!("unix://{}", socket.display())).unwrap();
+        drop(listener);
+        let path = socket.display();
+        for failure in [
+            engine.ping().await.unwrap_err(),
+            engine
+                .remove_workspace(&"ws-1".parse().unwrap())
+                .await
+                .unwrap_err(),
+        ] {
+            assert_eq!(
+                failure.cause,
+                format!("{path}: Connection refused (os error 111)")
+            );
+        }
     }
 }

@@ -7,7 +7,7 @@ use hearth_layers::RegistryError;
 use super::{outcome::STEP, progress::BuildProgress};
 use crate::{
     buildkit::Counts,
-    devcontainer::{DevcontainerConfig, LeftOut},
+    devcontainer::{Base, DevcontainerConfig, Source},
     door::denied_source,
     external::{
         Externals, control_plane::ReadableCache, devcontainer::BuildRequest,
@@ -16,7 +16,7 @@ use crate::{
     pipeline::{
         build_folder::build_folder,
         context::{Checkout, Context},
-        failure::{failure, process_failure},
+        failure::{failure, process_failure, with_cause},
     },
 };
 
@@ -50,8 +50,8 @@ pub(super) async fn build(
     )
     .await
     .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
-    for LeftOut { what, why, .. } in &folder.left_out {
-        cx.recorder.warn(format!("{what} is left out: {why}"));
+    for left_out in &folder.left_out {
+        cx.recorder.warn(left_out.to_string());
     }
     let (cache_from, cache_generation) = build_cache(cx, reasons).await;
     let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
@@ -81,10 +81,15 @@ pub(super) async fn build(
         };
         result = run_build(cx, &request).await;
     }
+    let fault = fault_of_base(cx, config).await;
+    if let Some(fault) = &fault {
+        cx.recorder.warn(fault);
+    }
     let counts = result.map_err(|child| {
         let child = child.without_folders(&[&clone.folder, &folder.folder, cx.scratch.path()]);
         let message = format!("the image cannot be built: {}", child.message);
-        process_failure(FailureReason::BuildFailed, STEP, message, &child)
+        let failed = process_failure(FailureReason::BuildFailed, STEP, message, &child);
+        with_cause(failed, fault.as_deref())
     })?;
     let image = cx
         .externals
@@ -105,6 +110,18 @@ pub(super) async fn build(
         image_id: image.id,
         cache_generation,
     })
+}
+
+/// What is wrong with the metadata of the image that features are installed on. The engine has it when the CLI has read it.
+async fn fault_of_base(cx: &Context<'_>, config: &DevcontainerConfig) -> Option<String> {
+    let Source::Recipe(recipe) = &config.source else {
+        return None;
+    };
+    let (Base::Image(image) | Base::Default(image)) = &recipe.base else {
+        return None;
+    };
+    let found = cx.externals.engine.image(image).await.ok()??;
+    found.metadata().fault(image)
 }
 
 async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Counts, ProcessFailure> {

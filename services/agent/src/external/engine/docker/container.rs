@@ -11,13 +11,13 @@ use bollard::{
     models::ContainerCreateBody,
     query_parameters::{
         DownloadFromContainerOptionsBuilder, RemoveContainerOptionsBuilder,
-        UploadToContainerOptionsBuilder,
+        UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
     },
 };
 use futures_util::StreamExt as _;
 use hearth_domain::WorkspaceId;
 
-use super::error::{absent_is_fine, is_absent};
+use super::error::{absent_is_fine, is_absent, is_being_removed};
 use crate::external::engine::api::WORKSPACE_LABEL;
 
 /// `/etc/passwd` is read from images and containers, and nothing larger.
@@ -57,7 +57,23 @@ pub(super) async fn remove(docker: &Docker, container: &str) -> Result<(), Error
         .force(true)
         .v(true)
         .build();
-    absent_is_fine(docker.remove_container(container, Some(options)).await)
+    match docker.remove_container(container, Some(options)).await {
+        Err(error) if is_being_removed(&error) => until_removed(docker, container).await,
+        removed => absent_is_fine(removed),
+    }
+}
+
+/// Waits for a removal that goes on: before its end the container holds its networks and volumes.
+async fn until_removed(docker: &Docker, container: &str) -> Result<(), Error> {
+    let options = WaitContainerOptionsBuilder::default()
+        .condition("removed")
+        .build();
+    let mut wait = docker.wait_container(container, Some(options));
+    match tokio::time::timeout(docker.timeout(), wait.next()).await {
+        Ok(Some(Err(Error::DockerContainerWaitError { .. })) | None) => Ok(()),
+        Ok(Some(ended)) => absent_is_fine(ended.map(drop)),
+        Err(_) => Err(Error::RequestTimeoutError),
+    }
 }
 
 /// A file out of a container. `None` when it is not there, or larger than [`MAX_FILE`].

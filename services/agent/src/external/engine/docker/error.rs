@@ -1,13 +1,18 @@
 use bollard::errors::Error;
+use hearth_domain::text::innermost_cause;
 
 use crate::external::engine::api::EngineFailure;
 
-/// Docker could not do what completes "could not".
-pub(super) fn failed(action: &'static str) -> impl Fn(Error) -> EngineFailure {
+/// Docker at this socket could not do what completes "could not".
+pub(super) fn failed(socket: &str, action: &'static str) -> impl Fn(Error) -> EngineFailure {
     move |error| EngineFailure {
         action,
         cause: match error {
             Error::DockerResponseServerError { message, .. } => message,
+            // They say which layer of the client failed, and neither where nor why.
+            Error::HyperLegacyError { .. }
+            | Error::HyperResponseError { .. }
+            | Error::IOError { .. } => format!("{socket}: {}", innermost_cause(&error)),
             other => other.to_string(),
         },
     }
@@ -32,7 +37,7 @@ pub(super) fn absent_is_fine(result: Result<(), Error>) -> Result<(), Error> {
 }
 
 /// "removal of container … is already in progress" (moby, `daemon/delete.go`). Other conflicts have the same code.
-fn is_being_removed(error: &Error) -> bool {
+pub(super) fn is_being_removed(error: &Error) -> bool {
     matches!(
         error,
         Error::DockerResponseServerError { status_code: 409, message }

@@ -1,6 +1,6 @@
 //! Removal of what a workspace has on the engine.
 
-use std::{collections::BTreeSet, future::Future, path::PathBuf};
+use std::{collections::BTreeSet, future::Future, path::PathBuf, time::Duration};
 
 use bollard::{
     Docker,
@@ -10,8 +10,10 @@ use bollard::{
         ListVolumesOptionsBuilder, RemoveImageOptions, RemoveVolumeOptionsBuilder,
     },
 };
+use futures_util::stream::{self, StreamExt as _};
 use hearth_domain::WorkspaceId;
 use hearth_runtime::blocking;
+use parking_lot::Mutex;
 
 use super::{
     container,
@@ -34,150 +36,232 @@ fn labels(workspace: &WorkspaceId) -> [String; 2] {
     ]
 }
 
-/// What stopped a removal first. Everything else is removed all the same.
-#[derive(Default)]
-struct Removal {
-    failure: Option<EngineFailure>,
-    /// Whether the engine did not answer: then nothing more is asked of it.
-    is_silent: bool,
+/// How long each request of a removal may take: a container whose process does not die holds its own for ever.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How many things are removed side by side.
+const AT_ONCE: usize = 64;
+
+/// The removal of what a workspace has. What cannot be removed keeps nothing else from it.
+struct Removal<'a> {
+    docker: &'a Docker,
+    socket: &'a str,
+    workspace: &'a WorkspaceId,
+    limit: Duration,
+    /// What failed first.
+    failure: Mutex<Option<EngineFailure>>,
 }
 
-impl Removal {
-    /// Notes how something went.
-    fn note(&mut self, action: &'static str, result: Result<(), Error>) {
-        if let Err(error) = absent_is_fine(result) {
-            self.is_silent |= matches!(error, Error::RequestTimeoutError);
-            let failure = failed(action)(error);
-            tracing::warn!("{failure}");
-            self.failure.get_or_insert(failure);
-        }
-    }
-
-    /// Notes a list that could not be had, as an empty one.
-    async fn list<T>(
-        &mut self,
-        action: &'static str,
-        list: impl Future<Output = Result<Vec<T>, Error>>,
-    ) -> Vec<T> {
-        if self.is_silent {
-            return Vec::new();
-        }
-        list.await.unwrap_or_else(|error| {
-            self.note(action, Err(error));
-            Vec::new()
-        })
-    }
+/// What the containers of a workspace used.
+#[derive(Default)]
+struct Used {
+    /// Names of the images that the devcontainer CLI built for them.
+    images: BTreeSet<String>,
+    /// Volumes of those that are still there.
+    held: BTreeSet<String>,
 }
 
 /// Removes the containers of a workspace.
 pub(super) async fn containers(
     docker: &Docker,
+    socket: &str,
     workspace: &WorkspaceId,
 ) -> Result<(), EngineFailure> {
-    let mut removal = Removal::default();
-    remove_containers(docker, workspace, &mut removal).await;
-    removal.failure.map_or(Ok(()), Err)
+    let removal = Removal::new(docker, socket, workspace, LIMIT);
+    // It is noted.
+    let _ = removal.containers().await;
+    removal.end()
 }
 
 /// Removes containers, networks, volumes and images of a workspace, with what Compose made.
 pub(super) async fn everything(
     docker: &Docker,
+    socket: &str,
     workspace: &WorkspaceId,
 ) -> Result<(), EngineFailure> {
-    let mut removal = Removal::default();
-    let images = remove_containers(docker, workspace, &mut removal).await;
-    for label in labels(workspace) {
-        let options = ListNetworksOptionsBuilder::default()
-            .filters(&container::by_label(&label))
-            .build();
-        let list = docker.list_networks(Some(options));
-        for network in removal.list("list the workspace's networks", list).await {
-            let removed = docker.remove_network(&network.id.unwrap_or_default()).await;
-            removal.note("remove the workspace's network", removed);
+    let removal = Removal::new(docker, socket, workspace, LIMIT);
+    removal.everything().await;
+    removal.end()
+}
+
+impl<'a> Removal<'a> {
+    fn new(
+        docker: &'a Docker,
+        socket: &'a str,
+        workspace: &'a WorkspaceId,
+        limit: Duration,
+    ) -> Self {
+        Self {
+            docker,
+            socket,
+            workspace,
+            limit,
+            failure: Mutex::default(),
         }
     }
-    let mut volumes = BTreeSet::from([volume_name(workspace)]);
-    for label in labels(workspace) {
-        let options = ListVolumesOptionsBuilder::default()
-            .filters(&container::by_label(&label))
-            .build();
-        let list = async {
-            let found = docker.list_volumes(Some(options)).await?;
-            Ok(found.volumes.unwrap_or_default())
+
+    fn end(self) -> Result<(), EngineFailure> {
+        self.failure.into_inner().map_or(Ok(()), Err)
+    }
+
+    /// Waits for a request about `what`; its failure is noted.
+    async fn request<T>(
+        &self,
+        action: &'static str,
+        what: &str,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Option<T> {
+        let failure = match tokio::time::timeout(self.limit, request).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => failed(self.socket, action)(error),
+            Err(_) => EngineFailure {
+                action,
+                cause: format!("it has not done so within {} s", self.limit.as_secs()),
+            },
         };
-        let found = removal.list("list the workspace's volumes", list).await;
-        volumes.extend(found.into_iter().map(|volume| volume.name));
+        tracing::warn!(workspace.id = %self.workspace, what, "{failure}");
+        self.failure.lock().get_or_insert(failure);
+        None
     }
-    if removal.is_silent {
-        return removal.failure.map_or(Ok(()), Err);
-    }
-    for volume in volumes {
-        if removal.failure.is_none() {
-            empty(docker, &volume).await;
-        }
-        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-        let removed = docker.remove_volume(&volume, Some(options)).await;
-        removal.note("remove the workspace's volume", removed);
-    }
-    let list = docker.list_images(None::<ListImagesOptions>);
-    let all = removal.list("list its images", list).await;
-    let names = all.into_iter().flat_map(|image| image.repo_tags);
-    for name in names.filter(|name| images.contains(name) || is_image_of(name, workspace)) {
-        let removed = docker
-            .remove_image(&name, None::<RemoveImageOptions>, None)
-            .await;
-        // Another container may run on it; a name that is left costs no more than disk.
-        if let Err(error) = absent_is_fine(removed.map(|_| ())) {
-            tracing::warn!(workspace.id = %workspace, image = name, %error, "an image of a workspace was not removed");
-        }
-    }
-    removal.failure.map_or(Ok(()), Err)
-}
 
-/// Removes what is in a volume that no container uses any more. The engine opens all folders of a path at once, and fails at
-/// one that is very deep.
-async fn empty(docker: &Docker, volume: &str) {
-    let Ok(found) = docker.inspect_volume(volume).await else {
-        return;
-    };
-    // With options it can be a folder from elsewhere.
-    if found.driver != "local" || !found.options.is_empty() {
-        return;
+    async fn everything(&self) {
+        // An engine that gives no list is asked for nothing more.
+        let Some(used) = self.containers().await else {
+            return;
+        };
+        tokio::join!(
+            self.networks(),
+            self.volumes(&used.held),
+            self.images(&used.images)
+        );
     }
-    let folder = PathBuf::from(found.mountpoint);
-    if let Err(error) = blocking(move || remove_folder(&folder)).await {
-        tracing::warn!(volume, %error, "the files of a volume are left to the engine");
-    }
-}
 
-/// Removes the containers; returns the names of the images that the devcontainer CLI built for them.
-async fn remove_containers(
-    docker: &Docker,
-    workspace: &WorkspaceId,
-    removal: &mut Removal,
-) -> BTreeSet<String> {
-    let mut images = BTreeSet::new();
-    for label in labels(workspace) {
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&container::by_label(&label))
-            .build();
-        let list = docker.list_containers(Some(options));
-        for found in removal.list("list the workspace's containers", list).await {
-            let image = found.image.unwrap_or_default();
+    /// Removes the containers. `None` if there is no list of them.
+    async fn containers(&self) -> Option<Used> {
+        let mut found = Vec::new();
+        for label in labels(self.workspace) {
+            let options = ListContainersOptionsBuilder::default()
+                .all(true)
+                .filters(&container::by_label(&label))
+                .build();
+            let list = self.docker.list_containers(Some(options));
+            found.extend(
+                self.request("list the workspace's containers", "", list)
+                    .await?,
+            );
+        }
+        let removals = found.into_iter().map(|found| async {
+            let id = found.id.unwrap_or_default();
+            let removal = container::remove(self.docker, &id);
+            let removed = self.request("remove the workspace's container", &id, removal);
+            let is_left = removed.await.is_none();
+            let mounts = found.mounts.unwrap_or_default().into_iter();
+            let volumes = mounts.filter_map(|mount| mount.name);
+            let volumes = volumes.filter(|_| is_left).collect::<Vec<_>>();
+            (found.image.unwrap_or_default(), volumes)
+        });
+        let mut removed = stream::iter(removals).buffer_unordered(AT_ONCE);
+        let mut used = Used::default();
+        while let Some((image, volumes)) = removed.next().await {
+            used.held.extend(volumes);
             if image.starts_with(CLI_IMAGE) {
                 // The engine's list of images has the tag.
-                images.insert(if image.contains(':') {
+                used.images.insert(if image.contains(':') {
                     image
                 } else {
                     format!("{image}:latest")
                 });
             }
-            let removed = container::remove(docker, &found.id.unwrap_or_default()).await;
-            removal.note("remove the workspace's container", removed);
+        }
+        Some(used)
+    }
+
+    async fn networks(&self) {
+        let mut ids = BTreeSet::new();
+        for label in labels(self.workspace) {
+            let options = ListNetworksOptionsBuilder::default()
+                .filters(&container::by_label(&label))
+                .build();
+            let list = self.docker.list_networks(Some(options));
+            let list = self.request("list the workspace's networks", "", list);
+            let found = list.await.unwrap_or_default().into_iter();
+            ids.extend(found.filter_map(|network| network.id));
+        }
+        let removals = ids.into_iter().map(|id| async move {
+            let removal = async { absent_is_fine(self.docker.remove_network(&id).await) };
+            self.request("remove the workspace's network", &id, removal)
+                .await
+        });
+        stream::iter(removals)
+            .buffer_unordered(AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+    }
+
+    /// Removes the volumes, and leaves those that containers hold.
+    async fn volumes(&self, held: &BTreeSet<String>) {
+        let mut names = BTreeSet::from([volume_name(self.workspace)]);
+        for label in labels(self.workspace) {
+            let options = ListVolumesOptionsBuilder::default()
+                .filters(&container::by_label(&label))
+                .build();
+            let list = self.docker.list_volumes(Some(options));
+            let list = self.request("list the workspace's volumes", "", list);
+            let found = list.await.and_then(|found| found.volumes);
+            names.extend(
+                found
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|found| found.name),
+            );
+        }
+        for name in names.difference(held) {
+            self.empty(name).await;
+            let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+            let removal =
+                async { absent_is_fine(self.docker.remove_volume(name, Some(options)).await) };
+            self.request("remove the workspace's volume", name, removal)
+                .await;
         }
     }
-    images
+
+    /// Removes what is in a volume that no container uses any more. The engine opens all folders of a path at once, and fails
+    /// at one that is very deep.
+    async fn empty(&self, volume: &str) {
+        let inspected = self.docker.inspect_volume(volume);
+        let Ok(Ok(found)) = tokio::time::timeout(self.limit, inspected).await else {
+            return;
+        };
+        // With options it can be a folder from elsewhere.
+        if found.driver != "local" || !found.options.is_empty() {
+            return;
+        }
+        let folder = PathBuf::from(found.mountpoint);
+        if let Err(error) = blocking(move || remove_folder(&folder)).await {
+            tracing::warn!(volume, %error, "the files of a volume are left to the engine");
+        }
+    }
+
+    /// Removes these images, and those with a name of the workspace's.
+    async fn images(&self, of_containers: &BTreeSet<String>) {
+        let list = self.docker.list_images(None::<ListImagesOptions>);
+        let list = self.request("list its images", "", list).await;
+        let names = list.into_iter().flatten().flat_map(|image| image.repo_tags);
+        let workspace = self.workspace;
+        for name in
+            names.filter(|name| of_containers.contains(name) || is_image_of(name, workspace))
+        {
+            let removal = self
+                .docker
+                .remove_image(&name, None::<RemoveImageOptions>, None);
+            let removed = tokio::time::timeout(self.limit, removal)
+                .await
+                .unwrap_or(Err(Error::RequestTimeoutError));
+            // Another container may run on it; a name that is left costs no more than disk.
+            if let Err(error) = absent_is_fine(removed.map(|_| ())) {
+                tracing::warn!(workspace.id = %workspace, image = name, %error, "an image of a workspace was not removed");
+            }
+        }
+    }
 }
 
 /// Whether an image has a name of the workspace's: its own builds, and those of its Compose project.
@@ -187,23 +271,5 @@ fn is_image_of(name: &str, workspace: &WorkspaceId) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_that_only_a_workspace_uses_are_known_by_their_names() {
-        let workspace = "ws-1".parse().unwrap();
-        for (name, own) in [
-            ("hearth-ws-1:2", true),
-            ("hearth-ws-1-app:latest", true),
-            ("hearth-ws-1_app:latest", true),
-            ("hearth-ws-1.app:latest", true),
-            ("hearth-ws-12:1", false),
-            ("hearth-ws-1-registry:5000/a:b", false),
-            ("hearth-cache:aa", false),
-            ("debian:12", false),
-        ] {
-            assert_eq!(is_image_of(name, &workspace), own, "{name}");
-        }
-    }
-}
+#[path = "removal_tests.rs"]
+mod tests;
