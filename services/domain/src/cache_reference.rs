@@ -8,6 +8,10 @@ const MAX_TAG: usize = 128;
 /// changes.
 pub const BASE_TAG: &str = "devcontainer-cache";
 const BUILD_CACHE: &str = "buildcache";
+/// Hex digits of the hashes in names.
+const HASH: usize = 32;
+/// Longest path of a repository without its hash.
+const MAX_PATH: usize = 160;
 /// `-` and an architecture.
 const MAX_ARCH_SUFFIX: usize = 1 + Platform::MAX_ARCHITECTURE;
 /// `-k` and 16 hex digits; longer than `-buildcache`.
@@ -31,7 +35,7 @@ pub struct RegistryParseError(String);
 /// A repository whose cache cannot be in this registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the cache of a repository on {host} cannot be in {GHCR}, which is for repositories on GitHub: configure another registry"
+    "the cache of a repository on {host} cannot be in {GHCR}, which is for repositories on GitHub by https or ssh: configure another registry"
 )]
 pub struct NotCacheable {
     host: String,
@@ -127,7 +131,8 @@ impl fmt::Display for CacheRepository {
 
 /// Where the cache of one repository and configuration is.
 ///
-/// Two configurations of a repository never share a tag: a name that had to be changed to fit, or that
+/// Two repositories never share a place, and different hosts, ports and schemes never meet: what is not GitHub's own name
+/// carries a hash of the whole URL. Two configurations of a repository never share a tag: a name that had to be changed to fit, or that
 /// could be taken for one of the endings below, carries a hash of its original.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CacheReference {
@@ -154,9 +159,14 @@ impl CacheReference {
         }
         let path = if repository.is_github() {
             // GitHub ignores letter case, so lower case loses nothing.
-            repository_path(&repository.path().to_ascii_lowercase())
+            let path = repository.path().to_ascii_lowercase();
+            match repository.is_github_https() {
+                true => own_path(&path),
+                false => hashed_path(&path, &repository.clone_url().to_ascii_lowercase()),
+            }
         } else {
-            repository_path(&format!("{}/{}", repository.host_port(), repository.path()))
+            let path = format!("{}/{}", repository.host_port(), repository.path());
+            hashed_path(&path, &repository.clone_url())
         };
         let tag = match config {
             None => BASE_TAG.to_owned(),
@@ -210,23 +220,38 @@ impl CacheReference {
     }
 }
 
-/// Makes a path that the OCI distribution spec allows. Where that changes the path, the last part carries a
-/// hash of the original, so that two repositories never share a path.
-fn repository_path(original: &str) -> String {
+/// The path of a repository on GitHub, which is its own where registries allow that. Names without a hash are GitHub's
+/// alone.
+fn own_path(original: &str) -> String {
+    let path = allowed_path(original);
+    match path == original && !has_hash_ending(original) {
+        true => path,
+        false => hashed_path(original, original),
+    }
+}
+
+/// A path that the OCI distribution spec allows, like `original`. Its end is a hash of `whole`, which names one repository by
+/// scheme, user, host, port and path: no two share a path, whoever chooses their names.
+fn hashed_path(original: &str, whole: &str) -> String {
+    format!("{}-{}", allowed_path(original), hash(whole))
+}
+
+/// What of a path registries allow.
+fn allowed_path(original: &str) -> String {
     let path: Vec<String> = original.split('/').map(path_component).collect();
     let path = path.join("/");
     // 255 is the limit for name and host together; a long path keeps its end, which says most.
-    let kept = if path.len() > 160 {
-        let cut = path.len() - 120;
-        path[cut..].trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
-    } else {
-        path.as_str()
-    };
-    if kept == original && !has_hash_ending(original) {
-        path
-    } else {
-        format!("{kept}-{}", &sha256_hex(original)[..8])
+    match path.len() > MAX_PATH {
+        true => path[path.len() - MAX_PATH..]
+            .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
+            .to_owned(),
+        false => path,
     }
+}
+
+/// 128 bits: nobody finds two names with one hash.
+fn hash(name: &str) -> String {
+    sha256_hex(name)[..HASH].to_owned()
 }
 
 fn path_component(part: &str) -> String {
@@ -264,8 +289,11 @@ fn tag_part(name: &str) -> String {
     if clean == name && clean.len() <= room && !is_ambiguous(name) {
         return clean;
     }
-    let hash = &sha256_hex(name)[..8];
-    format!("{}-{hash}", &clean[..clean.len().min(room - 9)])
+    format!(
+        "{}-{}",
+        &clean[..clean.len().min(room - HASH - 1)],
+        hash(name)
+    )
 }
 
 /// Whether a configuration's name ends like something that hearth itself appends to a tag.
@@ -283,7 +311,7 @@ fn is_ambiguous(name: &str) -> bool {
 
 fn has_hash_ending(name: &str) -> bool {
     name.rsplit_once('-')
-        .is_some_and(|(_, end)| end.len() == 8 && end.bytes().all(|b| b.is_ascii_hexdigit()))
+        .is_some_and(|(_, end)| end.len() == HASH && end.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ fn other_hosts_are_part_of_the_path_and_need_another_registry() {
         other.newest(&platform("linux/amd64")),
         format!(
             "localhost:5000/cache/127.0.0.1_9500/demo/app-{}:devcontainer-cache-gpu",
-            &sha256_hex("127.0.0.1:9500/demo/app")[..8]
+            &sha256_hex("git://127.0.0.1:9500/demo/app")[..32]
         )
     );
     let refused = CacheReference::new(
@@ -62,6 +62,70 @@ fn other_hosts_are_part_of_the_path_and_need_another_registry() {
         None,
     );
     assert!(refused.unwrap_err().to_string().contains("host.example"));
+}
+
+#[test]
+fn only_github_itself_has_the_names_of_github() {
+    let at = |url: &str| reference("localhost:5000", url, None);
+    let github = at("https://github.com/acme/shop");
+    assert_eq!(github.repository().as_str(), "localhost:5000/acme/shop");
+    for same in [
+        "https://GitHub.com/Acme/Shop.git",
+        "https://github.com:443/acme/shop/",
+    ] {
+        assert_eq!(at(same), github, "{same}");
+    }
+    let others = [
+        "https://github.com:8443/acme/shop",
+        "http://github.com/acme/shop",
+        "git://github.com/acme/shop",
+        "ssh://git@github.com/acme/shop",
+        "ssh://git@github.com:443/acme/shop",
+        "http://acme/shop",
+        "https://acme/shop",
+        "ssh://acme/shop",
+        "git@acme:shop",
+        "git@acme:~/shop",
+        "bob@acme:shop",
+        "https://acme:8443/shop",
+    ];
+    let mut places: Vec<_> = others.map(at).to_vec();
+    places.push(github);
+    for (number, place) in places.iter().enumerate() {
+        assert!(!places[..number].contains(place), "{place:?}");
+    }
+    assert_eq!(
+        at("git@GitHub.com:Acme/Shop"),
+        at("ssh://git@github.com/acme/shop")
+    );
+    // GHCR keeps packages below their owners, by whichever of GitHub's URLs.
+    let ssh = reference("ghcr.io", "git@github.com:acme/shop", None);
+    assert!(ssh.repository().as_str().starts_with("ghcr.io/acme/shop-"));
+    for elsewhere in [
+        "https://github.com:8443/acme/shop",
+        "http://github.com/acme/shop",
+    ] {
+        let refused = CacheReference::new(
+            &"ghcr.io".parse().unwrap(),
+            &elsewhere.parse().unwrap(),
+            None,
+        );
+        assert!(refused.is_err(), "{elsewhere}");
+    }
+}
+
+#[test]
+fn a_name_on_github_that_ends_like_a_hash_is_not_that_of_another_repository() {
+    let other = reference("localhost:5000", "https://acme/shop", None);
+    let name = other
+        .repository()
+        .as_str()
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .to_owned();
+    let url = format!("https://github.com/acme/{name}");
+    assert_ne!(reference("localhost:5000", &url, None), other);
 }
 
 #[test]
@@ -189,7 +253,7 @@ proptest! {
     #[test]
     fn no_two_repositories_share_a_path(
         urls in proptest::collection::hash_set(
-            "https://(github[.]com|Host[.]example|host[.]example:8443|host_8443[.]example)/[a-zA-B._-]{1,3}/[a-zA-B._-]{1,4}",
+            "(https|http|git|ssh)://(git@|bob@)?(github[.]com|github[.]com:8443|Host[.]example|host[.]example:(8443|443|80|22)|host-8443[.]example|a)/[a-zA-B._-]{1,3}(/[a-zA-B._-]{1,4})?",
             2..40
         )
     ) {
@@ -200,10 +264,9 @@ proptest! {
             let Ok(reference) = CacheReference::new(&registry, &repository, None) else { continue };
             let path = reference.repository().clone();
             if let Some(other) = seen.insert(path.clone(), repository.clone()) {
+                let (one, two) = (other.clone_url(), repository.clone_url());
                 // GitHub does not tell letter case apart.
-                let same = other == repository
-                    || (repository.is_github()
-                        && other.path().eq_ignore_ascii_case(repository.path()));
+                let same = one == two || (repository.is_github() && one.eq_ignore_ascii_case(&two));
                 prop_assert!(same, "{other} and {repository} share {path}");
             }
         }

@@ -97,9 +97,17 @@ impl Repository {
             .map_or(self.path.as_str(), |(_, name)| name)
     }
 
-    /// Whether it is on github.com, where letter case does not matter.
+    /// Whether it is on github.com, where letter case does not matter, and git reaches it in a way that proves the host. A
+    /// host of this name at another port, or without encryption, may be anybody's.
     pub fn is_github(&self) -> bool {
         self.host == GITHUB
+            && self.port.is_none()
+            && matches!(self.scheme, Scheme::Https | Scheme::Ssh)
+    }
+
+    /// Whether [`Self::is_github`], by its usual URL.
+    pub fn is_github_https(&self) -> bool {
+        self.is_github() && self.scheme == Scheme::Https
     }
 }
 
@@ -150,7 +158,7 @@ impl FromStr for Repository {
             host,
             path,
         };
-        if repository.is_github() && repository.path.split('/').count() != 2 {
+        if repository.host == GITHUB && repository.path.split('/').count() != 2 {
             return Err(RepositoryError::GitHubPath);
         }
         Ok(repository)

@@ -129,8 +129,7 @@ proptest! {
     ) {
         let text = format!("{scheme}://{before}github.com{after}/a/b");
         if let Ok(repository) = parse(&text) {
-            let host = repository.host_port();
-            let alone = host == "github.com" || host.starts_with("github.com:");
+            let alone = repository.host_port() == "github.com" && matches!(&*scheme, "https" | "ssh");
             prop_assert_eq!(repository.is_github(), alone, "{}", text);
         }
     }

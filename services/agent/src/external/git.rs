@@ -16,6 +16,7 @@ use checkout::{Checkout, remote_names};
 use command::Commands;
 use failure::classify;
 
+pub use checkout::At;
 pub use failure::{CloneFailure, advice};
 
 /// A clone to make.
@@ -43,18 +44,6 @@ pub struct GitClone {
     pub at: At,
     /// What is missing in it and does not keep it from being used.
     pub warnings: Vec<String>,
-}
-
-/// What a clone is at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum At {
-    /// The branch that the remote's `HEAD` points to.
-    DefaultBranch,
-    /// Another branch.
-    Branch,
-    /// A tag, a commit, or another ref.
-    #[default]
-    Detached,
 }
 
 /// Git.

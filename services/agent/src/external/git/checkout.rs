@@ -5,7 +5,6 @@ use std::path::Path;
 use hearth_domain::{CommitHash, GitRef, text::shortened};
 
 use super::{
-    At,
     command::Commands,
     failure::{CloneFailure, classify, not_storable, not_the_ref},
 };
@@ -16,6 +15,18 @@ const REMOTE: &str = "refs/remotes/origin/";
 const LISTED: usize = 5;
 /// Longest name of a file in a warning.
 const MAX_FILE_CHARS: usize = 120;
+
+/// What a clone is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum At {
+    /// The branch that the remote's `HEAD` points to.
+    DefaultBranch,
+    /// Another branch.
+    Branch,
+    /// A tag, a commit, or another ref.
+    #[default]
+    Detached,
+}
 
 /// A clone whose files are not checked out yet.
 pub(super) struct Checkout<'a> {
