@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use hearth_api::v1::{CacheResult, FailureReason, PushOutcome, WorkspaceState, event::Kind};
 use hearth_tests::{client::Story, images::Image};
 
-use crate::{
-    external::registry::BYTES,
-    fleet::{Fleet, Stop, repository},
-};
+use crate::fleet::{Fleet, Stop, repository};
 
 pub const NODES: usize = 20;
 
@@ -142,7 +139,7 @@ async fn two_hundred_workspaces_of_twenty_repositories_are_twenty_builds() {
 #[tokio::test]
 async fn a_tag_that_was_moved_under_a_push_enters_nothing_and_is_removed() {
     let fleet = Fleet::new(1, &[]).await;
-    let other = Image::new("another image", BYTES, &[]);
+    let other = Image::new("another image", 1, &[]);
     fleet.nodes[0].engine.move_next_tag(other.clone());
     let repository = repository(1);
     let prepare = || {

@@ -165,29 +165,3 @@ fn csv(fields: &[&str]) -> String {
         .collect();
     quoted.join(",")
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sources_that_begin_alike_are_told_apart() {
-        let folder = "x".repeat(400);
-        let told = |name: &str| {
-            let source = format!("type=local,src=/{folder}/{name}");
-            LeftOut::cache_source("build.cacheFrom", &source, "why").to_string()
-        };
-        let (one, two) = (told("one"), told("two"));
-        assert_ne!(one, two);
-        assert!(
-            one.starts_with("build.cacheFrom type=local,src=/xxx"),
-            "{one}"
-        );
-        assert!(one.ends_with("x/one is left out: why"), "{one}");
-        let short = LeftOut::cache_source("build.cacheFrom", "type=gha", "why");
-        assert_eq!(
-            short.to_string(),
-            "build.cacheFrom type=gha is left out: why"
-        );
-    }
-}

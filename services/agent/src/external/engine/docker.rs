@@ -25,12 +25,13 @@ use hearth_api::v1::ImageStore;
 use hearth_domain::{Login, PlatformError, WorkspaceId};
 use hearth_layers::{Pulled, Transfer, TransferError};
 
-use super::api::{
-    ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
-    VOLUME_PREFIX, WORKSPACE_LABEL, volume_name,
+use super::{
+    api::{
+        ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
+        VOLUME_PREFIX, WORKSPACE_LABEL, volume_name,
+    },
+    metadata::METADATA_LABEL,
 };
-
-use super::metadata::METADATA_LABEL;
 use crate::clone_files::Owner;
 use error::{absent_is_fine, failed, is_absent};
 use removal::COMPOSE_LABEL;
@@ -42,7 +43,6 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct DockerEngine {
     docker: Docker,
-    /// Its path.
     socket: String,
 }
 
