@@ -70,7 +70,7 @@ async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(lab.control_plane.database());
     let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
     let changed = sqlx::query(
-        "UPDATE cache_entries SET build_cache = (SELECT build_cache FROM cache_entries WHERE key = ?) WHERE key = ?",
+        "UPDATE build_caches SET digest = (SELECT digest FROM build_caches WHERE key = ?) WHERE key = ?",
     )
     .bind(first.cache().key)
     .bind(second.cache().key)
