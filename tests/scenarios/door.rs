@@ -352,7 +352,7 @@ async fn the_compose_project_that_is_judged_is_the_one_that_is_started() {
     );
     let story = lab.client.prepare("node-1", &openly.url).await;
     story.assert_state(WorkspaceState::Ready);
-    let refused = |kind: &Kind| matches!(kind, Kind::Warning(warning) if warning.message.starts_with("network of the build of app"));
+    let refused = |kind: &Kind| matches!(kind, Kind::Warning(warning) if warning.message.starts_with("the property network of the build of app"));
     assert!(story.kinds().any(refused), "{:#?}", story.events);
     assert!(vm.succeeds(&["exec", &story.workspace.container_id, "test", "-e", "/evil"]));
     assert_eq!(id_of_base(), before, "its name is still the base image's");

@@ -173,7 +173,7 @@ fn owners(path: &str) -> impl Iterator<Item = (&str, &str)> {
         let original = name
             .rsplit_once('-')
             .filter(|(_, hash)| {
-                hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+                hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
             })
             .map(|(name, _)| name);
         std::iter::once(name)
