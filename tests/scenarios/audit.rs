@@ -53,7 +53,7 @@ async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
     let hit = lab.client.prepare("node-2", &repo.url).await;
     hit.assert_result(CacheResult::Exact);
     hit.assert_state(WorkspaceState::Ready);
-    assert_eq!(warnings(&hit), [String::new(); 0]);
+    assert_eq!(warnings(&hit), Vec::<String>::new());
     let audits = |lab: &Lab, node: usize| {
         let metrics = lab.agents[node - 1].metrics();
         let lines = metrics
