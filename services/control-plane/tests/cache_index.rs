@@ -1,8 +1,7 @@
 //! The index accepts entries only from attempts that may write, and only consistent ones.
 
 use hearth_api::v1::{
-    CacheAccess, CacheEntry, CommitBuildCacheRequest, DropCacheRequest, FindBuildCacheRequest,
-    FindBuildCacheResponse, ImageStore, ListEntriesRequest, event::Kind,
+    CacheAccess, CacheEntry, FindBuildCacheResponse, ImageStore, ListEntriesRequest, event::Kind,
     resolve_cache_response::Decision,
 };
 use hearth_domain::{Digest, KeyManifest, annotation};
@@ -11,10 +10,10 @@ use tonic::{Code, Status};
 
 use crate::support::{
     agent::FakeAgent,
-    cache::{self, REGISTRY, attempt, commit, repository, try_commit},
+    cache::{self, REGISTRY, commit, drop_entry, repository, try_commit},
     events::{preparing, pushed},
     plane::{Plane, again, shop},
-    refusals::{fields, reason},
+    refusals::{fields, mismatch, reason},
     start::{begin, with_agent},
 };
 
@@ -35,28 +34,8 @@ async fn resolve(plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
     cache::resolve(plane, id, &repository(), manifest).await
 }
 
-async fn drop_entry(plane: &Plane, id: &str, entry: &CacheEntry) -> Result<(), Status> {
-    let request = DropCacheRequest {
-        attempt: attempt(id, 1),
-        repository: entry.repository.clone(),
-        key: entry.key.clone(),
-        digest: entry.digest.clone(),
-        executed_step: String::new(),
-    };
-    let request = plane.of_agent(id, request).await;
-    plane.cache().await.drop_cache(request).await.map(|_| ())
-}
-
 fn digest(entry: &CacheEntry) -> Digest {
     entry.digest.parse().expect("a digest")
-}
-
-/// What was refused, and why.
-fn mismatch(refused: Result<(), Status>) -> String {
-    let status = refused.expect_err("a refusal");
-    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
-    assert_eq!(reason(&status), "CACHE_MISMATCH");
-    status.message().to_owned()
 }
 
 fn reasons(decision: Decision) -> Vec<String> {
@@ -125,17 +104,17 @@ async fn an_entry_is_dropped_only_by_who_was_told_of_it_and_only_if_its_image_is
         let (plane, _agent) = with_agent(&[]).await;
         let manifest = manifest("a");
         let (entry, told) = told_of_an_image(&plane, &manifest).await;
-        let whole = mismatch(drop_entry(&plane, &told, &entry).await);
+        let whole = mismatch(drop_entry(&plane, &told, &entry, "").await);
         assert!(whole.contains("the registry has"), "{whole}");
         harm(&entry);
         REGISTRY.set_down(true);
-        let unseen = mismatch(drop_entry(&plane, &told, &entry).await);
+        let unseen = mismatch(drop_entry(&plane, &told, &entry, "").await);
         assert!(unseen.contains("does not answer"), "{unseen}");
         REGISTRY.set_down(false);
         let stranger = plane.prepare(shop()).await.id().to_owned();
-        let untold = mismatch(drop_entry(&plane, &stranger, &entry).await);
+        let untold = mismatch(drop_entry(&plane, &stranger, &entry, "").await);
         assert!(untold.contains("not the one that the attempt"), "{untold}");
-        drop_entry(&plane, &told, &entry).await.expect("a drop");
+        drop_entry(&plane, &told, &entry, "").await.expect("a drop");
         let now = resolve(&plane, &stranger, &manifest).await;
         assert!(matches!(now, Decision::Build(_)), "{now:?}");
         // Who dropped it may build it.
@@ -323,13 +302,7 @@ async fn an_entry_that_does_not_fit_together_is_refused() {
 }
 
 async fn build_cache(plane: &Plane, id: &str) -> FindBuildCacheResponse {
-    let request = FindBuildCacheRequest {
-        attempt: attempt(id, 1),
-        repository: cache::repository(),
-    };
-    let request = plane.of_agent(id, request).await;
-    let found = plane.cache().await.find_build_cache(request).await;
-    found.expect("an answer").into_inner()
+    cache::build_cache(plane, id, &repository()).await
 }
 
 async fn commit_build_cache(
@@ -338,16 +311,12 @@ async fn commit_build_cache(
     digest: &str,
     generation: u64,
 ) -> Result<(), Status> {
-    let request = CommitBuildCacheRequest {
-        attempt: attempt(id, 1),
-        repository: cache::repository(),
+    let entry = CacheEntry {
+        repository: repository(),
         key: manifest("a").key().to_string(),
-        digest: digest.to_owned(),
-        generation,
+        ..CacheEntry::default()
     };
-    let request = plane.of_agent(id, request).await;
-    let committed = plane.cache().await.commit_build_cache(request).await;
-    committed.map(|_| ())
+    cache::commit_build_cache(plane, id, &entry, digest, generation).await
 }
 
 #[tokio::test]

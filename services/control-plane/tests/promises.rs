@@ -1,5 +1,6 @@
 //! What the control plane promises, against a scripted agent on a real socket. One file for each promise.
 
+mod audits;
 mod bad_input;
 mod bounds;
 mod cache_index;

@@ -2,16 +2,17 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_api::v1::{
-    InvalidateEntryRequest, ListEntriesRequest, resolve_cache_response::Decision,
+    ImageStore, InvalidateEntryRequest, ListEntriesRequest, resolve_cache_response::Decision,
 };
-use hearth_domain::Digest;
+use hearth_tests::images::Image;
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
     matchers::{path, path_regex},
 };
 
 use crate::support::{
-    cache::dockerfile,
+    cache::{self, dockerfile},
+    plane::shop,
     registry::{Registry, SigningKey, claim, image},
     soon,
 };
@@ -78,12 +79,16 @@ async fn a_registry_that_asks_for_a_login_gets_the_one_that_is_configured_for_it
 async fn dropped_images_are_deleted_unless_another_entry_names_them() {
     let registry = Registry::start().await;
     registry.answers_deletions(202).await;
-    let (plane, _agent, id) = registry.workspace(&[]).await;
-    for (key, image) in [("a", "shared"), ("b", "shared"), ("c", "alone")] {
+    let (plane, mut agent, id) = registry.workspace(&[]).await;
+    // Images of the classic store do not name their key, so that two keys can have one.
+    agent.store = ImageStore::Classic;
+    agent.register(&plane, &[&id]).await;
+    let (shared, alone) = (Image::new("s", 1, &[]), Image::new("a", 1, &[]));
+    for (key, image) in [("a", &shared), ("b", &shared), ("c", &alone)] {
         registry.commit(&plane, &id, &dockerfile(key), image).await;
     }
     let mut service = plane.cache_service().await;
-    for (key, deleted) in [("a", vec![]), ("c", vec![Digest::of("alone").to_string()])] {
+    for (key, deleted) in [("a", vec![]), ("c", vec![alone.digest().to_string()])] {
         let request = InvalidateEntryRequest {
             repository: "https://github.com/acme/shop".into(),
             config: String::new(),
@@ -101,7 +106,8 @@ async fn a_registry_that_lets_nobody_delete_is_named_in_a_warning() {
     registry.answers_deletions(405).await;
     let (plane, _agent, id) = registry.workspace(&[]).await;
     for key in ["a", "b"] {
-        registry.commit(&plane, &id, &dockerfile(key), key).await;
+        let key = dockerfile(key);
+        registry.commit(&plane, &id, &key, &image(&key)).await;
     }
     let request = InvalidateEntryRequest {
         repository: "https://github.com/acme/shop".into(),
@@ -114,12 +120,51 @@ async fn a_registry_that_lets_nobody_delete_is_named_in_a_warning() {
 }
 
 #[tokio::test]
+async fn what_was_removed_comes_back_neither_from_a_registry_that_keeps_it_nor_from_who_had_asked_before()
+ {
+    let signing = SigningKey::new();
+    for key in [dockerfile("a").key().to_string(), String::new()] {
+        let registry = Registry::start().await;
+        registry.answers_deletions(405).await;
+        let (plane, _agent, early) = registry.workspace(&[&signing.flag()]).await;
+        let ours = dockerfile("a");
+        let image = image(&ours);
+        let digest = registry.holds(&ours, &image);
+        let claim = claim(&registry, &ours, &digest);
+        registry.attach(&digest, &claim, &signing.pair).await;
+        let Decision::Hit(_) = registry.resolve(&plane, &early, &ours).await else {
+            panic!("the image was not adopted");
+        };
+        let request = InvalidateEntryRequest {
+            repository: "https://github.com/acme/shop".into(),
+            config: String::new(),
+            key,
+        };
+        let dropped = plane.cache_service().await.invalidate_entry(request).await;
+        assert_eq!(dropped.expect("an answer").into_inner().entries.len(), 1);
+        let entry = registry.entry(&ours, &image);
+        let status = cache::try_commit(&plane, &early, 1, entry.clone()).await;
+        let status = status.expect_err("a refusal");
+        assert!(status.message().contains("was removed by"), "{status}");
+        let late = plane.prepare(shop()).await.id().to_owned();
+        let decision = registry.resolve(&plane, &late, &ours).await;
+        assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
+        // Who builds it now may make the same image.
+        let committed = cache::try_commit(&plane, &late, 1, entry).await;
+        committed.expect("a commit");
+        let decision = registry.resolve(&plane, &early, &ours).await;
+        assert!(matches!(decision, Decision::Hit(_)), "{decision:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_oldest_entry_goes_when_there_are_too_many() {
     let registry = Registry::start().await;
     registry.answers_deletions(202).await;
     let (plane, _agent, id) = registry.workspace(&["--cache-keep-entries=1"]).await;
     for key in ["a", "b"] {
-        registry.commit(&plane, &id, &dockerfile(key), key).await;
+        let key = dockerfile(key);
+        registry.commit(&plane, &id, &key, &image(&key)).await;
     }
     let mut service = plane.cache_service().await;
     let listed = service.list_entries(ListEntriesRequest::default()).await;
@@ -138,6 +183,6 @@ async fn the_oldest_entry_goes_when_there_are_too_many() {
     };
     assert_eq!(
         soon("a deletion", deleted).await,
-        [Digest::of("a").to_string()]
+        [image(&dockerfile("a")).digest().to_string()]
     );
 }

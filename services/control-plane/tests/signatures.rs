@@ -6,14 +6,13 @@ use hearth_api::v1::{
     resolve_cache_response::Decision,
 };
 use hearth_domain::{Digest, KeyManifest};
-use hearth_signatures::{CLAIM_TYPE, COSIGN_TYPE, Claim, LocalKey, Signature, Signer as _};
+use hearth_signatures::{Claim, LocalKey, Signature, Signer as _};
 
 use crate::support::{
     agent::FakeAgent,
     cache::{self, dockerfile},
     plane::{Plane, shop},
-    registry::{CONFIG, Registry, SigningKey, claim, image},
-    soon,
+    registry::{Registry, SigningKey, claim, image},
 };
 
 fn is_build(decision: &Decision) -> bool {
@@ -38,19 +37,6 @@ fn is_signed(entry: &CacheEntry, key: &LocalKey) -> bool {
         let keys = key.public_key().clone().into();
         claim.statement().verify(&keys, &signature)
     })
-}
-
-/// Waits until both statements about an image are in the registry.
-async fn until_published(registry: &Registry, image: &Digest) {
-    let published = async {
-        while registry.attached(image).len() < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon("its signatures", published).await;
-    let mut kinds = registry.attached(image);
-    kinds.sort();
-    assert_eq!(kinds, [CLAIM_TYPE, COSIGN_TYPE]);
 }
 
 async fn hit(registry: &Registry, plane: &Plane, id: &str, manifest: &KeyManifest) -> CacheEntry {
@@ -102,7 +88,7 @@ async fn an_image_that_only_the_registry_knows_is_used_if_exactly_it_was_signed_
     registry.attach(&digest, &signed, &key.pair).await;
     let hit = hit(&registry, &plane, &id, &ours).await;
     assert_eq!(hit.digest, digest.to_string());
-    assert_eq!((hit.writer.as_str(), hit.bytes), ("registry", 5));
+    assert_eq!((hit.writer.as_str(), hit.bytes), ("registry", cache::BYTES));
     assert_eq!((hit.r#ref.as_str(), &hit.commit), ("main", &signed.commit));
     assert!(is_signed(&hit, &key.pair));
 }
@@ -139,7 +125,7 @@ async fn what_is_entered_is_signed_whatever_the_agent_sends_and_both_statements_
     let (plane, _agent, id) = registry.workspace(&[&key.flag()]).await;
     let ours = dockerfile("ours");
     let digest = registry.has(&image(&ours));
-    let mut entry = cache::entry(&registry.repository(), &ours, &image(&ours));
+    let mut entry = registry.entry(&ours, &image(&ours));
     entry.signature = b"not a signature".to_vec();
     let committed = cache::commit(&plane, &id, 1, entry).await;
     committed.expect("a commit");
@@ -147,7 +133,7 @@ async fn what_is_entered_is_signed_whatever_the_agent_sends_and_both_statements_
         &hit(&registry, &plane, &id, &ours).await,
         &key.pair
     ));
-    until_published(&registry, &digest).await;
+    registry.until_signed(&digest).await;
 }
 
 #[tokio::test]
@@ -156,17 +142,19 @@ async fn a_registry_that_takes_no_signatures_fails_no_commit_and_repairing_pushe
     let registry = Registry::start().await;
     let (plane, _agent, id) = registry.workspace(&[&key.flag()]).await;
     let ours = dockerfile("ours");
-    // The registry does not have what they would refer to.
+    let refuses = registry.refuses_pushes().await;
     registry.commit(&plane, &id, &ours, &image(&ours)).await;
     assert!(is_signed(
         &hit(&registry, &plane, &id, &ours).await,
         &key.pair
     ));
-    let checked = verify(&plane, false).await;
-    assert_eq!(status(&checked[0], Kind::Image), Status::Failed);
+    registry.asked_to_take().await;
+    let checked = verify(&plane, true).await;
+    assert_eq!(status(&checked[0], Kind::Image), Status::Ok);
     assert_eq!(status(&checked[0], Kind::Signature), Status::Ok);
-    assert_eq!(status(&checked[0], Kind::Cosign), Status::Skipped);
-    let digest = registry.has(&image(&ours));
+    assert_eq!(status(&checked[0], Kind::Cosign), Status::Failed);
+    drop(refuses);
+    let digest = image(&ours).digest();
     let checked = verify(&plane, false).await;
     assert_eq!(status(&checked[0], Kind::Cosign), Status::Failed);
     assert_eq!(registry.attached(&digest), Vec::<String>::new());
@@ -211,7 +199,7 @@ async fn entries_from_before_the_key_or_of_another_key_are_signed_when_they_are_
             &hit(&registry, &plane, &id, &ours).await,
             &key.pair
         ));
-        until_published(&registry, &digest).await;
+        registry.until_signed(&digest).await;
         let checked = verify(&plane, true).await;
         assert_eq!(status(&checked[0], Kind::Attestation), Status::Ok);
         plane.stop().await;
@@ -233,7 +221,7 @@ async fn agents_learn_the_key_when_they_register_and_with_each_heartbeat() {
         boot_id: "another".into(),
         ..HeartbeatRequest::default()
     };
-    let answer = nodes.heartbeat(heartbeat).await;
+    let answer = nodes.heartbeat(plane.of_node("n1", heartbeat)).await;
     assert_eq!(
         answer.expect("an answer").into_inner().cache_public_key,
         pem
@@ -247,21 +235,29 @@ async fn verifying_says_what_is_wrong_with_an_image() {
     let registry = Registry::start().await;
     let (plane, _agent, id) = registry.workspace(&[&key.flag()]).await;
     let ours = dockerfile("ours");
-    // An image that says that it is for another key.
+    // An image that says that it is for another key, and was signed for this one all the same.
     let wrong = image(&dockerfile("other"));
-    let digest = registry.has(&wrong);
-    registry.commit(&plane, &id, &ours, &wrong).await;
-    until_published(&registry, &digest).await;
-    let checked = verify(&plane, false).await;
+    let digest = registry.holds(&ours, &wrong);
+    let signed = claim(&registry, &ours, &digest);
+    registry.attach(&digest, &signed, &key.pair).await;
+    hit(&registry, &plane, &id, &ours).await;
+    let checked = verify(&plane, true).await;
     assert_eq!(status(&checked[0], Kind::Annotations), Status::Failed);
     assert_eq!(status(&checked[0], Kind::Platform), Status::Ok);
-    registry.configures(&CONFIG.replace("amd64", "arm64"));
+    let config = wrong.config.replace("amd64", "arm64");
+    registry.configures(&wrong, &config);
     let checked = verify(&plane, false).await;
     assert_eq!(
         status(&checked[0], Kind::Platform),
         Status::Failed,
         "its digest is another"
     );
+    registry.loses(&digest);
+    let checked = verify(&plane, false).await;
+    assert_eq!(status(&checked[0], Kind::Image), Status::Failed);
+    assert_eq!(status(&checked[0], Kind::Signature), Status::Ok);
+    assert_eq!(status(&checked[0], Kind::Cosign), Status::Skipped);
+    registry.has(&wrong);
     let request = InvalidateEntryRequest {
         repository: "https://github.com/acme/shop".into(),
         ..InvalidateEntryRequest::default()

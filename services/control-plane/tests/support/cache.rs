@@ -1,7 +1,8 @@
 //! What an agent asks of the cache's index, and tells it.
 
 use hearth_api::v1::{
-    AttemptRef, CacheEntry, CommitCacheRequest, ResolveCacheRequest, ResolveCacheResponse,
+    AttemptRef, CacheEntry, CommitBuildCacheRequest, CommitCacheRequest, DropCacheRequest,
+    FindBuildCacheRequest, FindBuildCacheResponse, ResolveCacheRequest, ResolveCacheResponse,
     resolve_cache_response::Decision,
 };
 use std::sync::LazyLock;
@@ -87,6 +88,55 @@ pub async fn try_commit(
     };
     let request = plane.of_agent(id, request).await;
     plane.cache().await.commit_cache(request).await.map(|_| ())
+}
+
+/// Has an entry dropped: since its image is lost, or since an audit executed this step.
+pub async fn drop_entry(
+    plane: &Plane,
+    id: &str,
+    entry: &CacheEntry,
+    executed_step: &str,
+) -> Result<(), Status> {
+    let request = DropCacheRequest {
+        attempt: attempt(id, 1),
+        repository: entry.repository.clone(),
+        key: entry.key.clone(),
+        digest: entry.digest.clone(),
+        executed_step: executed_step.to_owned(),
+    };
+    let request = plane.of_agent(id, request).await;
+    plane.cache().await.drop_cache(request).await.map(|_| ())
+}
+
+/// The build cache that a workspace's first attempt may read.
+pub async fn build_cache(plane: &Plane, id: &str, repository: &str) -> FindBuildCacheResponse {
+    let request = FindBuildCacheRequest {
+        attempt: attempt(id, 1),
+        repository: repository.to_owned(),
+    };
+    let request = plane.of_agent(id, request).await;
+    let found = plane.cache().await.find_build_cache(request).await;
+    found.expect("an answer").into_inner()
+}
+
+/// Notes the build cache that the build of an entry's key wrote.
+pub async fn commit_build_cache(
+    plane: &Plane,
+    id: &str,
+    entry: &CacheEntry,
+    digest: &str,
+    generation: u64,
+) -> Result<(), Status> {
+    let request = CommitBuildCacheRequest {
+        attempt: attempt(id, 1),
+        repository: entry.repository.clone(),
+        key: entry.key.clone(),
+        digest: digest.to_owned(),
+        generation,
+    };
+    let request = plane.of_agent(id, request).await;
+    let committed = plane.cache().await.commit_build_cache(request).await;
+    committed.map(|_| ())
 }
 
 /// Asks for an image with these inputs, as a workspace's attempt of this number.

@@ -5,14 +5,15 @@ use std::{
     sync::Arc,
 };
 
-use hearth_api::v1::resolve_cache_response::Decision;
+use hearth_api::v1::{CacheEntry, resolve_cache_response::Decision};
 use hearth_domain::{Digest, KeyManifest, Login};
 use hearth_layers::{Artifact, RegistryClient};
-use hearth_signatures::{BUNDLE_TYPE, CLAIM_TYPE, Claim, LocalKey, Signer as _};
+use hearth_signatures::{BUNDLE_TYPE, CLAIM_TYPE, COSIGN_TYPE, Claim, LocalKey, Signer as _};
+use hearth_tests::images::Image;
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
 use wiremock::{
-    Mock, MockServer, Request, Respond, ResponseTemplate,
+    Mock, MockGuard, MockServer, Request, Respond, ResponseTemplate,
     matchers::{method, path, path_regex},
 };
 
@@ -20,20 +21,14 @@ use super::{
     agent::FakeAgent,
     cache,
     plane::{Plane, shop},
+    soon,
     start::with_agent,
 };
 
-/// An image manifest whose annotations say which key it was built for.
-pub fn image(manifest: &KeyManifest) -> String {
-    let key = manifest.key();
-    let (hex, config) = (key.manifest_digest(), Digest::of(CONFIG));
-    format!(
-        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":5}},"layers":[],"annotations":{{"dev.hearth.key":"{key}","dev.hearth.manifest-digest":"{hex}"}}}}"#
-    )
+/// An image that says that it was built for this key.
+pub fn image(manifest: &KeyManifest) -> Image {
+    Image::of_key("an image", cache::BYTES, &manifest.key())
 }
-
-/// The configuration of all images.
-pub const CONFIG: &str = r#"{"os":"linux","architecture":"amd64"}"#;
 
 /// A signing key in a file of its own.
 pub struct SigningKey {
@@ -141,16 +136,26 @@ impl Registry {
             .with_priority(9)
             .mount(&server)
             .await;
-        let registry = Self { server, held };
-        registry.configures(CONFIG);
-        registry
+        Self { server, held }
     }
 
-    /// Has this as the configuration of all images.
-    pub fn configures(&self, config: &str) {
-        let path = format!("/v2/acme/shop/blobs/{}", Digest::of(CONFIG));
-        self.held
-            .put(path, "application/octet-stream", config.as_bytes());
+    /// Takes nothing as long as this lives.
+    pub async fn refuses_pushes(&self) -> MockGuard {
+        Mock::given(method("POST"))
+            .respond_with(ResponseTemplate::new(403))
+            .with_priority(1)
+            .mount_as_scoped(&self.server)
+            .await
+    }
+
+    /// Waits until a push has begun.
+    pub async fn asked_to_take(&self) {
+        let asked = async {
+            while self.requests("POST").await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("a push", asked).await;
     }
 
     pub fn repository(&self) -> String {
@@ -166,22 +171,36 @@ impl Registry {
     }
 
     /// Has an image.
-    pub fn has(&self, image: &str) -> Digest {
-        let digest = Digest::of(image);
+    pub fn has(&self, image: &Image) -> Digest {
+        let digest = image.digest();
         self.named(digest.as_str(), image);
+        self.configures(image, &image.config);
         digest
     }
 
-    fn named(&self, name: &str, image: &str) {
+    /// Has this where the configuration of an image is.
+    pub fn configures(&self, image: &Image, config: &str) {
+        let path = format!("/v2/acme/shop/blobs/{}", Digest::of(&image.config));
+        self.held
+            .put(path, "application/octet-stream", config.as_bytes());
+    }
+
+    fn named(&self, name: &str, image: &Image) {
         let path = format!("/v2/acme/shop/manifests/{name}");
         let media_type = "application/vnd.oci.image.manifest.v1+json";
-        self.held.put(path, media_type, image.as_bytes());
+        self.held.put(path, media_type, image.manifest.as_bytes());
     }
 
     /// Has an image under the tag of a key.
-    pub fn holds(&self, key: &KeyManifest, image: &str) -> Digest {
+    pub fn holds(&self, key: &KeyManifest, image: &Image) -> Digest {
         self.named(&format!("devcontainer-cache-k{}", key.key().short()), image);
         self.has(image)
+    }
+
+    /// The image is gone.
+    pub fn loses(&self, image: &Digest) {
+        let path = format!("/v2/acme/shop/manifests/{image}");
+        self.held.0.lock().remove(&path);
     }
 
     /// Attaches a signed claim to an image, as whoever may push can.
@@ -232,24 +251,48 @@ impl Registry {
 
     /// The digests that were asked to be deleted.
     pub async fn deletions(&self) -> Vec<String> {
+        let paths = self.requests("DELETE").await.into_iter();
+        let digest = |path: String| path.rsplit('/').next().unwrap_or_default().to_owned();
+        paths.map(digest).collect()
+    }
+
+    /// The paths of requests with this method.
+    async fn requests(&self, method: &str) -> Vec<String> {
         let requests = self.server.received_requests().await.expect("a record");
-        let deletions = requests
-            .iter()
-            .filter(|request| request.method.as_str() == "DELETE");
-        let digest = |request: &Request| {
-            let path = request.url.path();
-            path.rsplit('/').next().unwrap_or_default().to_owned()
-        };
-        deletions.map(digest).collect()
+        let meant = requests.iter().filter(|one| one.method.as_str() == method);
+        meant.map(|one| one.url.path().to_owned()).collect()
     }
 
     pub async fn resolve(&self, plane: &Plane, id: &str, manifest: &KeyManifest) -> Decision {
         cache::resolve(plane, id, &self.repository(), manifest).await
     }
 
-    pub async fn commit(&self, plane: &Plane, id: &str, manifest: &KeyManifest, image: &str) {
-        let entry = cache::entry(&self.repository(), manifest, image);
+    /// An entry for this image.
+    pub fn entry(&self, manifest: &KeyManifest, image: &Image) -> CacheEntry {
+        CacheEntry {
+            repository: self.repository(),
+            ..cache::entry_of(manifest, image)
+        }
+    }
+
+    /// Pushes and enters an image.
+    pub async fn commit(&self, plane: &Plane, id: &str, manifest: &KeyManifest, image: &Image) {
+        self.has(image);
+        let entry = self.entry(manifest, image);
         let committed = cache::commit(plane, id, 1, entry).await;
         committed.expect("a commit");
+    }
+
+    /// Waits until both statements about an image are here.
+    pub async fn until_signed(&self, image: &Digest) {
+        let signed = async {
+            while self.attached(image).len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("its signatures", signed).await;
+        let mut kinds = self.attached(image);
+        kinds.sort();
+        assert_eq!(kinds, [CLAIM_TYPE, COSIGN_TYPE]);
     }
 }
