@@ -55,10 +55,10 @@ async fn an_image_that_an_audit_found_wrong_is_removed_by_who_was_told_of_it_and
     let (elsewhere, _other_agent, id) = registry.workspace(&[&key.flag()]).await;
     let decision = registry.resolve(&elsewhere, &id, &ours).await;
     assert!(matches!(decision, Decision::Hit(_)), "{decision:?}");
-    for id in [&told, &stranger] {
-        let decision = registry.resolve(&plane, id, &ours).await;
-        assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
-    }
+    let decision = registry.resolve(&plane, &told, &ours).await;
+    assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
+    let decision = registry.resolve(&plane, &stranger, &ours).await;
+    assert!(matches!(decision, Decision::Wait(_)), "{decision:?}");
 
     let after = cache::build_cache(&plane, &told, &repository).await;
     let (digest, generation) = (String::new(), 1);

@@ -142,7 +142,7 @@ async fn a_registry_that_takes_no_signatures_fails_no_commit_and_repairing_pushe
     let registry = Registry::start().await;
     let (plane, _agent, id) = registry.workspace(&[&key.flag()]).await;
     let ours = dockerfile("ours");
-    let refuses = registry.refuses_pushes().await;
+    registry.refuse_pushes(true);
     registry.commit(&plane, &id, &ours, &image(&ours)).await;
     assert!(is_signed(
         &hit(&registry, &plane, &id, &ours).await,
@@ -153,7 +153,7 @@ async fn a_registry_that_takes_no_signatures_fails_no_commit_and_repairing_pushe
     assert_eq!(status(&checked[0], Kind::Image), Status::Ok);
     assert_eq!(status(&checked[0], Kind::Signature), Status::Ok);
     assert_eq!(status(&checked[0], Kind::Cosign), Status::Failed);
-    drop(refuses);
+    registry.refuse_pushes(false);
     let digest = image(&ours).digest();
     let checked = verify(&plane, false).await;
     assert_eq!(status(&checked[0], Kind::Cosign), Status::Failed);

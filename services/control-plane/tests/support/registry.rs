@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use hearth_api::v1::{CacheEntry, resolve_cache_response::Decision};
@@ -13,7 +16,7 @@ use hearth_tests::images::Image;
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
 use wiremock::{
-    Mock, MockGuard, MockServer, Request, Respond, ResponseTemplate,
+    Mock, MockServer, Request, Respond, ResponseTemplate,
     matchers::{method, path, path_regex},
 };
 
@@ -78,11 +81,14 @@ type Body = (String, Vec<u8>);
 
 /// What the registry holds, by path.
 #[derive(Clone, Default)]
-struct Held(Arc<Mutex<HashMap<String, Body>>>);
+struct Held {
+    bodies: Arc<Mutex<HashMap<String, Body>>>,
+    refuses: Arc<AtomicBool>,
+}
 
 impl Held {
     fn put(&self, path: String, media_type: &str, body: &[u8]) {
-        self.0
+        self.bodies
             .lock()
             .insert(path, (media_type.to_owned(), body.to_vec()));
     }
@@ -92,12 +98,13 @@ impl Respond for Held {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let path = request.url.path().to_owned();
         match request.method.as_str() {
-            "GET" | "HEAD" => match self.0.lock().get(&path) {
+            "GET" | "HEAD" => match self.bodies.lock().get(&path) {
                 Some((media_type, body)) => {
                     ResponseTemplate::new(200).set_body_raw(body.clone(), media_type)
                 }
                 None => ResponseTemplate::new(404),
             },
+            "POST" | "PUT" if self.refuses.load(Ordering::SeqCst) => ResponseTemplate::new(403),
             "POST" => ResponseTemplate::new(202).insert_header("location", "/v2/upload"),
             "PUT" => {
                 let digest = request.url.query_pairs().find(|(name, _)| name == "digest");
@@ -139,13 +146,9 @@ impl Registry {
         Self { server, held }
     }
 
-    /// Takes nothing as long as this lives.
-    pub async fn refuses_pushes(&self) -> MockGuard {
-        Mock::given(method("POST"))
-            .respond_with(ResponseTemplate::new(403))
-            .with_priority(1)
-            .mount_as_scoped(&self.server)
-            .await
+    /// Refuses what is pushed from now on, or takes it again.
+    pub fn refuse_pushes(&self, refuses: bool) {
+        self.held.refuses.store(refuses, Ordering::SeqCst);
     }
 
     /// Waits until a push has begun.
@@ -200,7 +203,7 @@ impl Registry {
     /// The image is gone.
     pub fn loses(&self, image: &Digest) {
         let path = format!("/v2/acme/shop/manifests/{image}");
-        self.held.0.lock().remove(&path);
+        self.held.bodies.lock().remove(&path);
     }
 
     /// Attaches a signed claim to an image, as whoever may push can.
@@ -229,7 +232,7 @@ impl Registry {
     /// What is attached to an image: the kinds of its statements.
     pub fn attached(&self, image: &Digest) -> Vec<String> {
         let tag = image.as_str().replacen(':', "-", 1);
-        let held = self.held.0.lock();
+        let held = self.held.bodies.lock();
         let Some((_, list)) = held.get(&format!("/v2/acme/shop/manifests/{tag}")) else {
             return Vec::new();
         };
