@@ -208,6 +208,11 @@ impl Index {
         executed_step: &str,
     ) -> Result<(), CallError> {
         self.claims.told(record, place, digest).await?;
+        let known = self.store.cache_entry(place).await?;
+        if known.is_some_and(|known| known.digest != *digest) {
+            // Another image has taken its place.
+            return Ok(());
+        }
         let selection = Selection {
             repository: &place.repository,
             config: Some(record.spec.config_text()),
