@@ -79,7 +79,8 @@ impl Ignore {
                 Some(rest) if !rest.is_empty() => rest.to_owned(),
                 _ => pattern,
             };
-            if pattern.is_empty() {
+            // One that begins with `!` only now: Docker reads that again, as it would at the beginning of the line.
+            if pattern.is_empty() || pattern.starts_with('!') {
                 return Err(error());
             }
             let test = Test::of(&pattern).ok_or_else(error)?;
@@ -178,8 +179,12 @@ impl Test {
                 }
                 '.' | '+' | '(' | ')' | '|' | '{' | '}' | '$' => expression.extend(['\\', ch]),
                 '\\' => {
-                    expression.push('\\');
-                    expression.push(chars.next()?);
+                    let next = chars.next()?;
+                    // A class such as `\d` has other characters in Go.
+                    if next.is_alphanumeric() {
+                        return None;
+                    }
+                    expression.extend(['\\', next]);
                     kind = Kind::Expression;
                 }
                 '[' | ']' => {

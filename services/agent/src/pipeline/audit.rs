@@ -38,7 +38,7 @@ pub fn is_chosen(attempt: &AttemptRef, percent: u8) -> bool {
     u32::from_str_radix(&hash[..8], 16).is_ok_and(|number| number % 100 < u32::from(percent))
 }
 
-/// Prepares the audit of an exact hit, if the attempt is chosen: the same image is built from the build cache that came
+/// Prepares the audit of an exact hit, if the attempt is chosen and may write to the cache: the same image is built from the build cache that came
 /// with it, which executes nothing if the key has told the truth. It begins when its first await does, and touches
 /// neither the workspace nor its image.
 pub async fn prepare<'a>(
@@ -47,7 +47,8 @@ pub async fn prepare<'a>(
     config: &DevcontainerConfig,
     hit: Hit,
 ) -> Beside<'a, ()> {
-    let wanted = is_chosen(&cx.job.attempt, cx.node.audit_percent);
+    // One that only reads drops nothing, and its cache mounts have other names, which BuildKit counts.
+    let wanted = cx.may_write(clone) && is_chosen(&cx.job.attempt, cx.node.audit_percent);
     // An inline cache has no digest of its own: its image is what is to be audited.
     if !wanted || hit.build_cache.is_none() || cx.node.store != ImageStore::Containerd {
         return Beside::default();

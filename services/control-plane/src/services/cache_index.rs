@@ -144,6 +144,7 @@ impl CacheIndexApi {
         let place = Place { repository, key };
         match shortened(&request.executed_step, MAX_STEP_CHARS).as_str() {
             "" => self.0.drop_missing(&record, &cache, &place, &digest).await,
+            _ if !cache.writable => Err(CallError::CacheReadOnly),
             step => self.0.drop_wrong(&record, &place, &digest, step).await,
         }
     }

@@ -183,7 +183,11 @@ impl Step {
             ("ADD" | "COPY", "--chmod")
                 if value.bytes().all(|byte| matches!(byte, b'0'..=b'7')) =>
             {
-                format!("{name}={}", value.trim_start_matches('0'))
+                match value.trim_start_matches('0') {
+                    // All rights are taken, unless nothing was said of them.
+                    "" if !value.is_empty() => format!("{name}=0"),
+                    digits => format!("{name}={digits}"),
+                }
             }
             ("RUN", "--mount") => {
                 let mut fields = csv_fields(value);

@@ -97,9 +97,7 @@ impl<'a> Planner<'a> {
             self.opaque("the name of a base image cannot be resolved");
             return Default::default();
         };
-        if base == "scratch" || base.is_empty() {
-            return Default::default();
-        }
+        // A stage of this name is taken before the empty image.
         if let Some(stage) = stages::before(&self.stages, at, &base) {
             self.reach(stage);
             let variables = self.reached.get(&stage).cloned().flatten();
@@ -113,6 +111,9 @@ impl<'a> Planner<'a> {
                 self.opaque("an ONBUILD cannot be parsed");
             }
             return (variables.unwrap_or_default(), deferred.unwrap_or_default());
+        }
+        if base == "scratch" || base.is_empty() {
+            return (Variables::of_image(&BTreeMap::new()), Vec::new());
         }
         self.plan.images.insert(base.clone());
         match self.facts.get(&base) {

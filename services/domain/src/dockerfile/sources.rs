@@ -85,8 +85,8 @@ pub(super) fn of_copy(instruction: &Instruction, env: &Env, escape: char) -> Vec
         match words::expand(source, env, escape) {
             Ok(source) if instruction.keyword == "ADD" && is_remote(&source) => {
                 origins.push(remote(&source, instruction, env, escape));
-                // user@host:path may be the name of a file, too.
-                if !source.contains("://") {
+                // user@host:path may be the name of a file, too, and so may what has no scheme that BuildKit knows.
+                if !has_known_scheme(&source) {
                     origins.push(Origin::Context(ContextSource::new(&source, true)));
                 }
             }
@@ -117,8 +117,9 @@ pub(super) fn words_of_copy(instruction: &Instruction) -> Option<Vec<String>> {
 
 /// Whether a word of a COPY stands for a here-document.
 pub(super) fn is_heredoc(word: &str) -> bool {
-    word.trim_start_matches(|ch: char| ch.is_ascii_digit())
-        .starts_with("<<")
+    let word = word.trim_start_matches(|ch: char| ch.is_ascii_digit());
+    word.strip_prefix("<<")
+        .is_some_and(|name| !name.contains('<'))
 }
 
 /// Origins of a RUN: its mounts.
@@ -182,6 +183,11 @@ fn is_remote(source: &str) -> bool {
         || source
             .split_once('@')
             .is_some_and(|(user, rest)| !user.contains('/') && rest.contains(':'))
+}
+
+fn has_known_scheme(source: &str) -> bool {
+    let scheme = source.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| matches!(scheme, "http" | "https" | "git" | "ssh"))
 }
 
 fn remote(source: &str, instruction: &Instruction, env: &Env, escape: char) -> Origin {

@@ -11,6 +11,9 @@ use super::{
 /// Most that the values of a stage's variables have together, in bytes. Those beyond it are unknown.
 const MAX_BYTES: usize = 256 * 1024;
 
+/// What BuildKit adds to an image without a PATH (its `system.DefaultPathEnvUnix`).
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Variables that a stage sees.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variables {
@@ -30,6 +33,9 @@ impl Variables {
             variables.set(name.clone(), Some(value.clone()));
         }
         variables.environment = environment.keys().cloned().collect();
+        if variables.environment.insert("PATH".to_owned()) {
+            variables.set("PATH".to_owned(), Some(DEFAULT_PATH.to_owned()));
+        }
         variables
     }
 
@@ -248,7 +254,8 @@ fn assignments(rest: &str, escape: char) -> Vec<(String, String)> {
     let words = words::quoted_words(rest, escape);
     if words.first().is_some_and(|first| !first.contains('=')) {
         // The old form: ENV name all the rest of the line.
-        let (name, value) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        let is_blank = |ch: char| matches!(ch, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ');
+        let (name, value) = rest.split_once(is_blank).unwrap_or((rest, ""));
         return vec![(name.to_owned(), value.trim_start().to_owned())];
     }
     words
