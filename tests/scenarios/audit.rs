@@ -1,7 +1,10 @@
 //! An exact hit is audited: BuildKit finds all steps in the build cache that came with the image, or the image goes.
 
 use hearth_api::v1::{CacheResult, WorkspaceState, event::Kind};
-use hearth_tests::{Lab, client::Story};
+use hearth_tests::{
+    Lab,
+    client::{Story, request},
+};
 
 const CONFIG: &str = r#"{ "build": { "dockerfile": "Dockerfile", "context": ".." },
     "onCreateCommand": "echo changed | tee one", "features": { "./feature": {} } }"#;
@@ -65,6 +68,15 @@ async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
         audits(&lab, 2),
         [r#"hearth_agent_cache_audits_total{outcome="AGREES"} 1"#]
     );
+
+    // A pull request, whose cache mounts have other names, is not audited, and removes nothing.
+    repo.git(&["update-ref", "refs/pull/1/head", "HEAD"]);
+    let mut fork = request("node-3", &repo.url);
+    fork.spec.as_mut().unwrap().r#ref = "refs/pull/1/head".to_owned();
+    let fork = lab.client.run(fork).await;
+    fork.assert_result(CacheResult::Exact);
+    assert_eq!(warnings(&fork), Vec::<String>::new());
+    assert_eq!(audits(&lab, 3), Vec::<String>::new());
 
     // As if the key did not see the changed step: the entry has what the build before has written.
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(lab.control_plane.database());

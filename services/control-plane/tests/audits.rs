@@ -1,7 +1,8 @@
 //! An audit that finds an image wrong removes it for good, and what was built together with it.
 
-use hearth_api::v1::{FindBuildCacheResponse, resolve_cache_response::Decision};
+use hearth_api::v1::{CacheAccess, FindBuildCacheResponse, resolve_cache_response::Decision};
 use hearth_domain::Digest;
+use tonic::Code;
 
 use crate::support::{
     cache::{self, dockerfile},
@@ -45,6 +46,15 @@ async fn an_image_that_an_audit_found_wrong_is_removed_by_who_was_told_of_it_and
             "{refused}"
         );
     }
+    // Who may only read removes nothing of those who may write.
+    let mut reads_only = shop();
+    let spec = reads_only.spec.as_mut().expect("a spec");
+    spec.cache_access = CacheAccess::ReadOnly.into();
+    let reader = plane.prepare(reads_only).await.id().to_owned();
+    let decision = registry.resolve(&plane, &reader, &ours).await;
+    assert!(matches!(decision, Decision::Hit(_)), "{decision:?}");
+    let refused = cache::drop_entry(&plane, &reader, &entry, STEP).await;
+    assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
     let before = cache::build_cache(&plane, &told, &repository).await;
     assert_eq!((before.digest.as_str(), before.generation), (&*written, 0));
     let dropped = cache::drop_entry(&plane, &told, &entry, STEP).await;

@@ -10,6 +10,7 @@ use super::*;
 use crate::devcontainer::{DevcontainerConfig, Place};
 
 mod edges;
+mod pairs;
 
 /// A registry where an image's digest is that of its name and of the version that the test gives it.
 #[derive(Default)]
