@@ -124,8 +124,9 @@ pub struct Config {
     /// Seconds that the push of an attempt's image may take
     #[arg(long, env = "HEARTH_PUSH_TIMEOUT_SECONDS", default_value = "1800", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub push_timeout_seconds: u64,
-    /// Percent of the attempts with an exact hit, and the right to write to the cache, whose image is audited after they are ready: the same image is built from
-    /// the build cache that came with it, and dropped from the cache if BuildKit executes a step
+    /// Percent of the attempts with an exact hit, and the right to write to the cache, whose image is audited after they
+    /// are ready: the same image is built from the build cache that came with it, and dropped from the cache if BuildKit
+    /// executes a step
     #[arg(long, env = "HEARTH_CACHE_AUDIT_PERCENT", default_value = "1", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub cache_audit_percent: u8,
     /// Which attempts may use files, devices, network and privileges of this node. A workspace's `initializeCommand` is

@@ -35,6 +35,7 @@ mod prefetch;
 mod prepare;
 mod pull;
 mod push;
+mod rebuild;
 mod recovery_note;
 mod resolve;
 mod run;

@@ -1,24 +1,17 @@
-use std::path::PathBuf;
-
 use hearth_api::v1::ImageStore;
-use hearth_domain::{AttemptRef, sha256_hex};
+use hearth_domain::{AttemptRef, Digest, sha256_hex};
 use tokio::sync::Notify;
 
 use super::{
     beside::Beside,
-    build_folder::build_folder,
     context::{Checkout, Context},
-    push::keep_sources,
+    rebuild::{BuildCache, Sources, keep_sources, rebuild},
     resolve::Hit,
 };
 use crate::{
     buildkit::{Progress, Status, Update},
     devcontainer::DevcontainerConfig,
-    external::{
-        control_plane::Dropped,
-        devcontainer::BuildRequest,
-        process::{Line, ProcessFailure},
-    },
+    external::{control_plane::Dropped, process::Line},
 };
 
 /// What BuildKit says about an exact hit.
@@ -38,9 +31,9 @@ pub fn is_chosen(attempt: &AttemptRef, percent: u8) -> bool {
     u32::from_str_radix(&hash[..8], 16).is_ok_and(|number| number % 100 < u32::from(percent))
 }
 
-/// Prepares the audit of an exact hit, if the attempt is chosen and may write to the cache: the same image is built from the build cache that came
-/// with it, which executes nothing if the key has told the truth. It begins when its first await does, and touches
-/// neither the workspace nor its image.
+/// Prepares the audit of an exact hit, if the attempt is chosen and may write to the cache: the same image is built from
+/// the build cache that came with it, which executes nothing if the key has told the truth. It begins when its first
+/// await does, and touches neither the workspace nor its image.
 pub async fn prepare<'a>(
     cx: &'a Context<'_>,
     clone: &Checkout,
@@ -50,16 +43,19 @@ pub async fn prepare<'a>(
     // One that only reads drops nothing, and its cache mounts have other names, which BuildKit counts.
     let wanted = cx.may_write(clone) && is_chosen(&cx.job.attempt, cx.node.audit_percent);
     // An inline cache has no digest of its own: its image is what is to be audited.
-    if !wanted || hit.build_cache.is_none() || cx.node.store != ImageStore::Containerd {
+    let build_cache = hit.build_cache.clone();
+    let Some(build_cache) =
+        build_cache.filter(|_| wanted && cx.node.store == ImageStore::Containerd)
+    else {
         return Beside::default();
-    }
+    };
     let Some(sources) = keep_sources(cx, clone).await else {
         return Beside::default();
     };
     let config = config.clone();
     Beside::new(async move {
         let limit = cx.node.push_timeout;
-        let verdict = tokio::time::timeout(limit, audit(cx, sources, &config, &hit))
+        let verdict = tokio::time::timeout(limit, audit(cx, &sources, &config, &hit, &build_cache))
             .await
             .unwrap_or_else(|_| Verdict::Unknown("it did not end in time".to_owned()));
         conclude(cx, &hit, verdict).await;
@@ -68,37 +64,13 @@ pub async fn prepare<'a>(
 
 async fn audit(
     cx: &Context<'_>,
-    sources: Result<PathBuf, String>,
+    sources: &Sources,
     config: &DevcontainerConfig,
     hit: &Hit,
+    build_cache: &Digest,
 ) -> Verdict {
-    match build(cx, sources, config, hit).await {
-        Ok(verdict) => verdict,
-        Err(why) => Verdict::Unknown(why),
-    }
-}
-
-async fn build(
-    cx: &Context<'_>,
-    sources: Result<PathBuf, String>,
-    config: &DevcontainerConfig,
-    hit: &Hit,
-) -> Result<Verdict, String> {
-    let (sources, build_cache) = (sources?, hit.build_cache.as_ref().ok_or("it has none")?);
-    let files = cx.scratch.files().open(&sources);
-    let files = files.map_err(|error| error.to_string())?;
-    let below = cx.scratch.path().join("audit-build");
-    let folder = build_folder(below, &files, &sources, config).await?;
-    let reference = hit.repository.image(build_cache);
-    let request = BuildRequest {
-        workspace: cx.cli_workspace(&folder.folder, &folder.config),
-        image_name: &hit.repository.image(&hit.digest),
-        cache_from: Some(&format!("type=registry,ref={reference}")),
-        cache_to: None,
-        output: Some("type=cacheonly"),
-        cache_mounts: &cx.job.cache_mounts,
-        sources: &sources,
-    };
+    let image = hit.repository.image(&hit.digest);
+    let from = format!("type=registry,ref={}", hit.repository.image(build_cache));
     let mut witness = Witness::default();
     let seen = Notify::new();
     let mut on_line = |line: Line<'_>| {
@@ -106,12 +78,13 @@ async fn build(
             seen.notify_one();
         }
     };
+    let from = BuildCache::From(&from);
     let built = tokio::select! {
-        built = cx.externals.devcontainer.build(&request, &mut on_line) => Some(built),
+        built = rebuild(cx, sources, config, &image, from, &mut on_line) => Some(built),
         // What comes next would be executed too, and tells no more.
         () = seen.notified() => None,
     };
-    Ok(witness.verdict(built))
+    witness.verdict(built)
 }
 
 /// Watches a build for a step that is executed.
@@ -125,25 +98,24 @@ impl Witness {
     /// Whether the line tells of the first step that was executed.
     fn takes(&mut self, line: Line<'_>) -> bool {
         let Line::Text(line) = line else { return false };
-        let is_first = self.executed.is_none();
-        for update in self.progress.line(line) {
-            if let Update::Step(step) = update
-                && step.status == Status::Done
-                && self.executed.is_none()
-            {
-                self.executed = Some(step.name);
-            }
+        if self.executed.is_some() {
+            return false;
         }
-        is_first && self.executed.is_some()
+        let mut updates = self.progress.line(line).into_iter();
+        self.executed = updates.find_map(|update| match update {
+            Update::Step(step) if step.status == Status::Done => Some(step.name),
+            _ => None,
+        });
+        self.executed.is_some()
     }
 
-    fn verdict(self, built: Option<Result<(), ProcessFailure>>) -> Verdict {
+    fn verdict(self, built: Option<Result<(), String>>) -> Verdict {
         match (self.executed, built) {
             _ if self.progress.lost_cache() => {
                 Verdict::Unknown("the build cache could not be read".to_owned())
             }
             (Some(step), _) => Verdict::Executes(step),
-            (None, Some(Err(child))) => Verdict::Unknown(child.message),
+            (None, Some(Err(why))) => Verdict::Unknown(why),
             (None, Some(Ok(())) | None) => Verdict::Agrees,
         }
     }
@@ -203,7 +175,7 @@ mod tests {
 
     const DONE: &str = r#","completed":"2026-01-01T00:00:01Z""#;
 
-    fn verdict(lines: &[String], built: Option<Result<(), ProcessFailure>>) -> Verdict {
+    fn verdict(lines: &[String], built: Option<Result<(), String>>) -> Verdict {
         let mut witness = Witness::default();
         for line in lines {
             witness.takes(Line::Text(line));
@@ -223,12 +195,7 @@ mod tests {
             &format!(r#"{DONE},"error":"gone""#),
         );
         let ok = || Some(Ok(()));
-        let broken = || {
-            Some(Err(ProcessFailure {
-                message: "broken".into(),
-                tail: String::new(),
-            }))
-        };
+        let broken = || Some(Err("broken".to_owned()));
         assert_eq!(verdict(&[cached.clone(), base], ok()), Verdict::Agrees);
         let executes = Verdict::Executes("[2/2] RUN b".into());
         for built in [None, ok(), broken()] {

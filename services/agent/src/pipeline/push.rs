@@ -23,7 +23,7 @@ use crate::{
 use build_cache::export_build_cache;
 use refusal::{Refusal, shared_base};
 
-pub use build_cache::{keep_sources, sources_to_export};
+pub use build_cache::sources_to_export;
 pub use plan::{PushPlan, Upload, report};
 
 const STEP: PipelineStep = PipelineStep::Push;

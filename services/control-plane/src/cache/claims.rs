@@ -53,7 +53,7 @@ impl Claims {
                 "the attempt has ended, or reported its push".to_owned(),
             ));
         }
-        let node = self.node(record)?;
+        let node = self.fleet.known(&record.workspace.node)?;
         let lookup = self.store.lookup(&record.attempt()).await?;
         let known = self.store.cache_entry(&entry.place).await?;
         was_asked_for(&entry, lookup.as_ref(), known.as_ref(), &node).map_err(refused)?;
@@ -106,7 +106,7 @@ impl Claims {
             let found = client.describe(&image).await?;
             Ok((found, client.lost_part(&image).await?))
         };
-        let store = self.node(record)?.info.image_store();
+        let store = self.fleet.known(&record.workspace.node)?.info.image_store();
         match in_time(look).await {
             Err(RegistryError::NotFound(_)) | Ok((_, Some(_))) => Ok(()),
             Ok((found, None)) => match is_what_was_asked_for(&found, &told, store) {
@@ -132,12 +132,6 @@ impl Claims {
             .and_then(|lookup| lookup.entry)
             .filter(|entry| entry.digest == *digest);
         told.ok_or_else(|| stays("it is not the one that the attempt was told of".to_owned()))
-    }
-
-    fn node(&self, record: &Record) -> Result<NodeView, CallError> {
-        let name = &record.workspace.node;
-        let node = self.fleet.get(name);
-        node.ok_or_else(|| CallError::NodeUnknown(name.clone()))
     }
 }
 

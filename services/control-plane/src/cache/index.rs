@@ -14,7 +14,6 @@ use super::{
 use crate::{
     clock::now,
     error::CallError,
-    node::NodeView,
     record::Record,
     store::{BuildCache, Entry, Place, Readable, Selection, Store},
 };
@@ -117,7 +116,7 @@ impl Index {
         record: &Record,
         cache: &CacheUse,
     ) -> Result<Readable, CallError> {
-        let node = self.node(record)?;
+        let node = self.resolving.fleet.known(&record.workspace.node)?;
         let (repository, config) = (cache.reference.repository(), record.spec.config.as_ref());
         let newest = self
             .store
@@ -144,10 +143,11 @@ impl Index {
         digest: Digest,
         generation: u64,
     ) -> Result<(), CallError> {
+        let node = self.resolving.fleet.known(&record.workspace.node)?;
         let cache = BuildCache {
             place,
             config: record.spec.config.clone(),
-            platform: self.node(record)?.platform,
+            platform: node.platform,
             writer: record.id.clone(),
             digest,
         };
@@ -169,12 +169,6 @@ impl Index {
             "build cache committed"
         );
         Ok(())
-    }
-
-    fn node(&self, record: &Record) -> Result<NodeView, CallError> {
-        let name = &record.workspace.node;
-        let node = self.resolving.fleet.get(name);
-        node.ok_or_else(|| CallError::NodeUnknown(name.clone()))
     }
 
     /// Drops an entry whose image the registry does not have any more.

@@ -77,8 +77,7 @@ impl Question {
         manifest: Option<KeyedManifest>,
     ) -> Result<Self, CallError> {
         let workspace = &record.workspace;
-        let node = with.fleet.get(&workspace.node);
-        let node = node.ok_or_else(|| CallError::NodeUnknown(workspace.node.clone()))?;
+        let node = with.fleet.known(&workspace.node)?;
         Ok(Self {
             place: Place {
                 repository: cache.reference.repository().clone(),

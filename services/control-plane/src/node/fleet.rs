@@ -7,7 +7,10 @@ use prost_types::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
 use super::placement::least_loaded;
-use crate::store::{Load, StoredNode};
+use crate::{
+    error::CallError,
+    store::{Load, StoredNode},
+};
 
 /// The nodes and their leases. The store keeps the nodes over a restart; leases are only in memory, by a monotonic clock.
 #[derive(Debug)]
@@ -220,6 +223,12 @@ impl Fleet {
             .lock()
             .get(name)
             .map(|member| self.view(name, member))
+    }
+
+    /// A node that has to be there.
+    pub(crate) fn known(&self, name: &str) -> Result<NodeView, CallError> {
+        let node = self.get(name);
+        node.ok_or_else(|| CallError::NodeUnknown(name.to_owned()))
     }
 
     /// All nodes, sorted by name.

@@ -55,8 +55,7 @@ impl Nodes {
 
     /// Forgets a node.
     pub(crate) async fn remove(&self, name: &str, force: bool) -> Result<(), CallError> {
-        let node = self.fleet.get(name);
-        let node = node.ok_or_else(|| CallError::NodeUnknown(name.to_owned()))?;
+        let node = self.fleet.known(name)?;
         let is_heard = matches!(node.standing, Standing::Online | Standing::Unavailable);
         if is_heard && !force {
             return Err(CallError::NodeOnline(node.name));
@@ -158,8 +157,7 @@ impl Nodes {
 
     /// Fails unless the node is online.
     pub(crate) fn check_online(&self, name: &str) -> Result<(), CallError> {
-        let node = self.fleet.get(name);
-        let node = node.ok_or_else(|| CallError::NodeUnknown(name.to_owned()))?;
+        let node = self.fleet.known(name)?;
         match node.standing {
             Standing::Online => Ok(()),
             Standing::Lost => Err(CallError::NodeLost(node.name)),

@@ -5,7 +5,7 @@ use hearth_api::v1::{
     CommitCacheResponse, DropCacheRequest, DropCacheResponse, FindBuildCacheRequest,
     FindBuildCacheResponse, ResolveCacheRequest, cache_index_service_server::CacheIndexService,
 };
-use hearth_domain::text::shortened;
+use hearth_domain::{Digest, text::shortened};
 use hearth_runtime::{FieldFaults, contract};
 use tonic::{Request, Response, Status};
 
@@ -135,13 +135,8 @@ impl CacheIndexApi {
         request: DropCacheRequest,
     ) -> Result<(), CallError> {
         let record = self.workspace(caller, request.attempt).await?;
-        let mut faults = FieldFaults::default();
-        let cache = self.cache("repository", &request.repository, &record, &mut faults);
-        let key = faults.check("key", request.key.parse());
-        let digest = faults.check("digest", request.digest.parse());
-        let ((cache, key), digest) = faults.complete(cache.zip(key).zip(digest))?;
-        let repository = cache.reference.repository().clone();
-        let place = Place { repository, key };
+        let (cache, place, digest) =
+            self.place(&record, &request.repository, &request.key, &request.digest)?;
         match shortened(&request.executed_step, MAX_STEP_CHARS).as_str() {
             "" => self.0.drop_missing(&record, &cache, &place, &digest).await,
             _ if !cache.writable => Err(CallError::CacheReadOnly),
@@ -167,19 +162,31 @@ impl CacheIndexApi {
         request: CommitBuildCacheRequest,
     ) -> Result<(), CallError> {
         let record = self.workspace(caller, request.attempt).await?;
-        let mut faults = FieldFaults::default();
-        let cache = self.cache("repository", &request.repository, &record, &mut faults);
-        let key = faults.check("key", request.key.parse());
-        let digest = faults.check("digest", request.digest.parse());
-        let ((cache, key), digest) = faults.complete(cache.zip(key).zip(digest))?;
+        let (cache, place, digest) =
+            self.place(&record, &request.repository, &request.key, &request.digest)?;
         if !cache.writable {
             return Err(CallError::CacheReadOnly);
         }
-        let repository = cache.reference.repository().clone();
-        let place = Place { repository, key };
         self.0
             .commit_build_cache(&record, place, digest, request.generation)
             .await
+    }
+
+    /// A key in the attempt's own cache, and a digest there.
+    fn place(
+        &self,
+        record: &Record,
+        repository: &str,
+        key: &str,
+        digest: &str,
+    ) -> Result<(CacheUse, Place, Digest), CallError> {
+        let mut faults = FieldFaults::default();
+        let cache = self.cache("repository", repository, record, &mut faults);
+        let key = faults.check("key", key.parse());
+        let digest = faults.check("digest", digest.parse());
+        let ((cache, key), digest) = faults.complete(cache.zip(key).zip(digest))?;
+        let repository = cache.reference.repository().clone();
+        Ok((cache, Place { repository, key }, digest))
     }
 
     /// The cache of the attempt's own repository: an attempt uses no other.

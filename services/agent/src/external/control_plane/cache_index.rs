@@ -12,10 +12,10 @@ use hearth_domain::{
 };
 use hearth_runtime::contract::attempt_message;
 use hearth_signatures::Claim;
-use tonic::{Status, transport::Channel};
+use tonic::{Request, Status, transport::Channel};
 
 use super::{
-    client::{Bearer, CALL_TIMEOUT, ControlPlaneClient},
+    client::{CALL_TIMEOUT, ControlPlaneClient},
     pauses::{pauses, while_unavailable},
     trusted_keys::TrustedKeys,
 };
@@ -156,16 +156,9 @@ impl CacheIndex for ControlPlaneClient {
             async { client(self).resolve_cache(request).await }
         });
         // A workspace does not wait for the node's registration either.
-        let answer = tokio::time::timeout(CALL_TIMEOUT, answer)
-            .await
-            .map_err(|_| IndexFailure("it did not answer".to_owned()))?
-            .map_err(failure)?;
-        let mut decisions = answer.into_inner();
+        let mut decisions = within(CALL_TIMEOUT, answer).await?.into_inner();
         // The channel's limit ends with the headers; what follows the first message may take as long as a build.
-        let mut message = tokio::time::timeout(CALL_TIMEOUT, decisions.message())
-            .await
-            .map_err(|_| IndexFailure("it did not answer".to_owned()))?
-            .map_err(failure)?;
+        let mut message = within(CALL_TIMEOUT, decisions.message()).await?;
         while let Some(response) = message {
             match response.decision {
                 Some(Decision::Hit(entry)) => {
@@ -219,12 +212,8 @@ impl CacheIndex for ControlPlaneClient {
             attempt: Some(attempt_message(attempt)),
             entry: Some(entry),
         };
-        let request = &request;
-        self.background(|bearer| {
-            while_unavailable(pauses(), move || {
-                let request = bearer.on(request.clone());
-                async { client(self).commit_cache(request).await }
-            })
+        self.background(&request, |request| async {
+            client(self).commit_cache(request).await
         })
         .await
     }
@@ -248,12 +237,8 @@ impl CacheIndex for ControlPlaneClient {
             digest: digest.to_string(),
             executed_step: executed_step.to_owned(),
         };
-        let request = &request;
-        self.background(|bearer| {
-            while_unavailable(pauses(), move || {
-                let request = bearer.on(request.clone());
-                async { client(self).drop_cache(request).await }
-            })
+        self.background(&request, |request| async {
+            client(self).drop_cache(request).await
         })
         .await
     }
@@ -271,11 +256,7 @@ impl CacheIndex for ControlPlaneClient {
             let request = bearer.on(request.clone());
             async { client(self).find_build_cache(request).await }
         });
-        let answer = tokio::time::timeout(CALL_TIMEOUT, answer)
-            .await
-            .map_err(|_| IndexFailure("it did not answer".to_owned()))?
-            .map_err(failure)?;
-        let answer = answer.into_inner();
+        let answer = within(CALL_TIMEOUT, answer).await?.into_inner();
         Ok(ReadableCache {
             digest: optional(&answer.digest)?,
             generation: answer.generation,
@@ -297,27 +278,40 @@ impl CacheIndex for ControlPlaneClient {
             digest: digest.to_string(),
             generation,
         };
-        let request = &request;
-        self.background(|bearer| {
-            while_unavailable(pauses(), move || {
-                let request = bearer.on(request.clone());
-                async { client(self).commit_build_cache(request).await }
-            })
+        self.background(&request, |request| async {
+            client(self).commit_build_cache(request).await
         })
         .await
     }
 }
 
 impl ControlPlaneClient {
-    /// Makes a call that no workspace waits for.
-    async fn background<T, F>(&self, call: impl Fn(Bearer) -> F) -> Result<(), IndexFailure>
+    /// Makes a call that no workspace waits for, and repeats it while the control plane is not there.
+    async fn background<M, T, F>(
+        &self,
+        message: &M,
+        call: impl Fn(Request<M>) -> F,
+    ) -> Result<(), IndexFailure>
     where
+        M: Clone,
         F: Future<Output = Result<T, Status>>,
     {
-        match tokio::time::timeout(BACKGROUND, self.as_node(call)).await {
-            Ok(answer) => answer.map(|_| ()).map_err(failure),
-            Err(_) => Err(IndexFailure("it did not answer".to_owned())),
-        }
+        let call = &call;
+        let answer = self.as_node(|bearer| {
+            while_unavailable(pauses(), move || call(bearer.on(message.clone())))
+        });
+        within(BACKGROUND, answer).await.map(|_| ())
+    }
+}
+
+/// The answer to a call, if it comes in time.
+async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, IndexFailure> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(failure),
+        Err(_) => Err(IndexFailure("it did not answer".to_owned())),
     }
 }
 

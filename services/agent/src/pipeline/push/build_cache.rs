@@ -1,17 +1,13 @@
-use std::path::{Path, PathBuf};
-
 use hearth_api::v1::ImageStore;
-use hearth_runtime::blocking;
 
 use super::plan::Upload;
 use crate::{
     buildkit::Progress,
-    clone_files::NewFolder,
-    external::{devcontainer::BuildRequest, process::Line},
+    external::process::Line,
     pipeline::{
-        build_folder::build_folder,
         context::{Checkout, Context},
         job::CacheUse,
+        rebuild::{BuildCache, Sources, keep_sources, rebuild},
     },
 };
 
@@ -20,28 +16,11 @@ pub async fn sources_to_export(
     cx: &Context<'_>,
     clone: &Checkout,
     will_be_pushed: bool,
-) -> Option<Result<PathBuf, String>> {
+) -> Option<Sources> {
     if !will_be_pushed || cx.node.store != ImageStore::Containerd {
         return None;
     }
     keep_sources(cx, clone).await
-}
-
-/// Copies the clone for a build in the background. By then hooks have changed the clone; a new checkout would not have
-/// what `initializeCommand` made, submodules, or `.git`.
-pub async fn keep_sources(cx: &Context<'_>, clone: &Checkout) -> Option<Result<PathBuf, String>> {
-    let files = clone.files.clone();
-    // The folder's name is an input of builds.
-    let name = clone.folder.file_name()?;
-    let copy = cx.scratch.path().join("sources").join(name);
-    Some(
-        blocking(move || {
-            let everything = Path::new("");
-            NewFolder::create(&copy)?.copy(&files, everything, everything)?;
-            Ok(copy)
-        })
-        .await,
-    )
 }
 
 /// Exports BuildKit's cache of all stages by a second build from the same files, whose steps are all in the engine's
@@ -54,32 +33,17 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
     let work = async {
         let generation = upload.cache_generation;
         let generation = generation.ok_or("the index did not answer when the build began")?;
-        let sources = sources.as_ref().map_err(Clone::clone)?;
-        let below = cx.scratch.path().join("export-build");
-        let files = cx.scratch.files().open(sources);
-        let files = files.map_err(|error| error.to_string())?;
-        let folder = build_folder(below, &files, sources, &upload.config).await?;
-        let request = BuildRequest {
-            workspace: cx.cli_workspace(&folder.folder, &folder.config),
-            image_name: &upload.image,
-            cache_from: None,
-            cache_to: Some(&format!(
-                "type=registry,ref={reference},mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
-            )),
-            output: Some("type=cacheonly"),
-            cache_mounts: &cx.job.cache_mounts,
-            sources,
-        };
+        let to = format!(
+            "type=registry,ref={reference},mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
+        );
         let mut progress = Progress::default();
-        cx.externals
-            .devcontainer
-            .build(&request, &mut |line| {
-                if let Line::Text(line) = line {
-                    progress.line(line);
-                }
-            })
-            .await
-            .map_err(|child| child.message)?;
+        let mut on_line = |line: Line<'_>| {
+            if let Line::Text(line) = line {
+                progress.line(line);
+            }
+        };
+        let (config, to) = (&upload.config, BuildCache::To(&to));
+        rebuild(cx, sources, config, &upload.image, to, &mut on_line).await?;
         let digest = progress
             .exported_cache()
             .ok_or("BuildKit named no digest")?;

@@ -1,12 +1,10 @@
-use std::path::PathBuf;
-
 use hearth_api::v1::{CacheReport, CacheSkipReason, PushOutcome, PushReport};
 use hearth_domain::{CommitHash, Digest, KeyedManifest};
 
 use crate::{
     devcontainer::DevcontainerConfig,
     disk::ImageUse,
-    pipeline::{context::Context, job::CacheUse, resolve::Entering},
+    pipeline::{context::Context, job::CacheUse, rebuild::Sources, resolve::Entering},
 };
 
 /// What is pushed after the workspace is ready.
@@ -40,7 +38,7 @@ pub struct Upload {
     /// The configuration that it was built from.
     pub config: DevcontainerConfig,
     /// A copy of what it was built from, if the build cache is to be exported.
-    pub sources: Option<Result<PathBuf, String>>,
+    pub sources: Option<Sources>,
     /// Of the repository's build caches when it was built; `None` where the index did not tell.
     pub cache_generation: Option<u64>,
     /// Keeps it from being removed until it is pushed.
