@@ -2,7 +2,8 @@
 //! version 1.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -21,20 +22,25 @@ pub struct Limits {
     pub processes: u64,
 }
 
-/// The groups that this process has made.
-static MADE: AtomicU64 = AtomicU64::new(0);
 const ROOT: &str = "/sys/fs/cgroup";
-/// The number of the agent's process follows.
+/// The number of the agent's process follows, and letters that no other folder has.
 const NAME: &str = "hearth-agent-";
+/// What limits memory and processes in the unified hierarchy.
+const CONTROLLERS: &str = "+memory +pids";
+/// Where processes go that keep a group of the unified hierarchy from having limited ones in it.
+const OTHERS: &str = "hearth-others";
+/// How often processes are looked for that began meanwhile.
+const ROUNDS: usize = 100;
 
 /// The groups of this agent's commands.
 #[derive(Debug)]
 pub(super) struct Cgroups {
     unified: bool,
     /// The agent's folder, in each hierarchy.
-    folders: Vec<PathBuf>,
+    own: Vec<Own>,
     limits: Limits,
-    /// Those whose last process had not ended yet.
+    made: AtomicU64,
+    /// Those whose last process had not ended yet, and what they are in.
     left: Mutex<Vec<PathBuf>>,
 }
 
@@ -44,23 +50,27 @@ impl Cgroups {
         let root = Path::new(ROOT);
         let unified = root.join("cgroup.controllers").exists();
         let hierarchies = if unified {
-            fs::write(root.join("cgroup.subtree_control"), "+memory +pids")?;
+            let_limit(root, CONTROLLERS)?;
             vec![root.to_owned()]
         } else {
             vec![root.join("memory"), root.join("pids")]
         };
+        let mut left = Vec::new();
         for hierarchy in &hierarchies {
-            remove_those_of_the_dead(hierarchy)?;
+            left.extend(of_the_dead(hierarchy)?);
         }
-        let own = format!("{NAME}{}", std::process::id());
+        remove(&mut left);
+        let own = hierarchies.iter().map(|hierarchy| Own::new(hierarchy));
+        let own = own.collect::<io::Result<Vec<_>>>()?;
+        if unified {
+            let_limit(&own[0].folder, CONTROLLERS)?;
+        }
         let groups = Arc::new(Self {
             unified,
-            folders: hierarchies
-                .into_iter()
-                .map(|hierarchy| hierarchy.join(&own))
-                .collect(),
+            own,
             limits,
-            left: Mutex::default(),
+            made: AtomicU64::new(0),
+            left: Mutex::new(left),
         });
         drop(groups.group()?);
         Ok(groups)
@@ -68,55 +78,72 @@ impl Cgroups {
 
     /// A new group.
     pub(super) fn group(self: &Arc<Self>) -> io::Result<Group> {
-        self.left
-            .lock()
-            .retain(|folder| fs::remove_dir(folder).is_err() && folder.exists());
+        remove(&mut self.left.lock());
+        let number = self.made.fetch_add(1, Ordering::Relaxed).to_string();
+        let folders = self.own.iter().map(|own| own.folder.join(&number));
         let group = Group {
-            folders: self.unused(),
+            folders: folders.collect(),
             groups: self.clone(),
         };
-        let bytes = (self.limits.memory_mib << 20).to_string();
-        for (own, folder) in self.folders.iter().zip(&group.folders) {
-            fs::create_dir_all(own)?;
-            if self.unified {
-                fs::write(own.join("cgroup.subtree_control"), "+memory +pids")?;
-            }
+        for folder in &group.folders {
             fs::create_dir(folder)?;
         }
+        let bytes = (self.limits.memory_mib << 20).to_string();
         let (memory, processes) = (&group.folders[0], &group.folders[group.folders.len() - 1]);
-        fs::write(
-            processes.join("pids.max"),
-            self.limits.processes.to_string(),
+        write(
+            &processes.join("pids.max"),
+            &self.limits.processes.to_string(),
         )?;
         if self.unified {
-            fs::write(memory.join("memory.max"), &bytes)?;
-            fs::write(memory.join("memory.oom.group"), "1")?;
+            write(&memory.join("memory.max"), &bytes)?;
+            write(&memory.join("memory.oom.group"), "1")?;
             // Kernels without swap do not have it.
-            let _ = fs::write(memory.join("memory.swap.max"), "0");
+            let _ = write(&memory.join("memory.swap.max"), "0");
         } else {
-            fs::write(memory.join("memory.limit_in_bytes"), &bytes)?;
-            let _ = fs::write(memory.join("memory.memsw.limit_in_bytes"), &bytes);
+            write(&memory.join("memory.limit_in_bytes"), &bytes)?;
+            let _ = write(&memory.join("memory.memsw.limit_in_bytes"), &bytes);
         }
         Ok(group)
-    }
-
-    /// Folders for a new group. In containers agents have the same number of a process, one after the other or on one node.
-    fn unused(&self) -> Vec<PathBuf> {
-        loop {
-            let number = MADE.fetch_add(1, Ordering::Relaxed).to_string();
-            let folders: Vec<_> = self.folders.iter().map(|own| own.join(&number)).collect();
-            if !folders.iter().any(|folder| folder.exists()) {
-                return folders;
-            }
-        }
     }
 }
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        for folder in self.left.get_mut().iter().chain(&self.folders) {
-            // The next agent tries again.
-            let _ = fs::remove_dir(folder);
+        let mut left = std::mem::take(self.left.get_mut());
+        left.extend(self.own.drain(..).map(|own| own.folder));
+        // The next agent tries again.
+        remove(&mut left);
+    }
+}
+
+/// The agent's folder in a hierarchy.
+#[derive(Debug)]
+struct Own {
+    folder: PathBuf,
+    /// Locked as long as the agent lives. The number of its process says nothing: in containers agents have the same one.
+    _lives: File,
+}
+
+impl Own {
+    fn new(hierarchy: &Path) -> io::Result<Self> {
+        let name = format!("{NAME}{}-", std::process::id());
+        loop {
+            let folder = tempfile::Builder::new()
+                .prefix(&name)
+                .tempdir_in(hierarchy)?;
+            let folder = folder.keep();
+            let lives = match File::open(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => file?,
+            };
+            lives.lock()?;
+            // Another agent that starts at this moment removes it if it comes before the lock.
+            if folder.exists() {
+                return Ok(Self {
+                    folder,
+                    _lives: lives,
+                });
+            }
         }
     }
 }
@@ -160,30 +187,63 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        for folder in self.folders.drain(..) {
-            // The kernel may still be ending its processes.
-            let is_left = fs::remove_dir(&folder).is_err() && folder.exists();
-            if is_left {
-                self.groups.left.lock().push(folder);
-            }
-        }
+        remove(&mut self.folders);
+        self.groups.left.lock().append(&mut self.folders);
     }
 }
 
-fn remove_those_of_the_dead(hierarchy: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(hierarchy)? {
-        let folder = entry?.path();
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let process = name
-            .strip_prefix(NAME)
-            .and_then(|number| number.parse().ok());
-        let is_dead = |process: u32| !Path::new("/proc").join(process.to_string()).exists();
-        if process.is_some_and(is_dead) {
-            for group in fs::read_dir(&folder)?.flatten() {
-                let _ = fs::remove_dir(group.path());
-            }
-            let _ = fs::remove_dir(&folder);
+/// The groups of agents that have ended, those that are in others first.
+fn of_the_dead(hierarchy: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(hierarchy)?.flatten() {
+        let folder = entry.path();
+        if !entry.file_name().to_string_lossy().starts_with(NAME) {
+            continue;
         }
+        let is_dead = File::open(&folder).is_ok_and(|file| file.try_lock().is_ok());
+        if is_dead && let Ok(groups) = fs::read_dir(&folder) {
+            let groups = groups.flatten().map(|group| group.path());
+            folders.extend(groups.filter(|group| group.is_dir()));
+            folders.push(folder);
+        }
+    }
+    Ok(folders)
+}
+
+/// Keeps those that cannot be removed yet: the kernel may still be ending their processes.
+fn remove(folders: &mut Vec<PathBuf>) {
+    folders.retain(|folder| fs::remove_dir(folder).is_err() && folder.exists());
+}
+
+/// Lets `controllers` limit the groups in this one of the unified hierarchy. The kernel refuses while the group has
+/// processes itself. That of a container has: they go into a group beside.
+fn let_limit(group: &Path, controllers: &str) -> io::Result<()> {
+    for _ in 0..ROUNDS {
+        match write(&group.join("cgroup.subtree_control"), controllers) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => make_room(group)?,
+            done => return done,
+        }
+    }
+    Err(io::Error::other(format!(
+        "{} always has processes",
+        group.display()
+    )))
+}
+
+fn make_room(group: &Path) -> io::Result<()> {
+    let others = group.join(OTHERS);
+    fs::create_dir_all(&others)?;
+    for process in fs::read_to_string(group.join("cgroup.procs"))?.lines() {
+        // One that has ended is not there any more.
+        let _ = fs::write(others.join("cgroup.procs"), process);
     }
     Ok(())
 }
+
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    fs::write(file, text)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))
+}
+
+#[cfg(test)]
+mod tests;
