@@ -340,6 +340,25 @@ async fn a_command_that_takes_all_memory_is_ended_and_told() {
 }
 
 #[tokio::test]
+async fn without_groups_each_process_has_the_limit_of_memory() {
+    let sandbox = Sandbox::without_groups();
+    for user in [None, Some(USER).filter(|_| is_root())] {
+        let run = async |mebibytes: u32| {
+            let script = format!("$x .= 'x' x 1048576 for 1..{mebibytes}; print 'done'");
+            let process = Process::new(&sandbox, "perl").args(["-e", &script]);
+            let process = match user {
+                Some(user) => process.run_as(user),
+                None => process,
+            };
+            process.run(&mut |_| {}).await
+        };
+        assert_eq!(run(60).await.unwrap(), "done");
+        let failure = run(300).await.unwrap_err();
+        assert!(failure.message.ends_with("Out of memory!"), "{failure:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_groups_of_commands_are_removed_with_them() {
     if !is_root() {
         return;

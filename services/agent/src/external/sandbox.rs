@@ -143,7 +143,7 @@ impl Sandbox {
             folders.add_plugins(&Path::new(&config).join("cli-plugins"));
         }
         let groups = Cgroups::new(limits).inspect_err(|error| {
-            tracing::warn!(%error, "there are no control groups for commands: the memory of each process is limited instead, and only in initializeCommand");
+            tracing::warn!(%error, "there are no control groups for commands: --command-memory-mib limits each of their processes instead, and the number of processes is limited in initializeCommand only");
         });
         let certificates = CERTIFICATES.iter().filter_map(std::env::var_os);
         Ok(Self(Arc::new(Node {
@@ -167,6 +167,14 @@ impl Sandbox {
             processes: 512,
         };
         Self::new(&[], &[], limits).expect("memory")
+    }
+
+    /// One of a node where no groups can be made.
+    #[cfg(test)]
+    pub(crate) fn without_groups() -> Self {
+        let mut sandbox = Self::of_tests();
+        Arc::get_mut(&mut sandbox.0).expect("new").groups = None;
+        sandbox
     }
 
     /// A group for commands that have the limits together; `None` where the kernel has none.
@@ -313,9 +321,9 @@ impl Words {
             format!("--nofile={files}"),
             format!("--fsize={MAX_FILE_BYTES}"),
         ]);
+        self.push(memory.map(|bytes| format!("--data={bytes}")));
         if view.user.is_some() {
             self.push([format!("--nproc={MAX_PROCESSES}")]);
-            self.push(memory.map(|bytes| format!("--data={bytes}")));
         }
         self.push(["--"]);
     }
