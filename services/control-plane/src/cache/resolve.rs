@@ -162,6 +162,7 @@ impl Question {
                 cache.digest = %found.digest,
                 "an image that only the registry knew of is entered into the index"
             );
+            self.with.store.note_cache_use(&self.place, now()).await;
             self.with.signing.keep_signed(&mut found).await;
             self.with.waiting.committed(&self.place);
             return Ok(Answer::Last(self.fetch(found).await?));

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hearth_api::v1::{Event, Workspace, WorkspaceState};
 use hearth_domain::{AttemptRef, WorkspaceId};
@@ -183,9 +185,11 @@ pub trait WorkspaceStore: Send + Sync {
         limit: PageLimit,
     ) -> Result<Option<Page>, StoreError>;
 
-    /// Drops the output of workspaces that have settled and whose log did not grow since `before`. Returns how many have
-    /// lost theirs.
-    async fn drop_output(&self, before: Timestamp) -> Result<u64, StoreError>;
+    /// Drops the output of workspaces that have settled and whose log did not grow for so long, by [`RunTime`]. Returns how
+    /// many have lost theirs.
+    ///
+    /// [`RunTime`]: crate::clock::RunTime
+    async fn drop_output(&self, settled_for: Duration) -> Result<u64, StoreError>;
 
     /// Numbers of workspaces by node and state.
     async fn counts(&self) -> Result<Vec<Count>, StoreError>;

@@ -33,7 +33,7 @@ impl LookupStore for Sqlite {
         let entry = lookup.entry.clone();
         sqlx::query(
             "INSERT OR REPLACE INTO cache_lookups (workspace_id, attempt, repository, ref, config, platform, key, \
-             manifest, decision, entry, rate, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             manifest, decision, entry, rate, created_ms, run_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(lookup.attempt.workspace.as_str())
         .bind(i64::from(lookup.attempt.number))
@@ -47,6 +47,7 @@ impl LookupStore for Sqlite {
         .bind(entry.map(|entry| CacheEntry::from(entry).encode_to_vec()))
         .bind(lookup.rate)
         .bind(millis(&now))
+        .bind(self.run_time.millis())
         .execute(&self.writer)
         .await?;
         Ok(())
@@ -71,7 +72,7 @@ impl LookupStore for Sqlite {
     ) -> Result<Option<Lookup>, StoreError> {
         sqlx::query(
             "SELECT * FROM cache_lookups WHERE repository = ? AND ref = ? AND config = ? \
-             ORDER BY created_ms DESC, rowid DESC LIMIT 1",
+             ORDER BY rowid DESC LIMIT 1",
         )
         .bind(repository.as_str())
         .bind(git_ref.to_string())
