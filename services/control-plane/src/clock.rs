@@ -24,9 +24,14 @@ impl RunTime {
         }
     }
 
-    /// In milliseconds.
+    /// How long it is so far.
+    pub(crate) fn so_far(&self) -> Duration {
+        self.before.saturating_add(self.start.elapsed())
+    }
+
+    /// The same in milliseconds.
     pub(crate) fn millis(&self) -> i64 {
-        whole_millis(self.before + self.start.elapsed())
+        whole_millis(self.so_far())
     }
 
     /// What it was so long ago; below 0 where it has not run so long.

@@ -191,6 +191,15 @@ pub trait WorkspaceStore: Send + Sync {
     /// [`RunTime`]: crate::clock::RunTime
     async fn drop_output(&self, settled_for: Duration) -> Result<u64, StoreError>;
 
+    /// Notes that a node has to remove what it has of a workspace.
+    async fn owe_removal(&self, id: &WorkspaceId, node: &str) -> Result<(), StoreError>;
+
+    /// Whether a node has to remove what it has of a workspace: see [`Self::owe_removal`] and [`Self::move_on`].
+    async fn owes_removal(&self, id: &WorkspaceId, node: &str) -> Result<bool, StoreError>;
+
+    /// Notes that a node has nothing of a workspace any more.
+    async fn removed_from(&self, id: &WorkspaceId, node: &str) -> Result<(), StoreError>;
+
     /// Numbers of workspaces by node and state.
     async fn counts(&self) -> Result<Vec<Count>, StoreError>;
 }

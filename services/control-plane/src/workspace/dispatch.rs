@@ -44,6 +44,7 @@ pub(super) async fn request(
         trusted,
         host_access: host_access.of(repository).into(),
         cache_mounts: cache_mounts.of(repository, trusted),
+        control_plane_id: store.identity().to_owned(),
     }
 }
 

@@ -44,6 +44,7 @@ pub struct Sqlite {
     pub(super) writer: SqlitePool,
     pub(super) reader: SqlitePool,
     pub(super) history: HistoryLimits,
+    identity: String,
     pub(super) run_time: RunTime,
     disk: Disk,
     /// Locked until the store is closed: two control planes on one database would both drive its workspaces, each with
@@ -82,7 +83,7 @@ impl Sqlite {
         if let Err(error) = disk.convert(&writer).await {
             tracing::warn!(%error, "the database file does not shrink when workspaces are removed; the next start tries again");
         }
-        let run_ms = sqlx::query_scalar("SELECT run_ms FROM control_plane")
+        let (identity, run_ms) = sqlx::query_as("SELECT identity, run_ms FROM control_plane")
             .fetch_one(&writer)
             .await?;
         let reader = SqlitePoolOptions::new()
@@ -93,6 +94,7 @@ impl Sqlite {
             writer,
             reader,
             history: settings.history,
+            identity,
             run_time: RunTime::after(run_ms),
             disk,
             lock: Mutex::new(Some(lock)),
@@ -131,6 +133,14 @@ impl Store for Sqlite {
         .fetch_one(&self.writer)
         .await?;
         Ok(row.try_get::<String, _>("secret")?.into())
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn run_time(&self) -> Duration {
+        self.run_time.so_far()
     }
 
     fn has_room(&self) -> Result<(), StoreError> {
@@ -209,12 +219,12 @@ mod tests {
     /// For how long control planes have run on the database.
     async fn run_time(path: &Path, then: Duration, end: impl AsyncFnOnce(&Sqlite)) -> Duration {
         let store = Sqlite::open(path, SETTINGS).await.expect("a store");
-        let before = store.run_time.millis();
+        let before = store.run_time();
         tokio::time::pause();
         tokio::time::advance(then).await;
         tokio::time::resume();
         end(&store).await;
-        Duration::from_millis(before.try_into().expect("a time"))
+        before
     }
 
     #[tokio::test]

@@ -113,12 +113,18 @@ impl WorkspaceStore for Sqlite {
         let Some(node) = placement(&loads(&mut transaction).await?) else {
             return Ok(None);
         };
+        let mut before = String::new();
         let moved = self
             .change_in(&mut transaction, &attempt.workspace, |record| {
                 check_newest(record, attempt)?;
+                before.clone_from(&record.workspace.node);
                 Ok(record.move_to(&node, why, now))
             })
             .await?;
+        if !moved.entries.is_empty() {
+            // It may have begun the attempt all the same.
+            owe_removal(&mut transaction, &attempt.workspace, &before).await?;
+        }
         transaction.commit().await?;
         Ok(Some(moved).filter(|moved| !moved.entries.is_empty()))
     }
@@ -313,6 +319,29 @@ impl WorkspaceStore for Sqlite {
         Ok(workspaces)
     }
 
+    async fn owe_removal(&self, id: &WorkspaceId, node: &str) -> Result<(), StoreError> {
+        owe_removal(&mut *self.writer.acquire().await?, id, node).await
+    }
+
+    async fn owes_removal(&self, id: &WorkspaceId, node: &str) -> Result<bool, StoreError> {
+        let owes = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM owed_removals WHERE workspace_id = ? AND node = ?)",
+        )
+        .bind(id.as_str())
+        .bind(node)
+        .fetch_one(&self.reader);
+        Ok(owes.await?)
+    }
+
+    async fn removed_from(&self, id: &WorkspaceId, node: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM owed_removals WHERE workspace_id = ? AND node = ?")
+            .bind(id.as_str())
+            .bind(node)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
     async fn counts(&self) -> Result<Vec<Count>, StoreError> {
         sqlx::query("SELECT node, state, count(*) AS n FROM workspaces GROUP BY node, state")
             .fetch_all(&self.reader)
@@ -329,4 +358,17 @@ impl WorkspaceStore for Sqlite {
             })
             .collect()
     }
+}
+
+async fn owe_removal(
+    connection: &mut SqliteConnection,
+    id: &WorkspaceId,
+    node: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT OR IGNORE INTO owed_removals (workspace_id, node) VALUES (?, ?)")
+        .bind(id.as_str())
+        .bind(node)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
