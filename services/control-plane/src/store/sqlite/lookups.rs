@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hearth_api::v1::{self, CacheEntry, CacheResult, CacheStats};
 use hearth_domain::{AttemptRef, CacheRepository, ConfigName, GitRef};
@@ -15,12 +17,9 @@ use crate::{
     store::{
         entry::{Entry, Place, manifest, manifest_text},
         error::StoreError,
-        lookups::{Decided, Lookup, LookupStore},
+        lookups::{Decided, FetchRate, Lookup, LookupStore},
     },
 };
-
-/// Weight of the newest fetch in a node's average: three fetches make up most of it.
-const NEWEST_FETCH: f64 = 0.3;
 
 #[async_trait]
 impl LookupStore for Sqlite {
@@ -84,25 +83,34 @@ impl LookupStore for Sqlite {
         .transpose()
     }
 
-    async fn note_fetch(&self, node: &str, bytes_per_second: f64) -> Result<(), StoreError> {
+    async fn put_fetch_rate(&self, node: &str, rate: FetchRate) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO fetch_rates (node, bytes_per_second) VALUES (?, ?) ON CONFLICT (node) DO UPDATE \
-             SET bytes_per_second = bytes_per_second + ? * (excluded.bytes_per_second - bytes_per_second)",
+            "INSERT OR REPLACE INTO fetch_rates (node, bytes_per_second, passed_over, tried, run_ms) \
+             VALUES (?, ?, ?, ?, ?)",
         )
         .bind(node)
-        .bind(bytes_per_second)
-        .bind(NEWEST_FETCH)
+        .bind(rate.bytes_per_second)
+        .bind(rate.passed_over)
+        .bind(rate.tried)
+        .bind(self.run_time.millis_ago(rate.age))
         .execute(&self.writer)
         .await?;
         Ok(())
     }
 
-    async fn fetch_rate(&self, node: &str) -> Result<Option<f64>, StoreError> {
-        let rate = sqlx::query_scalar("SELECT bytes_per_second FROM fetch_rates WHERE node = ?")
+    async fn fetch_rate(&self, node: &str) -> Result<Option<FetchRate>, StoreError> {
+        let row = sqlx::query("SELECT * FROM fetch_rates WHERE node = ?")
             .bind(node)
             .fetch_optional(&self.reader)
             .await?;
-        Ok(rate)
+        let Some(row) = row else { return Ok(None) };
+        let age = self.run_time.millis() - row.try_get::<i64, _>("run_ms")?;
+        Ok(Some(FetchRate {
+            bytes_per_second: row.try_get("bytes_per_second")?,
+            passed_over: row.try_get("passed_over")?,
+            tried: row.try_get("tried")?,
+            age: Duration::from_millis(to_u64(age)),
+        }))
     }
 
     async fn count_cache_result(

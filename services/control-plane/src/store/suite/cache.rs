@@ -6,7 +6,10 @@ use hearth_domain::{CacheKey, CacheRepository, Digest, GitRef, KeyManifest};
 use super::{YEAR, attempt, days, time_passes};
 use crate::{
     clock::from_millis,
-    store::{BuildCache, Decided, Entry, Lookup, Place, Readable, Selection, Store, StoreError},
+    store::{
+        BuildCache, Decided, Entry, FetchRate, Lookup, Place, Readable, Selection, Store,
+        StoreError,
+    },
 };
 
 pub(in crate::store) async fn the_newest_image_of_a_key_is_the_one_that_is_found(
@@ -458,10 +461,27 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
     assert_eq!(newest.expect("a read"), Some(lookup));
 
     assert_eq!(store.fetch_rate("n").await.expect("a read"), None);
-    store.note_fetch("n", 100.0).await.expect("a write");
-    store.note_fetch("n", 200.0).await.expect("a write");
-    let rate = store.fetch_rate("n").await.expect("a read");
-    assert_eq!(rate, Some(130.0));
+    let mut rate = FetchRate {
+        bytes_per_second: 130.5,
+        passed_over: 3,
+        tried: true,
+        age: Duration::from_secs(10),
+    };
+    store.put_fetch_rate("n", rate).await.expect("a write");
+    let known = async || {
+        store
+            .fetch_rate("n")
+            .await
+            .expect("a read")
+            .expect("a rate")
+    };
+    let age = known().await.age;
+    assert!((rate.age..days(1)).contains(&age), "{age:?}");
+    time_passes(days(1)).await;
+    let again = known().await;
+    assert!(again.age >= days(1), "{again:?}");
+    rate.age = again.age;
+    assert_eq!(again, rate);
 
     let entry = Entry {
         source: Some("https://github.com/acme/shop".parse().expect("a URL")),
