@@ -67,12 +67,18 @@ impl fmt::Debug for v1::RegisterResponse {
             lease_seconds,
             session_token: _,
             cache_public_key,
+            control_plane_id,
+            run_seconds,
+            unknown_workspace_ids,
         } = self;
         f.debug_struct("RegisterResponse")
             .field("heartbeat_seconds", heartbeat_seconds)
             .field("lease_seconds", lease_seconds)
             .field("session_token", &REDACTED)
             .field("cache_public_key", cache_public_key)
+            .field("control_plane_id", control_plane_id)
+            .field("run_seconds", run_seconds)
+            .field("unknown_workspace_ids", unknown_workspace_ids)
             .finish()
     }
 }
@@ -88,6 +94,7 @@ impl fmt::Debug for v1::AgentServicePrepareWorkspaceRequest {
             trusted,
             host_access,
             cache_mounts: _,
+            control_plane_id,
         } = self;
         f.debug_struct("AgentServicePrepareWorkspaceRequest")
             .field("attempt", attempt)
@@ -98,6 +105,7 @@ impl fmt::Debug for v1::AgentServicePrepareWorkspaceRequest {
             .field("trusted", trusted)
             .field("host_access", host_access)
             .field("cache_mounts", &REDACTED)
+            .field("control_plane_id", control_plane_id)
             .finish()
     }
 }

@@ -7,7 +7,11 @@ use std::{
 };
 
 use clap::Parser as _;
-use hearth_agent::{app::App, config::Config as AgentConfig};
+use hearth_agent::{
+    app::App,
+    config::Config as AgentConfig,
+    external::{NodeExternals, engine::EngineInfo},
+};
 use hearth_api::v1::{Event, PrepareWorkspaceRequest, event::Kind};
 use hearth_control_plane::{Config, ControlPlane};
 use hearth_tests::{
@@ -46,6 +50,8 @@ pub struct Node {
     pub name: String,
     pub engine: Arc<FakeEngine>,
     state: PathBuf,
+    /// What its agent is started with.
+    world: (AgentConfig, NodeExternals, EngineInfo),
     agent: Option<Service>,
 }
 
@@ -100,17 +106,15 @@ impl Fleet {
         std::fs::create_dir_all(&volumes).expect("a folder");
         let (engine, externals) = on_node(name, &volumes, &self.registry, &self.builds);
         let config = agent_config(name, &folder, self.line.address, flags);
-        let agent = Service::start(async move {
-            let app = App::build_with(config, externals, info(&volumes)).await?;
-            Ok(((), |stop| app.run(stop)))
-        });
-        let (agent, ()) = agent.await;
-        Node {
+        let mut node = Node {
             name: name.to_owned(),
             engine,
             state: folder.join("state"),
-            agent: Some(agent),
-        }
+            world: (config, externals, info(&volumes)),
+            agent: None,
+        };
+        node.start().await;
+        node
     }
 
     async fn until_online(&self, count: usize) {
@@ -164,8 +168,14 @@ impl Fleet {
 
     /// Stops the control plane and starts it again at its address with its database.
     pub async fn restart_control_plane(&mut self, how: Stop) {
+        self.restart_with(how, async |_| {}).await;
+    }
+
+    /// The same, after something was done to the database while nobody used it.
+    pub async fn restart_with(&mut self, how: Stop, change: impl AsyncFnOnce(&Path)) {
         let plane = self.plane.take().expect("it runs");
         plane.stop(how).await;
+        change(&self.dir.path().join("hearth.db")).await;
         let (plane, _) = start_plane(self.dir.path(), self.address, &self.flags).await;
         self.plane = Some(plane);
     }
@@ -183,6 +193,16 @@ impl Drop for Fleet {
 }
 
 impl Node {
+    /// Starts its agent, which was killed.
+    pub async fn start(&mut self) {
+        let (config, externals, info) = self.world.clone();
+        let agent = Service::start(async move {
+            let app = App::build_with(config, externals, info).await?;
+            Ok(((), |stop| app.run(stop)))
+        });
+        self.agent = Some(agent.await.0);
+    }
+
     /// How many attempts have not settled, by their folders.
     pub fn attempts(&self) -> usize {
         let folders = std::fs::read_dir(self.state.join("attempts"));

@@ -9,6 +9,7 @@ mod fleet;
 mod follow;
 mod given_up;
 mod hanging_engine;
+mod identity;
 mod line;
 mod logins;
 mod once;

@@ -146,8 +146,13 @@ impl Client {
             .expect("the workspace is deleted");
     }
 
+    pub fn node_service(&self) -> NodeServiceClient<Channel> {
+        NodeServiceClient::new(self.channel.clone())
+    }
+
     pub async fn nodes(&self) -> Vec<v1::Node> {
-        let answer = NodeServiceClient::new(self.channel.clone())
+        let answer = self
+            .node_service()
             .list_nodes(v1::ListNodesRequest {})
             .await
             .expect("the nodes");

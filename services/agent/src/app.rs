@@ -39,6 +39,7 @@ use crate::{
     },
     leftovers::Leftovers,
     metrics::AgentMetrics,
+    owners::Owners,
     pipeline::{NodeFacts, Runner},
     registration::Registration,
     service::Agent,
@@ -61,6 +62,7 @@ pub struct App {
     externals: Externals,
     node: Arc<NodeFacts>,
     registration: Registration,
+    git_access: GitAccess,
     attempts: Attempts,
     /// Keeps other agents off the state folder until this one has ended.
     lock: File,
@@ -188,8 +190,24 @@ impl App {
         ));
         let attempts = Attempts::new(ports.tasks.clone()).at_most(config.max_attempts);
         let health = EngineHealth::default();
+        let owners = Owners::load(&config.state_dir, config.quarantine(), &ports.metrics);
+        let git_access = GitAccess::new(
+            // The engine mounts them: a relative path would mean nothing to it.
+            std::path::absolute(config.state_dir.join("workspaces"))?,
+            externals.credentials.clone(),
+            ports.tasks.clone(),
+        );
+        let leftovers = Arc::new(Leftovers::new(
+            externals.engine.clone(),
+            git_access.clone(),
+            owners.clone(),
+            &ports.metrics,
+        ));
         let registration = Registration {
             attempts: attempts.clone(),
+            owners,
+            leftovers,
+            attempts_dir,
             control_plane,
             node: config.node_name.clone(),
             info: node_info(&info, &cli_version, ports.listener.local_addr()?),
@@ -217,6 +235,7 @@ impl App {
             externals,
             node,
             registration,
+            git_access,
             attempts,
             lock,
         })
@@ -239,23 +258,18 @@ impl App {
             tasks,
         } = self.ports;
         let listen = listener.local_addr()?;
-        let attempts_dir = self.config.state_dir.join("attempts");
-        let git_access = GitAccess::new(
-            // The engine mounts them: a relative path would mean nothing to it.
-            std::path::absolute(self.config.state_dir.join("workspaces"))?,
-            self.externals.credentials.clone(),
-            tasks.clone(),
-        );
-        git_access.resume(self.externals.engine.as_ref()).await;
         let engine = self.externals.engine.clone();
-        let leftovers = Leftovers::new(engine.clone(), git_access.clone(), &metrics);
-        let leftovers = Arc::new(leftovers);
+        self.git_access.resume(engine.as_ref()).await;
+        let (attempts_dir, leftovers) = (
+            self.registration.attempts_dir.clone(),
+            self.registration.leftovers.clone(),
+        );
         leftovers.find(&attempts_dir)?;
         let runner = Arc::new(Runner {
             node: self.node.clone(),
             externals: self.externals,
             attempts_dir,
-            git_access,
+            git_access: self.git_access,
             doors: Doors::to(&self.config.docker_host),
             metrics: AgentMetrics::new(&metrics),
             leftovers: leftovers.clone(),
@@ -263,6 +277,7 @@ impl App {
         let service = Agent {
             attempts: self.attempts,
             runner,
+            owners: self.registration.owners.clone(),
             tasks: tasks.clone(),
             boot_id: self.registration.info.boot_id.clone(),
         };

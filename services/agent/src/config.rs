@@ -121,6 +121,10 @@ pub struct Config {
     /// Attempts that may run at once, those that only push included; more are placed on other nodes
     #[arg(long, env = "HEARTH_MAX_ATTEMPTS", default_value_t = 100, value_name = "ATTEMPTS", value_parser = max_attempts)]
     pub max_attempts: usize,
+    /// Days for which a workspace stays that its control plane does not know any more, for example after a backup was
+    /// restored; they count while the agent hears from that control plane. What another control plane had prepared stays
+    #[arg(long, env = "HEARTH_QUARANTINE_DAYS", default_value = "7", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub quarantine_days: u32,
     /// Seconds that the push of an attempt's image may take
     #[arg(long, env = "HEARTH_PUSH_TIMEOUT_SECONDS", default_value = "1800", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub push_timeout_seconds: u64,
@@ -162,6 +166,11 @@ impl Config {
     /// See `push_timeout_seconds`.
     pub fn push_timeout(&self) -> Duration {
         Duration::from_secs(self.push_timeout_seconds)
+    }
+
+    /// See `quarantine_days`.
+    pub fn quarantine(&self) -> Duration {
+        Duration::from_secs(u64::from(self.quarantine_days) * 24 * 3600)
     }
 
     /// What a command may use.

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use hearth_domain::WorkspaceId;
+use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{Metrics, blocking};
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use crate::{
     credentials::GitAccess,
     external::engine::{Engine, EngineFailure},
+    owners::Owners,
     scratch::{self, Leftover},
 };
 
@@ -25,6 +26,7 @@ const REMOVAL: Duration = Duration::from_secs(100);
 pub struct Leftovers {
     engine: Arc<dyn Engine>,
     git_access: GitAccess,
+    owners: Owners,
     left: Mutex<VecDeque<Leftover>>,
     /// The workspace that is being removed again. Changes only while `left` is locked.
     removing: watch::Sender<Option<WorkspaceId>>,
@@ -35,7 +37,12 @@ pub struct Leftovers {
 
 impl Leftovers {
     /// None yet.
-    pub fn new(engine: Arc<dyn Engine>, git_access: GitAccess, metrics: &Metrics) -> Self {
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        git_access: GitAccess,
+        owners: Owners,
+        metrics: &Metrics,
+    ) -> Self {
         let number = Gauge::default();
         metrics.register(|registry| {
             registry.register(
@@ -47,6 +54,7 @@ impl Leftovers {
         Self {
             engine,
             git_access,
+            owners,
             left: Mutex::default(),
             removing: watch::Sender::default(),
             added: Notify::new(),
@@ -93,11 +101,20 @@ impl Leftovers {
                 action: "remove the workspace",
                 cause: format!("it has not done so within {} s", REMOVAL.as_secs()),
             })
-        })
+        })?;
+        self.owners.removed(workspace).await;
+        Ok(())
     }
 
-    /// A new attempt begins, which replaces what the ones before left. Waits for a removal that goes on.
-    pub async fn taken_over(&self, workspace: &WorkspaceId) {
+    /// A new attempt begins, for this control plane, which replaces what the ones before left. Waits for a removal that goes
+    /// on.
+    pub async fn taken_over(&self, attempt: &AttemptRef, control_plane: &str) {
+        let workspace = &attempt.workspace;
+        self.until_not_removed(workspace).await;
+        self.owners.begins(attempt, control_plane).await;
+    }
+
+    async fn until_not_removed(&self, workspace: &WorkspaceId) {
         let mut removing = self.removing.subscribe();
         loop {
             // The sender is in `self`.

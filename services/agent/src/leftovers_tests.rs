@@ -56,7 +56,9 @@ impl World {
 fn leftovers(engine: &FakeEngine, dir: &Path) -> Leftovers {
     let credentials = FakeCredentials::answering([]);
     let git_access = GitAccess::new(dir.join("workspaces"), credentials, Tasks::default());
-    Leftovers::new(Arc::new(engine.clone()), git_access, &Metrics::default())
+    let metrics = Metrics::default();
+    let owners = Owners::load(dir, Duration::MAX, &metrics);
+    Leftovers::new(Arc::new(engine.clone()), git_access, owners, &metrics)
 }
 
 fn id(workspace: &str) -> WorkspaceId {
@@ -76,7 +78,11 @@ async fn what_cannot_be_removed_is_tried_again_and_a_new_attempts_workspace_stay
     assert_eq!(world.removed(), Vec::<String>::new());
 
     // ws-3 is prepared anew meanwhile: only the old attempt's folder goes.
-    world.leftovers.taken_over(&id("ws-3")).await;
+    let retry = AttemptRef {
+        workspace: id("ws-3"),
+        number: 9,
+    };
+    world.leftovers.taken_over(&retry, "cp-1").await;
     // Nor does it go when the agent is killed now and starts again.
     let restarted = leftovers(&world.engine, world.dir.path());
     restarted.find(&world.attempts()).unwrap();

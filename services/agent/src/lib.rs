@@ -7,7 +7,7 @@
 //! config, service, registration       flags; the gRPC service; the node's registration
 //! pipeline                            the steps of an attempt
 //! door                                what an attempt may ask of the engine
-//! leftovers                           what ended attempts left on the node
+//! leftovers, owners                   what ended attempts left on the node; whose its workspaces are
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! engine_health                       whether the engine answers
@@ -33,6 +33,7 @@ pub mod key;
 pub mod key_command;
 mod leftovers;
 mod metrics;
+mod owners;
 pub mod pipeline;
 pub mod policy;
 mod registration;

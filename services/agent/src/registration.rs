@@ -1,14 +1,16 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ConstantBuilder};
 use hearth_api::v1::{
-    self, DeregisterRequest, HeartbeatRequest, NodeContainers, NodeInfo, RegisterRequest,
+    self, DeregisterRequest, HeartbeatRequest, HeartbeatResponse, NodeContainers, NodeInfo,
+    RegisterRequest, RegisterResponse,
 };
-use hearth_domain::AttemptRef;
+use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{
     FieldFaults,
     contract::{attempt, attempt_message},
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
@@ -20,6 +22,9 @@ use crate::{
         control_plane::{ControlPlaneClient, pauses},
         engine::Engine,
     },
+    leftovers::Leftovers,
+    owners::{ControlPlaneId, Owners},
+    scratch::Leftover,
 };
 
 /// Time between heartbeats when the control plane does not set one.
@@ -46,6 +51,12 @@ pub struct Registration {
     pub engine: Arc<dyn Engine>,
     /// The attempts of the node.
     pub attempts: Attempts,
+    /// Whose the workspaces of the node are.
+    pub owners: Owners,
+    /// Removes workspaces at the end of their quarantine.
+    pub leftovers: Arc<Leftovers>,
+    /// Folder of the attempts.
+    pub attempts_dir: PathBuf,
 }
 
 impl Registration {
@@ -134,15 +145,41 @@ impl Registration {
             }),
             workspace_ids: workspaces.iter().map(ToString::to_string).collect(),
         };
+        let was_listed = request
+            .info
+            .as_ref()
+            .is_some_and(|info| info.problem.is_empty());
         let answer = self
             .control_plane
             .register(request)
             .await
             .map_err(|status| format!("{}: {}", status.code(), status.message()))?;
+        if was_listed {
+            self.note_owners(&answer, workspaces).await;
+        }
         Ok(match answer.heartbeat_seconds {
             0 => FIRST_INTERVAL,
             seconds => Duration::from_secs(seconds.into()),
         })
+    }
+
+    /// Notes which of the `workspaces` of the node the control plane knows.
+    async fn note_owners(&self, answer: &RegisterResponse, mut workspaces: Vec<WorkspaceId>) {
+        let unknown: BTreeSet<String> = answer.unknown_workspace_ids.iter().cloned().collect();
+        if !unknown.is_empty()
+            // One of them may have been deleted while the control plane looked.
+            && let Ok(Ok(present)) = tokio::time::timeout(ANSWER, self.engine.workspaces()).await
+        {
+            workspaces = present;
+        }
+        let control_plane = ControlPlaneId {
+            id: &answer.control_plane_id,
+            run_seconds: answer.run_seconds,
+        };
+        let preparing = self.attempts.preparing();
+        self.owners
+            .registered(control_plane, &workspaces, &preparing, &unknown)
+            .await;
     }
 
     /// Sends heartbeats, and one at once when the engine fails. Returns when the control plane answers that it does not know
@@ -154,6 +191,7 @@ impl Registration {
             .with_jitter();
         let mut pause = first.build().next().unwrap_or(interval);
         let mut lost = false;
+        let mut heard = Instant::now();
         let mut problem = self.health.problem();
         loop {
             let pause = std::mem::replace(&mut pause, interval);
@@ -175,6 +213,7 @@ impl Registration {
                 },
                 problem: why.unwrap_or_default(),
                 preparing_attempts: preparing.iter().map(attempt_message).collect(),
+                quarantined: self.owners.quarantined(),
             };
             match self.control_plane.heartbeat(request).await {
                 Ok(answer) if answer.known => {
@@ -183,6 +222,10 @@ impl Registration {
                         lost = false;
                     }
                     self.end(&answer.ended_attempts);
+                    let since = std::mem::replace(&mut heard, Instant::now()).elapsed();
+                    if self.is_another(&answer, since.min(interval * 2)).await {
+                        return;
+                    }
                 }
                 Ok(_) => return,
                 // The control plane has forgotten the session, or another process began one for this node.
@@ -195,6 +238,25 @@ impl Registration {
                 }
             }
         }
+    }
+
+    /// Whether another control plane answers than the one that the node is registered with. If not, the time `since` the last
+    /// answer counts for workspaces in quarantine, and those are removed for which it has ended.
+    async fn is_another(&self, answer: &HeartbeatResponse, since: Duration) -> bool {
+        let control_plane = ControlPlaneId {
+            id: &answer.control_plane_id,
+            run_seconds: answer.run_seconds,
+        };
+        let heard = self.owners.heard(control_plane, since).await;
+        for workspace in heard.to_remove {
+            tracing::warn!(
+                workspace.id = %workspace,
+                "the control plane has not known this workspace for the time of its quarantine; it is removed"
+            );
+            self.leftovers
+                .add(Leftover::of_workspace(&self.attempts_dir, workspace));
+        }
+        heard.is_another
     }
 
     /// Ends attempts that the control plane gave up while it heard nothing of them.

@@ -119,6 +119,14 @@ impl Leftover {
         }
     }
 
+    /// Everything of a workspace of which no attempt is known here.
+    pub fn of_workspace(attempts: &Path, workspace: WorkspaceId) -> Self {
+        Self {
+            path: attempts.join(format!("{ENDED}{workspace}")),
+            workspace: Some(workspace),
+        }
+    }
+
     /// Removes the folder.
     pub fn remove_folder(&mut self) -> io::Result<()> {
         self.disown();

@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     attempt::{AttemptError, AttemptLog, Attempts, follow},
     external::engine::EngineFailure,
+    owners::Owners,
     pipeline::{Job, Runner},
 };
 
@@ -28,6 +29,8 @@ pub struct Agent {
     pub attempts: Attempts,
     /// Runs an attempt.
     pub runner: Arc<Runner>,
+    /// Whose the workspaces of the node are.
+    pub owners: Owners,
     /// The owner of all tasks.
     pub tasks: Tasks,
     /// Identifies this process; `Register` sends it too.
@@ -37,6 +40,11 @@ pub struct Agent {
 impl Agent {
     fn start(&self, job: Job) -> Result<Arc<AttemptLog>, AttemptError> {
         let attempt = job.attempt.clone();
+        let newest = self.owners.newest(&attempt.workspace);
+        if newest > attempt.number {
+            // From before a restart of this agent: the control plane has an older copy of its database.
+            return Err(AttemptError::Outdated { newest });
+        }
         let runner = self.runner.clone();
         let shutdown = self.tasks.stopping().clone();
         self.attempts.start(&attempt, move |log, stop| async move {
@@ -54,6 +62,14 @@ impl Agent {
             workspace,
             number: attempt,
         };
+        if self.owners.outlasts(&attempt) {
+            tracing::warn!(
+                workspace.id = %attempt.workspace,
+                attempt = attempt.number,
+                "the control plane takes this attempt for failed, by an older copy of its database; the workspace stays"
+            );
+            return Ok(());
+        }
         let (done, removed) = oneshot::channel();
         let (runner, workspace) = (self.runner.clone(), attempt.workspace.clone());
         let taken_back = self.attempts.take_back(&attempt, async move || {

@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use hearth_api::v1::{
     AttemptRef, CacheSkipReason, Event, FailureReason, PipelineStep, WorkspaceSpec, WorkspaceState,
     event::Kind,
 };
+use hearth_runtime::Metrics;
 use tonic::Code;
 
 use super::*;
@@ -21,6 +24,7 @@ impl World {
         let agent = Agent {
             attempts: Attempts::new(tasks.clone()),
             runner: Arc::new(runner(engine.clone(), dir.path(), &tasks)),
+            owners: Owners::load(dir.path(), Duration::MAX, &Metrics::default()),
             tasks,
             boot_id: "boot-1".to_owned(),
         };

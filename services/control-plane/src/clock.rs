@@ -1,8 +1,55 @@
-use std::time::SystemTime;
+//! The two clocks. The machine's tells the times that people see; it may jump, by years, and nothing is deleted or ends for
+//! that. What is kept for a time is kept for so much [`RunTime`], and what ends within one run of the process (leases,
+//! sessions of logins, nodes that are lost) ends by [`tokio::time::Instant`].
+
+use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
+use tokio::time::Instant;
 
-/// The current time, for the log.
+/// Time that control planes have run on a database, over all starts: by the monotonic clock, so it neither jumps nor counts
+/// what nobody could use meanwhile.
+#[derive(Debug)]
+pub(crate) struct RunTime {
+    before: Duration,
+    start: Instant,
+}
+
+impl RunTime {
+    /// Goes on after so many milliseconds.
+    pub(crate) fn after(millis: i64) -> Self {
+        Self {
+            before: Duration::from_millis(millis.try_into().unwrap_or(0)),
+            start: Instant::now(),
+        }
+    }
+
+    /// How long it is so far.
+    pub(crate) fn so_far(&self) -> Duration {
+        self.before.saturating_add(self.start.elapsed())
+    }
+
+    /// The same in milliseconds.
+    pub(crate) fn millis(&self) -> i64 {
+        whole_millis(self.so_far())
+    }
+
+    /// What it was so long ago; below 0 where it has not run so long.
+    pub(crate) fn millis_ago(&self, time: Duration) -> i64 {
+        self.millis() - whole_millis(time)
+    }
+}
+
+/// So many days.
+pub(crate) fn days_long(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 24 * 3600)
+}
+
+fn whole_millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The current time, to be shown.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }

@@ -94,7 +94,8 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=14_400)
     )]
     pub cache_lease_seconds: u32,
-    /// Images kept in the cache for each repository, configuration and platform
+    /// Images kept in the cache for each repository, configuration and platform, most recently used first; those that attempts
+    /// found within three days stay too, and the newest
     #[arg(
         long,
         env = "HEARTH_CACHE_KEEP_ENTRIES",
@@ -103,7 +104,7 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub cache_keep_entries: u32,
-    /// Days after which an unused image is dropped from the cache
+    /// Days after which an unused image is dropped from the cache; time counts while the control plane runs
     #[arg(
         long,
         env = "HEARTH_CACHE_KEEP_DAYS",
@@ -130,7 +131,8 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(1..=1024)
     )]
     pub history_mib: u64,
-    /// Days after which the output of a workspace that has settled is dropped; its states and results stay
+    /// Days after which the output of a workspace that has settled is dropped; its states and results stay.
+    /// Time counts while the control plane runs
     #[arg(
         long,
         env = "HEARTH_HISTORY_DAYS",

@@ -41,6 +41,10 @@ pub(crate) enum CallError {
         "node {0} does not answer; try again when it is back, or delete the workspace with --force: what is on the node then stays there until its agent registers again"
     )]
     NodeOfWorkspaceGone(String),
+    #[error(
+        "workspace {id} is not in quarantine on node {node}; `hearth nodes` lists those that are, and `hearth rm` removes others"
+    )]
+    NotQuarantined { node: String, id: WorkspaceId },
     #[error("no node is online; start an agent that registers with this control plane")]
     NoNode,
     #[error("node {node}: {why}")]
@@ -156,7 +160,9 @@ impl From<&CallError> for Status {
                     "an internal error of the control plane; its log has details",
                 );
             }
-            CallError::WorkspaceUnknown(_) => Reason::WorkspaceUnknown,
+            CallError::WorkspaceUnknown(_) | CallError::NotQuarantined { .. } => {
+                Reason::WorkspaceUnknown
+            }
             CallError::WorkspaceDeleting(_) => Reason::WorkspaceDeleting,
             CallError::NodeLost(_)
             | CallError::NodeLeft(_)

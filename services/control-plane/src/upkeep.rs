@@ -3,16 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use hearth_runtime::Obstacle;
-use prost_types::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::now, store::Store};
+use crate::{clock::days_long, store::Store};
 
 /// How often it is tried whether the database can be written.
 const CHECK: Duration = Duration::from_secs(5);
 const HOURLY: Duration = Duration::from_secs(3600);
-const DAY_SECONDS: i64 = 24 * 3600;
 
 /// Tells by `obstacle` while the database cannot be written, or has too little room, until `stopping`.
 pub(crate) async fn watch(store: Arc<dyn Store>, obstacle: Obstacle, stopping: CancellationToken) {
@@ -47,12 +45,7 @@ pub(crate) async fn drop_old_output(store: Arc<dyn Store>, days: u32, stopping: 
             () = stopping.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let now = now();
-        let before = Timestamp {
-            seconds: now.seconds - i64::from(days) * DAY_SECONDS,
-            nanos: now.nanos,
-        };
-        match store.drop_output(before).await {
+        match store.drop_output(days_long(days)).await {
             Ok(0) => {}
             Ok(workspaces) => tracing::info!(workspaces, days, "old output dropped"),
             Err(error) => {

@@ -189,3 +189,51 @@ async fn no_secret_is_logged_shown_or_stored() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_static_login_that_may_write_is_never_given_to_who_may_only_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, password: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, password).expect("a write");
+        path.display().to_string()
+    };
+    let (writer, reader) = (file("writer", "of-writer"), file("reader", "of-reader"));
+    let hosts = format!("--static-hosts=github.com,{REGISTRY}");
+    let one = [
+        "--credentials=static",
+        &hosts,
+        &format!("--cache-registry={REGISTRY}"),
+        "--static-username=writer",
+        &format!("--static-password-file={writer}"),
+    ];
+    let two = [
+        "--static-read-username=reader",
+        &format!("--static-read-password-file={reader}"),
+    ];
+    for (flags, reads_as) in [
+        (one.to_vec(), None),
+        ([&one[..], &two].concat(), Some("reader")),
+    ] {
+        let plane = Plane::fresh(&flags).await;
+        let agent = FakeAgent::start("n1").await;
+        let session = agent.register(&plane, &[]).await.session_token;
+        for (git_ref, expected) in [
+            ("main", Some("writer")),
+            ("refs/pull/7/head", reads_as),
+            ("refs/merge-requests/7/head", reads_as),
+        ] {
+            let mut request = shop();
+            request.spec.as_mut().expect("a spec").r#ref = git_ref.into();
+            let id = plane.prepare(request).await.id().to_owned();
+            let logins = try_ask(&plane, &session, question(&id)).await;
+            let logins = logins.expect("logins");
+            let of_git = logins.git.map(|login| login.username);
+            assert_eq!(of_git.as_deref(), Some("writer"), "git is not meant");
+            let of_registry = logins.registry.map(|login| login.username);
+            assert_eq!(of_registry.as_deref(), expected, "{git_ref}");
+            assert_eq!(logins.problems, []);
+        }
+        plane.stop().await;
+    }
+}

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use hearth_api::v1::{
-    AccessCheckKind, AccessCheckStatus, ProbeAccessRequest, ProbeAccessResponse, event::Kind,
+    AccessCheck, AccessCheckKind, AccessCheckStatus, ProbeAccessRequest, ProbeAccessResponse,
+    event::Kind,
 };
 use tonic::{Code, Status};
 use wiremock::{
@@ -157,6 +158,12 @@ async fn a_probe_tries_each_right_and_says_what_came_of_it() {
         assert!(
             statuses(&answer).contains(&(Check::Push, Is::Skipped)),
             "{answer:#?}"
+        );
+        let warned = |check: &&AccessCheck| check.status() == Is::Warning;
+        let no_login = answer.checks.iter().find(warned).expect("a warning");
+        assert!(
+            no_login.message.contains("--static-read-username"),
+            "{no_login:?}"
         );
         plane.stop().await;
     }

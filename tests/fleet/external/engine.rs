@@ -104,6 +104,12 @@ impl FakeEngine {
         all.any(|id| id.as_str() == workspace)
     }
 
+    /// The workspaces that have a volume.
+    pub fn ids(&self) -> Vec<String> {
+        let state = lock(&self.state);
+        state.workspaces.iter().map(ToString::to_string).collect()
+    }
+
     /// Whether a workspace has a container.
     pub fn runs(&self, workspace: &str) -> bool {
         let state = lock(&self.state);

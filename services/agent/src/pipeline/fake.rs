@@ -17,6 +17,7 @@ use crate::{
     },
     leftovers::Leftovers,
     metrics::AgentMetrics,
+    owners::Owners,
     policy::{HostAccess, Policy},
 };
 
@@ -72,7 +73,12 @@ pub(crate) fn runner(engine: FakeEngine, dir: &Path, tasks: &Tasks) -> Runner {
     let git_access = GitAccess::new(dir.join("workspaces"), credentials.clone(), tasks.clone());
     let (metrics, on_engine) = (Metrics::default(), Arc::new(engine.clone()));
     Runner {
-        leftovers: Arc::new(Leftovers::new(on_engine, git_access.clone(), &metrics)),
+        leftovers: Arc::new(Leftovers::new(
+            on_engine,
+            git_access.clone(),
+            Owners::load(dir, Duration::MAX, &metrics),
+            &metrics,
+        )),
         doors: Doors::to("unix:///nowhere"),
         node: Arc::new(node(dir)),
         externals: externals(engine, credentials),

@@ -23,6 +23,8 @@ pub struct Job {
     pub host_access: Option<HostAccess>,
     /// Namespace of the cache mounts of its builds.
     pub cache_mounts: String,
+    /// What tells the control plane that asks from every other. Empty: it does not say.
+    pub control_plane: String,
 }
 
 /// The cache of an attempt.

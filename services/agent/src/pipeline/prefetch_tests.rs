@@ -64,6 +64,7 @@ impl World {
             trusted: true,
             host_access: None,
             cache_mounts: "ns".to_owned(),
+            control_plane: String::new(),
         };
         let dir = tempfile::tempdir().unwrap();
         let engine = FakeEngine::default();

@@ -90,7 +90,7 @@ impl Runner {
         stop: &CancellationToken,
         shutdown: &CancellationToken,
     ) -> Result<(), Failure> {
-        let work = self.leftovers.taken_over(&job.attempt.workspace);
+        let work = (self.leftovers).taken_over(&job.attempt, &job.control_plane);
         tokio::select! {
             biased;
             () = stop.cancelled() => Err(stopped(shutdown)),

@@ -9,6 +9,8 @@ use crate::{
     policy::HostAccess,
 };
 
+const MAX_ID_BYTES: usize = 256;
+
 /// Parses a request. The control plane has checked it too, but a node does not rely on that.
 pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<Job, Status> {
     let mut faults = FieldFaults::default();
@@ -20,6 +22,9 @@ pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<J
         None => Some(Err(request.cache_skip_reason())),
     };
     let cache_mounts = faults.check("cache_mounts", cache_mounts(&request.cache_mounts));
+    if request.control_plane_id.len() > MAX_ID_BYTES {
+        faults.add("control_plane_id", "is longer than 256 bytes");
+    }
     let job = attempt.zip(spec).zip(cache).zip(cache_mounts);
     faults.complete(job.map(|(((attempt, spec), cache), cache_mounts)| Job {
         attempt,
@@ -28,6 +33,7 @@ pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<J
         trusted: request.trusted,
         host_access: HostAccess::of_request(request.host_access()),
         cache_mounts,
+        control_plane: request.control_plane_id.clone(),
     }))
 }
 

@@ -69,7 +69,7 @@ pub enum Command {
         #[command(flatten)]
         wide: WideArg,
     },
-    /// List nodes, or remove one
+    /// List nodes, remove one, or remove workspaces from one that are in quarantine there
     #[command(args_conflicts_with_subcommands = true)]
     Nodes {
         /// The command [default: list]
@@ -117,6 +117,18 @@ pub enum NodesCommand {
         /// Remove it even if it is online or has workspaces; an agent that still runs registers it again
         #[arg(long)]
         force: bool,
+    },
+    /// Remove workspaces from a node that the control plane does not know: container, volume, and what was not pushed
+    Discard {
+        /// Name of the node
+        #[arg(value_name = "NAME")]
+        node: String,
+        /// Ids of the workspaces, as `hearth nodes` lists them
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), required_unless_present = "all")]
+        workspaces: Vec<WorkspaceId>,
+        /// All that are in quarantine on the node
+        #[arg(long, conflicts_with = "workspaces")]
+        all: bool,
     },
 }
 

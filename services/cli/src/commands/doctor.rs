@@ -1,8 +1,9 @@
 //! `hearth doctor` and `hearth cache probe`
 
 use hearth_api::v1::{
-    AccessCheckStatus, ListNodesRequest, Node, NodeState, ProbeAccessRequest, ProbeAccessResponse,
-    cache_service_client::CacheServiceClient, node_service_client::NodeServiceClient,
+    AccessCheckStatus, ListNodesRequest, ListNodesResponse, Node, NodeState, ProbeAccessRequest,
+    ProbeAccessResponse, cache_service_client::CacheServiceClient,
+    node_service_client::NodeServiceClient,
 };
 use hearth_domain::Repository;
 use tonic::transport::Channel;
@@ -28,7 +29,7 @@ pub(super) async fn doctor(
     if let Some(json) = &context.json {
         json.print_all(&listed.nodes)?;
     }
-    let control_plane = control_plane(&context.control_plane.to_string(), &listed.problem);
+    let control_plane = control_plane(&context.control_plane.to_string(), &listed);
     let mut all = vec![control_plane, nodes(&listed.nodes)];
     let mut summary = None;
     if let Some(repository) = repository {
@@ -72,9 +73,20 @@ async fn ask(
     context.answer(client.probe_access(request).await)
 }
 
-fn control_plane(address: &str, problem: &str) -> Finding {
-    let (status, message) = match problem {
-        "" => (AccessCheckStatus::Ok, format!("{address} answers")),
+fn control_plane(address: &str, listed: &ListNodesResponse) -> Finding {
+    let (status, message) = match &*listed.problem {
+        "" => {
+            // The first digits tell it from others.
+            let id: String = listed.control_plane_id.chars().take(8).collect();
+            let database = match &*id {
+                "" => String::new(),
+                id => format!(", with database {id}"),
+            };
+            (
+                AccessCheckStatus::Ok,
+                format!("{address} answers{database}"),
+            )
+        }
         problem => (
             AccessCheckStatus::Failed,
             format!("{address} answers, and takes no work: {problem}"),
@@ -107,10 +119,17 @@ fn nodes(nodes: &[Node]) -> Finding {
         (online, true) => format!("{online} online"),
         (online, false) => format!("{online} online; lost: {}", lost.join(", ")),
     };
-    let status = match (online.is_empty(), lost.is_empty()) {
+    let quarantined: usize = nodes.iter().map(|node| node.quarantined.len()).sum();
+    let status = match (online.is_empty(), lost.is_empty() && quarantined == 0) {
         (true, _) => AccessCheckStatus::Failed,
         (false, false) => AccessCheckStatus::Warning,
         (false, true) => AccessCheckStatus::Ok,
+    };
+    let message = match quarantined {
+        0 => message,
+        _ => format!(
+            "{message}; {quarantined} workspaces on them are not known to this control plane, `hearth nodes` lists them"
+        ),
     };
     Finding {
         what: "nodes".to_owned(),

@@ -34,6 +34,15 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
             command: Some(NodesCommand::Rm { node, force }),
             ..
         } => nodes::rm(context, node, *force).await,
+        Command::Nodes {
+            command:
+                Some(NodesCommand::Discard {
+                    node,
+                    workspaces,
+                    all: _,
+                }),
+            ..
+        } => nodes::discard(context, node, workspaces).await,
         Command::Cache { command } => cache::cache(context, command).await,
         Command::Doctor {
             repository,

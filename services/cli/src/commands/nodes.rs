@@ -1,5 +1,8 @@
-use hearth_api::v1::{ListNodesRequest, RemoveNodeRequest, node_service_client::NodeServiceClient};
-use hearth_domain::text::printable_line;
+use hearth_api::v1::{
+    ListNodesRequest, RemoveNodeRequest, RemoveQuarantinedRequest, RemoveQuarantinedResponse,
+    node_service_client::NodeServiceClient,
+};
+use hearth_domain::{WorkspaceId, text::printable_line};
 
 use super::context::{Context, now};
 use crate::{
@@ -30,5 +33,40 @@ pub(super) async fn rm(context: &Context, name: &str, force: bool) -> Result<Exi
     };
     let removed = context.answer(client.remove_node(request).await)?;
     context.show(&removed, |_| format!("removed {}", printable_line(name)))?;
+    Ok(Exit::Ok)
+}
+
+/// `hearth nodes discard`: these workspaces, or all that are in quarantine.
+pub(super) async fn discard(
+    context: &Context,
+    name: &str,
+    workspaces: &[WorkspaceId],
+) -> Result<Exit, CliError> {
+    let mut client = NodeServiceClient::new(context.connect().await?);
+    let workspace_ids: Vec<String> = match workspaces {
+        [] => {
+            let listed = context.answer(client.list_nodes(ListNodesRequest {}).await)?;
+            let node = listed.nodes.into_iter().filter(|node| node.name == name);
+            node.flat_map(|node| node.quarantined)
+                .map(|one| one.workspace_id)
+                .collect()
+        }
+        some => some.iter().map(ToString::to_string).collect(),
+    };
+    if workspace_ids.is_empty() {
+        context.show(&RemoveQuarantinedResponse {}, |_| {
+            format!("nothing is in quarantine on {}", printable_line(name))
+        })?;
+        return Ok(Exit::Ok);
+    }
+    let ids = printable_line(&workspace_ids.join(", "));
+    let request = RemoveQuarantinedRequest {
+        node: name.to_owned(),
+        workspace_ids,
+    };
+    let removed = context.answer(client.remove_quarantined(request).await)?;
+    context.show(&removed, |_| {
+        format!("removed from {}: {ids}", printable_line(name))
+    })?;
     Ok(Exit::Ok)
 }

@@ -91,8 +91,57 @@ pub(crate) fn nodes(nodes: &[Node], room: Room, now: &Timestamp) -> String {
         if let Some(problem) = problem.filter(|problem| !problem.is_empty()) {
             text.push_str(&format!("{}: {problem}\n", printable_line(&node.name)));
         }
+        if !node.quarantined.is_empty() {
+            text.push_str(&quarantined(node));
+        }
     }
     text
+}
+
+/// The workspaces of a node that the control plane does not know, and what becomes of them.
+fn quarantined(node: &Node) -> String {
+    const SHOWN: usize = 5;
+    let ids = |foreign: bool| {
+        let those = node.quarantined.iter();
+        let those: Vec<_> = those
+            .filter(|one| one.seconds_left.is_none() == foreign)
+            .map(|one| match one.seconds_left {
+                None => one.workspace_id.clone(),
+                Some(left) => format!("{} (for {})", one.workspace_id, days_or_hours(left)),
+            })
+            .collect();
+        let more = those.len().saturating_sub(SHOWN);
+        let mut text = those[..those.len() - more].join(", ");
+        if more > 0 {
+            text.push_str(&format!(" and {more} more"));
+        }
+        text
+    };
+    let mut text = format!(
+        "{}: {} in quarantine, not known to this control plane:",
+        node.name,
+        node.quarantined.len()
+    );
+    for (what, ids) in [
+        ("kept", ids(false)),
+        ("of another control plane, kept", ids(true)),
+    ] {
+        if !ids.is_empty() {
+            text.push_str(&format!(" {what}: {ids}."));
+        }
+    }
+    text.push_str(&format!(
+        " Remove them with: hearth nodes discard {} ID",
+        node.name
+    ));
+    printable_line(&text) + "\n"
+}
+
+fn days_or_hours(seconds: u64) -> String {
+    match seconds / 86_400 {
+        0 => format!("{} h", seconds / 3600),
+        days => format!("{days} d"),
+    }
 }
 
 /// A table with its cells as they are.
@@ -159,7 +208,8 @@ fn fit(widths: &mut [usize], cuttable: &[usize]) {
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::{
-        CacheReport, CacheResult, Failure, FailureReason, ImageStore, NodeState, WorkspaceSpec,
+        CacheReport, CacheResult, Failure, FailureReason, ImageStore, NodeState,
+        QuarantinedWorkspace, WorkspaceSpec,
     };
 
     use super::*;
@@ -283,6 +333,18 @@ w            READY  node-1  -                        -      2m
                 }),
                 workspaces: 2,
                 heartbeat_time: Some(NOW),
+                quarantined: vec![
+                    QuarantinedWorkspace {
+                        workspace_id: "ws-1".into(),
+                        control_plane_id: "a".into(),
+                        seconds_left: Some(6 * 86_400 + 7),
+                    },
+                    QuarantinedWorkspace {
+                        workspace_id: "ws-2\u{1b}".into(),
+                        control_plane_id: "b".into(),
+                        seconds_left: None,
+                    },
+                ],
             },
             Node::default(),
         ];
@@ -292,6 +354,8 @@ w            READY  node-1  -                        -      2m
 NAME    STATE        PLATFORM     ENGINE         STORE        DISK FREE  WORKSPACES  SEEN
 node-1  ONLINE       linux/amd64  Docker 26.1.5  containerd   52 GB      2           0s
 -       UNSPECIFIED  -            -              unspecified  0 B        0           -
+node-1: 2 in quarantine, not known to this control plane: kept: ws-1 (for 6 d). of another control plane, kept: \
+ws-2. Remove them with: hearth nodes discard node-1 ID
 "
         );
     }

@@ -17,7 +17,7 @@ fn nodes(states: &[NodeState]) -> Answer {
                 ..Node::default()
             })
             .collect(),
-        problem: String::new(),
+        ..ListNodesResponse::default()
     })
 }
 

@@ -1,6 +1,6 @@
 use hearth_api::v1::{
     DeleteWorkspaceRequest, ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, Node,
-    NodeState, RemoveNodeRequest, WorkspaceState,
+    NodeState, QuarantinedWorkspace, RemoveNodeRequest, RemoveQuarantinedRequest, WorkspaceState,
 };
 use hearth_runtime::{Reason, status};
 
@@ -114,6 +114,62 @@ async fn a_node_is_removed_by_its_name() {
         })
     });
     assert_eq!(plane.calls(), asked);
+}
+
+#[tokio::test]
+async fn workspaces_in_quarantine_are_removed_by_their_ids_or_all_of_them() {
+    let quarantined = |ids: &[&str]| {
+        let quarantined = ids.iter().map(|&id| QuarantinedWorkspace {
+            workspace_id: id.into(),
+            ..Default::default()
+        });
+        Answer::Nodes(ListNodesResponse {
+            nodes: vec![Node {
+                name: "node-1".into(),
+                quarantined: quarantined.collect(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        })
+    };
+    let why = "workspace ws-9 is not in quarantine on node node-1";
+    let plane = ControlPlane::start([
+        Answer::Refuse(status(Reason::WorkspaceUnknown, why)),
+        Answer::Discarded,
+        quarantined(&["ws-1", "ws-2"]),
+        Answer::Discarded,
+        quarantined(&[]),
+    ])
+    .await;
+    let discard = async |arguments: &[&str]| {
+        let all = [&["nodes", "discard", "node-1"], arguments].concat();
+        run(plane.hearth(&all)).await
+    };
+    let refused = discard(&["ws-9"]).await;
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    for (arguments, told) in [
+        (&["ws-3"][..], "removed from node-1: ws-3\n"),
+        (&["--all"], "removed from node-1: ws-1, ws-2\n"),
+        (&["--all"], "nothing is in quarantine on node-1\n"),
+    ] {
+        let done = discard(arguments).await;
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), told));
+    }
+    assert_eq!(discard(&[]).await.code, Some(64), "nothing by accident");
+    let asked = |ids: &[&str]| {
+        Call::Discard(RemoveQuarantinedRequest {
+            node: "node-1".into(),
+            workspace_ids: ids.iter().map(ToString::to_string).collect(),
+        })
+    };
+    let calls = [
+        asked(&["ws-9"]),
+        asked(&["ws-3"]),
+        Call::Nodes,
+        asked(&["ws-1", "ws-2"]),
+        Call::Nodes,
+    ];
+    assert_eq!(plane.calls(), calls);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use hearth_domain::{
     text::{printable_line, shortened},
 };
 
-use super::cost::too_slow;
+use super::cost::{PASSED_OVER, too_slow};
 use crate::store::{Decided, Entry, Lookup};
 
 /// A longer list would not be read; the first ones say where to look.
@@ -220,7 +220,8 @@ fn slower(entry: &Entry, rate: Option<f64>) -> String {
     let fetch = too_slow(entry.bytes, entry.build_seconds, rate).unwrap_or_default();
     format!(
         "The cache has an image that was made from exactly these inputs{}, but fetching it is expected to take {fetch:.0} \
-         s on this node, and building it took {:.0} s. So it is built.",
+         s on this node by what it fetched last, and building it took {:.0} s. So it is built. Fetching is tried again \
+         after at most {PASSED_OVER} such builds on this node, the sooner the less it is slower, or after a day.",
         origin(entry),
         entry.build_seconds
     )

@@ -120,7 +120,7 @@ impl Index {
         let (repository, config) = (cache.reference.repository(), record.spec.config.as_ref());
         let newest = self
             .store
-            .newest_build_cache(repository, config, &node.platform);
+            .newest_build_cache(repository, config, &node.platform, now());
         let newest = newest.await?;
         if node.info.image_store() != ImageStore::Classic {
             return Ok(newest);
@@ -128,9 +128,13 @@ impl Index {
         // Its images carry their own.
         let image = self
             .store
-            .newest_cache_entry(repository, config, &node.platform);
+            .newest_cache_entry(repository, config, &node.platform)
+            .await?;
+        if let Some(image) = &image {
+            self.store.note_cache_use(&image.place, now()).await;
+        }
         Ok(Readable {
-            digest: image.await?.map(|image| image.digest),
+            digest: image.map(|image| image.digest),
             ..newest
         })
     }

@@ -40,6 +40,11 @@ impl RegistryLogins {
         rights: Rights,
     ) -> Option<Login> {
         let registry = cache.registry_host();
+        // Attempts that may only read have no login in this case. The control plane itself only reads with it.
+        let rights = match self.credentials.lets_read(registry) {
+            true => rights,
+            false => Rights::Write,
+        };
         let logins = match source {
             Some(repository) => {
                 let ask = Ask {

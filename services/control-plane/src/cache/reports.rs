@@ -2,7 +2,10 @@ use std::sync::Arc;
 
 use hearth_api::v1::{CacheReport, CacheResult};
 
-use super::{cost::rate, rules::CacheRules};
+use super::{
+    cost::{learnt, rate},
+    rules::CacheRules,
+};
 use crate::{
     record::Record,
     store::{Decided, Store, StoreError},
@@ -43,7 +46,9 @@ impl Reports {
                 saved = entry.build_seconds - report.seconds;
             }
             if let Some(rate) = rate(report.bytes_fetched, report.seconds) {
-                store.note_fetch(&workspace.node, rate).await?;
+                let known = store.fetch_rate(&workspace.node).await?;
+                let rate = learnt(known, rate);
+                store.put_fetch_rate(&workspace.node, rate).await?;
             }
         }
         store

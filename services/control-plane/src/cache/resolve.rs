@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::{
     adopt::{Adopted, adopt},
-    cost::too_slow,
+    cost::{Worth, worth},
     explain,
     leases::{Asker, Outcome, Wait},
     registry_logins::RegistryLogins,
@@ -162,6 +162,7 @@ impl Question {
                 cache.digest = %found.digest,
                 "an image that only the registry knew of is entered into the index"
             );
+            self.with.store.note_cache_use(&self.place, now()).await;
             self.with.signing.keep_signed(&mut found).await;
             self.with.waiting.committed(&self.place);
             return Ok(Answer::Last(self.fetch(found).await?));
@@ -268,16 +269,19 @@ impl Question {
         Ok(newest.await?)
     }
 
-    /// There is an image: it is fetched unless that is expected to take longer than building it.
+    /// There is an image: it is fetched unless that is expected to take longer than building it, and now and then all the
+    /// same.
     async fn fetch(&self, entry: Entry) -> Result<Decision, CallError> {
-        let rate = self.with.store.fetch_rate(&self.asker.node).await?;
-        if too_slow(entry.bytes, entry.build_seconds, rate).is_none() {
+        let (store, node) = (&self.with.store, &self.asker.node);
+        let rate = store.fetch_rate(node).await?;
+        let worth = worth(entry.bytes, entry.build_seconds, rate);
+        if let Worth::Try(rate) | Worth::Build(rate) = worth {
+            store.put_fetch_rate(node, rate).await?;
+        }
+        let rate = rate.map(|rate| rate.bytes_per_second);
+        if !matches!(worth, Worth::Build(_)) {
             self.note(Decided::Hit, Some(entry.clone()), rate).await?;
-            let build_cache = self
-                .with
-                .store
-                .build_cache(&entry.place, &entry.writer)
-                .await?;
+            let build_cache = store.build_cache(&entry.place, &entry.writer).await?;
             return Ok(Decision::Hit(CacheEntry {
                 build_cache: build_cache.map_or_else(String::new, |digest| digest.to_string()),
                 ..entry.into()

@@ -1,25 +1,23 @@
 use std::{sync::Arc, time::Duration};
 
 use hearth_runtime::Tasks;
-use prost_types::Timestamp;
 use tokio::time::MissedTickBehavior;
 
 use super::images::Images;
-use crate::{clock::now, store::Store};
+use crate::{clock::days_long, store::Store};
 
 const HOURLY: Duration = Duration::from_secs(3600);
-const DAY_SECONDS: i64 = 24 * 3600;
 
 /// How much of the cache is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keep {
-    /// Entries of each repository, configuration and platform.
+    /// Entries of each repository, configuration and platform, beside those in use.
     pub(crate) entries: u32,
-    /// Days since an entry was last used.
+    /// Days since an entry was last used, by the time that the control plane has run.
     pub(crate) days: u32,
 }
 
-/// Drops what is too old or too much from the index, and its images from the registry.
+/// Drops what is not used any more or too much from the index, and its images from the registry.
 pub(crate) struct Retention {
     keep: Keep,
     store: Arc<dyn Store>,
@@ -45,12 +43,8 @@ impl Retention {
     /// Drops entries now, and their images in the background.
     pub(crate) async fn retire(&self) {
         let Keep { entries, days } = self.keep;
-        let now = now();
-        let since = Timestamp {
-            seconds: now.seconds - i64::from(days) * DAY_SECONDS,
-            nanos: now.nanos,
-        };
-        let retired = match self.store.retire_cache_entries(entries, since).await {
+        let unused_for = days_long(days);
+        let retired = match self.store.retire_cache_entries(entries, unused_for).await {
             Ok(retired) if retired.is_empty() => return,
             Ok(retired) => retired,
             // The commit before this has succeeded, and the next hour tries again.
@@ -58,7 +52,7 @@ impl Retention {
         };
         tracing::info!(
             entries = retired.len(),
-            "cache entries dropped: too old or too many"
+            "cache entries dropped: not used, or too many"
         );
         let (images, stopping) = (self.images.clone(), self.tasks.stopping().clone());
         self.tasks.spawn("delete images", async move {

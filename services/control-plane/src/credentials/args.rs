@@ -61,7 +61,7 @@ pub struct CredentialArgs {
         hide_env_values = true
     )]
     pub static_hosts: Option<String>,
-    /// static: user name
+    /// static: user name, for git hosts and for attempts that may write to their cache
     #[arg(
         long,
         env = "HEARTH_STATIC_USERNAME",
@@ -77,6 +77,23 @@ pub struct CredentialArgs {
         hide_env_values = true
     )]
     pub static_password_file: Option<PathBuf>,
+    /// static: user name for attempts that may only read from their cache, such as those of forks. Without one they have no
+    /// login for registries, and read where everybody can
+    #[arg(
+        long,
+        env = "HEARTH_STATIC_READ_USERNAME",
+        value_name = "NAME",
+        hide_env_values = true
+    )]
+    pub static_read_username: Option<String>,
+    /// static: file with its password or token
+    #[arg(
+        long,
+        env = "HEARTH_STATIC_READ_PASSWORD_FILE",
+        value_name = "PATH",
+        hide_env_values = true
+    )]
+    pub static_read_password_file: Option<PathBuf>,
     /// file: TOML with one [[source]] table for each source; the first that serves a host issues its logins
     #[arg(
         long,
@@ -92,7 +109,7 @@ pub struct CredentialArgs {
 pub enum CredentialKind {
     /// No logins: public repositories and registries only.
     None,
-    /// One user and password.
+    /// One user and password, and another one for who may only read.
     Static,
     /// Tokens of a GitHub App, for one repository each.
     GithubApp,

@@ -93,6 +93,12 @@ impl Credentials {
         self.source_of(git_host)?.clock_skew_seconds()
     }
 
+    /// Whether the source of a registry has a login for who may only read there; true where no source serves it.
+    pub(crate) fn lets_read(&self, registry: &str) -> bool {
+        self.source_of(registry)
+            .is_none_or(|source| source.lets_read())
+    }
+
     async fn of_sources(&self, want: &Want<'_>) -> Logins {
         let git = want.git.and_then(|host| self.source_of(host));
         let registry = want.registry.and_then(|host| self.source_of(host));

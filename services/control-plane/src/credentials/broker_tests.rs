@@ -10,16 +10,20 @@ use secrecy::ExposeSecret as _;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
 use super::*;
-use crate::credentials::settings::{AppKey, GitHubAppSettings, StaticSettings};
+use crate::credentials::settings::{Account, AppKey, GitHubAppSettings, StaticSettings};
 
 fn fixed(directory: &Path, host: &str, password: &str) -> SourceSettings {
     let password_file = directory.join(password);
     std::fs::write(&password_file, password).expect("a write");
-    SourceSettings::Static(StaticSettings {
-        hosts: vec![host.into()],
+    let account = Account {
         username: "robot".into(),
         password_file,
         set_by: "a test".into(),
+    };
+    SourceSettings::Static(StaticSettings {
+        hosts: vec![host.into()],
+        reader: Some(account.clone()),
+        account,
     })
 }
 

@@ -1,14 +1,14 @@
 use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
-use hearth_api::v1::CredentialProblemReason as Reason;
+use hearth_api::v1::{CredentialProblem, CredentialProblemReason as Reason};
 use hearth_domain::{Login, sha256_hex, text::without_mark};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{fs::File, io::AsyncReadExt as _};
 
 use super::{
-    ask::{Logins, problem},
-    settings::StaticSettings,
+    ask::{Logins, Rights, problem},
+    settings::{Account, StaticSettings},
     source::{Source, Want},
 };
 
@@ -17,8 +17,9 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// A network file system that hangs must not block a workspace.
 const READ: Duration = Duration::from_secs(5);
 
-/// One user and password, the same for every repository. The password is read at every use, so that
-/// rotating it only needs a write to the file.
+/// Users and passwords that are the same for every repository: one for git hosts and for who may write to registries, and
+/// another one, if there is one, for who may only read there. Who may only read is never given the first one for a registry.
+/// Passwords are read at every use, so that rotating one only needs a write to its file.
 pub(super) struct FixedLogin(StaticSettings);
 
 impl FixedLogin {
@@ -33,40 +34,56 @@ impl Source for FixedLogin {
         self.0.hosts.iter().any(|served| served == host)
     }
 
-    async fn logins(&self, want: &Want<'_>) -> Logins {
-        let set_by = &self.0.set_by;
-        let (reason, message) = match read(&self.0.password_file).await {
-            Ok(password) if sha256_hex(password.expose_secret()) == want.refused_sha256 => (
-                Reason::Forbidden,
-                format!("the password in the file that {set_by} names was refused by a host"),
-            ),
-            Ok(password) => {
-                let login = |host: &str| Login {
-                    host: host.to_owned(),
-                    username: self.0.username.clone(),
-                    password: password.clone(),
-                    expires: None,
-                };
-                return Logins {
-                    git: want.git.map(login),
-                    registry: want.registry.map(login),
-                    problems: Vec::new(),
-                };
-            }
-            Err(why) => (
-                Reason::Unreadable,
-                format!("the password in the file that {set_by} names cannot be used: {why}"),
-            ),
-        };
-        tracing::warn!(reason = reason.as_str_name(), "{message}");
-        Logins {
-            problems: want
-                .hosts()
-                .map(|host| problem(host, reason, message.clone()))
-                .collect(),
-            ..Logins::default()
-        }
+    fn lets_read(&self) -> bool {
+        self.0.reader.is_some()
     }
+
+    async fn logins(&self, want: &Want<'_>) -> Logins {
+        let of_registry = match want.rights {
+            Rights::Write => Some(&self.0.account),
+            Rights::Read | Rights::Workspace => self.0.reader.as_ref(),
+        };
+        let mut logins = Logins::default();
+        let refused = want.refused_sha256;
+        if let Some(host) = want.git {
+            logins.git = login(&self.0.account, host, refused, &mut logins.problems).await;
+        }
+        if let (Some(host), Some(account)) = (want.registry, of_registry) {
+            logins.registry = login(account, host, refused, &mut logins.problems).await;
+        }
+        logins
+    }
+}
+
+/// The login of an account, unless its password was refused.
+async fn login(
+    account: &Account,
+    host: &str,
+    refused_sha256: &str,
+    problems: &mut Vec<CredentialProblem>,
+) -> Option<Login> {
+    let set_by = &account.set_by;
+    let (reason, message) = match read(&account.password_file).await {
+        Ok(password) if sha256_hex(password.expose_secret()) == refused_sha256 => (
+            Reason::Forbidden,
+            format!("the password in the file that {set_by} names was refused by a host"),
+        ),
+        Ok(password) => {
+            return Some(Login {
+                host: host.to_owned(),
+                username: account.username.clone(),
+                password,
+                expires: None,
+            });
+        }
+        Err(why) => (
+            Reason::Unreadable,
+            format!("the password in the file that {set_by} names cannot be used: {why}"),
+        ),
+    };
+    tracing::warn!(reason = reason.as_str_name(), "{message}");
+    problems.push(problem(host, reason, message));
+    None
 }
 
 /// The password without the line break, or the fault, which never contains the file's content.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::credentials::Rights;
 
 const SECRET: &str = "planted-password";
 
@@ -13,9 +12,12 @@ impl Fixture {
         let directory = tempfile::tempdir().expect("a directory");
         let settings = StaticSettings {
             hosts: vec!["registry.example".into(), "git.example".into()],
-            username: "robot".into(),
-            password_file: directory.path().join("password"),
-            set_by: "--static-password-file".into(),
+            account: Account {
+                username: "robot".into(),
+                password_file: directory.path().join("password"),
+                set_by: "--static-password-file".into(),
+            },
+            reader: None,
         };
         Self {
             directory,
@@ -116,4 +118,48 @@ async fn a_password_that_a_host_refused_is_given_again_only_once_it_is_another()
     assert_eq!(logins.problems[0].reason(), Reason::Forbidden);
     fixture.write("rotated");
     assert!(fixture.ask(&refused).await.git.is_some());
+}
+
+#[tokio::test]
+async fn who_may_only_read_never_gets_the_login_of_who_may_write_for_a_registry() {
+    let mut fixture = Fixture::new();
+    fixture.write(SECRET);
+    let ask = async |fixture: &Fixture, rights, refused: &str| {
+        let want = Want {
+            repository: None,
+            git: Some("git.example"),
+            registry: Some("registry.example"),
+            rights,
+            refused_sha256: refused,
+        };
+        let logins = fixture.login.logins(&want).await;
+        let name = |login: Option<Login>| login.map(|login| login.username);
+        let problems: Vec<_> = logins.problems.into_iter().map(|one| one.host).collect();
+        (name(logins.git), name(logins.registry), problems)
+    };
+    let robot = || Some("robot".to_owned());
+    for rights in [Rights::Read, Rights::Workspace] {
+        let given = ask(&fixture, rights, "").await;
+        assert_eq!(given, (robot(), None, Vec::new()), "{rights:?}");
+    }
+    assert!(!fixture.login.lets_read());
+
+    let reader = fixture.directory.path().join("reader");
+    std::fs::write(&reader, "planted-reader").expect("a write");
+    fixture.login.0.reader = Some(Account {
+        username: "reader".into(),
+        password_file: reader,
+        set_by: "--static-read-password-file".into(),
+    });
+    assert!(fixture.login.lets_read());
+    let reads = || Some("reader".to_owned());
+    let given = ask(&fixture, Rights::Read, "").await;
+    assert_eq!(given, (robot(), reads(), Vec::new()));
+    let given = ask(&fixture, Rights::Write, "").await;
+    assert_eq!(given, (robot(), robot(), Vec::new()));
+    // One that was refused takes nothing from the other.
+    let given = ask(&fixture, Rights::Read, &sha256_hex(SECRET)).await;
+    assert_eq!(given, (None, reads(), vec!["git.example".to_owned()]));
+    let given = ask(&fixture, Rights::Read, &sha256_hex("planted-reader")).await;
+    assert_eq!(given, (robot(), None, vec!["registry.example".to_owned()]));
 }

@@ -19,6 +19,8 @@ pub(crate) fn sources(args: &CredentialArgs) -> Result<Vec<SourceSettings>, Vec<
         flag(match setting {
             Setting::Username => "static-username",
             Setting::PasswordFile => "static-password-file",
+            Setting::ReadUsername => "static-read-username",
+            Setting::ReadPasswordFile => "static-read-password-file",
             _ => "static-hosts",
         })
     };
@@ -29,6 +31,8 @@ pub(crate) fn sources(args: &CredentialArgs) -> Result<Vec<SourceSettings>, Vec<
                 hosts: args.static_hosts.as_deref().map(split),
                 username: args.static_username.clone(),
                 password_file: args.static_password_file.clone(),
+                read_username: args.static_read_username.clone(),
+                read_password_file: args.static_read_password_file.clone(),
                 ..Written::default()
             };
             let source = static_login(written, &fixed, &mut faults);
@@ -88,6 +92,16 @@ fn misfits(args: &CredentialArgs) -> Vec<String> {
             K::Static,
             "static-password-file",
             args.static_password_file.is_some(),
+        ),
+        (
+            K::Static,
+            "static-read-username",
+            args.static_read_username.is_some(),
+        ),
+        (
+            K::Static,
+            "static-read-password-file",
+            args.static_read_password_file.is_some(),
         ),
         (K::File, "credentials-file", args.credentials_file.is_some()),
     ];

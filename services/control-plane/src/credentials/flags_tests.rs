@@ -89,7 +89,29 @@ fn a_static_login_is_for_the_hosts_that_it_names() {
         panic!("{sources:?}");
     };
     assert_eq!(fixed.hosts, ["registry.example:5000", "git.example"]);
-    assert_eq!(fixed.username, "robot");
+    assert_eq!(fixed.account.username, "robot");
+    assert!(fixed.reader.is_none());
+
+    let with = |more: &[&str]| read(&[&flags[..], more].concat());
+    let reader = [
+        "--static-read-username=reader",
+        "--static-read-password-file=/elsewhere",
+    ];
+    let sources = with(&reader).expect("a source");
+    let [SourceSettings::Static(fixed)] = &sources[..] else {
+        panic!("{sources:?}");
+    };
+    let reads = fixed.reader.as_ref().expect("a reader");
+    assert_eq!(reads.username, "reader");
+    assert_eq!(reads.password_file, Path::new("/elsewhere"));
+    assert!(reads.set_by.contains("--static-read-password-file"));
+    for (half, missing) in [
+        (&reader[..1], "static-read-password-file"),
+        (&reader[1..], "static-read-username"),
+    ] {
+        let faults = with(half).expect_err("half a login");
+        assert!(faults[0].contains(missing), "{faults:?}");
+    }
 }
 
 #[test]
@@ -195,6 +217,8 @@ fn a_file_has_several_sources_in_their_order() {
             hosts = ['registry.example']
             username = 'robot'
             password-file = '/run/password'
+            read-username = 'reader'
+            read-password-file = 'reader'
         ",
     );
     let sources = read(&["--credentials=file", "--credentials-file", &toml]).expect("sources");
@@ -208,12 +232,13 @@ fn a_file_has_several_sources_in_their_order() {
     assert_eq!(app.app_id, 4711);
     assert_eq!(app.api.to_string(), "https://ghe.example/api/v3");
     assert_eq!(fixed.hosts, ["registry.example"]);
-    assert_eq!(fixed.password_file, Path::new("/run/password"));
-    assert!(
-        fixed.set_by.ends_with("source 2: password-file"),
-        "{}",
-        fixed.set_by
-    );
+    let account = &fixed.account;
+    assert_eq!(account.password_file, Path::new("/run/password"));
+    let set_by = &account.set_by;
+    assert!(set_by.ends_with("source 2: password-file"), "{set_by}");
+    let reader = fixed.reader.as_ref().expect("a reader");
+    let beside = Path::new(&toml).with_file_name("reader");
+    assert_eq!(reader.password_file, beside);
 }
 
 #[test]

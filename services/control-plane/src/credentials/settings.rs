@@ -24,10 +24,19 @@ pub(crate) enum SourceSettings {
     GitHubApp(GitHubAppSettings),
 }
 
-/// One user and password.
+/// Logins that do not change.
 #[derive(Clone, Debug)]
 pub(crate) struct StaticSettings {
     pub(crate) hosts: Vec<String>,
+    /// For git hosts, and for those who may write to registries.
+    pub(crate) account: Account,
+    /// For those who may only read from registries.
+    pub(crate) reader: Option<Account>,
+}
+
+/// One user and password.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
     pub(crate) username: String,
     pub(crate) password_file: PathBuf,
     /// The setting that names the password file, for messages.
@@ -52,6 +61,8 @@ pub(super) enum Setting {
     ApiUrl,
     Username,
     PasswordFile,
+    ReadUsername,
+    ReadPasswordFile,
 }
 
 /// The settings of one source, unchecked.
@@ -63,6 +74,8 @@ pub(super) struct Written {
     pub(super) api_url: Option<String>,
     pub(super) username: Option<String>,
     pub(super) password_file: Option<PathBuf>,
+    pub(super) read_username: Option<String>,
+    pub(super) read_password_file: Option<PathBuf>,
 }
 
 /// Checks a static login; `at` names a setting's place.
@@ -72,25 +85,49 @@ pub(super) fn static_login(
     faults: &mut Vec<String>,
 ) -> Option<SourceSettings> {
     let hosts = check_hosts(written.hosts, None, at, faults);
-    let username = written.username.filter(|name| {
+    let mut account = |username, password_file, settings: [Setting; 2]| {
+        account(username, password_file, settings.map(at), faults)
+    };
+    let reader = match (written.read_username, written.read_password_file) {
+        (None, None) => Some(None),
+        (username, file) => {
+            let settings = [Setting::ReadUsername, Setting::ReadPasswordFile];
+            account(username, file, settings).map(Some)
+        }
+    };
+    let settings = [Setting::Username, Setting::PasswordFile];
+    let account = account(written.username, written.password_file, settings);
+    Some(SourceSettings::Static(StaticSettings {
+        hosts: hosts?,
+        account: account?,
+        reader: reader?,
+    }))
+}
+
+/// Checks a user and the file of the password, which are set at these places.
+fn account(
+    username: Option<String>,
+    password_file: Option<PathBuf>,
+    [name_set_by, set_by]: [String; 2],
+    faults: &mut Vec<String>,
+) -> Option<Account> {
+    let username = username.filter(|name| {
         // The first colon ends the name in a basic login.
         !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control())
     });
     if username.is_none() {
         faults.push(format!(
-            "{} must be set to a name without colons",
-            at(Setting::Username)
+            "{name_set_by} must be set to a name without colons"
         ));
     }
-    if written.password_file.is_none() {
-        faults.push(format!("{} must be set", at(Setting::PasswordFile)));
+    if password_file.is_none() {
+        faults.push(format!("{set_by} must be set"));
     }
-    Some(SourceSettings::Static(StaticSettings {
-        hosts: hosts?,
+    Some(Account {
         username: username?,
-        password_file: written.password_file?,
-        set_by: at(Setting::PasswordFile),
-    }))
+        password_file: password_file?,
+        set_by,
+    })
 }
 
 /// Checks a GitHub App and reads its key; `at` names a setting's place.

@@ -96,7 +96,13 @@ fn one(
             github_app,
         ),
         Some("static") => (
-            &[Setting::Hosts, Setting::Username, Setting::PasswordFile],
+            &[
+                Setting::Hosts,
+                Setting::Username,
+                Setting::PasswordFile,
+                Setting::ReadUsername,
+                Setting::ReadPasswordFile,
+            ],
             static_login,
         ),
         _ => {
@@ -163,6 +169,10 @@ fn written(
                 written.password_file = file();
                 written.password_file.is_some()
             }
+            Some(Setting::ReadPasswordFile) => {
+                written.read_password_file = file();
+                written.read_password_file.is_some()
+            }
             Some(Setting::ApiUrl) => {
                 written.api_url = text;
                 written.api_url.is_some()
@@ -170,6 +180,10 @@ fn written(
             Some(Setting::Username) => {
                 written.username = text;
                 written.username.is_some()
+            }
+            Some(Setting::ReadUsername) => {
+                written.read_username = text;
+                written.read_username.is_some()
             }
         };
         if !typed {
@@ -193,5 +207,7 @@ fn key(setting: Setting) -> &'static str {
         Setting::ApiUrl => "api-url",
         Setting::Username => "username",
         Setting::PasswordFile => "password-file",
+        Setting::ReadUsername => "read-username",
+        Setting::ReadPasswordFile => "read-password-file",
     }
 }

@@ -9,6 +9,11 @@ pub(super) trait Source: Send + Sync {
     /// Whether it issues logins for `host[:port]`.
     fn serves(&self, host: &str) -> bool;
 
+    /// Whether it has logins for registries for who may only read there.
+    fn lets_read(&self) -> bool {
+        true
+    }
+
     /// Logins for hosts that it serves. Those that it cannot issue are left out and reported as problems. It answers within
     /// seconds.
     async fn logins(&self, want: &Want<'_>) -> Logins;

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use hearth_api::v1::{NodeContainers, NodeInfo};
+use hearth_api::v1::{NodeContainers, NodeInfo, QuarantinedWorkspace};
 use hearth_domain::{Platform, WorkspaceId};
 use parking_lot::Mutex;
 use prost_types::Timestamp;
@@ -31,6 +31,8 @@ struct Member {
     has_spoken: bool,
     /// What runs there, if its agent has said so since it registered.
     containers: Option<NodeContainers>,
+    /// Workspaces in quarantine there.
+    quarantined: Vec<QuarantinedWorkspace>,
     /// Workspaces whose attempt was given to the node, and how many lists of containers still come before what they say
     /// about them counts.
     young: BTreeMap<WorkspaceId, u8>,
@@ -62,6 +64,7 @@ pub(crate) struct NodeView {
     pub(crate) info: NodeInfo,
     pub(crate) heartbeat: Timestamp,
     pub(crate) standing: Standing,
+    pub(crate) quarantined: Vec<QuarantinedWorkspace>,
 }
 
 /// Whether a node can take work.
@@ -160,6 +163,21 @@ impl Fleet {
             standing,
             ..self.view(name, member)
         })
+    }
+
+    /// Notes which workspaces are in quarantine on a node.
+    pub(crate) fn quarantines(&self, name: &str, workspaces: Vec<QuarantinedWorkspace>) {
+        if let Some(member) = self.members.lock().get_mut(name) {
+            member.quarantined = workspaces;
+        }
+    }
+
+    /// Notes that one of them was removed, before the node says so.
+    pub(crate) fn forget_quarantined(&self, name: &str, workspace: &WorkspaceId) {
+        if let Some(member) = self.members.lock().get_mut(name) {
+            let others = |one: &QuarantinedWorkspace| one.workspace_id != workspace.as_str();
+            member.quarantined.retain(others);
+        }
     }
 
     /// Notes that a node is about to be given an attempt of a workspace, or has accepted it: what was reported of its
@@ -272,6 +290,7 @@ impl Fleet {
             info: member.info.clone(),
             heartbeat: member.heartbeat,
             standing: self.standing(member),
+            quarantined: member.quarantined.clone(),
         }
     }
 
@@ -298,6 +317,7 @@ impl Member {
             has_left: node.has_left,
             has_spoken,
             containers: None,
+            quarantined: Vec::new(),
             young: BTreeMap::new(),
         }
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::now,
     error::CallError,
-    store::{Store, StoredNode},
+    store::{Store, StoreError, StoredNode},
 };
 
 /// Registration, heartbeats and lists of nodes.
@@ -83,12 +83,14 @@ impl Nodes {
             containers,
             problem,
             preparing_attempts: _,
+            quarantined,
         } = heartbeat;
         let fleet = &self.fleet;
         let heard = fleet.heartbeat(&node, &boot_id, disk_free_bytes, problem, containers, now());
         let Some(heard) = heard else {
             return false;
         };
+        fleet.quarantines(&node, quarantined);
         let node = StoredNode {
             name: heard.name,
             platform: heard.platform,
@@ -103,23 +105,23 @@ impl Nodes {
         heard.standing != Standing::Lost
     }
 
-    /// Those of a node's attempts that nobody follows any more, so that it has to end them.
+    /// What tells the control plane's database from every other, and how many seconds control planes have run on it.
+    pub(crate) fn identity(&self) -> (String, u64) {
+        (
+            self.store.identity().to_owned(),
+            self.store.run_time().as_secs(),
+        )
+    }
+
+    /// Those of a node's attempts that were ended or replaced, so that it has to end them. What is not known here was not.
     pub(crate) async fn ended(&self, node: &str, attempts: Vec<AttemptRef>) -> Vec<AttemptRef> {
         let mut ended = Vec::new();
         for attempt in attempts {
-            let is_followed = match self.store.workspace(&attempt.workspace).await {
-                Ok(Some(record)) => {
-                    record.attempt() == attempt
-                        && record.workspace.node == node
-                        && !record.workspace.settled
-                }
-                Ok(None) => false,
-                Err(error) => {
-                    tracing::error!(workspace.id = %attempt.workspace, %error, "cannot see whether an attempt is followed");
-                    true
-                }
-            };
-            if !is_followed {
+            let has_ended = self.has_ended(node, &attempt).await.unwrap_or_else(|error| {
+                tracing::error!(workspace.id = %attempt.workspace, %error, "cannot see whether an attempt is followed");
+                false
+            });
+            if has_ended {
                 tracing::info!(
                     workspace.id = %attempt.workspace,
                     workspace.attempt = attempt.number,
@@ -130,6 +132,18 @@ impl Nodes {
             }
         }
         ended
+    }
+
+    async fn has_ended(&self, node: &str, attempt: &AttemptRef) -> Result<bool, StoreError> {
+        let record = self.store.workspace(&attempt.workspace).await?;
+        match record.filter(|record| record.workspace.node == node) {
+            Some(record) => {
+                let newest = record.workspace.attempt;
+                Ok(newest > attempt.number
+                    || (newest == attempt.number && record.workspace.settled))
+            }
+            None => self.store.owes_removal(&attempt.workspace, node).await,
+        }
     }
 
     /// All nodes, sorted by name, with their numbers of workspaces.

@@ -63,6 +63,11 @@ impl Probe {
             read = git::read(repository, logins.git.as_ref()).await;
         }
         let mut checks = login(&logins, &host, registry);
+        if let Some(cache) = cache.as_ref()
+            && !self.credentials.lets_read(cache.registry_host())
+        {
+            no_reader(&mut checks, cache);
+        }
         checks.push(clock(self.credentials.clock_skew_seconds(&host)));
         checks.push(read.check());
         match &cache {
@@ -95,6 +100,19 @@ impl Probe {
             refused_sha256,
         };
         self.credentials.logins(&ask).await
+    }
+}
+
+/// Tells that attempts which may only read have no login for the registry, before one of them builds everything.
+fn no_reader(checks: &mut Vec<AccessCheck>, cache: &CacheUse) {
+    let registry = cache.registry_host();
+    let why = format!(
+        "attempts at refs that may only read the cache have no login for {registry}; unless it lets everybody read, give them one with --static-read-username and --static-read-password-file"
+    );
+    if !cache.writable {
+        checks.push(check(Kind::Login, Status::Warning, why));
+    } else if let Some(login) = checks.iter_mut().find(|one| one.status() == Status::Ok) {
+        login.message = format!("{}; {why}", login.message);
     }
 }
 

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use hearth_api::v1::{
     self, DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse,
-    RegisterRequest, RegisterResponse, agent_registry_service_server::AgentRegistryService,
+    QuarantinedWorkspace, RegisterRequest, RegisterResponse,
+    agent_registry_service_server::AgentRegistryService,
 };
 use hearth_domain::{AttemptRef, WorkspaceId, is_loopback};
 use hearth_runtime::{FieldFaults, contract};
@@ -40,12 +41,16 @@ impl AgentRegistryService for AgentRegistryApi {
         let (node, workspaces) = read(request)?;
         let name = node.name.clone();
         let session = self.nodes.register(node).await?;
-        self.recovery.tidy(name, workspaces);
+        let unknown = self.recovery.tidy(name, workspaces).await;
+        let (control_plane_id, run_seconds) = self.nodes.identity();
         Ok(Response::new(RegisterResponse {
             heartbeat_seconds: (self.lease_seconds / HEARTBEATS_PER_LEASE).max(1),
             lease_seconds: self.lease_seconds,
             session_token: session.expose_secret().to_owned(),
             cache_public_key: self.cache_public_key.clone(),
+            control_plane_id,
+            run_seconds,
+            unknown_workspace_ids: unknown.iter().map(ToString::to_string).collect(),
         }))
     }
 
@@ -58,12 +63,16 @@ impl AgentRegistryService for AgentRegistryApi {
         caller.check_node(&request.node)?;
         let node = request.node.clone();
         let attempts = attempts(&request.preparing_attempts)?;
+        check_quarantined(&request.quarantined)?;
         let known = self.nodes.heartbeat(request).await;
         let ended = match known {
             true => self.nodes.ended(&node, attempts).await,
             false => Vec::new(),
         };
+        let (control_plane_id, run_seconds) = self.nodes.identity();
         Ok(Response::new(HeartbeatResponse {
+            control_plane_id,
+            run_seconds,
             known,
             ended_attempts: ended.iter().map(contract::attempt_message).collect(),
             cache_public_key: self.cache_public_key.clone(),
@@ -93,6 +102,22 @@ fn attempts(messages: &[v1::AttemptRef]) -> Result<Vec<AttemptRef>, CallError> {
         .map(|attempt| contract::attempt(Some(attempt), &mut faults))
         .collect();
     Ok(faults.complete(attempts)?)
+}
+
+/// Checks what a node says of workspaces in quarantine.
+fn check_quarantined(workspaces: &[QuarantinedWorkspace]) -> Result<(), CallError> {
+    let mut faults = FieldFaults::default();
+    if workspaces.len() > MAX_WORKSPACES {
+        faults.add("quarantined", "are more than 10000");
+    }
+    for one in workspaces.iter().take(MAX_WORKSPACES) {
+        let id: Result<WorkspaceId, _> = one.workspace_id.parse();
+        faults.check("quarantined.workspace_id", id);
+        if one.control_plane_id.len() > MAX_TEXT_BYTES {
+            faults.add("quarantined.control_plane_id", "is longer than 256 bytes");
+        }
+    }
+    Ok(faults.complete(Some(()))?)
 }
 
 /// Reads a registration: the node, and the workspaces on it.

@@ -2,16 +2,21 @@ use std::sync::Arc;
 
 use hearth_api::v1::{
     ListNodesRequest, ListNodesResponse, Node, NodeState, RemoveNodeRequest, RemoveNodeResponse,
-    node_service_server::NodeService,
+    RemoveQuarantinedRequest, RemoveQuarantinedResponse, node_service_server::NodeService,
 };
-use hearth_runtime::Obstacle;
+use hearth_domain::WorkspaceId;
+use hearth_runtime::{FieldFaults, Obstacle};
 use tonic::{Request, Response, Status};
 
-use crate::node::{Nodes, Standing};
+use crate::{
+    node::{Nodes, Standing},
+    workspace::Recovery,
+};
 
 /// Serves `NodeService`.
 pub(super) struct NodeApi {
     pub(super) nodes: Arc<Nodes>,
+    pub(super) recovery: Arc<Recovery>,
     /// What keeps the control plane from taking work.
     pub(super) obstacle: Obstacle,
 }
@@ -35,10 +40,12 @@ impl NodeService for NodeApi {
             info: Some(node.info),
             workspaces,
             heartbeat_time: Some(node.heartbeat),
+            quarantined: node.quarantined,
         });
         Ok(Response::new(ListNodesResponse {
             nodes: nodes.collect(),
             problem: self.obstacle.get().unwrap_or_default(),
+            control_plane_id: self.nodes.identity().0,
         }))
     }
 
@@ -49,5 +56,24 @@ impl NodeService for NodeApi {
         let RemoveNodeRequest { name, force } = request.into_inner();
         self.nodes.remove(&name, force).await?;
         Ok(Response::new(RemoveNodeResponse {}))
+    }
+
+    async fn remove_quarantined(
+        &self,
+        request: Request<RemoveQuarantinedRequest>,
+    ) -> Result<Response<RemoveQuarantinedResponse>, Status> {
+        let RemoveQuarantinedRequest {
+            node,
+            workspace_ids,
+        } = request.into_inner();
+        let mut faults = FieldFaults::default();
+        if workspace_ids.is_empty() {
+            faults.add("workspace_ids", "must name at least one workspace");
+        }
+        let ids: Result<Vec<WorkspaceId>, _> = workspace_ids.iter().map(|id| id.parse()).collect();
+        let ids = faults.check("workspace_ids", ids);
+        let ids = faults.complete(ids)?;
+        self.recovery.remove_quarantined(&node, &ids).await?;
+        Ok(Response::new(RemoveQuarantinedResponse {}))
     }
 }

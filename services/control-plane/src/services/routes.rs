@@ -56,7 +56,7 @@ pub(crate) fn routes(served: Served) -> Routes {
     let public_key = public_key.unwrap_or_default();
     let registry = AgentRegistryApi {
         nodes: served.nodes.clone(),
-        recovery: served.recovery,
+        recovery: served.recovery.clone(),
         lease_seconds: served.lease_seconds,
         cache_public_key: public_key.clone(),
     };
@@ -70,6 +70,7 @@ pub(crate) fn routes(served: Served) -> Routes {
     };
     let nodes = NodeApi {
         nodes: served.nodes,
+        recovery: served.recovery,
         obstacle: served.obstacle,
     };
     let index = CacheIndexApi(served.index);

@@ -31,12 +31,13 @@ pub struct Readable {
 /// The build caches that builds may read. Every method is one transaction.
 #[async_trait]
 pub trait BuildCacheStore: Send + Sync {
-    /// The newest one of a repository, configuration and platform.
+    /// The newest one of a repository, configuration and platform, and notes that it is used.
     async fn newest_build_cache(
         &self,
         repository: &CacheRepository,
         config: Option<&ConfigName>,
         platform: &Platform,
+        now: Timestamp,
     ) -> Result<Readable, StoreError>;
 
     /// The one that a workspace wrote when it built a key.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
 use hearth_signatures::Signature;
@@ -22,8 +24,12 @@ pub struct Selection<'a> {
 /// The index of cached images. Every method is one transaction.
 #[async_trait]
 pub trait EntryStore: Send + Sync {
-    /// The image for a key, and notes that it was asked for.
+    /// The image for a key, and notes that it is used.
     async fn cache_hit(&self, place: &Place, now: Timestamp) -> Result<Option<Entry>, StoreError>;
+
+    /// Notes that the image of a key, or the build cache that its build wrote, is used by an attempt that did not write it;
+    /// once an hour at most. What is found is found, whether or not this can be noted.
+    async fn note_cache_use(&self, place: &Place, now: Timestamp);
 
     /// The image for a key.
     async fn cache_entry(&self, place: &Place) -> Result<Option<Entry>, StoreError>;
@@ -64,12 +70,15 @@ pub trait EntryStore: Send + Sync {
     /// Where all keys are meant, that goes for those too that have no entry.
     async fn drop_cache_entries(&self, selection: Selection<'_>) -> Result<Vec<Entry>, StoreError>;
 
-    /// Drops what was not used since, and what is more than the newest `keep` of a repository, configuration and
-    /// platform, and returns it. Lookups from before go too, except the newest of each ref.
+    /// Drops what was not used for so long, and of a repository, configuration and platform what is more than `keep`, least
+    /// recently used first; returns it. What was found within the last days is never too much, nor is the newest. Lookups
+    /// and build caches that are as old go too, except the newest lookup of each ref. Time is [`RunTime`].
+    ///
+    /// [`RunTime`]: crate::clock::RunTime
     async fn retire_cache_entries(
         &self,
         keep: u32,
-        since: Timestamp,
+        unused_for: Duration,
     ) -> Result<Vec<Entry>, StoreError>;
 
     /// Whether an entry of the repository names this digest.

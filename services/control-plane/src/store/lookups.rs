@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hearth_api::v1::{CacheResult, CacheStats};
 use hearth_domain::{AttemptRef, CacheRepository, ConfigName, GitRef, KeyedManifest, Platform};
@@ -49,6 +51,19 @@ impl Lookup {
     }
 }
 
+/// How fast a node fetches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FetchRate {
+    /// A moving average.
+    pub bytes_per_second: f64,
+    /// How many images were too slow to fetch by it, since it was measured or tried.
+    pub passed_over: u32,
+    /// Whether one was fetched all the same since it was measured.
+    pub tried: bool,
+    /// Since it was measured or tried, as time that the control plane has run.
+    pub age: Duration,
+}
+
 /// What the control plane remembers of the cache's use. Every method is one transaction.
 #[async_trait]
 pub trait LookupStore: Send + Sync {
@@ -66,11 +81,11 @@ pub trait LookupStore: Send + Sync {
         config: Option<&ConfigName>,
     ) -> Result<Option<Lookup>, StoreError>;
 
-    /// Takes a measured fetch into a node's average.
-    async fn note_fetch(&self, node: &str, bytes_per_second: f64) -> Result<(), StoreError>;
+    /// Remembers how fast a node fetches.
+    async fn put_fetch_rate(&self, node: &str, rate: FetchRate) -> Result<(), StoreError>;
 
     /// How fast a node fetches, if that is known.
-    async fn fetch_rate(&self, node: &str) -> Result<Option<f64>, StoreError>;
+    async fn fetch_rate(&self, node: &str) -> Result<Option<FetchRate>, StoreError>;
 
     /// Counts an attempt; `None`: of a repository without a cache.
     async fn count_cache_result(

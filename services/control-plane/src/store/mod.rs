@@ -16,7 +16,7 @@ pub use entries::Selection;
 pub(crate) use entry::manifest;
 pub use entry::{Entry, Place};
 pub use error::StoreError;
-pub use lookups::{Decided, Lookup};
+pub use lookups::{Decided, FetchRate, Lookup};
 pub use nodes::StoredNode;
 pub use sqlite::{Settings, Sqlite};
 pub use whole::Store;

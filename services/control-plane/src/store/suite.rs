@@ -4,7 +4,7 @@ mod cache;
 mod history;
 mod nodes;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hearth_api::v1::{
     Event, LogChunk, NodeInfo, Settled, StateChanged, Workspace, WorkspaceState, event::Kind,
@@ -71,6 +71,20 @@ fn events(first: u64, kinds: impl IntoIterator<Item = Kind>) -> Vec<Event> {
 
 fn lines(count: usize) -> impl Iterator<Item = Kind> {
     std::iter::repeat_n(Kind::Log(LogChunk::default()), count)
+}
+
+/// In milliseconds.
+const YEAR: i64 = 365 * 24 * 3600 * 1000;
+
+fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 24 * 3600)
+}
+
+/// The control plane runs for so long.
+async fn time_passes(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 fn on_n1(_: &[Load]) -> Option<String> {
@@ -292,7 +306,11 @@ macro_rules! suite {
             the_newest_session_of_a_node_replaces_the_one_before
             the_newest_image_of_a_key_is_the_one_that_is_found
             entries_are_listed_newest_first_and_dropped_by_config_and_key
-            what_is_old_or_too_much_is_retired
+            what_is_not_used_or_too_much_is_retired
+            what_is_in_daily_use_never_goes_for_what_was_built_later
+            a_clock_that_jumps_retires_nothing
+            a_clock_that_jumps_drops_no_output
+            a_use_is_noted_once_an_hour
             what_was_removed_is_entered_again_only_by_who_asks_afterwards
             lookups_rates_and_results_are_remembered
         );

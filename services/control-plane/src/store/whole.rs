@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use secrecy::SecretString;
 
@@ -11,6 +13,12 @@ use super::{
 pub trait Store: WorkspaceStore + NodeStore + EntryStore + LookupStore + BuildCacheStore {
     /// The secret of this name: `new`, unless there is one already.
     async fn secret(&self, name: &str, new: &SecretString) -> Result<SecretString, StoreError>;
+
+    /// What tells this store from every other: made once, with it.
+    fn identity(&self) -> &str;
+
+    /// How long control planes have run on it, over all starts.
+    fn run_time(&self) -> Duration;
 
     /// Whether there is room for the events of more work.
     fn has_room(&self) -> Result<(), StoreError>;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hearth_api::v1::{Event, Workspace, WorkspaceState};
 use hearth_domain::{AttemptRef, WorkspaceId};
@@ -183,9 +185,20 @@ pub trait WorkspaceStore: Send + Sync {
         limit: PageLimit,
     ) -> Result<Option<Page>, StoreError>;
 
-    /// Drops the output of workspaces that have settled and whose log did not grow since `before`. Returns how many have
-    /// lost theirs.
-    async fn drop_output(&self, before: Timestamp) -> Result<u64, StoreError>;
+    /// Drops the output of workspaces that have settled and whose log did not grow for so long, by [`RunTime`]. Returns how
+    /// many have lost theirs.
+    ///
+    /// [`RunTime`]: crate::clock::RunTime
+    async fn drop_output(&self, settled_for: Duration) -> Result<u64, StoreError>;
+
+    /// Notes that a node has to remove what it has of a workspace.
+    async fn owe_removal(&self, id: &WorkspaceId, node: &str) -> Result<(), StoreError>;
+
+    /// Whether a node has to remove what it has of a workspace: see [`Self::owe_removal`] and [`Self::move_on`].
+    async fn owes_removal(&self, id: &WorkspaceId, node: &str) -> Result<bool, StoreError>;
+
+    /// Notes that a node has nothing of a workspace any more.
+    async fn removed_from(&self, id: &WorkspaceId, node: &str) -> Result<(), StoreError>;
 
     /// Numbers of workspaces by node and state.
     async fn counts(&self) -> Result<Vec<Count>, StoreError>;

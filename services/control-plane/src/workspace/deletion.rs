@@ -106,15 +106,20 @@ impl Deletions {
         self.drivers.stop(id).await;
         if !force {
             remove(&self.fleet, &self.agents, &name, &whole(id)).await?;
-        } else if let Some(node) = node
-            && let Err(status) = ask(&self.agents, &node, whole(id), REMOVE_BY_FORCE).await
-        {
-            tracing::warn!(
-                workspace.id = %id,
-                node = node.name,
-                "deleted by force; its container and volume may still exist: {}",
-                status.message()
-            );
+        } else {
+            let asked = match &node {
+                Some(node) => ask(&self.agents, node, whole(id), REMOVE_BY_FORCE).await,
+                None => Err(Status::unavailable("its node does not answer")),
+            };
+            if let Err(status) = asked {
+                tracing::warn!(
+                    workspace.id = %id,
+                    node = name,
+                    "deleted by force; its container and volume may still exist until the node registers again: {}",
+                    status.message()
+                );
+                self.store.owe_removal(id, &name).await?;
+            }
         }
         self.journal.forget(id).await?;
         tracing::info!(workspace.id = %id, force, "workspace deleted");

@@ -44,6 +44,7 @@ pub(super) async fn request(
         trusted,
         host_access: host_access.of(repository).into(),
         cache_mounts: cache_mounts.of(repository, trusted),
+        control_plane_id: store.identity().to_owned(),
     }
 }
 
@@ -85,6 +86,7 @@ async fn newest(
         return Ok(None);
     };
     let rate = store.fetch_rate(&node.name).await?;
+    let rate = rate.map(|rate| rate.bytes_per_second);
     let slow = too_slow(newest.bytes, newest.build_seconds, rate).is_some();
     Ok((!slow).then_some(newest.digest))
 }

@@ -49,8 +49,7 @@ impl AgentRegistryService for ControlPlane {
     ) -> Result<Response<HeartbeatResponse>, Status> {
         Ok(Response::new(HeartbeatResponse {
             known: true,
-            ended_attempts: Vec::new(),
-            cache_public_key: String::new(),
+            ..HeartbeatResponse::default()
         }))
     }
     async fn deregister(

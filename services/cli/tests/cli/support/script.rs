@@ -8,8 +8,8 @@ use hearth_api::v1::{
     GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest,
     InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ListNodesResponse,
     ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
-    ProbeAccessResponse, RemoveNodeRequest, VerifyCacheRequest, VerifyCacheResponse,
-    WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared,
+    ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, VerifyCacheRequest,
+    VerifyCacheResponse, WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared,
     watch_workspace_response as watched,
 };
 use tonic::Status;
@@ -24,6 +24,7 @@ pub enum Call {
     Delete(DeleteWorkspaceRequest),
     Nodes,
     RemoveNode(RemoveNodeRequest),
+    Discard(RemoveQuarantinedRequest),
     Entries(ListEntriesRequest),
     ExplainWorkspace(ExplainWorkspaceRequest),
     ExplainRef(ExplainRefRequest),
@@ -46,6 +47,7 @@ pub enum Answer {
     Deleted,
     Nodes(ListNodesResponse),
     NodeRemoved,
+    Discarded,
     Entries(ListEntriesResponse),
     /// To both kinds of explanation.
     Explained(Box<Explanation>),

@@ -8,9 +8,9 @@ use hearth_api::v1::{
     GetWorkspaceResponse, InvalidateEntryRequest, InvalidateEntryResponse, ListEntriesRequest,
     ListEntriesResponse, ListNodesRequest, ListNodesResponse, ListWorkspacesRequest,
     ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, ProbeAccessRequest,
-    ProbeAccessResponse, RemoveNodeRequest, RemoveNodeResponse, VerifyCacheRequest,
-    VerifyCacheResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
-    cache_service_server::CacheService, node_service_server::NodeService,
+    ProbeAccessResponse, RemoveNodeRequest, RemoveNodeResponse, RemoveQuarantinedRequest,
+    RemoveQuarantinedResponse, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest,
+    WatchWorkspaceResponse, cache_service_server::CacheService, node_service_server::NodeService,
     workspace_service_server::WorkspaceService,
 };
 use tonic::{Request, Response, Status};
@@ -121,6 +121,16 @@ impl NodeService for Served {
     ) -> Result<Response<RemoveNodeResponse>, Status> {
         self.answer(Call::RemoveNode(request.into_inner()), |answer| {
             matches!(answer, Answer::NodeRemoved).then_some(RemoveNodeResponse {})
+        })
+        .map(Response::new)
+    }
+
+    async fn remove_quarantined(
+        &self,
+        request: Request<RemoveQuarantinedRequest>,
+    ) -> Result<Response<RemoveQuarantinedResponse>, Status> {
+        self.answer(Call::Discard(request.into_inner()), |answer| {
+            matches!(answer, Answer::Discarded).then_some(RemoveQuarantinedResponse {})
         })
         .map(Response::new)
     }

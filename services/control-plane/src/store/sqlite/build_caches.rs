@@ -23,16 +23,21 @@ impl BuildCacheStore for Sqlite {
         repository: &CacheRepository,
         config: Option<&ConfigName>,
         platform: &Platform,
+        now: Timestamp,
     ) -> Result<Readable, StoreError> {
         let newest = sqlx::query(
             "SELECT repository, key, digest FROM build_caches WHERE repository = ? AND config = ? AND platform = ? \
-             ORDER BY created_ms DESC, rowid DESC LIMIT 1",
+             ORDER BY rowid DESC LIMIT 1",
         )
         .bind(repository.as_str())
         .bind(config.map_or("", ConfigName::as_str))
         .bind(platform.as_str())
         .fetch_optional(&self.reader)
         .await?;
+        if let Some(row) = &newest {
+            self.note_use(repository.as_str(), row.try_get("key")?, now)
+                .await;
+        }
         let generation =
             sqlx::query("SELECT generation FROM build_cache_generations WHERE repository = ?")
                 .bind(repository.as_str())
@@ -66,8 +71,8 @@ impl BuildCacheStore for Sqlite {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let put = sqlx::query(
-            "INSERT OR REPLACE INTO build_caches (repository, config, platform, key, workspace_id, digest, created_ms) \
-             SELECT ?, ?, ?, ?, ?, ?, ? WHERE ? = coalesce( \
+            "INSERT OR REPLACE INTO build_caches (repository, config, platform, key, workspace_id, digest, created_ms, \
+             used_run_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE ? = coalesce( \
                (SELECT generation FROM build_cache_generations WHERE repository = ?), 0)",
         )
         .bind(cache.place.repository.as_str())
@@ -77,6 +82,7 @@ impl BuildCacheStore for Sqlite {
         .bind(cache.writer.as_str())
         .bind(cache.digest.as_str())
         .bind(millis(&now))
+        .bind(self.run_time.millis())
         .bind(to_i64(generation))
         .bind(cache.place.repository.as_str())
         .execute(&self.writer)

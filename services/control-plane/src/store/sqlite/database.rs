@@ -17,7 +17,10 @@ use sqlx::{
 };
 
 use super::room::{Disk, shrink};
-use crate::store::{error::StoreError, whole::Store, workspaces::HistoryLimits};
+use crate::{
+    clock::RunTime,
+    store::{error::StoreError, whole::Store, workspaces::HistoryLimits},
+};
 
 /// How long a statement waits for another process, for example a backup.
 const BUSY: Duration = Duration::from_secs(10);
@@ -41,6 +44,8 @@ pub struct Sqlite {
     pub(super) writer: SqlitePool,
     pub(super) reader: SqlitePool,
     pub(super) history: HistoryLimits,
+    identity: String,
+    pub(super) run_time: RunTime,
     disk: Disk,
     /// Locked until the store is closed: two control planes on one database would both drive its workspaces, each with
     /// leases of its own.
@@ -78,6 +83,9 @@ impl Sqlite {
         if let Err(error) = disk.convert(&writer).await {
             tracing::warn!(%error, "the database file does not shrink when workspaces are removed; the next start tries again");
         }
+        let (identity, run_ms) = sqlx::query_as("SELECT identity, run_ms FROM control_plane")
+            .fetch_one(&writer)
+            .await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.read_only(true))
@@ -86,6 +94,8 @@ impl Sqlite {
             writer,
             reader,
             history: settings.history,
+            identity,
+            run_time: RunTime::after(run_ms),
             disk,
             lock: Mutex::new(Some(lock)),
         })
@@ -94,6 +104,14 @@ impl Sqlite {
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Db>, StoreError> {
         // A transaction that begins by reading and then writes would fail instead of waiting.
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    async fn note_run_time(&self) -> Result<(), StoreError> {
+        sqlx::query("UPDATE control_plane SET run_ms = ?")
+            .bind(self.run_time.millis())
+            .execute(&self.writer)
+            .await?;
+        Ok(())
     }
 
     /// Gives the room of what was deleted back to the disk.
@@ -117,18 +135,27 @@ impl Store for Sqlite {
         Ok(row.try_get::<String, _>("secret")?.into())
     }
 
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn run_time(&self) -> Duration {
+        self.run_time.so_far()
+    }
+
     fn has_room(&self) -> Result<(), StoreError> {
         self.disk.check()
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        sqlx::query("UPDATE checked SET times = times + 1")
-            .execute(&self.writer)
-            .await?;
+        self.note_run_time().await?;
         self.disk.check()
     }
 
     async fn close(&self) {
+        if let Err(error) = self.note_run_time().await {
+            tracing::warn!(%error, "the last seconds of this run do not count");
+        }
         // The writer last: it moves the write-ahead log into the file.
         self.reader.close().await;
         self.writer.close().await;
@@ -187,6 +214,31 @@ mod tests {
         // Also when nobody closed it, as after a crash.
         drop(Sqlite::open(&path, SETTINGS).await.expect("a store"));
         Sqlite::open(&path, SETTINGS).await.expect("a store");
+    }
+
+    /// For how long control planes have run on the database.
+    async fn run_time(path: &Path, then: Duration, end: impl AsyncFnOnce(&Sqlite)) -> Duration {
+        let store = Sqlite::open(path, SETTINGS).await.expect("a store");
+        let before = store.run_time();
+        tokio::time::pause();
+        tokio::time::advance(then).await;
+        tokio::time::resume();
+        end(&store).await;
+        before
+    }
+
+    #[tokio::test]
+    async fn time_that_a_control_plane_runs_counts_over_restarts_and_crashes() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let path = directory.path().join("h.db");
+        let hour = Duration::from_secs(3600);
+        let closed = async |store: &Sqlite| store.close().await;
+        let crashed = async |store: &Sqlite| store.check().await.expect("a write");
+        assert!(run_time(&path, hour, closed).await < hour / 2);
+        let second = run_time(&path, 2 * hour, crashed).await;
+        assert!((hour..2 * hour).contains(&second), "{second:?}");
+        let third = run_time(&path, hour, closed).await;
+        assert!((3 * hour..4 * hour).contains(&third), "{third:?}");
     }
 
     #[tokio::test]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hearth_api::v1::CacheEntry;
 use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
@@ -19,20 +21,24 @@ use crate::{
     },
 };
 
+/// What was found so recently is in use, over weekends too.
+const IN_USE: Duration = Duration::from_secs(3 * 24 * 3600);
+/// A use is noted once in this time.
+const NOTED_FOR: Duration = Duration::from_secs(3600);
+
 #[async_trait]
 impl EntryStore for Sqlite {
     async fn cache_hit(&self, place: &Place, now: Timestamp) -> Result<Option<Entry>, StoreError> {
-        sqlx::query(
-            "UPDATE cache_entries SET last_used_ms = ? WHERE repository = ? AND key = ? RETURNING *",
-        )
-        .bind(millis(&now))
-        .bind(place.repository.as_str())
-        .bind(place.key.as_str())
-        .fetch_optional(&self.writer)
-        .await?
-        .as_ref()
-        .map(entry)
-        .transpose()
+        let hit = self.cache_entry(place).await?;
+        if hit.is_some() {
+            self.note_cache_use(place, now).await;
+        }
+        Ok(hit)
+    }
+
+    async fn note_cache_use(&self, place: &Place, now: Timestamp) {
+        self.note_use(place.repository.as_str(), place.key.as_str(), now)
+            .await;
     }
 
     async fn cache_entry(&self, place: &Place) -> Result<Option<Entry>, StoreError> {
@@ -54,7 +60,7 @@ impl EntryStore for Sqlite {
     ) -> Result<Option<Entry>, StoreError> {
         sqlx::query(
             "SELECT * FROM cache_entries WHERE repository = ? AND config = ? AND platform = ? \
-             ORDER BY created_ms DESC, rowid DESC LIMIT 1",
+             ORDER BY rowid DESC LIMIT 1",
         )
         .bind(repository.as_str())
         .bind(config.map_or("", ConfigName::as_str))
@@ -90,8 +96,9 @@ impl EntryStore for Sqlite {
         // REPLACE gives the row a new rowid, so that it also counts as the newest within one millisecond.
         sqlx::query(
             "INSERT OR REPLACE INTO cache_entries (repository, key, digest, manifest, config, platform, commit_hash, \
-             ref, workspace_id, source, build_seconds, bytes, signature, created_ms, last_used_ms) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             ref, workspace_id, source, build_seconds, bytes, signature, created_ms, last_used_ms, entered_run_ms, \
+             found_run_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+             (SELECT found_run_ms FROM cache_entries WHERE repository = ? AND key = ?))",
         )
         .bind(&entry.repository)
         .bind(&entry.key)
@@ -108,6 +115,9 @@ impl EntryStore for Sqlite {
         .bind(&entry.signature)
         .bind(millis(&now))
         .bind(millis(&now))
+        .bind(self.run_time.millis())
+        .bind(&entry.repository)
+        .bind(&entry.key)
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -217,34 +227,41 @@ impl EntryStore for Sqlite {
     async fn retire_cache_entries(
         &self,
         keep: u32,
-        since: Timestamp,
+        unused_for: Duration,
     ) -> Result<Vec<Entry>, StoreError> {
+        let since = self.run_time.millis_ago(unused_for);
         let mut transaction = self.begin().await?;
         let retired = sqlx::query(
-            "DELETE FROM cache_entries WHERE last_used_ms < ? OR rowid IN ( \
+            "DELETE FROM cache_entries WHERE rowid IN ( \
                SELECT number FROM ( \
-                 SELECT rowid AS number, row_number() OVER ( \
-                   PARTITION BY repository, config, platform ORDER BY created_ms DESC, rowid DESC) AS place \
-                 FROM cache_entries WHERE last_used_ms >= ?) \
-               WHERE place > ?) RETURNING *",
+                 SELECT number, used, in_use, \
+                   row_number() OVER (PARTITION BY repository, config, platform \
+                     ORDER BY in_use DESC, used DESC, last_used_ms DESC, number DESC) AS place, \
+                   row_number() OVER (PARTITION BY repository, config, platform ORDER BY number DESC) AS age \
+                 FROM ( \
+                   SELECT rowid AS number, repository, config, platform, last_used_ms, \
+                     max(entered_run_ms, coalesce(found_run_ms, entered_run_ms)) AS used, \
+                     found_run_ms IS NOT NULL AND found_run_ms >= ? AS in_use \
+                   FROM cache_entries)) \
+               WHERE used < ? OR (NOT in_use AND age > 1 AND place > ?)) RETURNING *",
         )
-        .bind(millis(&since))
-        .bind(millis(&since))
+        .bind(self.run_time.millis_ago(IN_USE))
+        .bind(since)
         .bind(i64::from(keep))
         .fetch_all(&mut *transaction)
         .await?;
         sqlx::query(
-            "DELETE FROM cache_lookups WHERE created_ms < ? \
+            "DELETE FROM cache_lookups WHERE run_ms < ? \
              AND NOT EXISTS (SELECT 1 FROM workspaces WHERE id = workspace_id) AND EXISTS ( \
                SELECT 1 FROM cache_lookups AS newer WHERE newer.repository = cache_lookups.repository \
                AND newer.ref = cache_lookups.ref AND newer.config = cache_lookups.config \
-               AND newer.created_ms > cache_lookups.created_ms)",
+               AND newer.rowid > cache_lookups.rowid)",
         )
-        .bind(millis(&since))
+        .bind(since)
         .execute(&mut *transaction)
         .await?;
-        sqlx::query("DELETE FROM build_caches WHERE created_ms < ?")
-            .bind(millis(&since))
+        sqlx::query("DELETE FROM build_caches WHERE used_run_ms < ?")
+            .bind(since)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -263,6 +280,52 @@ impl EntryStore for Sqlite {
                 .fetch_optional(&self.reader)
                 .await?;
         Ok(found.is_some())
+    }
+}
+
+impl Sqlite {
+    /// See [`EntryStore::note_cache_use`].
+    pub(super) async fn note_use(&self, repository: &str, key: &str, now: Timestamp) {
+        let (run, before) = (self.run_time.millis(), self.run_time.millis_ago(NOTED_FOR));
+        let noted = async {
+            let is_due: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM cache_entries WHERE repository = ? AND key = ? \
+                 AND coalesce(found_run_ms <= ?, TRUE)) \
+                 OR EXISTS (SELECT 1 FROM build_caches WHERE repository = ? AND key = ? AND used_run_ms <= ?)",
+            )
+            .bind(repository)
+            .bind(key)
+            .bind(before)
+            .bind(repository)
+            .bind(key)
+            .bind(before)
+            .fetch_one(&self.reader)
+            .await?;
+            if !is_due {
+                return Ok(());
+            }
+            let mut transaction = self.begin().await?;
+            sqlx::query(
+                "UPDATE cache_entries SET found_run_ms = ?, last_used_ms = ? WHERE repository = ? AND key = ?",
+            )
+            .bind(run)
+            .bind(millis(&now))
+            .bind(repository)
+            .bind(key)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query("UPDATE build_caches SET used_run_ms = ? WHERE repository = ? AND key = ?")
+                .bind(run)
+                .bind(repository)
+                .bind(key)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(cache.repository = repository, cache.key = key, %error, "the use of an image is not noted");
+        }
     }
 }
 

@@ -109,15 +109,15 @@ impl Log {
         self,
         connection: &mut SqliteConnection,
         id: &WorkspaceId,
-        grown_ms: i64,
+        grown_run_ms: Option<i64>,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE workspaces SET log_events = ?, log_bytes = ?, log_oldest = ?, log_ms = ? WHERE id = ?",
+            "UPDATE workspaces SET log_events = ?, log_bytes = ?, log_oldest = ?, log_run_ms = ? WHERE id = ?",
         )
         .bind(to_i64(self.events))
         .bind(to_i64(self.bytes))
         .bind(to_i64(self.oldest))
-        .bind(grown_ms)
+        .bind(grown_run_ms)
         .bind(id.as_str())
         .execute(connection)
         .await?;

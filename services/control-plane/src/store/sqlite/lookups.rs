@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hearth_api::v1::{self, CacheEntry, CacheResult, CacheStats};
 use hearth_domain::{AttemptRef, CacheRepository, ConfigName, GitRef};
@@ -15,12 +17,9 @@ use crate::{
     store::{
         entry::{Entry, Place, manifest, manifest_text},
         error::StoreError,
-        lookups::{Decided, Lookup, LookupStore},
+        lookups::{Decided, FetchRate, Lookup, LookupStore},
     },
 };
-
-/// Weight of the newest fetch in a node's average: three fetches make up most of it.
-const NEWEST_FETCH: f64 = 0.3;
 
 #[async_trait]
 impl LookupStore for Sqlite {
@@ -33,7 +32,7 @@ impl LookupStore for Sqlite {
         let entry = lookup.entry.clone();
         sqlx::query(
             "INSERT OR REPLACE INTO cache_lookups (workspace_id, attempt, repository, ref, config, platform, key, \
-             manifest, decision, entry, rate, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             manifest, decision, entry, rate, created_ms, run_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(lookup.attempt.workspace.as_str())
         .bind(i64::from(lookup.attempt.number))
@@ -47,6 +46,7 @@ impl LookupStore for Sqlite {
         .bind(entry.map(|entry| CacheEntry::from(entry).encode_to_vec()))
         .bind(lookup.rate)
         .bind(millis(&now))
+        .bind(self.run_time.millis())
         .execute(&self.writer)
         .await?;
         Ok(())
@@ -71,7 +71,7 @@ impl LookupStore for Sqlite {
     ) -> Result<Option<Lookup>, StoreError> {
         sqlx::query(
             "SELECT * FROM cache_lookups WHERE repository = ? AND ref = ? AND config = ? \
-             ORDER BY created_ms DESC, rowid DESC LIMIT 1",
+             ORDER BY rowid DESC LIMIT 1",
         )
         .bind(repository.as_str())
         .bind(git_ref.to_string())
@@ -83,25 +83,34 @@ impl LookupStore for Sqlite {
         .transpose()
     }
 
-    async fn note_fetch(&self, node: &str, bytes_per_second: f64) -> Result<(), StoreError> {
+    async fn put_fetch_rate(&self, node: &str, rate: FetchRate) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO fetch_rates (node, bytes_per_second) VALUES (?, ?) ON CONFLICT (node) DO UPDATE \
-             SET bytes_per_second = bytes_per_second + ? * (excluded.bytes_per_second - bytes_per_second)",
+            "INSERT OR REPLACE INTO fetch_rates (node, bytes_per_second, passed_over, tried, run_ms) \
+             VALUES (?, ?, ?, ?, ?)",
         )
         .bind(node)
-        .bind(bytes_per_second)
-        .bind(NEWEST_FETCH)
+        .bind(rate.bytes_per_second)
+        .bind(rate.passed_over)
+        .bind(rate.tried)
+        .bind(self.run_time.millis_ago(rate.age))
         .execute(&self.writer)
         .await?;
         Ok(())
     }
 
-    async fn fetch_rate(&self, node: &str) -> Result<Option<f64>, StoreError> {
-        let rate = sqlx::query_scalar("SELECT bytes_per_second FROM fetch_rates WHERE node = ?")
+    async fn fetch_rate(&self, node: &str) -> Result<Option<FetchRate>, StoreError> {
+        let row = sqlx::query("SELECT * FROM fetch_rates WHERE node = ?")
             .bind(node)
             .fetch_optional(&self.reader)
             .await?;
-        Ok(rate)
+        let Some(row) = row else { return Ok(None) };
+        let age = self.run_time.millis() - row.try_get::<i64, _>("run_ms")?;
+        Ok(Some(FetchRate {
+            bytes_per_second: row.try_get("bytes_per_second")?,
+            passed_over: row.try_get("passed_over")?,
+            tried: row.try_get("tried")?,
+            age: Duration::from_millis(to_u64(age)),
+        }))
     }
 
     async fn count_cache_result(

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use hearth_api::v1::{Event, Workspace, WorkspaceState};
@@ -15,7 +17,6 @@ use super::{
     },
 };
 use crate::{
-    clock::millis,
     record::{Ending, LogEntry, Record},
     store::{
         error::StoreError,
@@ -49,8 +50,8 @@ impl Sqlite {
         if !entries.is_empty() {
             let mut log = Log::read(connection, id).await?;
             log.add(connection, id, &entries, self.history).await?;
-            let grown = record.workspace.update_time.as_ref().map_or(0, millis);
-            log.write(connection, id, grown).await?;
+            let grown = self.run_time.millis();
+            log.write(connection, id, Some(grown)).await?;
         }
         sqlx::query(
             "UPDATE workspaces SET node = ?, state = ?, settled = ?, snapshot = ?, progress = ? WHERE id = ?",
@@ -112,12 +113,18 @@ impl WorkspaceStore for Sqlite {
         let Some(node) = placement(&loads(&mut transaction).await?) else {
             return Ok(None);
         };
+        let mut before = String::new();
         let moved = self
             .change_in(&mut transaction, &attempt.workspace, |record| {
                 check_newest(record, attempt)?;
+                before.clone_from(&record.workspace.node);
                 Ok(record.move_to(&node, why, now))
             })
             .await?;
+        if !moved.entries.is_empty() {
+            // It may have begun the attempt all the same.
+            owe_removal(&mut transaction, &attempt.workspace, &before).await?;
+        }
         transaction.commit().await?;
         Ok(Some(moved).filter(|moved| !moved.entries.is_empty()))
     }
@@ -278,11 +285,12 @@ impl WorkspaceStore for Sqlite {
         }))
     }
 
-    async fn drop_output(&self, before: Timestamp) -> Result<u64, StoreError> {
+    async fn drop_output(&self, settled_for: Duration) -> Result<u64, StoreError> {
+        let before = self.run_time.millis_ago(settled_for);
         let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM workspaces WHERE settled = 1 AND log_ms BETWEEN 1 AND ? ORDER BY number",
+            "SELECT id FROM workspaces WHERE settled = 1 AND log_run_ms <= ? ORDER BY number",
         )
-        .bind(millis(&before))
+        .bind(before)
         .fetch_all(&self.reader)
         .await?;
         let mut workspaces = 0;
@@ -290,10 +298,10 @@ impl WorkspaceStore for Sqlite {
             let mut transaction = self.begin().await?;
             // A new attempt may have begun meanwhile.
             let settled: Option<i64> = sqlx::query_scalar(
-                "SELECT number FROM workspaces WHERE id = ? AND settled = 1 AND log_ms BETWEEN 1 AND ?",
+                "SELECT number FROM workspaces WHERE id = ? AND settled = 1 AND log_run_ms <= ?",
             )
             .bind(id.as_str())
-            .bind(millis(&before))
+            .bind(before)
             .fetch_optional(&mut *transaction)
             .await?;
             if settled.is_none() {
@@ -301,7 +309,7 @@ impl WorkspaceStore for Sqlite {
             }
             let mut log = Log::read(&mut transaction, &id).await?;
             log.drop_output(&mut transaction, &id).await?;
-            log.write(&mut transaction, &id, 0).await?;
+            log.write(&mut transaction, &id, None).await?;
             transaction.commit().await?;
             workspaces += 1;
         }
@@ -309,6 +317,29 @@ impl WorkspaceStore for Sqlite {
             self.shrink().await;
         }
         Ok(workspaces)
+    }
+
+    async fn owe_removal(&self, id: &WorkspaceId, node: &str) -> Result<(), StoreError> {
+        owe_removal(&mut *self.writer.acquire().await?, id, node).await
+    }
+
+    async fn owes_removal(&self, id: &WorkspaceId, node: &str) -> Result<bool, StoreError> {
+        let owes = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM owed_removals WHERE workspace_id = ? AND node = ?)",
+        )
+        .bind(id.as_str())
+        .bind(node)
+        .fetch_one(&self.reader);
+        Ok(owes.await?)
+    }
+
+    async fn removed_from(&self, id: &WorkspaceId, node: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM owed_removals WHERE workspace_id = ? AND node = ?")
+            .bind(id.as_str())
+            .bind(node)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
     }
 
     async fn counts(&self) -> Result<Vec<Count>, StoreError> {
@@ -327,4 +358,17 @@ impl WorkspaceStore for Sqlite {
             })
             .collect()
     }
+}
+
+async fn owe_removal(
+    connection: &mut SqliteConnection,
+    id: &WorkspaceId,
+    node: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT OR IGNORE INTO owed_removals (workspace_id, node) VALUES (?, ?)")
+        .bind(id.as_str())
+        .bind(node)
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -1,12 +1,15 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hearth_api::v1::CacheResult;
 use hearth_domain::{CacheKey, CacheRepository, Digest, GitRef, KeyManifest};
 
-use super::attempt;
+use super::{YEAR, attempt, days, time_passes};
 use crate::{
     clock::from_millis,
-    store::{BuildCache, Decided, Entry, Lookup, Place, Readable, Selection, Store, StoreError},
+    store::{
+        BuildCache, Decided, Entry, FetchRate, Lookup, Place, Readable, Selection, Store,
+        StoreError,
+    },
 };
 
 pub(in crate::store) async fn the_newest_image_of_a_key_is_the_one_that_is_found(
@@ -193,7 +196,8 @@ pub(in crate::store) async fn the_newest_build_cache_is_read_until_something_is_
             platform,
             ..
         } = build_cache("", config, "");
-        let newest = store.newest_build_cache(&place.repository, config.as_ref(), &platform);
+        let at = from_millis(9_000);
+        let newest = store.newest_build_cache(&place.repository, config.as_ref(), &platform, at);
         let Readable { digest, generation } = newest.await.expect("a read");
         (digest, generation)
     };
@@ -213,8 +217,14 @@ pub(in crate::store) async fn the_newest_build_cache_is_read_until_something_is_
     };
     assert_eq!(of("2", "w").await, Some(second.digest.clone()));
     assert_eq!(of("2", "another").await, None);
-    let retired = store.retire_cache_entries(9, from_millis(2_500)).await;
-    retired.expect("a write");
+    // The one that builds read stays, however old it is.
+    for _ in 0..3 {
+        time_passes(days(9)).await;
+        assert_eq!(newest("").await, (Some(first.digest.clone()), 0));
+        let retired = store.retire_cache_entries(9, days(10)).await;
+        retired.expect("a write");
+    }
+    assert_eq!(of("1", "w").await, Some(first.digest.clone()));
     assert_eq!(of("2", "w").await, None);
 
     let repository = repository("r/x");
@@ -235,6 +245,10 @@ pub(in crate::store) async fn the_newest_build_cache_is_read_until_something_is_
 
 /// Asks for the key of an entry as its writer does.
 async fn ask_for(store: &Arc<dyn Store>, entry: &Entry) {
+    ask_for_at(store, entry, 1_000).await;
+}
+
+async fn ask_for_at(store: &Arc<dyn Store>, entry: &Entry, at: i64) {
     let lookup = Lookup {
         attempt: attempt(&entry.writer, 1),
         place: entry.place.clone(),
@@ -246,7 +260,7 @@ async fn ask_for(store: &Arc<dyn Store>, entry: &Entry) {
         entry: None,
         rate: None,
     };
-    let put = store.put_lookup(&lookup, from_millis(1_000)).await;
+    let put = store.put_lookup(&lookup, from_millis(at)).await;
     put.expect("a write");
 }
 
@@ -301,31 +315,126 @@ pub(in crate::store) async fn what_was_removed_is_entered_again_only_by_who_asks
     assert!(put(&asks).await);
 }
 
-pub(in crate::store) async fn what_is_old_or_too_much_is_retired(store: Arc<dyn Store>) {
-    for (key, config, at) in [
-        ("1", "", 1_000),
-        ("2", "", 2_000),
-        ("3", "", 3_000),
-        ("4", "", 4_000),
-        ("5", "gpu", 1_500),
-    ] {
-        let put = store
-            .put_cache_entry(&cached(key, "d", config), from_millis(at))
-            .await;
-        put.expect("a write");
-    }
-    // The oldest was used again, and is still one too many.
-    let used = store
-        .cache_hit(&place("r/x", "1"), from_millis(9_000))
-        .await;
-    assert!(used.expect("a write").is_some());
-    let retired = store.retire_cache_entries(2, from_millis(1_600)).await;
-    let retired = retired.expect("a write");
-    let mut keys = keys(&retired);
+async fn retire(store: &Arc<dyn Store>, keep: u32, unused_for: Duration) -> Vec<CacheKey> {
+    let retired = store.retire_cache_entries(keep, unused_for).await;
+    let mut keys: Vec<_> = keys(&retired.expect("a write"))
+        .into_iter()
+        .cloned()
+        .collect();
     keys.sort_unstable();
-    assert_eq!(keys, [&key("1"), &key("2"), &key("5")]);
-    let again = store.retire_cache_entries(2, from_millis(1_600)).await;
-    assert_eq!(again.expect("a write"), []);
+    keys
+}
+
+async fn find(store: &Arc<dyn Store>, digits: &str, at: i64) -> Entry {
+    let place = place("r/x", digits);
+    let found = store.cache_hit(&place, from_millis(at)).await;
+    found.expect("a read").expect("an entry")
+}
+
+async fn enter(store: &Arc<dyn Store>, digits: &str, config: &str, at: i64) {
+    let entry = cached(digits, "d", config);
+    let put = store.put_cache_entry(&entry, from_millis(at)).await;
+    assert!(put.expect("a write"));
+}
+
+pub(in crate::store) async fn what_is_not_used_or_too_much_is_retired(store: Arc<dyn Store>) {
+    enter(&store, "5", "gpu", 0).await;
+    for digits in ["1", "2", "3", "4"] {
+        time_passes(days(1)).await;
+        enter(&store, digits, "", 0).await;
+    }
+    assert_eq!(retire(&store, 4, days(9)).await, []);
+    assert_eq!(retire(&store, 2, days(9)).await, [key("1"), key("2")]);
+    assert_eq!(retire(&store, 2, days(9)).await, []);
+    time_passes(days(6)).await;
+    assert_eq!(retire(&store, 2, days(9)).await, [key("5")]);
+    find(&store, "3", 0).await;
+    time_passes(days(4)).await;
+    assert_eq!(retire(&store, 2, days(9)).await, [key("4")]);
+}
+
+pub(in crate::store) async fn what_is_in_daily_use_never_goes_for_what_was_built_later(
+    store: Arc<dyn Store>,
+) {
+    enter(&store, "a", "", 0).await;
+    enter(&store, "b", "", 0).await;
+    for built in 10..40 {
+        // Found once a day, while images are built that nobody asks for again.
+        find(&store, "a", 0).await;
+        find(&store, "b", 0).await;
+        time_passes(days(1)).await;
+        enter(&store, &built.to_string(), "", 0).await;
+        retire(&store, 2, days(9)).await;
+    }
+    for digits in ["a", "b", "39"] {
+        find(&store, digits, 0).await;
+    }
+    let of = repository("r/x");
+    let left = store.cache_entries(Some(&of), None, 9).await;
+    assert_eq!(left.expect("a read").len(), 3, "the rest is too much");
+    // It is not used any more.
+    time_passes(days(4)).await;
+    enter(&store, "50", "", 0).await;
+    enter(&store, "51", "", 0).await;
+    assert_eq!(
+        retire(&store, 2, days(9)).await,
+        [key("39"), key("a"), key("b")]
+    );
+}
+
+pub(in crate::store) async fn a_clock_that_jumps_retires_nothing(store: Arc<dyn Store>) {
+    for jump in [YEAR, -YEAR, 50 * YEAR, -50 * YEAR, 0] {
+        let attempt = ["a", "b"].map(|writer| Entry {
+            writer: format!("{writer}{}", jump + 100 * YEAR),
+            ..cached("1", "d", "")
+        });
+        for entry in &attempt {
+            ask_for_at(&store, entry, jump).await;
+        }
+        enter(&store, "1", "", jump).await;
+        let cache = BuildCache {
+            place: place("r/x", "1"),
+            config: None,
+            platform: "linux/amd64".parse().expect("a platform"),
+            writer: "w".parse().expect("an id"),
+            digest: Digest::of("c"),
+        };
+        let put = store.put_build_cache(&cache, 0, from_millis(jump)).await;
+        assert!(put.expect("a write"));
+        for at in [YEAR, -YEAR, 0] {
+            find(&store, "1", jump + at).await;
+            assert_eq!(retire(&store, 9, days(1)).await, []);
+        }
+        for entry in &attempt {
+            let told = store.lookup(&super::attempt(&entry.writer, 1)).await;
+            assert!(told.expect("a read").is_some(), "after {jump}");
+        }
+        let cached = store.build_cache(&cache.place, "w").await;
+        assert!(cached.expect("a read").is_some(), "after {jump}");
+        // The last one that was written is the newest, whatever the clock said.
+        enter(&store, "2", "", -YEAR).await;
+        let newest = newest(&store, "", "linux/amd64").await.expect("a read");
+        assert_eq!(newest.expect("an entry").place.key, key("2"));
+    }
+    time_passes(days(2)).await;
+    assert_eq!(retire(&store, 9, days(1)).await, [key("1"), key("2")]);
+}
+
+pub(in crate::store) async fn a_use_is_noted_once_an_hour(store: Arc<dyn Store>) {
+    enter(&store, "1", "", 1_000).await;
+    let used = async |at| {
+        find(&store, "1", at).await;
+        let entry = store.cache_entry(&place("r/x", "1")).await;
+        entry.expect("a read").expect("an entry").last_used
+    };
+    let at = |millis| Some(from_millis(millis));
+    assert_eq!(used(2_000).await, at(2_000), "the first one at once");
+    assert_eq!(used(3_000).await, at(2_000));
+    time_passes(Duration::from_secs(3599)).await;
+    assert_eq!(used(4_000).await, at(2_000));
+    time_passes(Duration::from_secs(2)).await;
+    assert_eq!(used(5_000).await, at(5_000));
+    assert_eq!(used(6_000).await, at(5_000));
 }
 
 pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Arc<dyn Store>) {
@@ -352,10 +461,27 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
     assert_eq!(newest.expect("a read"), Some(lookup));
 
     assert_eq!(store.fetch_rate("n").await.expect("a read"), None);
-    store.note_fetch("n", 100.0).await.expect("a write");
-    store.note_fetch("n", 200.0).await.expect("a write");
-    let rate = store.fetch_rate("n").await.expect("a read");
-    assert_eq!(rate, Some(130.0));
+    let mut rate = FetchRate {
+        bytes_per_second: 130.5,
+        passed_over: 3,
+        tried: true,
+        age: Duration::from_secs(10),
+    };
+    store.put_fetch_rate("n", rate).await.expect("a write");
+    let known = async || {
+        store
+            .fetch_rate("n")
+            .await
+            .expect("a read")
+            .expect("a rate")
+    };
+    let age = known().await.age;
+    assert!((rate.age..days(1)).contains(&age), "{age:?}");
+    time_passes(days(1)).await;
+    let again = known().await;
+    assert!(again.age >= days(1), "{again:?}");
+    rate.age = again.age;
+    assert_eq!(again, rate);
 
     let entry = Entry {
         source: Some("https://github.com/acme/shop".parse().expect("a URL")),

@@ -118,9 +118,10 @@ pub(in crate::store) async fn old_output_of_what_has_settled_is_dropped_once(
     let attempt = attempt("a", 1);
     let settled = store.append(&attempt, settled, from_millis(6_000));
     settled.await.expect("an append");
-    for (before, dropped) in [(5_999, 0), (6_000, 1), (9_000, 0)] {
-        let answer = store.drop_output(from_millis(before)).await;
-        assert_eq!(answer.expect("a change"), dropped, "before {before}");
+    for (passed, dropped) in [(0, 0), (2, 0), (2, 1), (9, 0)] {
+        time_passes(days(passed)).await;
+        let answer = store.drop_output(days(3)).await;
+        assert_eq!(answer.expect("a change"), dropped, "{passed} days later");
     }
     let a = page(&*store, "a", 0).await;
     assert_eq!((sequences(&a), a.oldest), (vec![1, 3, 5], 5));
@@ -132,4 +133,22 @@ pub(in crate::store) async fn old_output_of_what_has_settled_is_dropped_once(
     assert!(matches!(again, Ok(Once::New(_))), "{again:?}");
     let a = page(&*store, "a", 5).await;
     assert_eq!((sequences(&a), a.oldest), (vec![6], 5));
+}
+
+pub(in crate::store) async fn a_clock_that_jumps_drops_no_output(store: Arc<dyn Store>) {
+    for (name, at) in [("a", YEAR), ("b", -YEAR), ("c", 0)] {
+        create(&*store, name).await;
+        let kinds = [
+            change(WorkspaceState::Preparing),
+            output(2),
+            change(WorkspaceState::Ready),
+            Kind::Settled(Settled {}),
+        ];
+        let attempt = attempt(name, 1);
+        let appended = store.append(&attempt, events(1, kinds), from_millis(at));
+        appended.await.expect("an append");
+        assert_eq!(store.drop_output(days(1)).await.expect("a change"), 0);
+    }
+    time_passes(days(1)).await;
+    assert_eq!(store.drop_output(days(1)).await.expect("a change"), 3);
 }
