@@ -12,7 +12,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    Pulled,
+    Pulled, Way,
     blob::Blobs,
     containerd::{Containerd, Lease, Upper},
     image::{Image, Layer},
@@ -99,6 +99,7 @@ impl Layers<'_> {
         Ok(Pulled {
             transfer: self.report.borrow().transfer,
             present: present.collect(),
+            way: Way::Direct,
         })
     }
 

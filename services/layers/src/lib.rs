@@ -31,4 +31,4 @@ pub use import::{ImportError, Importer};
 #[cfg(feature = "engine")]
 pub use layer::LayerError;
 #[cfg(feature = "engine")]
-pub use transfer::{Pulled, Transfer, TransferError, pull, push};
+pub use transfer::{Pulled, Transfer, TransferError, Way, pull, push};
