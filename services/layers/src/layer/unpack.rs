@@ -184,7 +184,13 @@ impl Unpacking {
                 symlinkat(&target[..], folder, name)?;
                 give_unopened(folder, name, member, true)
             }
-            Kind::HardLink(target) => self.link(folder, name, place(target)?),
+            Kind::HardLink(target) => {
+                self.link(folder, name, place(target)?)?;
+                // Archives repeat what the file is like, and containerd heeds it.
+                let linked = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let is_symbolic = FileType::from_raw_mode(linked.st_mode) == FileType::Symlink;
+                give_unopened(folder, name, member, is_symbolic)
+            }
             Kind::CharacterDevice(major, minor) => {
                 device(FileType::CharacterDevice, makedev(*major, *minor))
             }
@@ -196,7 +202,6 @@ impl Unpacking {
         }
     }
 
-    /// Owner, permissions and times are those of the file, whatever the link's header says.
     fn link(&self, folder: BorrowedFd<'_>, name: &[u8], target: Place) -> io::Result<()> {
         let (target, target_name) = target.ok_or_else(|| bad("a hard link leads to the root"))?;
         let target = self.tree.existing_folder(&target)?;
