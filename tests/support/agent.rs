@@ -127,6 +127,9 @@ fn spawn(node: &str, setup: &Setup) -> Process {
 fn begin(node: &str, setup: &Setup) -> Process {
     let ready = setup.dir.join("ready.json");
     let _ = std::fs::remove_file(&ready);
+    let is_other = setup.extra.iter().any(|flag| flag == "--containerd");
+    let containerd = ["--containerd", &setup.containerd];
+    let containerd = if is_other { &[][..] } else { &containerd };
     Process::start(
         node,
         // No umask of a node's may show in a clone.
@@ -143,7 +146,7 @@ fn begin(node: &str, setup: &Setup) -> Process {
             .args(["--node-name", node])
             .args(["--control-plane", &setup.control_plane])
             .args(["--docker-host", &setup.docker_host])
-            .args(["--containerd", &setup.containerd])
+            .args(containerd)
             .args(["--default-image", &setup.default_image])
             .args(["--min-free-disk-mib", "256"])
             .arg("--state-dir")
