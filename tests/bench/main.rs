@@ -6,6 +6,7 @@ mod at_once;
 mod by_hand;
 mod door;
 mod idle;
+mod layers;
 mod long_output;
 mod signatures;
 
@@ -36,6 +37,9 @@ fn main() {
         }
         if wanted("signatures") {
             signatures::run(rounds).await;
+        }
+        if wanted("layers") {
+            layers::run(rounds).await;
         }
         if wanted("at-once") {
             at_once::run().await;

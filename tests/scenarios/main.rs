@@ -21,6 +21,7 @@ mod hostile_containers;
 mod hostile_files;
 mod image_metadata;
 mod kills;
+mod layers;
 mod leaks;
 mod lost;
 mod neighbours;

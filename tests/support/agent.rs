@@ -23,6 +23,7 @@ pub struct Agent {
 struct Setup {
     dir: PathBuf,
     docker_host: String,
+    containerd: String,
     control_plane: String,
     default_image: String,
     extra: Vec<String>,
@@ -42,6 +43,7 @@ impl Agent {
         let setup = Setup {
             dir,
             docker_host: vm.docker_host(),
+            containerd: vm.containerd(),
             control_plane: control_plane.to_owned(),
             default_image: default_image.to_owned(),
             extra: extra.iter().map(|&arg| arg.to_owned()).collect(),
@@ -125,6 +127,9 @@ fn spawn(node: &str, setup: &Setup) -> Process {
 fn begin(node: &str, setup: &Setup) -> Process {
     let ready = setup.dir.join("ready.json");
     let _ = std::fs::remove_file(&ready);
+    let is_other = setup.extra.iter().any(|flag| flag == "--containerd");
+    let containerd = ["--containerd", &setup.containerd];
+    let containerd = if is_other { &[][..] } else { &containerd };
     Process::start(
         node,
         // No umask of a node's may show in a clone.
@@ -141,6 +146,7 @@ fn begin(node: &str, setup: &Setup) -> Process {
             .args(["--node-name", node])
             .args(["--control-plane", &setup.control_plane])
             .args(["--docker-host", &setup.docker_host])
+            .args(containerd)
             .args(["--default-image", &setup.default_image])
             .args(["--min-free-disk-mib", "256"])
             .arg("--state-dir")

@@ -48,6 +48,11 @@ impl Vm {
         format!("unix://{}/docker.sock", self.dir.display())
     }
 
+    /// The socket of its containerd as a URL.
+    pub fn containerd(&self) -> String {
+        format!("unix://{}/containerd.sock", self.dir.display())
+    }
+
     /// Where `deploy/local/vm` keeps sockets, whose paths must be short.
     pub fn run_dir(&self) -> PathBuf {
         let socket = std::fs::read_link(self.dir.join("containerd.sock")).expect("a link");

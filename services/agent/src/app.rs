@@ -134,6 +134,9 @@ impl App {
         let ports = Ports::bind(&config).await?;
         let docker = || DockerEngine::connect(&config.docker_host);
         let (engine, info) = connected(docker).await;
+        let engine = engine
+            .fetching(&config.containerd, &info.platform, &ports.metrics)
+            .await?;
         let externals = NodeExternals {
             engine: Arc::new(engine),
             git: Arc::new(GitCli::new(sandbox.clone())),

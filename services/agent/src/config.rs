@@ -8,7 +8,7 @@ use tonic::transport::Endpoint;
 
 use crate::{
     disk::Watermarks,
-    external::sandbox::Limits,
+    external::{engine::ContainerdSocket, sandbox::Limits},
     policy::{Door, HostAccess, Policy},
 };
 
@@ -62,6 +62,16 @@ pub struct Config {
     /// Docker's socket
     #[arg(long, env = "HEARTH_DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_name = "URL", value_parser = docker_host)]
     pub docker_host: String,
+    /// Socket of the containerd in which Docker keeps its images, as unix:///PATH: the agent fetches and unpacks images of
+    /// the cache itself, all layers at once; auto takes the one that Docker names (since 27); with off, and wherever it
+    /// cannot be done, Docker pulls them
+    #[arg(
+        long,
+        env = "HEARTH_CONTAINERD",
+        default_value = "auto",
+        value_name = "auto|off|URL"
+    )]
+    pub containerd: ContainerdSocket,
     /// The devcontainer CLI
     #[arg(
         long,

@@ -25,6 +25,11 @@ impl Digest {
         Self(format!("sha256:{}", sha256_hex(bytes)))
     }
 
+    /// The digest whose 32 bytes are known.
+    pub fn from_sha256(bytes: [u8; 32]) -> Self {
+        Self(format!("sha256:{}", hex::encode(bytes)))
+    }
+
     /// The digest that `hex`, 64 lower-case digits, spells.
     pub(crate) fn from_hex(hex: &str) -> Self {
         Self(format!("sha256:{hex}"))

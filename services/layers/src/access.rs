@@ -25,6 +25,29 @@ const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.oci.image.manifest.v1+json, \
      application/vnd.oci.image.index.v1+json";
 
+/// A blob that arrives slowly is read for at most this long.
+#[cfg(feature = "engine")]
+const BLOB_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// A request that the registry did not fulfil.
+#[cfg(feature = "engine")]
+pub(crate) struct Refused {
+    /// Why.
+    pub error: RegistryError,
+    /// How long the registry wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+#[cfg(feature = "engine")]
+impl From<RegistryError> for Refused {
+    fn from(error: RegistryError) -> Self {
+        Self {
+            error,
+            retry_after: None,
+        }
+    }
+}
+
 /// A repository of a registry, and what its requests are sent with.
 pub(crate) struct Access {
     http: reqwest::Client,
@@ -158,6 +181,35 @@ impl Access {
         self.proven(request, !reads).await
     }
 
+    /// Asks for a blob, or for the bytes `range` (first and last) of it. A registry may send it all the same.
+    ///
+    /// Blobs can lie elsewhere: where a redirect leads to another host, reqwest leaves the login out.
+    #[cfg(feature = "engine")]
+    pub async fn blob(&self, digest: &str, range: Option<(u64, u64)>) -> Result<Response, Refused> {
+        let path = format!("{}/blobs/{digest}", self.repository);
+        let url = self.base.join(&path);
+        let url = url.map_err(|_| RegistryError::BadReference(self.image.clone()))?;
+        // Whoever reads it sees whether something arrives.
+        let mut request = self.http.get(url).timeout(BLOB_TIMEOUT);
+        if let Some((first, last)) = range {
+            request = request.header(header::RANGE, format!("bytes={first}-{last}"));
+        }
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.with_proof(request).send());
+        let answer = answer.await.map_err(|_| {
+            RegistryError::Unreachable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
+        })?;
+        let answer = answer.map_err(RegistryError::from)?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let seconds = answer.headers().get(header::RETRY_AFTER);
+        let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        Err(Refused {
+            error: self.refused(answer, false).await,
+            retry_after: seconds.map(Duration::from_secs),
+        })
+    }
+
     /// Sends a manifest of the repository.
     pub async fn put_manifest(
         &self,
@@ -187,18 +239,21 @@ impl Access {
         request: RequestBuilder,
         can_be_off: bool,
     ) -> Result<Response, RegistryError> {
-        let request = match &self.proof {
+        let answer = self.with_proof(request).send().await?;
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(self.refused(answer, can_be_off).await)
+        }
+    }
+
+    fn with_proof(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.proof {
             Proof::None => request,
             Proof::Password(login) => {
                 request.basic_auth(&login.username, Some(login.password.expose_secret()))
             }
             Proof::Token { token, .. } => request.bearer_auth(token.expose_secret()),
-        };
-        let answer = request.send().await?;
-        if answer.status().is_success() {
-            Ok(answer)
-        } else {
-            Err(self.refused(answer, can_be_off).await)
         }
     }
 

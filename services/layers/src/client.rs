@@ -114,11 +114,13 @@ enum Manifest {
 }
 
 /// What the name of an image stands for, on the client's platform.
-struct Found {
-    access: Access,
+pub(crate) struct Found {
+    pub access: Access,
     /// Of the index where there is one.
-    digest: Digest,
-    manifest: Box<ImageManifest>,
+    pub digest: Digest,
+    pub manifest: Box<ImageManifest>,
+    /// The manifest as the registry has it, after the index where there is one.
+    pub bodies: Vec<Vec<u8>>,
 }
 
 /// What of an image's configuration says for whom it is.
@@ -152,7 +154,7 @@ impl Found {
         annotations.into_iter().collect()
     }
 
-    async fn config(&self, image: &str) -> Result<String, RegistryError> {
+    pub async fn config(&self, image: &str) -> Result<String, RegistryError> {
         let digest = self.manifest.config().digest().to_string();
         let digest: Digest = digest.parse().map_err(bad_digest)?;
         let config = in_time(async {
@@ -259,7 +261,7 @@ impl RegistryClient {
         Ok((access, reference))
     }
 
-    async fn find(&self, image: &str) -> Result<Found, RegistryError> {
+    pub(crate) async fn find(&self, image: &str) -> Result<Found, RegistryError> {
         let (access, reference, digest, body) = in_time(async {
             let (access, reference) = self.log_in(image, "pull").await?;
             let (digest, body) = get_manifest(&access, &reference).await?;
@@ -267,6 +269,7 @@ impl RegistryClient {
         })
         .await?;
         let mut found = manifest(image, &body)?;
+        let mut bodies = vec![body];
         if let Manifest::Index(index) = &found {
             let entry = index.manifests().iter().find(|entry| self.is_ours(entry));
             let entry = entry
@@ -274,12 +277,14 @@ impl RegistryClient {
             let reference = reference.clone_with_digest(entry.digest().to_string());
             let (_, body) = in_time(get_manifest(&access, &reference)).await?;
             found = manifest(image, &body)?;
+            bodies.push(body);
         }
         match found {
             Manifest::Image(manifest) => Ok(Found {
                 access,
                 digest,
                 manifest,
+                bodies,
             }),
             Manifest::Index(_) => Err(RegistryError::Protocol(format!(
                 "{image} is an index of indexes"

@@ -2,8 +2,20 @@
 
 mod access;
 mod artifacts;
+#[cfg(feature = "engine")]
+mod blob;
 mod client;
+#[cfg(feature = "engine")]
+mod containerd;
 mod error;
+#[cfg(feature = "engine")]
+mod image;
+#[cfg(feature = "engine")]
+mod import;
+#[cfg(feature = "engine")]
+mod import_layers;
+#[cfg(feature = "engine")]
+mod layer;
 mod referrers;
 mod rights;
 #[cfg(feature = "engine")]
@@ -11,6 +23,12 @@ mod transfer;
 
 pub use artifacts::{Artifact, Referrer};
 pub use client::{ImageDescription, ImageInfo, Registries, RegistryClient};
+#[cfg(feature = "engine")]
+pub use containerd::ContainerdError;
 pub use error::RegistryError;
 #[cfg(feature = "engine")]
-pub use transfer::{Pulled, Transfer, TransferError, pull, push};
+pub use import::{ImportError, Importer};
+#[cfg(feature = "engine")]
+pub use layer::LayerError;
+#[cfg(feature = "engine")]
+pub use transfer::{Pulled, Transfer, TransferError, Way, pull, push};

@@ -33,6 +33,20 @@ pub struct Pulled {
     pub transfer: Transfer,
     /// Layers that the engine had before, each by the first digits of its digest.
     pub present: BTreeSet<String>,
+    /// Who fetched it.
+    pub way: Way,
+}
+
+/// Who fetched an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// hearth, into the store of the engine.
+    Direct,
+    /// The engine.
+    #[default]
+    Engine,
+    /// The engine, since hearth could not: why.
+    Fallback(String),
 }
 
 /// Why a transfer failed, by what can be done about it.
@@ -83,7 +97,11 @@ pub async fn pull(
         }
     });
     let transfer = follow(steps, "Downloading", progress).await?;
-    Ok(Pulled { transfer, present })
+    Ok(Pulled {
+        transfer,
+        present,
+        way: Way::Engine,
+    })
 }
 
 /// Lets the engine push `repository:tag` and reports its progress.

@@ -11,7 +11,7 @@ pub use api::{
     ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
     WORKSPACE_LABEL, volume_name,
 };
-pub use docker::DockerEngine;
+pub use docker::{ContainerdSocket, DockerEngine};
 pub use isolation::Bridge;
 pub use metadata::ImageMetadata;
 

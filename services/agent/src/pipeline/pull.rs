@@ -1,4 +1,4 @@
-use hearth_layers::TransferError;
+use hearth_layers::{TransferError, Way};
 
 use super::context::Context;
 use crate::{credentials::with_login, external::engine::OnTransfer};
@@ -25,6 +25,11 @@ pub async fn pull(
     };
     let (pulled, info) = tokio::join!(pull, inspect);
     let pulled = pulled?;
+    if let Way::Fallback(why) = &pulled.way {
+        cx.recorder.warn(format!(
+            "the engine pulled {image}, which takes longer, since the agent could not fetch it: {why}"
+        ));
+    }
     Ok(info.map_or(pulled.transfer.done, |info| {
         info.bytes_without(&pulled.present)
     }))

@@ -1,5 +1,6 @@
 mod container;
 mod error;
+mod fetch;
 mod network;
 mod removal;
 mod volume;
@@ -22,8 +23,9 @@ use bollard::{
     },
 };
 use hearth_api::v1::ImageStore;
-use hearth_domain::{Login, PlatformError, WorkspaceId};
-use hearth_layers::{Pulled, Transfer, TransferError};
+use hearth_domain::{Login, Platform, PlatformError, WorkspaceId};
+use hearth_layers::{ImportError, Pulled, Transfer, TransferError, Way};
+use hearth_runtime::Metrics;
 
 use super::{
     api::{
@@ -34,6 +36,8 @@ use super::{
 };
 use crate::clone_files::Owner;
 use error::{absent_is_fine, failed, is_absent};
+pub use fetch::ContainerdSocket;
+use fetch::Fetcher;
 use removal::COMPOSE_LABEL;
 
 /// How long Docker may take for a request: removing a large container takes long on a slow disk.
@@ -44,6 +48,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 pub struct DockerEngine {
     docker: Docker,
     socket: String,
+    fetcher: Fetcher,
 }
 
 impl DockerEngine {
@@ -54,6 +59,36 @@ impl DockerEngine {
         Ok(Self {
             docker,
             socket: host.trim_start_matches("unix://").to_owned(),
+            fetcher: Fetcher::default(),
+        })
+    }
+
+    /// Fetches images itself from now on where the engine's containerd can be used.
+    pub async fn fetching(
+        self,
+        containerd: &ContainerdSocket,
+        platform: &Platform,
+        metrics: &Metrics,
+    ) -> Result<Self, EngineFailure> {
+        let info = self.docker.info().await;
+        let info = info.map_err(self.failed("describe itself"))?;
+        let fetcher = Fetcher::choose(&info, containerd, platform, metrics).await;
+        Ok(Self { fetcher, ..self })
+    }
+
+    /// Imports an image; an error says why it has to be pulled. `None`: it is one for the engine.
+    async fn import(
+        &self,
+        image: &str,
+        login: Option<&Login>,
+        progress: OnTransfer<'_>,
+    ) -> Option<Result<Pulled, String>> {
+        let importer = self.fetcher.importer(image)?;
+        let imported = importer.import(image, login, progress).await;
+        let imported = imported.map_err(|error: ImportError| error.to_string());
+        Some(match (imported, self.image(image).await) {
+            (Ok(_), Ok(None)) => Err("the engine does not see the image: is --containerd (HEARTH_CONTAINERD) the socket of its own containerd?".to_owned()),
+            (imported, _) => imported,
         })
     }
 
@@ -336,7 +371,26 @@ impl Engine for DockerEngine {
         login: Option<&Login>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
-        hearth_layers::pull(&self.docker, image, login, progress).await
+        let mut way = Way::Engine;
+        let mut pulled = match self.import(image, login, progress).await {
+            Some(Ok(imported)) => {
+                way = Way::Direct;
+                imported
+            }
+            imported => {
+                if let Some(Err(why)) = imported {
+                    tracing::warn!(
+                        image,
+                        "the engine pulls an image, since the agent could not fetch it: {why}"
+                    );
+                    way = Way::Fallback(why);
+                }
+                hearth_layers::pull(&self.docker, image, login, progress).await?
+            }
+        };
+        self.fetcher.count(&way);
+        pulled.way = way;
+        Ok(pulled)
     }
 
     async fn push(

@@ -1,0 +1,205 @@
+//! Fetches an image into the store of an engine without the engine: all layers at once, each in several threads. The engine
+//! unpacks one layer after the other, each in one thread.
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use hearth_domain::{Digest, Login};
+use oci_spec::distribution::Reference;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Pulled, RegistryClient, RegistryError, Transfer,
+    blob::Blobs,
+    containerd::{Containerd, ContainerdError},
+    import_layers::{Layers, Threads},
+    layer::LayerError,
+};
+
+/// An import that does nothing for this long is stuck: as long as for a transfer of the engine.
+const STALL: Duration = Duration::from_secs(120);
+
+/// Why an image was not imported. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Only an image that is named by its digest is known to be the one that is meant.
+    #[error("{0} is not the name of an image by its digest")]
+    NotByDigest(String),
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The engine's containerd.
+    #[error(transparent)]
+    Containerd(#[from] ContainerdError),
+    /// A layer cannot be unpacked.
+    #[error("the layer {digest}: {cause}")]
+    Layer {
+        /// Digest of its blob.
+        digest: Digest,
+        /// What happened.
+        cause: LayerError,
+    },
+    /// A layer has not the digest that the image's configuration says.
+    #[error("the layer {digest} has other content than the image's configuration says")]
+    WrongLayer {
+        /// Digest of its blob.
+        digest: Digest,
+    },
+    /// The layer's other end is gone, and says why.
+    #[error("nobody takes the layer any more")]
+    NotTaken,
+    /// Nothing happened.
+    #[error("nothing moved for {} s", STALL.as_secs())]
+    Stalled,
+    /// Nobody waits for it any more.
+    #[error("it was given up")]
+    GivenUp,
+    /// The machine.
+    #[error(transparent)]
+    Machine(#[from] std::io::Error),
+}
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    pub transfer: Transfer,
+    /// Counts what is not seen in bytes.
+    pub steps: u64,
+}
+
+/// Imports images into the containerd of an engine. It has to have the overlayfs snapshotter, on this machine.
+#[derive(Clone, Debug)]
+pub struct Importer {
+    containerd: PathBuf,
+    platform: String,
+}
+
+impl Importer {
+    /// By containerd's socket, for images of `platform` (`os/architecture`).
+    pub fn new(containerd: &Path, platform: impl Into<String>) -> Self {
+        Self {
+            containerd: containerd.to_owned(),
+            platform: platform.into(),
+        }
+    }
+
+    /// Removes what is left of imports that were cut off with their process. Returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// When containerd cannot be used.
+    pub async fn sweep(&self) -> Result<usize, ContainerdError> {
+        Containerd::connect(&self.containerd).await?.sweep().await
+    }
+
+    /// Imports `image` (`repository@digest`), as if the engine had pulled it. If the future is dropped, the import ends and
+    /// what it made is removed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be done; nothing is left then.
+    pub async fn import(
+        &self,
+        image: &str,
+        login: Option<&Login>,
+        mut progress: impl FnMut(Transfer),
+    ) -> Result<Pulled, ImportError> {
+        let reference = image.parse::<Reference>().ok();
+        let reference = reference.filter(|reference| reference.digest().is_some());
+        let reference = reference.ok_or_else(|| ImportError::NotByDigest(image.to_owned()))?;
+        let given_up = CancellationToken::new();
+        let _guard = given_up.clone().drop_guard();
+        let (report, mut reports) = watch::channel(Progress::default());
+        let (answer, mut imported) = oneshot::channel();
+        let work = Work {
+            importer: self.clone(),
+            image: image.to_owned(),
+            reference,
+            login: login.cloned(),
+            given_up,
+            report,
+        };
+        // A thread of its own: it goes on until all is removed when nobody waits any more, and what it does between two waits
+        // holds up nothing else.
+        thread::Builder::new()
+            .name("import".to_owned())
+            .spawn(move || {
+                let _ = answer.send(work.run());
+            })?;
+        loop {
+            tokio::select! {
+                imported = &mut imported => {
+                    return imported.unwrap_or_else(|_| {
+                        Err(std::io::Error::other("the import's thread has panicked").into())
+                    });
+                }
+                changed = reports.changed() => match changed {
+                    Ok(()) => progress(reports.borrow_and_update().transfer),
+                    // It has ended, and answers.
+                    Err(_) => return imported.await.unwrap_or(Err(ImportError::GivenUp)),
+                },
+                () = tokio::time::sleep(STALL) => return Err(ImportError::Stalled),
+            }
+        }
+    }
+}
+
+/// An import, in its thread.
+struct Work {
+    importer: Importer,
+    image: String,
+    reference: Reference,
+    login: Option<Login>,
+    given_up: CancellationToken,
+    report: watch::Sender<Progress>,
+}
+
+impl Work {
+    fn run(self) -> Result<Pulled, ImportError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.import())
+    }
+
+    async fn import(&self) -> Result<Pulled, ImportError> {
+        let store = Containerd::connect(&self.importer.containerd).await?;
+        let client = RegistryClient::new(self.login.clone(), self.importer.platform.clone());
+        let (image, access) = client.whole(&self.image).await?;
+        let blobs = Blobs::new(client, &self.image, access);
+        let lease = store.lease().await?;
+        let threads = Threads::default();
+        let layers = Layers {
+            store: &store,
+            lease: &lease,
+            blobs: &blobs,
+            image: &image,
+            reference: &self.reference,
+            report: &self.report,
+            threads: &threads,
+        };
+        let import = async {
+            let pulled = layers.import().await?;
+            layers.enter().await?;
+            Ok(pulled)
+        };
+        let imported = tokio::select! {
+            biased;
+            () = self.given_up.cancelled() => Err(ImportError::GivenUp),
+            imported = import => imported,
+        };
+        // What they write into must not be removed before they have ended.
+        threads.join();
+        if let Err(error) = store.end(lease, imported.is_err()).await {
+            tracing::warn!(
+                image = self.image,
+                "what an import made is kept for a day: {error}"
+            );
+        }
+        imported
+    }
+}

@@ -1,0 +1,13 @@
+//! A layer: decoded, verified and written into a folder, each in a thread of its own.
+
+mod archive;
+mod data;
+mod decode;
+mod extended;
+mod metadata;
+mod tree;
+mod unpack;
+
+pub use decode::{Unpack, Written, start};
+pub use tree::Implied;
+pub use unpack::{LayerError, complete};

@@ -1,0 +1,12 @@
+//! Images that hearth brings into a real engine, from a registry that can fail.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod archive;
+mod equal;
+mod faults;
+mod hostile;
+mod listing;
+mod registry;
+mod used;
+mod world;

@@ -1,0 +1,78 @@
+//! Which way images come to a node.
+
+use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState, event::Kind};
+use hearth_tests::{Lab, Vm, app, client::Story};
+
+/// How often images came to a node, by each way.
+fn ways(lab: &Lab, node: usize) -> Vec<String> {
+    let metrics = lab.agents[node - 1].metrics();
+    let lines = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("hearth_agent_fetches_total"));
+    lines.map(str::to_owned).collect()
+}
+
+fn warnings(story: &Story) -> Vec<String> {
+    let warning = |kind: &Kind| match kind {
+        Kind::Warning(warning) => Some(warning.message.clone()),
+        _ => None,
+    };
+    story.kinds().filter_map(warning).collect()
+}
+
+#[tokio::test]
+async fn a_hit_is_fetched_by_the_agent_and_what_is_built_on_it_is_pushed() {
+    let lab = Lab::new(3).await;
+    let repo = app::repo(&lab, "app");
+    let cold = lab.client.prepare("node-1", &repo.url).await;
+    cold.assert_push(PushOutcome::Pushed);
+    let hit = lab.client.prepare("node-2", &repo.url).await;
+    hit.assert_result(CacheResult::Exact);
+    assert_eq!(ways(&lab, 2), [r#"{way="DIRECT"} 1"#]);
+    assert_eq!(warnings(&hit), Vec::<String>::new());
+    assert!(
+        hit.kinds().any(
+            |kind| matches!(kind, Kind::Transfer(transfer) if transfer.bytes_total > 1_000_000)
+        ),
+        "its progress is in the log"
+    );
+
+    repo.commit(&[("app/main", "second\n")]);
+    let partial = lab.client.prepare("node-2", &repo.url).await;
+    partial.assert_state(WorkspaceState::Ready);
+    partial.assert_result(CacheResult::Partial);
+    partial.assert_push(PushOutcome::Pushed);
+    let again = lab.client.prepare("node-3", &repo.url).await;
+    again.assert_result(CacheResult::Exact);
+    assert_eq!(ways(&lab, 3), [r#"{way="DIRECT"} 1"#]);
+    let id = &again.workspace.container_id;
+    assert_eq!(lab.vms[2].cat(id, "/opt/built"), "second");
+}
+
+#[tokio::test]
+async fn where_the_agent_cannot_fetch_an_image_the_engine_pulls_it() {
+    let mut lab = Lab::new(1).await;
+    let classic = Vm::start_classic(lab.folder("classic"));
+    lab.add_node_on(classic, &[]).await;
+    lab.add_node(&["--containerd", "off"]).await;
+    // The containerd of another engine: the image arrives, and this engine does not see it.
+    let other = lab.vms[0].containerd();
+    lab.add_node(&["--containerd", &other]).await;
+    let repo = app::repo(&lab, "app");
+    lab.client
+        .prepare("node-1", &repo.url)
+        .await
+        .assert_push(PushOutcome::Pushed);
+    for (node, way) in [(2, "ENGINE"), (3, "ENGINE"), (4, "FALLBACK")] {
+        let hit = lab.client.prepare(&format!("node-{node}"), &repo.url).await;
+        hit.assert_result(CacheResult::Exact);
+        hit.assert_state(WorkspaceState::Ready);
+        assert_eq!(ways(&lab, node), [format!(r#"{{way="{way}"}} 1"#)]);
+        let warned = warnings(&hit).join("\n");
+        assert_eq!(
+            warned.contains("does not see the image"),
+            node == 4,
+            "{warned}"
+        );
+    }
+}
