@@ -223,12 +223,6 @@ fn plan_or_count_all(
         if !text.contains(name) {
             plan.args.remove(name);
         }
-        if let Some(why) = why_text_counts(text, facts) {
-            plan.instructions.push(text.to_owned());
-            plan.args.extend(given.clone());
-            plan.careful
-                .insert(format!("the whole text of the Dockerfile counts: {why}"));
-        }
         if has_features && !built.read_by_cli.is_empty() {
             plan.instructions.extend(built.read_by_cli);
             plan.args.extend(given.clone());
@@ -252,24 +246,6 @@ fn plan_or_count_all(
     blind.images.extend(plan.images);
     blind.frontend = plan.frontend;
     blind
-}
-
-/// Why the canonical form of a Dockerfile may leave out something that its build depends on.
-fn why_text_counts(
-    text: &str,
-    facts: &BTreeMap<String, Option<ImageFacts>>,
-) -> Option<&'static str> {
-    if text.contains('\r') && text.contains("<<") {
-        return Some("here-documents keep the ends of their lines");
-    }
-    let defers = facts
-        .values()
-        .flatten()
-        .any(|facts| !facts.onbuild.is_empty());
-    if defers || text.to_ascii_uppercase().contains("ONBUILD") {
-        return Some("an ONBUILD may use names and defaults of anything in it");
-    }
-    None
 }
 
 /// Frontends that read Dockerfiles as hearth's reader does.

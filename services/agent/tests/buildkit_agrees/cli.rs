@@ -58,9 +58,11 @@ fn by_the_cli(dockerfile: &str) -> Option<(String, String)> {
     Some((plain(&text), stage.unwrap().to_owned()))
 }
 
-/// Without the label, and without the white space around lines, which only the order of lines gives a meaning.
+/// Without the label, and without white space at the ends of lines, which only the order of lines gives a meaning. Carriage
+/// returns stay: a here-document has them.
 fn plain(text: &str) -> String {
-    let lines = text.trim_end().lines().map(str::trim_end);
+    let lines = text.trim_end().split('\n');
+    let lines = lines.map(|line| line.trim_end_matches([' ', '\t']));
     let lines: Vec<&str> = lines
         .filter(|line| !line.starts_with("LABEL devcontainer.metadata"))
         .collect();
@@ -78,6 +80,7 @@ fn the_cli_builds_the_dockerfile_that_the_key_is_read_from() {
         "# Syntax=a/b\n# x\nFROM a\nRUN cat <<E\n  from x  AS  two \nE\n",
         "\n\n #syntax=a/b\nARG V=1\n\tFROM a:$V\nRUN echo \\\n FROM b\n",
         "FROM a\r\nRUN true\r\nFROM b  \r\n",
+        "FROM a AS x\r\nCOPY <<E /x\r\n1\r\nE\r\nRUN true\r\n",
         "RUN true\n",
         "FROM --platform=x\n",
     ] {

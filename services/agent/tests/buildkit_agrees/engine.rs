@@ -8,15 +8,26 @@ use std::{
 };
 
 use hearth_domain::{Digest, ImageFacts};
-use hearth_tests::{Vm, process::script};
+use hearth_tests::{
+    Vm,
+    process::{path, script},
+};
 use serde_json::Value;
 
 /// Base images, and the instructions that `docker import` gives them. Each has a busybox.
-const IMAGES: [(&str, &[&str]); 3] = [
+const IMAGES: [(&str, &[&str]); 4] = [
     ("hearth-test/base:1", &["ENV PATH=/bin", "ENV BASE_DIR=src"]),
     (
         "hearth-test/onbuild:1",
         &["ENV PATH=/bin", "ONBUILD COPY app /app"],
+    ),
+    (
+        "hearth-test/triggers:1",
+        &[
+            "ENV PATH=/bin",
+            "ONBUILD ARG V=0",
+            "ONBUILD RUN echo $V >/v",
+        ],
     ),
     ("hearth-test/other:1", &["ENV PATH=/bin", "ENV OTHER=1"]),
 ];
@@ -28,6 +39,7 @@ pub struct Engine {
 }
 
 /// One build.
+#[derive(Clone)]
 pub struct Build {
     /// Its layers and its configuration, but for the history, which is the text of its Dockerfile.
     pub image: String,
@@ -38,8 +50,8 @@ pub struct Build {
 
 impl Engine {
     /// Starts the engine. There is no other way to know what BuildKit does, so the test fails where none starts.
-    pub fn start() -> Self {
-        let folder = format!("/dev/shm/hearth-key-test-{}", std::process::id());
+    pub fn start(name: &str) -> Self {
+        let folder = format!("/dev/shm/hearth-key-{name}-{}", std::process::id());
         let mut engine = Self {
             vm: Vm::start(folder.into()),
             images: BTreeMap::new(),
@@ -96,7 +108,8 @@ impl Engine {
         dockerfile: &Path,
         target: Option<&str>,
         args: &BTreeMap<String, String>,
-    ) -> Build {
+        options: &[String],
+    ) -> Result<Build, String> {
         // Two builds of one image at once trip over each other when the image has no name.
         let number = self.builds.fetch_add(1, Ordering::Relaxed);
         let name = format!("hearth-test/build:{number}");
@@ -119,19 +132,56 @@ impl Engine {
         args.iter().for_each(|(name, value)| {
             command.arg("--build-arg").arg(format!("{name}={value}"));
         });
-        let result = command.arg(context).output().unwrap();
+        command.args(options).arg(context);
+        self.built(&name, command)
+    }
+
+    /// Builds what the configuration of a checkout says, by the devcontainer CLI.
+    pub fn build_with_cli(&self, clone: &Path) -> Result<Build, String> {
+        let number = self.builds.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hearth-test/build:{number}");
+        let mut command = Command::new("devcontainer");
+        command
+            .args(["build", "--image-name", &name, "--workspace-folder"])
+            .arg(clone)
+            .env("PATH", path())
+            .env("DOCKER_HOST", self.vm.docker_host())
+            .env("DOCKER_CONFIG", self.vm.dir().join("config"))
+            .env("BUILDKIT_PROGRESS", "plain")
+            .stdin(Stdio::null());
+        self.built(&name, command)
+    }
+
+    /// What `command`, which builds the image `name`, made.
+    fn built(&self, name: &str, mut command: Command) -> Result<Build, String> {
+        let result = command.output().unwrap();
         let log = String::from_utf8_lossy(&result.stderr).into_owned();
-        let text = std::fs::read_to_string(dockerfile).unwrap_or_default();
-        assert!(result.status.success(), "{text}\n{log}");
+        if !result.status.success() {
+            return Err(log);
+        }
         let format = "{{json .RootFS}} {{json .Config}}";
-        Build {
-            image: output(
-                self.docker()
-                    .args(["image", "inspect", "--format", format, &name]),
-            ),
+        let mut inspect = self.docker();
+        inspect.args(["image", "inspect", "--format", format, name]);
+        Ok(Build {
+            image: output(&mut inspect),
             ran: steps_that_ran(&log),
             log,
+        })
+    }
+
+    /// Forgets all builds.
+    pub fn forget(&self) {
+        let mut list = self.docker();
+        let format = "{{.Repository}}:{{.Tag}}";
+        list.args(["image", "ls", "--format", format, "hearth-test/build"]);
+        let built = output(&mut list);
+        if !built.is_empty() {
+            let mut remove = self.docker();
+            remove.args(["image", "rm", "--force"]).args(built.lines());
+            output(&mut remove);
         }
+        let mut prune = self.docker();
+        output(prune.args(["builder", "prune", "--all", "--force"]));
     }
 
     pub fn image_digest(&self, reference: &str) -> Result<Digest, String> {

@@ -13,6 +13,9 @@
 mod cases;
 mod cli;
 mod engine;
+mod judge;
+mod pairs;
+mod tree;
 mod web;
 
 use std::{
@@ -22,29 +25,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use async_trait::async_trait;
 use cases::{Case, Change};
 use engine::{Build, Engine};
 use hearth_agent::{
     devcontainer::{DevcontainerConfig, Place},
-    key::{KeyReading, KeySource, ResolveImage, read_key},
+    key::{KeyError, KeyReading, KeySource, read_key},
 };
-use hearth_domain::{Digest, ImageFacts, as_built};
+use hearth_domain::as_built;
+use judge::{Resolver, Twice, Verdict, is_fetched, verdict};
 use serde_json::json;
 use web::Web;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Verdict {
-    Agree,
-    TooCareful,
-    TooLax,
-    /// BuildKit makes another image every time, so that there is nothing to agree with.
-    NeverCached,
-}
-
 #[test]
 fn an_image_that_buildkit_would_build_again_is_not_fetched() {
-    let engine = Engine::start();
+    let engine = Engine::start("table");
     let web = Web::start();
     let table = cases::table();
     assert!(table.len() >= 40, "{} cases", table.len());
@@ -104,19 +98,15 @@ fn judge(engine: &Engine, web: &Web, case: &Case) -> Verdict {
         apply(web, &clone, prepare);
     }
     let before = reading(engine, case, &clone, &case.args());
-    let first = build(engine, case, &clone, &case.args());
-    let again = build(engine, case, &clone, &case.args());
-    let copy = folder.path().join("elsewhere");
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .arg(&clone)
-        .arg(&copy)
-        .status()
-        .unwrap();
-    assert!(copied.success());
-    let elsewhere = reading(engine, case, &copy, &case.args());
+    let twice = Twice {
+        first: build(engine, case, &clone, &case.args()),
+        again: build(engine, case, &clone, &case.args()),
+    };
+    let elsewhere = folder.path().join("elsewhere");
+    judge::copy(&clone, &elsewhere);
+    let elsewhere = reading(engine, case, &elsewhere, &case.args());
     assert_eq!(
-        before.manifest, elsewhere.manifest,
+        before, elsewhere,
         "{}: another key in another folder",
         case.name
     );
@@ -128,30 +118,11 @@ fn judge(engine: &Engine, web: &Web, case: &Case) -> Verdict {
     apply(web, &clone, &case.change);
     let after = reading(engine, case, &clone, &args);
     let changed = build(engine, case, &clone, &args);
-
-    if again.image != first.image {
-        return Verdict::NeverCached;
+    let found = verdict(&twice, &changed, is_fetched(&before, &after));
+    if found != Verdict::Agree {
+        eprintln!("{}: {found:?}\n{after:?}\n{}", case.name, changed.log);
     }
-    // A WORKDIR of an empty image runs every time and makes the same every time.
-    let built_again = !changed.ran.is_subset(&again.ran) || changed.image != first.image;
-    let other_key = before.manifest.key() != after.manifest.key();
-    let fetched = !other_key && after.unpinned.is_empty();
-    match (built_again, !fetched) {
-        (true, false) => {
-            eprintln!(
-                "{}: too lax\n{}\n{}",
-                case.name,
-                after.manifest.canonical_json(),
-                changed.log
-            );
-            Verdict::TooLax
-        }
-        (false, true) => {
-            eprintln!("{}: too careful {:?}", case.name, after.careful);
-            Verdict::TooCareful
-        }
-        _ => Verdict::Agree,
-    }
+    found
 }
 
 /// Builds as the devcontainer CLI does: from a Dockerfile that it makes, which is elsewhere.
@@ -162,12 +133,15 @@ fn build(engine: &Engine, case: &Case, clone: &Path, args: &BTreeMap<String, Str
     std::fs::write(dockerfile.path(), built.text).unwrap();
     let mut args = args.clone();
     args.insert(built.arg.0.to_owned(), built.arg.1);
-    engine.build(
-        &clone.join(case.context),
-        dockerfile.path(),
-        Some(built.target),
-        &args,
-    )
+    engine
+        .build(
+            &clone.join(case.context),
+            dockerfile.path(),
+            Some(built.target),
+            &args,
+            &[],
+        )
+        .unwrap_or_else(|log| panic!("{}: {log}", case.name))
 }
 
 fn reading(
@@ -175,7 +149,7 @@ fn reading(
     case: &Case,
     clone: &Path,
     args: &BTreeMap<String, String>,
-) -> KeyReading {
+) -> Result<KeyReading, KeyError> {
     let mut build = json!({"dockerfile": case.dockerfile, "context": case.context, "args": args});
     if let Some(target) = case.target {
         build["target"] = json!(target);
@@ -196,22 +170,7 @@ fn reading(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    runtime
-        .block_on(read_key(&source, &Resolver(engine)))
-        .unwrap_or_else(|error| panic!("{}: {error}", case.name))
-}
-
-struct Resolver<'a>(&'a Engine);
-
-#[async_trait]
-impl ResolveImage for Resolver<'_> {
-    async fn image_digest(&self, reference: &str) -> Result<Digest, String> {
-        self.0.image_digest(reference)
-    }
-
-    async fn image_facts(&self, reference: &str) -> Result<Option<ImageFacts>, String> {
-        self.0.image_facts(reference).map(Some)
-    }
+    runtime.block_on(read_key(&source, &Resolver(engine)))
 }
 
 fn write(clone: &Path, path: &str, text: &str) {

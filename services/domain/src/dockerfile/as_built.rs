@@ -29,18 +29,17 @@ pub struct AsBuilt {
 /// What is built from the Dockerfile `text` and the target of a configuration.
 pub fn as_built(text: &str, target: Option<&str>) -> Result<AsBuilt, DockerfileError> {
     let error = |why| DockerfileError { line: 1, why };
-    let text = text.replace("\r\n", "\n");
     // Ends of lines and white space for JavaScript alone, or for everybody else.
-    if text.contains(['\r', '\u{85}', '\u{2028}', '\u{2029}', '\u{feff}']) {
+    if text.replace("\r\n", "\n").contains(['\r', '\u{85}', '\u{2028}', '\u{2029}', '\u{feff}']) {
         return Err(error(
             "a character that not all programs take for the end of a line",
         ));
     }
-    let syntax = syntax(&text);
+    let syntax = syntax(text);
     let (named, stage) = match target {
-        Some(target) => (text.clone(), target.to_owned()),
+        Some(target) => (text.to_owned(), target.to_owned()),
         None => {
-            last_stage(&text).ok_or(error("a last FROM that the devcontainer CLI cannot read"))?
+            last_stage(text).ok_or(error("a last FROM that the devcontainer CLI cannot read"))?
         }
     };
     let named = without_syntax(&named);
@@ -48,7 +47,7 @@ pub fn as_built(text: &str, target: Option<&str>) -> Result<AsBuilt, DockerfileE
         .map(|name| format!("# syntax={name}"))
         .unwrap_or_default();
     Ok(AsBuilt {
-        read_by_cli: read_by_cli(&text),
+        read_by_cli: read_by_cli(text),
         text: format!("{syntax}\nARG {BASE}=scratch\n{named}\n\nFROM ${BASE} AS {STAGE}\n"),
         target: STAGE,
         arg: (BASE, stage),

@@ -45,13 +45,8 @@ impl<'a> Planner<'a> {
         }
         self.reached.insert(at, None);
         let (mut variables, deferred) = self.base_of(at);
-        for instruction in &deferred {
-            // It is written where it is deferred, or in the base image, whatever its words are here.
-            if let Followed::Declares(names) = self.follow(instruction, &mut variables) {
-                self.used.extend(names.into_iter().map(|(name, _)| name));
-            }
-        }
-        for instruction in self.stages[at].body {
+        // A trigger counts by what it does here: it may use names and defaults of this Dockerfile.
+        for instruction in deferred.iter().chain(self.stages[at].body) {
             let step = match self.follow(instruction, &mut variables) {
                 Followed::Declares(names) => self.declaration(instruction, names),
                 Followed::Sets(pairs) => Step::of_pairs("ENV", pairs),

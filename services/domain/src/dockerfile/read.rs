@@ -119,9 +119,11 @@ impl Planner<'_> {
         for &at in &order {
             written.extend(bases.remove(&at).map(|from| from.text(number)));
             let steps = self.steps.remove(&at).unwrap_or_default();
-            let steps = steps.into_iter().filter(|step| {
+            let steps = steps.into_iter().filter(|step| match step.keyword() {
+                // Where it fires, what it does is a step of its own.
+                "ONBUILD" => at == target,
                 // Of a stage that files are taken from, nobody sees the image.
-                ancestors.contains(&at) || !is_about_image(step.keyword())
+                keyword => ancestors.contains(&at) || !is_about_image(keyword),
             });
             written.extend(steps.map(|step| step.text(number)));
         }
