@@ -20,6 +20,7 @@ mod hooks;
 mod hostile_containers;
 mod hostile_files;
 mod image_metadata;
+mod keyed;
 mod kills;
 mod layers;
 mod leaks;

@@ -92,7 +92,7 @@ fn explained(lab: &Lab, workspace_id: &str) -> String {
 }
 
 /// Publishes a version of a feature, which moves the tag of its major version, and returns the digest of its manifest.
-async fn publish(lab: &Lab, version: &str) -> String {
+pub async fn publish(lab: &Lab, version: &str) -> String {
     let folder = lab.folder(&format!("features-{version}")).join("hello");
     std::fs::create_dir_all(&folder).unwrap();
     let metadata = format!(r#"{{ "id": "hello", "version": "{version}", "name": "hello" }}"#);

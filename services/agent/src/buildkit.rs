@@ -6,7 +6,7 @@
 mod activities;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hearth_domain::{Digest, text::shortened};
@@ -80,6 +80,7 @@ pub struct Progress {
     failed: Option<String>,
     exported_cache: Option<Digest>,
     lost_cache: bool,
+    images: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -141,6 +142,12 @@ impl Progress {
         self.lost_cache
     }
 
+    /// The images that the build took, as BuildKit names them: base images, those that are copied from or mounted, and
+    /// frontends; `name:tag@digest` or `name@digest`.
+    pub fn images(&self) -> &BTreeSet<String> {
+        &self.images
+    }
+
     /// Ends the steps that are still open when the build is over.
     pub fn close(&mut self) -> Vec<Update> {
         let mut updates = Vec::new();
@@ -166,6 +173,10 @@ impl Progress {
             .find_map(VertexStatus::exported_cache);
         self.exported_cache = exported.or(self.exported_cache.take());
         self.lost_cache |= status.vertexes.iter().any(Vertex::lost_cache);
+        let looked_up = status.statuses.iter().filter_map(VertexStatus::image);
+        let loaded = status.vertexes.iter().filter_map(Vertex::image);
+        self.images
+            .extend(looked_up.chain(loaded).map(str::to_owned));
         for log in status.logs {
             self.log(&log, &mut updates);
         }

@@ -19,7 +19,7 @@ use crate::{
         },
         process::{Line, Lines, ProcessFailure},
     },
-    key::features::Lockfile,
+    key::Lockfile,
     pipeline::{compose, git_mount, owner},
     policy::Allowed,
 };

@@ -46,6 +46,19 @@ impl Vertex {
     pub(super) fn lost_cache(&self) -> bool {
         self.name.starts_with("importing cache manifest") && !self.error.is_empty()
     }
+
+    /// The image, if it is the load of one: `[name 1/5] FROM IMAGE`, and `docker-image://IMAGE` of a frontend.
+    pub(super) fn image(&self) -> Option<&str> {
+        let name = &self.name;
+        if let Some(image) = name.strip_prefix("docker-image://") {
+            return Some(image);
+        }
+        let bracket = name
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once("] "));
+        let instruction = bracket.map_or(name.as_str(), |(_, instruction)| instruction);
+        instruction.strip_prefix("FROM ")
+    }
 }
 
 impl VertexStatus {
@@ -55,6 +68,12 @@ impl VertexStatus {
         let what = ["writing cache image manifest ", "writing cache manifest "];
         let digest = what.iter().find_map(|what| self.id.strip_prefix(what))?;
         digest.parse().ok()
+    }
+
+    /// The image, if this is the look-up of one that the build takes. Named contexts, and what a foreign frontend gives
+    /// a name of its own, are told by this alone; with the classic store, frontends are told by their vertexes alone.
+    pub(super) fn image(&self) -> Option<&str> {
+        self.id.strip_prefix("resolve ")
     }
 }
 

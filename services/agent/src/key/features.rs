@@ -107,9 +107,10 @@ async fn local(
 }
 
 /// What a lockfile pins, by feature id.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Lockfile(BTreeMap<String, Locked>);
 
+#[derive(Debug)]
 struct Locked {
     integrity: String,
     depends_on: Vec<String>,
@@ -148,5 +149,11 @@ impl Lockfile {
             Some((id.clone(), locked))
         });
         Ok(Self(pinned.collect()))
+    }
+
+    /// Ids and digests of the features that it pins.
+    pub(crate) fn pinned(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pinned = self.0.iter();
+        pinned.map(|(id, locked)| (id.as_str(), locked.integrity.as_str()))
     }
 }

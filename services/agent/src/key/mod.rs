@@ -23,7 +23,7 @@
 mod context;
 mod dockerfile;
 mod error;
-pub(crate) mod features;
+mod features;
 mod git;
 mod ignores;
 mod read;
@@ -35,6 +35,7 @@ mod tree;
 mod tests;
 
 pub use error::KeyError;
+pub(crate) use features::Lockfile;
 pub use read::read_key;
 pub(crate) use read::read_key_of;
 pub use source::{KeyReading, KeySource, ResolveImage};

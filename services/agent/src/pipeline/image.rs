@@ -2,6 +2,7 @@ mod build;
 mod fetch;
 mod outcome;
 mod progress;
+mod used;
 
 use hearth_api::v1::{CacheReport, CacheResult, CacheSkipReason, Failure, ImageStore};
 
@@ -125,10 +126,18 @@ pub async fn obtain(
         },
         ..CacheReport::default()
     };
+    let manifest = match built.beside_the_key {
+        Some(why) => {
+            cx.recorder
+                .warn(format!("the image is not entered into the cache: {why}"));
+            Err(why)
+        }
+        None => key.manifest,
+    };
     let may_write = cx.may_write(clone);
     let push = PushPlan::after_build(
         cx,
-        key.manifest,
+        manifest,
         &report,
         may_write,
         has_entry,

@@ -4,9 +4,9 @@ use hearth_api::v1::{Failure, FailureReason, ImageStore};
 use hearth_domain::{CacheKey, KeyedManifest, Repository, annotation, text::shortened};
 use hearth_layers::RegistryError;
 
-use super::{outcome::STEP, progress::BuildProgress};
+use super::{outcome::STEP, progress::BuildProgress, used::Used};
 use crate::{
-    buildkit::Counts,
+    buildkit::{Counts, Progress},
     devcontainer::{Base, DevcontainerConfig, Source},
     door::denied_source,
     external::{
@@ -14,7 +14,7 @@ use crate::{
         process::ProcessFailure,
     },
     pipeline::{
-        build_folder::build_folder,
+        build_folder::{BuildFolder, build_folder},
         context::{Checkout, Context},
         failure::{failure, process_failure, with_cause},
     },
@@ -30,6 +30,8 @@ pub(super) struct Built {
     pub image_id: String,
     /// Of the repository's build caches; `None` where the index did not tell.
     pub cache_generation: Option<u64>,
+    /// What it was built from and its key does not say.
+    pub beside_the_key: Option<String>,
 }
 
 /// Builds the image, with BuildKit's cache from the registry if there is one.
@@ -85,12 +87,16 @@ pub(super) async fn build(
     if let Some(fault) = &fault {
         cx.recorder.warn(fault);
     }
-    let counts = result.map_err(|child| {
+    let progress = result.map_err(|child| {
         let child = child.without_folders(&[&clone.folder, &folder.folder, cx.scratch.path()]);
         let message = format!("the image cannot be built: {}", child.message);
         let failed = process_failure(FailureReason::BuildFailed, STEP, message, &child);
         with_cause(failed, fault.as_deref())
     })?;
+    let beside_the_key = match manifest {
+        Some(manifest) => beside_the_key(cx, &progress, &folder, config, manifest).await,
+        None => None,
+    };
     let image = cx
         .externals
         .engine
@@ -105,11 +111,32 @@ pub(super) async fn build(
             )
         })?;
     Ok(Built {
-        counts,
+        counts: progress.counts(),
         seconds: began.elapsed().as_secs_f64(),
         image_id: image.id,
         cache_generation,
+        beside_the_key,
     })
+}
+
+/// What the image was built from and its key does not say, or why that cannot be told.
+async fn beside_the_key(
+    cx: &Context<'_>,
+    progress: &Progress,
+    folder: &BuildFolder,
+    config: &DevcontainerConfig,
+    manifest: &KeyedManifest,
+) -> Option<String> {
+    let files = cx.scratch.files().open(&folder.folder);
+    let files = files.map_err(|error| error.to_string());
+    let used = match files {
+        Ok(files) => Used::read(progress.images().clone(), files, &config.path).await,
+        Err(error) => Err(error),
+    };
+    used.map_or_else(
+        |error| Some(format!("what was built from cannot be read: {error}")),
+        |used| used.beside_the_key(manifest.inputs()),
+    )
 }
 
 /// What is wrong with the metadata of the image that features are installed on. The engine has it when the CLI has read it.
@@ -124,16 +151,19 @@ async fn fault_of_base(cx: &Context<'_>, config: &DevcontainerConfig) -> Option<
     found.metadata().fault(image)
 }
 
-async fn run_build(cx: &Context<'_>, request: &BuildRequest<'_>) -> Result<Counts, ProcessFailure> {
+async fn run_build(
+    cx: &Context<'_>,
+    request: &BuildRequest<'_>,
+) -> Result<Progress, ProcessFailure> {
     let mut progress = BuildProgress::new(cx.recorder);
     let result = cx
         .externals
         .devcontainer
         .build(request, &mut |line| progress.take(line))
         .await;
-    let (counts, failed, tail) = progress.finish();
+    let (progress, failed, tail) = progress.finish();
     // A step that failed says more than the CLI, whose output is BuildKit's JSON.
-    result.map(|()| counts).map_err(|child| {
+    result.map(|()| progress).map_err(|child| {
         let message = failed.as_deref().unwrap_or(&child.message);
         let message = denied_source(message).unwrap_or_else(|| message.to_owned());
         ProcessFailure {

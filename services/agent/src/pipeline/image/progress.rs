@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use super::outcome::STEP;
 use crate::{
     attempt::{Activity, OutputSink, Recorder},
-    buildkit::{ActivityChange, Counts, Progress, Update},
+    buildkit::{ActivityChange, Progress, Update},
     external::process::{Line, Tail},
 };
 
@@ -40,12 +40,12 @@ impl<'a> BuildProgress<'a> {
         }
     }
 
-    /// The counts of steps, the step that failed or what failed before any, and the last lines of output.
-    pub(super) fn finish(mut self) -> (Counts, Option<String>, String) {
+    /// What BuildKit told, the step that failed or what failed before any, and the last lines of output.
+    pub(super) fn finish(mut self) -> (Progress, Option<String>, String) {
         let updates = self.progress.close();
         self.record(updates);
         let failed = self.progress.failed().map(str::to_owned).or(self.error);
-        (self.progress.counts(), failed, self.tail.text())
+        (self.progress, failed, self.tail.text())
     }
 
     fn record(&mut self, updates: Vec<Update>) {
@@ -99,6 +99,7 @@ mod tests {
     use hearth_api::v1::event::Kind;
 
     use super::*;
+    use crate::buildkit::Counts;
 
     #[test]
     fn the_error_of_a_build_is_told_without_the_parts_that_passed_it_on() {
@@ -139,7 +140,7 @@ mod tests {
         progress.take(Line::Text(&vertex(r#","cached":true"#)));
         progress.take(Line::Text("after"));
         assert_eq!(
-            progress.finish().0,
+            progress.finish().0.counts(),
             Counts {
                 total: 1,
                 reused: 1
