@@ -7,12 +7,12 @@
 //! config, service, registration       flags; the gRPC service; the node's registration
 //! pipeline                            the steps of an attempt
 //! door                                what an attempt may ask of the engine
-//! leftovers, owners                   what ended attempts left on the node; whose its workspaces are
+//! leftovers                           what ended attempts left on the node
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! engine_health                       whether the engine answers
 //! scratch, devcontainer               an attempt's private folder; devcontainer.json
-//! clone_files, credential_helper, buildkit, metrics, policy
+//! clone_files, credential_helper, buildkit, metrics, owners, policy
 //! ```
 
 pub mod app;

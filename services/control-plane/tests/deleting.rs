@@ -93,6 +93,11 @@ async fn a_workspace_on_a_dead_node_is_forgotten_only_by_force() {
     assert!(status.message().contains(advice), "{status:?}");
     plane.delete(&id, true).await.expect("a deletion by force");
     assert!(plane.get(&id).await.is_err());
+    // It was decided: the node is told when it is back.
+    agent.restart_elsewhere().await;
+    let registered = agent.register(&plane, &[&id]).await;
+    assert_eq!(registered.unknown_workspace_ids, Vec::<String>::new());
+    agent.asked_to_remove(&id).await;
 }
 
 #[tokio::test]
@@ -131,12 +136,13 @@ async fn a_node_that_comes_back_is_put_in_order() {
         .expect_err("the engine is down");
 
     agent.on_removal(Removal::Works);
-    agent
+    let registered = agent
         .register(&plane, &[&id, &other_id, "ws-unknown"])
         .await;
-    agent.asked_to_remove("ws-unknown").await;
+    assert_eq!(registered.unknown_workspace_ids, ["ws-unknown"]);
     let gone = async { while plane.get(&id).await.is_ok() {} };
     soon("the end of the deletion", gone).await;
+    assert!(!agent.was_asked_to_remove("ws-unknown"));
     // What is known stays.
     agent.say(&other_id, 1, [preparing(), ready(), settled()]);
     assert_eq!(

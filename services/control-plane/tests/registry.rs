@@ -186,3 +186,41 @@ async fn the_oldest_entry_goes_when_there_are_too_many() {
         [image(&dockerfile("a")).digest().to_string()]
     );
 }
+
+#[tokio::test]
+async fn an_empty_index_deletes_no_image_that_it_does_not_know() {
+    let registry = Registry::start().await;
+    registry.answers_deletions(202).await;
+    // What a control plane has entered before that has lost its database.
+    let before: Vec<_> = ["x", "y"]
+        .map(dockerfile)
+        .iter()
+        .map(|key| registry.holds(key, &image(key)).to_string())
+        .collect();
+    let (plane, _agent, id) = registry.workspace(&["--cache-keep-entries=1"]).await;
+    let own: Vec<_> = ["a", "b", "c"].map(dockerfile).into();
+    for key in &own {
+        registry.commit(&plane, &id, key, &image(key)).await;
+    }
+    let request = InvalidateEntryRequest {
+        repository: "https://github.com/acme/shop".into(),
+        ..InvalidateEntryRequest::default()
+    };
+    let dropped = plane.cache_service().await.invalidate_entry(request).await;
+    assert_eq!(dropped.expect("an answer").into_inner().entries.len(), 1);
+    let mut expected: Vec<_> = own
+        .iter()
+        .map(|key| image(key).digest().to_string())
+        .collect();
+    expected.sort();
+    let all = async {
+        while registry.deletions().await.len() < expected.len() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the deletions of what was retired", all).await;
+    let mut deleted = registry.deletions().await;
+    deleted.sort();
+    assert_eq!(deleted, expected);
+    assert!(before.iter().all(|image| !deleted.contains(image)));
+}

@@ -1,8 +1,8 @@
 //! A key is built once: others wait for its image, and go on by themselves when none comes of it.
 
 use hearth_api::v1::{
-    CacheAccess, FailureReason, PipelineStep, PushOutcome, ResolveCacheResponse, WaitDecision,
-    resolve_cache_response::Decision,
+    CacheAccess, FailureReason, PipelineStep, PushOutcome, ResolveCacheRequest,
+    ResolveCacheResponse, WaitDecision, resolve_cache_response::Decision,
 };
 use hearth_domain::KeyManifest;
 use tonic::{Code, Status, Streaming};
@@ -99,6 +99,28 @@ async fn all_who_wait_get_the_image_the_moment_it_is_committed() {
     for mut question in waiting {
         question.hits().await;
     }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_who_enters_nothing() {
+    let plane = Plane::fresh(&[]).await;
+    let (_agents, ids) = crew::<4>(&plane).await;
+    // A tag by its short name: only its agent sees that it is no branch.
+    let tag = ResolveCacheRequest {
+        only_reads: true,
+        ..cache::question(&ids[0], 1, &repository(), &manifest())
+    };
+    let ask = async || Question(cache::ask_with(&plane, &ids[0], tag.clone()).await);
+    ask().await.builds().await;
+    Question::ask(&plane, &ids[1], 1).await.builds().await;
+    let mut third = Question::ask(&plane, &ids[2], 1).await;
+    third.waits_for("n1").await;
+    // It waits for others, as everybody does.
+    let mut tag = ask().await;
+    tag.waits_for("n1").await;
+    commit(&plane, &ids[1]).await;
+    third.hits().await;
+    tag.hits().await;
 }
 
 /// What of the builder tells that no image will come.

@@ -65,7 +65,7 @@ pub async fn obtain(
             // Its entry was dropped. Asking again before a build makes sure that one attempt builds and others wait.
             Err(Unfetched::Gone(reason)) if reasons.is_empty() => {
                 reasons.push(reason);
-                lookup = resolve(cx, &key).await;
+                lookup = resolve(cx, clone, &key).await;
                 has_entry = lookup.has_entry();
             }
             Err(Unfetched::Gone(reason)) => reasons.push(reason),

@@ -215,7 +215,7 @@ async fn image(
     let (key, lookup) = prefetch
         .alongside(async {
             let key = Box::pin(key::compute(cx, clone, config)).await;
-            let lookup = resolve::resolve(cx, &key).await;
+            let lookup = resolve::resolve(cx, clone, &key).await;
             (key, lookup)
         })
         .await;

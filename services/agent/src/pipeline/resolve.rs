@@ -3,7 +3,10 @@ use hearth_api::v1::{PipelineStep, Waiting, event::Kind};
 use hearth_domain::{CacheKey, CacheRepository, Digest, KeyedManifest};
 use tokio::time::Instant;
 
-use super::{context::Context, key::Key};
+use super::{
+    context::{Checkout, Context},
+    key::Key,
+};
 use crate::external::control_plane::{IndexFailure, Resolution, pauses};
 
 /// Smallest change of an estimate that is recorded, in seconds …
@@ -60,7 +63,7 @@ pub enum Entering {
 
 /// Asks the index, and waits for another node's build if the index says so. Not fatal: without an answer the image is
 /// built.
-pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
+pub async fn resolve(cx: &Context<'_>, clone: &Checkout, key: &Key) -> Lookup {
     let (Ok(cache), Ok(manifest)) = (&cx.job.cache, &key.manifest) else {
         return Lookup::default();
     };
@@ -78,7 +81,7 @@ pub async fn resolve(cx: &Context<'_>, key: &Key) -> Lookup {
         .step(
             PipelineStep::Resolve,
             format!("asks for {}", manifest.key()),
-            ask(cx, repository, manifest, &mut wait),
+            ask(cx, repository, manifest, cx.may_write(clone), &mut wait),
         )
         .await;
     let mut lookup = match answer {
@@ -125,6 +128,7 @@ async fn ask(
     cx: &Context<'_>,
     repository: &CacheRepository,
     manifest: &KeyedManifest,
+    may_write: bool,
     wait: &mut Wait,
 ) -> Result<Resolution, IndexFailure> {
     let mut pauses = pauses().build();
@@ -142,6 +146,7 @@ async fn ask(
                 repository,
                 &cx.node.platform,
                 manifest,
+                may_write,
                 &mut on_wait,
             )
             .await;
@@ -168,6 +173,8 @@ pub async fn ask_again(
                 repository,
                 &cx.node.platform,
                 manifest,
+                // It is about to.
+                true,
                 &mut |_| {},
             )
             .await;

@@ -340,7 +340,7 @@ w            READY  node-1  -                        -      2m
                         seconds_left: Some(6 * 86_400 + 7),
                     },
                     QuarantinedWorkspace {
-                        workspace_id: "ws-2\u{1b}".into(),
+                        workspace_id: "ws-\u{1b}[7m2".into(),
                         control_plane_id: "b".into(),
                         seconds_left: None,
                     },

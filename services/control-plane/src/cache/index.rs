@@ -66,16 +66,18 @@ impl Index {
         self.rules.cache_use(&record.spec).ok()
     }
 
-    /// Whether there is an image for a key, or it is to be built; the stream ends with one of them.
+    /// Whether there is an image for a key, or it is to be built; the stream ends with one of them. An attempt that `only_reads`
+    /// builds for itself.
     pub(crate) async fn resolve(
         &self,
         record: &Record,
         cache: CacheUse,
         key: CacheKey,
         manifest: Option<KeyedManifest>,
+        only_reads: bool,
     ) -> Result<Decisions, CallError> {
         let resolving = self.resolving.clone();
-        Question::new(resolving, record, cache, key, manifest)?
+        Question::new(resolving, record, cache, key, manifest, only_reads)?
             .answer()
             .await
     }

@@ -75,6 +75,7 @@ impl Question {
         cache: CacheUse,
         key: CacheKey,
         manifest: Option<KeyedManifest>,
+        only_reads: bool,
     ) -> Result<Self, CallError> {
         let workspace = &record.workspace;
         let node = with.fleet.known(&workspace.node)?;
@@ -92,7 +93,7 @@ impl Question {
             asker: Asker {
                 attempt: record.attempt(),
                 node: node.name,
-                may_write: cache.writable && may_commit(workspace),
+                may_write: cache.writable && !only_reads && may_commit(workspace),
             },
             reference: cache.reference,
             with,

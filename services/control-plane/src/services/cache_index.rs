@@ -94,7 +94,9 @@ impl CacheIndexApi {
         let cache = self.cache("repository", &request.repository, &record, &mut faults);
         let asked = cache.zip(key).zip(manifest);
         let ((cache, key), manifest) = faults.complete(asked)?;
-        self.0.resolve(&record, cache, key, manifest).await
+        self.0
+            .resolve(&record, cache, key, manifest, request.only_reads)
+            .await
     }
 
     async fn commit(&self, caller: &Caller, request: CommitCacheRequest) -> Result<(), CallError> {

@@ -67,7 +67,7 @@ pub trait EntryStore: Send + Sync {
     ) -> Result<Vec<(u64, Option<Entry>)>, StoreError>;
 
     /// Drops all entries that are meant and returns them. Remembers that they were removed: see [`Self::put_cache_entry`].
-    /// Where all keys are meant, that goes for those too that have no entry.
+    /// Where all keys are meant, or one by all of its digits, that goes for those too that have no entry.
     async fn drop_cache_entries(&self, selection: Selection<'_>) -> Result<Vec<Entry>, StoreError>;
 
     /// Drops what was not used for so long, and of a repository, configuration and platform what is more than `keep`, least

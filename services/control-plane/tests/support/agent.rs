@@ -262,6 +262,10 @@ impl FakeAgent {
         .await;
     }
 
+    pub fn was_asked_to_remove(&self, id: &str) -> bool {
+        self.shared.lock().asked_to_remove.contains(id)
+    }
+
     /// How often an attempt was started, whether it was taken or not.
     pub fn starts(&self) -> u32 {
         self.shared.lock().starts

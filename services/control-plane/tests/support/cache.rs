@@ -67,6 +67,7 @@ pub async fn commit(plane: &Plane, id: &str, number: u32, entry: CacheEntry) -> 
         repository: entry.repository.clone(),
         key: entry.key.clone(),
         key_manifest: entry.key_manifest.clone(),
+        ..ResolveCacheRequest::default()
     };
     let request = plane.of_agent(id, request).await;
     if let Ok(answer) = plane.cache().await.resolve_cache(request).await {
@@ -147,12 +148,32 @@ pub async fn ask(
     repository: &str,
     manifest: &KeyManifest,
 ) -> Streaming<ResolveCacheResponse> {
-    let request = ResolveCacheRequest {
+    let request = question(id, number, repository, manifest);
+    ask_with(plane, id, request).await
+}
+
+/// The question for an image with these inputs.
+pub fn question(
+    id: &str,
+    number: u32,
+    repository: &str,
+    manifest: &KeyManifest,
+) -> ResolveCacheRequest {
+    ResolveCacheRequest {
         attempt: attempt(id, number),
         repository: repository.to_owned(),
         key: manifest.key().to_string(),
         key_manifest: manifest.canonical_json(),
-    };
+        ..ResolveCacheRequest::default()
+    }
+}
+
+/// Asks this, as a workspace's attempt.
+pub async fn ask_with(
+    plane: &Plane,
+    id: &str,
+    request: ResolveCacheRequest,
+) -> Streaming<ResolveCacheResponse> {
     let request = plane.of_agent(id, request).await;
     let response = plane.cache().await.resolve_cache(request).await;
     response.expect("an answer").into_inner()

@@ -76,13 +76,15 @@ pub struct IndexFailure(pub String);
 /// The control plane's index of the cache.
 #[async_trait]
 pub trait CacheIndex: Send + Sync {
-    /// Looks up a key for a platform. May take as long as another node builds it; dropping the future ends the wait.
+    /// Looks up a key for a platform. May take as long as another node builds it; dropping the future ends the wait. Others
+    /// wait for what the attempt builds if it `may_write`.
     async fn resolve(
         &self,
         attempt: &AttemptRef,
         repository: &CacheRepository,
         platform: &Platform,
         manifest: &KeyedManifest,
+        may_write: bool,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure>;
     /// Adds an entry for a pushed image.
@@ -143,6 +145,7 @@ impl CacheIndex for ControlPlaneClient {
         repository: &CacheRepository,
         platform: &Platform,
         manifest: &KeyedManifest,
+        may_write: bool,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure> {
         let request = ResolveCacheRequest {
@@ -150,6 +153,7 @@ impl CacheIndex for ControlPlaneClient {
             repository: repository.to_string(),
             key: manifest.key().to_string(),
             key_manifest: manifest.canonical_json().to_owned(),
+            only_reads: !may_write,
         };
         let answer = self.as_node(|bearer| {
             let request = bearer.on(request.clone());

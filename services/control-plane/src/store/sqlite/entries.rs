@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_api::v1::CacheEntry;
-use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
+use hearth_domain::{CacheKey, CacheRepository, ConfigName, Digest, Platform};
 use hearth_runtime::FieldFaults;
 use hearth_signatures::Signature;
 use prost_types::Timestamp;
@@ -195,6 +195,8 @@ impl EntryStore for Sqlite {
         }
         if selection.key.is_empty() {
             removed.push(("", selection.config.unwrap_or("*")));
+        } else if dropped.is_empty() && selection.key.parse::<CacheKey>().is_ok() {
+            removed.push((selection.key, selection.config.unwrap_or("*")));
         }
         for (key, config) in removed {
             sqlx::query(

@@ -304,6 +304,24 @@ pub(in crate::store) async fn what_was_removed_is_entered_again_only_by_who_asks
         let found = store.cache_entry(&built.place).await.expect("a read");
         assert_eq!(found, None);
     }
+    // A key that has no entry (any more) is removed too where all of it is named, and nothing is by less.
+    let gone = Entry {
+        place: place("r/q", "a1"),
+        ..found.clone()
+    };
+    let whole = key("a1");
+    let of_gone = |key| Selection {
+        repository: &gone.place.repository,
+        config: Some(""),
+        key,
+    };
+    for (named, is_adopted) in [("k1:a1", true), (whole.as_str(), false)] {
+        let dropped = store.drop_cache_entry(&gone.place, &gone.digest).await;
+        dropped.expect("a write");
+        let dropped = store.drop_cache_entries(of_gone(named)).await;
+        assert_eq!(dropped.expect("a write"), []);
+        assert_eq!(put(&gone).await, is_adopted, "{named}");
+    }
     // What had no entry was removed too.
     let unknown = Entry {
         writer: "registry".into(),
