@@ -131,7 +131,7 @@ pub struct Piece {
 }
 
 fn pieces(numbers: &[u64]) -> io::Result<Vec<Piece>> {
-    if numbers.len() % 2 != 0 || numbers.len() / 2 > MAX_PIECES {
+    if !numbers.len().is_multiple_of(2) || numbers.len() / 2 > MAX_PIECES {
         return Err(bad("the map of a sparse file has an unknown form"));
     }
     let pairs = numbers.chunks_exact(2);
