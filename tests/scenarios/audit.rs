@@ -1,10 +1,12 @@
 //! An exact hit is audited: BuildKit finds all steps in the build cache that came with the image, or the image goes.
 
-use hearth_api::v1::{CacheResult, WorkspaceState, event::Kind};
+use hearth_api::v1::{CacheAccess, CacheResult, PushOutcome, WorkspaceState, event::Kind};
 use hearth_tests::{
-    Lab,
+    Lab, Vm, app,
     client::{Story, request},
 };
+
+use crate::keyed::add_node_with_cli;
 
 const CONFIG: &str = r#"{ "build": { "dockerfile": "Dockerfile", "context": ".." },
     "onCreateCommand": "echo changed | tee one", "features": { "./feature": {} } }"#;
@@ -23,6 +25,19 @@ fn warnings(story: &Story) -> Vec<String> {
         _ => None,
     };
     story.kinds().filter_map(warning).collect()
+}
+
+fn audits(lab: &Lab, node: usize) -> Vec<String> {
+    let metrics = lab.agents[node - 1].metrics();
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("hearth_agent_cache_audits_total"));
+    lines.map(str::to_owned).collect()
+}
+
+async fn database(lab: &Lab) -> sqlx::SqlitePool {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(lab.control_plane.database());
+    sqlx::SqlitePool::connect_with(options).await.unwrap()
 }
 
 #[tokio::test]
@@ -57,13 +72,6 @@ async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
     hit.assert_result(CacheResult::Exact);
     hit.assert_state(WorkspaceState::Ready);
     assert_eq!(warnings(&hit), Vec::<String>::new());
-    let audits = |lab: &Lab, node: usize| {
-        let metrics = lab.agents[node - 1].metrics();
-        let lines = metrics
-            .lines()
-            .filter(|line| line.starts_with("hearth_agent_cache_audits_total"));
-        lines.map(str::to_owned).collect::<Vec<_>>()
-    };
     assert_eq!(
         audits(&lab, 2),
         [r#"hearth_agent_cache_audits_total{outcome="AGREES"} 1"#]
@@ -79,8 +87,7 @@ async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
     assert_eq!(audits(&lab, 3), Vec::<String>::new());
 
     // As if the key did not see the changed step: the entry has what the build before has written.
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(lab.control_plane.database());
-    let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let database = database(&lab).await;
     let changed = sqlx::query(
         "UPDATE build_caches SET digest = (SELECT digest FROM build_caches WHERE key = ?) WHERE key = ?",
     )
@@ -111,4 +118,65 @@ async fn a_true_hit_stays_and_one_that_buildkit_would_build_otherwise_goes() {
     let built = lab.client.prepare("node-2", &repo.url).await;
     assert_ne!(built.result(), CacheResult::Exact);
     built.assert_state(WorkspaceState::Ready);
+}
+
+#[tokio::test]
+async fn an_image_of_another_configuration_goes_and_steps_and_versions_of_others_accuse_none() {
+    const AUDITED: [&str; 2] = ["--cache-audit-percent", "100"];
+    let mut lab = Lab::new(1).await;
+    lab.add_node(&AUDITED).await;
+    // The key has the CLI's version without its last part.
+    let version = "case \"$1\" in --version) exec echo 0.89.99 ;; esac";
+    let vm = Vm::start(lab.folder("other-version"));
+    add_node_with_cli(&mut lab, vm, version, &AUDITED).await;
+    lab.add_node(&AUDITED).await;
+    let said = |env: &str| {
+        format!(
+            "FROM {}\nRUN head -c 8 /dev/urandom > /random\nENV SAID={env}\n",
+            lab.base
+        )
+    };
+    let repo = app::with_dockerfile(&lab, "app", &said("first"), "");
+    let first = lab.client.prepare("node-1", &repo.url).await;
+    first.assert_push(PushOutcome::Pushed);
+    repo.commit(&[(".devcontainer/Dockerfile", &said("second"))]);
+    let second = lab.client.prepare("node-1", &repo.url).await;
+    second.assert_push(PushOutcome::Pushed);
+
+    // It has executed the step itself, with another result.
+    let mut own = request("node-2", &repo.url);
+    own.spec.as_mut().unwrap().cache_access = CacheAccess::Off.into();
+    lab.client
+        .run(own)
+        .await
+        .assert_state(WorkspaceState::Ready);
+    for (node, outcome) in [(2, "OWN_STEPS"), (3, "OTHER_BUILDER")] {
+        let hit = lab.client.prepare(&format!("node-{node}"), &repo.url).await;
+        hit.assert_result(CacheResult::Exact);
+        assert_eq!(warnings(&hit), Vec::<String>::new());
+        let counted = format!("hearth_agent_cache_audits_total{{outcome=\"{outcome}\"}} 1");
+        assert_eq!(audits(&lab, node), [counted]);
+    }
+
+    // As if the key did not see the variable: the entry has the image with the earlier one.
+    let database = database(&lab).await;
+    let changed = sqlx::query("UPDATE cache_entries SET digest = ? WHERE key = ?")
+        .bind(first.cache().image_digest)
+        .bind(second.cache().key)
+        .execute(&database)
+        .await;
+    assert_eq!(changed.unwrap().rows_affected(), 1);
+    database.close().await;
+    let wrong = lab.client.prepare("node-4", &repo.url).await;
+    wrong.assert_result(CacheResult::Exact);
+    assert_eq!(wrong.cache().image_digest, first.cache().image_digest);
+    let told = warnings(&wrong);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in ["set Env of its configuration", "its entry is dropped"] {
+        assert!(told[0].contains(part), "{told:?}");
+    }
+    let names = lab.vms[3].docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
+    assert!(!names.contains("-audit"), "{names}");
+    let built = lab.client.prepare("node-1", &repo.url).await;
+    assert_ne!(built.result(), CacheResult::Exact);
 }

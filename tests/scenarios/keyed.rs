@@ -8,7 +8,7 @@ use hearth_tests::{Lab, Vm, app, client::Story};
 use crate::trust::publish;
 
 /// Adds a node whose devcontainer CLI does `first` before it does its work.
-async fn add_node_with_cli(lab: &mut Lab, vm: Vm, first: &str) {
+pub async fn add_node_with_cli(lab: &mut Lab, vm: Vm, first: &str, flags: &[&str]) {
     let folder = lab.folder("going-around");
     fs::create_dir_all(&folder).unwrap();
     let cli = folder.join("other-devcontainer");
@@ -19,8 +19,8 @@ async fn add_node_with_cli(lab: &mut Lab, vm: Vm, first: &str) {
     .unwrap();
     fs::set_permissions(&cli, fs::Permissions::from_mode(0o755)).unwrap();
     let (cli, folder) = (cli.display().to_string(), folder.display().to_string());
-    let flags = ["--devcontainer-cli", &cli, "--command-folders", &folder];
-    lab.add_node_on(vm, &flags).await;
+    let with_cli = ["--devcontainer-cli", &cli, "--command-folders", &folder];
+    lab.add_node_on(vm, &[&with_cli[..], flags].concat()).await;
 }
 
 /// The reason why an image was not pushed, which is told as a warning too.
@@ -47,7 +47,7 @@ async fn an_image_on_another_base_than_the_keys_is_not_entered() {
         };
         // An engine serves a tag that it has, and BuildKit is not told the digests.
         let stop_pins = "unset EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
-        add_node_with_cli(&mut lab, vm, stop_pins).await;
+        add_node_with_cli(&mut lab, vm, stop_pins, &[]).await;
         let vm = &lab.vms[1];
         vm.docker(&["pull", "--quiet", &lab.base]);
         let container = vm.docker(&["create", &lab.base, "true"]);
@@ -82,7 +82,7 @@ async fn an_image_with_another_version_of_a_feature_than_the_keys_is_not_entered
     // As if the tag moved after the key was computed.
     let vm = Vm::start(lab.folder("other-vm"));
     let move_tag = r#"case "$*" in build*) find "$TMPDIR/.." -path '*/build/*' -name devcontainer.json -exec sed -i 's|/hello:1"|/hello:1.0.0"|' {} + ;; esac"#;
-    add_node_with_cli(&mut lab, vm, move_tag).await;
+    add_node_with_cli(&mut lab, vm, move_tag, &[]).await;
     let config = format!(
         r#"{{ "image": "{}", "features": {{ "{feature}": {{}} }} }}"#,
         lab.base

@@ -140,7 +140,7 @@ pub struct Config {
     pub push_timeout_seconds: u64,
     /// Percent of the attempts with an exact hit, and the right to write to the cache, whose image is audited after they
     /// are ready: the same image is built from the build cache that came with it, and dropped from the cache if BuildKit
-    /// executes a step
+    /// executes a step or makes another configuration. Images that other versions of engine or CLI have built are not audited
     #[arg(long, env = "HEARTH_CACHE_AUDIT_PERCENT", default_value = "1", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub cache_audit_percent: u8,
     /// Which attempts may use files, devices, network and privileges of this node. A workspace's `initializeCommand` is

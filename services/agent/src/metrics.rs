@@ -55,7 +55,8 @@ impl AgentMetrics {
             );
             registry.register(
                 "agent_cache_audits",
-                "Audits of exact hits by what BuildKit said: AGREES, EXECUTES a step (the image may be wrong), UNKNOWN",
+                "Audits of exact hits by what BuildKit said: AGREES; EXECUTES a step, or DIFFERS in the configuration (the image may be wrong); \
+                 OWN_STEPS of the node, OTHER_BUILDER, UNKNOWN (it cannot be told)",
                 this.audits.clone(),
             );
             registry.register(

@@ -13,6 +13,7 @@
 mod audit;
 mod beside;
 mod build_folder;
+mod builder;
 mod clone;
 pub(crate) mod compose;
 mod compose_files;

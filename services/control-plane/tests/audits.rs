@@ -1,6 +1,8 @@
 //! An audit that finds an image wrong removes it for good, and what was built together with it.
 
-use hearth_api::v1::{CacheAccess, FindBuildCacheResponse, resolve_cache_response::Decision};
+use hearth_api::v1::{
+    CacheAccess, ExplainWorkspaceRequest, FindBuildCacheResponse, resolve_cache_response::Decision,
+};
 use hearth_domain::Digest;
 use tonic::Code;
 
@@ -83,4 +85,45 @@ async fn an_image_that_an_audit_found_wrong_is_removed_by_who_was_told_of_it_and
     built.expect("a commit");
     let noted = cache::commit_build_cache(&plane, &told, &entry, &written, 1).await;
     noted.expect("a build cache");
+}
+
+#[tokio::test]
+async fn what_an_audit_found_is_part_of_the_explanation() {
+    let registry = Registry::start().await;
+    let (plane, _agent, writer) = registry.workspace(&[]).await;
+    for (content, step, said) in [
+        (
+            "a",
+            "RUN make\n&& make install",
+            "would have run \"RUN make",
+        ),
+        ("b", "", "would have set Env, Labels of its configuration"),
+    ] {
+        let ours = dockerfile(content);
+        registry.holds(&ours, &image(&ours));
+        registry.commit(&plane, &writer, &ours, &image(&ours)).await;
+        let entry = registry.entry(&ours, &image(&ours));
+        let told = plane.prepare(shop()).await.id().to_owned();
+        let decision = registry.resolve(&plane, &told, &ours).await;
+        assert!(matches!(decision, Decision::Hit(_)), "{decision:?}");
+        let explained = async || {
+            let request = ExplainWorkspaceRequest {
+                workspace_id: told.clone(),
+            };
+            let explained = plane.cache_service().await.explain_workspace(request).await;
+            let explained = explained.expect("an answer").into_inner().explanation;
+            explained.expect("an explanation").text
+        };
+        assert!(!explained().await.contains("audit"));
+        match step {
+            "" => cache::drop_differing(&plane, &told, &entry, "Env, Labels").await,
+            step => cache::drop_entry(&plane, &told, &entry, step).await,
+        }
+        .expect("a removal");
+        let text = explained().await;
+        assert!(text.contains(said) && !text.contains('\n'), "{text}");
+        let decision = registry.resolve(&plane, &told, &ours).await;
+        assert!(matches!(decision, Decision::Build(_)), "{decision:?}");
+        assert!(!explained().await.contains("audit"));
+    }
 }

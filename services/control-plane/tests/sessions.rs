@@ -77,7 +77,7 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
         repository: entry.repository.clone(),
         key: entry.key.clone(),
         digest: entry.digest.clone(),
-        executed_step: String::new(),
+        ..DropCacheRequest::default()
     };
     let find = FindBuildCacheRequest {
         attempt: cache::attempt(&id, 1),

@@ -1,26 +1,39 @@
+use std::collections::BTreeSet;
+
 use hearth_api::v1::ImageStore;
-use hearth_domain::{AttemptRef, Digest, sha256_hex};
+use hearth_domain::{AttemptRef, Digest, annotation, sha256_hex};
 use tokio::sync::Notify;
 
 use super::{
     beside::Beside,
+    builder::builder,
     context::{Checkout, Context},
-    rebuild::{BuildCache, Sources, keep_sources, rebuild},
+    rebuild::{Again, Sources, keep_sources, rebuild},
     resolve::Hit,
 };
 use crate::{
     buildkit::{Progress, Status, Update},
     devcontainer::DevcontainerConfig,
-    external::{control_plane::Dropped, process::Line},
+    external::{
+        control_plane::Dropped,
+        engine::{LocalImage, volume_name},
+        process::Line,
+    },
 };
 
 /// What BuildKit says about an exact hit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All steps are in the build cache that came with the image.
+    /// It makes the same image without executing a step.
     Agrees,
     /// It would have executed this step: the key does not see one of its inputs, or the image is another one.
     Executes(String),
+    /// It would have made another configuration: these of its properties differ.
+    Differs(String),
+    /// It took steps of earlier builds on this node, with other layers. They say nothing about the image.
+    OwnSteps,
+    /// The image was built by other versions, whose digests of the same steps are others.
+    OtherBuilder,
     /// It cannot be told, and why.
     Unknown(String),
 }
@@ -55,9 +68,16 @@ pub async fn prepare<'a>(
     let config = config.clone();
     Beside::new(async move {
         let limit = cx.node.push_timeout;
-        let verdict = tokio::time::timeout(limit, audit(cx, &sources, &config, &hit, &build_cache))
+        // A name of the attempt's own, with which it is removed.
+        let AttemptRef { workspace, number } = &cx.job.attempt;
+        let name = format!("{}:{number}-audit", volume_name(workspace));
+        let audit = audit(cx, &sources, &config, &hit, &build_cache, &name);
+        let verdict = tokio::time::timeout(limit, audit)
             .await
             .unwrap_or_else(|_| Verdict::Unknown("it did not end in time".to_owned()));
+        if let Err(error) = cx.externals.engine.remove_image(&name).await {
+            tracing::info!(workspace.id = %workspace, %error, "the image of an audit is removed with its workspace");
+        }
         conclude(cx, &hit, verdict).await;
     })
 }
@@ -68,8 +88,13 @@ async fn audit(
     config: &DevcontainerConfig,
     hit: &Hit,
     build_cache: &Digest,
+    name: &str,
 ) -> Verdict {
-    let image = hit.repository.image(&hit.digest);
+    match is_of_this_builder(cx, hit).await {
+        Ok(true) => {}
+        Ok(false) => return Verdict::OtherBuilder,
+        Err(why) => return Verdict::Unknown(why),
+    }
     let from = format!("type=registry,ref={}", hit.repository.image(build_cache));
     let mut witness = Witness::default();
     let seen = Notify::new();
@@ -78,13 +103,55 @@ async fn audit(
             seen.notify_one();
         }
     };
-    let from = BuildCache::From(&from);
+    let again = Again::Image(&from);
     let built = tokio::select! {
-        built = rebuild(cx, sources, config, &image, from, &mut on_line) => Some(built),
+        built = rebuild(cx, sources, config, name, again, &mut on_line) => Some(built),
         // What comes next would be executed too, and tells no more.
         () = seen.notified() => None,
     };
-    witness.verdict(built)
+    match witness.verdict(built) {
+        Verdict::Agrees => compared(cx, hit, name).await,
+        verdict => verdict,
+    }
+}
+
+/// Whether the image was built by the versions that this node has.
+async fn is_of_this_builder(cx: &Context<'_>, hit: &Hit) -> Result<bool, String> {
+    let image = hit.repository.image(&hit.digest);
+    let login = cx.logins.for_image(&image).await;
+    let registry = &cx.externals.registry;
+    let annotations = registry.annotations(&image, login.as_ref()).await;
+    let annotations = annotations.map_err(|error| error.to_string())?;
+    let here = builder(cx).await.ok_or("the engine does not answer")?;
+    Ok(annotations.get(annotation::BUILDER) == Some(&here))
+}
+
+/// Compares the image of a hit with the one that was built without a step.
+async fn compared(cx: &Context<'_>, hit: &Hit, built: &str) -> Verdict {
+    let engine = &cx.externals.engine;
+    let entered = hit.repository.image(&hit.digest);
+    let (entered, built) = tokio::join!(engine.image(&entered), engine.image(built));
+    match (entered, built) {
+        (Ok(Some(entered)), Ok(Some(built))) => compare(&entered, &built),
+        (Err(error), _) | (_, Err(error)) => Verdict::Unknown(error.to_string()),
+        (Ok(None), _) | (_, Ok(None)) => {
+            Verdict::Unknown("the engine does not have both images".to_owned())
+        }
+    }
+}
+
+fn compare(entered: &LocalImage, built: &LocalImage) -> Verdict {
+    let [was, is] = [&entered.config, &built.config];
+    let properties: BTreeSet<_> = was.keys().chain(is.keys()).collect();
+    let differ = |property: &&String| was.get(*property) != is.get(*property);
+    let differing: Vec<_> = properties.into_iter().filter(differ).cloned().collect();
+    if !differing.is_empty() {
+        Verdict::Differs(differing.join(", "))
+    } else if entered.layers != built.layers {
+        Verdict::OwnSteps
+    } else {
+        Verdict::Agrees
+    }
 }
 
 /// Watches a build for a step that is executed.
@@ -126,15 +193,25 @@ async fn conclude(cx: &Context<'_>, hit: &Hit, verdict: Verdict) {
     cx.recorder.audited(match &verdict {
         Verdict::Agrees => "AGREES",
         Verdict::Executes(_) => "EXECUTES",
+        Verdict::Differs(_) => "DIFFERS",
+        Verdict::OwnSteps => "OWN_STEPS",
+        Verdict::OtherBuilder => "OTHER_BUILDER",
         Verdict::Unknown(_) => "UNKNOWN",
     });
-    let step = match verdict {
-        Verdict::Agrees => return,
+    let (finding, why) = match &verdict {
+        Verdict::Agrees | Verdict::OwnSteps | Verdict::OtherBuilder => return,
         Verdict::Unknown(why) => {
             tracing::info!(workspace.id = %cx.job.attempt.workspace, cache.key = %hit.key, why, "an audit of a cached image could not tell");
             return;
         }
-        Verdict::Executes(step) => step,
+        Verdict::Executes(step) => (
+            format!("BuildKit would have run {step:?} again"),
+            Dropped::Executed(step),
+        ),
+        Verdict::Differs(properties) => (
+            format!("BuildKit would have set {properties} of its configuration otherwise"),
+            Dropped::Differs(properties),
+        ),
     };
     let Hit {
         repository,
@@ -145,21 +222,15 @@ async fn conclude(cx: &Context<'_>, hit: &Hit, verdict: Verdict) {
     let dropped = cx
         .externals
         .index
-        .drop_entry(
-            &cx.job.attempt,
-            repository,
-            key,
-            digest,
-            Dropped::Executed(&step),
-        )
+        .drop_entry(&cx.job.attempt, repository, key, digest, why)
         .await;
     let dropped = match dropped {
         Ok(()) => "its entry is dropped, and the next attempt builds".to_owned(),
         Err(error) => format!("its entry could not be dropped: {error}"),
     };
     cx.recorder.warn(format!(
-        "an audit found that the image of this workspace may not be what its files make: BuildKit would have run \
-         {step:?} again, so {key} does not see one of its inputs; {dropped}"
+        "an audit found that the image of this workspace may not be what its files make: {finding}, so {key} does not \
+         see one of its inputs; {dropped}"
     ));
 }
 
@@ -206,6 +277,31 @@ mod tests {
         assert!(unknown(verdict(&[cached, failed], broken())));
         assert!(unknown(verdict(&[lost, run], ok())));
         assert!(unknown(verdict(&[begun], broken())));
+    }
+
+    #[test]
+    fn images_differ_by_configuration_and_other_layers_alone_say_nothing() {
+        let image = |env: &str, layer: &str| LocalImage {
+            config: [
+                ("Env".to_owned(), env.into()),
+                ("User".to_owned(), "u".into()),
+            ]
+            .into(),
+            layers: vec![layer.to_owned()],
+            ..LocalImage::default()
+        };
+        let entered = image("A=1", "a");
+        assert_eq!(compare(&entered, &image("A=1", "a")), Verdict::Agrees);
+        assert_eq!(compare(&entered, &image("A=1", "b")), Verdict::OwnSteps);
+        for layer in ["a", "b"] {
+            let differs = Verdict::Differs("Env".to_owned());
+            assert_eq!(compare(&entered, &image("A=2", layer)), differs);
+        }
+        let mut without = entered.clone();
+        without.config.remove("User");
+        let differs = Verdict::Differs("User".to_owned());
+        assert_eq!(compare(&entered, &without), differs);
+        assert_eq!(compare(&without, &entered), differs);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use hearth_runtime::blocking;
 
 use super::{
     build_folder::build_folder,
+    builder::image_output,
     context::{Checkout, Context},
 };
 use crate::{
@@ -15,13 +16,13 @@ use crate::{
 /// What an image was built from, for a build in the background; or why there is no copy of it.
 pub type Sources = Result<PathBuf, String>;
 
-/// The build cache of a build that makes nothing else.
+/// What is built once more, and with which build cache.
 #[derive(Clone, Copy)]
-pub enum BuildCache<'a> {
-    /// It is read, as `--cache-from` takes it.
-    From(&'a str),
-    /// It is written, as `--cache-to` takes it.
-    To(&'a str),
+pub enum Again<'a> {
+    /// The image, from this build cache, as `--cache-from` takes it.
+    Image(&'a str),
+    /// This build cache and nothing else, as `--cache-to` takes it.
+    BuildCache(&'a str),
 }
 
 /// Copies the clone for [`rebuild`]. By then hooks have changed the clone; a new checkout would not have what
@@ -41,13 +42,13 @@ pub async fn keep_sources(cx: &Context<'_>, clone: &Checkout) -> Option<Sources>
     )
 }
 
-/// Builds an image once more from a copy of its sources, for the sake of the build cache alone. An attempt does so once.
+/// Builds an image once more from a copy of its sources. An attempt does so once.
 pub async fn rebuild(
     cx: &Context<'_>,
     sources: &Sources,
     config: &DevcontainerConfig,
     image: &str,
-    cache: BuildCache<'_>,
+    again: Again<'_>,
     on_line: OnLine<'_>,
 ) -> Result<(), String> {
     let sources = sources.as_ref().map_err(Clone::clone)?;
@@ -55,16 +56,16 @@ pub async fn rebuild(
     let files = files.map_err(|error| error.to_string())?;
     let below = cx.scratch.path().join("second-build");
     let folder = build_folder(below, &files, sources, config).await?;
-    let (cache_from, cache_to) = match cache {
-        BuildCache::From(cache) => (Some(cache), None),
-        BuildCache::To(cache) => (None, Some(cache)),
+    let (cache_from, cache_to, output) = match again {
+        Again::Image(cache) => (Some(cache), None, image_output(cx.node.store, image, &[])),
+        Again::BuildCache(cache) => (None, Some(cache), Some("type=cacheonly".to_owned())),
     };
     let request = BuildRequest {
         workspace: cx.cli_workspace(&folder.folder, &folder.config),
         image_name: image,
         cache_from,
         cache_to,
-        output: Some("type=cacheonly"),
+        output: output.as_deref(),
         cache_mounts: &cx.job.cache_mounts,
         sources,
     };

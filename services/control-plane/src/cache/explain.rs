@@ -109,6 +109,12 @@ fn asked(lookup: &Lookup, report: Option<&CacheReport>, result: CacheResult) -> 
         (Decided::Build, false) => "So a new image has to be built.",
     };
     sentences.push(end.to_owned());
+    if !lookup.finding.is_empty() {
+        sentences.push(format!(
+            "An audit found afterwards that the key does not see one of the image's inputs, so its entry was removed: {}.",
+            lookup.finding
+        ));
+    }
     sentences
 }
 

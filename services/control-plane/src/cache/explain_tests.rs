@@ -74,6 +74,7 @@ fn lookup(decided: Decided, entry: Option<Entry>, manifest: &KeyManifest) -> Loo
         decided,
         entry,
         rate: Some(5e6),
+        finding: String::new(),
     }
 }
 

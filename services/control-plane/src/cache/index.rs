@@ -205,7 +205,7 @@ impl Index {
         record: &Record,
         place: &Place,
         digest: &Digest,
-        executed_step: &str,
+        finding: &str,
     ) -> Result<(), CallError> {
         self.claims.told(record, place, digest).await?;
         let known = self.store.cache_entry(place).await?;
@@ -219,13 +219,14 @@ impl Index {
             key: place.key.as_str(),
         };
         let dropped = self.store.drop_cache_entries(selection).await?;
+        self.store.put_finding(&record.attempt(), finding).await?;
         tracing::warn!(
             workspace.id = %record.id,
             cache.repository = %place.repository,
             cache.key = %place.key,
             cache.digest = %digest,
             dropped = dropped.len(),
-            executed_step,
+            finding,
             "an audit found that this image may not be what its inputs make"
         );
         Ok(())

@@ -320,6 +320,7 @@ impl Question {
             decided,
             entry,
             rate,
+            finding: String::new(),
         };
         self.with.store.put_lookup(&lookup, now()).await?;
         Ok(lookup)

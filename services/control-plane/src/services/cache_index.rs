@@ -5,7 +5,10 @@ use hearth_api::v1::{
     CommitCacheResponse, DropCacheRequest, DropCacheResponse, FindBuildCacheRequest,
     FindBuildCacheResponse, ResolveCacheRequest, cache_index_service_server::CacheIndexService,
 };
-use hearth_domain::{Digest, text::shortened};
+use hearth_domain::{
+    Digest,
+    text::{printable_line, shortened},
+};
 use hearth_runtime::{FieldFaults, contract};
 use tonic::{Request, Response, Status};
 
@@ -139,11 +142,19 @@ impl CacheIndexApi {
         let record = self.workspace(caller, request.attempt).await?;
         let (cache, place, digest) =
             self.place(&record, &request.repository, &request.key, &request.digest)?;
-        match shortened(&request.executed_step, MAX_STEP_CHARS).as_str() {
-            "" => self.0.drop_missing(&record, &cache, &place, &digest).await,
-            _ if !cache.writable => Err(CallError::CacheReadOnly),
-            step => self.0.drop_wrong(&record, &place, &digest, step).await,
+        let [step, differs] = [&request.executed_step, &request.differs]
+            .map(|text| shortened(&printable_line(text), MAX_STEP_CHARS));
+        let finding = match (step.as_str(), differs.as_str()) {
+            ("", "") => return self.0.drop_missing(&record, &cache, &place, &digest).await,
+            ("", properties) => {
+                format!("BuildKit would have set {properties} of its configuration otherwise")
+            }
+            (step, _) => format!("BuildKit would have run {step:?} again"),
+        };
+        if !cache.writable {
+            return Err(CallError::CacheReadOnly);
         }
+        self.0.drop_wrong(&record, &place, &digest, &finding).await
     }
 
     async fn find_build_cache(

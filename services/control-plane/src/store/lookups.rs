@@ -42,6 +42,8 @@ pub struct Lookup {
     pub entry: Option<Entry>,
     /// Bytes per second that the node fetched with before, if that was known.
     pub rate: Option<f64>,
+    /// What an audit found wrong with the image that it was told of; empty: nothing.
+    pub finding: String,
 }
 
 impl Lookup {
@@ -69,6 +71,9 @@ pub struct FetchRate {
 pub trait LookupStore: Send + Sync {
     /// Remembers what an attempt was told. The last answer counts.
     async fn put_lookup(&self, lookup: &Lookup, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Remembers what an audit found wrong with the image that an attempt was told of.
+    async fn put_finding(&self, attempt: &AttemptRef, finding: &str) -> Result<(), StoreError>;
 
     /// What an attempt was told.
     async fn lookup(&self, attempt: &AttemptRef) -> Result<Option<Lookup>, StoreError>;

@@ -104,7 +104,30 @@ pub async fn drop_entry(
         key: entry.key.clone(),
         digest: entry.digest.clone(),
         executed_step: executed_step.to_owned(),
+        ..DropCacheRequest::default()
     };
+    drop_by(plane, id, request).await
+}
+
+/// Has an entry dropped since an audit made these properties of the configuration otherwise.
+pub async fn drop_differing(
+    plane: &Plane,
+    id: &str,
+    entry: &CacheEntry,
+    differs: &str,
+) -> Result<(), Status> {
+    let request = DropCacheRequest {
+        attempt: attempt(id, 1),
+        repository: entry.repository.clone(),
+        key: entry.key.clone(),
+        digest: entry.digest.clone(),
+        differs: differs.to_owned(),
+        ..DropCacheRequest::default()
+    };
+    drop_by(plane, id, request).await
+}
+
+async fn drop_by(plane: &Plane, id: &str, request: DropCacheRequest) -> Result<(), Status> {
     let request = plane.of_agent(id, request).await;
     plane.cache().await.drop_cache(request).await.map(|_| ())
 }

@@ -135,6 +135,8 @@ pub enum Dropped<'a> {
     Missing,
     /// BuildKit would have executed this step again.
     Executed(&'a str),
+    /// BuildKit would have made another configuration: these of its properties differ.
+    Differs(&'a str),
 }
 
 #[async_trait]
@@ -230,9 +232,10 @@ impl CacheIndex for ControlPlaneClient {
         digest: &Digest,
         why: Dropped<'_>,
     ) -> Result<(), IndexFailure> {
-        let executed_step = match why {
-            Dropped::Missing => "",
-            Dropped::Executed(step) => step,
+        let (executed_step, differs) = match why {
+            Dropped::Missing => ("", ""),
+            Dropped::Executed(step) => (step, ""),
+            Dropped::Differs(properties) => ("", properties),
         };
         let request = DropCacheRequest {
             attempt: Some(attempt_message(attempt)),
@@ -240,6 +243,7 @@ impl CacheIndex for ControlPlaneClient {
             key: key.to_string(),
             digest: digest.to_string(),
             executed_step: executed_step.to_owned(),
+            differs: differs.to_owned(),
         };
         self.background(&request, |request| async {
             client(self).drop_cache(request).await

@@ -1,4 +1,9 @@
-use std::{collections::BTreeSet, os::fd::OwnedFd, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use hearth_api::v1;
@@ -44,6 +49,8 @@ pub struct LocalImage {
     pub devcontainer_metadata: Option<String>,
     /// Digests of its uncompressed layers, lowest first.
     pub layers: Vec<String>,
+    /// All of its configuration by the engine's names: `Env`, `Cmd`, `Labels` …
+    pub config: BTreeMap<String, serde_json::Value>,
 }
 
 impl LocalImage {

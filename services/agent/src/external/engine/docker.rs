@@ -227,7 +227,9 @@ impl Engine for DockerEngine {
             Err(error) => return Err(self.failed("inspect the image")(error)),
         };
         let config = found.config.unwrap_or_default();
+        let all = serde_json::to_value(&config).and_then(serde_json::from_value);
         Ok(Some(LocalImage {
+            config: all.unwrap_or_default(),
             id: found.id.unwrap_or_default(),
             user: config.user.unwrap_or_default(),
             environment: config.env.unwrap_or_default(),

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use hearth_api::v1::{Failure, FailureReason, ImageStore};
+use hearth_api::v1::{Failure, FailureReason};
 use hearth_domain::{CacheKey, KeyedManifest, Repository, annotation, text::shortened};
 use hearth_layers::RegistryError;
 
@@ -15,6 +15,7 @@ use crate::{
     },
     pipeline::{
         build_folder::{BuildFolder, build_folder},
+        builder::{builder, image_output},
         context::{Checkout, Context},
         failure::{failure, process_failure, with_cause},
     },
@@ -56,8 +57,11 @@ pub(super) async fn build(
         cx.recorder.warn(left_out.to_string());
     }
     let (cache_from, cache_generation) = build_cache(cx, reasons).await;
-    let annotations = manifest.map(|manifest| annotations(&cx.job.spec.repository, manifest.key()));
-    let output = image_output(cx.node.store, name, &annotations.unwrap_or_default());
+    let annotations = match manifest {
+        Some(manifest) => annotations(&cx.job.spec.repository, manifest.key(), builder(cx).await),
+        None => Vec::new(),
+    };
+    let output = image_output(cx.node.store, name, &annotations);
     let request = BuildRequest {
         workspace: cx.cli_workspace(&folder.folder, &folder.config),
         image_name: name,
@@ -173,30 +177,14 @@ async fn run_build(
     })
 }
 
-/// The value of `--output`. The containerd store compresses layers while it builds: zstd takes a fifth of gzip's time and
-/// unpacks faster on the next node; it needs OCI media types. The classic store compresses when it pushes.
-fn image_output(
-    store: ImageStore,
-    name: &str,
-    annotations: &[(&'static str, String)],
-) -> Option<String> {
-    if store != ImageStore::Containerd {
-        return None;
-    }
-    let mut output = format!("type=image,name={name},compression=zstd,oci-mediatypes=true");
-    for (key, value) in annotations {
-        // The option is a list in CSV: none of these values needs quoting, and one that did would be left out.
-        if !value.contains([',', '"', '\n', '\r']) {
-            output.push_str(&format!(",annotation-manifest.{key}={value}"));
-        }
-    }
-    Some(output)
-}
-
 /// Annotations of the image's manifest, by which the control plane recognises an image that only the registry has. They
 /// follow from the key. The commit (`org.opencontainers.image.revision`) is left out: it would change the digest of the
 /// same image with every commit.
-fn annotations(repository: &Repository, key: &CacheKey) -> Vec<(&'static str, String)> {
+fn annotations(
+    repository: &Repository,
+    key: &CacheKey,
+    builder: Option<String>,
+) -> Vec<(&'static str, String)> {
     let mut annotations = vec![
         (annotation::KEY, key.to_string()),
         (
@@ -204,6 +192,7 @@ fn annotations(repository: &Repository, key: &CacheKey) -> Vec<(&'static str, St
             key.manifest_digest().to_string(),
         ),
     ];
+    annotations.extend(builder.map(|builder| (annotation::BUILDER, builder)));
     if repository.is_github() {
         // GHCR connects the package to this repository.
         annotations.push((
@@ -257,23 +246,27 @@ async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> (Option<Str
 
 #[cfg(test)]
 mod tests {
+    use hearth_api::v1::ImageStore;
+
     use super::*;
 
     #[test]
     fn an_image_names_its_key_and_its_repository_on_github_in_annotations() {
         let key: CacheKey = format!("k1:{}", "a".repeat(64)).parse().unwrap();
-        let on = |url: &str| annotations(&url.parse().unwrap(), &key);
+        let by = || Some("Docker 1 devcontainer 2".to_owned());
+        let on = |url: &str| annotations(&url.parse().unwrap(), &key, by());
         let github = on("https://github.com/owner/repo");
         let output = image_output(ImageStore::Containerd, "r/i:t", &github).unwrap();
         let expected = format!(
             "type=image,name=r/i:t,compression=zstd,oci-mediatypes=true\
              ,annotation-manifest.dev.hearth.key={key}\
              ,annotation-manifest.dev.hearth.manifest-digest=sha256:{}\
+             ,annotation-manifest.dev.hearth.builder=Docker 1 devcontainer 2\
              ,annotation-manifest.org.opencontainers.image.source=https://github.com/owner/repo",
             "a".repeat(64)
         );
         assert_eq!(output, expected);
-        assert_eq!(on("https://git.example/owner/repo").len(), 2);
+        assert_eq!(on("https://git.example/owner/repo").len(), 3);
         assert_eq!(image_output(ImageStore::Classic, "r/i:t", &github), None);
     }
 }

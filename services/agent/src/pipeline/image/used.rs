@@ -143,7 +143,7 @@ mod tests {
             (format!("docker.io/docker/other:1@{two}"), None),
             ("no image".to_owned(), None),
         ] {
-            let all = [&same[..], &[image.clone()]].concat();
+            let all = [&same[..], std::slice::from_ref(&image)].concat();
             let told = of(&all).unwrap_or_default();
             assert!(told.contains(&image), "{image}: {told}");
             assert_eq!(told.contains("computed with"), said.is_some(), "{told}");

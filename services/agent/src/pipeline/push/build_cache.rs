@@ -7,7 +7,7 @@ use crate::{
     pipeline::{
         context::{Checkout, Context},
         job::CacheUse,
-        rebuild::{BuildCache, Sources, keep_sources, rebuild},
+        rebuild::{Again, Sources, keep_sources, rebuild},
     },
 };
 
@@ -42,7 +42,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
                 progress.line(line);
             }
         };
-        let (config, to) = (&upload.config, BuildCache::To(&to));
+        let (config, to) = (&upload.config, Again::BuildCache(&to));
         rebuild(cx, sources, config, &upload.image, to, &mut on_line).await?;
         let digest = progress
             .exported_cache()

@@ -52,6 +52,16 @@ impl LookupStore for Sqlite {
         Ok(())
     }
 
+    async fn put_finding(&self, attempt: &AttemptRef, finding: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE cache_lookups SET finding = ? WHERE workspace_id = ? AND attempt = ?")
+            .bind(finding)
+            .bind(attempt.workspace.as_str())
+            .bind(i64::from(attempt.number))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
     async fn lookup(&self, attempt: &AttemptRef) -> Result<Option<Lookup>, StoreError> {
         sqlx::query("SELECT * FROM cache_lookups WHERE workspace_id = ? AND attempt = ?")
             .bind(attempt.workspace.as_str())
@@ -200,6 +210,7 @@ fn lookup(row: &SqliteRow) -> Result<Lookup, StoreError> {
         Some(entry) => Entry::read(entry, &mut faults).map(Some),
     };
     let rate = row.try_get("rate")?;
+    let finding = row.try_get("finding")?;
     let lookup = || {
         Some(Lookup {
             attempt: attempt?,
@@ -214,6 +225,7 @@ fn lookup(row: &SqliteRow) -> Result<Lookup, StoreError> {
             decided,
             entry: entry?,
             rate,
+            finding,
         })
     };
     faults

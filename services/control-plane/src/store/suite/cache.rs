@@ -259,6 +259,7 @@ async fn ask_for_at(store: &Arc<dyn Store>, entry: &Entry, at: i64) {
         decided: Decided::Build,
         entry: None,
         rate: None,
+        finding: String::new(),
     };
     let put = store.put_lookup(&lookup, from_millis(at)).await;
     put.expect("a write");
@@ -466,6 +467,7 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
         decided: Decided::Build,
         entry: Some(cached("0", "d", "")),
         rate: Some(2.5),
+        finding: String::new(),
     };
     let at = from_millis(1_000);
     store.put_lookup(&lookup, at).await.expect("a write");
@@ -476,7 +478,12 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
     assert_eq!(store.lookup(&attempt("w", 2)).await.expect("a read"), None);
     let of = repository("r/x");
     let newest = store.newest_lookup(&of, &lookup.git_ref, None).await;
-    assert_eq!(newest.expect("a read"), Some(lookup));
+    assert_eq!(newest.expect("a read"), Some(lookup.clone()));
+    let noted = store.put_finding(&lookup.attempt, "found").await;
+    noted.expect("a write");
+    lookup.finding = "found".to_owned();
+    let read = store.lookup(&lookup.attempt).await.expect("a read");
+    assert_eq!(read, Some(lookup));
 
     assert_eq!(store.fetch_rate("n").await.expect("a read"), None);
     let mut rate = FetchRate {
