@@ -27,9 +27,17 @@ const SHORT: usize = 12;
 /// `HEARTH_PAIRS` is how many of each class, `HEARTH_PAIRS_SEED` chooses them and is printed.
 #[test]
 fn no_edit_makes_a_stale_image_and_few_are_built_without_need() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().expect(name))
+    };
     let count = number("HEARTH_PAIRS").map_or(SHORT, |count| usize::try_from(count).unwrap());
-    let seed = number("HEARTH_PAIRS_SEED").unwrap_or(if count == SHORT { 1 } else { u64::from(std::process::id()) });
+    let seed = number("HEARTH_PAIRS_SEED").unwrap_or(if count == SHORT {
+        1
+    } else {
+        u64::from(std::process::id())
+    });
     let only = std::env::var("HEARTH_PAIRS_ONLY").unwrap_or_default();
     eprintln!("{count} pairs of each class, HEARTH_PAIRS_SEED={seed}");
     let (engine, web) = (Engine::start("pairs"), Web::start());
@@ -46,7 +54,9 @@ fn no_edit_makes_a_stale_image_and_few_are_built_without_need() {
     realistic.retain(|(name, _, edit)| format!("{name}: {}", edit.name).contains(&only));
     let mut of: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for (name, tree, edit) in random.some(realistic, count) {
-        of.entry(name).or_insert_with(|| vec![(tree, Vec::new())])[0].1.push(edit);
+        of.entry(name).or_insert_with(|| vec![(tree, Vec::new())])[0]
+            .1
+            .push(edit);
     }
     for (name, all) in of {
         for (tree, edits) in all {
@@ -66,13 +76,17 @@ fn no_edit_makes_a_stale_image_and_few_are_built_without_need() {
     }
     let mut seen = nasty::seen();
     seen.retain(|(name, ..)| name.contains(&only));
-    for (name, tree, edits) in random.some(seen, count.div_ceil(8)) {
+    for (name, tree, edits) in random.some(seen, count.div_ceil(EDITS)) {
         let tree = filled_in(tree, &web);
+        let edits = random.some(edits, EDITS);
         run::edited(&engine, &mut report, Class::Nasty, &name, &tree, edits);
     }
     report.print();
     report.check(only.is_empty() && count > SHORT);
 }
+
+/// So many files of a tree are edited.
+const EDITS: usize = 16;
 
 /// What the test's web server has.
 const TOOL: &str = "tool\n";
