@@ -52,16 +52,13 @@ fn no_edit_makes_a_stale_image_and_few_are_built_without_need() {
         realistic.extend(edits.into_iter().map(|edit| (name, tree.clone(), edit)));
     }
     realistic.retain(|(name, _, edit)| format!("{name}: {}", edit.name).contains(&only));
-    let mut of: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    let mut of: BTreeMap<&str, (Tree, Vec<_>)> = BTreeMap::new();
     for (name, tree, edit) in random.some(realistic, count) {
-        of.entry(name).or_insert_with(|| vec![(tree, Vec::new())])[0]
-            .1
-            .push(edit);
+        let (_, edits) = of.entry(name).or_insert((tree, Vec::new()));
+        edits.push(edit);
     }
-    for (name, all) in of {
-        for (tree, edits) in all {
-            run::edited(&engine, &mut report, Class::Realistic, name, &tree, edits);
-        }
+    for (name, (tree, edits)) in of {
+        run::edited(&engine, &mut report, Class::Realistic, name, &tree, edits);
     }
 
     let mut families = nasty::families();
@@ -93,11 +90,11 @@ const TOOL: &str = "tool\n";
 
 fn filled_in(mut tree: Tree, web: &Web) -> Tree {
     for node in tree.nodes.values_mut() {
-        if let Node::File(content, _) = node {
-            if let Ok(text) = std::str::from_utf8(content) {
-                let text = web.filled_in(text).replace("{sha}", &sha256_hex(TOOL));
-                *content = text.into_bytes();
-            }
+        if let Node::File(content, _) = node
+            && let Ok(text) = std::str::from_utf8(content)
+        {
+            let text = web.filled_in(text).replace("{sha}", &sha256_hex(TOOL));
+            *content = text.into_bytes();
         }
     }
     tree

@@ -38,7 +38,10 @@ pub fn of(tree: &Tree, random: &mut Random) -> Vec<Edit> {
     edits
 }
 
-const WHOLE: &[(&str, fn(&str) -> String)] = &[
+/// A change of the whole text.
+type Rewrite = fn(&str) -> String;
+
+const WHOLE: &[(&str, Rewrite)] = &[
     ("a comment in front", |text| {
         format!("# How it is built\n{text}")
     }),
