@@ -51,38 +51,34 @@ pub fn changes(before: &KeyManifest, after: &KeyManifest) -> Vec<KeyChange> {
             }
         }
     }
-    // An argument that comes or goes may itself be the Dockerfile's doing: it uses it now, or not any more.
-    let causes: Vec<(Input, String)> = changes
-        .iter()
-        .filter(|change| {
-            change.kind != Input::BuildArg || change.before.is_some() && change.after.is_some()
-        })
-        .map(|change| (change.kind, change.name.clone()))
-        .collect();
+    let causes = changes.clone();
     for change in &mut changes {
         change.follows = causes
             .iter()
-            .any(|(kind, name)| *kind != change.kind && may_follow(*kind, name, change));
+            .any(|cause| cause.kind != change.kind && may_follow(cause, change));
     }
     changes.sort_by_key(|change| change.follows);
     changes
 }
 
-/// Whether an input of this kind and name may be why another one differs: only those that come before it in the order can.
-fn may_follow(kind: Input, name: &str, change: &KeyChange) -> bool {
-    let comes_or_goes = change.before.is_none() || change.after.is_none();
+/// Whether one input may be why another one differs: only those that come before it in the order can.
+fn may_follow(cause: &KeyChange, change: &KeyChange) -> bool {
+    let comes_or_goes = |change: &KeyChange| change.before.is_none() || change.after.is_none();
+    let is_given = !comes_or_goes(cause);
+    let comes_or_goes = comes_or_goes(change);
     let is_taken =
         comes_or_goes && matches!(change.kind, Input::BaseImage | Input::File | Input::Remote);
-    match kind {
-        Input::Config if name.starts_with("build.") => {
+    match cause.kind {
+        Input::Config if cause.name.starts_with("build.") => {
             is_taken
                 || change.kind == Input::Dockerfile
                 || change.kind == Input::BuildArg && comes_or_goes
         }
-        Input::Config if name.starts_with("features.") => {
+        Input::Config if cause.name.starts_with("features.") => {
             comes_or_goes && matches!(change.kind, Input::Feature | Input::File)
         }
-        Input::BuildArg => is_taken || change.kind == Input::Dockerfile,
+        // One that comes or goes may itself be the Dockerfile's doing, which uses it now, or not any more.
+        Input::BuildArg => is_taken || is_given && change.kind == Input::Dockerfile,
         Input::Dockerfile => is_taken,
         _ => false,
     }
@@ -122,6 +118,16 @@ mod tests {
             manifest.insert(Input::Dockerfile, "Dockerfile", "2");
         };
         assert_eq!(told(argument), [one("V", false), one("Dockerfile", true)]);
+    }
+
+    #[test]
+    fn an_argument_that_is_given_now_may_choose_another_base_image() {
+        let given = |manifest: &mut KeyManifest| {
+            manifest.insert(Input::BuildArg, "B", "2");
+            manifest.insert(Input::BaseImage, "other", "1");
+        };
+        let expected = [("B".to_owned(), false), ("other".to_owned(), true)];
+        assert_eq!(told(given), expected);
     }
 
     #[test]

@@ -42,8 +42,10 @@ use web::Web;
 fn an_image_that_buildkit_would_build_again_is_not_fetched() {
     let engine = Engine::start("table");
     let web = Web::start();
-    let table = cases::table();
+    let mut table = cases::table();
     assert!(table.len() >= 40, "{} cases", table.len());
+    let only = std::env::var("HEARTH_PAIRS_ONLY").unwrap_or_default();
+    table.retain(|case| case.name.contains(&only));
     // One after the other: builds that share a step disturb each other's cache.
     let verdicts: BTreeMap<_, _> = table
         .iter()
