@@ -9,7 +9,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::devcontainer::{DevcontainerConfig, Place};
 
+mod builds;
 mod edges;
+mod features;
 mod pairs;
 
 /// A registry where an image's digest is that of its name and of the version that the test gives it.

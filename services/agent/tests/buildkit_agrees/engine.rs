@@ -102,14 +102,19 @@ impl Engine {
         }
     }
 
+    /// Builds from the text of a Dockerfile, which is elsewhere.
     pub fn build(
         &self,
         context: &Path,
-        dockerfile: &Path,
+        dockerfile: &str,
         target: Option<&str>,
         args: &BTreeMap<String, String>,
         options: &[String],
     ) -> Result<Build, String> {
+        // In a folder of its own: the client looks at the others in it.
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("Dockerfile");
+        std::fs::write(&file, dockerfile).unwrap();
         // Two builds of one image at once trip over each other when the image has no name.
         let number = self.builds.fetch_add(1, Ordering::Relaxed);
         let name = format!("hearth-test/build:{number}");
@@ -125,7 +130,7 @@ impl Engine {
             ])
             .arg(&name)
             .arg("--file")
-            .arg(dockerfile);
+            .arg(&file);
         target.iter().for_each(|target| {
             command.arg("--target").arg(target);
         });

@@ -43,8 +43,7 @@ pub fn verdict(before: &Twice, after: &Build, is_fetched: bool) -> Verdict {
         return Verdict::NeverCached;
     }
     // A WORKDIR of an empty image runs every time and makes the same every time.
-    let is_built =
-        !after.ran.is_subset(&before.again.ran) || after.image != before.first.image;
+    let is_built = !after.ran.is_subset(&before.again.ran) || after.image != before.first.image;
     match (is_built, is_fetched) {
         (true, true) => Verdict::TooLax,
         (false, false) => Verdict::TooCareful,

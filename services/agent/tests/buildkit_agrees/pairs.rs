@@ -27,9 +27,17 @@ const SHORT: usize = 12;
 /// `HEARTH_PAIRS` is how many of each class, `HEARTH_PAIRS_SEED` chooses them and is printed.
 #[test]
 fn no_edit_makes_a_stale_image_and_few_are_built_without_need() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().expect(name))
+    };
     let count = number("HEARTH_PAIRS").map_or(SHORT, |count| usize::try_from(count).unwrap());
-    let seed = number("HEARTH_PAIRS_SEED").unwrap_or(if count == SHORT { 1 } else { u64::from(std::process::id()) });
+    let seed = number("HEARTH_PAIRS_SEED").unwrap_or(if count == SHORT {
+        1
+    } else {
+        u64::from(std::process::id())
+    });
     let only = std::env::var("HEARTH_PAIRS_ONLY").unwrap_or_default();
     eprintln!("{count} pairs of each class, HEARTH_PAIRS_SEED={seed}");
     let (engine, web) = (Engine::start("pairs"), Web::start());
@@ -44,14 +52,13 @@ fn no_edit_makes_a_stale_image_and_few_are_built_without_need() {
         realistic.extend(edits.into_iter().map(|edit| (name, tree.clone(), edit)));
     }
     realistic.retain(|(name, _, edit)| format!("{name}: {}", edit.name).contains(&only));
-    let mut of: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    let mut of: BTreeMap<&str, (Tree, Vec<_>)> = BTreeMap::new();
     for (name, tree, edit) in random.some(realistic, count) {
-        of.entry(name).or_insert_with(|| vec![(tree, Vec::new())])[0].1.push(edit);
+        let (_, edits) = of.entry(name).or_insert((tree, Vec::new()));
+        edits.push(edit);
     }
-    for (name, all) in of {
-        for (tree, edits) in all {
-            run::edited(&engine, &mut report, Class::Realistic, name, &tree, edits);
-        }
+    for (name, (tree, edits)) in of {
+        run::edited(&engine, &mut report, Class::Realistic, name, &tree, edits);
     }
 
     let mut families = nasty::families();
@@ -66,24 +73,28 @@ fn no_edit_makes_a_stale_image_and_few_are_built_without_need() {
     }
     let mut seen = nasty::seen();
     seen.retain(|(name, ..)| name.contains(&only));
-    for (name, tree, edits) in random.some(seen, count.div_ceil(8)) {
+    for (name, tree, edits) in random.some(seen, count.div_ceil(EDITS)) {
         let tree = filled_in(tree, &web);
+        let edits = random.some(edits, EDITS);
         run::edited(&engine, &mut report, Class::Nasty, &name, &tree, edits);
     }
     report.print();
     report.check(only.is_empty() && count > SHORT);
 }
 
+/// So many files of a tree are edited.
+const EDITS: usize = 16;
+
 /// What the test's web server has.
 const TOOL: &str = "tool\n";
 
 fn filled_in(mut tree: Tree, web: &Web) -> Tree {
     for node in tree.nodes.values_mut() {
-        if let Node::File(content, _) = node {
-            if let Ok(text) = std::str::from_utf8(content) {
-                let text = web.filled_in(text).replace("{sha}", &sha256_hex(TOOL));
-                *content = text.into_bytes();
-            }
+        if let Node::File(content, _) = node
+            && let Ok(text) = std::str::from_utf8(content)
+        {
+            let text = web.filled_in(text).replace("{sha}", &sha256_hex(TOOL));
+            *content = text.into_bytes();
         }
     }
     tree

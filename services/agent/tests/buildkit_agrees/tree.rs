@@ -90,7 +90,10 @@ impl Tree {
             .or(self.config["dockerFile"].as_str());
         match name.unwrap_or("Dockerfile").strip_prefix("../") {
             Some(above) => above.to_owned(),
-            None => format!(".devcontainer/{}", name.unwrap_or("Dockerfile").trim_start_matches("./")),
+            None => format!(
+                ".devcontainer/{}",
+                name.unwrap_or("Dockerfile").trim_start_matches("./")
+            ),
         }
     }
 
@@ -129,7 +132,8 @@ impl Tree {
             Notation::Compact => self.config.to_string(),
             Notation::Commented => {
                 let text = format!("// How this is developed\n{:#}\n", self.config);
-                text.replacen('{', "{ /* first */", 1).replace("\"\n}\n", "\",\n}\n")
+                text.replacen('{', "{ /* first */", 1)
+                    .replace("\"\n}\n", "\",\n}\n")
             }
         }
     }
@@ -194,11 +198,10 @@ impl Tree {
         let Base::Dockerfile(build) = &recipe.base else {
             return Err("no Dockerfile".to_owned());
         };
-        let text = std::fs::read(clone.join(&build.dockerfile)).map_err(|error| error.to_string())?;
+        let text =
+            std::fs::read(clone.join(&build.dockerfile)).map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&text).into_owned();
         let built = as_built(&text, build.target.as_deref()).map_err(|error| error.to_string())?;
-        let dockerfile = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(dockerfile.path(), built.text).unwrap();
         let mut args = build.args.clone();
         args.insert(built.arg.0.to_owned(), built.arg.1);
         let options: Vec<String> = self.config["build"]["options"]
@@ -209,7 +212,7 @@ impl Tree {
             .map(str::to_owned)
             .collect();
         let context: PathBuf = clone.join(&build.context);
-        engine.build(&context, dockerfile.path(), Some(built.target), &args, &options)
+        engine.build(&context, &built.text, Some(built.target), &args, &options)
     }
 }
 
@@ -220,7 +223,11 @@ impl std::fmt::Display for Tree {
             let path = String::from_utf8_lossy(path);
             match node {
                 Node::File(content, mode) => {
-                    writeln!(f, "{path:?} {mode:o}: {:?}", String::from_utf8_lossy(content))?;
+                    writeln!(
+                        f,
+                        "{path:?} {mode:o}: {:?}",
+                        String::from_utf8_lossy(content)
+                    )?;
                 }
                 other => writeln!(f, "{path:?}: {other:?}")?,
             }

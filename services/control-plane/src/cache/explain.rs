@@ -5,7 +5,7 @@ use hearth_api::v1::{
     WorkspaceState,
 };
 use hearth_domain::{
-    CommitHash, GitRef, Input, KeyedManifest,
+    CommitHash, GitRef, Input, KeyChange, KeyedManifest,
     text::{printable_line, shortened},
 };
 
@@ -20,19 +20,6 @@ const MAX_VALUE: usize = 80;
 /// How the agent's sentence begins that says why it did not use the image of a hit: it could not be fetched, or its entry
 /// is not signed.
 const UNUSED: &str = "the image for this key ";
-
-/// All kinds of inputs, the telling ones first: a changed Dockerfile explains more than the file next to it.
-const KINDS: [(Input, InputKind); 9] = [
-    (Input::Config, InputKind::Config),
-    (Input::Dockerfile, InputKind::Dockerfile),
-    (Input::BaseImage, InputKind::BaseImage),
-    (Input::Feature, InputKind::Feature),
-    (Input::BuildArg, InputKind::BuildArg),
-    (Input::File, InputKind::File),
-    (Input::Platform, InputKind::Platform),
-    (Input::Tool, InputKind::Tool),
-    (Input::Remote, InputKind::Remote),
-];
 
 /// Why an attempt is to build, sentence by sentence.
 pub(super) fn reasons(lookup: &Lookup) -> Vec<String> {
@@ -87,7 +74,7 @@ pub(super) fn explain(
             .or_else(|| Some(hit?.entry.as_ref()?.digest.to_string()))
             .unwrap_or_default(),
         entry: found.cloned().map(Into::into),
-        changes: changes.unwrap_or_default(),
+        changes: changes.into_iter().flatten().map(message).collect(),
     })
 }
 
@@ -255,65 +242,84 @@ fn differences(newest: &Entry, wanted: Option<&KeyedManifest>) -> Vec<String> {
     let mut reasons = vec![format!(
         "The inputs differ from the newest image in the cache{origin}."
     )];
-    reasons.extend(changes.iter().take(MAX_CHANGES).map(sentence));
-    if changes.len() > MAX_CHANGES {
-        reasons.push(format!("And {} more.", changes.len() - MAX_CHANGES));
+    let told = changes.iter().filter(|change| !change.follows).count();
+    reasons.extend(changes[..told].iter().take(MAX_CHANGES).map(sentence));
+    if told > MAX_CHANGES {
+        reasons.push(format!("And {} more.", told - MAX_CHANGES));
+    }
+    if told < changes.len() {
+        reasons.push(following(&changes[told..]));
     }
     reasons
 }
 
-fn sentence(change: &InputChange) -> String {
-    let InputChange {
-        name,
-        before,
-        after,
-        ..
-    } = change;
-    let what = match change.kind() {
-        InputKind::Config => "configuration property",
-        InputKind::Dockerfile => "Dockerfile",
-        InputKind::File => "file",
-        InputKind::BuildArg => "build argument",
-        InputKind::BaseImage => "base image",
-        InputKind::Feature => "feature",
-        InputKind::Platform => "platform",
-        InputKind::Tool => "tool",
-        InputKind::Remote | InputKind::Unspecified => "download",
+/// What differs since other inputs do.
+fn following(changes: &[KeyChange]) -> String {
+    let names: Vec<String> = changes
+        .iter()
+        .take(MAX_CHANGES)
+        .map(|change| printable_line(&change.name))
+        .collect();
+    let more = match changes.len() {
+        count if count > names.len() => format!(" and {} more", count - names.len()),
+        _ => String::new(),
     };
-    if before.is_empty() {
-        return format!("The {what} {name} is new.");
-    }
-    if after.is_empty() {
-        return format!("The {what} {name} is gone.");
-    }
+    format!("Other inputs follow from that: {}{more}.", names.join(", "))
+}
+
+fn sentence(change: &KeyChange) -> String {
+    let KeyChange { kind, name, .. } = change;
+    let what = match kind {
+        Input::Config => "configuration property",
+        Input::Dockerfile => "Dockerfile",
+        Input::File => "file",
+        Input::BuildArg => "build argument",
+        Input::BaseImage => "base image",
+        Input::Feature => "feature",
+        Input::Platform => "platform",
+        Input::Tool => "tool",
+        Input::Remote => "download",
+    };
+    let (before, after) = match (&change.before, &change.after) {
+        (Some(before), Some(after)) => (before, after),
+        // It was added, or something else left it out.
+        (None, _) if *kind == Input::File => {
+            return format!("The build sees the file {name}, which it did not see before.");
+        }
+        (_, None) if *kind == Input::File => {
+            return format!("The build does not see the file {name} any more.");
+        }
+        (None, _) => return format!("The {what} {name} is new."),
+        (_, None) => return format!("The {what} {name} is gone."),
+    };
     // Values come from repositories: one line, and not too long.
     let [was, is] = [before, after].map(|value| shortened(&printable_line(value), MAX_VALUE));
-    match change.kind() {
-        InputKind::BaseImage => format!(
+    match kind {
+        Input::BaseImage => format!(
             "The base image {name} is another one now: the registry's image under this name had the digest {was} and has \
              {is}."
         ),
         // A feature in the repository has the digest of its folder.
-        InputKind::Feature if name.starts_with('.') => {
+        Input::Feature if name.starts_with('.') => {
             format!("The feature {name} changed: a file in its folder is not what it was.")
         }
-        InputKind::Feature => {
+        Input::Feature => {
             format!("The feature {name} is another version now: its digest was {was} and is {is}.")
         }
-        InputKind::BuildArg => {
+        Input::BuildArg => {
             format!("The build argument {name} was {was} and is {is}.")
         }
-        InputKind::Config => format!("The configuration property {name} was {was} and is {is}."),
-        InputKind::Platform => {
+        Input::Config => format!("The configuration property {name} was {was} and is {is}."),
+        Input::Platform => {
             format!("The image is for another platform: it was {was} and is {is}.")
         }
-        InputKind::Tool => format!(
+        Input::Tool => format!(
             "The tool {name}, which takes part in the build, was of version {was} and is of {is}."
         ),
-        InputKind::Remote | InputKind::Unspecified => {
+        Input::Remote => {
             format!("What {name} stands for outside the repository changed.")
         }
-        InputKind::Dockerfile | InputKind::File => format!("The {what} {name} changed."),
+        Input::Dockerfile | Input::File => format!("The {what} {name} changed."),
     }
 }
 
@@ -321,32 +327,31 @@ fn sentence(change: &InputChange) -> String {
 fn changes(
     before: Option<&KeyedManifest>,
     after: Option<&KeyedManifest>,
-) -> Option<Vec<InputChange>> {
-    let (before, after) = (before?.inputs(), after?.inputs());
-    let mut changes = Vec::new();
-    for (input, kind) in KINDS {
-        let change = |name: &str, before: &str, after: &str| InputChange {
-            kind: kind.into(),
-            name: name.to_owned(),
-            before: before.to_owned(),
-            after: after.to_owned(),
-        };
-        let old: std::collections::BTreeMap<_, _> = before.inputs(input).collect();
-        let new: std::collections::BTreeMap<_, _> = after.inputs(input).collect();
-        for (name, value) in &new {
-            match old.get(name) {
-                None => changes.push(change(name, "", value)),
-                Some(was) if was != value => changes.push(change(name, was, value)),
-                Some(_) => {}
-            }
-        }
-        for (name, was) in &old {
-            if !new.contains_key(name) {
-                changes.push(change(name, was, ""));
-            }
-        }
+) -> Option<Vec<KeyChange>> {
+    Some(hearth_domain::changes(before?.inputs(), after?.inputs()))
+}
+
+fn message(change: KeyChange) -> InputChange {
+    InputChange {
+        kind: kind(change.kind).into(),
+        name: change.name,
+        before: change.before.unwrap_or_default(),
+        after: change.after.unwrap_or_default(),
     }
-    Some(changes)
+}
+
+fn kind(input: Input) -> InputKind {
+    match input {
+        Input::BaseImage => InputKind::BaseImage,
+        Input::BuildArg => InputKind::BuildArg,
+        Input::Config => InputKind::Config,
+        Input::Dockerfile => InputKind::Dockerfile,
+        Input::Feature => InputKind::Feature,
+        Input::File => InputKind::File,
+        Input::Platform => InputKind::Platform,
+        Input::Remote => InputKind::Remote,
+        Input::Tool => InputKind::Tool,
+    }
 }
 
 #[cfg(test)]

@@ -338,6 +338,22 @@ fn changes_carry_both_values() {
 }
 
 #[test]
+fn what_follows_from_a_change_is_told_behind_it() {
+    let lookup = missed(|manifest| {
+        manifest.insert(Input::BuildArg, "VARIANT", "3.13");
+        manifest.insert(Input::Dockerfile, ".devcontainer/Dockerfile", "b");
+        manifest.insert(Input::File, "tools/install.sh", "b");
+    });
+    assert_eq!(
+        reasons(&lookup)[1..],
+        [
+            "The build argument VARIANT was 3.12 and is 3.13.",
+            "Other inputs follow from that: .devcontainer/Dockerfile, tools/install.sh.",
+        ]
+    );
+}
+
+#[test]
 fn many_changes_are_counted() {
     let lookup = missed(|manifest| {
         for number in 0..9 {

@@ -30,7 +30,10 @@ pub struct AsBuilt {
 pub fn as_built(text: &str, target: Option<&str>) -> Result<AsBuilt, DockerfileError> {
     let error = |why| DockerfileError { line: 1, why };
     // Ends of lines and white space for JavaScript alone, or for everybody else.
-    if text.replace("\r\n", "\n").contains(['\r', '\u{85}', '\u{2028}', '\u{2029}', '\u{feff}']) {
+    if text
+        .replace("\r\n", "\n")
+        .contains(['\r', '\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'])
+    {
         return Err(error(
             "a character that not all programs take for the end of a line",
         ));

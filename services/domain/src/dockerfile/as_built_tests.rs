@@ -187,6 +187,20 @@ fn what_is_built_in_the_same_way_is_written_in_the_same_way() {
             "FROM a\nCOPY --chown=1 --link x /\n",
         ),
         ("ARG V=1\nFROM a:$V\n", "FROM a:1\n"),
+        ("FROM --platform=linux/amd64 a\n", "FROM a\n"),
+        ("FROM --platform=$TARGETPLATFORM a\n", "FROM a\n"),
+        (
+            "FROM a\nCOPY x y/z/ /d/\nADD x /\n",
+            "FROM a\nCOPY ./x /y//z/. /d/\nADD /x /\n",
+        ),
+        (
+            "FROM a AS one\nONBUILD COPY --from=0 x /y\nFROM one\n",
+            "FROM a AS two\nonbuild  copy --from=two \\\n  ./x  /y\nFROM two\n",
+        ),
+        (
+            "FROM a AS one\nONBUILD RUN x\nFROM a\nCOPY --from=one /x /x\n",
+            "FROM a AS one\nFROM a\nCOPY --from=one /x /x\n",
+        ),
     ] {
         assert_eq!(
             planned(one, None, &[]),
@@ -226,6 +240,12 @@ fn what_is_built_in_another_way_is_written_in_another_way() {
             "RUN --mount=type=cache,target=/ab true\n",
         ),
         ("LABEL a=1\n", "LABEL a=2\n"),
+        ("COPY --parents ./a /x/\n", "COPY --parents a /x/\n"),
+        ("COPY --parents a/./b /x/\n", "COPY --parents a/b /x/\n"),
+        ("COPY a /x\n", "COPY a /x/\n"),
+        ("ADD https://a/b /x\n", "ADD https:/a/b /x\n"),
+        ("FROM --platform=linux/arm64 a\n", "FROM a\n"),
+        ("ONBUILD RUN a\n", "ONBUILD RUN b\n"),
     ] {
         let (one, two) = (format!("FROM a\n{one}"), format!("FROM a\n{two}"));
         let (one, two) = (planned(&one, None, &[]), planned(&two, None, &[]));
@@ -244,6 +264,27 @@ fn what_is_built_in_another_way_is_written_in_another_way() {
         let other = format!("{two}\n{one}");
         assert_ne!(swapped(&both), swapped(&other));
     }
+}
+
+/// New frontends keep its value, old ones forget it.
+#[test]
+fn an_argument_that_is_declared_again_before_the_first_stage_has_no_known_value() {
+    for (once, again) in [("", "ARG TARGETARCH\n"), ("ARG V=1\n", "ARG V=1\nARG V\n")] {
+        let text = |globals| format!("{globals}FROM a\nARG TARGETARCH\nARG V\nRUN x\n");
+        assert_ne!(
+            planned(&text(once), None, &[]),
+            planned(&text(again), None, &[]),
+            "{again}"
+        );
+    }
+    let copy = "ARG V=a\nARG V\nFROM a\nARG V\nCOPY ${V:-b} /x\n";
+    assert_eq!(paths(copy, None), ["."]);
+    // An argument without a value has none everywhere.
+    assert!(
+        planned("ARG V\nFROM ${V:-a}\n", None, &[])
+            .unpinned
+            .is_empty()
+    );
 }
 
 #[test]

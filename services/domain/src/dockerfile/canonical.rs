@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     lines::{Heredoc, Instruction},
-    sources::{csv_fields, is_heredoc, words_of_copy},
+    sources::{ContextSource, csv_fields, is_heredoc, is_remote, words_of_copy},
     stages::{self, Stage},
     words::{self, Env},
 };
@@ -117,16 +117,15 @@ impl Step {
         match keyword.as_str() {
             "ADD" | "COPY" => {
                 let words = words_of_copy(instruction);
+                let last = words.as_ref().map_or(0, Vec::len).saturating_sub(1);
                 arguments = words.map(|words| {
                     let is_marker = |word: &String| !heredocs.is_empty() && is_heredoc(word);
-                    let word = |word: &String| {
-                        if is_marker(word) {
-                            Word::raw(word)
-                        } else {
-                            known(word)
-                        }
+                    let word = |(at, word): (usize, &String)| match known(word) {
+                        _ if is_marker(word) => Word::raw(word),
+                        Word::Known(path) if at < last => Word::Known(source(path, instruction)),
+                        word => word,
                     };
-                    Arguments::Words(words.iter().map(word).collect())
+                    Arguments::Words(words.iter().enumerate().map(word).collect())
                 });
             }
             "RUN" if is_script(rest, &heredocs) => {
@@ -221,6 +220,15 @@ impl Step {
         // Strings, lists of strings and numbers always serialise.
         serde_json::to_string(&(keyword, flags, arguments, heredocs, stages)).unwrap_or_default()
     }
+}
+
+/// The path of a source: BuildKit reads it from the root of the context or the stage, and cleans it, but for a `--parents`
+/// where `./` has a meaning.
+fn source(path: String, instruction: &Instruction) -> String {
+    if instruction.flag("parents").is_some() || instruction.keyword == "ADD" && is_remote(&path) {
+        return path;
+    }
+    ContextSource::new(&path, true).path
 }
 
 fn name_of(flag: &str) -> &str {

@@ -150,6 +150,9 @@ impl Planner<'_> {
         let Stage { from, base, .. } = &self.stages[at];
         let known = |text: &str| words::expand(text, &self.global.values, escape).ok();
         let flags: Option<Vec<String>> = from.flags.iter().map(|flag| known(flag)).collect();
+        // The platform that is built for is the one without the flag.
+        let own = format!("--platform={}", self.options.platform);
+        let flags = flags.map(|flags| flags.into_iter().filter(|flag| *flag != own).collect());
         let (Some(base), Some(flags)) = (known(base), flags) else {
             self.is_plain = false;
             let text = Arguments::Text(from.rest.clone());

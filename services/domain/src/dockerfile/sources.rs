@@ -178,7 +178,8 @@ fn unknown(error: &WordError) -> Origin {
     })
 }
 
-fn is_remote(source: &str) -> bool {
+/// Whether ADD may download it.
+pub(super) fn is_remote(source: &str) -> bool {
     source.contains("://")
         || source
             .split_once('@')

@@ -240,10 +240,10 @@ fn the_written_instructions_never_change_their_form() {
     assert_eq!(
         plan.instructions,
         [
-            r##"["FROM",["--platform=linux/amd64"],["#0"],[],[]]"##,
+            r##"["FROM",[],["#0"],[],[]]"##,
             r#"["RUN",[],"cat <<-\"E\"  >/x",[{"name":"E","chomp":true,"expand":false,"content":"\ty\n"}],[]]"#,
             r#"["FROM",[],[null],[],[0]]"#,
-            r##"["COPY",["--from=#"],["/x","/"],[],[0]]"##,
+            r##"["COPY",["--from=#"],["x","/"],[],[0]]"##,
             "target=1",
         ]
     );

@@ -184,7 +184,12 @@ fn global_args(
             match (given.get(&name), default) {
                 (Some(value), _) => globals.set(name, Some(value.clone())),
                 (None, Some(default)) => globals.set(name, default.ok()),
-                (None, None) => {}
+                // Old frontends forget the value, that of a platform's argument too; new ones keep it.
+                (None, None) => {
+                    if let Some(value) = globals.seen.get_mut(&name) {
+                        *value = None;
+                    }
+                }
             }
         }
     }

@@ -5,22 +5,7 @@ mod dockerfile;
 mod files;
 
 use super::random::Random;
-use crate::tree::Tree;
-
-/// What an edit touches.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cause {
-    /// Files of the tree.
-    Files(Vec<String>),
-    Dockerfile,
-    IgnoreFile,
-    /// A build argument.
-    Arg(String),
-    /// A property of the configuration.
-    Property(String),
-    /// The names of commits.
-    Git,
-}
+use crate::{named::Cause, tree::Tree};
 
 pub struct Edit {
     pub name: String,

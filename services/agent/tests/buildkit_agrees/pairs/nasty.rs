@@ -4,8 +4,11 @@ mod documents;
 mod sources;
 mod words;
 
-use super::edits::{Cause, Edit};
-use crate::tree::{Node, Tree};
+use super::edits::Edit;
+use crate::{
+    named::Cause,
+    tree::{Node, Tree},
+};
 
 /// Trees that are alike: each pair of them is judged.
 pub struct Family {
@@ -20,7 +23,9 @@ impl Family {
 
     /// Dockerfiles with the same files beside them.
     fn of_dockerfiles(name: &str, files: &[(&str, &str)], texts: &[&str]) -> Self {
-        let trees = texts.iter().map(|text| ((*text).to_owned(), Tree::new(text, files)));
+        let trees = texts
+            .iter()
+            .map(|text| ((*text).to_owned(), Tree::new(text, files)));
         Self {
             name: name.to_owned(),
             trees: trees.collect(),
@@ -61,7 +66,10 @@ pub fn seen() -> Vec<(String, Tree, Vec<Edit>)> {
             match node {
                 Node::File(_, mode) => {
                     edit("edit", Some(Node::File(b"edited".to_vec(), *mode)));
-                    edit("set the mode of", Some(Node::File(b"1".to_vec(), mode ^ 0o111)));
+                    edit(
+                        "set the mode of",
+                        Some(Node::File(b"1".to_vec(), mode ^ 0o111)),
+                    );
                     edit("remove", None);
                 }
                 Node::Folder(mode) => edit("set the mode of", Some(Node::Folder(mode ^ 0o022))),

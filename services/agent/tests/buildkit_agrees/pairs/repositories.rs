@@ -279,7 +279,12 @@ fn odd() -> Vec<(&'static str, Tree)> {
             "onbuild base",
             Tree::new(
                 "FROM hearth-test/onbuild:1\nRUN ls /app > /list\nCOPY extra /extra\n",
-                &[("app/main.js", "1\n"), ("app/package.json", "{}\n"), ("extra", "1\n"), ("README.md", "# x\n")],
+                &[
+                    ("app/main.js", "1\n"),
+                    ("app/package.json", "{}\n"),
+                    ("extra", "1\n"),
+                    ("README.md", "# x\n"),
+                ],
             ),
         ),
         (
@@ -298,7 +303,11 @@ fn odd() -> Vec<(&'static str, Tree)> {
             "windows",
             Tree::new(
                 "FROM hearth-test/base:1\r\nRUN echo 1 > /x && \\\r\n    echo 2 > /y\r\nCOPY main.ps1 /\r\nENV A=1\r\n",
-                &[("main.ps1", "Write-Host\r\n"), ("README.md", "# x\r\n"), (".dockerignore", "*.log\r\n.git\r\n")],
+                &[
+                    ("main.ps1", "Write-Host\r\n"),
+                    ("README.md", "# x\r\n"),
+                    (".dockerignore", "*.log\r\n.git\r\n"),
+                ],
             ),
         ),
         (
@@ -323,7 +332,12 @@ fn odd() -> Vec<(&'static str, Tree)> {
                  RUN --mount=type=bind,target=/all,ro cat /all/conf/a > /a\n\
                  RUN --mount=type=secret,id=token true\n\
                  MAINTAINER somebody@example.com\n",
-                &[("conf/a", "1\n"), ("conf/b", "1\n"), (".dockerignore", ".devcontainer\nREADME.md\n"), ("README.md", "# x\n")],
+                &[
+                    ("conf/a", "1\n"),
+                    ("conf/b", "1\n"),
+                    (".dockerignore", ".devcontainer\nREADME.md\n"),
+                    ("README.md", "# x\n"),
+                ],
             ),
         ),
     ]

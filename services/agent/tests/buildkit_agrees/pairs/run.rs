@@ -8,6 +8,7 @@ use super::{edits::Edit, nasty::Family, random::Random};
 use crate::{
     engine::{Build, Engine},
     judge::{Twice, Verdict, is_fetched, verdict},
+    named::{Cause, misnamed},
     tree::Tree,
 };
 
@@ -25,6 +26,7 @@ pub struct Report {
     invalid: usize,
     lax: Vec<String>,
     careful: Vec<String>,
+    explained: usize,
     misnamed: Vec<String>,
 }
 
@@ -39,7 +41,10 @@ impl Report {
     }
 
     fn count(&self, class: Class, verdict: Verdict) -> usize {
-        self.counts.get(&(class, verdict)).copied().unwrap_or_default()
+        self.counts
+            .get(&(class, verdict))
+            .copied()
+            .unwrap_or_default()
     }
 
     fn total(&self, class: Class) -> usize {
@@ -60,16 +65,35 @@ impl Report {
         }
         eprintln!("{} pairs cannot be built", self.invalid);
         eprintln!("too careful: {:#?}", self.careful);
+        eprintln!(
+            "{} of {} other keys are explained by what was edited",
+            self.explained - self.misnamed.len(),
+            self.explained
+        );
         for misnamed in &self.misnamed {
             eprintln!("not explained: {misnamed}");
         }
     }
 
     pub fn check(&self, counts_careful: bool) {
-        assert!(self.lax.is_empty(), "BuildKit builds again, and the image would be fetched:\n{}", self.lax.join("\n"));
-        assert!(self.misnamed.is_empty(), "explained by something else:\n{}", self.misnamed.join("\n"));
-        let (careful, all) = (self.count(Class::Realistic, Verdict::TooCareful), self.total(Class::Realistic));
-        assert!(!counts_careful || careful * 100 <= all * MAX_CAREFUL, "{careful} of {all} realistic edits are built without need");
+        assert!(
+            self.lax.is_empty(),
+            "BuildKit builds again, and the image would be fetched:\n{}",
+            self.lax.join("\n")
+        );
+        assert!(
+            self.misnamed.is_empty(),
+            "explained by something else:\n{}",
+            self.misnamed.join("\n")
+        );
+        let (careful, all) = (
+            self.count(Class::Realistic, Verdict::TooCareful),
+            self.total(Class::Realistic),
+        );
+        assert!(
+            !counts_careful || careful * 100 <= all * MAX_CAREFUL,
+            "{careful} of {all} realistic edits are built without need"
+        );
     }
 }
 
@@ -104,7 +128,14 @@ fn once(engine: &Engine, tree: &Tree) -> Result<(Key, Build), String> {
 }
 
 /// Judges the edits of one tree.
-pub fn edited(engine: &Engine, report: &mut Report, class: Class, name: &str, tree: &Tree, edits: Vec<Edit>) {
+pub fn edited(
+    engine: &Engine,
+    report: &mut Report,
+    class: Class,
+    name: &str,
+    tree: &Tree,
+    edits: Vec<Edit>,
+) {
     engine.forget();
     let before = match seen(engine, tree) {
         Ok(before) => before,
@@ -126,7 +157,9 @@ pub fn edited(engine: &Engine, report: &mut Report, class: Class, name: &str, tr
             keys: [&before.key, &key],
         };
         pair.judge(engine, report, &before.twice, &after);
-        let _ = &edit.cause;
+        if class == Class::Realistic {
+            pair.explain(report, &edit.cause);
+        }
     }
 }
 
@@ -209,11 +242,32 @@ impl Pair<'_> {
         report.add(self.class, found);
     }
 
+    /// Where the keys differ, what is told has to be what was edited.
+    fn explain(&self, report: &mut Report, cause: &Cause) {
+        let [Ok(before), Ok(after)] = self.keys else {
+            return;
+        };
+        let (before, after) = (&before.manifest, &after.manifest);
+        if before.key() == after.key() {
+            return;
+        }
+        report.explained += 1;
+        if let Some(told) = misnamed(cause, before, after) {
+            report.misnamed.push(format!("{}: {told}", self.name));
+        }
+    }
+
     fn manifests(&self) -> String {
         let mut text = String::new();
         for key in self.keys {
             let _ = match key {
-                Ok(key) => writeln!(text, "{} unpinned {:?} careful {:?}", key.manifest.canonical_json(), key.unpinned, key.careful),
+                Ok(key) => writeln!(
+                    text,
+                    "{} unpinned {:?} careful {:?}",
+                    key.manifest.canonical_json(),
+                    key.unpinned,
+                    key.careful
+                ),
                 Err(error) => writeln!(text, "no key: {error}"),
             };
         }
@@ -223,7 +277,13 @@ impl Pair<'_> {
     /// Both trees and both manifests.
     fn told(&self, after: &Build) -> String {
         let [one, other] = self.trees;
-        format!("too lax: {}\n{one}\nand\n{other}\n{}\n{:?}\n{}", self.name, self.manifests(), after.ran, after.log)
+        format!(
+            "too lax: {}\n{one}\nand\n{other}\n{}\n{:?}\n{}",
+            self.name,
+            self.manifests(),
+            after.ran,
+            after.log
+        )
     }
 }
 

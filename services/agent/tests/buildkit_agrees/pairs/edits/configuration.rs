@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Cause, Edit};
-use crate::tree::{Notation, Tree};
+use super::Edit;
+use crate::{
+    named::Cause,
+    tree::{Notation, Tree},
+};
 
 pub fn of(tree: &Tree) -> Vec<Edit> {
     let mut edits = Vec::new();
@@ -39,9 +42,16 @@ pub fn of(tree: &Tree) -> Vec<Edit> {
     }
     edit("comments", "", &|tree| tree.notation = Notation::Commented);
     edit("white space", "", &|tree| tree.notation = Notation::Compact);
-    edit("another order", "", &|tree| tree.config = reversed(&tree.config));
+    edit("another order", "", &|tree| {
+        tree.config = reversed(&tree.config)
+    });
     let build = tree.config["build"].as_object();
-    for (name, value) in build.and_then(|build| build.get("args")).and_then(Value::as_object).into_iter().flatten() {
+    for (name, value) in build
+        .and_then(|build| build.get("args"))
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         let property = format!("build.args.{name}");
         edit(&format!("another {name}"), &property, &|tree| {
             let other = match value.as_str() {
@@ -65,24 +75,37 @@ pub fn of(tree: &Tree) -> Vec<Edit> {
     if build.is_none() {
         return edits;
     }
-    edit("an argument of nobody", "build.args.UNUSED", &|tree| tree.config["build"]["args"]["UNUSED"] = json!("1"));
+    edit("an argument of nobody", "build.args.UNUSED", &|tree| {
+        tree.config["build"]["args"]["UNUSED"] = json!("1")
+    });
     let text = tree.dockerfile();
     for declared in text.lines().filter_map(|line| line.strip_prefix("ARG ")) {
         let Some((name, default)) = declared.split_once('=') else {
             continue;
         };
-        edit(&format!("{name} as it is"), &format!("build.args.{name}"), &|tree| {
-            tree.config["build"]["args"][name] = json!(default);
-        });
+        edit(
+            &format!("{name} as it is"),
+            &format!("build.args.{name}"),
+            &|tree| {
+                tree.config["build"]["args"][name] = json!(default);
+            },
+        );
     }
-    let stages: Vec<&str> = text.lines().filter(|line| line.starts_with("FROM ")).filter_map(|line| line.split(" AS ").nth(1)).collect();
+    let stages: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("FROM "))
+        .filter_map(|line| line.split(" AS ").nth(1))
+        .collect();
     for stage in stages {
         edit(&format!("the target {stage}"), "build.target", &|tree| {
             tree.config["build"]["target"] = json!(stage);
         });
     }
     edit("no target", "build.target", &|tree| {
-        tree.config["build"].as_object_mut().unwrap().remove("target");
+        tree.config["build"]
+            .as_object_mut()
+            .unwrap()
+            .remove("target");
     });
     edit("the old spelling", "build", &|tree| {
         let build = tree.config["build"].as_object().unwrap().clone();
@@ -103,27 +126,49 @@ pub fn of(tree: &Tree) -> Vec<Edit> {
         ("no host", json!(["--add-host", "db:127.0.0.1"])),
         ("quiet provenance", json!(["--provenance=false"])),
         ("two labels", json!(["--label", "team=c", "--label", "x=y"])),
-        ("the network", json!(["--network=none"])),
         ("progress", json!(["--progress=plain"])),
     ] {
-        edit(&format!("options: {name}"), "build.options", &|tree| tree.config["build"]["options"] = options.clone());
+        edit(&format!("options: {name}"), "build.options", &|tree| {
+            tree.config["build"]["options"] = options.clone()
+        });
     }
-    let context = tree.config["build"]["context"].as_str().unwrap_or(".").to_owned();
-    for other in [format!("{context}/"), format!("./{context}"), format!("{context}/.")] {
-        edit(&format!("the context as {other}"), "build.context", &|tree| tree.config["build"]["context"] = json!(other));
+    let context = tree.config["build"]["context"]
+        .as_str()
+        .unwrap_or(".")
+        .to_owned();
+    for other in [
+        format!("{context}/"),
+        format!("./{context}"),
+        format!("{context}/."),
+    ] {
+        edit(
+            &format!("the context as {other}"),
+            "build.context",
+            &|tree| tree.config["build"]["context"] = json!(other),
+        );
     }
-    edit("the folder as context", "build.context", &|tree| tree.config["build"]["context"] = json!("."));
-    edit("another spelling of the Dockerfile", "build.dockerfile", &|tree| {
-        let name = format!("./{}", tree.config["build"]["dockerfile"].as_str().unwrap());
-        tree.config["build"]["dockerfile"] = json!(name);
+    edit("the folder as context", "build.context", &|tree| {
+        tree.config["build"]["context"] = json!(".")
     });
+    edit(
+        "another spelling of the Dockerfile",
+        "build.dockerfile",
+        &|tree| {
+            let name = format!("./{}", tree.config["build"]["dockerfile"].as_str().unwrap());
+            tree.config["build"]["dockerfile"] = json!(name);
+        },
+    );
     edits
 }
 
 fn reversed(value: &Value) -> Value {
     match value {
         Value::Object(properties) => {
-            let all: Map<String, Value> = properties.iter().rev().map(|(name, value)| (name.clone(), reversed(value))).collect();
+            let all: Map<String, Value> = properties
+                .iter()
+                .rev()
+                .map(|(name, value)| (name.clone(), reversed(value)))
+                .collect();
             Value::Object(all)
         }
         other => other.clone(),

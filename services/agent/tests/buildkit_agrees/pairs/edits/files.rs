@@ -1,7 +1,8 @@
 //! Files that change, come, go, and are left out.
 
-use super::{Cause, Edit};
+use super::Edit;
 use crate::{
+    named::Cause,
     pairs::random::Random,
     tree::{Node, Tree},
 };
@@ -24,7 +25,9 @@ pub fn of(tree: &Tree, random: &mut Random) -> Vec<Edit> {
         edit(format!("edit {path}"), &[path], &|tree| {
             tree.write(path, &format!("{text}more\n"));
         });
-        edit(format!("empty {path}"), &[path], &|tree| tree.write(path, ""));
+        edit(format!("empty {path}"), &[path], &|tree| {
+            tree.write(path, "")
+        });
         edit(format!("make {path} executable"), &[path], &|tree| {
             tree.put(path, Node::File(text.clone().into_bytes(), 0o755));
         });
@@ -37,21 +40,40 @@ pub fn of(tree: &Tree, random: &mut Random) -> Vec<Edit> {
             tree.nodes.remove(path.as_bytes());
         });
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let beside = format!("{folder}/new-{name}").trim_start_matches('/').to_owned();
-        edit(format!("add {beside}"), &[&beside], &|tree| tree.write(&beside, "new\n"));
-        let log = format!("{folder}/debug.log").trim_start_matches('/').to_owned();
-        edit(format!("add {log}"), &[&log], &|tree| tree.write(&log, "new\n"));
-        let below = format!("{folder}/more/new.txt").trim_start_matches('/').to_owned();
+        let beside = format!("{folder}/new-{name}")
+            .trim_start_matches('/')
+            .to_owned();
+        edit(format!("add {beside}"), &[&beside], &|tree| {
+            tree.write(&beside, "new\n")
+        });
+        let log = format!("{folder}/debug.log")
+            .trim_start_matches('/')
+            .to_owned();
+        edit(format!("add {log}"), &[&log], &|tree| {
+            tree.write(&log, "new\n")
+        });
+        let below = format!("{folder}/more/new.txt")
+            .trim_start_matches('/')
+            .to_owned();
         let more = below.trim_end_matches("/new.txt").to_owned();
-        edit(format!("add {below}"), &[&below, &more], &|tree| tree.write(&below, "new\n"));
+        edit(format!("add {below}"), &[&below, &more], &|tree| {
+            tree.write(&below, "new\n")
+        });
         edit(format!("make {path} a link"), &[path], &|tree| {
             tree.put(path, Node::Link("/etc/hostname".to_owned()));
         });
     }
-    for path in ["CHANGELOG.md", ".github/workflows/ci.yml", ".gitignore", ".editorconfig"] {
+    for path in [
+        "CHANGELOG.md",
+        ".github/workflows/ci.yml",
+        ".gitignore",
+        ".editorconfig",
+    ] {
         let mut all = vec![path];
         all.extend(path.match_indices('/').map(|(at, _)| &path[..at]));
-        edit(format!("add {path}"), &all, &|tree| tree.write(path, "new\n"));
+        edit(format!("add {path}"), &all, &|tree| {
+            tree.write(path, "new\n")
+        });
     }
     edits
 }
@@ -81,13 +103,22 @@ pub fn ignored(tree: &Tree) -> Vec<Edit> {
         with("a comment", format!("# Comment\n{text}")),
         with("an empty line", format!("\n{text}\n")),
         with("a pattern below", format!("{text}**/*.md\n")),
-        with("everything but sources", format!("*\n!src\n!app\n!cmd\n{text}")),
+        with(
+            "everything but sources",
+            format!("*\n!src\n!app\n!cmd\n{text}"),
+        ),
     ];
     if !last.is_empty() {
         edits.extend([
-            with("a slash in front", text.replacen(&last, &format!("/{last}"), 1)),
+            with(
+                "a slash in front",
+                text.replacen(&last, &format!("/{last}"), 1),
+            ),
             with("a slash behind", format!("{}/\n", text.trim_end())),
-            with("a dot in front", text.replacen(&last, &format!("./{last}"), 1)),
+            with(
+                "a dot in front",
+                text.replacen(&last, &format!("./{last}"), 1),
+            ),
             with("ends of lines", text.replace('\n', "\r\n")),
             with("white space", text.replace('\n', "  \n")),
             with("without the last", text.replacen(&last, "", 1)),

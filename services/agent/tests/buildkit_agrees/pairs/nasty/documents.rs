@@ -6,7 +6,18 @@ use crate::tree::Tree;
 const FILES: &[(&str, &str)] = &[("a", "1"), ("b", "2"), ("c/a", "3"), ("c/d/b", "4")];
 
 pub fn families() -> Vec<Family> {
-    let mut all = vec![documents(), scripts(), lines(), stages(), triggers(), arguments(), copies(), runs(), image(), targets()];
+    let mut all = vec![
+        documents(),
+        scripts(),
+        lines(),
+        stages(),
+        triggers(),
+        arguments(),
+        copies(),
+        runs(),
+        image(),
+        targets(),
+    ];
     all.extend(options());
     all
 }
@@ -220,9 +231,11 @@ fn stages() -> Family {
     ];
     let mut texts: Vec<String> = ends.iter().map(|end| format!("{one}{two}{end}")).collect();
     texts.extend(ends.iter().take(14).map(|end| format!("{two}{one}{end}")));
-    texts.extend(ends.iter().take(8).map(|end| {
-        format!("ARG B=base\n{}{two}{end}", one.replace("base:1", "${B}:1"))
-    }));
+    texts.extend(
+        ends.iter()
+            .take(8)
+            .map(|end| format!("ARG B=base\n{}{two}{end}", one.replace("base:1", "${B}:1"))),
+    );
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     Family::of_dockerfiles("stages", FILES, &texts)
 }
@@ -286,14 +299,20 @@ fn triggers() -> Family {
             all.push(format!("{global}{one}{there}FROM t\nRUN true\n"));
         }
         if at % 3 == 0 {
-            all.push(format!("{global}{one}{there}FROM t AS u\nFROM u\nRUN true\n"));
-            all.push(format!("{global}{one}{there}FROM one\nCOPY --from=t /bin/sh /y\n"));
+            all.push(format!(
+                "{global}{one}{there}FROM t AS u\nFROM u\nRUN true\n"
+            ));
+            all.push(format!(
+                "{global}{one}{there}FROM one\nCOPY --from=t /bin/sh /y\n"
+            ));
         }
     }
     for global in ["", "ARG V=1\n", "ARG V=2\n"] {
         for base in ["triggers", "onbuild"] {
             all.push(format!("{global}FROM hearth-test/{base}:1\nRUN true\n"));
-            all.push(format!("{global}FROM hearth-test/{base}:1\nARG V=3\nRUN echo $V >/w\n"));
+            all.push(format!(
+                "{global}FROM hearth-test/{base}:1\nARG V=3\nRUN echo $V >/w\n"
+            ));
         }
     }
     let mut family = Family {
@@ -376,6 +395,17 @@ fn arguments() -> Family {
             "ARG V=a\nARG V=b\nFROM hearth-test/base:1\nARG V\nCOPY $V /x\n",
             "ARG V=a\nARG V\nFROM hearth-test/base:1\nARG V\nCOPY $V /x\n",
             "ARG W=a\nARG V=$W\nFROM hearth-test/base:1\nARG V\nCOPY $V /x\n",
+            "FROM hearth-test/base:1\nARG V=a\nARG V=b\nCOPY $V /x\n",
+            "FROM hearth-test/base:1\nARG V=b\nARG V=a\nCOPY $V /x\n",
+            "FROM hearth-test/base:1\nARG V=a\nARG V\nCOPY ${V:-b} /x\n",
+            "ARG V=b\nFROM hearth-test/base:1\nARG V=a\nARG V\nCOPY $V /x\n",
+            "ARG V=b\nFROM hearth-test/base:1\nARG V=a V\nCOPY $V /x\n",
+            "FROM hearth-test/base:1\nARG V=a\nENV V=$V\nARG V=b\nCOPY $V /x\n",
+            "FROM hearth-test/base:1\nARG V=a\nARG V=b\nRUN echo $V >/o\n",
+            "FROM hearth-test/base:1\nARG V=b\nARG V\nRUN echo $V >/o\n",
+            "FROM hearth-test/base:1 AS one\nARG V=a\nFROM one\nARG V=b\nCOPY $V /x\n",
+            "FROM hearth-test/base:1 AS one\nARG V=a\nFROM one\nARG V\nCOPY ${V:-b} /x\n",
+            "FROM hearth-test/base:1\nARG BASE_DIR=a\nCOPY ${BASE_DIR} /x\n",
             "ARG W=a\nARG V=$W\nFROM hearth-test/base:1\nARG W=b\nARG V\nCOPY $V /x\n",
         ],
     )
@@ -571,23 +601,110 @@ fn image() -> Family {
         "the image",
         BASE,
         &[
-            "LABEL a=1", "LABEL a=2", "LABEL a 1", "LABEL \"a\"=1", "LABEL a=\"1\"", "LABEL a='1'", "LABEL a=1 b=2",
-            "LABEL b=2 a=1", "LABEL a=1\nLABEL b=2", "LABEL a=1\nLABEL a=1", "LABEL a=1\nLABEL a=2", "LABEL a.b=1", "LABEL a=\"1 2\"",
-            "LABEL a=1\\ 2", "LABEL a=\"1\\\n2\"", "LABEL a=$BASE_DIR", "LABEL a=src", "LABEL $BASE_DIR=1",
-            "CMD a", "CMD a b", "CMD a  b", "CMD [\"a\"]", "CMD [\"a\", \"b\"]", "CMD [\"a\",\"b\"]", "CMD [ \"a\" ]", "CMD [a]", "CMD ['a']", "CMD []", "CMD",
-            "CMD a\nCMD a", "CMD b\nCMD a", "CMD $BASE_DIR", "CMD [\"$BASE_DIR\"]", "CMD \"a\"",
-            "ENTRYPOINT a", "ENTRYPOINT [\"a\"]", "ENTRYPOINT []", "ENTRYPOINT [\"a\"]\nCMD b", "CMD b\nENTRYPOINT [\"a\"]",
-            "EXPOSE 1", "EXPOSE 1/tcp", "EXPOSE 1/TCP", "EXPOSE 1/udp", "EXPOSE 1 2", "EXPOSE 2 1", "EXPOSE 1-2", "EXPOSE \"1\"", "EXPOSE 1\nEXPOSE 1", "EXPOSE 01",
-            "HEALTHCHECK CMD a", "HEALTHCHECK CMD [\"a\"]", "HEALTHCHECK CMD  a", "HEALTHCHECK --interval=1s CMD a", "HEALTHCHECK --interval=1000ms CMD a",
-            "HEALTHCHECK --interval=1s --timeout=2s CMD a", "HEALTHCHECK --timeout=2s --interval=1s CMD a", "HEALTHCHECK --retries=3 CMD a",
-            "HEALTHCHECK --retries=0 CMD a", "HEALTHCHECK --start-period=1s CMD a", "HEALTHCHECK --start-interval=1s CMD a", "HEALTHCHECK NONE", "HEALTHCHECK none", "HEALTHCHECK cmd a", "HEALTHCHECK CMD [ \"a\" ]",
-            "MAINTAINER a", "MAINTAINER  a", "MAINTAINER b", "MAINTAINER a b",
-            "STOPSIGNAL 9", "STOPSIGNAL KILL", "STOPSIGNAL SIGKILL", "STOPSIGNAL kill", "STOPSIGNAL 09",
-            "USER 1", "USER 01", "USER a", "USER \"1\"", "USER 1:1", "USER $BASE_DIR", "USER 1 2",
-            "VOLUME /a", "VOLUME [\"/a\"]", "VOLUME /a /b", "VOLUME /b /a", "VOLUME [\"/a\", \"/b\"]", "VOLUME \"/a\"", "VOLUME /a\nVOLUME /b", "VOLUME $BASE_DIR", "VOLUME src", "VOLUME /a/",
-            "WORKDIR /a", "WORKDIR a", "WORKDIR \"/a\"", "WORKDIR /a/", "WORKDIR /a b", "WORKDIR $BASE_DIR", "WORKDIR /x\nWORKDIR ../a",
-            "SHELL [\"a\"]", "SHELL [ \"a\" ]", "SHELL [\"a\", \"-c\"]\nCMD b", "CMD b\nSHELL [\"a\", \"-c\"]",
-            "ONBUILD LABEL a=1", "# LABEL a=1", "",
+            "LABEL a=1",
+            "LABEL a=2",
+            "LABEL a 1",
+            "LABEL \"a\"=1",
+            "LABEL a=\"1\"",
+            "LABEL a='1'",
+            "LABEL a=1 b=2",
+            "LABEL b=2 a=1",
+            "LABEL a=1\nLABEL b=2",
+            "LABEL a=1\nLABEL a=1",
+            "LABEL a=1\nLABEL a=2",
+            "LABEL a.b=1",
+            "LABEL a=\"1 2\"",
+            "LABEL a=1\\ 2",
+            "LABEL a=\"1\\\n2\"",
+            "LABEL a=$BASE_DIR",
+            "LABEL a=src",
+            "LABEL $BASE_DIR=1",
+            "CMD a",
+            "CMD a b",
+            "CMD a  b",
+            "CMD [\"a\"]",
+            "CMD [\"a\", \"b\"]",
+            "CMD [\"a\",\"b\"]",
+            "CMD [ \"a\" ]",
+            "CMD [a]",
+            "CMD ['a']",
+            "CMD []",
+            "CMD",
+            "CMD a\nCMD a",
+            "CMD b\nCMD a",
+            "CMD $BASE_DIR",
+            "CMD [\"$BASE_DIR\"]",
+            "CMD \"a\"",
+            "ENTRYPOINT a",
+            "ENTRYPOINT [\"a\"]",
+            "ENTRYPOINT []",
+            "ENTRYPOINT [\"a\"]\nCMD b",
+            "CMD b\nENTRYPOINT [\"a\"]",
+            "EXPOSE 1",
+            "EXPOSE 1/tcp",
+            "EXPOSE 1/TCP",
+            "EXPOSE 1/udp",
+            "EXPOSE 1 2",
+            "EXPOSE 2 1",
+            "EXPOSE 1-2",
+            "EXPOSE \"1\"",
+            "EXPOSE 1\nEXPOSE 1",
+            "EXPOSE 01",
+            "HEALTHCHECK CMD a",
+            "HEALTHCHECK CMD [\"a\"]",
+            "HEALTHCHECK CMD  a",
+            "HEALTHCHECK --interval=1s CMD a",
+            "HEALTHCHECK --interval=1000ms CMD a",
+            "HEALTHCHECK --interval=1s --timeout=2s CMD a",
+            "HEALTHCHECK --timeout=2s --interval=1s CMD a",
+            "HEALTHCHECK --retries=3 CMD a",
+            "HEALTHCHECK --retries=0 CMD a",
+            "HEALTHCHECK --start-period=1s CMD a",
+            "HEALTHCHECK --start-interval=1s CMD a",
+            "HEALTHCHECK NONE",
+            "HEALTHCHECK none",
+            "HEALTHCHECK cmd a",
+            "HEALTHCHECK CMD [ \"a\" ]",
+            "MAINTAINER a",
+            "MAINTAINER  a",
+            "MAINTAINER b",
+            "MAINTAINER a b",
+            "STOPSIGNAL 9",
+            "STOPSIGNAL KILL",
+            "STOPSIGNAL SIGKILL",
+            "STOPSIGNAL kill",
+            "STOPSIGNAL 09",
+            "USER 1",
+            "USER 01",
+            "USER a",
+            "USER \"1\"",
+            "USER 1:1",
+            "USER $BASE_DIR",
+            "USER 1 2",
+            "VOLUME /a",
+            "VOLUME [\"/a\"]",
+            "VOLUME /a /b",
+            "VOLUME /b /a",
+            "VOLUME [\"/a\", \"/b\"]",
+            "VOLUME \"/a\"",
+            "VOLUME /a\nVOLUME /b",
+            "VOLUME $BASE_DIR",
+            "VOLUME src",
+            "VOLUME /a/",
+            "WORKDIR /a",
+            "WORKDIR a",
+            "WORKDIR \"/a\"",
+            "WORKDIR /a/",
+            "WORKDIR /a b",
+            "WORKDIR $BASE_DIR",
+            "WORKDIR /x\nWORKDIR ../a",
+            "SHELL [\"a\"]",
+            "SHELL [ \"a\" ]",
+            "SHELL [\"a\", \"-c\"]\nCMD b",
+            "CMD b\nSHELL [\"a\", \"-c\"]",
+            "ONBUILD LABEL a=1",
+            "# LABEL a=1",
+            "",
         ],
     )
 }
@@ -599,13 +716,35 @@ fn targets() -> Family {
         name: "targets".to_owned(),
         trees: Vec::new(),
     };
-    for target in ["one", "two", "three", "Three", "THREE", "0", "1", "2", "3", "", "dev_container_auto_added_stage_label"] {
+    for target in [
+        "one",
+        "two",
+        "three",
+        "Three",
+        "THREE",
+        "0",
+        "1",
+        "2",
+        "3",
+        "",
+        "dev_container_auto_added_stage_label",
+    ] {
         let config = serde_json::json!({"build": {"dockerfile": "Dockerfile", "context": "..", "target": target}});
-        family.trees.push((target.to_owned(), Tree::new(text, FILES).with_config(config)));
+        family.trees.push((
+            target.to_owned(),
+            Tree::new(text, FILES).with_config(config),
+        ));
     }
-    for options in [["--target", "two"].as_slice(), &["--target=two"], &["--target=one", "--target=two"]] {
+    for options in [
+        ["--target", "two"].as_slice(),
+        &["--target=two"],
+        &["--target=one", "--target=two"],
+    ] {
         let config = serde_json::json!({"build": {"dockerfile": "Dockerfile", "context": "..", "options": options}});
-        family.trees.push((format!("{options:?}"), Tree::new(text, FILES).with_config(config)));
+        family.trees.push((
+            format!("{options:?}"),
+            Tree::new(text, FILES).with_config(config),
+        ));
     }
     family
 }
@@ -642,7 +781,6 @@ fn options() -> Vec<Family> {
         &["-q"],
         &["--rm"],
         &["--annotation", "a=b"],
-        &["--cgroup-parent", "x"],
     ];
     let mut family = Family {
         name: "options".to_owned(),
@@ -650,7 +788,10 @@ fn options() -> Vec<Family> {
     };
     for options in all {
         let config = serde_json::json!({"build": {"dockerfile": "Dockerfile", "context": "..", "options": options}});
-        family.trees.push((format!("{options:?}"), Tree::new(text, FILES).with_config(config)));
+        family.trees.push((
+            format!("{options:?}"),
+            Tree::new(text, FILES).with_config(config),
+        ));
     }
     vec![family]
 }

@@ -79,15 +79,15 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// Two stages to take files from.
-const STAGES: &str = "FROM hearth-test/base:1 AS a\nRUN echo a >/f\nFROM hearth-test/base:1 AS b\nRUN echo b >/f\n";
+const STAGES: &str =
+    "FROM hearth-test/base:1 AS a\nRUN echo a >/f\nFROM hearth-test/base:1 AS b\nRUN echo b >/f\n";
 
 pub fn families() -> Vec<Family> {
     let mut all = Vec::new();
     for (name, instruction) in INSTRUCTIONS {
         let trees = WORDS.iter().map(|word| {
             let instruction = instruction.replace("{}", word);
-            let text =
-                format!("{STAGES}FROM hearth-test/base:1\nARG V=a\nENV E=\n{instruction}\n");
+            let text = format!("{STAGES}FROM hearth-test/base:1\nARG V=a\nENV E=\n{instruction}\n");
             ((*word).to_owned(), Tree::new(&text, FILES))
         });
         all.push(Family {
@@ -97,22 +97,50 @@ pub fn families() -> Vec<Family> {
     }
     // Each of these as the value that a build is given.
     let values = [
-        "a", "b", "", " a", "'a'", "$V", "a b", "\u{a0}a", "a\\", "\"a\"", "hearth-test/base:1",
+        "a",
+        "b",
+        "",
+        " a",
+        "'a'",
+        "$V",
+        "a b",
+        "\u{a0}a",
+        "a\\",
+        "\"a\"",
+        "hearth-test/base:1",
         "hearth-test/other:1",
     ];
     for (name, text) in [
-        ("COPY", "FROM hearth-test/base:1\nARG V=a\nCOPY $V /x/\n".to_owned()),
-        ("ENV", "FROM hearth-test/base:1\nARG V=a\nENV X=$V\n".to_owned()),
-        ("RUN", "FROM hearth-test/base:1\nARG V=a\nRUN echo \"$V\" >/o\n".to_owned()),
+        (
+            "COPY",
+            "FROM hearth-test/base:1\nARG V=a\nCOPY $V /x/\n".to_owned(),
+        ),
+        (
+            "ENV",
+            "FROM hearth-test/base:1\nARG V=a\nENV X=$V\n".to_owned(),
+        ),
+        (
+            "RUN",
+            "FROM hearth-test/base:1\nARG V=a\nRUN echo \"$V\" >/o\n".to_owned(),
+        ),
         ("FROM", format!("ARG V=a\n{STAGES}FROM $V AS x\nRUN true\n")),
-        ("ONBUILD", format!("ARG V=a\n{STAGES}ONBUILD ARG V\nONBUILD RUN echo $V >/v\n")),
-        ("a trigger", "ARG V=a\nFROM hearth-test/triggers:1\nRUN true\n".to_owned()),
+        (
+            "ONBUILD",
+            format!("ARG V=a\n{STAGES}ONBUILD ARG V\nONBUILD RUN echo $V >/v\n"),
+        ),
+        (
+            "a trigger",
+            "ARG V=a\nFROM hearth-test/triggers:1\nRUN true\n".to_owned(),
+        ),
     ] {
         let trees = values.map(|value| {
             let config = serde_json::json!({
                 "build": {"dockerfile": "Dockerfile", "context": "..", "args": {"V": value}}
             });
-            (format!("{value:?}"), Tree::new(&text, FILES).with_config(config))
+            (
+                format!("{value:?}"),
+                Tree::new(&text, FILES).with_config(config),
+            )
         });
         all.push(Family {
             name: format!("a given word in {name}"),
