@@ -38,8 +38,8 @@ pub struct LocalKey {
 /// The text is not a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be a private key of P-256 in PEM (PKCS #8, not encrypted), as `openssl genpkey -algorithm EC -pkeyopt \
-     ec_paramgen_curve:P-256` makes it"
+    "must be a private key of P-256 in PEM (PKCS #8, not encrypted, unlike those of `cosign generate-key-pair`), as \
+     `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes it"
 )]
 pub struct PrivateKeyError;
 
