@@ -92,3 +92,34 @@ impl fmt::Debug for LocalKey {
         write!(f, "LocalKey({:?})", self.public)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::ECDSA_P384_SHA384_ASN1_SIGNING;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_with_any_ends_of_lines_and_none_but_plain_ones_of_p256() {
+        let good = LocalKey::generate().unwrap();
+        let text = good.expose_secret();
+        let public = LocalKey::from_pem(&good).unwrap().public_key().clone();
+        let windows: SecretString = text.replace('\n', "\r\n").into();
+        assert_eq!(*LocalKey::from_pem(&windows).unwrap().public_key(), public);
+        let pem = public.to_string();
+        assert_eq!(pem.replace('\n', "\r\n").parse(), Ok(public));
+
+        let other = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+        let other = other.to_pkcs8v1().unwrap();
+        for bad in [
+            pem::encode(&Pem::new(TAG, other.as_ref())),
+            // What `cosign generate-key-pair` writes.
+            text.replace(TAG, "ENCRYPTED SIGSTORE PRIVATE KEY"),
+            text.replace(TAG, "ENCRYPTED PRIVATE KEY"),
+            pem,
+        ] {
+            assert_eq!(LocalKey::from_pem(&bad.into()).err(), Some(PrivateKeyError));
+        }
+        assert!(text.parse::<PublicKey>().is_err());
+    }
+}
