@@ -45,6 +45,26 @@ async fn a_node_with_another_key_builds_and_says_why_and_the_others_still_fetch(
 }
 
 #[tokio::test]
+async fn a_node_that_knows_the_earlier_key_alone_uses_what_that_has_signed() {
+    let earlier = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&earlier, OTHER_KEY).expect("a write");
+    let flag = format!("--earlier-public-keys={}", earlier.path().display());
+    let mut fleet = Fleet::new(1, &["--node-lease-seconds=3", &flag]).await;
+    assert_eq!(prepare(&fleet, "node-1").await.result(), CacheResult::Miss);
+    let key = fleet.folder().join("signing.pem");
+    let public = fleet.folder().join("signing.pem.pub");
+    std::fs::copy(&public, earlier.path()).expect("a copy");
+    let pinned = format!("--cache-public-key={}", earlier.path().display());
+    fleet.add_node("node-2", &[&pinned]).await;
+
+    std::fs::remove_file(key).expect("the key's file");
+    fleet.restart_control_plane(Stop::Orderly).await;
+    fleet.until_heard("node-2").await;
+    let fetched = prepare(&fleet, "node-2").await;
+    assert_eq!(fetched.result(), CacheResult::Exact, "{fetched:#?}");
+}
+
+#[tokio::test]
 async fn agents_follow_a_control_plane_that_comes_back_with_another_key() {
     let mut fleet = Fleet::new(2, &["--node-lease-seconds=3"]).await;
     assert_eq!(prepare(&fleet, "node-1").await.result(), CacheResult::Miss);

@@ -82,9 +82,9 @@ pub async fn verified(lab: &Lab, url: &str) -> Vec<EntryCheck> {
         .expect("everything verifies")
 }
 
-/// Prepares a repository on node-1, and returns the story and the image by its digest.
-async fn pushed(lab: &Lab, url: &str) -> (Story, String) {
-    let story = lab.client.prepare("node-1", url).await;
+/// Prepares a repository on a node that builds, and returns the story and the image by its digest.
+async fn pushed(lab: &Lab, node: &str, url: &str) -> (Story, String) {
+    let story = lab.client.prepare(node, url).await;
     story.assert_push(PushOutcome::Pushed);
     let digest = &story.workspace.push.as_ref().unwrap().digest;
     let image = format!("{}/{}@{digest}", lab.registry.host(), lab.cache_path(url));
@@ -92,12 +92,16 @@ async fn pushed(lab: &Lab, url: &str) -> (Story, String) {
 }
 
 #[tokio::test]
-async fn stock_cosign_verifies_offline_what_a_preparation_pushed() {
-    let lab = Lab::new(1).await;
+async fn stock_cosign_verifies_offline_every_entry_of_a_cold_a_warm_and_an_edited_preparation() {
+    let lab = Lab::new(3).await;
     let repo = app::repo(&lab, "app");
-    let (story, image) = pushed(&lab, &repo.url).await;
+    let (story, image) = pushed(&lab, "node-1", &repo.url).await;
+    let warm = lab.client.prepare("node-2", &repo.url).await;
+    warm.assert_result(CacheResult::Exact);
+    repo.commit(&[("app/main", "second\n")]);
+    let (_, edited) = pushed(&lab, "node-3", &repo.url).await;
     let checks = verified(&lab, &repo.url).await;
-    assert_eq!(checks.len(), 6);
+    assert_eq!(checks.len(), 2 * 6);
     assert!(
         checks
             .iter()
@@ -118,9 +122,13 @@ async fn stock_cosign_verifies_offline_what_a_preparation_pushed() {
     );
 
     let cosign = Cosign::get();
-    let signature = cosign.run(&["verify"], &key, &image);
-    assert!(signature.status.success(), "{}", said(&signature));
     let attest = ["verify-attestation", "--type", CLAIM];
+    for image in [&image, &edited] {
+        for command in [&["verify"][..], &attest] {
+            let verified = cosign.run(command, &key, image);
+            assert!(verified.status.success(), "{}", said(&verified));
+        }
+    }
     let attestation = cosign.run(&attest, &key, &image);
     assert!(attestation.status.success(), "{}", said(&attestation));
     let envelope: serde_json::Value = serde_json::from_slice(&attestation.stdout).unwrap();
@@ -152,7 +160,7 @@ async fn stock_cosign_verifies_offline_what_a_preparation_pushed() {
 async fn without_its_index_the_control_plane_believes_what_it_has_signed_and_nothing_else() {
     let mut lab = Lab::new(2).await;
     let repo = app::repo(&lab, "app");
-    let (cold, image) = pushed(&lab, &repo.url).await;
+    let (cold, image) = pushed(&lab, "node-1", &repo.url).await;
     verified(&lab, &repo.url).await;
 
     // A stranger who may push knows the key of the next commit, and puts an image under its tag that says so.

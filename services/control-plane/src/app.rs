@@ -1,6 +1,6 @@
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +18,8 @@ use tonic::service::Routes;
 use crate::{
     cache::{
         CacheMounts, CacheRules, Entries, Explanations, Images, Index, Keep, RegistryLogins,
-        Reports, Resolving, Retention, Signing, Verification, Waiting, signing_key,
+        Reports, Resolving, Retention, Signing, SigningKeys, Verification, Waiting, earlier_keys,
+        signing_key,
     },
     config::Config,
     credentials::Credentials,
@@ -78,6 +79,7 @@ impl ControlPlane {
             .await
             .with_context(|| format!("--database (HEARTH_DATABASE): {}", path.display()))?;
         let (metrics, tasks) = (Metrics::default(), Tasks::default());
+        let signing = signing_keys(&config)?;
         let credentials = Credentials::new(config.sources, &tasks, &metrics)
             .context("--credentials (HEARTH_CREDENTIALS)")?;
         let credentials = Arc::new(credentials);
@@ -98,7 +100,7 @@ impl ControlPlane {
         let waiting = Arc::new(Waiting::new(lease));
         let registry = Arc::new(RegistryLogins::new(credentials.clone()));
         let signing = Arc::new(Signing::new(
-            signer(config.signing_key.as_deref())?,
+            signing,
             store.clone(),
             registry.clone(),
             tasks.clone(),
@@ -277,9 +279,9 @@ impl ControlPlane {
     }
 }
 
-/// Who signs the entries of the cache, if anybody does.
-fn signer(file: Option<&Path>) -> anyhow::Result<Option<Arc<dyn Signer>>> {
-    let Some(file) = file else {
+/// Who signs the entries of the cache, if anybody does, and whose signatures count.
+fn signing_keys(config: &Config) -> anyhow::Result<Option<SigningKeys>> {
+    let Some(file) = &config.signing_key else {
         tracing::warn!(
             "entries of the cache are not signed, and images that only the registry knows of are not used: there is no --signing-key (HEARTH_SIGNING_KEY)"
         );
@@ -291,7 +293,19 @@ fn signer(file: Option<&Path>) -> anyhow::Result<Option<Arc<dyn Signer>>> {
         key.sha256 = key.public_key().fingerprint(),
         "entries of the cache are signed"
     );
-    Ok(Some(Arc::new(key)))
+    let keys = SigningKeys::new(Arc::new(key));
+    let Some(file) = &config.earlier_public_keys else {
+        return Ok(Some(keys));
+    };
+    let earlier = earlier_keys(file);
+    let keys = earlier.and_then(|earlier| keys.and_earlier(earlier).map_err(Into::into));
+    let keys = keys.with_context(|| {
+        format!(
+            "--earlier-public-keys (HEARTH_EARLIER_PUBLIC_KEYS): {}",
+            file.display()
+        )
+    });
+    keys.map(Some)
 }
 
 async fn show_metrics(

@@ -53,6 +53,15 @@ pub struct Config {
     /// FILE.pub beside it. Without it nothing is signed, and an image that only the registry knows of is never used
     #[arg(long, env = "HEARTH_SIGNING_KEY", value_name = "FILE")]
     pub signing_key: Option<PathBuf>,
+    /// File with the public keys (PEM, one after the other) of earlier signing keys, whose signatures count besides those of
+    /// --signing-key. See docs/signatures.md for how a key is changed
+    #[arg(
+        long,
+        env = "HEARTH_EARLIER_PUBLIC_KEYS",
+        value_name = "FILE",
+        requires = "signing_key"
+    )]
+    pub earlier_public_keys: Option<PathBuf>,
     /// Where logins come from
     #[command(flatten)]
     pub credentials: CredentialArgs,

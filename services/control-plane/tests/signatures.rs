@@ -137,7 +137,7 @@ async fn what_is_entered_is_signed_whatever_the_agent_sends_and_both_statements_
 }
 
 #[tokio::test]
-async fn a_registry_that_takes_no_signatures_fails_no_commit_and_repairing_pushes_them_later() {
+async fn a_registry_that_takes_no_signatures_fails_no_commit_and_gets_them_later() {
     let key = SigningKey::new();
     let registry = Registry::start().await;
     let (plane, _agent, id) = registry.workspace(&[&key.flag()]).await;
@@ -153,11 +153,11 @@ async fn a_registry_that_takes_no_signatures_fails_no_commit_and_repairing_pushe
     assert_eq!(status(&checked[0], Kind::Image), Status::Ok);
     assert_eq!(status(&checked[0], Kind::Signature), Status::Ok);
     assert_eq!(status(&checked[0], Kind::Cosign), Status::Failed);
-    registry.refuse_pushes(false);
     let digest = image(&ours).digest();
-    let checked = verify(&plane, false).await;
-    assert_eq!(status(&checked[0], Kind::Cosign), Status::Failed);
     assert_eq!(registry.attached(&digest), Vec::<String>::new());
+    registry.refuse_pushes(false);
+    // Nobody asks for it.
+    registry.until_signed(&digest).await;
     let checked = verify(&plane, true).await;
     let kinds = [
         Kind::Image,
@@ -204,6 +204,54 @@ async fn entries_from_before_the_key_or_of_another_key_are_signed_when_they_are_
         assert_eq!(status(&checked[0], Kind::Attestation), Status::Ok);
         plane.stop().await;
     }
+}
+
+#[tokio::test]
+async fn signatures_of_earlier_keys_count_until_repairing_signs_with_the_new_one() {
+    let (old, new) = (SigningKey::new(), SigningKey::new());
+    let registry = Registry::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = format!("--cache-registry={}", registry.server.address());
+    let ours = dockerfile("ours");
+    let digest = registry.holds(&ours, &image(&ours));
+    let plane = Plane::start(directory.path(), &[&place, &old.flag()]).await;
+    let _agent = FakeAgent::join(&plane, "n1").await;
+    let id = plane.prepare(shop()).await.id().to_owned();
+    registry.commit(&plane, &id, &ours, &image(&ours)).await;
+    registry.until_signed(&digest).await;
+    plane.stop().await;
+
+    let public = |key: &SigningKey| key.pair.public_key().to_string();
+    let file = directory.path().join("earlier.pub");
+    std::fs::write(&file, public(&old)).expect("a write");
+    let earlier = format!("--earlier-public-keys={}", file.display());
+    let flags = [place.as_str(), &new.flag(), &earlier];
+    let plane = Plane::start(directory.path(), &flags).await;
+    let agent = FakeAgent::join(&plane, "n2").await;
+    let told = agent.register(&plane, &[]).await.cache_public_key;
+    assert_eq!(told, public(&new) + &public(&old));
+    // Agents that know only the old key use it still.
+    let found = hit(&registry, &plane, &id, &ours).await;
+    assert!(is_signed(&found, &old.pair));
+    let checked = verify(&plane, false).await;
+    for kind in [Kind::Signature, Kind::Cosign, Kind::Attestation] {
+        assert_eq!(status(&checked[0], kind), Status::Warning, "{checked:#?}");
+    }
+    // So does a control plane that lost its index.
+    let (elsewhere, _other_agent, other) = registry.workspace(&[&new.flag(), &earlier]).await;
+    let adopted = hit(&registry, &elsewhere, &other, &ours).await;
+    assert_eq!(adopted.writer, "registry");
+    let (stranger, _another_agent, another) = registry.workspace(&[&new.flag()]).await;
+    assert!(is_build(
+        &registry.resolve(&stranger, &another, &ours).await
+    ));
+
+    let checked = verify(&plane, true).await;
+    for kind in [Kind::Signature, Kind::Cosign, Kind::Attestation] {
+        assert_eq!(status(&checked[0], kind), Status::Ok, "{checked:#?}");
+    }
+    let found = hit(&registry, &plane, &id, &ours).await;
+    assert!(is_signed(&found, &new.pair));
 }
 
 #[tokio::test]

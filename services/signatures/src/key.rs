@@ -38,8 +38,8 @@ pub struct LocalKey {
 /// The text is not a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be a private key of P-256 in PEM (PKCS #8, not encrypted), as `openssl genpkey -algorithm EC -pkeyopt \
-     ec_paramgen_curve:P-256` makes it"
+    "must be a private key of P-256 in PEM (PKCS #8, not encrypted, unlike those of `cosign generate-key-pair`), as \
+     `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes it"
 )]
 pub struct PrivateKeyError;
 
@@ -90,5 +90,36 @@ impl Signer for LocalKey {
 impl fmt::Debug for LocalKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LocalKey({:?})", self.public)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::ECDSA_P384_SHA384_ASN1_SIGNING;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_with_any_ends_of_lines_and_none_but_plain_ones_of_p256() {
+        let good = LocalKey::generate().unwrap();
+        let text = good.expose_secret();
+        let public = LocalKey::from_pem(&good).unwrap().public_key().clone();
+        let windows: SecretString = text.replace('\n', "\r\n").into();
+        assert_eq!(*LocalKey::from_pem(&windows).unwrap().public_key(), public);
+        let pem = public.to_string();
+        assert_eq!(pem.replace('\n', "\r\n").parse(), Ok(public));
+
+        let other = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+        let other = other.to_pkcs8v1().unwrap();
+        for bad in [
+            pem::encode(&Pem::new(TAG, other.as_ref())),
+            // What `cosign generate-key-pair` writes.
+            text.replace(TAG, "ENCRYPTED SIGSTORE PRIVATE KEY"),
+            text.replace(TAG, "ENCRYPTED PRIVATE KEY"),
+            pem,
+        ] {
+            assert_eq!(LocalKey::from_pem(&bad.into()).err(), Some(PrivateKeyError));
+        }
+        assert!(text.parse::<PublicKey>().is_err());
     }
 }

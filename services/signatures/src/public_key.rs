@@ -23,7 +23,9 @@ pub struct PublicKey {
 
 /// The text has no public keys of P-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be public keys of P-256 in PEM, 1 to {MAX_KEYS} of them and nothing else")]
+#[error(
+    "must be public keys of P-256 in PEM, 1 to {MAX_KEYS} of them and nothing else, as `hearth cache public-key` prints one"
+)]
 pub struct PublicKeyError;
 
 impl PublicKey {
@@ -79,9 +81,28 @@ impl PublicKeys {
         self.0.iter().any(|key| key.verify(message, signature))
     }
 
-    /// Whether all of `other` are among them.
-    pub fn contain(&self, other: &Self) -> bool {
-        other.0.iter().all(|key| self.0.contains(key))
+    /// Whether the first of `other`, which signs, is among them.
+    pub fn contain_first_of(&self, other: &Self) -> bool {
+        other.0.first().is_some_and(|key| self.0.contains(key))
+    }
+
+    /// These, and then those of `others` that are not among them.
+    pub fn and(mut self, others: Self) -> Result<Self, PublicKeyError> {
+        for key in others.0 {
+            if !self.0.contains(&key) {
+                self.0.push(key);
+            }
+        }
+        if self.0.len() > MAX_KEYS {
+            return Err(PublicKeyError);
+        }
+        Ok(self)
+    }
+}
+
+impl fmt::Display for PublicKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|key| key.fmt(f))
     }
 }
 

@@ -1,13 +1,15 @@
 //! Signs what is entered into the index, so that agents, an index that was lost, and anybody with cosign can check it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 
 use hearth_domain::{CacheRepository, Digest};
 use hearth_layers::{Artifact, RegistryClient, RegistryError};
 use hearth_runtime::Tasks;
 use hearth_signatures::{
-    BUNDLE_TYPE, Bundle, CLAIM_TYPE, COSIGN_TYPE, Claim, PublicKey, PublicKeys, SignError,
-    Signature, Signer, Statement,
+    BUNDLE_TYPE, Bundle, CLAIM_TYPE, COSIGN_TYPE, Claim, PublicKey, PublicKeyError, PublicKeys,
+    SignError, Signature, Signer, Statement,
 };
 
 use super::registry_logins::RegistryLogins;
@@ -22,18 +24,45 @@ const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const CONTENT: (&str, &str) = ("dev.sigstore.bundle.content", "dsse-envelope");
 /// Bundles of an image that are looked at. Whoever may push can add to them, and all are in memory at once.
 const MAX_BUNDLES: usize = 8;
+/// Until signatures are pushed again that the registry did not take: two hours in all.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_secs(1))
+    .with_factor(4.0)
+    .with_max_delay(Duration::from_secs(3600))
+    .with_max_times(8)
+    .with_jitter();
 
 /// The key that entries are signed with, if there is one, and where signatures go.
 pub(crate) struct Signing {
-    key: Option<Key>,
+    key: Option<SigningKeys>,
     store: Arc<dyn Store>,
     registry: Arc<RegistryLogins>,
     tasks: Tasks,
 }
 
-struct Key {
+/// The key that entries are signed with, and those whose signatures count.
+pub(crate) struct SigningKeys {
     signer: Arc<dyn Signer>,
-    public: PublicKeys,
+    /// That of the signer.
+    own: PublicKeys,
+    /// That and earlier ones.
+    all: PublicKeys,
+}
+
+impl SigningKeys {
+    pub(crate) fn new(signer: Arc<dyn Signer>) -> Self {
+        let own = PublicKeys::from(signer.public_key().clone());
+        Self {
+            signer,
+            all: own.clone(),
+            own,
+        }
+    }
+
+    pub(crate) fn and_earlier(self, earlier: PublicKeys) -> Result<Self, PublicKeyError> {
+        let all = self.all.and(earlier)?;
+        Ok(Self { all, ..self })
+    }
 }
 
 /// A signed statement in the registry.
@@ -52,17 +81,43 @@ pub(super) enum SigningError {
     Registry(#[from] RegistryError),
 }
 
+impl SigningError {
+    /// Whether it may be otherwise some time later.
+    fn may_pass(&self) -> bool {
+        !matches!(self, Self::Registry(RegistryError::Unsupported))
+    }
+}
+
+/// With which key something is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signed {
+    /// The one that is signed with now.
+    Now,
+    /// An earlier one that counts.
+    Earlier,
+    /// None that counts.
+    Not,
+}
+
+impl SigningKeys {
+    fn which(&self, by: impl Fn(&PublicKeys) -> bool) -> Signed {
+        if by(&self.own) {
+            Signed::Now
+        } else if by(&self.all) {
+            Signed::Earlier
+        } else {
+            Signed::Not
+        }
+    }
+}
+
 impl Signing {
     pub(crate) fn new(
-        signer: Option<Arc<dyn Signer>>,
+        key: Option<SigningKeys>,
         store: Arc<dyn Store>,
         registry: Arc<RegistryLogins>,
         tasks: Tasks,
     ) -> Self {
-        let key = signer.map(|signer| Key {
-            public: signer.public_key().clone().into(),
-            signer,
-        });
         Self {
             key,
             store,
@@ -71,20 +126,30 @@ impl Signing {
         }
     }
 
-    /// The key that signatures are verified with.
+    /// The key that entries are signed with now.
     pub(crate) fn public_key(&self) -> Option<&PublicKey> {
         self.key.as_ref().map(|key| key.signer.public_key())
     }
 
-    pub(super) fn keys(&self) -> Option<&PublicKeys> {
-        self.key.as_ref().map(|key| &key.public)
+    /// The keys whose signatures count: that one first.
+    pub(crate) fn keys(&self) -> Option<&PublicKeys> {
+        self.key.as_ref().map(|key| &key.all)
     }
 
-    /// Whether the entry is signed with this key. `None` where nothing is signed.
-    pub(super) fn is_signed(&self, entry: &Entry) -> Option<bool> {
-        let keys = self.keys()?;
-        let verified = |signature| claim(entry).statement().verify(keys, signature);
-        Some(entry.signature.as_ref().is_some_and(verified))
+    /// With which key the entry is signed. `None` where nothing is signed.
+    pub(super) fn signed(&self, entry: &Entry) -> Option<Signed> {
+        let key = self.key.as_ref()?;
+        let statement = claim(entry).statement();
+        let signature = entry.signature.as_ref();
+        let by = |keys: &_| signature.is_some_and(|signature| statement.verify(keys, signature));
+        Some(key.which(by))
+    }
+
+    /// With which key one of these bundles has the statement. `None` where nothing is signed.
+    pub(super) fn signed_in(&self, statement: &Statement, there: &[Published]) -> Option<Signed> {
+        let by = |keys: &_| there.iter().any(|one| statement.is_in(&one.bundle, keys));
+        let key = self.key.as_ref()?;
+        Some(key.which(by))
     }
 
     /// Signs an entry, which is not stored yet. A failure of the key costs the signature and not the entry: it is signed when
@@ -103,14 +168,24 @@ impl Signing {
         }
     }
 
-    /// Signs an entry of the index that is not signed, or with another key: it is from before there was this key.
+    /// Signs an entry of the index that no key has signed that counts: it is from before there was this key.
     pub(super) async fn keep_signed(self: &Arc<Self>, entry: &mut Entry) {
-        if self.is_signed(entry) != Some(false) {
-            return;
+        if self.signed(entry) == Some(Signed::Not) && self.sign_again(entry).await {
+            self.publish_later(entry.clone());
         }
+    }
+
+    /// Signs an entry of the index with the key of now, if an earlier one or none has.
+    pub(super) async fn renew(&self, entry: &mut Entry) {
+        if matches!(self.signed(entry), Some(Signed::Not | Signed::Earlier)) {
+            self.sign_again(entry).await;
+        }
+    }
+
+    async fn sign_again(&self, entry: &mut Entry) -> bool {
         self.sign(entry).await;
         let Some(signature) = &entry.signature else {
-            return;
+            return false;
         };
         let noted = self
             .store
@@ -118,29 +193,47 @@ impl Signing {
         if let Err(error) = noted.await {
             tracing::warn!(%error, "the signature of a cache entry is not kept; the next hit signs it again");
         }
-        self.publish_later(entry.clone());
+        true
     }
 
-    /// Pushes the signatures of an entry in the background. Nothing waits for them: agents get theirs from the index.
+    /// Pushes the signatures of an entry in the background, and tries again for some hours. Nothing waits for them: agents
+    /// get theirs from the index.
     pub(super) fn publish_later(self: &Arc<Self>, entry: Entry) {
         if entry.signature.is_none() {
             return;
         }
         let (signing, stopping) = (self.clone(), self.tasks.stopping().clone());
         self.tasks.spawn("push signatures", async move {
-            let published = tokio::select! {
-                () = stopping.cancelled() => return,
-                published = signing.publish(&entry) => published,
-            };
-            if let Err(error) = published {
-                let image = entry.place.repository.image(&entry.digest);
-                tracing::warn!(
-                    %image,
-                    %error,
-                    "the signatures of a cached image are not in the registry; `hearth cache verify REPO --repair` pushes them"
-                );
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = signing.publish_in_the_end(entry) => {}
             }
         });
+    }
+
+    async fn publish_in_the_end(&self, entry: Entry) {
+        let image = entry.place.repository.image(&entry.digest);
+        let mut pauses = PAUSES.build();
+        let mut published = self.publish(&entry).await;
+        // Its manifest is large, and there may be many that wait.
+        let Entry { place, digest, .. } = entry;
+        while let Err(error) = published {
+            let pause = pauses.next().filter(|_| error.may_pass());
+            tracing::warn!(
+                %image,
+                %error,
+                again_after_seconds = pause.map(|pause| pause.as_secs()),
+                "the signatures of a cached image are not in the registry; `hearth cache verify REPO --repair` pushes them"
+            );
+            let Some(pause) = pause else { return };
+            tokio::time::sleep(pause).await;
+            published = match self.store.cache_entry(&place).await {
+                Ok(Some(entry)) if entry.digest == digest => self.publish(&entry).await,
+                // It is not in the index any more.
+                Ok(_) => return,
+                Err(_) => Err(error),
+            };
+        }
     }
 
     /// Pushes those signatures of an entry that the registry does not have.
@@ -164,12 +257,13 @@ impl Signing {
             let there = published(&client, repository, &entry.digest, kind).await?;
             if there
                 .iter()
-                .any(|one| statement.is_in(&one.bundle, &key.public))
+                .any(|one| statement.is_in(&one.bundle, &key.own))
             {
                 continue;
             }
             let signature = match kind {
-                CLAIM_TYPE => signature.clone(),
+                // A bundle names the key that is signed with now.
+                CLAIM_TYPE if statement.verify(&key.own, signature) => signature.clone(),
                 _ => statement.sign(key.signer.as_ref()).await?,
             };
             missing.push(artifact(statement, signature, key.signer.public_key()));

@@ -5,7 +5,7 @@ use std::{
 };
 
 use hearth_runtime::{create_whole, write_atomically};
-use hearth_signatures::{LocalKey, PrivateKeyError, SignError, Signer as _};
+use hearth_signatures::{LocalKey, PrivateKeyError, PublicKeys, SignError, Signer as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// A key in PEM has some hundred bytes.
@@ -57,6 +57,13 @@ pub(crate) fn signing_key(path: &Path) -> Result<LocalKey, KeyFileError> {
         tracing::warn!(file = %beside.display(), %error, "the public key is not written");
     }
     Ok(key)
+}
+
+/// Reads the public keys of earlier signing keys.
+pub(crate) fn earlier_keys(path: &Path) -> anyhow::Result<PublicKeys> {
+    let length = std::fs::metadata(path)?.len();
+    anyhow::ensure!(length <= MAX_BYTES, "it is too large for keys");
+    Ok(std::fs::read_to_string(path)?.parse()?)
 }
 
 fn beside(path: &Path) -> PathBuf {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{
     registry_logins::RegistryLogins,
-    signing::{Signing, published, statements},
+    signing::{Signed, Signing, published, statements},
 };
 use crate::{
     credentials::Rights,
@@ -125,18 +125,19 @@ impl Verification {
     }
 
     async fn repair(&self, entry: &mut Entry) -> Result<(), String> {
-        self.signing.keep_signed(entry).await;
+        self.signing.renew(entry).await;
         let published = self.signing.publish(entry).await;
         published.map_err(|error| error.to_string())
     }
 
     fn signature(&self, entry: &Entry) -> Finding {
-        match (self.signing.is_signed(entry), &entry.signature) {
-            (Some(true), _) => ok("the control plane has signed the entry"),
-            (Some(false), None) => failed(format!(
+        match (self.signing.signed(entry), &entry.signature) {
+            (Some(Signed::Now), _) => ok("the control plane has signed the entry"),
+            (Some(Signed::Earlier), _) => earlier(),
+            (Some(Signed::Not), None) => failed(format!(
                 "the entry is not signed; it is when it is found next, or by {REPAIR}"
             )),
-            (Some(false), Some(_)) => failed(format!(
+            (Some(Signed::Not), Some(_)) => failed(format!(
                 "the entry is not signed with this control plane's key; it is when it is found next, or by {REPAIR}"
             )),
             (None, _) => unsigned(),
@@ -150,21 +151,27 @@ impl Verification {
         predicate_type: &str,
         repaired: &Result<(), String>,
     ) -> Finding {
-        let Some(keys) = self.signing.keys() else {
+        if self.signing.keys().is_none() {
             return unsigned();
-        };
+        }
         let statement = statements(entry).into_iter();
         let mut statement = statement.filter(|one| one.predicate_type() == predicate_type);
         let repository = &entry.place.repository;
         let there = published(client, repository, &entry.digest, predicate_type).await;
-        match (there, statement.next()) {
-            (Err(error), _) => failed(format!("the registry does not say what it has: {error}")),
-            (Ok(there), Some(statement))
-                if there.iter().any(|one| statement.is_in(&one.bundle, keys)) =>
-            {
-                ok("the registry has it, and it verifies")
+        let there = match there {
+            Ok(there) => there,
+            Err(error) => {
+                return failed(format!("the registry does not say what it has: {error}"));
             }
-            (Ok(there), _) => {
+        };
+        let signed = statement
+            .next()
+            .map(|statement| self.signing.signed_in(&statement, &there));
+        match signed.unwrap_or(Some(Signed::Not)) {
+            None => unsigned(),
+            Some(Signed::Now) => ok("the registry has it, and it verifies"),
+            Some(Signed::Earlier) => earlier(),
+            Some(Signed::Not) => {
                 let what = match there.len() {
                     0 => "the registry does not have it".to_owned(),
                     others => format!(
@@ -193,6 +200,13 @@ fn not_checked(kind: Kind) -> (Kind, Finding) {
         kind,
         (Status::Skipped, "there is no image to check".to_owned()),
     )
+}
+
+fn earlier() -> Finding {
+    let message = format!(
+        "it is signed with an earlier key, which counts too; {REPAIR} signs it with the one of now"
+    );
+    (Status::Warning, message)
 }
 
 fn unsigned() -> Finding {

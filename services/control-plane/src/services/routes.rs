@@ -53,12 +53,12 @@ pub(crate) fn routes(served: Served) -> Routes {
         fleet: served.fleet,
     };
     let public_key = served.signing.public_key().map(ToString::to_string);
-    let public_key = public_key.unwrap_or_default();
+    let public_keys = served.signing.keys().map(ToString::to_string);
     let registry = AgentRegistryApi {
         nodes: served.nodes.clone(),
         recovery: served.recovery.clone(),
         lease_seconds: served.lease_seconds,
-        cache_public_key: public_key.clone(),
+        cache_public_key: public_keys.unwrap_or_default(),
     };
     let cache = CacheApi {
         rules: served.rules,
@@ -66,7 +66,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         explanations: served.explanations,
         probe: served.probe,
         verification: served.verification,
-        public_key,
+        public_key: public_key.unwrap_or_default(),
     };
     let nodes = NodeApi {
         nodes: served.nodes,

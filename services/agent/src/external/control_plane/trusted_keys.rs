@@ -14,12 +14,13 @@ struct Inner {
     told: RwLock<Told>,
 }
 
-/// What the control plane says about its key.
+/// What the control plane says about its keys.
 #[derive(Clone, Debug, Default, PartialEq)]
 enum Told {
     /// It has none, and signs nothing.
     #[default]
     NoKey,
+    /// The first signs, and signatures of the others count.
     Key(PublicKeys),
     /// Something else than a key: nothing verifies.
     Unreadable,
@@ -45,7 +46,7 @@ impl TrustedKeys {
             return;
         }
         match (&self.0.pinned, &told) {
-            (Some(pinned), Told::Key(key)) if pinned.contain(key) => {}
+            (Some(pinned), Told::Key(key)) if pinned.contain_first_of(key) => {}
             (Some(_), _) => tracing::warn!(
                 "the control plane does not sign with a key of --cache-public-key (HEARTH_CACHE_PUBLIC_KEY): no image of the cache is used"
             ),
