@@ -16,7 +16,7 @@ use crate::{
     Pulled, RegistryClient, RegistryError, Transfer,
     blob::Blobs,
     containerd::{Containerd, ContainerdError},
-    import_layers::{Layers, Threads},
+    import_layers::{Fetched, Layers, Threads},
     layer::LayerError,
 };
 
@@ -128,7 +128,7 @@ impl Importer {
         thread::Builder::new()
             .name("import".to_owned())
             .spawn(move || {
-                let _ = answer.send(work.run());
+                work.run(answer);
             })?;
         loop {
             tokio::select! {
@@ -148,6 +148,8 @@ impl Importer {
     }
 }
 
+type Answer = oneshot::Sender<Result<Pulled, ImportError>>;
+
 /// An import, in its thread.
 struct Work {
     importer: Importer,
@@ -159,20 +161,29 @@ struct Work {
 }
 
 impl Work {
-    fn run(self) -> Result<Pulled, ImportError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(self.import())
+    fn run(self, answer: Answer) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        match runtime.enable_all().build() {
+            Ok(runtime) => runtime.block_on(self.import(answer)),
+            Err(error) => drop(answer.send(Err(error.into()))),
+        }
     }
 
-    async fn import(&self) -> Result<Pulled, ImportError> {
-        let store = Containerd::connect(&self.importer.containerd).await?;
-        let client = RegistryClient::new(self.login.clone(), self.importer.platform.clone());
-        let (image, access) = client.whole(&self.image).await?;
-        let blobs = Blobs::new(client, &self.image, access);
-        let lease = store.lease().await?;
-        let threads = Threads::default();
+    /// Imports the image. The answer comes when it can be used; what is left to do then is not waited for.
+    async fn import(self, answer: Answer) {
+        let begun = async {
+            let store = Containerd::connect(&self.importer.containerd).await?;
+            let client = RegistryClient::new(self.login.clone(), self.importer.platform.clone());
+            let (image, access) = client.whole(&self.image).await?;
+            let lease = store.lease().await?;
+            let blobs = Blobs::new(client, &self.image, access);
+            Ok((store, image, lease, blobs))
+        };
+        let (store, image, lease, blobs) = match begun.await {
+            Ok(begun) => begun,
+            Err(error) => return drop(answer.send(Err(error))),
+        };
+        let (threads, fetched) = (Threads::default(), Fetched::default());
         let layers = Layers {
             store: &store,
             lease: &lease,
@@ -181,6 +192,7 @@ impl Work {
             reference: &self.reference,
             report: &self.report,
             threads: &threads,
+            fetched: &fetched,
         };
         let import = async {
             let pulled = layers.import().await?;
@@ -192,14 +204,31 @@ impl Work {
             () = self.given_up.cancelled() => Err(ImportError::GivenUp),
             imported = import => imported,
         };
+        let is_whole = imported.is_ok();
+        let mut answer = Some((answer, imported));
+        // Nobody waits any more for one that was given up.
+        let mut tell = || {
+            answer
+                .take()
+                .map(|(answer, imported)| answer.send(imported))
+        };
+        if is_whole {
+            tell();
+            if let Err(error) = layers.store_blobs().await {
+                tracing::warn!(
+                    image = self.image,
+                    "builds on top of an image have to fetch its layers again: {error}"
+                );
+            }
+        }
         // What they write into must not be removed before they have ended.
         threads.join();
-        if let Err(error) = store.end(lease, imported.is_err()).await {
+        if let Err(error) = store.end(lease, !is_whole).await {
             tracing::warn!(
                 image = self.image,
                 "what an import made is kept for a day: {error}"
             );
         }
-        imported
+        tell();
     }
 }

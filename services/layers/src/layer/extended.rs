@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_record_is_as_long_as_it_says_whatever_its_value_has() {
-        let records = Records::read(b"12 path=a\nb\n25 SCHILY.xattr.user.a=\0\n\n").unwrap();
+        let records = Records::read(b"12 path=a\nb\n26 SCHILY.xattr.user.a=\0\n\n").unwrap();
         assert_eq!(records.get("path"), Some(&b"a\nb"[..]));
         assert_eq!(
             records.attributes().collect::<Vec<_>>(),
