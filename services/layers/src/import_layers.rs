@@ -22,7 +22,7 @@ use crate::{
     blob::Blobs,
     containerd::{Containerd, Lease, Upper},
     image::{Image, Layer},
-    import::{ImportError, Progress},
+    import_error::{ImportError, Progress},
     layer::{Implied, Unpack, Written, complete, start},
 };
 
