@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead};
 
-use super::archive::{BLOCK, bad};
+use super::blocks::{BLOCK, bad, skip};
 
 /// Files with more pieces are refused.
 const MAX_PIECES: usize = 1 << 20;
@@ -165,7 +165,7 @@ pub fn read_map(data: &mut impl BufRead) -> io::Result<(Vec<Piece>, u64)> {
         numbers.push(line(data)?);
     }
     let padding = taken.next_multiple_of(BLOCK) - taken;
-    super::archive::skip(data, padding)?;
+    skip(data, padding)?;
     Ok((pieces(&numbers)?, taken + padding))
 }
 
