@@ -4,72 +4,20 @@
 use std::{
     path::{Path, PathBuf},
     thread,
-    time::Duration,
 };
 
-use hearth_domain::{Digest, Login};
+use hearth_domain::Login;
 use oci_spec::distribution::Reference;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Pulled, RegistryClient, RegistryError, Transfer,
+    Pulled, RegistryClient, Transfer,
     blob::Blobs,
     containerd::{Containerd, ContainerdError},
-    import_layers::{Layers, Threads},
-    layer::LayerError,
+    import_error::{ImportError, Progress, STALL},
+    import_layers::{Fetched, Layers, Threads},
 };
-
-/// An import that does nothing for this long is stuck: as long as for a transfer of the engine.
-const STALL: Duration = Duration::from_secs(120);
-
-/// Why an image was not imported. Nothing of it is left.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// Only an image that is named by its digest is known to be the one that is meant.
-    #[error("{0} is not the name of an image by its digest")]
-    NotByDigest(String),
-    /// The registry.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The engine's containerd.
-    #[error(transparent)]
-    Containerd(#[from] ContainerdError),
-    /// A layer cannot be unpacked.
-    #[error("the layer {digest}: {cause}")]
-    Layer {
-        /// Digest of its blob.
-        digest: Digest,
-        /// What happened.
-        cause: LayerError,
-    },
-    /// A layer has not the digest that the image's configuration says.
-    #[error("the layer {digest} has other content than the image's configuration says")]
-    WrongLayer {
-        /// Digest of its blob.
-        digest: Digest,
-    },
-    /// The layer's other end is gone, and says why.
-    #[error("nobody takes the layer any more")]
-    NotTaken,
-    /// Nothing happened.
-    #[error("nothing moved for {} s", STALL.as_secs())]
-    Stalled,
-    /// Nobody waits for it any more.
-    #[error("it was given up")]
-    GivenUp,
-    /// The machine.
-    #[error(transparent)]
-    Machine(#[from] std::io::Error),
-}
-
-/// How far an import is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Progress {
-    pub transfer: Transfer,
-    /// Counts what is not seen in bytes.
-    pub steps: u64,
-}
 
 /// Imports images into the containerd of an engine. It has to have the overlayfs snapshotter, on this machine.
 #[derive(Clone, Debug)]
@@ -128,7 +76,7 @@ impl Importer {
         thread::Builder::new()
             .name("import".to_owned())
             .spawn(move || {
-                let _ = answer.send(work.run());
+                work.run(answer);
             })?;
         loop {
             tokio::select! {
@@ -148,6 +96,8 @@ impl Importer {
     }
 }
 
+type Answer = oneshot::Sender<Result<Pulled, ImportError>>;
+
 /// An import, in its thread.
 struct Work {
     importer: Importer,
@@ -159,20 +109,29 @@ struct Work {
 }
 
 impl Work {
-    fn run(self) -> Result<Pulled, ImportError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(self.import())
+    fn run(self, answer: Answer) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        match runtime.enable_all().build() {
+            Ok(runtime) => runtime.block_on(self.import(answer)),
+            Err(error) => drop(answer.send(Err(error.into()))),
+        }
     }
 
-    async fn import(&self) -> Result<Pulled, ImportError> {
-        let store = Containerd::connect(&self.importer.containerd).await?;
-        let client = RegistryClient::new(self.login.clone(), self.importer.platform.clone());
-        let (image, access) = client.whole(&self.image).await?;
-        let blobs = Blobs::new(client, &self.image, access);
-        let lease = store.lease().await?;
-        let threads = Threads::default();
+    /// Imports the image. The answer comes when it can be used; what is left to do then is not waited for.
+    async fn import(self, answer: Answer) {
+        let begun = async {
+            let store = Containerd::connect(&self.importer.containerd).await?;
+            let client = RegistryClient::new(self.login.clone(), self.importer.platform.clone());
+            let (image, access) = client.whole(&self.image).await?;
+            let lease = store.lease().await?;
+            let blobs = Blobs::new(client, &self.image, access);
+            Ok((store, image, lease, blobs))
+        };
+        let (store, image, lease, blobs) = match begun.await {
+            Ok(begun) => begun,
+            Err(error) => return drop(answer.send(Err(error))),
+        };
+        let (threads, fetched) = (Threads::default(), Fetched::default());
         let layers = Layers {
             store: &store,
             lease: &lease,
@@ -181,6 +140,7 @@ impl Work {
             reference: &self.reference,
             report: &self.report,
             threads: &threads,
+            fetched: &fetched,
         };
         let import = async {
             let pulled = layers.import().await?;
@@ -192,14 +152,31 @@ impl Work {
             () = self.given_up.cancelled() => Err(ImportError::GivenUp),
             imported = import => imported,
         };
+        let is_whole = imported.is_ok();
+        let mut answer = Some((answer, imported));
+        // Nobody waits any more for one that was given up.
+        let mut tell = || {
+            answer
+                .take()
+                .map(|(answer, imported)| answer.send(imported))
+        };
+        if is_whole {
+            tell();
+            if let Err(error) = layers.store_blobs().await {
+                tracing::warn!(
+                    image = self.image,
+                    "builds on top of an image have to fetch its layers again: {error}"
+                );
+            }
+        }
         // What they write into must not be removed before they have ended.
         threads.join();
-        if let Err(error) = store.end(lease, imported.is_err()).await {
+        if let Err(error) = store.end(lease, !is_whole).await {
             tracing::warn!(
                 image = self.image,
                 "what an import made is kept for a day: {error}"
             );
         }
-        imported
+        tell();
     }
 }

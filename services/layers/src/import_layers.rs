@@ -2,13 +2,19 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Mutex,
+    fs::File,
+    io::{Read as _, Seek as _, Write as _},
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use hearth_domain::Digest;
 use oci_spec::distribution::Reference;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, open, renameat_with};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -16,7 +22,7 @@ use crate::{
     blob::Blobs,
     containerd::{Containerd, Lease, Upper},
     image::{Image, Layer},
-    import::{ImportError, Progress},
+    import_error::{ImportError, Progress},
     layer::{Implied, Unpack, Written, complete, start},
 };
 
@@ -36,6 +42,17 @@ pub(crate) struct Layers<'a> {
     pub reference: &'a Reference,
     pub report: &'a watch::Sender<Progress>,
     pub threads: &'a Threads,
+    pub fetched: &'a Fetched,
+}
+
+/// The blobs of the layers that were fetched.
+#[derive(Default)]
+pub(crate) struct Fetched(Mutex<Vec<(Layer, File)>>);
+
+impl Fetched {
+    fn add(&self, layer: Layer, blob: File) {
+        lock(&self.0).push((layer, blob));
+    }
 }
 
 /// Threads that are waited for.
@@ -44,10 +61,7 @@ pub(crate) struct Threads(Mutex<Vec<JoinHandle<()>>>);
 
 impl Threads {
     fn add(&self, thread: JoinHandle<()>) {
-        self.0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .push(thread);
+        lock(&self.0).push(thread);
     }
 
     /// Waits until all have ended.
@@ -137,6 +151,41 @@ impl Layers<'_> {
         Ok(())
     }
 
+    /// Stores the blobs of layers, for builds on top of the image and for pushes: nothing else needs them, and it takes as long
+    /// as all the rest.
+    pub async fn store_blobs(&self) -> Result<(), ImportError> {
+        let fetched = std::mem::take(&mut *lock(&self.fetched.0));
+        for (layer, mut blob) in fetched {
+            let mut labels = Labels::new();
+            let name = "containerd.io/uncompressed".to_owned();
+            labels.insert(name, layer.diff_id.to_string());
+            if self
+                .store
+                .has_content(self.lease, &layer.digest, &labels)
+                .await?
+            {
+                continue;
+            }
+            labels.extend([self.source()]);
+            blob.rewind()?;
+            let (pieces, to_store) = mpsc::channel(1);
+            let read = async move {
+                loop {
+                    let mut piece = Vec::with_capacity(MESSAGE);
+                    (&blob).take(MESSAGE as u64).read_to_end(&mut piece)?;
+                    if piece.is_empty() || pieces.send(piece.into()).await.is_err() {
+                        return Ok::<_, ImportError>(());
+                    }
+                }
+            };
+            let store = self
+                .store
+                .store(self.lease, &layer.digest, layer.bytes, labels, to_store);
+            tokio::try_join!(read, async { Ok(store.await?) })?;
+        }
+        Ok(())
+    }
+
     /// How many layers are there, from the lowest on.
     async fn count_present(&self) -> Result<usize, ImportError> {
         for (number, layer) in self.image.layers.iter().enumerate().rev() {
@@ -151,7 +200,7 @@ impl Layers<'_> {
         Ok(0)
     }
 
-    /// Fetches a layer, unpacks it into a folder, and stores its blob: pushes and builds on top of the image need that.
+    /// Fetches a layer and unpacks it into a folder. Its blob is kept in a file without a name.
     async fn unpack(&self, number: usize, layer: &Layer) -> Result<Staged, ImportError> {
         let name = format!("layer-{number}");
         let upper = self.store.prepare(self.lease, &name, None).await?;
@@ -161,65 +210,43 @@ impl Layers<'_> {
             thread,
         } = start(upper.folder.clone(), number > 0)?;
         self.threads.add(thread);
-        let mut labels = Labels::new();
-        labels.insert(
-            "containerd.io/uncompressed".to_owned(),
-            layer.diff_id.to_string(),
-        );
-        let is_stored = self
-            .store
-            .has_content(self.lease, &layer.digest, &labels)
-            .await?;
-        labels.extend([self.source()]);
-        let (pieces, to_store) = mpsc::channel(1);
-        let pieces = (!is_stored).then_some(pieces);
-        let fetch = async move {
-            let take = async |part: bytes::Bytes| {
+        let kept = unnamed_file(&upper.folder)?;
+        let fetch = async {
+            let mut sum = Sha256::new();
+            let take = async |part: Bytes| {
                 self.report
                     .send_modify(|progress| progress.transfer.done += part.len() as u64);
+                sum.update(&part);
                 blob.send(part.clone())
                     .await
                     .map_err(|_| ImportError::NotTaken)?;
-                if let Some(pieces) = &pieces {
-                    for at in (0..part.len()).step_by(MESSAGE) {
-                        let piece = part.slice(at..part.len().min(at + MESSAGE));
-                        pieces
-                            .send(piece)
-                            .await
-                            .map_err(|_| ImportError::NotTaken)?;
-                    }
-                }
-                Ok(())
+                Ok((&kept).write_all(&part)?)
             };
-            self.blobs.fetch(&layer.digest, layer.bytes, take).await
+            let fetched = self.blobs.fetch(&layer.digest, layer.bytes, take).await;
+            // The layer ends here.
+            drop(blob);
+            fetched.map(|()| Digest::from_sha256(sum.finalize().into()))
         };
-        let store = async {
-            match is_stored {
-                true => Ok(()),
-                false => {
-                    self.store
-                        .store(self.lease, &layer.digest, layer.bytes, labels, to_store)
-                        .await
-                }
-            }
-        };
-        let (fetched, stored, written) = tokio::join!(fetch, store, written);
+        let (fetched, written) = tokio::join!(fetch, written);
         let failed = |cause| ImportError::Layer {
             digest: layer.digest.clone(),
             cause,
         };
+        let wrong = || ImportError::WrongLayer {
+            digest: layer.digest.clone(),
+        };
         let panicked = |_| failed(std::io::Error::other("a thread has panicked").into());
         match fetched {
             Err(ImportError::NotTaken) => {}
-            other => other?,
+            Err(error) => return Err(error),
+            Ok(digest) if digest != layer.digest => return Err(wrong()),
+            Ok(_) => {}
         }
         let Written { diff_id, implied } = written.map_err(panicked)?.map_err(failed)?;
         if diff_id != layer.diff_id {
-            return Err(ImportError::WrongLayer {
-                digest: layer.digest.clone(),
-            });
+            return Err(wrong());
         }
-        stored?;
+        self.fetched.add(layer.clone(), kept);
         Ok(Staged { upper, implied })
     }
 
@@ -273,6 +300,16 @@ impl Layers<'_> {
             self.reference.repository().to_owned(),
         )
     }
+}
+
+/// A file on the file system of `folder` that is gone when it is closed, also by a kill.
+fn unnamed_file(folder: &Path) -> std::io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(File::from(open(folder, flags, Mode::RUSR)?))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn hex(layer: &Layer) -> &str {

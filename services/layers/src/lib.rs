@@ -13,6 +13,8 @@ mod image;
 #[cfg(feature = "engine")]
 mod import;
 #[cfg(feature = "engine")]
+mod import_error;
+#[cfg(feature = "engine")]
 mod import_layers;
 #[cfg(feature = "engine")]
 mod layer;
@@ -27,7 +29,9 @@ pub use client::{ImageDescription, ImageInfo, Registries, RegistryClient};
 pub use containerd::ContainerdError;
 pub use error::RegistryError;
 #[cfg(feature = "engine")]
-pub use import::{ImportError, Importer};
+pub use import::Importer;
+#[cfg(feature = "engine")]
+pub use import_error::ImportError;
 #[cfg(feature = "engine")]
 pub use layer::LayerError;
 #[cfg(feature = "engine")]

@@ -9,7 +9,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use super::{
-    Containerd, ContainerdError, Labels, TIMEOUT, answer,
     api::{
         services::{
             content::v1::{
@@ -22,9 +21,11 @@ use super::{
         },
         types::Descriptor,
     },
-    failed, if_there,
-    lease::{Kept, Lease},
-    request, unless_there,
+    client::{
+        Containerd, ContainerdError, Labels, Lease, TIMEOUT, answer, failed, if_there, request,
+        unless_there,
+    },
+    lease::Kept,
 };
 
 /// Messages of a blob that containerd has not taken yet.
@@ -78,7 +79,7 @@ impl Containerd {
     ) -> Result<(), ContainerdError> {
         let (messages, outgoing) = mpsc::channel(WAITING);
         let head = WriteContentRequest {
-            r#ref: format!("{}-{digest}", lease.id()),
+            r#ref: format!("{}-{digest}", lease.id),
             total: i64::try_from(bytes).unwrap_or(i64::MAX),
             expected: digest.to_string(),
             ..WriteContentRequest::default()

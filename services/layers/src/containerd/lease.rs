@@ -6,12 +6,11 @@ use std::time::{Duration, SystemTime};
 use prost_types::Timestamp;
 
 use super::{
-    Containerd, ContainerdError, Labels, SNAPSHOTTER, answer,
     api::services::leases::v1::{
         AddResourceRequest, CreateRequest, DeleteRequest, ListRequest, Resource,
         leases_client::LeasesClient,
     },
-    if_there, request,
+    client::{Containerd, ContainerdError, Labels, Lease, SNAPSHOTTER, answer, if_there, request},
 };
 
 /// What the ids of hearth's leases begin with.
@@ -19,22 +18,10 @@ const PREFIX: &str = "hearth-import-";
 /// A lease that nobody ends, since the agent was killed and does not start again, ends after this.
 const EXPIRES: Duration = Duration::from_secs(24 * 3600);
 
-/// See the module.
-pub struct Lease {
-    id: String,
-}
-
 /// What a lease can keep although it was there before.
 pub enum Kept<'a> {
     Snapshot(&'a str),
     Content(&'a str),
-}
-
-impl Lease {
-    /// Its id, which is unique.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
 }
 
 impl Containerd {

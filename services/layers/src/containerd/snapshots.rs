@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::{
-    Containerd, ContainerdError, Labels, SNAPSHOTTER, answer,
     api::{
         services::snapshots::v1::{
             CommitSnapshotRequest, Kind, PrepareSnapshotRequest, RemoveSnapshotRequest,
@@ -11,9 +10,11 @@ use super::{
         },
         types::Mount,
     },
-    if_there,
-    lease::{Kept, Lease},
-    request, unless_there,
+    client::{
+        Containerd, ContainerdError, Labels, Lease, SNAPSHOTTER, answer, if_there, request,
+        unless_there,
+    },
+    lease::Kept,
 };
 
 /// A snapshot that can be written.
@@ -34,7 +35,7 @@ impl Containerd {
         name: &str,
         parent: Option<&str>,
     ) -> Result<Upper, ContainerdError> {
-        let key = format!("{}-{name}", lease.id());
+        let key = format!("{}-{name}", lease.id);
         let prepare = PrepareSnapshotRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             key: key.clone(),

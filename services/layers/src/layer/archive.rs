@@ -7,10 +7,11 @@ use std::io::{self, BufRead, Read};
 
 use tar::{EntryType, Header};
 
-use super::extended::{Piece, Records, read_map, read_old_map};
+use super::{
+    blocks::{BLOCK, bad, skip},
+    extended::{Piece, Records, read_map, read_old_map},
+};
 
-/// Headers and data are in blocks of this many bytes.
-pub const BLOCK: u64 = 512;
 /// Bytes of an extended header. Linux' paths have 4 KiB, and all extended attributes of a file 64 KiB on most file systems.
 const MAX_EXTENDED: u64 = 1024 * 1024;
 
@@ -314,22 +315,4 @@ impl<R: BufRead> Read for Data<'_, R> {
         self.consume(length);
         Ok(length)
     }
-}
-
-/// Passes over bytes that have to be there.
-pub fn skip(reader: &mut (impl BufRead + ?Sized), mut bytes: u64) -> io::Result<()> {
-    while bytes > 0 {
-        let length = reader.fill_buf()?.len();
-        if length == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let passed = length.min(usize::try_from(bytes).unwrap_or(usize::MAX));
-        reader.consume(passed);
-        bytes -= passed as u64;
-    }
-    Ok(())
-}
-
-pub fn bad(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead};
 
-use super::archive::{BLOCK, bad};
+use super::blocks::{BLOCK, bad, skip};
 
 /// Files with more pieces are refused.
 const MAX_PIECES: usize = 1 << 20;
@@ -165,7 +165,7 @@ pub fn read_map(data: &mut impl BufRead) -> io::Result<(Vec<Piece>, u64)> {
         numbers.push(line(data)?);
     }
     let padding = taken.next_multiple_of(BLOCK) - taken;
-    super::archive::skip(data, padding)?;
+    skip(data, padding)?;
     Ok((pieces(&numbers)?, taken + padding))
 }
 
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_record_is_as_long_as_it_says_whatever_its_value_has() {
-        let records = Records::read(b"12 path=a\nb\n25 SCHILY.xattr.user.a=\0\n\n").unwrap();
+        let records = Records::read(b"12 path=a\nb\n26 SCHILY.xattr.user.a=\0\n\n").unwrap();
         assert_eq!(records.get("path"), Some(&b"a\nb"[..]));
         assert_eq!(
             records.attributes().collect::<Vec<_>>(),

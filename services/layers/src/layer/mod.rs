@@ -1,6 +1,7 @@
 //! A layer: decoded, verified and written into a folder, each in a thread of its own.
 
 mod archive;
+mod blocks;
 mod data;
 mod decode;
 mod extended;

@@ -20,7 +20,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::archive::bad;
+use super::blocks::bad;
 
 /// Folders that a layer writes into without saying what they are like. They are like those in the layers below it.
 pub type Implied = BTreeSet<PathBuf>;

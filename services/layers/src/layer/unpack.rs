@@ -18,7 +18,8 @@ use rustix::{
 };
 
 use super::{
-    archive::{Archive, Kind, Member, bad},
+    archive::{Archive, Kind, Member},
+    blocks::bad,
     data,
     metadata::{copy, give, give_owner, give_time, give_unopened, times},
     tree::{Implied, Place, Tree, beneath, place, readable},

@@ -24,7 +24,7 @@ use bollard::{
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Login, Platform, PlatformError, WorkspaceId};
-use hearth_layers::{ImportError, Pulled, Transfer, TransferError, Way};
+use hearth_layers::{Pulled, Transfer, TransferError};
 use hearth_runtime::Metrics;
 
 use super::{
@@ -74,22 +74,6 @@ impl DockerEngine {
         let info = info.map_err(self.failed("describe itself"))?;
         let fetcher = Fetcher::choose(&info, containerd, platform, metrics).await;
         Ok(Self { fetcher, ..self })
-    }
-
-    /// Imports an image; an error says why it has to be pulled. `None`: it is one for the engine.
-    async fn import(
-        &self,
-        image: &str,
-        login: Option<&Login>,
-        progress: OnTransfer<'_>,
-    ) -> Option<Result<Pulled, String>> {
-        let importer = self.fetcher.importer(image)?;
-        let imported = importer.import(image, login, progress).await;
-        let imported = imported.map_err(|error: ImportError| error.to_string());
-        Some(match (imported, self.image(image).await) {
-            (Ok(_), Ok(None)) => Err("the engine does not see the image: is --containerd (HEARTH_CONTAINERD) the socket of its own containerd?".to_owned()),
-            (imported, _) => imported,
-        })
     }
 
     fn failed(&self, action: &'static str) -> impl Fn(Error) -> EngineFailure {
@@ -373,26 +357,10 @@ impl Engine for DockerEngine {
         login: Option<&Login>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
-        let mut way = Way::Engine;
-        let mut pulled = match self.import(image, login, progress).await {
-            Some(Ok(imported)) => {
-                way = Way::Direct;
-                imported
-            }
-            imported => {
-                if let Some(Err(why)) = imported {
-                    tracing::warn!(
-                        image,
-                        "the engine pulls an image, since the agent could not fetch it: {why}"
-                    );
-                    way = Way::Fallback(why);
-                }
-                hearth_layers::pull(&self.docker, image, login, progress).await?
-            }
-        };
-        self.fetcher.count(&way);
-        pulled.way = way;
-        Ok(pulled)
+        let sees = async || !matches!(self.image(image).await, Ok(None));
+        let import = self.fetcher.import(image, login, progress, sees).await;
+        let pull = hearth_layers::pull(&self.docker, image, login, progress);
+        self.fetcher.fetched(image, import, pull).await
     }
 
     async fn push(

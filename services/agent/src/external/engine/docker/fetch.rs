@@ -4,13 +4,15 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use bollard::models::SystemInfo;
-use hearth_domain::Platform;
-use hearth_layers::Importer;
+use hearth_domain::{Login, Platform};
+use hearth_layers::{Importer, Pulled, TransferError};
 use hearth_runtime::Metrics;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
+
+use crate::external::engine::api::OnTransfer;
 
 /// Where the engine's containerd is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,13 +95,50 @@ impl Fetcher {
         this
     }
 
-    /// What imports this image, if it can be imported. A tag is the engine's to resolve: it may have a mirror for it.
-    pub fn importer(&self, image: &str) -> Option<&Importer> {
-        self.importer.as_ref().filter(|_| image.contains('@'))
+    /// Imports an image; an error says why it has to be pulled. `None`: it is one for the engine, as those are that a tag
+    /// names: the engine may have a mirror for it.
+    pub async fn import(
+        &self,
+        image: &str,
+        login: Option<&Login>,
+        progress: OnTransfer<'_>,
+        engine_sees_it: impl AsyncFnOnce() -> bool,
+    ) -> Option<Result<Pulled, String>> {
+        let importer = self.importer.as_ref().filter(|_| image.contains('@'))?;
+        let imported = importer.import(image, login, progress).await;
+        Some(match imported {
+            Ok(_) if !engine_sees_it().await => Err("the engine does not see the image: is --containerd (HEARTH_CONTAINERD) the socket of its own containerd?".to_owned()),
+            imported => imported.map_err(|error| error.to_string()),
+        })
+    }
+
+    /// The image that was imported, or else the one that the engine pulls.
+    pub async fn fetched(
+        &self,
+        image: &str,
+        imported: Option<Result<Pulled, String>>,
+        pull: impl Future<Output = Result<Pulled, TransferError>>,
+    ) -> Result<Pulled, TransferError> {
+        let pulled = match imported {
+            Some(Ok(imported)) => imported,
+            None => pull.await?,
+            Some(Err(why)) => {
+                tracing::warn!(
+                    image,
+                    "the engine pulls an image, since the agent could not fetch it: {why}"
+                );
+                Pulled {
+                    way: hearth_layers::Way::Fallback(why),
+                    ..pull.await?
+                }
+            }
+        };
+        self.count(&pulled.way);
+        Ok(pulled)
     }
 
     /// Counts an image that has come.
-    pub fn count(&self, way: &hearth_layers::Way) {
+    fn count(&self, way: &hearth_layers::Way) {
         let way = match way {
             hearth_layers::Way::Direct => "DIRECT",
             hearth_layers::Way::Engine => "ENGINE",
