@@ -89,6 +89,8 @@ async fn nothing_is_written_but_what_is_given_for_it() {
     let (_read, read) = open_folder();
     let (_write, write) = open_folder();
     let read_only = read.display();
+    // Nothing else of the machine has this name.
+    let new = format!("hearth-made-by-{}", std::process::id());
     let script = format!(
         "for folder in / /usr /usr/bin /etc /dev /proc /run /var {read_only}; do
            touch $folder/x 2>/dev/null && echo writes $folder
@@ -98,13 +100,13 @@ async fn nothing_is_written_but_what_is_given_for_it() {
            (: >> $file) 2>/dev/null && echo writes $file
          done
          ln -sf /etc/passwd {write}/link && mv {read_only}/canary {write}/ 2>/dev/null && echo moves
-         echo x > {write}/made-$(id -u) && echo x > /tmp/x && echo x > /dev/shm/x && echo good",
+         echo x > {write}/made-$(id -u) && echo x > /tmp/{new} && echo x > /dev/shm/{new} && echo good",
         write = write.display(),
     );
     let given = |process: Process| process.reads(&read).writes(&write);
     assert_eq!(both(&script, given).await, "good\n");
     assert_eq!(fs::read(read.join("canary")).unwrap(), b"canary");
-    assert!(!Path::new("/tmp/x").exists());
+    assert!(!Path::new("/tmp").join(new).exists());
 }
 
 #[tokio::test]
