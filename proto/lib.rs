@@ -68,7 +68,6 @@ impl fmt::Debug for v1::RegisterResponse {
             session_token: _,
             cache_public_key,
             control_plane_id,
-            run_seconds,
             unknown_workspace_ids,
         } = self;
         f.debug_struct("RegisterResponse")
@@ -77,7 +76,6 @@ impl fmt::Debug for v1::RegisterResponse {
             .field("session_token", &REDACTED)
             .field("cache_public_key", cache_public_key)
             .field("control_plane_id", control_plane_id)
-            .field("run_seconds", run_seconds)
             .field("unknown_workspace_ids", unknown_workspace_ids)
             .finish()
     }

@@ -17,10 +17,8 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::{Deserialize, Serialize};
 
-/// How much less than before a control plane may say that it has run: it notes that every few seconds, and was killed.
-const KILLED: u64 = 60;
 /// What is only counted is written this often.
-const WRITTEN_EVERY: u64 = 600;
+const WRITTEN_EVERY: Duration = Duration::from_secs(600);
 
 /// The workspaces of the node and whose they are, in a file of the state folder. Clones share their state.
 #[derive(Clone, Debug)]
@@ -38,8 +36,6 @@ struct Inner {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
-    /// How many seconds each control plane had run when it was heard last.
-    run_seconds: BTreeMap<String, u64>,
     workspaces: BTreeMap<String, Owned>,
     /// The control plane that the node is registered with.
     #[serde(skip)]
@@ -47,9 +43,9 @@ struct State {
     /// What was given to be removed at the end of its quarantine.
     #[serde(skip)]
     given: BTreeSet<String>,
-    /// `run_seconds` of the current control plane as they were written last.
+    /// The time that was counted since the file was written.
     #[serde(skip)]
-    written: u64,
+    unwritten: Duration,
 }
 
 /// A workspace of the node.
@@ -59,27 +55,19 @@ struct Owned {
     control_plane: String,
     /// Its newest attempt.
     attempt: u32,
-    /// Since this attempt its control plane turned out to be an older copy: it may take the attempt for failed.
+    /// Its control plane has said that this attempt made a workspace. If it takes the attempt for failed later, its database
+    /// is an older copy.
     #[serde(default)]
-    outlasts: bool,
+    confirmed: bool,
     /// For how long it has been in quarantine; none: it is not.
     #[serde(default)]
     quarantine_millis: Option<u64>,
 }
 
-/// What a control plane says of itself.
-#[derive(Clone, Copy, Debug)]
-pub struct ControlPlaneId<'a> {
-    /// What tells its database from every other. Empty: it does not say.
-    pub id: &'a str,
-    /// Seconds that control planes have run on it.
-    pub run_seconds: u64,
-}
-
 /// What a heartbeat's answer leads to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// Another control plane answers than the one that the node is registered with, or an older copy of it.
+    /// Another control plane answers than the one that the node is registered with.
     pub is_another: bool,
     /// Workspaces whose quarantine has ended.
     pub to_remove: Vec<WorkspaceId>,
@@ -160,40 +148,59 @@ impl Owners {
     pub fn outlasts(&self, attempt: &AttemptRef) -> bool {
         let state = self.0.state.lock();
         let owned = state.workspaces.get(attempt.workspace.as_str());
-        owned.is_some_and(|owned| owned.outlasts || owned.attempt > attempt.number)
+        owned.is_some_and(|owned| owned.confirmed || owned.attempt > attempt.number)
+    }
+
+    /// The newest attempts that the current control plane has not confirmed yet, but those that are `preparing`.
+    pub fn unconfirmed(&self, preparing: &[AttemptRef]) -> Vec<AttemptRef> {
+        let state = self.0.state.lock();
+        let unconfirmed = state.workspaces.iter().filter_map(|(workspace, owned)| {
+            let is_asked_for = !owned.confirmed
+                && owned.attempt > 0
+                && owned.control_plane == state.current
+                && owned.quarantine_millis.is_none();
+            let attempt = AttemptRef {
+                workspace: workspace.parse().ok().filter(|_| is_asked_for)?,
+                number: owned.attempt,
+            };
+            (!preparing.contains(&attempt)).then_some(attempt)
+        });
+        unconfirmed.collect()
+    }
+
+    /// Notes that the current control plane says of these attempts that they made a workspace.
+    pub async fn confirmed(&self, attempts: &[AttemptRef]) {
+        let mut is_new = false;
+        {
+            let mut state = self.0.state.lock();
+            for attempt in attempts {
+                let owned = state.workspaces.get_mut(attempt.workspace.as_str());
+                if let Some(owned) = owned.filter(|owned| owned.attempt == attempt.number) {
+                    is_new |= !owned.confirmed;
+                    owned.confirmed = true;
+                }
+            }
+        }
+        if is_new {
+            self.save().await;
+        }
     }
 
     /// Notes that the node is registered with a control plane, which knows all of the workspaces that are `present` but those
     /// that are `unknown`. What is neither present nor `preparing` is gone.
     pub async fn registered(
         &self,
-        control_plane: ControlPlaneId<'_>,
+        control_plane: &str,
         present: &[WorkspaceId],
         preparing: &[AttemptRef],
         unknown: &BTreeSet<String>,
     ) {
-        let ControlPlaneId { id, run_seconds } = control_plane;
-        if id.is_empty() {
+        if control_plane.is_empty() {
             return;
         }
         {
             let mut state = self.0.state.lock();
-            let State {
-                run_seconds: seen,
-                workspaces,
-                current,
-                written,
-                ..
-            } = &mut *state;
-            let is_older = seen
-                .get(id)
-                .is_some_and(|seen| *seen > run_seconds + KILLED);
-            if is_older {
-                tracing::warn!(
-                    control_plane = id,
-                    "the control plane's database is an older copy; workspaces stay that it takes for failed"
-                );
-            }
+            let workspaces = &mut state.workspaces;
             let here: BTreeSet<&str> = present.iter().map(WorkspaceId::as_str).collect();
             workspaces.retain(|workspace, _| {
                 here.contains(workspace.as_str())
@@ -204,19 +211,15 @@ impl Owners {
             for workspace in here {
                 let owned = workspaces.entry(workspace.to_owned()).or_default();
                 if unknown.contains(workspace) {
-                    owned.enters_quarantine(workspace, id);
+                    owned.enters_quarantine(workspace, control_plane);
                     continue;
                 }
                 owned.quarantine_millis = None;
                 if owned.control_plane.is_empty() {
-                    id.clone_into(&mut owned.control_plane);
+                    control_plane.clone_into(&mut owned.control_plane);
                 }
-                owned.outlasts |= is_older;
             }
-            seen.retain(|id, _| workspaces.values().any(|owned| owned.control_plane == *id));
-            seen.insert(id.to_owned(), run_seconds);
-            id.clone_into(current);
-            *written = run_seconds;
+            control_plane.clone_into(&mut state.current);
             self.count(&state);
         }
         self.save().await;
@@ -224,30 +227,25 @@ impl Owners {
 
     /// Notes that the control plane has answered, `since` its last answer. Only such time counts for a quarantine, and only
     /// with the control plane that had prepared the workspace and does not know it any more.
-    pub async fn heard(&self, control_plane: ControlPlaneId<'_>, since: Duration) -> Heard {
-        let ControlPlaneId { id, run_seconds } = control_plane;
-        if id.is_empty() {
+    pub async fn heard(&self, control_plane: &str, since: Duration) -> Heard {
+        if control_plane.is_empty() {
             return Heard::default();
         }
         let (heard, is_due) = {
             let mut state = self.0.state.lock();
-            let seen = state.run_seconds.get(id).copied().unwrap_or_default();
             if state.current.is_empty() {
                 // The node is registered, and its engine did not list its workspaces.
                 return Heard::default();
             }
-            if state.current != id || run_seconds < seen {
+            if state.current != control_plane {
                 return Heard {
                     is_another: true,
                     ..Heard::default()
                 };
             }
-            state.run_seconds.insert(id.to_owned(), run_seconds);
             let to_remove = state.wait(since, self.0.period);
-            let is_due = run_seconds - state.written >= WRITTEN_EVERY;
-            if is_due {
-                state.written = run_seconds;
-            }
+            state.unwritten += since;
+            let is_due = state.unwritten >= WRITTEN_EVERY;
             let heard = Heard {
                 is_another: false,
                 to_remove,
@@ -330,7 +328,11 @@ impl Inner {
     fn save(&self) {
         // The last one to write takes what is known by then, so that nothing newer is overwritten.
         let _writing = self.writing.lock();
-        let state = serde_json::to_vec(&*self.state.lock());
+        let state = {
+            let mut state = self.state.lock();
+            state.unwritten = Duration::ZERO;
+            serde_json::to_vec(&*state)
+        };
         let written = state
             .map_err(io::Error::from)
             .and_then(|state| write_atomically(&self.file, &state, 0o600));

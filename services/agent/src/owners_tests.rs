@@ -15,10 +15,6 @@ fn attempt(workspace: &str, number: u32) -> AttemptRef {
     }
 }
 
-fn plane(id: &str, run_seconds: u64) -> ControlPlaneId<'_> {
-    ControlPlaneId { id, run_seconds }
-}
-
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -32,7 +28,7 @@ impl World {
         Self { owners, ..self }
     }
 
-    async fn registered(&self, plane: ControlPlaneId<'_>, present: &[&str], unknown: &[&str]) {
+    async fn registered(&self, plane: &str, present: &[&str], unknown: &[&str]) {
         let present: Vec<_> = present.iter().map(|id| id.parse().unwrap()).collect();
         let unknown = unknown.iter().map(ToString::to_string).collect();
         let owners = &self.owners;
@@ -56,23 +52,23 @@ fn of(workspace: &str, days_left: Option<u64>) -> Vec<(String, Option<u64>)> {
 #[tokio::test]
 async fn what_its_own_control_plane_does_not_know_waits_and_goes_once_when_its_time_is_up() {
     let mut world = World::new();
-    world.registered(plane("a", 10), &[], &[]).await;
+    world.registered("a", &[], &[]).await;
     world.owners.begins(&attempt("ws-1", 1), "a").await;
     world.owners.begins(&attempt("ws-2", 1), "a").await;
     let (both, one) = (["ws-1", "ws-2"], ["ws-2"]);
-    world.registered(plane("a", 20), &both, &one).await;
+    world.registered("a", &both, &one).await;
     assert_eq!(world.quarantined(), of("ws-2", Some(7)));
     for day in 1..7 {
-        let heard = world.owners.heard(plane("a", 1000 * day), DAY).await;
+        let heard = world.owners.heard("a", DAY).await;
         assert_eq!(heard, Heard::default());
         assert_eq!(world.quarantined(), of("ws-2", Some(7 - day)));
         world = world.restarted();
         // The time that was counted so far is kept.
-        world.registered(plane("a", 1000 * day), &both, &one).await;
+        world.registered("a", &both, &one).await;
     }
-    let heard = world.owners.heard(plane("a", 8000), DAY).await;
+    let heard = world.owners.heard("a", DAY).await;
     assert_eq!(heard.to_remove, ["ws-2".parse().unwrap()]);
-    let heard = world.owners.heard(plane("a", 8000), DAY).await;
+    let heard = world.owners.heard("a", DAY).await;
     assert_eq!(heard, Heard::default(), "once");
     world.owners.removed(&"ws-2".parse().unwrap()).await;
     assert_eq!(world.quarantined(), []);
@@ -81,24 +77,21 @@ async fn what_its_own_control_plane_does_not_know_waits_and_goes_once_when_its_t
 #[tokio::test]
 async fn what_another_control_plane_had_prepared_stays_and_is_as_before_when_that_is_back() {
     let world = World::new();
-    world.registered(plane("a", 10), &[], &[]).await;
+    world.registered("a", &[], &[]).await;
     world.owners.begins(&attempt("ws-1", 3), "a").await;
     let ws = ["ws-1"];
-    world.registered(plane("b", 5), &ws, &ws).await;
+    world.registered("b", &ws, &ws).await;
     for _ in 0..100 {
-        assert_eq!(
-            world.owners.heard(plane("b", 5), DAY).await,
-            Heard::default()
-        );
+        assert_eq!(world.owners.heard("b", DAY).await, Heard::default());
     }
     assert_eq!(world.quarantined(), of("ws-1", None));
-    let heard = world.owners.heard(plane("a", 10), DAY).await;
+    let heard = world.owners.heard("a", DAY).await;
     assert!(heard.is_another, "the node registers again");
-    world.registered(plane("a", 11), &ws, &[]).await;
+    world.registered("a", &ws, &[]).await;
     assert_eq!(world.quarantined(), []);
     assert!(!world.owners.outlasts(&attempt("ws-1", 3)));
     // It begins anew when it is not known again.
-    world.registered(plane("a", 12), &ws, &ws).await;
+    world.registered("a", &ws, &ws).await;
     assert_eq!(world.quarantined(), of("ws-1", Some(7)));
 }
 
@@ -106,40 +99,45 @@ async fn what_another_control_plane_had_prepared_stays_and_is_as_before_when_tha
 async fn what_is_not_known_to_anybody_stays() {
     let world = World::new();
     let ws = ["ws-1"];
-    world.registered(plane("a", 10), &ws, &ws).await;
-    let heard = world.owners.heard(plane("a", 11), 100 * DAY).await;
+    world.registered("a", &ws, &ws).await;
+    let heard = world.owners.heard("a", 100 * DAY).await;
     assert_eq!(heard, Heard::default());
     assert_eq!(world.quarantined(), of("ws-1", None));
     // From before workspaces had owners: it belongs to who knows it.
-    world.registered(plane("a", 12), &ws, &[]).await;
-    world.registered(plane("b", 12), &ws, &ws).await;
+    world.registered("a", &ws, &[]).await;
+    world.registered("b", &ws, &ws).await;
     assert_eq!(world.owners.quarantined()[0].control_plane_id, "a");
 }
 
 #[tokio::test]
-async fn an_older_copy_of_the_database_does_not_take_back_what_it_takes_for_failed() {
+async fn what_the_control_plane_has_confirmed_is_not_taken_back_when_it_takes_it_for_failed() {
     let mut world = World::new();
-    world.registered(plane("a", 10), &[], &[]).await;
-    world.owners.begins(&attempt("ws-1", 1), "a").await;
-    world.owners.begins(&attempt("ws-2", 2), "a").await;
-    let ws = ["ws-1", "ws-2"];
+    let [first, second] = [attempt("ws-1", 1), attempt("ws-2", 2)];
+    world.registered("a", &[], &[]).await;
+    world.owners.begins(&first, "a").await;
+    world.owners.begins(&second, "a").await;
     assert!(world.owners.outlasts(&attempt("ws-2", 1)), "it is newer");
-    assert!(!world.owners.outlasts(&attempt("ws-2", 2)));
-    world.registered(plane("a", 9_000), &ws, &[]).await;
-    // Killed a few seconds after it had noted for how long it has run.
-    let heard = world.owners.heard(plane("a", 8_990), DAY).await;
-    assert!(heard.is_another);
-    world.registered(plane("a", 8_990), &ws, &[]).await;
-    assert!(!world.owners.outlasts(&attempt("ws-1", 1)));
-    // Restored from a backup of an hour before.
+    assert_eq!(
+        world.owners.unconfirmed(std::slice::from_ref(&second)),
+        [first.clone()]
+    );
+    // Of an earlier attempt nothing counts.
+    let earlier = attempt("ws-2", 1);
+    world.owners.confirmed(&[first.clone(), earlier]).await;
     world = world.restarted();
-    world.registered(plane("a", 5_400), &ws, &[]).await;
-    world = world.restarted();
-    assert!(world.owners.outlasts(&attempt("ws-1", 1)));
+    let ws = ["ws-1", "ws-2"];
+    world.registered("a", &ws, &[]).await;
+    assert!(world.owners.outlasts(&first));
+    assert!(!world.owners.outlasts(&second));
+    assert_eq!(world.owners.unconfirmed(&[]), [second]);
     // A new attempt is its own again.
-    world.owners.begins(&attempt("ws-1", 2), "a").await;
-    assert!(!world.owners.outlasts(&attempt("ws-1", 2)));
-    assert_eq!(world.owners.newest(&"ws-1".parse().unwrap()), 2);
+    let again = attempt("ws-1", 2);
+    world.owners.begins(&again, "a").await;
+    assert!(!world.owners.outlasts(&again));
+    assert_eq!(world.owners.newest(&again.workspace), 2);
+    // Another control plane is not asked.
+    world.registered("b", &ws, &ws).await;
+    assert_eq!(world.owners.unconfirmed(&[]), []);
 }
 
 #[tokio::test]
@@ -149,13 +147,10 @@ async fn a_file_that_is_lost_or_nonsense_and_a_control_plane_without_an_id_remov
     for nonsense in ["", "{", "[1]", r#"{"workspaces":1}"#] {
         std::fs::write(world.dir.path().join("owners.json"), nonsense).unwrap();
         world = world.restarted();
-        world.registered(plane("", 0), &ws, &ws).await;
-        assert_eq!(
-            world.owners.heard(plane("", 0), 100 * DAY).await,
-            Heard::default()
-        );
-        world.registered(plane("a", 1), &ws, &ws).await;
-        let heard = world.owners.heard(plane("a", 1), 100 * DAY).await;
+        world.registered("", &ws, &ws).await;
+        assert_eq!(world.owners.heard("", 100 * DAY).await, Heard::default());
+        world.registered("a", &ws, &ws).await;
+        let heard = world.owners.heard("a", 100 * DAY).await;
         assert_eq!(heard, Heard::default(), "{nonsense}");
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         engine::Engine,
     },
     leftovers::Leftovers,
-    owners::{ControlPlaneId, Owners},
+    owners::Owners,
     scratch::Leftover,
 };
 
@@ -172,13 +172,9 @@ impl Registration {
         {
             workspaces = present;
         }
-        let control_plane = ControlPlaneId {
-            id: &answer.control_plane_id,
-            run_seconds: answer.run_seconds,
-        };
         let preparing = self.attempts.preparing();
         self.owners
-            .registered(control_plane, &workspaces, &preparing, &unknown)
+            .registered(&answer.control_plane_id, &workspaces, &preparing, &unknown)
             .await;
     }
 
@@ -202,6 +198,7 @@ impl Registration {
             }
             let why = problem.borrow_and_update().clone();
             let preparing = self.attempts.preparing();
+            let unconfirmed = self.owners.unconfirmed(&preparing);
             let request = HeartbeatRequest {
                 node: self.node.clone(),
                 boot_id: self.info.boot_id.clone(),
@@ -213,6 +210,7 @@ impl Registration {
                 },
                 problem: why.unwrap_or_default(),
                 preparing_attempts: preparing.iter().map(attempt_message).collect(),
+                unconfirmed_attempts: unconfirmed.iter().map(attempt_message).collect(),
                 quarantined: self.owners.quarantined(),
             };
             match self.control_plane.heartbeat(request).await {
@@ -222,6 +220,9 @@ impl Registration {
                         lost = false;
                     }
                     self.end(&answer.ended_attempts);
+                    self.owners
+                        .confirmed(&attempts(&answer.confirmed_attempts))
+                        .await;
                     let since = std::mem::replace(&mut heard, Instant::now()).elapsed();
                     if self.is_another(&answer, since.min(interval * 2)).await {
                         return;
@@ -243,11 +244,7 @@ impl Registration {
     /// Whether another control plane answers than the one that the node is registered with. If not, the time `since` the last
     /// answer counts for workspaces in quarantine, and those are removed for which it has ended.
     async fn is_another(&self, answer: &HeartbeatResponse, since: Duration) -> bool {
-        let control_plane = ControlPlaneId {
-            id: &answer.control_plane_id,
-            run_seconds: answer.run_seconds,
-        };
-        let heard = self.owners.heard(control_plane, since).await;
+        let heard = self.owners.heard(&answer.control_plane_id, since).await;
         for workspace in heard.to_remove {
             tracing::warn!(
                 workspace.id = %workspace,
@@ -260,10 +257,9 @@ impl Registration {
     }
 
     /// Ends attempts that the control plane gave up while it heard nothing of them.
-    fn end(&self, attempts: &[v1::AttemptRef]) {
-        for message in attempts {
-            let attempt = attempt(Some(message), &mut FieldFaults::default());
-            if let Some(attempt) = attempt.filter(|attempt| self.attempts.end(attempt)) {
+    fn end(&self, ended: &[v1::AttemptRef]) {
+        for attempt in attempts(ended) {
+            if self.attempts.end(&attempt) {
                 tracing::warn!(
                     workspace.id = %attempt.workspace,
                     attempt = attempt.number,
@@ -300,4 +296,10 @@ impl Registration {
     fn free_disk(&self) -> u64 {
         self.disk.free_bytes().unwrap_or_default()
     }
+}
+
+/// The attempts that a control plane names.
+fn attempts(messages: &[v1::AttemptRef]) -> Vec<AttemptRef> {
+    let read = |message| attempt(Some(message), &mut FieldFaults::default());
+    messages.iter().filter_map(read).collect()
 }

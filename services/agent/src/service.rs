@@ -66,7 +66,7 @@ impl Agent {
             tracing::warn!(
                 workspace.id = %attempt.workspace,
                 attempt = attempt.number,
-                "the control plane takes this attempt for failed, by an older copy of its database; the workspace stays"
+                "the control plane takes this attempt for failed, and had said that it made a workspace: its database is an older copy; the workspace stays"
             );
             return Ok(());
         }

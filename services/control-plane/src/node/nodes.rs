@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hearth_api::v1::HeartbeatRequest;
+use hearth_api::v1::{HeartbeatRequest, WorkspaceState};
 use hearth_domain::AttemptRef;
 use secrecy::SecretString;
 
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     clock::now,
     error::CallError,
+    record::Record,
     store::{Store, StoreError, StoredNode},
 };
 
@@ -83,6 +84,7 @@ impl Nodes {
             containers,
             problem,
             preparing_attempts: _,
+            unconfirmed_attempts: _,
             quarantined,
         } = heartbeat;
         let fleet = &self.fleet;
@@ -105,12 +107,9 @@ impl Nodes {
         heard.standing != Standing::Lost
     }
 
-    /// What tells the control plane's database from every other, and how many seconds control planes have run on it.
-    pub(crate) fn identity(&self) -> (String, u64) {
-        (
-            self.store.identity().to_owned(),
-            self.store.run_time().as_secs(),
-        )
+    /// What tells the control plane's database from every other.
+    pub(crate) fn identity(&self) -> &str {
+        self.store.identity()
     }
 
     /// Those of a node's attempts that were ended or replaced, so that it has to end them. What is not known here was not.
@@ -132,6 +131,22 @@ impl Nodes {
             }
         }
         ended
+    }
+
+    /// Those of a node's attempts that made a workspace which can be used. The node keeps them even if an older copy of the
+    /// database takes them for failed later.
+    pub(crate) async fn confirmed(&self, node: &str, attempts: Vec<AttemptRef>) -> Vec<AttemptRef> {
+        let mut confirmed = Vec::new();
+        for attempt in attempts {
+            match self.store.workspace(&attempt.workspace).await {
+                Ok(Some(record)) if is_usable(&record, node, &attempt) => confirmed.push(attempt),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(workspace.id = %attempt.workspace, %error, "cannot see whether an attempt made a workspace");
+                }
+            }
+        }
+        confirmed
     }
 
     async fn has_ended(&self, node: &str, attempt: &AttemptRef) -> Result<bool, StoreError> {
@@ -179,6 +194,13 @@ impl Nodes {
             Standing::Unavailable => Err(unable(node)),
         }
     }
+}
+
+fn is_usable(record: &Record, node: &str, attempt: &AttemptRef) -> bool {
+    let state = record.workspace.state();
+    record.workspace.node == node
+        && record.attempt() == *attempt
+        && matches!(state, WorkspaceState::Ready | WorkspaceState::Recovery)
 }
 
 fn unable(node: NodeView) -> CallError {

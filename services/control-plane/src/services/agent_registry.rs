@@ -18,6 +18,8 @@ const MAX_NAME_BYTES: usize = 63;
 const MAX_TEXT_BYTES: usize = 256;
 /// More than any node has.
 const MAX_WORKSPACES: usize = 10_000;
+/// Longest quarantine that a node can have.
+const MAX_QUARANTINE_SECONDS: u64 = 100 * 366 * 24 * 3600;
 /// A node may miss two heartbeats before it counts as lost.
 const HEARTBEATS_PER_LEASE: u32 = 3;
 
@@ -42,14 +44,12 @@ impl AgentRegistryService for AgentRegistryApi {
         let name = node.name.clone();
         let session = self.nodes.register(node).await?;
         let unknown = self.recovery.tidy(name, workspaces).await;
-        let (control_plane_id, run_seconds) = self.nodes.identity();
         Ok(Response::new(RegisterResponse {
             heartbeat_seconds: (self.lease_seconds / HEARTBEATS_PER_LEASE).max(1),
             lease_seconds: self.lease_seconds,
             session_token: session.expose_secret().to_owned(),
             cache_public_key: self.cache_public_key.clone(),
-            control_plane_id,
-            run_seconds,
+            control_plane_id: self.nodes.identity().to_owned(),
             unknown_workspace_ids: unknown.iter().map(ToString::to_string).collect(),
         }))
     }
@@ -62,18 +62,21 @@ impl AgentRegistryService for AgentRegistryApi {
         let request = request.into_inner();
         caller.check_node(&request.node)?;
         let node = request.node.clone();
-        let attempts = attempts(&request.preparing_attempts)?;
+        let preparing = attempts("preparing_attempts", &request.preparing_attempts)?;
+        let unconfirmed = attempts("unconfirmed_attempts", &request.unconfirmed_attempts)?;
         check_quarantined(&request.quarantined)?;
         let known = self.nodes.heartbeat(request).await;
-        let ended = match known {
-            true => self.nodes.ended(&node, attempts).await,
-            false => Vec::new(),
+        let (ended, confirmed) = match known {
+            true => (
+                self.nodes.ended(&node, preparing).await,
+                self.nodes.confirmed(&node, unconfirmed).await,
+            ),
+            false => (Vec::new(), Vec::new()),
         };
-        let (control_plane_id, run_seconds) = self.nodes.identity();
         Ok(Response::new(HeartbeatResponse {
-            control_plane_id,
-            run_seconds,
+            control_plane_id: self.nodes.identity().to_owned(),
             known,
+            confirmed_attempts: confirmed.iter().map(contract::attempt_message).collect(),
             ended_attempts: ended.iter().map(contract::attempt_message).collect(),
             cache_public_key: self.cache_public_key.clone(),
         }))
@@ -91,11 +94,14 @@ impl AgentRegistryService for AgentRegistryApi {
     }
 }
 
-/// Reads which attempts a node works on.
-fn attempts(messages: &[v1::AttemptRef]) -> Result<Vec<AttemptRef>, CallError> {
+/// Reads attempts that a node names.
+fn attempts(
+    field: &'static str,
+    messages: &[v1::AttemptRef],
+) -> Result<Vec<AttemptRef>, CallError> {
     let mut faults = FieldFaults::default();
     if messages.len() > MAX_WORKSPACES {
-        faults.add("preparing_attempts", "are more than 10000");
+        faults.add(field, "are more than 10000");
     }
     let attempts = messages.iter().take(MAX_WORKSPACES);
     let attempts: Option<Vec<AttemptRef>> = attempts
@@ -113,11 +119,19 @@ fn check_quarantined(workspaces: &[QuarantinedWorkspace]) -> Result<(), CallErro
     for one in workspaces.iter().take(MAX_WORKSPACES) {
         let id: Result<WorkspaceId, _> = one.workspace_id.parse();
         faults.check("quarantined.workspace_id", id);
-        if one.control_plane_id.len() > MAX_TEXT_BYTES {
-            faults.add("quarantined.control_plane_id", "is longer than 256 bytes");
+        if !is_identity(&one.control_plane_id) {
+            faults.add("quarantined.control_plane_id", "is no control plane's");
+        }
+        if one.seconds_left > Some(MAX_QUARANTINE_SECONDS) {
+            faults.add("quarantined.seconds_left", "is more than 100 years");
         }
     }
     Ok(faults.complete(Some(()))?)
+}
+
+/// Empty: it is not known.
+fn is_identity(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Reads a registration: the node, and the workspaces on it.

@@ -45,7 +45,7 @@ impl NodeService for NodeApi {
         Ok(Response::new(ListNodesResponse {
             nodes: nodes.collect(),
             problem: self.obstacle.get().unwrap_or_default(),
-            control_plane_id: self.nodes.identity().0,
+            control_plane_id: self.nodes.identity().to_owned(),
         }))
     }
 

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use secrecy::SecretString;
 
@@ -16,9 +14,6 @@ pub trait Store: WorkspaceStore + NodeStore + EntryStore + LookupStore + BuildCa
 
     /// What tells this store from every other: made once, with it.
     fn identity(&self) -> &str;
-
-    /// How long control planes have run on it, over all starts.
-    fn run_time(&self) -> Duration;
 
     /// Whether there is room for the events of more work.
     fn has_room(&self) -> Result<(), StoreError>;

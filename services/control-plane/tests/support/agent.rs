@@ -171,6 +171,7 @@ impl FakeAgent {
             containers,
             problem: String::new(),
             preparing_attempts: Vec::new(),
+            unconfirmed_attempts: Vec::new(),
             quarantined: Vec::new(),
         };
         let request = plane.of_node(&self.name, request);

@@ -139,10 +139,6 @@ impl Store for Sqlite {
         &self.identity
     }
 
-    fn run_time(&self) -> Duration {
-        self.run_time.so_far()
-    }
-
     fn has_room(&self) -> Result<(), StoreError> {
         self.disk.check()
     }
@@ -219,7 +215,7 @@ mod tests {
     /// For how long control planes have run on the database.
     async fn run_time(path: &Path, then: Duration, end: impl AsyncFnOnce(&Sqlite)) -> Duration {
         let store = Sqlite::open(path, SETTINGS).await.expect("a store");
-        let before = store.run_time();
+        let before = store.run_time.so_far();
         tokio::time::pause();
         tokio::time::advance(then).await;
         tokio::time::resume();
