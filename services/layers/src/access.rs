@@ -9,7 +9,7 @@ use std::time::Duration;
 use hearth_domain::{Login, is_loopback};
 use http_auth::{ChallengeRef, parse_challenges};
 use oci_spec::distribution::Reference;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
+use reqwest::{Method, Request, RequestBuilder, Response, StatusCode, Url, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -19,6 +19,8 @@ use crate::RegistryError;
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a token or an error message; they have some KiB.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
+/// As many as browsers and reqwest follow, roughly.
+const MAX_REDIRECTS: usize = 10;
 /// Without this list registries answer with manifests of older forms.
 const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -99,7 +101,7 @@ impl Access {
     }
 
     async fn proof(&self, login: Option<&Login>, actions: &str) -> Result<Proof, RegistryError> {
-        let answer = self.http.get(self.base.clone()).send().await?;
+        let answer = self.follow(self.http.get(self.base.clone())).await?;
         let status = answer.status();
         let header = answer.headers().get(header::WWW_AUTHENTICATE).cloned();
         finish(answer).await;
@@ -130,7 +132,7 @@ impl Access {
         if let Some(login) = login {
             request = request.basic_auth(&login.username, Some(login.password.expose_secret()));
         }
-        let answer = request.send().await?;
+        let answer = self.follow(request).await?;
         if !answer.status().is_success() {
             return Err(match self.refused(answer, false).await {
                 // There is no such endpoint, which says nothing of the image.
@@ -182,8 +184,6 @@ impl Access {
     }
 
     /// Asks for a blob, or for the bytes `range` (first and last) of it. A registry may send it all the same.
-    ///
-    /// Blobs can lie elsewhere: where a redirect leads to another host, reqwest leaves the login out.
     #[cfg(feature = "engine")]
     pub async fn blob(&self, digest: &str, range: Option<(u64, u64)>) -> Result<Response, Refused> {
         let path = format!("{}/blobs/{digest}", self.repository);
@@ -194,11 +194,11 @@ impl Access {
         if let Some((first, last)) = range {
             request = request.header(header::RANGE, format!("bytes={first}-{last}"));
         }
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.with_proof(request).send());
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.follow(self.with_proof(request)));
         let answer = answer.await.map_err(|_| {
             RegistryError::Unreachable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
         })?;
-        let answer = answer.map_err(RegistryError::from)?;
+        let answer = answer?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -239,12 +239,36 @@ impl Access {
         request: RequestBuilder,
         can_be_off: bool,
     ) -> Result<Response, RegistryError> {
-        let answer = self.with_proof(request).send().await?;
+        let answer = self.follow(self.with_proof(request)).await?;
         if answer.status().is_success() {
             Ok(answer)
         } else {
             Err(self.refused(answer, can_be_off).await)
         }
+    }
+
+    /// Sends a request, and sends it again where the answer says that it has moved, as blobs often have. The login goes to
+    /// the host that it is for, and nowhere once that was left: reqwest, which sees to that between one redirect and the
+    /// next only, is told to follow none.
+    async fn follow(&self, request: RequestBuilder) -> Result<Response, RegistryError> {
+        let mut request = request.build()?;
+        let home = request.url().origin();
+        for _ in 0..MAX_REDIRECTS {
+            let again = request.try_clone();
+            let answer = self.http.execute(request).await?;
+            let moved = moved_to(&answer, again.as_ref().map(Request::method));
+            let (Some(mut next), Some(url)) = (again, moved) else {
+                return Ok(answer);
+            };
+            finish(answer).await;
+            if url.origin() != home {
+                next.headers_mut().remove(header::AUTHORIZATION);
+            }
+            *next.url_mut() = url;
+            request = next;
+        }
+        let message = format!("it redirects more than {MAX_REDIRECTS} times");
+        Err(RegistryError::Protocol(message))
     }
 
     fn with_proof(&self, request: RequestBuilder) -> RequestBuilder {
@@ -277,6 +301,19 @@ impl Access {
             _ => RegistryError::Protocol(refusal.message(status)),
         }
     }
+}
+
+/// Where an answer says that a request has to be sent instead. What is not only read is moved as a whole or not at all.
+fn moved_to(answer: &Response, method: Option<&Method>) -> Option<Url> {
+    let reads = matches!(method, Some(&Method::GET | &Method::HEAD));
+    let moves = match answer.status().as_u16() {
+        301..=303 => reads,
+        307 | 308 => true,
+        _ => false,
+    };
+    let location = answer.headers().get(header::LOCATION).filter(|_| moves)?;
+    let url = answer.url().join(location.to_str().ok()?).ok()?;
+    matches!(url.scheme(), "http" | "https").then_some(url)
 }
 
 /// Where a challenge says that tokens come from.

@@ -43,6 +43,8 @@ impl Default for Registries {
             .timeout(ANSWER_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE)
+            // They are followed where the login can be left out.
+            .redirect(reqwest::redirect::Policy::none())
             .build();
         Self {
             http: http.map_err(RegistryError::from),

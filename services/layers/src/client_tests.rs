@@ -265,3 +265,63 @@ async fn questions_to_a_registry_share_a_connection_and_no_login() {
     };
     assert_eq!(connections(*server.address(), listener, questions).await, 1);
 }
+
+#[tokio::test]
+async fn a_login_does_not_leave_the_registry_however_often_it_redirects() {
+    let (home, other) = (MockServer::start().await, MockServer::start().await);
+    let address = *home.address();
+    let moved = |to: String| ResponseTemplate::new(307).insert_header("Location", to);
+    let challenge = ResponseTemplate::new(401).insert_header("WWW-Authenticate", "Basic realm=x");
+    Mock::given(path("/v2/"))
+        .respond_with(challenge)
+        .mount(&home)
+        .await;
+    Mock::given(path("/v2/a/b/manifests/tag"))
+        .respond_with(moved("/within".to_owned()))
+        .mount(&home)
+        .await;
+    Mock::given(path("/within"))
+        .and(header_exists("Authorization"))
+        .respond_with(moved(format!("{}/one", other.uri())))
+        .mount(&home)
+        .await;
+    Mock::given(path("/one"))
+        .respond_with(moved(format!("{}/two", other.uri())))
+        .mount(&other)
+        .await;
+    let answer = ResponseTemplate::new(200)
+        .insert_header("Docker-Content-Digest", Digest::of(manifest()).as_str())
+        .set_body_raw(manifest(), "application/vnd.oci.image.manifest.v1+json");
+    Mock::given(path("/two"))
+        .respond_with(answer)
+        .mount(&other)
+        .await;
+    let client = RegistryClient::new(login(address), "linux/amd64");
+    let digest = client.digest(&format!("{address}/a/b:tag")).await;
+    assert_eq!(digest, Ok(Digest::of(manifest())));
+    let elsewhere = other.received_requests().await.unwrap();
+    assert!(elsewhere.len() >= 2);
+    for request in elsewhere {
+        assert!(
+            !request.headers.contains_key("authorization"),
+            "{request:?}"
+        );
+    }
+    let here = home.received_requests().await.unwrap();
+    let within = here.iter().filter(|one| one.url.path() == "/within");
+    assert!(within.count() >= 1);
+}
+
+#[tokio::test]
+async fn a_redirect_that_never_ends_or_leads_to_no_registry_is_an_error() {
+    for to in ["/v2/a/b/manifests/tag", "file:///etc/passwd", "%%"] {
+        let moved = ResponseTemplate::new(302).insert_header("Location", to);
+        let server = registry_answering(moved).await;
+        let image = format!("{}/a/b:tag", server.address());
+        let answer = client().inspect(&image).await;
+        assert!(
+            matches!(answer, Err(RegistryError::Protocol(_))),
+            "{to}: {answer:?}"
+        );
+    }
+}

@@ -3,13 +3,13 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
     thread,
 };
 
 use hearth_domain::Login;
 use oci_spec::distribution::Reference;
 use tokio::sync::{oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     Pulled, RegistryClient, Transfer,
@@ -17,6 +17,7 @@ use crate::{
     containerd::{Containerd, ContainerdError},
     import_error::{ImportError, Progress, STALL},
     import_layers::{Fetched, Layers, Threads},
+    layer::Ongoing,
 };
 
 /// Imports images into the containerd of an engine. It has to have the overlayfs snapshotter, on this machine.
@@ -59,8 +60,9 @@ impl Importer {
         let reference = image.parse::<Reference>().ok();
         let reference = reference.filter(|reference| reference.digest().is_some());
         let reference = reference.ok_or_else(|| ImportError::NotByDigest(image.to_owned()))?;
-        let given_up = CancellationToken::new();
-        let _guard = given_up.clone().drop_guard();
+        let ongoing = Ongoing::default();
+        let _guard = ongoing.given_up.clone().drop_guard();
+        let decoded = ongoing.decoded.clone();
         let (report, mut reports) = watch::channel(Progress::default());
         let (answer, mut imported) = oneshot::channel();
         let work = Work {
@@ -68,7 +70,7 @@ impl Importer {
             image: image.to_owned(),
             reference,
             login: login.cloned(),
-            given_up,
+            ongoing,
             report,
         };
         // A thread of its own: it goes on until all is removed when nobody waits any more, and what it does between two waits
@@ -78,6 +80,7 @@ impl Importer {
             .spawn(move || {
                 work.run(answer);
             })?;
+        let mut before = 0;
         loop {
             tokio::select! {
                 imported = &mut imported => {
@@ -90,7 +93,11 @@ impl Importer {
                     // It has ended, and answers.
                     Err(_) => return imported.await.unwrap_or(Err(ImportError::GivenUp)),
                 },
-                () = tokio::time::sleep(STALL) => return Err(ImportError::Stalled),
+                // What has arrived can take longer to decode.
+                () = tokio::time::sleep(STALL) => match decoded.load(Ordering::Relaxed) {
+                    now if now == before => return Err(ImportError::Stalled),
+                    now => before = now,
+                },
             }
         }
     }
@@ -104,7 +111,7 @@ struct Work {
     image: String,
     reference: Reference,
     login: Option<Login>,
-    given_up: CancellationToken,
+    ongoing: Ongoing,
     report: watch::Sender<Progress>,
 }
 
@@ -140,6 +147,7 @@ impl Work {
             reference: &self.reference,
             report: &self.report,
             threads: &threads,
+            ongoing: &self.ongoing,
             fetched: &fetched,
         };
         let import = async {
@@ -149,7 +157,7 @@ impl Work {
         };
         let imported = tokio::select! {
             biased;
-            () = self.given_up.cancelled() => Err(ImportError::GivenUp),
+            () = self.ongoing.given_up.cancelled() => Err(ImportError::GivenUp),
             imported = import => imported,
         };
         let is_whole = imported.is_ok();
@@ -170,6 +178,7 @@ impl Work {
             }
         }
         // What they write into must not be removed before they have ended.
+        self.ongoing.given_up.cancel();
         threads.join();
         if let Err(error) = store.end(lease, !is_whole).await {
             tracing::warn!(

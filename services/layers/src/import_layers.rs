@@ -23,7 +23,7 @@ use crate::{
     containerd::{Containerd, Lease, Upper},
     image::{Image, Layer},
     import_error::{ImportError, Progress},
-    layer::{Implied, Unpack, Written, complete, start},
+    layer::{Implied, Ongoing, Unpack, Written, complete, start},
 };
 
 /// Layers that are fetched and unpacked at the same time. Each takes up to 40 MiB of memory.
@@ -42,6 +42,7 @@ pub(crate) struct Layers<'a> {
     pub reference: &'a Reference,
     pub report: &'a watch::Sender<Progress>,
     pub threads: &'a Threads,
+    pub ongoing: &'a Ongoing,
     pub fetched: &'a Fetched,
 }
 
@@ -208,7 +209,7 @@ impl Layers<'_> {
             blob,
             written,
             thread,
-        } = start(upper.folder.clone(), number > 0)?;
+        } = start(upper.folder.clone(), number > 0, self.ongoing.clone())?;
         self.threads.add(thread);
         let kept = unnamed_file(&upper.folder)?;
         let fetch = async {

@@ -220,7 +220,10 @@ impl<R: BufRead> Archive<R> {
             Some(time) => time,
             None => (i64::try_from(header.mtime()?).unwrap_or_default(), 0),
         };
-        let attributes = records.attributes();
+        // Those would tell overlayfs where to find what the layer does not have. containerd leaves them out too.
+        let attributes = records
+            .attributes()
+            .filter(|(name, _)| !name.starts_with(b"trusted."));
         Ok(Member {
             path,
             kind,

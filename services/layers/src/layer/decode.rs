@@ -3,7 +3,11 @@
 use std::{
     io::{self, BufRead, Read},
     path::PathBuf,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -12,6 +16,7 @@ use flate2::bufread::MultiGzDecoder;
 use hearth_domain::Digest;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     tree::Implied,
@@ -47,15 +52,24 @@ pub struct Unpack {
     pub thread: JoinHandle<()>,
 }
 
+/// What the threads of an import have in common.
+#[derive(Clone, Debug, Default)]
+pub struct Ongoing {
+    /// They end soon after this: a small blob can be a large archive.
+    pub given_up: CancellationToken,
+    /// Grows with what they decode.
+    pub decoded: Arc<AtomicU64>,
+}
+
 /// Unpacks a layer into an empty folder.
-pub fn start(folder: PathBuf, is_upper: bool) -> io::Result<Unpack> {
+pub fn start(folder: PathBuf, is_upper: bool, ongoing: Ongoing) -> io::Result<Unpack> {
     let (blob, arrived) = mpsc::channel(ARRIVED);
     let (answer, written) = oneshot::channel();
     let thread = thread::Builder::new()
         .name("layer".to_owned())
         .spawn(move || {
             // Nobody waits any more when the import was given up.
-            let _ = answer.send(unpack(Arrived::new(arrived), folder, is_upper));
+            let _ = answer.send(unpack(Arrived::new(arrived), folder, is_upper, &ongoing));
         })?;
     Ok(Unpack {
         blob,
@@ -64,7 +78,12 @@ pub fn start(folder: PathBuf, is_upper: bool) -> io::Result<Unpack> {
     })
 }
 
-fn unpack(blob: Arrived, folder: PathBuf, is_upper: bool) -> Result<Written, LayerError> {
+fn unpack(
+    blob: Arrived,
+    folder: PathBuf,
+    is_upper: bool,
+    ongoing: &Ongoing,
+) -> Result<Written, LayerError> {
     thread::scope(|scope| {
         let (to_hash, hash) = sync_channel::<Bytes>(WAITING);
         let (to_write, members) = sync_channel::<Bytes>(WAITING);
@@ -77,7 +96,7 @@ fn unpack(blob: Arrived, folder: PathBuf, is_upper: bool) -> Result<Written, Lay
             let unpacking = Unpacking::new(&folder, is_upper)?;
             unpacking.unpack(Chunks::new(members))
         });
-        let decoded = decode(blob, &[to_hash, to_write]);
+        let decoded = decode(blob, &[to_hash, to_write], ongoing);
         let panicked = |_| io::Error::other("a thread has panicked");
         let (diff_id, written) = (hashing.join(), writing.join());
         // An archive that breaks off is not what is wrong with a blob that cannot be decoded.
@@ -91,7 +110,7 @@ fn unpack(blob: Arrived, folder: PathBuf, is_upper: bool) -> Result<Written, Lay
 }
 
 /// Hands the decoded archive on. Ends early if the others do: they say why.
-fn decode(mut blob: Arrived, to: &[SyncSender<Bytes>]) -> io::Result<()> {
+fn decode(mut blob: Arrived, to: &[SyncSender<Bytes>], ongoing: &Ongoing) -> io::Result<()> {
     let mut archive = decoder(&mut blob)?;
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -102,6 +121,12 @@ fn decode(mut blob: Arrived, to: &[SyncSender<Bytes>]) -> io::Result<()> {
         if chunk.is_empty() {
             return Ok(());
         }
+        if ongoing.given_up.is_cancelled() {
+            return Err(io::Error::other("it was given up"));
+        }
+        ongoing
+            .decoded
+            .fetch_add(chunk.len() as u64, Ordering::Relaxed);
         let chunk = Bytes::from(chunk);
         if to.iter().any(|to| to.send(chunk.clone()).is_err()) {
             return Ok(());
@@ -196,5 +221,28 @@ impl<P: Pieces> Read for Joined<P> {
         into[..length].copy_from_slice(&available[..length]);
         self.consume(length);
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_layer_that_was_given_up_is_not_decoded_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let zeros = zstd::encode_all(&vec![0; 64 * 1024 * 1024][..], 1).unwrap();
+        let ongoing = Ongoing::default();
+        let unpack = start(folder.path().to_owned(), false, ongoing.clone()).unwrap();
+        // Five small pieces of a blob, which are 320 MiB of an archive.
+        for _ in 0..5 {
+            let _ = unpack.blob.send(zeros.clone().into()).await;
+            ongoing.given_up.cancel();
+        }
+        drop(unpack.blob);
+        let error = unpack.written.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("given up"), "{error}");
+        assert!(ongoing.decoded.load(Ordering::Relaxed) < 64 * 1024 * 1024);
+        unpack.thread.join().unwrap();
     }
 }

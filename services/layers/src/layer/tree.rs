@@ -22,6 +22,9 @@ use rustix::{
 
 use super::blocks::bad;
 
+/// Bytes of a folder's path: with the longest name in it, Linux' limit.
+const MAX_PATH: usize = 4096 - 256;
+
 /// Folders that a layer writes into without saying what they are like. They are like those in the layers below it.
 pub type Implied = BTreeSet<PathBuf>;
 
@@ -61,6 +64,10 @@ impl Tree {
             Err(Errno::NOENT) => self.make(path)?,
             other => other?,
         };
+        // Links in the archive can make a path longer than any that can be said to the kernel, and so removed by it.
+        if own_path(&folder)?.as_os_str().len() > MAX_PATH {
+            return Err(bad("its path is too long"));
+        }
         self.last = Some((path.to_vec(), folder.try_clone()?));
         Ok(folder)
     }

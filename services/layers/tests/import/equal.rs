@@ -38,6 +38,10 @@ fn base() -> Vec<Member> {
             .attribute("user.folder", "1")
             .modified("1500000000"),
         folder("etc/deep").mode(0o750).owner(5, 6),
+        // A layer does not say where overlayfs finds what it does not have.
+        folder("etc/elsewhere").attribute("trusted.overlay.redirect", "/bin"),
+        folder("etc/alone").attribute("trusted.overlay.opaque", "y"),
+        file("etc/trusted", "").attribute("trusted.x", "1"),
         file("etc/deep/x", "x").modified("-5"),
         file("etc/fraction", "").modified("1600000000.5"),
         hard_link("lib/across", "etc/deep/x")
