@@ -2,12 +2,16 @@ use std::time::Duration;
 
 use hearth_api::v1::{AccessCheck, AccessCheckKind, AccessCheckStatus as Status};
 use hearth_domain::{Login, Repository, text::innermost_cause};
-use reqwest::StatusCode;
+use reqwest::{
+    StatusCode, Url,
+    redirect::{Action, Attempt, Policy},
+};
 use secrecy::ExposeSecret as _;
 
 use super::findings::check;
 
 const LIMIT: Duration = Duration::from_secs(10);
+const MAX_REDIRECTS: usize = 10;
 const KIND: AccessCheckKind = AccessCheckKind::GitRead;
 
 /// The git host's answer.
@@ -52,12 +56,27 @@ pub(super) async fn read(repository: &Repository, login: Option<&Login>) -> Read
 }
 
 async fn refs(url: &str, login: Option<&Login>) -> Result<StatusCode, reqwest::Error> {
-    let http = reqwest::Client::builder().timeout(LIMIT).build()?;
+    let http = reqwest::Client::builder()
+        .timeout(LIMIT)
+        .redirect(Policy::custom(one_host_further))
+        .build()?;
     let mut request = http.get(format!("{url}.git/info/refs?service=git-upload-pack"));
     if let Some(login) = login {
         request = request.basic_auth(&login.username, Some(login.password.expose_secret()));
     }
     Ok(request.send().await?.status())
+}
+
+/// Redirects are followed until one leads on from another host: reqwest leaves the login out of the first request to that
+/// host, and not of those after it.
+fn one_host_further(attempt: Attempt<'_>) -> Action {
+    let home = attempt.previous().first().map(Url::origin);
+    let mut before = attempt.previous().iter();
+    let has_left = before.any(|url| Some(url.origin()) != home);
+    match has_left || attempt.previous().len() > MAX_REDIRECTS {
+        true => attempt.stop(),
+        false => attempt.follow(),
+    }
 }
 
 /// Git hosts answer "not found" for private repositories, too.
@@ -71,5 +90,47 @@ fn refusal(url: &str, status: StatusCode, login: Option<&Login>) -> String {
             "{url} does not exist, or the login may not read it (status {status}): a GitHub App needs `contents: read` on it"
         ),
         _ => format!("{url} answers with status {status}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wiremock::{
+        Mock, MockServer, ResponseTemplate,
+        matchers::{any, path},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_login_is_not_sent_on_by_another_host() {
+        let (home, other) = (MockServer::start().await, MockServer::start().await);
+        let moved = |to: &str| ResponseTemplate::new(307).insert_header("Location", to);
+        Mock::given(any())
+            .respond_with(moved(&format!("{}/one", other.uri())))
+            .mount(&home)
+            .await;
+        Mock::given(path("/one"))
+            .respond_with(moved("/two"))
+            .mount(&other)
+            .await;
+        let login = Login {
+            host: home.address().to_string(),
+            username: "bob".to_owned(),
+            password: "secret".to_owned().into(),
+            expires: None,
+        };
+        let status = refs(&format!("{}/a/b", home.uri()), Some(&login))
+            .await
+            .expect("an answer");
+        assert_eq!(status, StatusCode::TEMPORARY_REDIRECT);
+        for request in other.received_requests().await.expect("they are noted") {
+            assert!(
+                !request.headers.contains_key("authorization"),
+                "{request:?}"
+            );
+        }
+        let first = &home.received_requests().await.expect("they are noted")[0];
+        assert!(first.headers.contains_key("authorization"));
     }
 }
