@@ -55,14 +55,31 @@ pub fn changes(before: &KeyManifest, after: &KeyManifest) -> Vec<KeyChange> {
     for change in &mut changes {
         change.follows = causes
             .iter()
-            .any(|cause| cause.kind != change.kind && may_follow(cause, change));
+            .any(|cause| is_within(cause, change) || may_follow(cause, change));
     }
     changes.sort_by_key(|change| change.follows);
     changes
 }
 
+/// Whether a folder comes or goes with what is in it: git has no empty ones.
+fn is_within(cause: &KeyChange, change: &KeyChange) -> bool {
+    let is_folder = |value: &Option<String>| {
+        let value = value.as_ref();
+        value.is_none_or(|value| value.starts_with("folder "))
+    };
+    let beneath = cause.name.strip_prefix(&change.name);
+    [cause.kind, change.kind] == [Input::File; 2]
+        && beneath.is_some_and(|beneath| beneath.starts_with('/'))
+        && (is_folder(&change.before) && is_folder(&change.after))
+        && (cause.before.is_none() && change.before.is_none()
+            || cause.after.is_none() && change.after.is_none())
+}
+
 /// Whether one input may be why another one differs: only those that come before it in the order can.
 fn may_follow(cause: &KeyChange, change: &KeyChange) -> bool {
+    if cause.kind == change.kind {
+        return false;
+    }
     let comes_or_goes = |change: &KeyChange| change.before.is_none() || change.after.is_none();
     let is_given = !comes_or_goes(cause);
     let comes_or_goes = comes_or_goes(change);
@@ -118,6 +135,24 @@ mod tests {
             manifest.insert(Input::Dockerfile, "Dockerfile", "2");
         };
         assert_eq!(told(argument), [one("V", false), one("Dockerfile", true)]);
+    }
+
+    #[test]
+    fn a_folder_comes_and_goes_with_its_files() {
+        let one = |name: &str, follows| (name.to_owned(), follows);
+        let more = |manifest: &mut KeyManifest| {
+            manifest.insert(Input::File, "etc", "folder 755");
+            manifest.insert(Input::File, "etc/d", "folder 755");
+            manifest.insert(Input::File, "etc/d/x", "file 644 1");
+            manifest.insert(Input::File, "etcetera", "file 644 1");
+        };
+        let expected = [
+            one("etc/d/x", false),
+            one("etcetera", false),
+            one("etc", true),
+            one("etc/d", true),
+        ];
+        assert_eq!(told(more), expected);
     }
 
     #[test]

@@ -255,12 +255,13 @@ impl Access {
         let home = request.url().origin();
         for _ in 0..MAX_REDIRECTS {
             let again = request.try_clone();
-            let answer = self.http.execute(request).await?;
+            // Boxed: it is in the futures of all calls.
+            let answer = Box::pin(self.http.execute(request)).await?;
             let moved = moved_to(&answer, again.as_ref().map(Request::method));
             let (Some(mut next), Some(url)) = (again, moved) else {
                 return Ok(answer);
             };
-            finish(answer).await;
+            Box::pin(finish(answer)).await;
             if url.origin() != home {
                 next.headers_mut().remove(header::AUTHORIZATION);
             }

@@ -47,8 +47,7 @@ impl CacheIndexService for CacheIndexApi {
         &self,
         request: Request<CommitCacheRequest>,
     ) -> Result<Response<CommitCacheResponse>, Status> {
-        self.commit(&Caller::of(&request)?, request.into_inner())
-            .await?;
+        Box::pin(self.commit(&Caller::of(&request)?, request.into_inner())).await?;
         Ok(Response::new(CommitCacheResponse {}))
     }
 

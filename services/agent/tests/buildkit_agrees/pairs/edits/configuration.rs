@@ -69,7 +69,12 @@ pub fn of(tree: &Tree) -> Vec<Edit> {
             let args = tree.config["build"]["args"].as_object_mut().unwrap();
             let value = args.remove(name).unwrap();
             let option = format!("{name}={}", value.as_str().unwrap());
-            tree.config["build"]["options"] = json!(["--build-arg", option]);
+            let mut options = match &tree.config["build"]["options"] {
+                Value::Array(options) => options.clone(),
+                _ => Vec::new(),
+            };
+            options.extend([json!("--build-arg"), json!(option)]);
+            tree.config["build"]["options"] = json!(options);
         });
     }
     if build.is_none() {
