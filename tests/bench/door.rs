@@ -5,7 +5,7 @@ use std::{path::Path, process::Stdio, time::Instant};
 use hearth_api::v1::{WorkspaceState, event::Kind};
 use hearth_tests::{Lab, app, client::request};
 
-use crate::median;
+use crate::{cpu_seconds, median};
 
 const STEPS: u64 = 50;
 const LINES_PER_STEP: u64 = 2_000;
@@ -79,18 +79,6 @@ pub async fn run(rounds: usize) {
             cpu / without * 100.0
         );
     }
-}
-
-/// Processor time that a process has had so far, with that of threads that have ended.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
-    // The process's name, in parentheses, can have blanks.
-    let (_, fields) = stat.rsplit_once(") ").expect("a name");
-    let ticks = fields.split(' ').skip(11).take(2);
-    ticks
-        .filter_map(|ticks| ticks.parse::<f64>().ok())
-        .sum::<f64>()
-        / 100.0
 }
 
 fn seconds(socket: &Path, script: &str) -> f64 {

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::print_stdout, reason = "benchmarks print tables")]
 
 mod at_once;
+mod audit;
 mod by_hand;
 mod door;
 mod idle;
@@ -35,6 +36,9 @@ fn main() {
         if wanted("door") {
             door::run(rounds).await;
         }
+        if wanted("audit") {
+            audit::run(rounds).await;
+        }
         if wanted("signatures") {
             signatures::run(rounds).await;
         }
@@ -51,6 +55,18 @@ fn main() {
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// Processor time that a process has had so far, with that of its threads and commands that have ended.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    // The process's name, in parentheses, can have blanks.
+    let (_, fields) = stat.rsplit_once(") ").expect("a name");
+    let ticks = fields.split(' ').skip(11).take(4);
+    ticks
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
 }
 
 /// Resident memory of a process in MiB: `VmRSS:` is the current value, `VmHWM:` the peak.

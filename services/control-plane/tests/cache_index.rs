@@ -239,8 +239,9 @@ async fn an_image_of_the_classic_store_has_no_annotations_and_none_that_contradi
 
 #[tokio::test]
 async fn only_the_newest_attempt_is_heard() {
-    let (plane, _agent) = with_agent(&[]).await;
+    let (plane, agent) = with_agent(&[]).await;
     let id = plane.prepare(shop()).await.id().to_owned();
+    agent.started(&id, 1).await;
     plane.prepare(again(&id)).await;
     let entry = entry(&manifest("a"), "image");
     for (id, number) in [(id.as_str(), 1), (id.as_str(), 3), ("ws-none", 1), ("", 0)] {
