@@ -175,10 +175,29 @@ impl Fleet {
     pub async fn restart_with(&mut self, how: Stop, change: impl AsyncFnOnce(&Path)) {
         let plane = self.plane.take().expect("it runs");
         plane.stop(how).await;
-        change(&self.dir.path().join("hearth.db")).await;
+        let database = self.dir.path().join("hearth.db");
+        until_closed(&database).await;
+        change(&database).await;
         let (plane, _) = start_plane(self.dir.path(), self.address, &self.flags).await;
         self.plane = Some(plane);
     }
+}
+
+/// A control plane that is killed here is a runtime that has gone: the threads of its database end a little later.
+async fn until_closed(database: &Path) {
+    let name = database.to_str().expect("a path");
+    let is_open = || {
+        let open = std::fs::read_dir("/proc/self/fd").expect("open files");
+        let mut paths = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        paths.any(|path| path.to_string_lossy().starts_with(name))
+    };
+    let closed = async {
+        while is_open() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let closed = tokio::time::timeout(PATIENCE, closed).await;
+    closed.expect("the database is closed");
 }
 
 impl Drop for Fleet {
