@@ -9,7 +9,11 @@ use hearth_tests::{
 
 #[tokio::test]
 async fn a_registry_that_is_down_from_the_start_costs_the_cache_and_nothing_else() {
-    let lab = Lab::with_cache_at(1, |_| format!("localhost:{}", free_port())).await;
+    // Nobody listens there, and nobody else gets the port.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = held.local_addr().unwrap();
+    let lab = Lab::with_cache_at(1, |_| format!("localhost:{}", address.port())).await;
     let repo = app::repo(&lab, "app");
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
