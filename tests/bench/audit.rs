@@ -26,7 +26,7 @@ pub async fn run(rounds: usize) {
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (what, name, mib) in [("a few MiB", "small", 1), ("300 MiB", "large", 300)] {
         let dockerfile = format!(
-            "FROM BASE\nRUN echo one > /one\nRUN head -c {mib}M /dev/urandom > /random\nCOPY . /clone\n"
+            "FROM BASE\nRUN echo one > /one\nRUN dd if=/dev/urandom of=/random bs=1M count={mib}\nCOPY . /clone\n"
         );
         let repo = app::with_dockerfile(&lab, name, &dockerfile, "");
         lab.client.prepare("node-1", &repo.url).await;
