@@ -5,7 +5,6 @@ use std::{
     fs::File,
     io::{Read as _, Seek as _, Write as _},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
 
@@ -13,6 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hearth_domain::Digest;
 use oci_spec::distribution::Reference;
+use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, open, renameat_with};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
@@ -52,7 +52,7 @@ pub(crate) struct Fetched(Mutex<Vec<(Layer, File)>>);
 
 impl Fetched {
     fn add(&self, layer: Layer, blob: File) {
-        lock(&self.0).push((layer, blob));
+        self.0.lock().push((layer, blob));
     }
 }
 
@@ -62,16 +62,12 @@ pub(crate) struct Threads(Mutex<Vec<JoinHandle<()>>>);
 
 impl Threads {
     fn add(&self, thread: JoinHandle<()>) {
-        lock(&self.0).push(thread);
+        self.0.lock().push(thread);
     }
 
     /// Waits until all have ended.
     pub fn join(self) {
-        for thread in self
-            .0
-            .into_inner()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-        {
+        for thread in self.0.into_inner() {
             // One that panicked has said so where its work was waited for.
             let _ = thread.join();
         }
@@ -155,7 +151,7 @@ impl Layers<'_> {
     /// Stores the blobs of layers, for builds on top of the image and for pushes: nothing else needs them, and it takes as long
     /// as all the rest.
     pub async fn store_blobs(&self) -> Result<(), ImportError> {
-        let fetched = std::mem::take(&mut *lock(&self.fetched.0));
+        let fetched = std::mem::take(&mut *self.fetched.0.lock());
         for (layer, mut blob) in fetched {
             let mut labels = Labels::new();
             let name = "containerd.io/uncompressed".to_owned();
@@ -307,10 +303,6 @@ impl Layers<'_> {
 fn unnamed_file(folder: &Path) -> std::io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(File::from(open(folder, flags, Mode::RUSR)?))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn hex(layer: &Layer) -> &str {

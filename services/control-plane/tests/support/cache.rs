@@ -99,12 +99,8 @@ pub async fn drop_entry(
     executed_step: &str,
 ) -> Result<(), Status> {
     let request = DropCacheRequest {
-        attempt: attempt(id, 1),
-        repository: entry.repository.clone(),
-        key: entry.key.clone(),
-        digest: entry.digest.clone(),
         executed_step: executed_step.to_owned(),
-        ..DropCacheRequest::default()
+        ..drop_of(id, entry)
     };
     drop_by(plane, id, request).await
 }
@@ -117,14 +113,20 @@ pub async fn drop_differing(
     differs: &str,
 ) -> Result<(), Status> {
     let request = DropCacheRequest {
+        differs: differs.to_owned(),
+        ..drop_of(id, entry)
+    };
+    drop_by(plane, id, request).await
+}
+
+fn drop_of(id: &str, entry: &CacheEntry) -> DropCacheRequest {
+    DropCacheRequest {
         attempt: attempt(id, 1),
         repository: entry.repository.clone(),
         key: entry.key.clone(),
         digest: entry.digest.clone(),
-        differs: differs.to_owned(),
         ..DropCacheRequest::default()
-    };
-    drop_by(plane, id, request).await
+    }
 }
 
 async fn drop_by(plane: &Plane, id: &str, request: DropCacheRequest) -> Result<(), Status> {
