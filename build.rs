@@ -35,6 +35,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The CLI finds a message's descriptor by its name.
     config.enable_type_names();
     tonic_prost_build::configure()
+        // They are handed on as they are.
+        .bytes(".hearth.v1.OpenConnectionRequest")
+        .bytes(".hearth.v1.OpenConnectionResponse")
         .skip_debug(REDACTED)
         .compile_fds_with_config(descriptors, config)?;
     Ok(())

@@ -23,6 +23,7 @@ use tonic::service::Routes;
 use crate::{
     attempt::Attempts,
     config::Config,
+    connection,
     credentials::GitAccess,
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
     door::Doors,
@@ -213,7 +214,7 @@ impl App {
             attempts_dir,
             control_plane,
             node: config.node_name.clone(),
-            info: node_info(&info, &cli_version, ports.listener.local_addr()?),
+            info: node_info(&info, &cli_version),
             disk: disk.clone(),
             health: health.clone(),
             engine: externals.engine.clone(),
@@ -284,7 +285,13 @@ impl App {
             tasks: tasks.clone(),
             boot_id: self.registration.info.boot_id.clone(),
         };
-        let server = GrpcServer::new(Routes::new(AgentServiceServer::new(service)))?;
+        let routes = Routes::new(AgentServiceServer::new(service));
+        let control_plane = self.registration.control_plane.clone();
+        tasks.spawn(
+            "connection",
+            connection::keep(control_plane, routes.clone(), stop.clone()),
+        );
+        let server = GrpcServer::new(routes)?;
         tasks.spawn("registration", self.registration.run(stop.clone()));
         tasks.spawn(
             "disk",
@@ -327,9 +334,8 @@ impl App {
     }
 }
 
-fn node_info(info: &EngineInfo, cli_version: &str, listen: SocketAddr) -> NodeInfo {
+fn node_info(info: &EngineInfo, cli_version: &str) -> NodeInfo {
     NodeInfo {
-        endpoint: format!("http://{listen}"),
         boot_id: uuid::Uuid::new_v4().to_string(),
         platform: info.platform.to_string(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -338,8 +344,7 @@ fn node_info(info: &EngineInfo, cli_version: &str, listen: SocketAddr) -> NodeIn
         devcontainer_cli_version: cli_version.to_owned(),
         cpus: info.cpus,
         memory_bytes: info.memory_bytes,
-        disk_free_bytes: 0,
-        problem: String::new(),
+        ..NodeInfo::default()
     }
 }
 

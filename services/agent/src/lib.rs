@@ -20,6 +20,7 @@ pub mod attempt;
 pub mod buildkit;
 mod clone_files;
 pub mod config;
+mod connection;
 mod credential_helper;
 pub mod credentials;
 pub mod devcontainer;

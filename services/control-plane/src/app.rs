@@ -90,7 +90,13 @@ impl ControlPlane {
         let fleet = Arc::new(Fleet::new(lease, store.nodes().await?));
         let agents = Arc::new(Agents::default());
         let sessions = Arc::new(Sessions::load(store.clone()).await?);
-        let nodes = Arc::new(Nodes::new(store.clone(), fleet.clone(), sessions.clone()));
+        let nodes = Nodes::new(
+            store.clone(),
+            fleet.clone(),
+            sessions.clone(),
+            agents.clone(),
+        );
+        let nodes = Arc::new(nodes);
 
         let rules = Arc::new(CacheRules {
             registry: config.cache_registry,
@@ -181,6 +187,7 @@ impl ControlPlane {
             recovery: recovery.clone(),
             nodes,
             obstacle: admin.obstacle(),
+            stopping: tasks.stopping().clone(),
             fleet: fleet.clone(),
             sessions,
             lease_seconds: config.node_lease_seconds,

@@ -120,7 +120,6 @@ async fn problem(url: String, host: &str) -> CredentialProblem {
         node: "n1".into(),
         info: Some(NodeInfo {
             platform: "linux/amd64".into(),
-            endpoint: "http://127.0.0.1:1".into(),
             boot_id: "b".into(),
             ..NodeInfo::default()
         }),

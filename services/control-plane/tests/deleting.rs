@@ -94,7 +94,7 @@ async fn a_workspace_on_a_dead_node_is_forgotten_only_by_force() {
     plane.delete(&id, true).await.expect("a deletion by force");
     assert!(plane.get(&id).await.is_err());
     // It was decided: the node is told when it is back.
-    agent.restart_elsewhere().await;
+    agent.restart();
     let registered = agent.register(&plane, &[&id]).await;
     assert_eq!(registered.unknown_workspace_ids, Vec::<String>::new());
     agent.asked_to_remove(&id).await;
@@ -106,8 +106,8 @@ async fn a_deletion_waits_for_an_agent_that_is_being_restarted() {
     let (follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), ready(), settled()]);
     follower.rest().await;
-    // It will be on another port, which nobody knows before it registers.
-    agent.restart_elsewhere().await;
+    // It cannot be called before it has registered.
+    agent.restart();
     let registered = async {
         let deleting = async {
             while plane.get(&id).await.expect("a workspace").state() != WorkspaceState::Deleting {}

@@ -55,7 +55,7 @@ async fn a_node_that_has_left_is_shown_so_and_gets_nothing_until_it_registers_ag
     assert!(!agent.heartbeat(&plane).await, "a late one changes nothing");
     assert_eq!(states(&plane).await, [NodeState::Left]);
 
-    agent.restart().await;
+    agent.restart();
     agent.register(&plane, &[]).await;
     assert_eq!(states(&plane).await, [NodeState::Online]);
     begin(&plane, &agent, shop()).await;
@@ -65,7 +65,7 @@ async fn a_node_that_has_left_is_shown_so_and_gets_nothing_until_it_registers_ag
 async fn only_the_agent_that_is_registered_can_say_that_its_node_leaves() {
     let (plane, mut agent) = with_agent(&[]).await;
     let old = agent.boot_id.clone();
-    agent.restart().await;
+    agent.restart();
     agent.register(&plane, &[]).await;
     let new = std::mem::replace(&mut agent.boot_id, old);
     agent.deregister(&plane).await;

@@ -18,8 +18,8 @@ async fn an_agent_that_was_restarted_leaves_a_failure_with_no_open_step() {
     let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), started(PipelineStep::Image)]);
     follower.take(2).await;
-    // It answers again before it has registered: the attempt is NOT_FOUND.
-    agent.restart().await;
+    agent.restart();
+    agent.register(&plane, &[&id]).await;
     assert_eq!(
         words(&follower.rest().await),
         ["broken off", "AGENT_RESTARTED", "settled"]
@@ -28,39 +28,10 @@ async fn an_agent_that_was_restarted_leaves_a_failure_with_no_open_step() {
     assert_eq!(workspace.state(), WorkspaceState::Failed);
 
     // And the next attempt succeeds.
-    agent.register(&plane, &[&id]).await;
     let mut retry = plane.prepare(again(&id)).await;
     agent.started(&id, 2).await;
     agent.say(&id, 2, [preparing(), ready()]);
     retry.until(|kind| *kind == ready()).await;
-}
-
-#[tokio::test]
-async fn another_boot_id_ends_what_the_agent_before_was_doing() {
-    let (plane, mut agent) = with_agent(&[]).await;
-    let (mut follower, id) = begin(&plane, &agent, shop()).await;
-    agent.say(&id, 1, [preparing()]);
-    follower.take(1).await;
-    // Nothing listens any more at the old address: only the registration shows the restart.
-    agent.restart_elsewhere().await;
-    agent.register(&plane, &[]).await;
-    assert_eq!(
-        words(&follower.rest().await),
-        ["AGENT_RESTARTED", "settled"]
-    );
-}
-
-#[tokio::test]
-async fn an_agent_that_takes_work_before_it_has_registered_anew_keeps_it() {
-    let (plane, mut agent) = with_agent(&[]).await;
-    agent.restart().await;
-    let (mut follower, id) = begin(&plane, &agent, shop()).await;
-    agent.say(&id, 1, [preparing()]);
-    follower.take(1).await;
-    agent.register(&plane, &[&id]).await;
-    agent.say(&id, 1, [ready(), settled()]);
-    assert_eq!(words(&follower.rest().await), ["READY", "settled"]);
-    assert_eq!(agent.starts(), 1);
 }
 
 #[tokio::test]
@@ -69,7 +40,8 @@ async fn a_ready_workspace_survives_the_restart_of_its_agent_without_its_push() 
     let (mut follower, id) = begin(&plane, &agent, shop()).await;
     agent.say(&id, 1, [preparing(), ready(), started(PipelineStep::Push)]);
     follower.take(3).await;
-    agent.restart().await;
+    agent.restart();
+    agent.register(&plane, &[&id]).await;
     assert_eq!(
         words(&follower.rest().await),
         ["broken off", "INTERRUPTED", "settled"]
@@ -177,4 +149,41 @@ async fn a_node_is_told_which_of_its_attempts_were_ended_and_nothing_of_those_th
         malformed.expect_err("a fault").code(),
         Code::InvalidArgument
     );
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_again_and_again_loses_and_doubles_no_event() {
+    let (plane, agent) = with_agent(&[]).await;
+    let (follower, id) = begin(&plane, &agent, shop()).await;
+    agent.say(&id, 1, [preparing()]);
+    for number in 0..200 {
+        agent.say(&id, 1, [started(PipelineStep::Image)]);
+        if number % 20 == 0 {
+            agent.cut_connection(&plane);
+            plane.get(&id).await.expect("a workspace");
+        }
+    }
+    agent.say(&id, 1, [ready(), settled()]);
+    let events = follower.rest().await;
+    for (event, sequence) in events.iter().zip(1..) {
+        assert_eq!(event.sequence, sequence);
+    }
+    let begun = started(PipelineStep::Image);
+    let begun = events
+        .iter()
+        .filter(|event| event.kind.as_ref() == Some(&begun));
+    assert_eq!(begun.count(), 200);
+    assert_eq!(agent.starts(), 1);
+}
+
+#[tokio::test]
+async fn only_the_agent_of_a_node_can_open_its_connection() {
+    let (plane, agent) = with_agent(&[]).await;
+    let session = plane.session_of("n2");
+    let status = session.open_connection().await.err().expect("a refusal");
+    assert_eq!(status.code(), Code::Unauthenticated);
+    // Another process that registers the node takes its place.
+    let other = FakeAgent::join(&plane, "n1").await;
+    let (_follower, id) = begin(&plane, &other, shop()).await;
+    assert_eq!((agent.starts(), other.starts()), (0, 1), "{id}");
 }

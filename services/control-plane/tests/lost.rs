@@ -81,7 +81,7 @@ async fn a_workspace_is_lost_with_its_node_and_back_with_its_node() {
     agent.runs(&plane, &["c1"]).await;
     agent.deregister(&plane).await;
     assert_eq!(seen(&plane, &id).await, lost(FailureReason::NodeLost));
-    agent.restart().await;
+    agent.restart();
     agent.register(&plane, &[&id]).await;
     assert_eq!(seen(&plane, &id).await, READY);
     // Its container may have ended while nobody watched.

@@ -64,7 +64,7 @@ async fn an_attempt_that_never_reached_its_agent_is_handed_over_after_a_restart(
     let id = follower.id().to_owned();
     plane.stop().await;
 
-    agent.restart().await;
+    agent.restart();
     let plane = Plane::start(directory.path(), &[]).await;
     agent.register(&plane, &[]).await;
     agent.started(&id, 1).await;

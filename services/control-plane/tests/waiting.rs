@@ -239,7 +239,8 @@ async fn a_lost_node_and_a_lost_stream_pass_the_key_on() {
     let mut last = Question::ask(&plane, &ids[2], 1).await;
     last.waits_for("n0").await;
     drop(gone);
-    agents[0].restart().await;
+    agents[0].restart();
+    agents[0].register(&plane, &[]).await;
     // Whether the control plane has noticed yet that the second went away or not, the last one gets its turn.
     loop {
         match last.next().await {

@@ -16,6 +16,7 @@ mod ready;
 mod status;
 mod tasks;
 mod telemetry;
+mod tunnel;
 mod variables;
 
 pub use admin::{Admin, Metrics, Obstacle};
@@ -31,4 +32,5 @@ pub use ready::write_ready_file;
 pub use status::{FieldFaults, Reason, status, status_with_metadata};
 pub use tasks::Tasks;
 pub use telemetry::{LogArgs, LogFormat};
+pub use tunnel::{Tunnel, serve_tunnel, tunnel_channel};
 pub use variables::without_empty_variables;

@@ -1,56 +1,86 @@
-use std::{collections::HashMap, future::Future, time::Duration};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use hearth_api::v1::agent_service_client::AgentServiceClient;
-use parking_lot::Mutex;
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint},
-};
+use hearth_runtime::{Tunnel, tunnel_channel};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{Code, Status, transport::Channel};
 
-const CONNECT: Duration = Duration::from_secs(5);
-/// A node that disappears is noticed by its connection long before its lease ends.
-const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long a call waits for a node that has no connection: one that has just registered opens it.
+const CONNECT: Duration = Duration::from_secs(3);
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// An event has at most 64 KiB of output, and names and numbers.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// Connections to agents, one for each node, opened when first used.
+/// The connections that agents keep open, one for each node.
 #[derive(Debug, Default)]
-pub(crate) struct Agents(Mutex<HashMap<String, (String, Channel)>>);
+pub(crate) struct Agents(watch::Sender<HashMap<String, Connection>>);
+
+#[derive(Debug)]
+struct Connection {
+    channel: Channel,
+    /// Ends the call that carries it.
+    ended: DropGuard,
+}
 
 impl Agents {
-    /// A client for the agent of `node`, which listens at `endpoint`.
-    pub(crate) fn client(
-        &self,
-        node: &str,
-        endpoint: &str,
-    ) -> Result<AgentServiceClient<Channel>, Status> {
-        let mut channels = self.0.lock();
-        let channel = match channels.get(node) {
-            Some((known, channel)) if known == endpoint => channel.clone(),
-            _ => {
-                let channel = connect(endpoint)?;
-                channels.insert(node.to_owned(), (endpoint.to_owned(), channel.clone()));
-                channel
-            }
-        };
+    /// A client for the agent of `node`.
+    pub(crate) async fn client(&self, node: &str) -> Result<AgentServiceClient<Channel>, Status> {
+        let mut connections = self.0.subscribe();
+        let wait = connections.wait_for(|connections| connections.contains_key(node));
+        let connected = tokio::time::timeout(CONNECT, wait).await;
+        let connected = connected.ok().and_then(Result::ok);
+        let channel =
+            connected.and_then(|connections| Some(connections.get(node)?.channel.clone()));
+        let channel = channel.ok_or_else(not_connected)?;
         Ok(AgentServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
+    }
+
+    /// Takes the connection of a node, in place of the one that it had. It has to end with the token.
+    pub(crate) fn connect(&self, node: &str, tunnel: Tunnel) -> CancellationToken {
+        let ended = CancellationToken::new();
+        let connection = Connection {
+            channel: tunnel_channel(tunnel),
+            ended: ended.clone().drop_guard(),
+        };
+        self.0.send_modify(|connections| {
+            connections.insert(node.to_owned(), connection);
+        });
+        ended
+    }
+
+    /// Forgets the connection of a node that ends with this token.
+    pub(crate) fn disconnected(&self, node: &str, ended: &CancellationToken) {
+        // The one that took its place has another token, which nobody has cancelled.
+        ended.cancel();
+        self.0.send_if_modified(|connections| {
+            let is_it = |known: &Connection| known.ended.token().is_cancelled();
+            let found = connections.get(node).is_some_and(is_it);
+            if found {
+                connections.remove(node);
+            }
+            found
+        });
+    }
+
+    /// Ends the connection of a node.
+    pub(crate) fn disconnect(&self, node: &str) {
+        self.0
+            .send_if_modified(|connections| connections.remove(node).is_some());
     }
 }
 
-fn connect(endpoint: &str) -> Result<Channel, Status> {
-    // The endpoint was checked when the node registered.
-    let endpoint = Endpoint::from_shared(endpoint.to_owned())
-        .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    Ok(endpoint
-        .connect_timeout(CONNECT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true)
-        .connect_lazy())
+/// Its source tells it from an answer of the agent.
+fn not_connected() -> Status {
+    let why = "the node has no connection to the control plane";
+    let mut status = Status::unavailable(why);
+    status.set_source(Arc::new(std::io::Error::new(
+        std::io::ErrorKind::NotConnected,
+        why,
+    )));
+    status
 }
 
 /// Pauses between calls to an agent that failed, with jitter, so that not all call it at once.

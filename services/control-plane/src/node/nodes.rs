@@ -2,9 +2,12 @@ use std::sync::Arc;
 
 use hearth_api::v1::{HeartbeatRequest, WorkspaceState};
 use hearth_domain::AttemptRef;
+use hearth_runtime::Tunnel;
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 use super::{
+    agents::Agents,
     fleet::{Fleet, NodeView, Standing},
     sessions::Sessions,
 };
@@ -20,14 +23,21 @@ pub(crate) struct Nodes {
     store: Arc<dyn Store>,
     fleet: Arc<Fleet>,
     sessions: Arc<Sessions>,
+    agents: Arc<Agents>,
 }
 
 impl Nodes {
-    pub(crate) fn new(store: Arc<dyn Store>, fleet: Arc<Fleet>, sessions: Arc<Sessions>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        fleet: Arc<Fleet>,
+        sessions: Arc<Sessions>,
+        agents: Arc<Agents>,
+    ) -> Self {
         Self {
             store,
             fleet,
             sessions,
+            agents,
         }
     }
 
@@ -36,13 +46,27 @@ impl Nodes {
         self.store.put_node(&node).await?;
         tracing::info!(
             node = node.name,
-            endpoint = node.info.endpoint,
             boot_id = node.info.boot_id,
             "node registered"
         );
         let name = node.name.clone();
         self.fleet.register(node);
-        self.sessions.open(&name).await
+        let token = self.sessions.open(&name).await;
+        // It belongs to the session before.
+        self.agents.disconnect(&name);
+        token
+    }
+
+    /// Takes a connection by which the agent of a node is called. It has to end with the token.
+    pub(crate) fn connect(&self, node: &str, tunnel: Tunnel) -> CancellationToken {
+        tracing::info!(node, "node connected");
+        self.agents.connect(node, tunnel)
+    }
+
+    /// Forgets the connection of a node that ends with this token.
+    pub(crate) fn disconnected(&self, node: &str, ended: &CancellationToken) {
+        tracing::info!(node, "a node's connection has ended");
+        self.agents.disconnected(node, ended);
     }
 
     /// Notes that the agent of a node ends.
@@ -70,6 +94,7 @@ impl Nodes {
         }
         self.fleet.remove(name);
         self.sessions.close(name);
+        self.agents.disconnect(name);
         tracing::info!(node = name, workspaces, force, "node removed");
         Ok(())
     }

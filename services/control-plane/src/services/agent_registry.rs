@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use hearth_api::v1::{
     self, DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse,
-    QuarantinedWorkspace, RegisterRequest, RegisterResponse,
-    agent_registry_service_server::AgentRegistryService,
+    OpenConnectionRequest, OpenConnectionResponse, QuarantinedWorkspace, RegisterRequest,
+    RegisterResponse, agent_registry_service_server::AgentRegistryService,
 };
-use hearth_domain::{AttemptRef, WorkspaceId, is_loopback};
-use hearth_runtime::{FieldFaults, contract};
+use hearth_domain::{AttemptRef, WorkspaceId};
+use hearth_runtime::{FieldFaults, Tunnel, contract};
 use secrecy::ExposeSecret as _;
-use tonic::{Request, Response, Status, transport::Uri};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Caller;
 use crate::{clock::now, error::CallError, node::Nodes, store::StoredNode, workspace::Recovery};
@@ -27,6 +29,8 @@ const HEARTBEATS_PER_LEASE: u32 = 3;
 pub(super) struct AgentRegistryApi {
     pub(super) nodes: Arc<Nodes>,
     pub(super) recovery: Arc<Recovery>,
+    /// Ends connections of agents.
+    pub(super) stopping: CancellationToken,
     /// Seconds without a heartbeat after which a node counts as lost.
     pub(super) lease_seconds: u32,
     /// What entries of the cache are signed with, as PEM; empty: they are not.
@@ -92,6 +96,49 @@ impl AgentRegistryService for AgentRegistryApi {
         self.nodes.leave(&node, &boot_id).await?;
         Ok(Response::new(DeregisterResponse {}))
     }
+
+    type OpenConnectionStream = BoxStream<'static, Result<OpenConnectionResponse, Status>>;
+
+    async fn open_connection(
+        &self,
+        request: Request<Streaming<OpenConnectionRequest>>,
+    ) -> Result<Response<Self::OpenConnectionStream>, Status> {
+        let node = Caller::of(&request)?.into_node();
+        let arriving = request.into_inner().map_ok(|message| message.data);
+        let (leaves, leaving) = Tunnel::way_out();
+        let ended = self.nodes.connect(&node, Tunnel::new(arriving, leaves));
+        let connection = Connection {
+            nodes: self.nodes.clone(),
+            node,
+            ended: ended.clone(),
+        };
+        let stopping = self.stopping.clone();
+        let over = async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = stopping.cancelled() => {}
+            }
+        };
+        let answers = leaving.take_until(over).map(move |data| {
+            // Forgotten when the call ends, whatever ends it.
+            let _ = &connection;
+            Ok(OpenConnectionResponse { data })
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+/// The call that carries a node's connection.
+struct Connection {
+    nodes: Arc<Nodes>,
+    node: String,
+    ended: CancellationToken,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.nodes.disconnected(&self.node, &self.ended);
+    }
 }
 
 /// Reads attempts that a node names.
@@ -145,7 +192,6 @@ fn read(request: RegisterRequest) -> Result<(StoredNode, Vec<WorkspaceId>), Call
         request.workspace_ids.iter().map(|id| id.parse()).collect();
     let workspaces = faults.check("workspace_ids", workspaces);
     let info = request.info.unwrap_or_default();
-    faults.check("info.endpoint", check_endpoint(&info.endpoint));
     if info.boot_id.is_empty() {
         faults.add("info.boot_id", "must not be empty");
     }
@@ -186,49 +232,9 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Agents are reached without TLS, so they have to be on this machine.
-fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
-    const SHAPE: &str = "must have the form http://host:port";
-    let uri: Uri = endpoint.parse().map_err(|_| SHAPE)?;
-    if uri.scheme_str() != Some("http") || uri.port_u16().is_none() || uri.path() != "/" {
-        return Err(SHAPE);
-    }
-    if uri.query().is_some() || uri.authority().is_some_and(|a| a.as_str().contains('@')) {
-        return Err(SHAPE);
-    }
-    if uri.host().is_some_and(is_loopback) {
-        Ok(())
-    } else {
-        Err("must be a loopback address, since agents are reached without TLS")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_an_agent_on_this_machine_can_register() {
-        for good in [
-            "http://127.0.0.1:7410",
-            "http://[::1]:7410",
-            "http://localhost:7410/",
-        ] {
-            assert_eq!(check_endpoint(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "",
-            "127.0.0.1:7410",
-            "https://127.0.0.1:7410",
-            "http://127.0.0.1",
-            "http://10.0.0.1:7410",
-            "http://localhost.example:7410",
-            "http://user@127.0.0.1:7410",
-            "http://127.0.0.1:7410/path",
-        ] {
-            assert!(check_endpoint(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_nodes_name_is_short_and_plain() {

@@ -42,6 +42,11 @@ impl Caller {
         caller.cloned().ok_or(CallError::SessionUnknown)
     }
 
+    /// Its name.
+    pub(super) fn into_node(self) -> String {
+        self.0
+    }
+
     /// A node speaks for its own workspaces.
     pub(super) fn check(&self, record: &Record) -> Result<(), CallError> {
         self.check_node(&record.workspace.node)

@@ -8,6 +8,7 @@ use hearth_api::v1::{
     workspace_service_server::WorkspaceServiceServer,
 };
 use hearth_runtime::Obstacle;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::{
@@ -30,6 +31,8 @@ pub(crate) struct Served {
     pub(crate) nodes: Arc<Nodes>,
     /// What keeps the control plane from taking work.
     pub(crate) obstacle: Obstacle,
+    /// Ends what does not end by itself.
+    pub(crate) stopping: CancellationToken,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) sessions: Arc<Sessions>,
     /// Seconds without a heartbeat after which a node counts as lost.
@@ -57,6 +60,7 @@ pub(crate) fn routes(served: Served) -> Routes {
     let registry = AgentRegistryApi {
         nodes: served.nodes.clone(),
         recovery: served.recovery.clone(),
+        stopping: served.stopping,
         lease_seconds: served.lease_seconds,
         cache_public_key: public_keys.unwrap_or_default(),
     };

@@ -135,8 +135,8 @@ pub(super) fn whole(id: &WorkspaceId) -> RemoveWorkspaceRequest {
     }
 }
 
-/// Has the agent of a node remove a workspace. One that is away, as while it is restarted, is asked again where it was
-/// registered last, until its node is lost.
+/// Has the agent of a node remove a workspace. One that is away, as while it is restarted, is asked again, until
+/// its node is lost.
 pub(super) async fn remove(
     fleet: &Fleet,
     agents: &Agents,
@@ -171,7 +171,7 @@ async fn ask(
     request: RemoveWorkspaceRequest,
     limit: Duration,
 ) -> Result<(), Status> {
-    let mut client = agents.client(&node.name, &node.info.endpoint)?;
+    let mut client = agents.client(&node.name).await?;
     within(limit, client.remove_workspace(request)).await?;
     Ok(())
 }

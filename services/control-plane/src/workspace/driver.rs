@@ -160,7 +160,7 @@ impl Driver<'_> {
         fleet.prepares(&node.name, &id);
         let request = dispatch::request(self.with, &self.record, &node, after).await;
         let call = within(CALL, async {
-            let mut client = agents.client(&node.name, &node.info.endpoint)?;
+            let mut client = agents.client(&node.name).await?;
             let mut stream = client.prepare_workspace(request).await?.into_inner();
             let first = stream.message().await?.and_then(|first| first.message);
             match first {
@@ -240,7 +240,7 @@ impl Driver<'_> {
     /// Waits for `work` unless its agent is lost or restarted.
     async fn unless_gone<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Observation> {
         let node = &self.record.workspace.node;
-        // An agent accepts work before it has registered.
+        // It may have been started again between its call and what it answered.
         let boots = [&*self.called, &*self.record.progress.boot_id];
         tokio::select! {
             // In this order, so that events that an agent sent before it was lost are stored.

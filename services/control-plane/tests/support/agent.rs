@@ -1,4 +1,4 @@
-//! A scripted agent on a real socket: it says what the test tells it to, and holds the control plane to the contract
+//! A scripted agent on a real connection: it says what the test tells it to, and holds the control plane to the contract
 //! of `AgentService`. It runs in a runtime of its own, so that a crash takes its connections along.
 
 mod service;
@@ -6,6 +6,7 @@ mod service;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use futures_util::{
@@ -21,11 +22,10 @@ use hearth_api::v1::{
     agent_service_server::{AgentService, AgentServiceServer},
     event::Kind,
 };
-use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
-use tonic::{
-    Code, Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
-};
+use hearth_runtime::serve_tunnel;
+use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, service::Routes};
 
 use self::service::{Service, Shared, State, shared};
 use super::{PATIENCE, plane::Plane, soon};
@@ -43,28 +43,27 @@ pub struct FakeAgent {
     pub boot_id: String,
     pub platform: String,
     pub store: ImageStore,
-    endpoint: String,
-    port: u16,
     boots: u32,
     shared: Arc<Shared>,
     runtime: Option<Runtime>,
+    /// Keeps the connection open by which the control plane calls.
+    connection: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl FakeAgent {
-    /// An agent that listens and is not registered.
+    /// An agent that is not registered.
     pub async fn start(name: &str) -> Self {
         let mut agent = Self {
             name: name.into(),
             boot_id: String::new(),
             platform: "linux/amd64".into(),
             store: ImageStore::Containerd,
-            endpoint: String::new(),
-            port: 0,
             boots: 0,
             shared: shared(""),
             runtime: None,
+            connection: parking_lot::Mutex::default(),
         };
-        agent.boot().await;
+        agent.boot();
         agent
     }
 
@@ -75,33 +74,40 @@ impl FakeAgent {
         agent
     }
 
-    async fn boot(&mut self) {
+    fn boot(&mut self) {
         self.boots += 1;
         self.boot_id = format!("{}-boot-{}", self.name, self.boots);
         self.shared = shared(&self.boot_id);
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await;
-        let listener = listener.expect("a port").into_std().expect("a listener");
-        self.port = listener.local_addr().expect("an address").port();
-        self.endpoint = format!("http://127.0.0.1:{}", self.port);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let service = AgentServiceServer::new(Service(self.shared.clone()));
-        runtime.spawn(async move {
-            let listener = TcpListener::from_std(listener).expect("a listener");
-            Server::builder()
-                .add_service(service)
-                .serve_with_incoming(TcpIncoming::from(listener))
-                .await
-        });
         self.runtime = Some(runtime);
+    }
+
+    /// Opens the connection by which the control plane calls, and opens it again whenever it ends: that of a control plane
+    /// that was started again, too.
+    fn keep_connected(&self, plane: &Plane) {
+        let routes = Routes::new(AgentServiceServer::new(Service(self.shared.clone())));
+        let (session, never) = (plane.session_of(&self.name), CancellationToken::new());
+        let kept = async move {
+            loop {
+                if let Ok(tunnel) = session.open_connection().await {
+                    let _ = serve_tunnel(tunnel, routes.clone(), &never).await;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let runtime = self.runtime.as_ref().expect("it runs");
+        let before = self.connection.lock().replace(runtime.spawn(kept));
+        if let Some(before) = before {
+            before.abort();
+        }
     }
 
     pub fn info(&self) -> NodeInfo {
         NodeInfo {
-            endpoint: self.endpoint.clone(),
             boot_id: self.boot_id.clone(),
             platform: self.platform.clone(),
             image_store: self.store.into(),
@@ -118,6 +124,7 @@ impl FakeAgent {
         let response = plane.registry().await.register(request).await;
         let response = response.expect("a registration").into_inner();
         plane.began(&self.name, &response.session_token);
+        self.keep_connected(plane);
         response
     }
 
@@ -197,23 +204,22 @@ impl FakeAgent {
     /// The process ends without a word, and everything it knew with it.
     pub fn crash(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Waits until the port is free, which a runtime cannot do from within another.
+            // A runtime cannot wait for the end of another.
             let ended = std::thread::spawn(move || runtime.shutdown_timeout(PATIENCE)).join();
             ended.expect("the runtime ends");
         }
     }
 
-    /// Another process on the same port.
-    pub async fn restart(&mut self) {
+    /// Another process, which has not registered yet.
+    pub fn restart(&mut self) {
         self.crash();
         self.assert_contract_was_kept();
-        self.boot().await;
+        self.boot();
     }
 
-    /// Another process on another port.
-    pub async fn restart_elsewhere(&mut self) {
-        self.port = 0;
-        self.restart().await;
+    /// Ends the connection by which the control plane calls, with all calls on it, and opens another one.
+    pub fn cut_connection(&self, plane: &Plane) {
+        self.keep_connected(plane);
     }
 
     /// Breaks all streams; new ones work.

@@ -1,15 +1,17 @@
 use std::{collections::HashMap, path::Path, sync::LazyLock};
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use hearth_api::v1::{
-    Event, ListNodesRequest, Node, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest,
-    Workspace, WorkspaceSpec, agent_registry_service_client::AgentRegistryServiceClient,
+    Event, ListNodesRequest, Node, OpenConnectionRequest, PrepareWorkspaceRequest, WatchUntil,
+    WatchWorkspaceRequest, Workspace, WorkspaceSpec,
+    agent_registry_service_client::AgentRegistryServiceClient,
     cache_index_service_client::CacheIndexServiceClient, cache_service_client::CacheServiceClient,
     credential_service_client::CredentialServiceClient, event::Kind,
     node_service_client::NodeServiceClient, prepare_workspace_response as prepared,
     watch_workspace_response as watched, workspace_service_client::WorkspaceServiceClient,
 };
 use hearth_control_plane::{Addresses, Config, ControlPlane};
-use hearth_runtime::Tasks;
+use hearth_runtime::{Tasks, Tunnel};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::{
@@ -35,6 +37,34 @@ pub struct Plane {
 
 /// The newest session of each node, by world and name.
 static SESSIONS: LazyLock<Mutex<HashMap<(String, String), String>>> = LazyLock::new(Mutex::default);
+
+/// Where the newest control plane of each world listens.
+static ADDRESSES: LazyLock<Mutex<HashMap<String, Addresses>>> = LazyLock::new(Mutex::default);
+
+/// The session of a node, whichever control plane of its world runs.
+pub struct SessionOf {
+    world: String,
+    node: String,
+}
+
+impl SessionOf {
+    /// Opens a connection by which the control plane calls the agent of the node.
+    pub async fn open_connection(&self) -> Result<Tunnel, Status> {
+        let key = (self.world.clone(), self.node.clone());
+        let session = SESSIONS.lock().get(&key).cloned().unwrap_or_default();
+        let address = ADDRESSES.lock().get(&self.world).copied();
+        let url = format!("http://{}", address.expect("a control plane").listen);
+        let channel = Channel::from_shared(url).expect("an address");
+        let channel = channel.connect().await;
+        let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
+        let (leaves, leaving) = Tunnel::way_out();
+        let leaving = leaving.map(|data| OpenConnectionRequest { data });
+        let mut client = AgentRegistryServiceClient::new(channel);
+        let answers = client.open_connection(by(&session, leaving)).await?;
+        let arriving = answers.into_inner().map_ok(|answer| answer.data);
+        Ok(Tunnel::new(arriving, leaves))
+    }
+}
 
 impl Plane {
     /// Starts with an empty database.
@@ -65,6 +95,7 @@ impl Plane {
         let config = Config::read(fixed.chain(flags.iter().copied())).expect("a good command line");
         let plane = ControlPlane::build(config).await.expect("a control plane");
         let addresses = plane.addresses();
+        ADDRESSES.lock().insert(database.clone(), addresses);
         let (stop, (done, ended)) = (CancellationToken::new(), oneshot::channel());
         let running = plane.run(stop.clone());
         Tasks::default().spawn("control plane", async move {
@@ -87,7 +118,11 @@ impl Plane {
             stop: CancellationToken::new(),
             ended,
             directory: None,
-            world: addresses.listen.to_string(),
+            world: {
+                let world = addresses.listen.to_string();
+                ADDRESSES.lock().insert(world.clone(), addresses);
+                world
+            },
         }
     }
 
@@ -139,6 +174,14 @@ impl Plane {
     pub fn began(&self, node: &str, session: &str) {
         let key = (self.world.clone(), node.to_owned());
         SESSIONS.lock().insert(key, session.to_owned());
+    }
+
+    /// The session of a node, as long as its agent lives.
+    pub fn session_of(&self, node: &str) -> SessionOf {
+        SessionOf {
+            world: self.world.clone(),
+            node: node.to_owned(),
+        }
     }
 
     /// A request of a node's agent, without a session if it never registered.

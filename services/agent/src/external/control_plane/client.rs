@@ -1,9 +1,11 @@
 use std::{future::Future, time::Duration};
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use hearth_api::v1::{
-    DeregisterRequest, HeartbeatRequest, HeartbeatResponse, RegisterRequest, RegisterResponse,
-    agent_registry_service_client::AgentRegistryServiceClient,
+    DeregisterRequest, HeartbeatRequest, HeartbeatResponse, OpenConnectionRequest, RegisterRequest,
+    RegisterResponse, agent_registry_service_client::AgentRegistryServiceClient,
 };
+use hearth_runtime::Tunnel;
 use secrecy::ExposeSecret as _;
 use tonic::{
     Code, Request, Status,
@@ -111,6 +113,19 @@ impl ControlPlaneClient {
         let request = Bearer::new(&token)?.on(request);
         let mut client = AgentRegistryServiceClient::new(self.channel.clone());
         client.deregister(request).await.map(|_| ())
+    }
+
+    /// Opens a connection by which the control plane calls the agent.
+    pub async fn open_connection(&self) -> Result<Tunnel, Status> {
+        self.as_node(async |bearer| {
+            let (leaves, leaving) = Tunnel::way_out();
+            let leaving = leaving.map(|data| OpenConnectionRequest { data });
+            let mut client = AgentRegistryServiceClient::new(self.channel.clone());
+            let answers = client.open_connection(bearer.on(leaving)).await?;
+            let arriving = answers.into_inner().map_ok(|message| message.data);
+            Ok(Tunnel::new(arriving, leaves))
+        })
+        .await
     }
 
     /// Makes a call that proves which node makes it. A session that was refused is renewed once: the node was registered

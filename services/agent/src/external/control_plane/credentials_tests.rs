@@ -3,15 +3,16 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use futures_util::stream::{self, Pending};
 use hearth_api::v1::{
     DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse, NodeInfo,
-    RegisterRequest, RegisterResponse,
+    OpenConnectionRequest, OpenConnectionResponse, RegisterRequest, RegisterResponse,
     agent_registry_service_server::{AgentRegistryService, AgentRegistryServiceServer},
     credential_service_server::{CredentialService, CredentialServiceServer},
 };
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tonic::{Request, Response, Status, service::Routes};
+use tonic::{Request, Response, Status, Streaming, service::Routes};
 
 use super::*;
 use crate::external::control_plane::{Session, client::Bearer};
@@ -57,6 +58,15 @@ impl AgentRegistryService for ControlPlane {
         _: Request<DeregisterRequest>,
     ) -> Result<Response<DeregisterResponse>, Status> {
         Ok(Response::new(DeregisterResponse {}))
+    }
+
+    type OpenConnectionStream = Pending<Result<OpenConnectionResponse, Status>>;
+
+    async fn open_connection(
+        &self,
+        _: Request<Streaming<OpenConnectionRequest>>,
+    ) -> Result<Response<Self::OpenConnectionStream>, Status> {
+        Ok(Response::new(stream::pending()))
     }
 }
 
