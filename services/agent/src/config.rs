@@ -19,7 +19,8 @@ use crate::{
 #[derive(Clone, Debug, Parser)]
 #[command(version, name = "hearth-agent")]
 pub struct Config {
-    /// Address that the control plane connects to; port 0 picks a free one
+    /// Address of the service on this machine, for tools such as grpcurl; port 0 picks a free one. The control plane calls the
+    /// agent on a connection that the agent opens
     #[arg(
         long,
         env = "HEARTH_LISTEN",

@@ -138,6 +138,7 @@ pub fn tunnel_channel(tunnel: Tunnel) -> Channel {
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
+    use tokio::task::JoinSet;
     use tonic::{Code, Request};
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -166,7 +167,8 @@ mod tests {
     async fn many_calls_pass_at_once_and_a_stop_lets_open_ones_end() {
         let (client, server) = pair();
         let stop = CancellationToken::new();
-        let served = tokio::spawn({
+        let mut served = JoinSet::new();
+        served.spawn({
             let stop = stop.clone();
             async move { serve_tunnel(server, routes(), &stop).await }
         });
@@ -185,19 +187,18 @@ mod tests {
         let mut late = HealthClient::new(channel);
         assert!(ask(&mut late).await.is_err());
         drop(watched);
-        served.await.unwrap().unwrap();
+        served.join_next().await.unwrap().unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn calls_fail_when_the_connection_ends_and_no_other_is_made() {
         let (client, server) = pair();
         let mut client = HealthClient::new(tunnel_channel(client));
-        let served =
-            tokio::spawn(
-                async move { serve_tunnel(server, routes(), &CancellationToken::new()).await },
-            );
+        let mut served = JoinSet::new();
+        served
+            .spawn(async move { serve_tunnel(server, routes(), &CancellationToken::new()).await });
         assert_eq!(ask(&mut client).await, Ok(()));
-        served.abort();
+        served.abort_all();
         for _ in 0..2 {
             assert!(ask(&mut client).await.is_err());
         }
