@@ -25,7 +25,7 @@ const MAX_IDLE: usize = 4;
 /// Bytes that a registry has to accept of a manifest (OCI distribution spec, "Pushing Manifests"); more are rare.
 pub(crate) const MAX_MANIFEST: usize = 4 * 1024 * 1024;
 /// Bytes of a configuration. They have some KiB.
-const MAX_CONFIG: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_CONFIG: usize = 4 * 1024 * 1024;
 
 /// The connections to registries. They stay open for a while after a question, for the next one. Logins go with each
 /// request and are not kept. Clones share their connections.

@@ -52,13 +52,13 @@ pub(crate) struct Layer {
 
 /// What of an image's configuration says what its layers are.
 #[derive(Deserialize)]
-struct Config {
-    rootfs: RootFs,
+pub(crate) struct Config {
+    pub rootfs: RootFs,
 }
 
 #[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<Digest>,
+pub(crate) struct RootFs {
+    pub diff_ids: Vec<Digest>,
 }
 
 impl RegistryClient {
@@ -120,7 +120,7 @@ fn document(body: &[u8], default: &MediaType, children: BTreeMap<String, String>
     }
 }
 
-fn layers(
+pub(crate) fn layers(
     image: &str,
     descriptors: &[Descriptor],
     diff_ids: Vec<Digest>,

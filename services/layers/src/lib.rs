@@ -18,7 +18,10 @@ mod import_error;
 mod import_layers;
 #[cfg(feature = "engine")]
 mod layer;
+#[cfg(feature = "engine")]
+mod push;
 mod referrers;
+mod refusal;
 mod rights;
 #[cfg(feature = "engine")]
 mod transfer;
@@ -35,4 +38,6 @@ pub use import_error::ImportError;
 #[cfg(feature = "engine")]
 pub use layer::LayerError;
 #[cfg(feature = "engine")]
-pub use transfer::{Pulled, Transfer, TransferError, Way, pull, push};
+pub use push::{Outgoing, PushError, Pusher};
+#[cfg(feature = "engine")]
+pub use transfer::{Pulled, Pushed, Transfer, TransferError, Way, pull, push};

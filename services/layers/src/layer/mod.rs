@@ -9,6 +9,6 @@ mod metadata;
 mod tree;
 mod unpack;
 
-pub use decode::{Ongoing, Unpack, Written, start};
+pub use decode::{Ongoing, Unpack, Written, archive, start};
 pub use tree::Implied;
 pub use unpack::{LayerError, complete};

@@ -1,0 +1,150 @@
+//! Pushes an image out of the store of an engine without the engine: its layers as frames of zstd that can be decoded each for
+//! itself, whatever they are in the store.
+
+mod blob;
+mod built;
+mod error;
+mod frames;
+mod upload;
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+};
+
+use hearth_domain::{Digest, Login};
+use rustix::process::setpriority_process;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Pushed, RegistryClient, Transfer, Way, containerd::Containerd};
+use built::Built;
+use upload::Uploads;
+
+pub use error::PushError;
+
+/// The lowest priority for the processor. Linux derives that for disks from it (`ioprio_set(2)`).
+const LOWEST: i32 = 19;
+
+/// Pushes images out of the containerd of an engine, on this machine.
+#[derive(Clone, Debug)]
+pub struct Pusher {
+    containerd: PathBuf,
+    folder: PathBuf,
+}
+
+/// What is pushed, and where to.
+#[derive(Clone, Debug)]
+pub struct Outgoing<'a> {
+    /// The engine's id of the image: the digest of its manifest.
+    pub id: &'a str,
+    /// `registry/path`.
+    pub repository: &'a str,
+    /// Its tag there.
+    pub tag: &'a str,
+}
+
+impl Pusher {
+    /// By containerd's socket. Layers wait in `folder` until they are sent, in files without names.
+    pub fn new(containerd: &Path, folder: &Path) -> Self {
+        Self {
+            containerd: containerd.to_owned(),
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Pushes an image. If the future is dropped, the push ends.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be done. Layers may be in the registry then, and no image.
+    pub async fn push(
+        &self,
+        image: &Outgoing<'_>,
+        login: Option<&Login>,
+        mut progress: impl FnMut(Transfer),
+    ) -> Result<Pushed, PushError> {
+        let unknown = || PushError::Unknown(image.id.to_owned());
+        let given_up = CancellationToken::new();
+        let _guard = given_up.clone().drop_guard();
+        let (report, mut reports) = watch::channel(Transfer::default());
+        let (answer, mut pushed) = oneshot::channel();
+        let work = Work {
+            pusher: self.clone(),
+            id: image.id.parse().map_err(|_| unknown())?,
+            name: format!("{}:{}", image.repository, image.tag),
+            login: login.cloned(),
+            report,
+            given_up: given_up.clone(),
+        };
+        // A thread of its own, for its priority.
+        thread::Builder::new()
+            .name("push".to_owned())
+            .spawn(move || {
+                // Nobody waits any more when the push was given up.
+                let _ = answer.send(work.run());
+            })?;
+        loop {
+            tokio::select! {
+                pushed = &mut pushed => return pushed.unwrap_or_else(|_| Err(panicked())),
+                changed = reports.changed() => match changed {
+                    Ok(()) => progress(*reports.borrow_and_update()),
+                    // It has ended, and answers.
+                    Err(_) => return pushed.await.unwrap_or_else(|_| Err(panicked())),
+                },
+            }
+        }
+    }
+}
+
+/// A push, in its thread.
+struct Work {
+    pusher: Pusher,
+    id: Digest,
+    /// `registry/path:tag`.
+    name: String,
+    login: Option<Login>,
+    report: watch::Sender<Transfer>,
+    given_up: CancellationToken,
+}
+
+impl Work {
+    fn run(self) -> Result<Pushed, PushError> {
+        step_back();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build()?;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.given_up.cancelled() => Err(PushError::GivenUp),
+                pushed = self.push() => pushed,
+            }
+        })
+    }
+
+    async fn push(&self) -> Result<Pushed, PushError> {
+        let store = Containerd::connect(&self.pusher.containerd).await?;
+        let built = Built::read(&store, &self.id).await?;
+        // The platform is for indexes, which are not asked for.
+        let client = RegistryClient::new(self.login.clone(), "");
+        let uploads = Uploads::begin(client, &self.name, &self.report).await?;
+        let layers = built.send_layers(&store, &uploads, self).await?;
+        uploads.send(&built.config()).await?;
+        let digest = uploads.put_manifest(built.manifest(&layers)).await?;
+        Ok(Pushed {
+            transfer: *self.report.borrow(),
+            digest: Some(digest),
+            way: Way::Direct,
+        })
+    }
+}
+
+/// Leaves the processor and the disk to whoever else wants them: from here on this thread, and threads that it starts.
+fn step_back() {
+    // A thread without it works as well.
+    let _ = setpriority_process(None, LOWEST);
+}
+
+fn panicked() -> PushError {
+    std::io::Error::other("the push's thread has panicked").into()
+}

@@ -1,0 +1,52 @@
+//! A blob that is sent.
+
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, sync::Arc};
+
+use bytes::Bytes;
+use hearth_domain::Digest;
+
+/// A blob, and what it is.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    pub digest: Digest,
+    pub bytes: u64,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Memory(Bytes),
+    File(Arc<File>),
+}
+
+impl Blob {
+    pub fn of(content: impl Into<Bytes>) -> Self {
+        let content = content.into();
+        Self {
+            digest: Digest::of(&content),
+            bytes: content.len() as u64,
+            content: Content::Memory(content),
+        }
+    }
+
+    pub fn in_file(digest: Digest, bytes: u64, file: File) -> Self {
+        Self {
+            digest,
+            bytes,
+            content: Content::File(Arc::new(file)),
+        }
+    }
+
+    /// A part of it, which has to be within it.
+    pub fn part(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let place = |at: u64| usize::try_from(at).map_err(io::Error::other);
+        match &self.content {
+            Content::Memory(all) => Ok(all.slice(place(range.start)?..place(range.end)?)),
+            Content::File(file) => {
+                let mut part = vec![0; place(range.end - range.start)?];
+                file.read_exact_at(&mut part, range.start)?;
+                Ok(part.into())
+            }
+        }
+    }
+}
