@@ -21,8 +21,8 @@ use crate::{
 /// Bytes of what an artifact holds. A signed list of an image's inputs, in base64, has 3 MiB at most.
 const MAX_BLOB: usize = 4 * 1024 * 1024;
 /// The configuration of an artifact that has none (OCI image spec, "Guidance for an Empty Descriptor").
-const EMPTY: &[u8] = b"{}";
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+pub(crate) const EMPTY: &[u8] = b"{}";
+pub(crate) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
 /// Something that refers to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -151,7 +151,7 @@ impl Found {
         }
     }
 
-    fn annotations(&self) -> BTreeMap<String, String> {
+    pub fn annotations(&self) -> BTreeMap<String, String> {
         let annotations = self.manifest.annotations().clone().unwrap_or_default();
         annotations.into_iter().collect()
     }

@@ -72,7 +72,7 @@ impl RegistryClient {
 }
 
 impl Image {
-    fn new(image: &str, found: &Found, config: String) -> Result<Self, RegistryError> {
+    pub fn new(image: &str, found: &Found, config: String) -> Result<Self, RegistryError> {
         let unknown = |what: &str| {
             RegistryError::Protocol(format!("the {what} of {image} has an unknown form"))
         };

@@ -9,6 +9,8 @@ mod client;
 mod containerd;
 mod error;
 #[cfg(feature = "engine")]
+mod frame_index;
+#[cfg(feature = "engine")]
 mod image;
 #[cfg(feature = "engine")]
 mod import;
@@ -16,6 +18,7 @@ mod import;
 mod import_error;
 #[cfg(feature = "engine")]
 mod import_layers;
+mod index_artifact;
 #[cfg(feature = "engine")]
 mod layer;
 #[cfg(feature = "engine")]

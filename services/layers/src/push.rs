@@ -5,6 +5,8 @@ mod blob;
 mod built;
 mod error;
 mod frames;
+mod index;
+mod known;
 mod upload;
 
 use std::{
@@ -18,7 +20,9 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Pushed, RegistryClient, Transfer, Way, containerd::Containerd};
-use built::Built;
+use built::{Built, Sent};
+use index::send_index;
+use known::Known;
 use upload::Uploads;
 
 pub use error::PushError;
@@ -42,6 +46,9 @@ pub struct Outgoing<'a> {
     pub repository: &'a str,
     /// Its tag there.
     pub tag: &'a str,
+    /// Digest of an image there that may have some of the same layers. It has to be one that is believed: what it says
+    /// that a layer is, is not looked at again.
+    pub like: Option<&'a Digest>,
 }
 
 impl Pusher {
@@ -51,6 +58,11 @@ impl Pusher {
             containerd: containerd.to_owned(),
             folder: folder.to_owned(),
         }
+    }
+
+    /// A file that is gone when it is closed, also by a kill.
+    fn file(&self) -> std::io::Result<std::fs::File> {
+        tempfile::tempfile_in(&self.folder)
     }
 
     /// Pushes an image. If the future is dropped, the push ends.
@@ -73,6 +85,10 @@ impl Pusher {
             pusher: self.clone(),
             id: image.id.parse().map_err(|_| unknown())?,
             name: format!("{}:{}", image.repository, image.tag),
+            tag: image.tag.to_owned(),
+            like: image
+                .like
+                .map(|like| format!("{}@{like}", image.repository)),
             login: login.cloned(),
             report,
             given_up: given_up.clone(),
@@ -103,6 +119,9 @@ struct Work {
     id: Digest,
     /// `registry/path:tag`.
     name: String,
+    tag: String,
+    /// `registry/path@digest`.
+    like: Option<String>,
     login: Option<Login>,
     report: watch::Sender<Transfer>,
     given_up: CancellationToken,
@@ -122,15 +141,39 @@ impl Work {
         })
     }
 
+    /// What need not be sent again, as far as that can be found out.
+    async fn known(&self, client: &RegistryClient, built: &Built) -> Known {
+        let Some(like) = &self.like else {
+            return Known::default();
+        };
+        let wanted = |diff_id: &Digest| {
+            let mut layers = built.layers.iter();
+            layers.any(|layer| layer.diff_id == *diff_id)
+        };
+        let known = Known::of(like, client, wanted, &self.pusher).await;
+        known.unwrap_or_else(|error| {
+            tracing::info!(
+                image = self.name,
+                like,
+                "all layers of an image are encoded: {error}"
+            );
+            Known::default()
+        })
+    }
+
     async fn push(&self) -> Result<Pushed, PushError> {
         let store = Containerd::connect(&self.pusher.containerd).await?;
         let built = Built::read(&store, &self.id).await?;
         // The platform is for indexes, which are not asked for.
         let client = RegistryClient::new(self.login.clone(), "");
+        let known = self.known(&client, &built).await;
         let uploads = Uploads::begin(client, &self.name, &self.report).await?;
-        let layers = built.send_layers(&store, &uploads, self).await?;
+        let layers = built.send_layers(&store, &uploads, known, self).await?;
+        let described = layers.iter().map(Sent::described).collect();
         uploads.send(&built.config()).await?;
-        let digest = uploads.put_manifest(built.manifest(&layers)).await?;
+        let index = send_index(&built, layers, &uploads, self).await?;
+        let manifest = built.manifest(described, index.as_ref());
+        let digest = uploads.put_manifest(&self.tag, manifest).await?;
         Ok(Pushed {
             transfer: *self.report.borrow(),
             digest: Some(digest),

@@ -98,6 +98,8 @@ async fn push(
         id: &upload.image_id,
         repository: repository.as_str(),
         tag: repository_and_tag(&upload.entry).1,
+        // It is in the index, which believes it.
+        like: cache.newest_digest.as_ref(),
     };
     let engine = &cx.externals.engine;
     // The name also keeps it in the engine when its workspace is deleted.

@@ -1,9 +1,16 @@
 //! A blob that is sent.
 
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, Seek as _},
+    ops::Range,
+    os::unix::fs::FileExt as _,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use hearth_domain::Digest;
+use sha2::{Digest as _, Sha256};
 
 /// A blob, and what it is.
 #[derive(Clone, Debug)]
@@ -35,6 +42,28 @@ impl Blob {
             bytes,
             content: Content::File(Arc::new(file)),
         }
+    }
+
+    /// All of a file.
+    pub fn of_file(file: File) -> io::Result<Self> {
+        let (mut sum, mut bytes) = (Sha256::new(), 0);
+        let mut content = BufReader::new(&file);
+        content.rewind()?;
+        loop {
+            let piece = content.fill_buf()?;
+            if piece.is_empty() {
+                break;
+            }
+            sum.update(piece);
+            let length = piece.len();
+            content.consume(length);
+            bytes += length as u64;
+        }
+        Ok(Self::in_file(
+            Digest::from_sha256(sum.finalize().into()),
+            bytes,
+            file,
+        ))
     }
 
     /// A part of it, which has to be within it.

@@ -4,15 +4,23 @@ use std::{collections::BTreeMap, thread};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use hearth_domain::Digest;
+use hearth_domain::{Digest, annotation::FRAME_INDEX};
 use oci_spec::image::{ImageManifest, MediaType};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{Work, blob::Blob, error::PushError, frames::encode, upload::Uploads};
+use super::{
+    Work,
+    blob::Blob,
+    error::PushError,
+    frames::{Encoded, encode},
+    known::Known,
+    upload::Uploads,
+};
 use crate::{
     client::{MAX_CONFIG, MAX_MANIFEST},
     containerd::Containerd,
+    frame_index::{LayerFrames, Rows},
     image::{Config, Layer, layers},
     layer,
 };
@@ -24,16 +32,23 @@ const WAITING: usize = 2;
 
 /// An image as it was built.
 pub struct Built {
-    annotations: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
     config: Bytes,
     /// The lowest first.
-    layers: Vec<Layer>,
+    pub layers: Vec<Layer>,
 }
 
-/// A layer as it is in the registry.
+/// A layer that is in the registry.
 pub struct Sent {
-    digest: Digest,
-    bytes: u64,
+    pub frames: LayerFrames,
+    /// Its members, if they are known.
+    pub rows: Option<Rows>,
+}
+
+/// A layer that was encoded.
+struct Frames {
+    blob: Blob,
+    encoded: Encoded,
 }
 
 impl Built {
@@ -60,20 +75,18 @@ impl Built {
     }
 
     /// The manifest of the image with these layers: of OCI's form, whatever the image was built as.
-    pub fn manifest(&self, layers: &[Sent]) -> Vec<u8> {
-        let described = |media_type: MediaType, digest: &Digest, bytes: u64| json!({ "mediaType": media_type.to_string(), "digest": digest.as_str(), "size": bytes });
-        let layers = layers
-            .iter()
-            .map(|layer| described(MediaType::ImageLayerZstd, &layer.digest, layer.bytes));
+    pub fn manifest(&self, layers: Vec<Value>, index: Option<&Digest>) -> Vec<u8> {
         let Blob { digest, bytes, .. } = self.config();
         let mut manifest = json!({
             "schemaVersion": 2,
             "mediaType": MediaType::ImageManifest.to_string(),
-            "config": described(MediaType::ImageConfig, &digest, bytes),
-            "layers": layers.collect::<Vec<Value>>(),
+            "config": described(&MediaType::ImageConfig, &digest, bytes),
+            "layers": layers,
         });
-        if !self.annotations.is_empty() {
-            manifest["annotations"] = json!(self.annotations);
+        let mut annotations = self.annotations.clone();
+        annotations.extend(index.map(|index| (FRAME_INDEX.to_owned(), index.to_string())));
+        if !annotations.is_empty() {
+            manifest["annotations"] = json!(annotations);
         }
         manifest.to_string().into_bytes()
     }
@@ -84,28 +97,45 @@ impl Built {
         &self,
         store: &Containerd,
         uploads: &Uploads<'_>,
+        known: Known,
         work: &Work,
     ) -> Result<Vec<Sent>, PushError> {
-        let encoder = &Mutex::new(());
+        let (encoder, known) = (&Mutex::new(()), &Mutex::new(known));
         let sent = stream::iter(&self.layers).map(async |layer| {
-            let blob = {
+            let like = known.lock().await.take(&layer.diff_id);
+            if let Some(sent) = like
+                && uploads.has(&sent.frames.digest, sent.frames.bytes).await?
+            {
+                return Ok(sent);
+            }
+            let Frames { blob, encoded } = {
                 let _turn = encoder.lock().await;
                 encoded(store, layer, work).await?
             };
             uploads.send(&blob).await?;
-            Ok(Sent {
-                digest: blob.digest,
-                bytes: blob.bytes,
-            })
+            let Encoded { frames, rows } = encoded;
+            Ok(Sent { frames, rows })
         });
         sent.buffered(AT_ONCE).try_collect().await
     }
 }
 
+impl Sent {
+    /// As the image's manifest names it.
+    pub fn described(&self) -> Value {
+        let LayerFrames { digest, bytes, .. } = &self.frames;
+        described(&MediaType::ImageLayerZstd, digest, *bytes)
+    }
+}
+
+fn described(media_type: &MediaType, digest: &Digest, bytes: u64) -> Value {
+    json!({ "mediaType": media_type.to_string(), "digest": digest.as_str(), "size": bytes })
+}
+
 /// A layer of the store, as frames.
-async fn encoded(store: &Containerd, layer: &Layer, work: &Work) -> Result<Blob, PushError> {
-    let file = tempfile::tempfile_in(&work.pusher.folder)?;
-    let into = file.try_clone()?;
+async fn encoded(store: &Containerd, layer: &Layer, work: &Work) -> Result<Frames, PushError> {
+    let file = work.pusher.file()?;
+    let (into, rows) = (file.try_clone()?, Rows::new(work.pusher.file()?));
     let (pieces, arriving) = mpsc::channel(WAITING);
     let (answer, encoded) = oneshot::channel();
     let given_up = work.given_up.child_token();
@@ -114,7 +144,8 @@ async fn encoded(store: &Containerd, layer: &Layer, work: &Work) -> Result<Blob,
     thread::Builder::new()
         .name("encode".to_owned())
         .spawn(move || {
-            let encoded = layer::archive(arriving, |archive| encode(archive, &into, &given_up));
+            let encoded =
+                layer::archive(arriving, |archive| encode(archive, &into, rows, &given_up));
             // Nobody waits any more when the push has failed.
             let _ = answer.send(encoded);
         })?;
@@ -134,8 +165,15 @@ async fn encoded(store: &Containerd, layer: &Layer, work: &Work) -> Result<Blob,
     let encoded = encoded
         .map_err(|_| broken(std::io::Error::other("a thread has panicked")))?
         .map_err(broken)?;
-    match encoded.diff_id == layer.diff_id {
-        true => Ok(Blob::in_file(encoded.digest, encoded.bytes, file)),
-        false => Err(PushError::WrongLayer(layer.digest.clone())),
+    let LayerFrames {
+        digest,
+        bytes,
+        diff_id,
+        ..
+    } = &encoded.frames;
+    if *diff_id != layer.diff_id {
+        return Err(PushError::WrongLayer(layer.digest.clone()));
     }
+    let blob = Blob::in_file(digest.clone(), *bytes, file);
+    Ok(Frames { blob, encoded })
 }

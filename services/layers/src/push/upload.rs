@@ -5,7 +5,7 @@ mod step;
 use std::sync::Arc;
 
 use hearth_domain::Digest;
-use oci_spec::{distribution::Reference, image::MediaType};
+use oci_spec::image::MediaType;
 use reqwest::{Method, header};
 use tokio::sync::{Mutex, watch};
 
@@ -14,7 +14,6 @@ use crate::{
     RegistryClient, RegistryError, Transfer,
     access::{Access, Refused, finish},
     blob::Tries,
-    client::manifest_path,
 };
 use step::Upload;
 
@@ -22,7 +21,6 @@ use step::Upload;
 pub struct Uploads<'a> {
     client: RegistryClient,
     name: &'a str,
-    tag: Reference,
     /// A token can end before the last blob is sent.
     access: Mutex<Arc<Access>>,
     report: &'a watch::Sender<Transfer>,
@@ -35,11 +33,10 @@ impl<'a> Uploads<'a> {
         name: &'a str,
         report: &'a watch::Sender<Transfer>,
     ) -> Result<Self, RegistryError> {
-        let (access, tag) = log_in(&client, name).await?;
+        let access = log_in(&client, name).await?;
         Ok(Self {
             client,
             name,
-            tag,
             access: Mutex::new(Arc::new(access)),
             report,
         })
@@ -64,13 +61,29 @@ impl<'a> Uploads<'a> {
         }
     }
 
-    /// Puts the manifest of the image under its tag. What the registry says to have has to be it.
-    pub async fn put_manifest(&self, manifest: Vec<u8>) -> Result<Digest, RegistryError> {
+    /// Whether the registry has a blob.
+    pub async fn has(&self, digest: &Digest, bytes: u64) -> Result<bool, RegistryError> {
+        let mut tries = Tries::new();
+        loop {
+            let access = self.access().await;
+            match step::has(&access, digest, bytes).await {
+                Ok(has) => return Ok(has),
+                Err(refused) => self.go_on(&access, refused, &mut tries).await?,
+            }
+        }
+    }
+
+    /// Puts a manifest under a tag. What the registry says to have has to be it.
+    pub async fn put_manifest(
+        &self,
+        tag: &str,
+        manifest: Vec<u8>,
+    ) -> Result<Digest, RegistryError> {
         let digest = Digest::of(&manifest);
         let mut tries = Tries::new();
         loop {
             let access = self.access().await;
-            match self.try_put(&access, &manifest, &digest).await {
+            match self.try_put(&access, tag, &manifest, &digest).await {
                 Ok(()) => return Ok(digest),
                 Err(refused) => self.go_on(&access, refused, &mut tries).await?,
             }
@@ -80,11 +93,12 @@ impl<'a> Uploads<'a> {
     async fn try_put(
         &self,
         access: &Access,
+        tag: &str,
         manifest: &[u8],
         digest: &Digest,
     ) -> Result<(), Refused> {
         let put = access
-            .step(Method::PUT, access.url(&manifest_path(&self.tag))?)
+            .step(Method::PUT, access.url(&format!("manifests/{tag}"))?)
             .header(header::CONTENT_TYPE, MediaType::ImageManifest.to_string())
             .body(manifest.to_vec());
         let answer = access.take(put).await?;
@@ -128,7 +142,7 @@ impl<'a> Uploads<'a> {
                 let mut current = self.access.lock().await;
                 // Another upload may have done it meanwhile.
                 if Arc::ptr_eq(&current, access) {
-                    *current = Arc::new(log_in(&self.client, self.name).await?.0);
+                    *current = Arc::new(log_in(&self.client, self.name).await?);
                 }
                 Ok(())
             }
@@ -137,6 +151,9 @@ impl<'a> Uploads<'a> {
     }
 }
 
-async fn log_in(client: &RegistryClient, name: &str) -> Result<(Access, Reference), RegistryError> {
-    client.log_in(name, "pull,push").await
+async fn log_in(client: &RegistryClient, name: &str) -> Result<Access, RegistryError> {
+    client
+        .log_in(name, "pull,push")
+        .await
+        .map(|(access, _)| access)
 }

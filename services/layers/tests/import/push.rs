@@ -3,6 +3,7 @@
 use hearth_domain::{Digest, Login};
 use hearth_layers::{Outgoing, PushError, Pushed, Pusher, TransferError, Way};
 use hearth_tests::Registry as RealRegistry;
+use serde_json::Value;
 
 use crate::{
     archive::{Encoding, archive, file, folder},
@@ -54,12 +55,22 @@ impl World {
     }
 
     async fn push(&self, repository: &str, login: Option<&Login>) -> Result<Pushed, PushError> {
+        self.push_like(repository, login, None).await
+    }
+
+    async fn push_like(
+        &self,
+        repository: &str,
+        login: Option<&Login>,
+        like: Option<&Digest>,
+    ) -> Result<Pushed, PushError> {
         let folder = tempfile::tempdir().unwrap();
         let pusher = Pusher::new(&self.engine.socket(), folder.path());
         let image = Outgoing {
             id: self.id(),
             repository,
             tag: "key",
+            like,
         };
         let pushed = pusher.push(&image, login, |_| {}).await;
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -71,7 +82,7 @@ impl World {
 fn assert_whole(receiver: &Receiver) -> Vec<String> {
     let manifest = receiver.manifest("key").unwrap();
     let config = receiver.blob(&manifest["config"]["digest"]);
-    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
     let layers = manifest["layers"].as_array().unwrap();
     let archives = archives();
     assert_eq!(layers.len(), archives.len());
@@ -197,6 +208,102 @@ async fn a_layer_that_the_store_does_not_have_is_named() {
     assert!(error.to_string().contains(&layer), "{error}");
     assert_eq!(error.refusal(), None);
     assert!(receiver.manifest("key").is_none());
+}
+
+/// The lines of the image's frame index: the layers, and the members.
+fn index(receiver: &Receiver) -> (Value, Vec<Value>) {
+    let image = receiver.manifest("key").unwrap();
+    let index = &image["annotations"]["dev.hearth.frame-index"];
+    let artifact = receiver.manifest("key-frames").unwrap();
+    assert_eq!(artifact["layers"][0]["digest"], *index);
+    assert_eq!(
+        artifact["annotations"]["dev.hearth.config"],
+        image["config"]["digest"]
+    );
+    let text = zstd::decode_all(&receiver.blob(index)[..]).unwrap();
+    let lines = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    let mut lines = lines.map(|line| serde_json::from_slice(line).unwrap());
+    (lines.next().unwrap(), lines.collect())
+}
+
+#[tokio::test]
+async fn the_index_says_where_each_frame_and_each_file_is() {
+    let world = World::new();
+    let receiver = Receiver::start(Fault::None);
+    world.push(&receiver.repository(), None).await.unwrap();
+    let image = receiver.manifest("key").unwrap();
+    let (head, entries) = index(&receiver);
+    for (number, (_, archive)) in archives().iter().enumerate() {
+        let said = &head["layers"][number];
+        assert_eq!(said["digest"], image["layers"][number]["digest"]);
+        assert_eq!(said["bytes"], image["layers"][number]["size"]);
+        assert_eq!(said["diff_id"], Digest::of(archive).to_string());
+        assert_eq!(said["archive_bytes"], archive.len());
+        let blob = receiver.blob(&said["digest"]);
+        let mut at = 0;
+        for (frame, part) in said["frames"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(archive.chunks(FRAME))
+        {
+            let end = at + usize::try_from(frame[0].as_u64().unwrap()).unwrap();
+            let decoded = zstd::bulk::decompress(&blob[at..end], FRAME).unwrap();
+            assert!(decoded == part);
+            assert_eq!(frame[1], Digest::of(part).to_string());
+            at = end;
+        }
+        assert_eq!(at, blob.len());
+    }
+    let files: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry["type"] == "file")
+        .collect();
+    for (path, data) in [
+        ("a/noise", noise(11_000_000)),
+        ("a/second", vec![7; 3_000_000]),
+        ("a/third", b"third".to_vec()),
+    ] {
+        let said = files.iter().find(|entry| entry["path"] == path).unwrap();
+        let number = |name: &str| usize::try_from(said[name].as_u64().unwrap()).unwrap();
+        let (_, archive) = &archives()[number("layer")];
+        assert!(
+            archive[number("offset")..][..number("size")] == data,
+            "{path}"
+        );
+    }
+    assert_eq!((files.len(), entries.len()), (3, 4));
+}
+
+#[tokio::test]
+async fn a_layer_that_was_pushed_before_is_neither_read_nor_sent_again() {
+    let world = World::new();
+    let receiver = Receiver::start(Fault::None);
+    let first = world.push(&receiver.repository(), None).await.unwrap();
+    let (bytes, before) = (receiver.bytes(), index(&receiver));
+    // It could not be read.
+    let layers = world.engine.ctr(&["content", "list", "--quiet"]);
+    let (encoding, archive) = &archives()[0];
+    let large = Digest::of(encoding.encode(archive)).to_string();
+    assert!(layers.contains(&large));
+    world.engine.ctr(&["content", "delete", &large]);
+    let like = first.digest.clone();
+    let again = world
+        .push_like(&receiver.repository(), None, like.as_ref())
+        .await;
+    assert_eq!(again.unwrap().digest, first.digest);
+    assert_eq!((receiver.bytes(), index(&receiver)), (bytes, before));
+
+    // A registry that does not have it any more, or nothing like it, wants it again.
+    for like in [first.digest, Some(Digest::of("nothing"))] {
+        let empty = Receiver::start(Fault::None);
+        let refused = world
+            .push_like(&empty.repository(), None, like.as_ref())
+            .await;
+        assert!(refused.unwrap_err().to_string().contains(&large));
+    }
 }
 
 #[tokio::test]

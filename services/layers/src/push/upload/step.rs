@@ -110,13 +110,9 @@ impl<'a> Upload<'a> {
 
     async fn look(&mut self, access: &Access) -> Result<At, Refused> {
         self.offset = 0;
-        let blob = access.url(&format!("blobs/{}", self.blob.digest))?;
-        let answer = access.take(access.step(Method::HEAD, blob)).await?;
-        let has_it = answer.status().is_success();
-        match answer.status().as_u16() {
-            401 | 403 | 429 | 500.. => Err(access.refuses(answer).await),
-            _ if has_it && length(&answer) == Some(self.blob.bytes) => Ok(At::Done),
-            _ => Ok(At::Begin),
+        match has(access, &self.blob.digest, self.blob.bytes).await? {
+            true => Ok(At::Done),
+            false => Ok(At::Begin),
         }
     }
 
@@ -246,6 +242,17 @@ impl<'a> Upload<'a> {
     }
 }
 
+/// Whether the registry has a blob.
+pub async fn has(access: &Access, digest: &Digest, bytes: u64) -> Result<bool, Refused> {
+    let blob = access.url(&format!("blobs/{digest}"))?;
+    let answer = access.take(access.step(Method::HEAD, blob)).await?;
+    match answer.status().as_u16() {
+        401 | 403 | 429 | 500.. => Err(access.refuses(answer).await),
+        200..=299 => Ok(number(&answer, header::CONTENT_LENGTH.as_str()) == Some(bytes)),
+        _ => Ok(false),
+    }
+}
+
 /// Takes a step that has to succeed.
 async fn take(access: &Access, step: RequestBuilder) -> Result<Response, Refused> {
     let answer = access.take(step).await?;
@@ -286,10 +293,6 @@ fn arrived(answer: &Response) -> Option<u64> {
         0 => Some(0),
         last => last.checked_add(1),
     }
-}
-
-fn length(answer: &Response) -> Option<u64> {
-    number(answer, header::CONTENT_LENGTH.as_str())
 }
 
 fn number(answer: &Response, header: &str) -> Option<u64> {

@@ -25,7 +25,7 @@ impl Sender {
         };
         metrics.register(|registry| {
             registry.register(
-                "agent_pushes",
+                "agent_push_ways",
                 "Images that were pushed by the way: DIRECT by the agent itself, ENGINE by the engine, FALLBACK by the engine after the agent could not",
                 this.pushes.clone(),
             );
