@@ -19,7 +19,7 @@ use crate::{
 
 /// With the version of the encoder, which Cargo.lock has, it decides what the frames are: the same archive is the same blob on
 /// every node.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 
 /// A layer that was encoded.
 pub struct Encoded {
