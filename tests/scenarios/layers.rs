@@ -1,6 +1,9 @@
 //! Which way images come to a node.
 
-use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState, event::Kind};
+use hearth_api::v1::{
+    CacheResult, InvalidateEntryRequest, PushOutcome, WorkspaceState,
+    cache_service_client::CacheServiceClient, event::Kind,
+};
 use hearth_tests::{Lab, Vm, app, client::Story};
 
 /// How often images came to a node, by each way.
@@ -88,5 +91,34 @@ async fn where_the_agent_cannot_fetch_an_image_the_engine_pulls_it() {
             node == 4,
             "{warned}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_frame_index_is_in_the_registry_as_long_as_its_image() {
+    let lab = Lab::new(1).await;
+    let repo = app::repo(&lab, "app");
+    let built = lab.client.prepare("node-1", &repo.url).await;
+    built.assert_push(PushOutcome::Pushed);
+    let indexes = async || {
+        let tags = lab.registry.tags(&lab.cache_path(&repo.url)).await;
+        tags.iter().filter(|tag| tag.ends_with("-frames")).count()
+    };
+    assert_eq!(indexes().await, 1);
+    repo.commit(&[("app/main", "second\n")]);
+    let edited = lab.client.prepare("node-1", &repo.url).await;
+    edited.assert_push(PushOutcome::Pushed);
+    assert_eq!(indexes().await, 2);
+    let url = lab.control_plane.url();
+    let mut service = CacheServiceClient::connect(url).await.unwrap();
+    for (key, left) in [(built.cache().key, 1), (edited.cache().key, 0)] {
+        let request = InvalidateEntryRequest {
+            repository: repo.url.clone(),
+            key,
+            ..InvalidateEntryRequest::default()
+        };
+        let dropped = service.invalidate_entry(request).await.unwrap();
+        assert_eq!(dropped.into_inner().warnings, Vec::<String>::new());
+        assert_eq!(indexes().await, left);
     }
 }

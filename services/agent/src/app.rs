@@ -129,7 +129,11 @@ impl App {
             );
         }
         let limits = config.command_limits();
-        let sandbox = Sandbox::new(&config.command_folders, &[state_dir.clone()], limits)?;
+        let sandbox = Sandbox::new(
+            &config.command_folders,
+            std::slice::from_ref(&state_dir),
+            limits,
+        )?;
         process::check(&sandbox).await?;
         let ports = Ports::bind(&config).await?;
         let docker = || DockerEngine::connect(&config.docker_host);

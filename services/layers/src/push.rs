@@ -7,6 +7,8 @@ mod error;
 mod frames;
 mod index;
 mod known;
+mod sent;
+mod spool;
 mod upload;
 
 use std::{
@@ -20,9 +22,11 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Pushed, RegistryClient, Transfer, Way, containerd::Containerd};
-use built::{Built, Sent};
+use built::Built;
 use index::send_index;
 use known::Known;
+use sent::Sent;
+use spool::Spool;
 use upload::Uploads;
 
 pub use error::PushError;
@@ -34,7 +38,7 @@ const LOWEST: i32 = 19;
 #[derive(Clone, Debug)]
 pub struct Pusher {
     containerd: PathBuf,
-    folder: PathBuf,
+    spool: Spool,
 }
 
 /// What is pushed, and where to.
@@ -56,13 +60,10 @@ impl Pusher {
     pub fn new(containerd: &Path, folder: &Path) -> Self {
         Self {
             containerd: containerd.to_owned(),
-            folder: folder.to_owned(),
+            spool: Spool {
+                folder: folder.to_owned(),
+            },
         }
-    }
-
-    /// A file that is gone when it is closed, also by a kill.
-    fn file(&self) -> std::io::Result<std::fs::File> {
-        tempfile::tempfile_in(&self.folder)
     }
 
     /// Pushes an image. If the future is dropped, the push ends.
@@ -150,7 +151,7 @@ impl Work {
             let mut layers = built.layers.iter();
             layers.any(|layer| layer.diff_id == *diff_id)
         };
-        let known = Known::of(like, client, wanted, &self.pusher).await;
+        let known = Known::of(like, client, wanted, &self.pusher.spool).await;
         known.unwrap_or_else(|error| {
             tracing::info!(
                 image = self.name,
@@ -168,10 +169,13 @@ impl Work {
         let client = RegistryClient::new(self.login.clone(), "");
         let known = self.known(&client, &built).await;
         let uploads = Uploads::begin(client, &self.name, &self.report).await?;
-        let layers = built.send_layers(&store, &uploads, known, self).await?;
+        let spool = &self.pusher.spool;
+        let layers = built
+            .send_layers(&store, &uploads, known, spool, &self.given_up)
+            .await?;
         let described = layers.iter().map(Sent::described).collect();
         uploads.send(&built.config()).await?;
-        let index = send_index(&built, layers, &uploads, self).await?;
+        let index = send_index(&built, layers, &uploads, &self.tag, spool).await?;
         let manifest = built.manifest(described, index.as_ref());
         let digest = uploads.put_manifest(&self.tag, manifest).await?;
         Ok(Pushed {

@@ -166,10 +166,17 @@ impl Containerd {
         };
         let mut content = self.content();
         let mut pieces = answer(action, content.read(request(read, None))).await?;
-        while let Some(piece) = pieces.next().await {
-            take(piece.map_err(failed(action))?.data).await?;
+        loop {
+            let piece = tokio::time::timeout(TIMEOUT, pieces.next()).await;
+            let piece = piece.map_err(|_| ContainerdError {
+                action,
+                cause: format!("nothing came within {} s", TIMEOUT.as_secs()),
+            })?;
+            match piece {
+                None => return Ok(()),
+                Some(piece) => take(piece.map_err(failed(action))?.data).await?,
+            }
         }
-        Ok(())
     }
 
     /// Reads a document. It has to be what its digest says, and at most `max` bytes.

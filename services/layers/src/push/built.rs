@@ -8,13 +8,15 @@ use hearth_domain::{Digest, annotation::FRAME_INDEX};
 use oci_spec::image::{ImageManifest, MediaType};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Work,
     blob::Blob,
     error::PushError,
     frames::{Encoded, encode},
     known::Known,
+    sent::{Sent, described},
+    spool::Spool,
     upload::Uploads,
 };
 use crate::{
@@ -36,13 +38,6 @@ pub struct Built {
     config: Bytes,
     /// The lowest first.
     pub layers: Vec<Layer>,
-}
-
-/// A layer that is in the registry.
-pub struct Sent {
-    pub frames: LayerFrames,
-    /// Its members, if they are known.
-    pub rows: Option<Rows>,
 }
 
 /// A layer that was encoded.
@@ -98,7 +93,8 @@ impl Built {
         store: &Containerd,
         uploads: &Uploads<'_>,
         known: Known,
-        work: &Work,
+        spool: &Spool,
+        given_up: &CancellationToken,
     ) -> Result<Vec<Sent>, PushError> {
         let (encoder, known) = (&Mutex::new(()), &Mutex::new(known));
         let sent = stream::iter(&self.layers).map(async |layer| {
@@ -110,7 +106,7 @@ impl Built {
             }
             let Frames { blob, encoded } = {
                 let _turn = encoder.lock().await;
-                encoded(store, layer, work).await?
+                encoded(store, layer, spool, given_up).await?
             };
             uploads.send(&blob).await?;
             let Encoded { frames, rows } = encoded;
@@ -120,25 +116,18 @@ impl Built {
     }
 }
 
-impl Sent {
-    /// As the image's manifest names it.
-    pub fn described(&self) -> Value {
-        let LayerFrames { digest, bytes, .. } = &self.frames;
-        described(&MediaType::ImageLayerZstd, digest, *bytes)
-    }
-}
-
-fn described(media_type: &MediaType, digest: &Digest, bytes: u64) -> Value {
-    json!({ "mediaType": media_type.to_string(), "digest": digest.as_str(), "size": bytes })
-}
-
 /// A layer of the store, as frames.
-async fn encoded(store: &Containerd, layer: &Layer, work: &Work) -> Result<Frames, PushError> {
-    let file = work.pusher.file()?;
-    let (into, rows) = (file.try_clone()?, Rows::new(work.pusher.file()?));
+async fn encoded(
+    store: &Containerd,
+    layer: &Layer,
+    spool: &Spool,
+    given_up: &CancellationToken,
+) -> Result<Frames, PushError> {
+    let file = spool.file()?;
+    let (into, rows) = (file.try_clone()?, Rows::new(spool.file()?));
     let (pieces, arriving) = mpsc::channel(WAITING);
     let (answer, encoded) = oneshot::channel();
-    let given_up = work.given_up.child_token();
+    let given_up = given_up.child_token();
     let _guard = given_up.clone().drop_guard();
     // It has the priority of the thread that starts it.
     thread::Builder::new()

@@ -2,7 +2,9 @@
 
 use hearth_domain::{Digest, annotation::KEY};
 
-use super::{Work, blob::Blob, built::Built, built::Sent, error::PushError, upload::Uploads};
+use super::{
+    blob::Blob, built::Built, error::PushError, sent::Sent, spool::Spool, upload::Uploads,
+};
 use crate::{
     artifacts::EMPTY,
     frame_index::{LayerFrames, Merge, Rows},
@@ -15,7 +17,8 @@ pub async fn send_index(
     built: &Built,
     layers: Vec<Sent>,
     uploads: &Uploads<'_>,
-    work: &Work,
+    tag: &str,
+    spool: &Spool,
 ) -> Result<Option<Digest>, PushError> {
     let layers = layers
         .into_iter()
@@ -23,7 +26,7 @@ pub async fn send_index(
     let Some(layers) = layers.collect::<Option<Vec<(LayerFrames, Rows)>>>() else {
         return Ok(None);
     };
-    let file = work.pusher.file()?;
+    let file = spool.file()?;
     if !Merge::new(layers).write(&file)? {
         return Ok(None);
     }
@@ -35,8 +38,6 @@ pub async fn send_index(
     let artifact = artifact.manifest(&index.digest, index.bytes);
     uploads.send(&index).await?;
     uploads.send(&Blob::of(EMPTY)).await?;
-    uploads
-        .put_manifest(&index_tag(&work.tag), artifact)
-        .await?;
+    uploads.put_manifest(&index_tag(tag), artifact).await?;
     Ok(Some(index.digest))
 }

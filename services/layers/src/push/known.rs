@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use hearth_domain::{Digest, annotation::FRAME_INDEX};
 
-use super::{Pusher, built::Sent};
+use super::{sent::Sent, spool::Spool};
 use crate::{
     RegistryClient, RegistryError,
     access::read_body,
@@ -39,7 +39,7 @@ impl Known {
         image: &str,
         client: &RegistryClient,
         wanted: impl Fn(&Digest) -> bool,
-        pusher: &Pusher,
+        spool: &Spool,
     ) -> Result<Self, KnownError> {
         let none = || Ok(Self::default());
         let found = client.find(image).await?;
@@ -67,7 +67,7 @@ impl Known {
         let mut rows = Vec::new();
         for layer in index.layers() {
             rows.push(match wanted(&layer.diff_id) {
-                true => Some(Rows::new(pusher.file()?)),
+                true => Some(Rows::new(spool.file()?)),
                 false => None,
             });
         }

@@ -2,7 +2,7 @@
 
 use hearth_domain::{Digest, Login};
 use hearth_layers::{Outgoing, PushError, Pushed, Pusher, TransferError, Way};
-use hearth_tests::Registry as RealRegistry;
+use hearth_tests::{Registry as RealRegistry, process::eventually};
 use serde_json::Value;
 
 use crate::{
@@ -158,6 +158,10 @@ async fn an_upload_that_cannot_be_done_is_an_error_and_leaves_no_image() {
         (Fault::SaysOtherManifest, "says to have"),
         (Fault::Busy(usize::MAX), ""),
         (Fault::Denied, "not you"),
+        (
+            Fault::RefusedElsewhere,
+            "127.0.0.1, where it sends uploads to",
+        ),
     ] {
         let receiver = Receiver::start(fault);
         let error = world.push(&receiver.repository(), None).await.unwrap_err();
@@ -167,6 +171,25 @@ async fn an_upload_that_cannot_be_done_is_an_error_and_leaves_no_image() {
         let has_image = receiver.manifest("key").is_some();
         assert_eq!(has_image, fault == Fault::SaysOtherManifest);
     }
+}
+
+#[tokio::test]
+async fn a_push_has_the_lowest_priority() {
+    let world = World::new();
+    // It takes some seconds to give up.
+    let receiver = Receiver::start(Fault::Busy(usize::MAX));
+    let repository = receiver.repository();
+    let steps_back = eventually("the push steps back", || {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let mut stats = threads
+            .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        stats.any(|stat| {
+            let (name, fields) = stat.rsplit_once(") ").unwrap();
+            name.ends_with("(push") && fields.split(' ').nth(16) == Some("19")
+        })
+    });
+    let (pushed, ()) = tokio::join!(world.push(&repository, None), steps_back);
+    assert!(pushed.is_err());
 }
 
 #[tokio::test]

@@ -29,6 +29,8 @@ pub enum Fault {
     WholeOnly,
     /// Parts have at least so many bytes.
     AtLeast(usize),
+    /// As `Elsewhere`, and the other host refuses them.
+    RefusedElsewhere,
     /// It forgets one upload in the middle.
     Forgets,
     /// It keeps half of the first part.
@@ -204,7 +206,7 @@ async fn handle(
         let id = format!("{}", contents.requests.len());
         contents.uploads.insert(id.clone(), Vec::new());
         let place = match fault {
-            Fault::Elsewhere => {
+            Fault::Elsewhere | Fault::RefusedElsewhere => {
                 format!(
                     "http://{}/elsewhere/{id}?x=1",
                     host.replace("localhost", "127.0.0.1")
@@ -220,6 +222,9 @@ async fn handle(
     }
     // An upload that goes on. Its place has a query, which has to stay.
     assert!(head.uri.query().unwrap().starts_with("x=1"));
+    if fault == Fault::RefusedElsewhere {
+        return empty(answer(403));
+    }
     contents.parts += 1;
     let part = contents.parts;
     if fault == Fault::Forgets && part == 2 {

@@ -142,7 +142,7 @@ impl<'a> Upload<'a> {
                 finish(answer).await;
                 Ok(At::Send(next))
             }
-            401 | 403 | 429 | 500.. => Err(access.refuses(answer).await),
+            401 | 403 | 429 | 500.. => Err(refuses(access, answer).await),
             // It has ended, or cannot be asked for.
             _ => Ok(At::Look),
         }
@@ -175,7 +175,7 @@ impl<'a> Upload<'a> {
             }
             // It has other bytes than were thought, or the upload has ended.
             404 | 416 => Err(gone().into()),
-            401 | 403 | 429 | 500 | 502.. => Err(access.refuses(answer).await),
+            401 | 403 | 429 | 500 | 502.. => Err(refuses(access, answer).await),
             // It takes no parts.
             _ => {
                 finish(answer).await;
@@ -227,7 +227,7 @@ impl<'a> Upload<'a> {
         match answer.status().as_u16() {
             200..=299 => {}
             404 | 416 => return Err(gone().into()),
-            _ => return Err(access.refuses(answer).await),
+            _ => return Err(refuses(access, answer).await),
         }
         let same = says(&answer, &self.blob.digest);
         finish(answer).await;
@@ -247,9 +247,26 @@ pub async fn has(access: &Access, digest: &Digest, bytes: u64) -> Result<bool, R
     let blob = access.url(&format!("blobs/{digest}"))?;
     let answer = access.take(access.step(Method::HEAD, blob)).await?;
     match answer.status().as_u16() {
-        401 | 403 | 429 | 500.. => Err(access.refuses(answer).await),
+        // 403 can be that of a store that it was moved to; a refusal of the upload tells.
+        401 | 429 | 500.. => Err(refuses(access, answer).await),
         200..=299 => Ok(number(&answer, header::CONTENT_LENGTH.as_str()) == Some(bytes)),
         _ => Ok(false),
+    }
+}
+
+/// What an answer that refuses says. Another host than the registry does not know the rights there.
+async fn refuses(access: &Access, answer: Response) -> Refused {
+    let host = match access.own_url(answer.url().as_str()) {
+        Some(_) => None,
+        None => answer.url().host_str().map(str::to_owned),
+    };
+    let refused = access.refuses(answer).await;
+    match (host, &refused.error) {
+        (Some(host), RegistryError::Denied(_) | RegistryError::LoginFailed) => {
+            RegistryError::Protocol(format!("{host}, where it sends uploads to, refuses them"))
+                .into()
+        }
+        _ => refused,
     }
 }
 
@@ -258,7 +275,7 @@ async fn take(access: &Access, step: RequestBuilder) -> Result<Response, Refused
     let answer = access.take(step).await?;
     match answer.status().is_success() {
         true => Ok(answer),
-        false => Err(access.refuses(answer).await),
+        false => Err(refuses(access, answer).await),
     }
 }
 
