@@ -13,7 +13,7 @@ use hearth_tests::{Registry, Vm, process::path};
 use crate::{median, memory_mib};
 
 /// Kinds of images: a name, and a Dockerfile that makes one from the base image.
-const IMAGES: [(&str, &str); 3] = [
+pub const IMAGES: [(&str, &str); 3] = [
     (
         "one large layer",
         "RUN for n in $(seq 300); do head -c 1000000 /dev/urandom > /r$n; seq $n 150000 > /t$n; done\n",
@@ -46,7 +46,7 @@ pub async fn run(rounds: usize) {
                 dir.path(),
                 &format!("FROM {base}\n{steps}"),
                 &tag,
-                compression,
+                &format!("push=true,compression={compression},force-compression=true"),
             );
             let repository = format!("{}/image", registry.host());
             images.push((
@@ -89,12 +89,10 @@ pub async fn run(rounds: usize) {
     );
 }
 
-/// Builds an image with layers of one compression into the registry, and returns its digest.
-fn build(vm: &Vm, dir: &Path, dockerfile: &str, tag: &str, compression: &str) -> String {
+/// Builds an image, by default into the engine's store, and returns its digest.
+pub fn build(vm: &Vm, dir: &Path, dockerfile: &str, tag: &str, options: &str) -> String {
     let metadata = dir.join("metadata.json");
-    let output = format!(
-        "type=image,name={tag},push=true,compression={compression},force-compression=true,oci-mediatypes=true"
-    );
+    let output = format!("type=image,name={tag},oci-mediatypes=true,{options}");
     let mut build = Command::new("docker")
         .env("PATH", path())
         .env("DOCKER_HOST", vm.docker_host())

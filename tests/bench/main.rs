@@ -9,6 +9,7 @@ mod door;
 mod idle;
 mod layers;
 mod long_output;
+mod push;
 mod signatures;
 
 fn main() {
@@ -44,6 +45,9 @@ fn main() {
         }
         if wanted("layers") {
             layers::run(rounds).await;
+        }
+        if wanted("push") {
+            push::run(rounds).await;
         }
         if wanted("at-once") {
             at_once::run().await;

@@ -1,14 +1,24 @@
 //! Which way images come to a node.
 
-use hearth_api::v1::{CacheResult, PushOutcome, WorkspaceState, event::Kind};
+use hearth_api::v1::{
+    CacheResult, InvalidateEntryRequest, PushOutcome, WorkspaceState,
+    cache_service_client::CacheServiceClient, event::Kind,
+};
 use hearth_tests::{Lab, Vm, app, client::Story};
 
 /// How often images came to a node, by each way.
 fn ways(lab: &Lab, node: usize) -> Vec<String> {
+    counted(lab, node, "hearth_agent_fetches_total")
+}
+
+/// How often a node pushed images, by each way.
+fn pushes(lab: &Lab, node: usize) -> Vec<String> {
+    counted(lab, node, "hearth_agent_push_ways_total")
+}
+
+fn counted(lab: &Lab, node: usize, metric: &str) -> Vec<String> {
     let metrics = lab.agents[node - 1].metrics();
-    let lines = metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix("hearth_agent_fetches_total"));
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix(metric));
     lines.map(str::to_owned).collect()
 }
 
@@ -26,6 +36,11 @@ async fn a_hit_is_fetched_by_the_agent_and_what_is_built_on_it_is_pushed() {
     let repo = app::repo(&lab, "app");
     let cold = lab.client.prepare("node-1", &repo.url).await;
     cold.assert_push(PushOutcome::Pushed);
+    assert_eq!(pushes(&lab, 1), [r#"{way="DIRECT"} 1"#]);
+    // The node that pushed it has an image of its own with another manifest, and all its layers.
+    let own = lab.client.prepare("node-1", &repo.url).await;
+    own.assert_result(CacheResult::Exact);
+    assert_eq!(own.workspace.cache.as_ref().unwrap().bytes_fetched, 0);
     let hit = lab.client.prepare("node-2", &repo.url).await;
     hit.assert_result(CacheResult::Exact);
     assert_eq!(ways(&lab, 2), [r#"{way="DIRECT"} 1"#]);
@@ -36,6 +51,7 @@ async fn a_hit_is_fetched_by_the_agent_and_what_is_built_on_it_is_pushed() {
     partial.assert_state(WorkspaceState::Ready);
     partial.assert_result(CacheResult::Partial);
     partial.assert_push(PushOutcome::Pushed);
+    assert_eq!(pushes(&lab, 2), [r#"{way="DIRECT"} 1"#]);
     let again = lab.client.prepare("node-3", &repo.url).await;
     again.assert_result(CacheResult::Exact);
     assert_eq!(ways(&lab, 3), [r#"{way="DIRECT"} 1"#]);
@@ -53,6 +69,13 @@ async fn where_the_agent_cannot_fetch_an_image_the_engine_pulls_it() {
     let other = lab.vms[0].containerd();
     lab.add_node(&["--containerd", &other]).await;
     let repo = app::repo(&lab, "app");
+    // The containerd of another engine does not have the image, nor does the registry have one for the key yet.
+    let built = lab.client.prepare("node-4", &repo.url).await;
+    built.assert_push(PushOutcome::Pushed);
+    let message = built.workspace.push.unwrap().message;
+    assert!(message.contains("the engine pushed it"), "{message}");
+    assert_eq!(pushes(&lab, 4), [r#"{way="FALLBACK"} 1"#]);
+    repo.commit(&[("app/main", "second\n")]);
     lab.client
         .prepare("node-1", &repo.url)
         .await
@@ -68,5 +91,34 @@ async fn where_the_agent_cannot_fetch_an_image_the_engine_pulls_it() {
             node == 4,
             "{warned}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_frame_index_is_in_the_registry_as_long_as_its_image() {
+    let lab = Lab::new(1).await;
+    let repo = app::repo(&lab, "app");
+    let built = lab.client.prepare("node-1", &repo.url).await;
+    built.assert_push(PushOutcome::Pushed);
+    let indexes = async || {
+        let tags = lab.registry.tags(&lab.cache_path(&repo.url)).await;
+        tags.iter().filter(|tag| tag.ends_with("-frames")).count()
+    };
+    assert_eq!(indexes().await, 1);
+    repo.commit(&[("app/main", "second\n")]);
+    let edited = lab.client.prepare("node-1", &repo.url).await;
+    edited.assert_push(PushOutcome::Pushed);
+    assert_eq!(indexes().await, 2);
+    let url = lab.control_plane.url();
+    let mut service = CacheServiceClient::connect(url).await.unwrap();
+    for (key, left) in [(built.cache().key, 1), (edited.cache().key, 0)] {
+        let request = InvalidateEntryRequest {
+            repository: repo.url.clone(),
+            key,
+            ..InvalidateEntryRequest::default()
+        };
+        let dropped = service.invalidate_entry(request).await.unwrap();
+        assert_eq!(dropped.into_inner().warnings, Vec::<String>::new());
+        assert_eq!(indexes().await, left);
     }
 }

@@ -57,7 +57,7 @@ async fn tags_that_a_stranger_overwrote_are_not_believed() {
 
     let warm = lab.client.prepare("node-2", &repo.url).await;
     warm.assert_result(CacheResult::Exact);
-    assert_eq!(warm.cache().image_digest, cold.cache().image_digest);
+    assert_eq!(warm.cache().image_digest, cold.pushed_digest());
     let id = &warm.workspace.container_id;
     assert_eq!(lab.vms[1].cat(id, "/opt/built"), "first");
 }

@@ -217,6 +217,12 @@ impl Story {
             .outcome()
     }
 
+    /// Digest of the image in the registry.
+    pub fn pushed_digest(&self) -> String {
+        let push = self.workspace.push.as_ref();
+        push.expect("a push report").digest.clone()
+    }
+
     /// Panics unless the workspace is in this state.
     #[track_caller]
     pub fn assert_state(&self, state: WorkspaceState) {

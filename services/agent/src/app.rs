@@ -130,13 +130,22 @@ impl App {
             );
         }
         let limits = config.command_limits();
-        let sandbox = Sandbox::new(&config.command_folders, &[state_dir], limits)?;
+        let sandbox = Sandbox::new(
+            &config.command_folders,
+            std::slice::from_ref(&state_dir),
+            limits,
+        )?;
         process::check(&sandbox).await?;
         let ports = Ports::bind(&config).await?;
         let docker = || DockerEngine::connect(&config.docker_host);
         let (engine, info) = connected(docker).await;
         let engine = engine
-            .fetching(&config.containerd, &info.platform, &ports.metrics)
+            .moving_images(
+                &config.containerd,
+                &info.platform,
+                &state_dir,
+                &ports.metrics,
+            )
             .await?;
         let externals = NodeExternals {
             engine: Arc::new(engine),

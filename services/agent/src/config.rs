@@ -64,8 +64,8 @@ pub struct Config {
     #[arg(long, env = "HEARTH_DOCKER_HOST", default_value = "unix:///var/run/docker.sock", value_name = "URL", value_parser = docker_host)]
     pub docker_host: String,
     /// Socket of the containerd in which Docker keeps its images, as unix:///PATH: the agent fetches and unpacks images of
-    /// the cache itself, all layers at once; auto takes the one that Docker names (since 27); with off, and wherever it
-    /// cannot be done, Docker pulls them
+    /// the cache itself, all layers at once, and pushes them itself; auto takes the one that Docker names (since 27); with
+    /// off, and wherever it cannot be done, Docker pulls and pushes them
     #[arg(
         long,
         env = "HEARTH_CONTAINERD",

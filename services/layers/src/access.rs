@@ -13,7 +13,7 @@ use reqwest::{Method, Request, RequestBuilder, Response, StatusCode, Url, header
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::RegistryError;
+use crate::{RegistryError, refusal::Refusal};
 
 /// A registry that does not answer must not hold up a workspace: beyond this a question counts as unanswered.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -199,15 +199,45 @@ impl Access {
             RegistryError::Unreachable(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
         })?;
         let answer = answer?;
-        if answer.status().is_success() {
-            return Ok(answer);
+        match answer.status().is_success() {
+            true => Ok(answer),
+            false => Err(self.refuses(answer).await),
         }
+    }
+
+    /// What an answer that refuses says.
+    #[cfg(feature = "engine")]
+    pub async fn refuses(&self, answer: Response) -> Refused {
         let seconds = answer.headers().get(header::RETRY_AFTER);
         let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-        Err(Refused {
+        Refused {
             error: self.refused(answer, false).await,
             retry_after: seconds.map(Duration::from_secs),
-        })
+        }
+    }
+
+    /// The URL of something in the repository.
+    #[cfg(feature = "engine")]
+    pub fn url(&self, path: &str) -> Result<Url, RegistryError> {
+        let url = self.base.join(&format!("{}/{path}", self.repository));
+        url.map_err(|_| RegistryError::BadReference(self.image.clone()))
+    }
+
+    /// A step of an upload, which can lead to another host. The login is only for the registry.
+    #[cfg(feature = "engine")]
+    pub fn step(&self, method: Method, url: Url) -> RequestBuilder {
+        let is_own = url.origin() == self.base.origin();
+        let request = self.http.request(method, url);
+        match is_own {
+            true => self.with_proof(request),
+            false => request,
+        }
+    }
+
+    /// Takes a step, and returns the answer whatever its status is.
+    #[cfg(feature = "engine")]
+    pub async fn take(&self, step: RequestBuilder) -> Result<Response, RegistryError> {
+        self.follow(step).await
     }
 
     /// Sends a manifest of the repository.
@@ -341,42 +371,6 @@ fn token_url(bearer: &ChallengeRef<'_>) -> Result<Url, RegistryError> {
         url.query_pairs_mut().append_pair("service", &service);
     }
     Ok(url)
-}
-
-/// What a registry says about a refusal (OCI distribution spec, "Error Codes").
-#[derive(Default, Deserialize)]
-struct Refusal {
-    #[serde(default)]
-    errors: Vec<RefusalEntry>,
-}
-
-#[derive(Deserialize)]
-struct RefusalEntry {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
-}
-
-impl Refusal {
-    fn read(body: &[u8]) -> Self {
-        serde_json::from_slice(body).unwrap_or_default()
-    }
-
-    /// In the registry's words, or the status alone.
-    fn message(&self, status: StatusCode) -> String {
-        let message = self.errors.first().map(|error| &error.message);
-        message
-            .filter(|message| !message.is_empty())
-            .map_or_else(|| format!("status {status}"), String::clone)
-    }
-
-    fn is_not_found(&self) -> bool {
-        let codes = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
-        self.errors
-            .iter()
-            .any(|error| codes.contains(&error.code.as_str()))
-    }
 }
 
 /// The body of an answer, of at most `max` bytes.

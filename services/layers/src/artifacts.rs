@@ -21,8 +21,8 @@ use crate::{
 /// Bytes of what an artifact holds. A signed list of an image's inputs, in base64, has 3 MiB at most.
 const MAX_BLOB: usize = 4 * 1024 * 1024;
 /// The configuration of an artifact that has none (OCI image spec, "Guidance for an Empty Descriptor").
-const EMPTY: &[u8] = b"{}";
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+pub(crate) const EMPTY: &[u8] = b"{}";
+pub(crate) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
 /// Something that refers to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +139,15 @@ impl RegistryClient {
         }
     }
 
+    /// Gives `image` (`repository@digest`) one more tag, which may have been that of another one.
+    pub async fn tag(&self, image: &str, tag: &str) -> Result<(), RegistryError> {
+        let (access, reference) = self.log_in(image, "pull,push").await?;
+        let (media_type, body) = in_time(typed_manifest(&access, &reference)).await?;
+        let path = format!("manifests/{tag}");
+        finish(access.put_manifest(&path, media_type, body).await?).await;
+        Ok(())
+    }
+
     /// Deletes artifacts of `image` (`repository@digest`), and takes them from the list under its tag; a list that is empty
     /// then is deleted, too.
     pub async fn detach(&self, image: &str, artifacts: &[Digest]) -> Result<(), RegistryError> {
@@ -157,13 +166,22 @@ impl RegistryClient {
 
 /// The image as its artifacts name it.
 async fn describe(access: &Access, reference: &Reference) -> Result<Value, RegistryError> {
+    let (media_type, body) = typed_manifest(access, reference).await?;
+    Ok(descriptor(&media_type, &body))
+}
+
+/// A manifest as it is in the registry, with its media type.
+async fn typed_manifest(
+    access: &Access,
+    reference: &Reference,
+) -> Result<(String, Vec<u8>), RegistryError> {
     let answer = access.send(Method::GET, &manifest_path(reference)).await?;
     let media_type = answer.headers().get(header::CONTENT_TYPE);
     let media_type = media_type.and_then(|media_type| media_type.to_str().ok());
     let media_type = media_type.unwrap_or_default().to_owned();
     let body = read_body(answer, MAX_MANIFEST).await?;
     check_digest(reference, Digest::of(&body))?;
-    Ok(descriptor(&media_type, &body))
+    Ok((media_type, body))
 }
 
 fn descriptor(media_type: &str, content: &[u8]) -> Value {

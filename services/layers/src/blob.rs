@@ -217,13 +217,13 @@ fn too_long(digest: &Digest) -> RegistryError {
 }
 
 /// How often something is tried again, and after which pause.
-struct Tries {
+pub(crate) struct Tries {
     pauses: backon::ExponentialBackoff,
-    logged_in: bool,
+    pub logged_in: bool,
 }
 
 impl Tries {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             pauses: pauses(),
             logged_in: false,
@@ -244,7 +244,7 @@ impl Tries {
         }
     }
 
-    async fn failed(
+    pub async fn failed(
         &mut self,
         error: RegistryError,
         asked_for: Option<Duration>,

@@ -25,7 +25,7 @@ const MAX_IDLE: usize = 4;
 /// Bytes that a registry has to accept of a manifest (OCI distribution spec, "Pushing Manifests"); more are rare.
 pub(crate) const MAX_MANIFEST: usize = 4 * 1024 * 1024;
 /// Bytes of a configuration. They have some KiB.
-const MAX_CONFIG: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_CONFIG: usize = 4 * 1024 * 1024;
 
 /// The connections to registries. They stay open for a while after a question, for the next one. Logins go with each
 /// request and are not kept. Clones share their connections.
@@ -151,7 +151,7 @@ impl Found {
         }
     }
 
-    fn annotations(&self) -> BTreeMap<String, String> {
+    pub fn annotations(&self) -> BTreeMap<String, String> {
         let annotations = self.manifest.annotations().clone().unwrap_or_default();
         annotations.into_iter().collect()
     }

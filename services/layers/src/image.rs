@@ -52,13 +52,13 @@ pub(crate) struct Layer {
 
 /// What of an image's configuration says what its layers are.
 #[derive(Deserialize)]
-struct Config {
-    rootfs: RootFs,
+pub(crate) struct Config {
+    pub rootfs: RootFs,
 }
 
 #[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<Digest>,
+pub(crate) struct RootFs {
+    pub diff_ids: Vec<Digest>,
 }
 
 impl RegistryClient {
@@ -72,7 +72,7 @@ impl RegistryClient {
 }
 
 impl Image {
-    fn new(image: &str, found: &Found, config: String) -> Result<Self, RegistryError> {
+    pub fn new(image: &str, found: &Found, config: String) -> Result<Self, RegistryError> {
         let unknown = |what: &str| {
             RegistryError::Protocol(format!("the {what} of {image} has an unknown form"))
         };
@@ -120,7 +120,7 @@ fn document(body: &[u8], default: &MediaType, children: BTreeMap<String, String>
     }
 }
 
-fn layers(
+pub(crate) fn layers(
     image: &str,
     descriptors: &[Descriptor],
     diff_ids: Vec<Digest>,

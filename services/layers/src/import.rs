@@ -12,7 +12,7 @@ use oci_spec::distribution::Reference;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Pulled, RegistryClient, Transfer,
+    Pulled, Pusher, RegistryClient, Transfer,
     blob::Blobs,
     containerd::{Containerd, ContainerdError},
     import_error::{ImportError, Progress, STALL},
@@ -34,6 +34,11 @@ impl Importer {
             containerd: containerd.to_owned(),
             platform: platform.into(),
         }
+    }
+
+    /// What pushes images out of the same containerd. Layers wait in `folder` until they are sent.
+    pub fn pusher(&self, folder: &Path) -> Pusher {
+        Pusher::new(&self.containerd, folder)
     }
 
     /// Removes what is left of imports that were cut off with their process. Returns how many there were.

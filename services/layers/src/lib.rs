@@ -9,6 +9,8 @@ mod client;
 mod containerd;
 mod error;
 #[cfg(feature = "engine")]
+mod frame_index;
+#[cfg(feature = "engine")]
 mod image;
 #[cfg(feature = "engine")]
 mod import;
@@ -16,9 +18,13 @@ mod import;
 mod import_error;
 #[cfg(feature = "engine")]
 mod import_layers;
+mod index_artifact;
 #[cfg(feature = "engine")]
 mod layer;
+#[cfg(feature = "engine")]
+mod push;
 mod referrers;
+mod refusal;
 mod rights;
 #[cfg(feature = "engine")]
 mod transfer;
@@ -35,4 +41,6 @@ pub use import_error::ImportError;
 #[cfg(feature = "engine")]
 pub use layer::LayerError;
 #[cfg(feature = "engine")]
-pub use transfer::{Pulled, Transfer, TransferError, Way, pull, push};
+pub use push::{Outgoing, PushError, Pusher};
+#[cfg(feature = "engine")]
+pub use transfer::{Pulled, Pushed, Transfer, TransferError, Way, pull, push};

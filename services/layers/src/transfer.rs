@@ -1,4 +1,4 @@
-use hearth_domain::Login;
+use hearth_domain::{Digest, Login};
 use std::{
     collections::{BTreeSet, HashMap},
     time::Duration,
@@ -37,10 +37,21 @@ pub struct Pulled {
     pub way: Way,
 }
 
-/// Who fetched an image.
+/// An image that was pushed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// What was sent.
+    pub transfer: Transfer,
+    /// Digest of its manifest in the registry. `None` where the engine pushed it, which does not say.
+    pub digest: Option<Digest>,
+    /// Who pushed it.
+    pub way: Way,
+}
+
+/// Who moved an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Way {
-    /// hearth, into the store of the engine.
+    /// hearth, into the store of the engine or out of it.
     Direct,
     /// The engine.
     #[default]

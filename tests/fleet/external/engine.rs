@@ -12,7 +12,7 @@ use hearth_agent::external::engine::{
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Digest, Login, WorkspaceId};
-use hearth_layers::{Pulled, Transfer, TransferError};
+use hearth_layers::{Outgoing, Pulled, Pushed, Transfer, TransferError};
 use hearth_tests::images::Image;
 use tokio::sync::watch;
 
@@ -302,11 +302,13 @@ impl Engine for FakeEngine {
 
     async fn push(
         &self,
-        repository: &str,
-        tag: &str,
+        image: &Outgoing<'_>,
         _: Option<&Login>,
         _: OnTransfer<'_>,
-    ) -> Result<Transfer, TransferError> {
+    ) -> Result<Pushed, TransferError> {
+        let Outgoing {
+            repository, tag, ..
+        } = image;
         let name = format!("{repository}:{tag}");
         let mut state = lock(&self.state);
         let image = state
@@ -318,9 +320,12 @@ impl Engine for FakeEngine {
         self.registry.put(&name, &image);
         let name = format!("{repository}@{}", image.digest());
         state.images.insert(name, image);
-        Ok(Transfer {
-            done: BYTES,
-            total: BYTES,
+        Ok(Pushed {
+            transfer: Transfer {
+                done: BYTES,
+                total: BYTES,
+            },
+            ..Pushed::default()
         })
     }
 }

@@ -73,6 +73,12 @@ impl Registry for FakeRegistry {
         })
     }
 
+    async fn tag(&self, image: &str, tag: &str, _: Option<&Login>) -> Result<(), RegistryError> {
+        let (repository, _) = image.split_once('@').expect("a digest");
+        self.0.tag(repository, tag, &self.find(image)?);
+        Ok(())
+    }
+
     async fn delete(&self, image: &str, _: Option<&Login>) -> Result<(), RegistryError> {
         let digest = self.find(image)?.digest();
         let (repository, _) = image.split_once('@').expect("a digest");

@@ -22,6 +22,9 @@ pub trait Registry: Send + Sync {
     /// Digest, size and annotations of an image.
     async fn inspect(&self, image: &str, login: Option<&Login>)
     -> Result<ImageInfo, RegistryError>;
+    /// Gives the image `repository@digest` one more tag.
+    async fn tag(&self, image: &str, tag: &str, login: Option<&Login>)
+    -> Result<(), RegistryError>;
     /// Removes the image `repository@digest` with all its tags.
     async fn delete(&self, image: &str, login: Option<&Login>) -> Result<(), RegistryError>;
 }
@@ -72,6 +75,15 @@ impl Registry for OciRegistry {
         login: Option<&Login>,
     ) -> Result<ImageInfo, RegistryError> {
         self.client(login).inspect(image).await
+    }
+
+    async fn tag(
+        &self,
+        image: &str,
+        tag: &str,
+        login: Option<&Login>,
+    ) -> Result<(), RegistryError> {
+        self.client(login).tag(image, tag).await
     }
 
     async fn delete(&self, image: &str, login: Option<&Login>) -> Result<(), RegistryError> {

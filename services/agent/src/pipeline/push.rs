@@ -8,7 +8,7 @@ use hearth_api::v1::{
     ImageStore, PipelineStep, PushOutcome, PushReport, TransferDirection, event::Kind,
 };
 use hearth_domain::{CacheRepository, repository_and_tag};
-use hearth_layers::{RegistryError, Transfer, TransferError};
+use hearth_layers::{Outgoing, RegistryError, Way};
 
 use super::{
     beside::Beside,
@@ -16,10 +16,7 @@ use super::{
     job::CacheUse,
     resolve::{Entering, ask_again},
 };
-use crate::{
-    credentials::with_login,
-    external::{control_plane::PushedImage, engine::OnTransfer},
-};
+use crate::{credentials::with_login, external::control_plane::PushedImage};
 use build_cache::export_build_cache;
 use refusal::{Refusal, shared_base};
 
@@ -96,15 +93,25 @@ async fn push(
             return Ok(report(PushOutcome::Unchanged, message));
         }
     }
-    let tag = |image: &str| repository_and_tag(image).1.to_owned();
-    let progress = cx.recorder.transfer(TransferDirection::Push);
-    let entry = tag(&upload.entry);
-    cx.externals
-        .engine
-        .tag(&upload.image_id, repository.as_str(), &entry)
+    let progress = &cx.recorder.transfer(TransferDirection::Push);
+    let image = Outgoing {
+        id: &upload.image_id,
+        repository: repository.as_str(),
+        tag: repository_and_tag(&upload.entry).1,
+        // It is in the index, which believes it.
+        like: cache.newest_digest.as_ref(),
+    };
+    let engine = &cx.externals.engine;
+    // The name also keeps it in the engine when its workspace is deleted.
+    engine
+        .tag(image.id, image.repository, image.tag)
         .await
         .map_err(|error| report(PushOutcome::Failed, error.to_string()))?;
-    push_tag(cx, repository.as_str(), &entry, &progress)
+    let outgoing = &image;
+    let sent = with_login(cx.logins, repository.as_str(), |login| async move {
+        engine.push(outgoing, login.as_ref(), progress).await
+    });
+    let sent = sent
         .await
         .map_err(|error| Refusal {
             error,
@@ -114,9 +121,12 @@ async fn push(
         })
         .map_err(PushReport::from)?;
     let registry = &cx.externals.registry;
-    // In the containerd store the image's id is the digest of its manifest, whatever the tag names meanwhile.
-    let id = upload.image_id.parse();
-    let id = id.ok().filter(|_| cx.node.store == ImageStore::Containerd);
+    // What the agent pushed has a manifest of its own. What the engine pushed has that of the image's id in the containerd
+    // store. Both whatever the tag names meanwhile.
+    let id = || upload.image_id.parse().ok();
+    let id = sent
+        .digest
+        .or_else(|| id().filter(|_| cx.node.store == ImageStore::Containerd));
     let looked_for = &id.map_or_else(|| upload.entry.clone(), |id| repository.image(&id));
     let pushed = with_login(cx.logins, repository.as_str(), |login| async move {
         registry.inspect(looked_for, login.as_ref()).await
@@ -163,48 +173,35 @@ async fn push(
             )
         })?;
     if upload.is_newest {
-        move_newest(cx, upload, cache).await;
+        move_newest(cx, cache, &repository.image(&pushed.digest)).await;
     }
+    let message = match sent.way {
+        Way::Fallback(why) => format!(
+            "{}; the engine pushed it, as it has it and not in frames, since the agent could not: {why}",
+            upload.entry
+        ),
+        Way::Direct | Way::Engine => upload.entry.clone(),
+    };
     Ok(PushReport {
         digest: pushed.digest.to_string(),
         bytes: pushed.bytes,
-        ..report(PushOutcome::Pushed, upload.entry.clone())
+        ..report(PushOutcome::Pushed, message)
     })
 }
 
-/// Moves the newest tag to the image, for other tools.
-async fn move_newest(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
-    let repository = cache.reference.repository().as_str();
+/// Moves the newest tag to the image, which is in the registry, for other tools.
+async fn move_newest(cx: &Context<'_>, cache: &CacheUse, image: &str) {
     let newest = cache.reference.newest(&cx.node.platform);
     let newest = repository_and_tag(&newest).1;
-    let named = cx
-        .externals
-        .engine
-        .tag(&upload.image_id, repository, newest);
-    let newest_pushed = match named.await {
-        Ok(()) => push_tag(cx, repository, newest, &|_| {})
-            .await
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(error) = newest_pushed {
+    let registry = &cx.externals.registry;
+    let moved = with_login(cx.logins, image, |login| async move {
+        registry.tag(image, newest, login.as_ref()).await
+    });
+    if let Err(error) = moved.await {
         cx.recorder.warn(format!(
             "the tag {newest} still names an older image: {error}"
         ));
     }
-}
-
-async fn push_tag(
-    cx: &Context<'_>,
-    repository: &str,
-    tag: &str,
-    progress: OnTransfer<'_>,
-) -> Result<Transfer, TransferError> {
-    let engine = &cx.externals.engine;
-    with_login(cx.logins, repository, |login| async move {
-        engine.push(repository, tag, login.as_ref(), progress).await
-    })
-    .await
 }
 
 /// Removes the tag of an image that is not the one that was built, if it can be removed: nothing has entered that image, and

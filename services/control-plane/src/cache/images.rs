@@ -63,10 +63,13 @@ impl Images {
                 .signing
                 .own_artifacts(client, repository, &entry.digest);
             let signatures = signatures.await;
+            // What it is follows from the image.
+            let index = client.frame_index(&image).await;
             match client.delete(&image).await {
                 // Two entries had the same image, or it was deleted by other means.
                 Ok(()) | Err(RegistryError::NotFound(_)) => {
                     detach(client, &image, signatures).await;
+                    delete_index(client, repository, &image, index).await;
                 }
                 Err(RegistryError::Unsupported) => self.keep(entry, &mut warnings),
                 Err(error) => {
@@ -92,6 +95,26 @@ impl Images {
                 registry,
                 "the registry does not let images be deleted: dropped entries leave theirs behind"
             );
+        }
+    }
+}
+
+/// Deletes the frame index of an image that is gone.
+async fn delete_index(
+    client: &RegistryClient,
+    repository: &CacheRepository,
+    image: &str,
+    index: Result<Option<Digest>, RegistryError>,
+) {
+    let deleted = match index {
+        Ok(None) | Err(RegistryError::NotFound(_)) => return,
+        Ok(Some(index)) => client.delete(&repository.image(&index)).await,
+        Err(error) => Err(error),
+    };
+    match deleted {
+        Ok(()) | Err(RegistryError::NotFound(_)) => {}
+        Err(error) => {
+            tracing::info!(%image, %error, "the frame index of an image that was deleted stays in the registry");
         }
     }
 }

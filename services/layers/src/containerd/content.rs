@@ -12,8 +12,8 @@ use super::{
     api::{
         services::{
             content::v1::{
-                Info, InfoRequest, UpdateRequest, WriteAction, WriteContentRequest,
-                content_client::ContentClient,
+                Info, InfoRequest, ReadContentRequest, UpdateRequest, WriteAction,
+                WriteContentRequest, content_client::ContentClient,
             },
             images::v1::{
                 CreateImageRequest, Image, UpdateImageRequest, images_client::ImagesClient,
@@ -150,6 +150,53 @@ impl Containerd {
                 action: WRITE,
                 cause: format!("no answer within {} s", TIMEOUT.as_secs()),
             }),
+        }
+    }
+
+    /// Reads content in pieces, in order, and hands each to `take`.
+    pub async fn read<E: From<ContainerdError>>(
+        &self,
+        digest: &Digest,
+        mut take: impl AsyncFnMut(Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let action = "read content";
+        let read = ReadContentRequest {
+            digest: digest.to_string(),
+            ..ReadContentRequest::default()
+        };
+        let mut content = self.content();
+        let mut pieces = answer(action, content.read(request(read, None))).await?;
+        loop {
+            let piece = tokio::time::timeout(TIMEOUT, pieces.next()).await;
+            let piece = piece.map_err(|_| ContainerdError {
+                action,
+                cause: format!("nothing came within {} s", TIMEOUT.as_secs()),
+            })?;
+            match piece {
+                None => return Ok(()),
+                Some(piece) => take(piece.map_err(failed(action))?.data).await?,
+            }
+        }
+    }
+
+    /// Reads a document. It has to be what its digest says, and at most `max` bytes.
+    pub async fn document(&self, digest: &Digest, max: usize) -> Result<Vec<u8>, ContainerdError> {
+        let wrong = |cause: &str| ContainerdError {
+            action: "read a document",
+            cause: format!("{digest} {cause}"),
+        };
+        let mut document = Vec::new();
+        self.read(digest, async |piece: Bytes| {
+            document.extend_from_slice(&piece);
+            match document.len() > max {
+                true => Err(wrong("is too long")),
+                false => Ok(()),
+            }
+        })
+        .await?;
+        match Digest::of(&document) == *digest {
+            true => Ok(document),
+            false => Err(wrong("has other content")),
         }
     }
 

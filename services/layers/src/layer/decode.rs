@@ -134,6 +134,15 @@ fn decode(mut blob: Arrived, to: &[SyncSender<Bytes>], ongoing: &Ongoing) -> io:
     }
 }
 
+/// The archive of a blob that arrives in pieces.
+pub fn archive<T>(
+    blob: mpsc::Receiver<Bytes>,
+    take: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut blob = Arrived::new(blob);
+    take(&mut *decoder(&mut blob)?)
+}
+
 /// By the blob's first bytes, as containerd does: media types are not always true.
 fn decoder(blob: &mut Arrived) -> io::Result<Box<dyn Read + '_>> {
     let beginning = blob.beginning();

@@ -9,6 +9,7 @@ mod metadata;
 mod tree;
 mod unpack;
 
-pub use decode::{Ongoing, Unpack, Written, start};
-pub use tree::Implied;
+pub use archive::{Archive, Kind, Member};
+pub use decode::{Ongoing, Unpack, Written, archive, start};
+pub use tree::{Implied, place};
 pub use unpack::{LayerError, complete};

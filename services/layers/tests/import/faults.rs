@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Bytes that no encoder makes smaller.
-fn noise(bytes: usize) -> Vec<u8> {
+pub fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let words = (0..bytes / 8).flat_map(|_| {
         state ^= state << 13;

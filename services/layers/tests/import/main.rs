@@ -7,6 +7,8 @@ mod equal;
 mod faults;
 mod hostile;
 mod listing;
+mod push;
+mod receiver;
 mod registry;
 mod used;
 mod world;

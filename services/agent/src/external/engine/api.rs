@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use hearth_api::v1;
 use hearth_domain::{Login, Platform, WorkspaceId};
-use hearth_layers::{Pulled, Transfer, TransferError};
+use hearth_layers::{Outgoing, Pulled, Pushed, Transfer, TransferError};
 
 use super::metadata::ImageMetadata;
 use crate::clone_files::Owner;
@@ -172,14 +172,13 @@ pub trait Engine: Send + Sync {
         login: Option<&Login>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError>;
-    /// Pushes an image.
+    /// Pushes an image, which has to have the name there already. Dropping the future ends the transfer.
     async fn push(
         &self,
-        repository: &str,
-        tag: &str,
+        image: &Outgoing<'_>,
         login: Option<&Login>,
         progress: OnTransfer<'_>,
-    ) -> Result<Transfer, TransferError>;
+    ) -> Result<Pushed, TransferError>;
 }
 
 /// What the names of workspaces' volumes begin with.

@@ -2,12 +2,13 @@ mod container;
 mod error;
 mod fetch;
 mod network;
+mod push;
 mod removal;
 mod volume;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -24,7 +25,7 @@ use bollard::{
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Login, Platform, PlatformError, WorkspaceId};
-use hearth_layers::{Pulled, Transfer, TransferError};
+use hearth_layers::{Outgoing, Pulled, Pushed, TransferError};
 use hearth_runtime::Metrics;
 
 use super::{
@@ -38,6 +39,7 @@ use crate::clone_files::Owner;
 use error::{absent_is_fine, failed, is_absent};
 pub use fetch::ContainerdSocket;
 use fetch::Fetcher;
+use push::Sender;
 use removal::COMPOSE_LABEL;
 
 /// How long Docker may take for a request: removing a large container takes long on a slow disk.
@@ -49,6 +51,7 @@ pub struct DockerEngine {
     docker: Docker,
     socket: String,
     fetcher: Fetcher,
+    sender: Sender,
 }
 
 impl DockerEngine {
@@ -60,20 +63,27 @@ impl DockerEngine {
             docker,
             socket: host.trim_start_matches("unix://").to_owned(),
             fetcher: Fetcher::default(),
+            sender: Sender::default(),
         })
     }
 
-    /// Fetches images itself from now on where the engine's containerd can be used.
-    pub async fn fetching(
+    /// Moves images itself from now on where the engine's containerd can be used. What it pushes waits in `folder`.
+    pub async fn moving_images(
         self,
         containerd: &ContainerdSocket,
         platform: &Platform,
+        folder: &Path,
         metrics: &Metrics,
     ) -> Result<Self, EngineFailure> {
         let info = self.docker.info().await;
         let info = info.map_err(self.failed("describe itself"))?;
         let fetcher = Fetcher::choose(&info, containerd, platform, metrics).await;
-        Ok(Self { fetcher, ..self })
+        let sender = Sender::new(fetcher.pusher(folder), metrics);
+        Ok(Self {
+            fetcher,
+            sender,
+            ..self
+        })
     }
 
     fn failed(&self, action: &'static str) -> impl Fn(Error) -> EngineFailure {
@@ -365,12 +375,11 @@ impl Engine for DockerEngine {
 
     async fn push(
         &self,
-        repository: &str,
-        tag: &str,
+        image: &Outgoing<'_>,
         login: Option<&Login>,
         progress: OnTransfer<'_>,
-    ) -> Result<Transfer, TransferError> {
-        hearth_layers::push(&self.docker, repository, tag, login, progress).await
+    ) -> Result<Pushed, TransferError> {
+        self.sender.push(&self.docker, image, login, progress).await
     }
 }
 

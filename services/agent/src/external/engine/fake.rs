@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use hearth_domain::{Login, WorkspaceId};
-use hearth_layers::{Pulled, Transfer, TransferError};
+use hearth_layers::{Outgoing, Pulled, Pushed, Transfer, TransferError};
 use tokio::sync::Notify;
 
 use crate::clone_files::Owner;
@@ -252,11 +252,10 @@ impl Engine for FakeEngine {
 
     async fn push(
         &self,
-        _: &str,
-        _: &str,
+        _: &Outgoing<'_>,
         _: Option<&Login>,
         _: OnTransfer<'_>,
-    ) -> Result<Transfer, TransferError> {
+    ) -> Result<Pushed, TransferError> {
         unreachable!()
     }
 }

@@ -1,11 +1,15 @@
 //! Which way images come to the engine: the agent fetches and unpacks them itself where it can reach the engine's store, and
 //! lets the engine pull them otherwise.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use bollard::models::SystemInfo;
 use hearth_domain::{Login, Platform};
-use hearth_layers::{Importer, Pulled, TransferError};
+use hearth_layers::{Importer, Pulled, Pusher, TransferError};
 use hearth_runtime::Metrics;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -59,9 +63,21 @@ pub struct Fetcher {
     fetches: Family<Way, Counter>,
 }
 
+/// Who moved an image, as a label of a counter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Way {
+pub(super) struct Way {
     way: &'static str,
+}
+
+impl From<&hearth_layers::Way> for Way {
+    fn from(way: &hearth_layers::Way) -> Self {
+        let way = match way {
+            hearth_layers::Way::Direct => "DIRECT",
+            hearth_layers::Way::Engine => "ENGINE",
+            hearth_layers::Way::Fallback(_) => "FALLBACK",
+        };
+        Self { way }
+    }
 }
 
 impl Fetcher {
@@ -133,18 +149,15 @@ impl Fetcher {
                 }
             }
         };
-        self.count(&pulled.way);
+        self.fetches.get_or_create(&Way::from(&pulled.way)).inc();
         Ok(pulled)
     }
 
-    /// Counts an image that has come.
-    fn count(&self, way: &hearth_layers::Way) {
-        let way = match way {
-            hearth_layers::Way::Direct => "DIRECT",
-            hearth_layers::Way::Engine => "ENGINE",
-            hearth_layers::Way::Fallback(_) => "FALLBACK",
-        };
-        self.fetches.get_or_create(&Way { way }).inc();
+    /// What pushes images out of the store that they are imported into. Layers wait in `folder` until they are sent.
+    pub fn pusher(&self, folder: &Path) -> Option<Pusher> {
+        self.importer
+            .as_ref()
+            .map(|importer| importer.pusher(folder))
     }
 }
 

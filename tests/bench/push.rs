@@ -1,0 +1,169 @@
+//! What a push costs: by the engine and by hearth, of the same image in its store, and what it costs a job that needs all
+//! processors.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use hearth_layers::{Outgoing, Pusher};
+use hearth_tests::{Registry, Vm, process::path};
+
+use crate::{cpu_seconds, layers::IMAGES, median, memory_mib};
+
+/// Rounds of a loop that takes some seconds.
+const JOB: &str = "i=0; while [ $i -lt 3000000 ]; do i=$((i+1)); done";
+
+pub async fn run(rounds: usize) {
+    let dir = tempfile::tempdir_in("/dev/shm").expect("a folder");
+    let registry = Registry::start(dir.path().join("registry"));
+    let vm = Vm::start(dir.path().join("vm"));
+    let base = registry.tiny_base(&vm).await;
+    let (_, steps) = IMAGES[1];
+    // As images are built: with zstd, on a base image with gzip.
+    let built = crate::layers::build(
+        &vm,
+        dir.path(),
+        &format!("FROM {base}\n{steps}"),
+        "built:1",
+        "compression=zstd",
+    );
+    let bench = Bench {
+        registry,
+        vm,
+        built,
+    };
+    println!("\nThe push of an image of six layers, medians of {rounds}, in turns, all on tmpfs\n");
+    println!("| by | seconds | CPU seconds | MB in the registry |");
+    println!("| --- | --- | --- | --- |");
+    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        theirs.push(bench.by_engine(round).await);
+        ours.push(
+            bench
+                .by_hearth(&format!("hearth-{round}"), dir.path())
+                .await,
+        );
+    }
+    for (who, costs) in [("docker push", &theirs), ("hearth", &ours)] {
+        let of = |what: fn(&Cost) -> f64| median(costs.iter().map(what).collect());
+        println!(
+            "| {who} | {:.2} | {:.2} | {:.0} |",
+            of(|cost| cost.seconds),
+            of(|cost| cost.cpu),
+            of(|cost| cost.bytes / 1e6)
+        );
+    }
+    let mut slower = Vec::new();
+    for round in 0..rounds {
+        let alone = job(&bench.vm, &base);
+        let (beside, pushes) = bench.job_beside_pushes(round, &base, dir.path()).await;
+        assert!(pushes > 0, "nothing was pushed");
+        slower.push(beside / alone);
+    }
+    println!(
+        "\nA job on all processors takes {:.2} times as long while hearth pushes.",
+        median(slower)
+    );
+    println!(
+        "hearth's peak memory: {:.0} MiB",
+        memory_mib(std::process::id(), "VmHWM:")
+    );
+}
+
+struct Bench {
+    registry: Registry,
+    vm: Vm,
+    /// Its id in the engine.
+    built: String,
+}
+
+struct Cost {
+    seconds: f64,
+    cpu: f64,
+    bytes: f64,
+}
+
+impl Bench {
+    async fn by_engine(&self, round: usize) -> Cost {
+        let pid = std::fs::read_to_string(self.vm.dir().join("dockerd.pid")).expect("a file");
+        let pid = pid.trim().parse().expect("a number");
+        let name = format!("engine-{round}");
+        let tag = format!("{}/{name}:1", self.registry.host());
+        self.vm.docker(&["tag", &self.built, &tag]);
+        let (began, before) = (Instant::now(), cpu_seconds(pid));
+        self.vm.docker(&["push", "--quiet", &tag]);
+        let (seconds, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds(pid) - before);
+        self.cost(&name, seconds, cpu).await
+    }
+
+    async fn by_hearth(&self, name: &str, folder: &Path) -> Cost {
+        let own = std::process::id();
+        let (began, before) = (Instant::now(), cpu_seconds(own));
+        self.push(name, folder).await;
+        let (seconds, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds(own) - before);
+        self.cost(name, seconds, cpu).await
+    }
+
+    async fn push(&self, name: &str, folder: &Path) {
+        let pusher = Pusher::new(&self.vm.dir().join("containerd.sock"), folder);
+        let image = Outgoing {
+            id: &self.built,
+            repository: &format!("{}/{name}", self.registry.host()),
+            tag: "1",
+            like: None,
+        };
+        let pushed = pusher.push(&image, None, |_| {}).await;
+        pushed.expect("a push");
+    }
+
+    async fn cost(&self, name: &str, seconds: f64, cpu: f64) -> Cost {
+        let manifest = self.registry.manifest(name, "1").await;
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
+        let layers = manifest["layers"].as_array().expect("layers");
+        let bytes = layers.iter().filter_map(|layer| layer["size"].as_f64());
+        Cost {
+            seconds,
+            cpu,
+            bytes: bytes.sum(),
+        }
+    }
+
+    /// Seconds of the job while images are pushed, and how many were.
+    async fn job_beside_pushes(&self, round: usize, base: &str, folder: &Path) -> (f64, usize) {
+        let (vm, base) = (self.vm.socket(), base.to_owned());
+        let mut job = tokio::task::spawn_blocking(move || job_at(&vm, &base));
+        let mut pushes = 0;
+        loop {
+            let name = format!("beside-{round}-{pushes}");
+            tokio::select! {
+                seconds = &mut job => return (seconds.expect("a job"), pushes),
+                () = self.push(&name, folder) => pushes += 1,
+            }
+        }
+    }
+}
+
+fn job(vm: &Vm, base: &str) -> f64 {
+    job_at(&vm.socket(), base)
+}
+
+/// Seconds of a job that has a process on each processor, in containers.
+fn job_at(socket: &Path, base: &str) -> f64 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let began = Instant::now();
+    let jobs = (0..processors).map(|_| {
+        Command::new("docker")
+            .env("PATH", path())
+            .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+            .args(["run", "--rm", base, "sh", "-c", JOB])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("docker")
+    });
+    for mut job in jobs.collect::<Vec<_>>() {
+        assert!(job.wait().expect("docker").success());
+    }
+    began.elapsed().as_secs_f64()
+}
