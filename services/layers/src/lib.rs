@@ -35,4 +35,7 @@ pub use import_error::ImportError;
 #[cfg(feature = "engine")]
 pub use layer::LayerError;
 #[cfg(feature = "engine")]
+#[doc(hidden)]
+pub use layer::fuzzing;
+#[cfg(feature = "engine")]
 pub use transfer::{Pulled, Transfer, TransferError, Way, pull, push};

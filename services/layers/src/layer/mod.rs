@@ -4,8 +4,14 @@ mod archive;
 mod blocks;
 mod data;
 mod decode;
+mod decoded;
+mod decoder;
 mod extended;
+mod frames;
+pub mod fuzzing;
+mod memory;
 mod metadata;
+mod pieces;
 mod tree;
 mod unpack;
 
