@@ -1,6 +1,7 @@
 //! The layers of an image that is imported, and its names.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     fs::File,
     io::{Read as _, Seek as _, Write as _},
@@ -26,7 +27,8 @@ use crate::{
     layer::{Implied, Ongoing, Unpack, Written, complete, start},
 };
 
-/// Layers that are fetched and unpacked at the same time. Each takes up to 40 MiB of memory.
+/// Layers that are fetched and unpacked at the same time. What arrives for each takes up to 24 MiB of memory, besides what
+/// they share.
 const AT_ONCE: usize = 4;
 /// Bytes of a message with content; containerd takes 16 MiB.
 const MESSAGE: usize = 1024 * 1024;
@@ -92,8 +94,10 @@ impl Layers<'_> {
             .send_modify(|progress| progress.transfer.total = total);
         let (staged, arrived) = mpsc::unbounded_channel();
         let unpack = async move {
-            let missing = stream::iter(layers.iter().enumerate().skip(there));
-            let unpacked = missing.map(|(number, layer)| async move {
+            let mut missing: Vec<_> = layers.iter().enumerate().skip(there).collect();
+            // The largest take longest, and have threads of their own: the others are unpacked meanwhile.
+            missing.sort_by_key(|(_, layer)| Reverse(layer.bytes));
+            let unpacked = stream::iter(missing).map(|(number, layer)| async move {
                 self.unpack(number, layer)
                     .await
                     .map(|layer| (number, layer))

@@ -41,6 +41,9 @@ pub use import_error::ImportError;
 #[cfg(feature = "engine")]
 pub use layer::LayerError;
 #[cfg(feature = "engine")]
+#[doc(hidden)]
+pub use layer::fuzzing;
+#[cfg(feature = "engine")]
 pub use push::{Outgoing, PushError, Pusher};
 #[cfg(feature = "engine")]
 pub use transfer::{Pulled, Pushed, Transfer, TransferError, Way, pull, push};

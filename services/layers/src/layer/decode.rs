@@ -1,7 +1,7 @@
 //! The threads of a layer: one decodes what arrives, one hashes the archive, one writes its members.
 
 use std::{
-    io::{self, BufRead, Read},
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -11,27 +11,25 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use bytes::{Buf as _, Bytes};
-use flate2::bufread::MultiGzDecoder;
+use bytes::Bytes;
 use hearth_domain::Digest;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    decoded::Decoded,
+    decoder::decode,
+    memory::Memory,
+    pieces::{Arrived, Chunks},
     tree::Implied,
     unpack::{LayerError, Unpacking},
 };
 
-/// Bytes that are hashed and written at a time.
-const CHUNK: usize = 256 * 1024;
 /// Chunks that wait for a thread.
 const WAITING: usize = 8;
 /// Pieces of the blob that wait to be decoded.
 const ARRIVED: usize = 2;
-/// The largest window of a zstd frame, as a power of two: each layer that is decoded needs one. Encoders take more only when
-/// they are told to, and the engine decodes those.
-const MAX_WINDOW: u32 = 25;
 
 /// A layer that was written.
 #[derive(Debug)]
@@ -59,6 +57,8 @@ pub struct Ongoing {
     pub given_up: CancellationToken,
     /// Grows with what they decode.
     pub decoded: Arc<AtomicU64>,
+    /// For what they decode.
+    pub memory: Memory,
 }
 
 /// Unpacks a layer into an empty folder.
@@ -85,152 +85,46 @@ fn unpack(
     ongoing: &Ongoing,
 ) -> Result<Written, LayerError> {
     thread::scope(|scope| {
-        let (to_hash, hash) = sync_channel::<Bytes>(WAITING);
-        let (to_write, members) = sync_channel::<Bytes>(WAITING);
-        let hashing = scope.spawn(move || {
-            let mut sum = Sha256::new();
-            hash.iter().for_each(|chunk| sum.update(&chunk));
-            Digest::from_sha256(sum.finalize().into())
-        });
+        let (decoded, to_hash) = sync_channel(WAITING);
+        let (hashed, to_write) = sync_channel(WAITING);
+        let hashing = scope.spawn(move || hash(&to_hash, &hashed, ongoing));
         let writing = scope.spawn(move || {
             let unpacking = Unpacking::new(&folder, is_upper)?;
-            unpacking.unpack(Chunks::new(members))
+            unpacking.unpack(Chunks::new(to_write))
         });
-        let decoded = decode(blob, &[to_hash, to_write], ongoing);
+        let decoding = decode(blob, &decoded, &ongoing.memory, scope);
+        drop(decoded);
         let panicked = |_| io::Error::other("a thread has panicked");
         let (diff_id, written) = (hashing.join(), writing.join());
         // An archive that breaks off is not what is wrong with a blob that cannot be decoded.
-        decoded?;
+        decoding?;
+        let diff_id = diff_id.map_err(panicked)??;
         let implied = written.map_err(panicked)??;
-        Ok(Written {
-            diff_id: diff_id.map_err(panicked)?,
-            implied,
-        })
+        Ok(Written { diff_id, implied })
     })
 }
 
-/// Hands the decoded archive on. Ends early if the others do: they say why.
-fn decode(mut blob: Arrived, to: &[SyncSender<Bytes>], ongoing: &Ongoing) -> io::Result<()> {
-    let mut archive = decoder(&mut blob)?;
-    loop {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        archive
-            .by_ref()
-            .take(CHUNK as u64)
-            .read_to_end(&mut chunk)?;
-        if chunk.is_empty() {
-            return Ok(());
-        }
+/// Hashes an archive, and hands it on. Ends early if it is not taken: the other end says why.
+fn hash(
+    archive: &Receiver<Decoded>,
+    to: &SyncSender<Bytes>,
+    ongoing: &Ongoing,
+) -> io::Result<Digest> {
+    let mut sum = Sha256::new();
+    for chunk in archive {
+        let chunk = chunk.wait()?;
         if ongoing.given_up.is_cancelled() {
             return Err(io::Error::other("it was given up"));
         }
         ongoing
             .decoded
             .fetch_add(chunk.len() as u64, Ordering::Relaxed);
-        let chunk = Bytes::from(chunk);
-        if to.iter().any(|to| to.send(chunk.clone()).is_err()) {
-            return Ok(());
+        sum.update(&chunk);
+        if to.send(chunk).is_err() {
+            break;
         }
     }
-}
-
-/// The archive of a blob that arrives in pieces.
-pub fn archive<T>(
-    blob: mpsc::Receiver<Bytes>,
-    take: impl FnOnce(&mut dyn Read) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut blob = Arrived::new(blob);
-    take(&mut *decoder(&mut blob)?)
-}
-
-/// By the blob's first bytes, as containerd does: media types are not always true.
-fn decoder(blob: &mut Arrived) -> io::Result<Box<dyn Read + '_>> {
-    let beginning = blob.beginning();
-    Ok(if beginning.starts_with(&[0x1f, 0x8b, 0x08]) {
-        Box::new(MultiGzDecoder::new(blob))
-    } else if beginning.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || is_skippable(&beginning) {
-        let mut decoder = zstd::Decoder::with_buffer(blob)?;
-        decoder.window_log_max(MAX_WINDOW)?;
-        Box::new(decoder)
-    } else {
-        Box::new(blob)
-    })
-}
-
-/// A frame of zstd that has no data (RFC 8878, "Skippable Frames").
-fn is_skippable(beginning: &[u8]) -> bool {
-    matches!(beginning, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
-}
-
-/// Reads pieces that arrive over time.
-trait Pieces {
-    fn next(&mut self) -> Option<Bytes>;
-}
-
-impl Pieces for mpsc::Receiver<Bytes> {
-    fn next(&mut self) -> Option<Bytes> {
-        self.blocking_recv()
-    }
-}
-
-impl Pieces for Receiver<Bytes> {
-    fn next(&mut self) -> Option<Bytes> {
-        self.recv().ok()
-    }
-}
-
-struct Joined<P> {
-    pieces: P,
-    current: Bytes,
-}
-
-type Arrived = Joined<mpsc::Receiver<Bytes>>;
-type Chunks = Joined<Receiver<Bytes>>;
-
-impl<P: Pieces> Joined<P> {
-    fn new(pieces: P) -> Self {
-        Self {
-            pieces,
-            current: Bytes::new(),
-        }
-    }
-
-    /// The first bytes, without taking them; fewer than four if there are no more.
-    fn beginning(&mut self) -> Vec<u8> {
-        while self.current.len() < 4 {
-            let Some(more) = self.pieces.next() else {
-                break;
-            };
-            self.current = [&self.current[..], &more].concat().into();
-        }
-        self.current[..self.current.len().min(4)].to_vec()
-    }
-}
-
-impl<P: Pieces> BufRead for Joined<P> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.current.is_empty() {
-            let Some(next) = self.pieces.next() else {
-                break;
-            };
-            self.current = next;
-        }
-        Ok(&self.current)
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.current.advance(amount);
-    }
-}
-
-impl<P: Pieces> Read for Joined<P> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let length = available.len().min(into.len());
-        into[..length].copy_from_slice(&available[..length]);
-        self.consume(length);
-        Ok(length)
-    }
+    Ok(Digest::from_sha256(sum.finalize().into()))
 }
 
 #[cfg(test)]

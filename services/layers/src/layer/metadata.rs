@@ -7,15 +7,53 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod,
-        fchown, fgetxattr, flistxattr, fsetxattr, futimens, lsetxattr, utimensat,
+        AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
+        fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, lsetxattr, openat,
+        utimensat,
     },
     io::Errno,
 };
 
-use super::archive::Member;
+use super::{
+    archive::{Kind, Member},
+    tree::Folder,
+};
 
-/// Gives an open file or folder what its member says, except for a folder's time.
+/// What the kernel gives new files in the folder of a layer. Most members say the same, which then has not to be said again.
+pub struct Given {
+    owner: (u32, u32),
+    /// Permissions that it leaves.
+    permissions: u32,
+}
+
+impl Given {
+    /// Tries it in a folder.
+    pub fn in_folder(folder: impl AsFd) -> io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let probe = openat(folder, ".", flags, mode(0o777))?;
+        let stat = fstat(probe)?;
+        Ok(Self {
+            owner: (stat.st_uid, stat.st_gid),
+            permissions: stat.st_mode & 0o777,
+        })
+    }
+
+    /// Whether a new file in `folder` has the owner that its member says.
+    pub fn is_owner(&self, folder: &Folder, member: &Member) -> bool {
+        // The group can be that of the folder.
+        self.owner == member.owner && self.owner.1 == folder.group
+    }
+
+    /// Whether a new file or folder in `folder` that is made with the member's permissions is as its member says, but for
+    /// its time.
+    pub fn is_all(&self, folder: &Folder, member: &Member) -> bool {
+        let is_mode = member.mode & !self.permissions == 0;
+        let inherits = member.kind == Kind::Folder && folder.is_set_group_id;
+        is_mode && !inherits && member.attributes.is_empty() && self.is_owner(folder, member)
+    }
+}
+
+/// Gives an open file or folder what its member says, except for its time.
 pub fn give(file: impl AsFd, member: &Member) -> io::Result<()> {
     let file = file.as_fd();
     // The order counts: a change of the owner takes set-user-id and capabilities away.
@@ -27,32 +65,27 @@ pub fn give(file: impl AsFd, member: &Member) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives what cannot be opened, such as a link or a device, what its member says. It is in a folder and is not followed.
+/// Gives what cannot be opened, such as a link or a device, what its member says, but for the owner. It is in a folder and is
+/// not followed.
 pub fn give_unopened(
     folder: BorrowedFd<'_>,
     name: &[u8],
     member: &Member,
     is_link: bool,
 ) -> io::Result<()> {
-    give_owner(folder, name, member)?;
-    let mut path = format!("/proc/self/fd/{}/", folder.as_raw_fd()).into_bytes();
-    path.extend_from_slice(name);
-    for (name, value) in &member.attributes {
-        endured(
-            lsetxattr(&path[..], &name[..], value, XattrFlags::empty()),
-            name,
-        )?;
+    if !member.attributes.is_empty() {
+        let mut path = format!("/proc/self/fd/{}/", folder.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name);
+        for (name, value) in &member.attributes {
+            let set = lsetxattr(&path[..], &name[..], value, XattrFlags::empty());
+            endured(set, name)?;
+        }
     }
     if !is_link {
         chmodat(folder, name, mode(member.mode), AtFlags::empty())?;
     }
-    utimensat(
-        folder,
-        name,
-        &times(member.modified),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
-    Ok(())
+    let times = times(member.modified);
+    Ok(utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// Gives it the owner that its member says, and nothing else.
@@ -78,7 +111,7 @@ pub fn give_time(file: impl AsFd, modified: (i64, i64)) -> io::Result<()> {
 /// Gives a folder what another folder has.
 pub fn copy(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
     let (from, to) = (from.as_fd(), to.as_fd());
-    let stat = rustix::fs::fstat(from)?;
+    let stat = fstat(from)?;
     fchown(
         to,
         Some(Uid::from_raw(stat.st_uid)),

@@ -6,15 +6,16 @@ use std::{
     ffi::OsStr,
     io,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
+    rc::Rc,
 };
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, open, openat, openat2,
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2,
         statat, unlinkat,
     },
     io::Errno,
@@ -38,13 +39,26 @@ pub struct Tree {
     path: PathBuf,
     implied: Implied,
     /// The folder that was last written into: members come folder by folder.
-    last: Option<(Vec<u8>, OwnedFd)>,
+    last: Option<(Vec<u8>, Rc<Folder>)>,
+}
+
+/// An open folder that members are written into.
+pub struct Folder {
+    folder: OwnedFd,
+    /// Its group, which the kernel may give to new files in it.
+    pub group: u32,
+    /// Whether it has set-group-id, which the kernel gives to new folders in it.
+    pub is_set_group_id: bool,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
 }
 
 impl Tree {
-    pub fn new(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let root = open(path, flags, Mode::empty())?;
+    pub fn new(root: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             path: own_path(&root)?,
             root,
@@ -54,11 +68,11 @@ impl Tree {
     }
 
     /// Opens the folder `path`, and makes what is missing of it.
-    pub fn folder(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
+    pub fn folder(&mut self, path: &[u8]) -> io::Result<Rc<Folder>> {
         if let Some((last, folder)) = &self.last
             && last == path
         {
-            return folder.try_clone();
+            return Ok(folder.clone());
         }
         let folder = match self.resolve(path) {
             Err(Errno::NOENT) => self.make(path)?,
@@ -68,7 +82,13 @@ impl Tree {
         if own_path(&folder)?.as_os_str().len() > MAX_PATH {
             return Err(bad("its path is too long"));
         }
-        self.last = Some((path.to_vec(), folder.try_clone()?));
+        let stat = fstat(&folder)?;
+        let folder = Rc::new(Folder {
+            folder,
+            group: stat.st_gid,
+            is_set_group_id: stat.st_mode & Mode::SGID.bits() != 0,
+        });
+        self.last = Some((path.to_vec(), folder.clone()));
         Ok(folder)
     }
 
@@ -214,7 +234,7 @@ fn remove_all(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
 }
 
 /// Where an open folder is.
-fn own_path(folder: impl std::os::fd::AsFd) -> io::Result<PathBuf> {
+fn own_path(folder: impl AsFd) -> io::Result<PathBuf> {
     let link = format!("/proc/self/fd/{}", folder.as_fd().as_raw_fd());
     let path = rustix::fs::readlinkat(CWD, link, Vec::new())?;
     Ok(PathBuf::from(OsStr::from_bytes(path.as_bytes())))

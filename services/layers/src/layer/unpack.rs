@@ -21,8 +21,8 @@ use super::{
     archive::{Archive, Kind, Member},
     blocks::bad,
     data,
-    metadata::{copy, give, give_owner, give_time, give_unopened, times},
-    tree::{Implied, Place, Tree, beneath, place, readable},
+    metadata::{Given, copy, give, give_owner, give_time, give_unopened, mode, times},
+    tree::{Folder, Implied, Place, Tree, beneath, place, readable},
 };
 
 /// What the name of a whiteout begins with.
@@ -53,16 +53,20 @@ pub struct Unpacking {
     is_upper: bool,
     /// Folders get their times last: each member that is written into one changes it.
     times: BTreeMap<(Vec<u8>, Vec<u8>), (i64, i64)>,
+    /// `None`: nothing is known to be given.
+    given: Option<Given>,
 }
 
 impl Unpacking {
     /// Begins in an empty folder. The lowest layer has none below it.
     pub fn new(folder: &Path, is_upper: bool) -> io::Result<Self> {
-        let times = BTreeMap::new();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = openat(CWD, folder, flags, Mode::empty())?;
         Ok(Self {
-            tree: Tree::new(folder)?,
+            given: Given::in_folder(&root).ok(),
+            tree: Tree::new(root)?,
             is_upper,
-            times,
+            times: BTreeMap::new(),
         })
     }
 
@@ -100,6 +104,11 @@ impl Unpacking {
         let Some((path, name)) = place(&member.path)? else {
             return Ok(());
         };
+        // Files get more than is known in a folder with a list of permissions for new ones.
+        let mut attributes = member.attributes.iter();
+        if attributes.any(|(name, _)| name.starts_with(b"system.")) {
+            self.given = None;
+        }
         let folder = self.tree.folder(&path)?;
         if name == OPAQUE {
             return self.make_opaque(folder.as_fd());
@@ -108,14 +117,14 @@ impl Unpacking {
             return self.hide(folder.as_fd(), hidden, member);
         }
         if member.kind == Kind::Folder {
-            self.make_folder(folder.as_fd(), &name, member)?;
+            self.make_folder(&folder, &name, member)?;
             self.times.insert((path, name), member.modified);
             return Ok(());
         }
-        match self.make(folder.as_fd(), &name, member, archive) {
+        match self.make(&folder, &name, member, archive) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.tree.remove(folder.as_fd(), &name)?;
-                self.make(folder.as_fd(), &name, member, archive)
+                self.make(&folder, &name, member, archive)
             }
             other => other,
         }
@@ -141,13 +150,12 @@ impl Unpacking {
         give_owner(folder, hidden, member)
     }
 
-    fn make_folder(
-        &mut self,
-        folder: BorrowedFd<'_>,
-        name: &[u8],
-        member: &Member,
-    ) -> io::Result<()> {
-        match mkdirat(folder, name, Mode::RWXU) {
+    fn make_folder(&mut self, at: &Folder, name: &[u8], member: &Member) -> io::Result<()> {
+        let folder = at.as_fd();
+        let given = self.given.as_ref();
+        let is_given = given.is_some_and(|given| given.is_all(at, member));
+        match mkdirat(folder, name, new_mode(is_given, member, Mode::RWXU)) {
+            Ok(()) if is_given => return self.tree.is_said(folder, name),
             Err(Errno::EXIST) => {
                 let there = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 if FileType::from_raw_mode(there.st_mode) != FileType::Directory {
@@ -164,25 +172,35 @@ impl Unpacking {
     /// Makes all but folders.
     fn make(
         &mut self,
-        folder: BorrowedFd<'_>,
+        at: &Folder,
         name: &[u8],
         member: &Member,
         archive: &mut Archive<impl BufRead>,
     ) -> io::Result<()> {
+        let folder = at.as_fd();
+        let given = self.given.as_ref();
         let device = |kind, number| -> io::Result<()> {
             mknodat(folder, name, kind, Mode::RUSR, number)?;
+            give_owner(folder, name, member)?;
             give_unopened(folder, name, member, false)
         };
         match &member.kind {
             Kind::File => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let file = File::from(openat(folder, name, flags, Mode::RUSR | Mode::WUSR)?);
+                let is_given = given.is_some_and(|given| given.is_all(at, member));
+                let mode = new_mode(is_given, member, Mode::RUSR | Mode::WUSR);
+                let file = File::from(openat(folder, name, flags, mode)?);
                 data::write(&file, member, archive)?;
-                give(&file, member)?;
+                if !is_given {
+                    give(&file, member)?;
+                }
                 give_time(&file, member.modified)
             }
             Kind::SymbolicLink(target) => {
                 symlinkat(&target[..], folder, name)?;
+                if !given.is_some_and(|given| given.is_owner(at, member)) {
+                    give_owner(folder, name, member)?;
+                }
                 give_unopened(folder, name, member, true)
             }
             Kind::HardLink(target) => {
@@ -190,6 +208,7 @@ impl Unpacking {
                 // Archives repeat what the file is like, and containerd heeds it.
                 let linked = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 let is_symbolic = FileType::from_raw_mode(linked.st_mode) == FileType::Symlink;
+                give_owner(folder, name, member)?;
                 give_unopened(folder, name, member, is_symbolic)
             }
             Kind::CharacterDevice(major, minor) => {
@@ -213,6 +232,14 @@ impl Unpacking {
             name,
             AtFlags::empty(),
         )?)
+    }
+}
+
+/// The permissions to make a file with: those that it is to have, or at first those that nobody else can use.
+fn new_mode(is_given: bool, member: &Member, at_first: Mode) -> Mode {
+    match is_given {
+        true => mode(member.mode),
+        false => at_first,
     }
 }
 

@@ -17,6 +17,12 @@ const CAPABILITY: [u8; 20] = [
     1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
 
+/// A list of permissions for new files: `u::rwx,g::---,o::---` (the kernel's `posix_acl_xattr.h`).
+const ACCESS: [u8; 28] = [
+    2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 0, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255,
+    255, 255, 255,
+];
+
 fn base() -> Vec<Member> {
     let long = format!(
         "long/{}",
@@ -82,6 +88,18 @@ fn base() -> Vec<Member> {
             .record("GNU.sparse.map", "0,3,5000,5")
             .record("GNU.sparse.numblocks", "2")
             .record("GNU.sparse.size", "9000"),
+        // What the kernel gives new files in folders like these is not what it gives them elsewhere.
+        folder("shared").mode(0o2775).owner(0, 42),
+        file("shared/file", "").mode(0o664),
+        folder("shared/folder"),
+        folder("shared/own").mode(0o2755).owner(0, 42),
+        symlink("shared/link", "file"),
+        folder("group").mode(0o2755),
+        folder("group/folder"),
+        file("group/open", "").mode(0o777),
+        folder("listed").attribute("system.posix_acl_default", ACCESS),
+        file("listed/file", "").mode(0o644),
+        folder("listed/folder"),
         folder("./removed/"),
         file("removed/a", "a"),
         file("removed/b", "b"),
