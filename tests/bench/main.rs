@@ -5,10 +5,12 @@
 mod at_once;
 mod audit;
 mod by_hand;
+mod cold;
 mod door;
 mod idle;
 mod layers;
 mod long_output;
+mod ready;
 mod signatures;
 
 fn main() {
@@ -44,6 +46,12 @@ fn main() {
         }
         if wanted("layers") {
             layers::run(rounds).await;
+        }
+        if wanted("ready") {
+            ready::run(rounds).await;
+        }
+        if wanted("cold") {
+            cold::run(rounds).await;
         }
         if wanted("at-once") {
             at_once::run().await;
