@@ -104,7 +104,7 @@ fn by_hand(lab: &Lab, url: &str, name: &str, output: Option<&str>) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
-fn run_command(vm: &Vm, home: &Path, program: &str, args: &[&str]) {
+pub fn run_command(vm: &Vm, home: &Path, program: &str, args: &[&str]) {
     let output = Command::new(program)
         .args(args)
         .env("PATH", path())

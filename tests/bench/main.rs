@@ -5,11 +5,13 @@
 mod at_once;
 mod audit;
 mod by_hand;
+mod cold;
 mod door;
 mod idle;
 mod layers;
 mod long_output;
 mod push;
+mod ready;
 mod signatures;
 
 fn main() {
@@ -48,6 +50,12 @@ fn main() {
         }
         if wanted("push") {
             push::run(rounds).await;
+        }
+        if wanted("ready") {
+            ready::run(rounds).await;
+        }
+        if wanted("cold") {
+            cold::run(rounds).await;
         }
         if wanted("at-once") {
             at_once::run().await;

@@ -41,6 +41,7 @@ mod recovery_note;
 mod resolve;
 mod run;
 mod sources;
+mod up;
 
 pub use image::unchanged as unchanged_image;
 pub use job::{CacheUse, Job};

@@ -77,10 +77,9 @@ impl Devcontainer for FakeDevcontainer {
         Ok(())
     }
 
-    async fn up(&self, request: &UpRequest<'_>, _: OnLine<'_>) -> Result<Started, ProcessFailure> {
-        let file = request.override_config;
-        let text =
-            fs::read_to_string(file).map_err(|error| ProcessFailure::new(error.to_string()))?;
+    async fn up(&self, request: UpRequest<'_>, _: OnLine<'_>) -> Result<Started, ProcessFailure> {
+        let text = request.configuration.await;
+        let text = text.map_err(|error| ProcessFailure::new(error.to_string()))?;
         let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let image = config["image"].as_str().expect("an image");
         let id = request.workspace.workspace_id;

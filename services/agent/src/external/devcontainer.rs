@@ -3,11 +3,12 @@
 mod api;
 mod cli;
 mod compose;
+mod features;
 pub(crate) mod log;
 mod on_node;
 
 pub use api::{
-    BuildRequest, CliWorkspace, Devcontainer, HooksRequest, SshOfBuild, Started, UpRequest,
+    BuildRequest, CliWorkspace, Devcontainer, HooksRequest, SshOfBuild, Started, UpFrom, UpRequest,
     default_config_path,
 };
 pub use cli::DevcontainerCli;

@@ -104,12 +104,26 @@ impl Git for GitCli {
             warnings: &mut warnings,
         };
         let commit = checkout.run(request.git_ref, on_line).await?;
-        let at = checkout.at().await;
-        if commit.is_some() {
-            let within = request.submodules_within;
-            warnings.extend(submodules::fetch(&commands, request.into, within, on_line).await);
-            warnings.extend(lfs::pointers(&commands, request.into).await);
-        }
+        // Each command takes longer for its sandbox than for its answer, and none of them changes what another one reads.
+        let has_files = commit.is_some();
+        let (at, of_submodules, of_pointers) = tokio::join!(
+            checkout.at(),
+            async {
+                let within = request.submodules_within;
+                match has_files {
+                    true => submodules::fetch(&commands, request.into, within, on_line).await,
+                    false => Vec::new(),
+                }
+            },
+            async {
+                match has_files {
+                    true => lfs::pointers(&commands, request.into).await,
+                    false => None,
+                }
+            },
+        );
+        warnings.extend(of_submodules);
+        warnings.extend(of_pointers);
         Ok(GitClone {
             commit,
             at,

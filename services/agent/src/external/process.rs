@@ -11,7 +11,10 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{io::AsyncReadExt as _, process::Command};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, Command},
+};
 
 use super::sandbox::{Group, Network, Sandbox, SandboxError, View, find_program};
 use lines::for_each_line;
@@ -80,6 +83,16 @@ pub(super) struct Process {
     folder: Option<PathBuf>,
     view: View,
     group: Option<Arc<Group>>,
+    has_input: bool,
+}
+
+/// A command that runs.
+pub(super) struct Running {
+    name: String,
+    /// Has what the sandbox opens of the agent after the start.
+    _process: Process,
+    group: Option<Arc<Group>>,
+    child: Child,
 }
 
 /// How a command ended that did not succeed, in a sentence.
@@ -105,6 +118,7 @@ impl Process {
             folder: None,
             view: View::default(),
             group: None,
+            has_input: false,
         }
         .env("LC_ALL", "C.UTF-8")
     }
@@ -166,6 +180,12 @@ impl Process {
         self
     }
 
+    /// Reads what [`Running::give`] gives to it from stdin, where there is nothing otherwise.
+    pub(super) fn with_input(mut self) -> Self {
+        self.has_input = true;
+        self
+    }
+
     fn name(&self) -> String {
         let program = Path::new(&self.program);
         let name = program.file_name().unwrap_or(&self.program);
@@ -187,7 +207,11 @@ impl Process {
             .args(&words[1..])
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(if self.has_input {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -217,6 +241,11 @@ impl Process {
         self,
         on_line: OnLine<'_>,
     ) -> Result<(Result<(), Ended>, String, String), ProcessFailure> {
+        self.start()?.end(on_line).await
+    }
+
+    /// Starts the command.
+    pub(super) fn start(self) -> Result<Running, ProcessFailure> {
         let name = self.name();
         let group = match &self.group {
             Some(group) => Ok(Some(group.clone())),
@@ -228,8 +257,41 @@ impl Process {
             let child = spawned.map_err(|error| error.to_string())?;
             Ok((group, child))
         });
-        let (group, mut child) = started
+        let (group, child) = started
             .map_err(|error| ProcessFailure::new(format!("{name} cannot be started: {error}")))?;
+        Ok(Running {
+            name,
+            _process: self,
+            group,
+            child,
+        })
+    }
+}
+
+impl Running {
+    /// Gives `text` to a command [with input](Process::with_input), which takes it until its end. It may not want it all.
+    pub(super) fn give(&mut self, text: String) -> impl Future<Output = ()> + use<> {
+        let stdin = self.child.stdin.take();
+        async move {
+            if let Some(mut stdin) = stdin {
+                // A command that ends early says itself what is wrong.
+                let _ = stdin.write_all(text.as_bytes()).await;
+            }
+        }
+    }
+
+    /// Waits until the command has ended, and reads what it printed and prints. Returns how it ended, its stdout, and the
+    /// last lines of its stderr.
+    pub(super) async fn end(
+        self,
+        on_line: OnLine<'_>,
+    ) -> Result<(Result<(), Ended>, String, String), ProcessFailure> {
+        let Self {
+            name,
+            _process,
+            group,
+            mut child,
+        } = self;
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
         let mut tail = Tail::default();

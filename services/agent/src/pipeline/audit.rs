@@ -10,6 +10,7 @@ use super::{
     context::{Checkout, Context},
     rebuild::{Again, Sources, keep_sources, rebuild},
     resolve::Hit,
+    sources::limit_sources,
 };
 use crate::{
     buildkit::{Progress, Status, Update},
@@ -94,6 +95,9 @@ async fn audit(
         Ok(true) => {}
         Ok(false) => return Verdict::OtherBuilder,
         Err(why) => return Verdict::Unknown(why),
+    }
+    if let Err(failure) = limit_sources(cx).await {
+        return Verdict::Unknown(failure.message);
     }
     let from = format!("type=registry,ref={}", hit.repository.image(build_cache));
     let mut witness = Witness::default();

@@ -1,7 +1,4 @@
-use std::{
-    fmt::Display,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Display, path::Path};
 
 use hearth_api::v1::{ContainerStarted, Failure, FailureReason, PipelineStep, event::Kind};
 use hearth_runtime::blocking;
@@ -11,22 +8,21 @@ use super::{
     beside::Beside,
     compose,
     context::{Checkout, Context},
-    failure::{failure, process_failure, with_cause},
+    failure::{failure, with_cause},
     git_mount,
     hook_runner::HookRunner,
     hooks::Hooks,
     override_config::{hookless_config, override_config},
     owner::remote_user,
+    up::{self, Up, config_path, empty_folder},
 };
 use crate::{
     clone_files::Owner,
     credentials::GitRemote,
     devcontainer::{DevcontainerConfig, Source},
-    door::denied_source,
     external::{
-        devcontainer::{SshOfBuild, Started, UpRequest, default_config_path},
+        devcontainer::{SshOfBuild, Started},
         engine::EngineFailure,
-        process::ProcessFailure,
     },
 };
 
@@ -59,10 +55,11 @@ pub async fn start<'a>(
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
     from: &Devcontainer,
+    up: Up<'_>,
 ) -> Result<Running<'a>, Failure> {
     cx.recorder
         .step(STEP, "starts the container", async {
-            let (hooks, runner) = cx.within_limit(run(cx, clone, config, from)).await?;
+            let (hooks, runner) = cx.within_limit(run(cx, clone, config, from, up)).await?;
             let blocking = hooks.blocking();
             let ran = if blocking.is_empty() {
                 Ok(())
@@ -91,15 +88,29 @@ async fn run(
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
     from: &Devcontainer,
+    mut up: Up<'_>,
 ) -> Result<(Hooks, HookRunner), Failure> {
-    // The CLI would go on with the container of a failed try instead of creating one.
-    let workspace = &cx.job.attempt.workspace;
-    let removed = cx.externals.engine.remove_containers(workspace).await;
-    removed.map_err(engine_failure)?;
-    let (started, metadata) = match from {
-        Devcontainer::Image(image) => from_image(cx, clone, config, image).await?,
-        Devcontainer::Compose => (from_compose(cx, clone, config).await?, Vec::new()),
-    };
+    // What is found out for its configuration takes about as long as the CLI's start.
+    let made = up.alongside(async {
+        // The CLI would go on with the container of a failed try instead of creating one.
+        let workspace = &cx.job.attempt.workspace;
+        let removed = cx.externals.engine.remove_containers(workspace).await;
+        removed.map_err(engine_failure)?;
+        match from {
+            Devcontainer::Image(image) => on_image(cx, clone, config, image).await,
+            Devcontainer::Compose => of_compose(cx, clone, config).await,
+        }
+    });
+    let Made {
+        properties,
+        metadata,
+        fault,
+    } = made.await?;
+    let started = up.with(properties).await;
+    let started = started.map_err(|failure| with_cause(failure, fault.as_deref()))?;
+    if let Devcontainer::Compose = from {
+        give_to_user(cx, &started).await?;
+    }
     let hookless = cx.scratch.path().join("hookless.json");
     write(&hookless, hookless_config(config, &started.remote_folder)).await?;
     cx.recorder.note(Kind::Container(ContainerStarted {
@@ -118,13 +129,21 @@ async fn run(
     Ok((Hooks::of(properties.as_ref(), &metadata), runner))
 }
 
-/// Starts a container of an image; returns the image's metadata as well.
-async fn from_image(
+/// What a container is started with.
+struct Made {
+    properties: Map<String, Value>,
+    /// The image's metadata, and what is wrong with it.
+    metadata: Vec<Value>,
+    fault: Option<String>,
+}
+
+/// The properties of a container of an image. The clone is given to its user.
+async fn on_image(
     cx: &Context<'_>,
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
     image: &str,
-) -> Result<(Started, Vec<Value>), Failure> {
+) -> Result<Made, Failure> {
     let engine = &cx.externals.engine;
     let local = engine
         .image(image)
@@ -157,16 +176,16 @@ async fn from_image(
     if let Some((folder, remote)) = git(cx) {
         git_mount::into_container(&mut properties, folder, &remote, &local);
     }
-    let file = cx.scratch.path().join("override.json");
-    write(&file, properties).await?;
     let metadata = local.metadata();
     let fault = metadata.fault(image);
     if let Some(fault) = &fault {
         cx.recorder.warn(fault);
     }
-    let started = up(cx, clone, config, &file).await;
-    let started = started.map_err(|failure| with_cause(failure, fault.as_deref()))?;
-    Ok((started, metadata.entries))
+    Ok(Made {
+        properties,
+        metadata: metadata.entries,
+        fault,
+    })
 }
 
 /// The configuration's own mount for the workspace, if it is not one of the clone.
@@ -178,13 +197,12 @@ fn foreign_mount<'a>(config: &'a DevcontainerConfig, clone: &Path) -> Option<&'a
 }
 
 /// The files of a Compose project are used unchanged, but for the names of what they build: they mount the clone from the
-/// volume's folder on the node. The user that the clone must belong to is known only when the container exists.
-async fn from_compose(
+/// volume's folder on the node.
+async fn of_compose(
     cx: &Context<'_>,
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
-) -> Result<Started, Failure> {
-    let file = cx.scratch.path().join("override.json");
+) -> Result<Made, Failure> {
     let mut properties = config
         .map(|config| config.container.whole())
         .unwrap_or_default();
@@ -205,7 +223,7 @@ async fn from_compose(
             .compose_project(&cx.cli_workspace(&clone.folder, &path), &files)
             .await
             .map_err(|child| child.without_folders(&[&clone.folder, cx.scratch.path()]))
-            .map_err(up_failure)?;
+            .map_err(up::failed)?;
         for service in &without_ssh {
             cx.recorder.warn(SshOfBuild(service).to_string());
         }
@@ -215,60 +233,29 @@ async fn from_compose(
         write_text(&own, project).await?;
         properties.insert("dockerComposeFile".to_owned(), json!([own]));
     }
-    write(&file, properties).await?;
-    let started = up(cx, clone, config, &file).await?;
-    if !is_root(&started.remote_user) {
-        let passwd = cx
-            .externals
-            .engine
-            .file_of_container(&started.container_id, PASSWD)
-            .await
-            .map_err(engine_failure)?;
-        let owner = owner(cx, &started.remote_user, passwd);
-        let workspace = &cx.job.attempt.workspace;
-        cx.externals
-            .engine
-            .give_volume(workspace, &started.container_id, owner)
-            .await
-            .map_err(|error| not_given(&started.remote_user, &error))?;
+    Ok(Made {
+        properties,
+        metadata: Vec::new(),
+        fault: None,
+    })
+}
+
+/// Gives the clone to the user of a Compose project's container, which is known only when that exists.
+async fn give_to_user(cx: &Context<'_>, started: &Started) -> Result<(), Failure> {
+    if is_root(&started.remote_user) {
+        return Ok(());
     }
-    Ok(started)
-}
-
-async fn up(
-    cx: &Context<'_>,
-    clone: &Checkout,
-    config: Option<&DevcontainerConfig>,
-    override_config: &Path,
-) -> Result<Started, Failure> {
-    // `runArgs` may name files by paths in the clone. The default image comes after a container that may have failed.
-    let folder = match config {
-        Some(_) => clone.folder.clone(),
-        None => empty_folder(cx, clone).await?,
-    };
-    let config = config_path(&folder, config);
-    let request = UpRequest {
-        workspace: cx.cli_workspace(&folder, &config),
-        override_config,
-    };
-    let mut output = cx.recorder.output(STEP);
-    cx.externals
-        .devcontainer
-        .up(&request, &mut |line| output.take(line))
+    let engine = &cx.externals.engine;
+    let passwd = engine
+        .file_of_container(&started.container_id, PASSWD)
         .await
-        .map_err(|child| child.without_folders(&[&clone.folder, cx.scratch.path()]))
-        .map_err(up_failure)
-}
-
-/// A folder named like the clone, for a CLI that only needs a name: it must not read the clone once a container can write
-/// to it.
-async fn empty_folder(cx: &Context<'_>, clone: &Checkout) -> Result<PathBuf, Failure> {
-    let name = clone.folder.file_name().unwrap_or_default();
-    let folder = cx.scratch.path().join("empty").join(name);
-    tokio::fs::create_dir_all(&folder)
+        .map_err(engine_failure)?;
+    let owner = owner(cx, &started.remote_user, passwd);
+    let workspace = &cx.job.attempt.workspace;
+    engine
+        .give_volume(workspace, &started.container_id, owner)
         .await
-        .map_err(|error| failure(FailureReason::Internal, STEP, error))?;
-    Ok(folder)
+        .map_err(|error| not_given(&started.remote_user, &error))
 }
 
 async fn write(file: &Path, properties: Map<String, Value>) -> Result<(), Failure> {
@@ -302,26 +289,12 @@ fn git<'a>(cx: &Context<'a>) -> Option<(&'a Path, GitRemote)> {
     cx.git_access.zip(GitRemote::of(&cx.job.spec.repository))
 }
 
-fn config_path(folder: &Path, config: Option<&DevcontainerConfig>) -> PathBuf {
-    match config {
-        Some(config) => folder.join(&config.path),
-        None => default_config_path(folder),
-    }
-}
-
 fn is_root(user: &str) -> bool {
     matches!(user.split(':').next(), Some("root" | "0" | ""))
 }
 
 fn engine_failure(error: EngineFailure) -> Failure {
     failure(FailureReason::EngineFailed, STEP, error)
-}
-
-fn up_failure(child: ProcessFailure) -> Failure {
-    let denied = denied_source(&child.message).or_else(|| denied_source(&child.tail));
-    let why = denied.as_ref().unwrap_or(&child.message);
-    let message = format!("the container cannot be started: {why}");
-    process_failure(FailureReason::ContainerFailed, STEP, message, &child)
 }
 
 #[cfg(test)]

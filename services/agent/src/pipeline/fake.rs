@@ -3,23 +3,44 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use hearth_api::v1::ImageStore;
+use hearth_domain::{CacheAccess, CacheReference, GitRef, Spec};
 use hearth_runtime::{Metrics, Tasks};
 
-use super::{node::NodeFacts, run::Runner};
+use super::{
+    context::Context,
+    disks::Disks,
+    job::{CacheUse, Job},
+    node::NodeFacts,
+    run::Runner,
+};
 use crate::{
-    credentials::{GitAccess, fake::FakeCredentials},
+    attempt::{AttemptLog, Recorder},
+    credentials::{
+        GitAccess, Logins,
+        fake::{FakeCredentials, attempt, no_logins},
+    },
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space, Watermarks},
-    door::Doors,
+    door::{Doors, OwnImages},
     engine_health::EngineHealth,
     external::{
-        Externals, control_plane::ControlPlaneClient, devcontainer::DevcontainerCli,
-        engine::fake::FakeEngine, git::GitCli, registry::OciRegistry, sandbox::Sandbox,
+        Externals,
+        control_plane::{ControlPlaneClient, LoginPurpose},
+        devcontainer::DevcontainerCli,
+        engine::fake::FakeEngine,
+        git::GitCli,
+        registry::OciRegistry,
+        sandbox::Sandbox,
     },
     leftovers::Leftovers,
     metrics::AgentMetrics,
     owners::Owners,
     policy::{HostAccess, Policy},
+    scratch::Scratch,
 };
+
+/// The newest image of [`World`]'s repository.
+pub(super) const IMAGE: &str =
+    "localhost:1/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// These two, and a control plane that cannot be reached.
 pub(super) fn externals(engine: FakeEngine, credentials: Arc<FakeCredentials>) -> Externals {
@@ -85,5 +106,80 @@ pub(crate) fn runner(engine: FakeEngine, dir: &Path, tasks: &Tasks) -> Runner {
         attempts_dir: dir.join("attempts"),
         git_access,
         metrics: AgentMetrics::new(&metrics),
+    }
+}
+
+/// What a context borrows from.
+pub(super) struct World {
+    pub engine: FakeEngine,
+    job: Job,
+    pub node: NodeFacts,
+    pub externals: Externals,
+    pub log: Arc<AttemptLog>,
+    recorder: Recorder,
+    pub scratch: Scratch,
+    logins: Logins,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let attempt = attempt();
+        let credentials = FakeCredentials::answering([no_logins()]);
+        let (repository, digest) = IMAGE.split_once('@').unwrap();
+        let repository = repository.parse().unwrap();
+        let job = Job {
+            attempt: attempt.clone(),
+            spec: Spec {
+                repository: "https://github.com/a/b".parse().unwrap(),
+                git_ref: GitRef::Default,
+                config: None,
+                lightweight: false,
+                cache_access: CacheAccess::ReadWrite,
+                time_limit: None,
+            },
+            cache: Ok(CacheUse {
+                reference: CacheReference::from_parts(repository, "devcontainer-cache").unwrap(),
+                writable: true,
+                newest_digest: Some(digest.parse().unwrap()),
+            }),
+            trusted: true,
+            host_access: None,
+            cache_mounts: "ns".to_owned(),
+            control_plane: String::new(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let engine = FakeEngine::default();
+        let log = Arc::new(AttemptLog::new(1));
+        Self {
+            externals: externals(engine.clone(), credentials.clone()),
+            engine,
+            node: node(dir.path()),
+            recorder: Recorder::new(log.clone(), AgentMetrics::new(&Metrics::default())),
+            log,
+            scratch: Scratch::create(dir.path(), &attempt, None).unwrap(),
+            logins: Logins::new(credentials, attempt, LoginPurpose::Attempt, |why| {
+                panic!("{why}")
+            }),
+            job,
+            _dir: dir,
+        }
+    }
+
+    pub fn context(&self) -> Context<'_> {
+        Context {
+            files: self.scratch.files(),
+            job: &self.job,
+            node: &self.node,
+            externals: &self.externals,
+            recorder: &self.recorder,
+            scratch: &self.scratch,
+            logins: &self.logins,
+            git_access: None,
+            images: OwnImages::of(&self.job.attempt.workspace, None),
+            allowed: self.node.policy.allow(true, None),
+            disks: Disks::new(self.scratch.path(), self.scratch.path()),
+            deadline: tokio::time::Instant::now() + Duration::from_secs(60),
+        }
     }
 }

@@ -12,6 +12,8 @@ use super::{
     prefetch::Prefetch,
     push::{PushPlan, Upload, sources_to_export},
     resolve::{Lookup, resolve},
+    sources::limit_sources,
+    up::Up,
 };
 use crate::{
     devcontainer::{Base, DevcontainerConfig},
@@ -51,12 +53,17 @@ pub async fn obtain(
     key: Key,
     lookup: Lookup,
     prefetch: &mut Prefetch<'_>,
+    up: &mut Up<'_>,
 ) -> Result<Image, Failure> {
     let mut lookup = lookup;
     let mut reasons = Vec::new();
     let mut has_entry = lookup.has_entry();
     while let Some(hit) = lookup.hit.take() {
-        match fetch(cx, &hit, prefetch).await {
+        let fetched = up.alongside(fetch(cx, &hit, prefetch)).await;
+        if fetched.is_err() {
+            up.put_off();
+        }
+        match fetched {
             Ok(mut image) => {
                 image.report.reasons.extend(lookup.reasons);
                 image.report.reasons.extend(reasons);
@@ -80,6 +87,8 @@ pub async fn obtain(
     // Before the build, which needs network and disk for itself.
     prefetch.cancel(cx).await;
     reasons.extend(key.reasons);
+    // With the digests of the base images, which the key has found out.
+    limit_sources(cx).await?;
     // A name of the attempt's own: no other one can give it to another image.
     let name = format!(
         "{}:{}",

@@ -21,6 +21,7 @@ use super::{
     recovery_note::leave_note,
     resolve,
     sources::limit_sources,
+    up::Up,
 };
 use crate::devcontainer::{
     self, BuildGrant, ConfigError, DevcontainerConfig, Found, Place, Source,
@@ -157,9 +158,10 @@ async fn repository_devcontainer<'a>(
     // Before the key: the image may be built from files that it makes.
     let initialize = prefetch.alongside(initialize(cx, clone, config));
     cx.within_limit(initialize).await?;
-    limit_sources(cx).await?;
+    let mut up = Up::of(cx, clone, Some(config)).await?;
     if let Source::Compose(_) = config.source {
         prefetch.cancel(cx).await;
+        limit_sources(cx).await?;
         let reason = CacheSkipReason::Compose;
         cx.recorder.note(Kind::Cache(skipped(reason)));
         background.push = push::begin(cx, PushPlan::skipped(reason));
@@ -168,12 +170,13 @@ async fn repository_devcontainer<'a>(
             clone,
             Some(config),
             &Devcontainer::Compose,
+            up,
             None,
             background,
         )
         .await;
     }
-    let image = Box::pin(image(cx, clone, config, prefetch));
+    let image = Box::pin(image(cx, clone, config, prefetch, &mut up));
     let image = cx.within_limit(image).await?;
     let Image {
         name,
@@ -195,6 +198,7 @@ async fn repository_devcontainer<'a>(
         clone,
         Some(config),
         &Devcontainer::Image(name),
+        up,
         None,
         background,
     )
@@ -207,10 +211,11 @@ async fn image(
     clone: &Checkout,
     config: &DevcontainerConfig,
     prefetch: &mut Prefetch<'_>,
+    up: &mut Up<'_>,
 ) -> Result<Image, Failure> {
     if let Some((image, why)) = image::unchanged(config) {
         prefetch.cancel(cx).await;
-        return image::fetch_unchanged(cx, image, why).await;
+        return up.alongside(image::fetch_unchanged(cx, image, why)).await;
     }
     let (key, lookup) = prefetch
         .alongside(async {
@@ -219,9 +224,7 @@ async fn image(
             (key, lookup)
         })
         .await;
-    // Again, with the digests of the base images.
-    limit_sources(cx).await?;
-    Box::pin(image::obtain(cx, clone, config, key, lookup, prefetch)).await
+    Box::pin(image::obtain(cx, clone, config, key, lookup, prefetch, up)).await
 }
 
 /// Starts the container while the push goes on.
@@ -230,10 +233,11 @@ async fn start<'a>(
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
     from: &Devcontainer,
+    up: Up<'_>,
     replaces: Option<&Failure>,
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
-    let start = container::start(cx, clone, config, from);
+    let start = container::start(cx, clone, config, from, up);
     let Running {
         failure,
         later,
@@ -270,10 +274,12 @@ async fn default_image<'a>(
         }));
         background.push = push::begin(cx, PushPlan::skipped(reason));
     }
-    let fetch = background.push.alongside(image::fetch_default(cx));
+    let mut up = Up::of(cx, clone, None).await?;
+    let fetch = up.alongside(image::fetch_default(cx));
+    let fetch = background.push.alongside(fetch);
     let name = cx.within_limit(fetch).await?;
     let from = Devcontainer::Image(name);
-    start(cx, clone, None, &from, replaces, background).await
+    start(cx, clone, None, &from, up, replaces, background).await
 }
 
 /// Starts the default image in place of a devcontainer that fails, so that it can be repaired in the workspace.

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use hearth_domain::WorkspaceId;
+use tokio::sync::oneshot;
 
 use super::on_node::NodeRequest;
 use crate::external::process::{OnLine, ProcessFailure};
@@ -39,12 +40,23 @@ pub struct BuildRequest<'a> {
 }
 
 /// A container to start, without its hooks.
-#[derive(Clone, Copy)]
 pub struct UpRequest<'a> {
     /// The workspace.
     pub workspace: CliWorkspace<'a>,
-    /// Configuration to use instead of the repository's.
-    pub override_config: &'a Path,
+    /// What it is made from.
+    pub from: UpFrom,
+    /// Configuration to use instead of the repository's, in JSON. The CLI is started before it is there: that takes as long
+    /// as a third of the rest.
+    pub configuration: oneshot::Receiver<String>,
+}
+
+/// What a container is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpFrom {
+    /// An image that nothing is added to.
+    Image,
+    /// A Compose project, whose images may have to be built.
+    Compose,
 }
 
 /// Hooks of a running container to run. The CLI keeps marks of those that ran in the container, and runs none twice.
@@ -98,7 +110,7 @@ pub trait Devcontainer: Send + Sync {
     /// Starts a container.
     async fn up(
         &self,
-        request: &UpRequest<'_>,
+        request: UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure>;
     /// What Compose makes of a project's files: JSON, and the services whose builds it is without the keys of.

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::{
-    api::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpRequest},
-    compose,
+    api::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpFrom, UpRequest},
+    compose, features,
     log::{LogLines, Printed},
     on_node::{self, NodeRequest},
 };
@@ -17,7 +17,7 @@ use crate::{
     devcontainer::CACHE_MOUNTS,
     external::{
         engine::{WORKSPACE_LABEL, volume_name},
-        process::{Ended, OnLine, Process, ProcessFailure, error_line},
+        process::{Ended, OnLine, Process, ProcessFailure, Running, error_line},
         sandbox::Sandbox,
     },
     scratch,
@@ -184,18 +184,40 @@ impl Devcontainer for DevcontainerCli {
 
     async fn up(
         &self,
-        request: &UpRequest<'_>,
+        request: UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure> {
-        let command = self.labelled("up", &request.workspace).args([
-            "--update-remote-user-uid-default",
-            "never",
-            "--remove-existing-container",
-            "--no-lockfile",
-            "--skip-post-create",
-            "--override-config",
-        ]);
-        let outcome = run(command.args([request.override_config]), on_line).await?;
+        let UpRequest {
+            workspace,
+            from,
+            configuration,
+        } = request;
+        let mut command = self
+            .labelled("up", &workspace)
+            .args([
+                "--update-remote-user-uid-default",
+                "never",
+                "--remove-existing-container",
+                "--no-lockfile",
+                "--skip-post-create",
+                "--override-config",
+                "/dev/stdin",
+            ])
+            .with_input();
+        if from == UpFrom::Image {
+            let tmp = features::none_withdrawn(workspace.scratch).map_err(|error| {
+                ProcessFailure::new(format!("the devcontainer CLI cannot be prepared: {error}"))
+            })?;
+            // Nothing is built: it need not ask which BuildKit there is.
+            command = command.args(["--buildkit", "never"]).env("TMPDIR", tmp);
+        }
+        let mut command = command.start()?;
+        let Ok(configuration) = configuration.await else {
+            return Err(ProcessFailure::new("nothing is to be started any more"));
+        };
+        let given = command.give(configuration);
+        let (outcome, ()) = tokio::join!(outcome(command, on_line), given);
+        let outcome = outcome?;
         Ok(Started {
             container_id: outcome.container_id,
             remote_user: outcome.remote_user,
@@ -237,10 +259,15 @@ impl Devcontainer for DevcontainerCli {
     }
 }
 
-/// Runs the CLI, passes the output in its log on as lines, and reads its result.
+/// Runs the CLI.
 async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFailure> {
+    outcome(command.start()?, on_line).await
+}
+
+/// Passes the output in the CLI's log on as lines, and reads its result.
+async fn outcome(command: Running, on_line: OnLine<'_>) -> Result<Outcome, ProcessFailure> {
     let mut output = LogLines::new(on_line);
-    let (success, stdout, _) = command.run_to_end(&mut |line| output.take(line)).await?;
+    let (success, stdout, _) = command.end(&mut |line| output.take(line)).await?;
     let Printed { tail, crash } = output.finish();
     let outcome: Option<Outcome> = stdout
         .lines()

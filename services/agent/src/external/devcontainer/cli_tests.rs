@@ -164,3 +164,96 @@ async fn an_end_without_a_result_is_a_failure() {
             .contains("exit status: 2")
     );
 }
+
+/// A CLI that tells that it runs, takes its configuration and says that it started a container.
+const UP: &str = r#"#!/bin/sh
+printf '%s\n' "$*" >args
+: >running
+cat "$(printf '%s\n' "$*" | sed 's/.*--override-config \([^ ]*\).*/\1/')" >configuration
+cp -r "$TMPDIR" tmp-seen
+echo '{"outcome":"success","containerId":"c1","remoteUser":"dev","remoteWorkspaceFolder":"/w"}'
+"#;
+
+/// What `up` made of a configuration that came when the CLI ran, or never, in a folder of its own.
+async fn upped(
+    program: &str,
+    from: UpFrom,
+    text: Option<&str>,
+) -> (tempfile::TempDir, Result<Started, ProcessFailure>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (cli, id) = (dir.path().join("devcontainer"), "ws-1".parse().unwrap());
+    hearth_runtime::write_atomically(&cli, program.as_bytes(), 0o700).unwrap();
+    std::fs::create_dir(dir.path().join(scratch::TMP)).unwrap();
+    let (configure, configuration) = tokio::sync::oneshot::channel();
+    let request = UpRequest {
+        workspace: CliWorkspace {
+            folder: dir.path(),
+            config: Path::new("devcontainer.json"),
+            scratch: dir.path(),
+            workspace_id: &id,
+        },
+        from,
+        configuration,
+    };
+    let running = dir.path().join("running");
+    let configured = async move {
+        while !running.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        if let Some(text) = text {
+            configure.send(text.to_owned()).unwrap();
+        }
+    };
+    let cli = DevcontainerCli::new(Sandbox::of_tests(), cli.into());
+    let mut unread = |_: Line<'_>| {};
+    let (started, ()) = tokio::join!(cli.up(request, &mut unread), configured);
+    (dir, started)
+}
+
+#[tokio::test]
+async fn the_cli_starts_before_its_configuration_is_there_and_gets_all_of_it() {
+    // More than a pipe holds.
+    let text = format!(r#"{{"image": "{}"}}"#, "a".repeat(300_000));
+    let (dir, started) = upped(UP, UpFrom::Image, Some(&text)).await;
+    let started = started.unwrap();
+    assert_eq!(
+        (
+            started.container_id.as_str(),
+            started.remote_folder.as_str()
+        ),
+        ("c1", "/w")
+    );
+    let seen = std::fs::read_to_string(dir.path().join("configuration")).unwrap();
+    assert!(seen == text, "{} of {} bytes", seen.len(), text.len());
+}
+
+#[tokio::test]
+async fn a_finished_image_is_started_without_a_question_to_the_internet_or_to_buildkit() {
+    for (from, is_finished) in [(UpFrom::Image, true), (UpFrom::Compose, false)] {
+        let (dir, started) = upped(UP, from, Some("{}")).await;
+        started.unwrap();
+        let args = std::fs::read_to_string(dir.path().join("args")).unwrap();
+        assert_eq!(args.contains("--buildkit never"), is_finished, "{args}");
+        let list = "tmp-seen/devcontainercli-root/control-manifest.json";
+        assert_eq!(dir.path().join(list).exists(), is_finished);
+        // Builds fetch the list, and find no other.
+        let list = "tmp/devcontainercli-root/control-manifest.json";
+        assert!(!dir.path().join(list).exists());
+    }
+}
+
+#[tokio::test]
+async fn a_cli_that_ends_before_it_reads_its_configuration_says_why() {
+    let ends =
+        "#!/bin/sh\n: >running\necho '{\"outcome\":\"error\",\"message\":\"no engine\"}'\nexit 1\n";
+    let text = "x".repeat(300_000);
+    let (_, started) = upped(ends, UpFrom::Image, Some(&text)).await;
+    assert_eq!(started.unwrap_err().message, "no engine");
+}
+
+#[tokio::test]
+async fn a_cli_whose_configuration_never_comes_is_ended() {
+    let (dir, started) = upped(UP, UpFrom::Image, None).await;
+    assert!(started.is_err(), "{started:?}");
+    assert!(!dir.path().join("tmp-seen").exists());
+}

@@ -74,12 +74,12 @@ impl Checkout<'_> {
     /// What is checked out. Git knows branches of other names as the remote's, and takes a short name for a tag where there
     /// is no such branch.
     pub(super) async fn at(&self) -> At {
-        let head = self.answer(&["symbolic-ref", "--quiet", "HEAD"]).await;
+        let default = format!("{REMOTE}HEAD");
+        let name = async |name| self.answer(&["symbolic-ref", "--quiet", name]).await;
+        let (head, default) = tokio::join!(name("HEAD"), name(default.as_str()));
         let Some(branch) = head.trim().strip_prefix("refs/heads/") else {
             return At::Detached;
         };
-        let default = format!("{REMOTE}HEAD");
-        let default = self.answer(&["symbolic-ref", "--quiet", &default]).await;
         match default.trim().strip_prefix(REMOTE) == Some(branch) {
             true => At::DefaultBranch,
             false => At::Branch,
