@@ -295,6 +295,7 @@ impl Engine for FakeEngine {
             transfer: Transfer {
                 done: BYTES,
                 total: BYTES,
+                ..Transfer::default()
             },
             ..Pulled::default()
         })
@@ -321,6 +322,7 @@ impl Engine for FakeEngine {
         Ok(Transfer {
             done: BYTES,
             total: BYTES,
+            ..Transfer::default()
         })
     }
 }
