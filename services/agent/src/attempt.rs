@@ -5,6 +5,7 @@ mod attempts;
 mod follow;
 mod log;
 mod output;
+mod pace;
 mod recorder;
 mod settled;
 

@@ -32,6 +32,8 @@ pub(crate) struct Transfer {
     /// Bytes so far, and in all; zero when that is not known.
     pub(crate) done: u64,
     pub(crate) total: u64,
+    /// Layers so far, and in all; zero when they are not counted.
+    pub(crate) layers: (u32, u32),
     /// When it was first told of and how many bytes it had then.
     since: (Timestamp, u64),
     now: Timestamp,
@@ -46,6 +48,7 @@ impl Transfer {
             direction: progress.direction(),
             done,
             total: progress.bytes_total,
+            layers: (progress.layers_done, progress.layers_total),
             // Fewer bytes than before: another transfer.
             since: since
                 .filter(|(_, first)| *first <= done)
@@ -267,6 +270,7 @@ mod tests {
             direction: TransferDirection::Fetch.into(),
             bytes_done,
             bytes_total: 10,
+            ..TransferProgress::default()
         })
     }
 

@@ -15,7 +15,7 @@ use crate::{
     Pulled, Pusher, RegistryClient, Transfer,
     blob::Blobs,
     containerd::{Containerd, ContainerdError},
-    import_error::{ImportError, Progress, STALL},
+    import_error::{ImportError, STALL},
     import_layers::{Fetched, Layers, Threads},
     layer::Ongoing,
 };
@@ -68,7 +68,7 @@ impl Importer {
         let ongoing = Ongoing::default();
         let _guard = ongoing.given_up.clone().drop_guard();
         let decoded = ongoing.decoded.clone();
-        let (report, mut reports) = watch::channel(Progress::default());
+        let (report, mut reports) = watch::channel(Transfer::default());
         let (answer, mut imported) = oneshot::channel();
         let work = Work {
             importer: self.clone(),
@@ -94,7 +94,7 @@ impl Importer {
                     });
                 }
                 changed = reports.changed() => match changed {
-                    Ok(()) => progress(reports.borrow_and_update().transfer),
+                    Ok(()) => progress(*reports.borrow_and_update()),
                     // It has ended, and answers.
                     Err(_) => return imported.await.unwrap_or(Err(ImportError::GivenUp)),
                 },
@@ -117,7 +117,7 @@ struct Work {
     reference: Reference,
     login: Option<Login>,
     ongoing: Ongoing,
-    report: watch::Sender<Progress>,
+    report: watch::Sender<Transfer>,
 }
 
 impl Work {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use hearth_domain::Digest;
 
-use crate::{ContainerdError, RegistryError, Transfer, layer::LayerError};
+use crate::{ContainerdError, RegistryError, layer::LayerError};
 
 /// An import that does nothing for this long is stuck: as long as for a transfer of the engine.
 pub(crate) const STALL: Duration = Duration::from_secs(120);
@@ -45,12 +45,4 @@ pub enum ImportError {
     /// The machine.
     #[error(transparent)]
     Machine(#[from] std::io::Error),
-}
-
-/// How far an import is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Progress {
-    pub transfer: Transfer,
-    /// Counts what is not seen in bytes.
-    pub steps: u64,
 }

@@ -19,11 +19,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    Pulled, Way,
+    Pulled, Transfer, Way,
     blob::Blobs,
     containerd::{Containerd, Lease, Upper},
     image::{Image, Layer},
-    import_error::{ImportError, Progress},
+    import_error::ImportError,
     layer::{Implied, Ongoing, Unpack, Written, complete, start},
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Layers<'a> {
     pub blobs: &'a Blobs,
     pub image: &'a Image,
     pub reference: &'a Reference,
-    pub report: &'a watch::Sender<Progress>,
+    pub report: &'a watch::Sender<Transfer>,
     pub threads: &'a Threads,
     pub ongoing: &'a Ongoing,
     pub fetched: &'a Fetched,
@@ -90,8 +90,10 @@ impl Layers<'_> {
         let total = layers[there..]
             .iter()
             .fold(0, |sum: u64, layer| sum.saturating_add(layer.bytes));
-        self.report
-            .send_modify(|progress| progress.transfer.total = total);
+        self.report.send_modify(|progress| {
+            progress.total = total;
+            progress.layers_total = u32::try_from(layers.len() - there).unwrap_or(u32::MAX);
+        });
         let (staged, arrived) = mpsc::unbounded_channel();
         let unpack = async move {
             let mut missing: Vec<_> = layers.iter().enumerate().skip(there).collect();
@@ -112,7 +114,7 @@ impl Layers<'_> {
         tokio::try_join!(unpack, self.commit_in_order(there, arrived))?;
         let present = layers[..there].iter().map(|layer| hex(layer).to_owned());
         Ok(Pulled {
-            transfer: self.report.borrow().transfer,
+            transfer: *self.report.borrow(),
             present: present.collect(),
             way: Way::Direct,
         })
@@ -216,7 +218,7 @@ impl Layers<'_> {
             let mut sum = Sha256::new();
             let take = async |part: Bytes| {
                 self.report
-                    .send_modify(|progress| progress.transfer.done += part.len() as u64);
+                    .send_modify(|progress| progress.done += part.len() as u64);
                 sum.update(&part);
                 blob.send(part.clone())
                     .await
@@ -268,7 +270,8 @@ impl Layers<'_> {
                 self.commit(&staged, next, below, layers[next].chain_id.as_str())
                     .await?;
                 next += 1;
-                self.report.send_modify(|progress| progress.steps += 1);
+                self.report
+                    .send_modify(|progress| progress.layers_done += 1);
             }
         }
         Ok(())

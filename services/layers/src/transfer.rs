@@ -24,6 +24,10 @@ pub struct Transfer {
     pub done: u64,
     /// Compressed bytes to move; grows while layers become known.
     pub total: u64,
+    /// Layers that have been moved as a whole.
+    pub layers_done: u32,
+    /// Layers to move; grows while they become known. Zero: they are not counted.
+    pub layers_total: u32,
 }
 
 /// An image that was fetched.
@@ -153,7 +157,7 @@ async fn follow(
     moving: &str,
     mut progress: impl FnMut(Transfer),
 ) -> Result<Transfer, TransferError> {
-    let mut layers: HashMap<String, Transfer> = HashMap::new();
+    let mut layers: HashMap<String, Layer> = HashMap::new();
     let mut all = Transfer::default();
     let mut steps = std::pin::pin!(steps);
     loop {
@@ -162,23 +166,47 @@ async fn follow(
             Ok(None) => return Ok(all),
             Ok(Some(step)) => step.map_err(classify)?,
         };
-        let Some(detail) = step.detail else { continue };
-        if step.status != moving {
-            continue;
+        let layer = layers.entry(step.layer).or_default();
+        match (&step.status[..], step.detail) {
+            (status, Some(detail)) if status == moving => layer.moves(&detail),
+            ("Pulling fs layer", _) => layer.is_announced = true,
+            ("Download complete" | "Pull complete", _) => layer.has_arrived = true,
+            _ => continue,
         }
+        let sum = layers.values().fold(Transfer::default(), Layer::added);
+        if sum != all {
+            all = sum;
+            progress(all);
+        }
+    }
+}
+
+/// A layer, as far as the engine has told of it.
+#[derive(Default)]
+struct Layer {
+    done: u64,
+    total: u64,
+    /// It is to be fetched. Other content has no such step.
+    is_announced: bool,
+    has_arrived: bool,
+}
+
+impl Layer {
+    fn moves(&mut self, detail: &bollard::models::ProgressDetail) {
         let bytes =
             |count: Option<i64>| u64::try_from(count.unwrap_or_default()).unwrap_or_default();
-        let layer = layers.entry(step.layer).or_default();
         // Progress of a layer that is sent again starts over; the furthest point counts.
-        layer.total = layer.total.max(bytes(detail.total));
-        layer.done = layer.done.max(bytes(detail.current)).min(layer.total);
-        all = layers
-            .values()
-            .fold(Transfer::default(), |sum, layer| Transfer {
-                done: sum.done + layer.done,
-                total: sum.total + layer.total,
-            });
-        progress(all);
+        self.total = self.total.max(bytes(detail.total));
+        self.done = self.done.max(bytes(detail.current)).min(self.total);
+    }
+
+    fn added(sum: Transfer, layer: &Self) -> Transfer {
+        Transfer {
+            done: sum.done + layer.done,
+            total: sum.total + layer.total,
+            layers_done: sum.layers_done + u32::from(layer.is_announced && layer.has_arrived),
+            layers_total: sum.layers_total + u32::from(layer.is_announced),
+        }
     }
 }
 
@@ -259,10 +287,37 @@ mod tests {
             all,
             Ok(Transfer {
                 done: 105,
-                total: 150
+                total: 150,
+                ..Transfer::default()
             })
         );
-        assert_eq!(seen, [10, 15, 15, 105]);
+        assert_eq!(seen, [10, 15, 105]);
+    }
+
+    #[tokio::test]
+    async fn layers_count_once_they_are_announced_and_have_arrived_when_the_engine_says_so() {
+        let told = |layer: &str, status: &str| {
+            Ok(Step {
+                layer: layer.to_owned(),
+                status: status.to_owned(),
+                detail: None,
+            })
+        };
+        let steps = stream::iter([
+            told("latest", "Pulling from a/b"),
+            told("a", "Pulling fs layer"),
+            told("b", "Pulling fs layer"),
+            told("there", "Already exists"),
+            told("a", "Download complete"),
+            // It is unpacked too now, and counts no second time.
+            told("a", "Pull complete"),
+            // The image's configuration.
+            told("c", "Download complete"),
+        ]);
+        let mut seen = Vec::new();
+        let report = |all: Transfer| seen.push((all.layers_done, all.layers_total));
+        follow(steps, "Downloading", report).await.unwrap();
+        assert_eq!(seen, [(0, 1), (0, 2), (1, 2)]);
     }
 
     #[tokio::test(start_paused = true)]

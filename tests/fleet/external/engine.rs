@@ -295,6 +295,7 @@ impl Engine for FakeEngine {
             transfer: Transfer {
                 done: BYTES,
                 total: BYTES,
+                ..Transfer::default()
             },
             ..Pulled::default()
         })
@@ -324,6 +325,7 @@ impl Engine for FakeEngine {
             transfer: Transfer {
                 done: BYTES,
                 total: BYTES,
+                ..Transfer::default()
             },
             ..Pushed::default()
         })

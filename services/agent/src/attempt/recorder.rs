@@ -1,9 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Instant};
 
 use hearth_api::v1::{
     BuildStep, BuildStepStatus, Failure, PipelineStep, Settled, StateChanged, StepFinished,
@@ -12,15 +7,12 @@ use hearth_api::v1::{
 use hearth_layers::Transfer;
 use parking_lot::Mutex;
 
-use super::{activity::Activity, log::AttemptLog, output::OutputSink};
+use super::{activity::Activity, log::AttemptLog, output::OutputSink, pace::Pace};
 use crate::{
     buildkit::{Status, StepChange},
     external::process::Tail,
     metrics::AgentMetrics,
 };
-
-/// Shortest time between two events of a transfer's progress.
-const TRANSFER_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Writes the events of an attempt into its log.
 #[derive(Clone)]
@@ -206,19 +198,19 @@ impl Recorder {
         Activity::begin(self.log.clone(), step, name)
     }
 
-    /// A callback that records the progress of a transfer, at most twice a second.
+    /// A callback that records the progress of a transfer, now and then.
     pub fn transfer(&self, direction: TransferDirection) -> impl Fn(Transfer) + Send + Sync {
         let log = self.log.clone();
-        let reported = Mutex::new(None::<Instant>);
+        let pace = Mutex::new(Pace::default());
         move |transfer| {
-            let mut last = reported.lock();
-            let due = last.is_none_or(|at| at.elapsed() >= TRANSFER_INTERVAL);
-            if due || transfer.done == transfer.total {
-                *last = Some(Instant::now());
+            let mut pace = pace.lock();
+            if pace.is_due(&transfer, Instant::now()) {
                 log.append(Kind::Transfer(TransferProgress {
                     direction: direction.into(),
                     bytes_done: transfer.done,
                     bytes_total: transfer.total,
+                    layers_done: transfer.layers_done,
+                    layers_total: transfer.layers_total,
                 }));
             }
         }

@@ -131,10 +131,20 @@ fn transfer(progress: &TransferProgress) -> String {
         TransferDirection::Push => "pushed",
         TransferDirection::Fetch | TransferDirection::Unspecified => "fetched",
     };
-    match progress.bytes_total {
+    let moved = match progress.bytes_total {
         0 => format!("{verb} {}", bytes(progress.bytes_done)),
         total => format!("{verb} {} of {}", bytes(progress.bytes_done), bytes(total)),
+    };
+    match layers((progress.layers_done, progress.layers_total)) {
+        Some(layers) => format!("{moved}, {layers}"),
+        None => moved,
     }
+}
+
+/// `3 of 7 layers`, where they are counted.
+pub(crate) fn layers((done, total): (u32, u32)) -> Option<String> {
+    let layers = if total == 1 { "layer" } else { "layers" };
+    (total > 0).then(|| format!("{done} of {total} {layers}"))
 }
 
 #[cfg(test)]

@@ -90,7 +90,9 @@ impl Plain {
 
     fn is_due(&mut self, progress: &TransferProgress, time: Option<Timestamp>) -> bool {
         let now = time.unwrap_or_default();
-        let ended = progress.bytes_total > 0 && progress.bytes_done >= progress.bytes_total;
+        let ended = progress.bytes_total > 0
+            && progress.bytes_done >= progress.bytes_total
+            && progress.layers_done >= progress.layers_total;
         let last = &mut self.transfers[progress.direction() as usize];
         let due = match last {
             None => true,
@@ -214,16 +216,33 @@ mod tests {
     fn a_transfer_is_printed_now_and_then_and_once_at_its_end() {
         let mut plain = Plain::new(Stamp::Elapsed, false);
         let mut printed = Vec::new();
-        for (tenths, done) in [(0, 1), (10, 2), (49, 3), (50, 4), (60, 10), (61, 10)] {
+        for (tenths, done, layers_done) in [
+            (0, 1, 0),
+            (10, 2, 0),
+            (49, 3, 1),
+            (50, 4, 1),
+            // They are unpacked.
+            (60, 10, 1),
+            (61, 10, 2),
+            (62, 10, 2),
+        ] {
             let transfer = Kind::Transfer(TransferProgress {
                 direction: TransferDirection::Fetch.into(),
                 bytes_done: done,
                 bytes_total: 10,
+                layers_done,
+                layers_total: 2,
             });
-            if !plain.lines(&event(1, tenths, transfer)).is_empty() {
-                printed.push(done);
-            }
+            printed.extend(plain.lines(&event(1, tenths, transfer)));
         }
-        assert_eq!(printed, [1, 4, 10]);
+        let said = printed.iter().map(|line| line.split("] ").nth(1).unwrap());
+        assert_eq!(
+            said.collect::<Vec<_>>(),
+            [
+                "fetched 1 B of 10 B, 0 of 2 layers",
+                "fetched 4 B of 10 B, 1 of 2 layers",
+                "fetched 10 B of 10 B, 2 of 2 layers"
+            ]
+        );
     }
 }

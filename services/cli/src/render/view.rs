@@ -17,6 +17,8 @@ const BUILD_ROWS: usize = 4;
 const FRAME: usize = 10;
 /// A bar is no longer than this; in a narrow terminal its numbers count more.
 const MAX_BAR: usize = 40;
+/// Where less is left for a bar, the numbers behind it that can be spared make room.
+const MIN_BAR: usize = 8;
 
 /// Identity of a row, so that it keeps its place and its elapsed time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +126,7 @@ fn goes_on(activity: &Activity, columns: usize) -> Look {
             true => format!("  {name}"),
             false => format!("  {name}: {detail}"),
         };
-        return Look::Line(bar(&label, done, total, String::new(), columns));
+        return Look::Line(bar(&label, done, total, &[], columns));
     }
     Look::Running(match (detail.is_empty(), done) {
         (true, 0) => format!("  {name}"),
@@ -143,21 +145,33 @@ fn moved(transfer: &Transfer, columns: usize) -> Look {
     if total == 0 {
         return Look::Running(format!("  {label}: {}", bytes(done)));
     }
+    let layers = describe::layers(transfer.layers);
     if done >= total {
-        return Look::Running(format!("  {after}: {}", bytes(total)));
+        let layers = layers.map_or_else(String::new, |layers| format!(", {layers}"));
+        return Look::Running(format!("  {after}: {}{layers}", bytes(total)));
     }
-    let pace = transfer
-        .bytes_per_second()
-        .map_or_else(String::new, |rate| {
-            let left = (total - done) as f64 / rate;
-            format!(", {}/s, {} left", bytes(rate as u64), seconds(left))
-        });
-    Look::Line(bar(&format!("  {label}"), done, total, pace, columns))
+    let rate = transfer.bytes_per_second();
+    let left = rate.map(|rate| format!("{} left", seconds((total - done) as f64 / rate)));
+    let rate = rate.map(|rate| format!("{}/s", bytes(rate as u64)));
+    let all: Vec<_> = [&layers, &rate, &left].into_iter().flatten().collect();
+    let few: Vec<_> = [&rate, &left].into_iter().flatten().collect();
+    let one: Vec<_> = rate.iter().collect();
+    let label = format!("  {label}");
+    Look::Line(bar(&label, done, total, &[&all, &few, &one], columns))
 }
 
-/// `  fetch ━━━━━━━━──────── 52 MB of 104 MB, 10 MB/s, 5.2 s left`
-fn bar(label: &str, done: u64, total: u64, pace: String, columns: usize) -> String {
-    let numbers = format!("{} of {}{pace}", bytes(done), bytes(total));
+/// `  fetch ━━━━━━━━──────── 52 MB of 104 MB, 3 of 7 layers, 10 MB/s, 5.2 s left`. Of `more` it has the first that leaves room
+/// for the bar.
+fn bar(label: &str, done: u64, total: u64, more: &[&[&String]], columns: usize) -> String {
+    let short = format!("{} of {}", bytes(done), bytes(total));
+    let mut with_more = more.iter().map(|more| {
+        let more = more.iter().map(|number| format!(", {number}"));
+        format!("{short}{}", more.collect::<String>())
+    });
+    let room = columns.saturating_sub(measure_text_width(label) + MIN_BAR + 3);
+    let numbers = with_more
+        .find(|numbers| measure_text_width(numbers) <= room)
+        .unwrap_or(short);
     let taken = measure_text_width(&numbers) + 3;
     let label = cut_middle(
         label,

@@ -49,6 +49,7 @@ fn transfer(direction: TransferDirection, bytes_done: u64, bytes_total: u64) -> 
         direction: direction.into(),
         bytes_done,
         bytes_total,
+        ..TransferProgress::default()
     })
 }
 
@@ -140,6 +141,50 @@ fn a_pace_is_shown_once_it_is_known_and_unpacking_after_the_last_byte() {
     );
     let unknown = transfer(TransferDirection::Fetch, 5_000_000, 0);
     assert_eq!(row(vec![image, unknown]), "*   fetch: 5.0 MB");
+}
+
+#[test]
+fn layers_and_pace_stand_behind_the_bytes_and_make_room_for_the_bar_where_it_is_narrow() {
+    let fetched = |bytes_done, layers_done| {
+        Kind::Transfer(TransferProgress {
+            direction: TransferDirection::Fetch.into(),
+            bytes_done,
+            bytes_total: 100_000_000,
+            layers_done,
+            layers_total: 7,
+        })
+    };
+    let image = started(PipelineStep::Image, "fetches the image");
+    let row = |columns, bytes_done, layers_done| {
+        let kinds = vec![
+            image.clone(),
+            fetched(10_000_000, 0),
+            fetched(bytes_done, layers_done),
+        ];
+        shown(columns, kinds).pop().expect("a row")
+    };
+    for (columns, expected) in [
+        (
+            80,
+            "  fetch ━━━━━━━━━────────── 50 MB of 100 MB, 3 of 7 layers, 40 MB/s, 1.2 s left",
+        ),
+        (
+            60,
+            "  fetch ━━━━━━━─────── 50 MB of 100 MB, 40 MB/s, 1.2 s left",
+        ),
+        (45, "  fetch ━━━━━────── 50 MB of 100 MB, 40 MB/s"),
+        (36, "  fetch ━━━━━────── 50 MB of 100 MB"),
+        (26, "  fetch ─ 50 MB of 100 MB"),
+    ] {
+        assert_eq!(row(columns, 50_000_000, 3), expected, "{columns}");
+    }
+    for columns in 20..130 {
+        assert!(measure_text_width(&row(columns, 50_000_000, 3)) < columns);
+    }
+    assert_eq!(
+        row(80, 100_000_000, 6),
+        "*   unpacking: 100 MB, 6 of 7 layers"
+    );
 }
 
 #[test]

@@ -23,7 +23,12 @@ use super::{
 pub(crate) const IMAGE_BYTES: u64 = 10;
 
 /// What a pull transfers.
-pub(crate) const PULLED: Transfer = Transfer { done: 7, total: 7 };
+pub(crate) const PULLED: Transfer = Transfer {
+    done: 7,
+    total: 7,
+    layers_done: 1,
+    layers_total: 1,
+};
 
 /// The engine; clones of it share their images.
 #[derive(Clone, Default)]
