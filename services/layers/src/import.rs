@@ -185,6 +185,8 @@ impl Work {
         // What they write into must not be removed before they have ended.
         self.ongoing.given_up.cancel();
         threads.join();
+        // On a full disk containerd needs room to remove what is there.
+        drop(fetched.take());
         if let Err(error) = store.end(lease, !is_whole).await {
             tracing::warn!(
                 image = self.image,

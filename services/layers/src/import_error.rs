@@ -1,8 +1,12 @@
-use std::time::Duration;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use hearth_domain::Digest;
 
-use crate::{ContainerdError, RegistryError, layer::LayerError};
+use crate::{ContainerdError, RegistryError, image::Layer, layer::LayerError};
 
 /// An import that does nothing for this long is stuck: as long as for a transfer of the engine.
 pub(crate) const STALL: Duration = Duration::from_secs(120);
@@ -33,6 +37,19 @@ pub enum ImportError {
         /// Digest of its blob.
         digest: Digest,
     },
+    /// The disk of the engine is full.
+    #[error(
+        "no room is left on the disk of {} for the layer {digest}, which has {} MB before it is unpacked: make room there, or give the engine a larger disk",
+        folder.display(), bytes.div_ceil(1_000_000)
+    )]
+    DiskFull {
+        /// A folder on that disk.
+        folder: PathBuf,
+        /// Digest of the layer's blob.
+        digest: Digest,
+        /// Bytes of the blob.
+        bytes: u64,
+    },
     /// The layer's other end is gone, and says why.
     #[error("nobody takes the layer any more")]
     NotTaken,
@@ -44,5 +61,25 @@ pub enum ImportError {
     GivenUp,
     /// The machine.
     #[error(transparent)]
-    Machine(#[from] std::io::Error),
+    Machine(#[from] io::Error),
+}
+
+impl ImportError {
+    /// What it is when a layer that is written into `folder` fails by it.
+    pub(crate) fn of(self, layer: &Layer, folder: &Path) -> Self {
+        let cause = match &self {
+            Self::Layer { cause, .. } => Some(cause.cause()),
+            Self::Machine(cause) => Some(cause),
+            _ => None,
+        };
+        let kind = cause.map(io::Error::kind);
+        match kind {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Self::DiskFull {
+                folder: folder.to_owned(),
+                digest: layer.digest.clone(),
+                bytes: layer.bytes,
+            },
+            _ => self,
+        }
+    }
 }

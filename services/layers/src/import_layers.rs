@@ -56,6 +56,11 @@ impl Fetched {
     fn add(&self, layer: Layer, blob: File) {
         self.0.lock().push((layer, blob));
     }
+
+    /// All of them, which are gone when they are dropped.
+    pub fn take(&self) -> Vec<(Layer, File)> {
+        std::mem::take(&mut *self.0.lock())
+    }
 }
 
 /// Threads that are waited for.
@@ -157,8 +162,7 @@ impl Layers<'_> {
     /// Stores the blobs of layers, for builds on top of the image and for pushes: nothing else needs them, and it takes as long
     /// as all the rest.
     pub async fn store_blobs(&self) -> Result<(), ImportError> {
-        let fetched = std::mem::take(&mut *self.fetched.0.lock());
-        for (layer, mut blob) in fetched {
+        for (layer, mut blob) in self.fetched.take() {
             let mut labels = Labels::new();
             let name = "containerd.io/uncompressed".to_owned();
             labels.insert(name, layer.diff_id.to_string());
@@ -207,13 +211,26 @@ impl Layers<'_> {
     async fn unpack(&self, number: usize, layer: &Layer) -> Result<Staged, ImportError> {
         let name = format!("layer-{number}");
         let upper = self.store.prepare(self.lease, &name, None).await?;
+        let folder = &upper.folder;
+        match self.unpack_into(folder, number > 0, layer).await {
+            Ok(implied) => Ok(Staged { upper, implied }),
+            Err(error) => Err(error.of(layer, folder)),
+        }
+    }
+
+    async fn unpack_into(
+        &self,
+        folder: &Path,
+        is_upper: bool,
+        layer: &Layer,
+    ) -> Result<Implied, ImportError> {
         let Unpack {
             blob,
             written,
             thread,
-        } = start(upper.folder.clone(), number > 0, self.ongoing.clone())?;
+        } = start(folder.to_owned(), is_upper, self.ongoing.clone())?;
         self.threads.add(thread);
-        let kept = unnamed_file(&upper.folder)?;
+        let kept = unnamed_file(folder)?;
         let fetch = async {
             let mut sum = Sha256::new();
             let take = async |part: Bytes| {
@@ -250,7 +267,7 @@ impl Layers<'_> {
             return Err(wrong());
         }
         self.fetched.add(layer.clone(), kept);
-        Ok(Staged { upper, implied })
+        Ok(implied)
     }
 
     /// Puts unpacked layers on top of each other as they arrive.

@@ -46,6 +46,15 @@ pub enum LayerError {
     Archive(#[from] io::Error),
 }
 
+impl LayerError {
+    /// What happened.
+    pub fn cause(&self) -> &io::Error {
+        match self {
+            Self::Member { cause, .. } | Self::Archive(cause) => cause,
+        }
+    }
+}
+
 /// A layer that is unpacked into a folder.
 pub struct Unpacking {
     tree: Tree,

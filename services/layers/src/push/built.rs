@@ -96,12 +96,14 @@ impl Built {
         spool: &Spool,
         given_up: &CancellationToken,
     ) -> Result<Vec<Sent>, PushError> {
+        uploads.layers(self.layers.len());
         let (encoder, known) = (&Mutex::new(()), &Mutex::new(known));
         let sent = stream::iter(&self.layers).map(async |layer| {
             let like = known.lock().await.take(&layer.diff_id);
             if let Some(sent) = like
                 && uploads.has(&sent.frames.digest, sent.frames.bytes).await?
             {
+                uploads.layer_done();
                 return Ok(sent);
             }
             let Frames { blob, encoded } = {
@@ -109,6 +111,7 @@ impl Built {
                 encoded(store, layer, spool, given_up).await?
             };
             uploads.send(&blob).await?;
+            uploads.layer_done();
             let Encoded { frames, rows } = encoded;
             Ok(Sent { frames, rows })
         });

@@ -110,6 +110,18 @@ impl<'a> Uploads<'a> {
         Ok(same?)
     }
 
+    /// So many layers will be sent, or are there.
+    pub fn layers(&self, total: usize) {
+        let total = u32::try_from(total).unwrap_or(u32::MAX);
+        self.report
+            .send_modify(|report| report.layers_total = total);
+    }
+
+    /// The registry has another layer.
+    pub fn layer_done(&self) {
+        self.report.send_modify(|report| report.layers_done += 1);
+    }
+
     async fn access(&self) -> Arc<Access> {
         self.access.lock().await.clone()
     }

@@ -1,6 +1,6 @@
 //! Registries that fail, engines that have things already, and imports that are cut off: the image is whole or not there.
 
-use std::{process::Command, time::Duration};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use hearth_domain::Login;
 use hearth_layers::ImportError;
@@ -55,6 +55,7 @@ async fn a_registry_that_breaks_off_is_asked_for_the_rest() {
         Fault::NoRanges(usize::MAX),
         Fault::Busy(5),
         Fault::Elsewhere,
+        Fault::Trickles,
     ] {
         let registry = Registry::start();
         let image = registry.put("a/b", &layers());
@@ -90,7 +91,13 @@ async fn wrong_bytes_and_wrong_lengths_are_refused_and_leave_nothing() {
     let registry = Registry::start();
     let image = registry.put("a/b", &layers());
     let engine = Engine::start();
-    for fault in [Fault::WrongByte, Fault::Short, Fault::Long, Fault::Cuts(0)] {
+    for fault in [
+        Fault::WrongByte,
+        Fault::Short,
+        Fault::Long,
+        Fault::Cuts(0),
+        Fault::Busy(usize::MAX),
+    ] {
         registry.set(fault);
         let refused = engine.import(&image.name).await;
         assert!(refused.is_err(), "{fault:?}");
@@ -190,8 +197,90 @@ async fn imports_and_pulls_of_the_same_layers_do_not_disturb_each_other() {
     assert!(engine.vm.succeeds(&["image", "inspect", &other.name]));
 }
 
+#[tokio::test]
+async fn images_that_are_pruned_while_one_is_imported_do_not_take_it_along() {
+    let registry = Registry::start();
+    let image = registry.put("a/b", &layers());
+    let engine = Engine::start();
+    // Of five requests one waits.
+    registry.set(Fault::Holds(4));
+    let importer = engine.importer();
+    let import = importer.import(&image.name, None, |_| {});
+    let prune = async {
+        while registry.requests() < 5 {
+            tokio::task::yield_now().await;
+        }
+        for command in [
+            &["system", "prune", "--all", "--force", "--volumes"][..],
+            &["builder", "prune", "--all", "--force"],
+        ] {
+            engine.vm.docker(command);
+        }
+        engine.ctr(&["content", "prune", "references"]);
+        registry.set(Fault::None);
+    };
+    let (imported, ()) = tokio::join!(import, prune);
+    imported.unwrap();
+    assert_whole(&engine, &image);
+    engine.vm.docker(&["image", "rm", &image.name]);
+    eventually("nothing is left", || engine.contents().is_empty()).await;
+}
+
+/// A file system of a few bytes.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn new(mib: u32) -> Self {
+        let folder = PathBuf::from(format!("/dev/shm/hearth-small-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
+            .arg(&folder)
+            .status();
+        assert!(mounted.unwrap().success());
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_has_room_again_afterwards() {
+    let registry = Registry::start();
+    let small = registry.put("a/small", &layers());
+    // One layer fits, and all of them do not, in whatever order they come.
+    let large = (0..4).map(|number| {
+        let members = vec![file(&format!("noise-{number}"), noise(16_000_000))];
+        (Encoding::Zstd(256 * 1024), members)
+    });
+    let large = registry.put("a/large", &large.collect::<Vec<_>>());
+    let disk = SmallDisk::new(60);
+    let engine = Engine::at(disk.0.join("vm"));
+    for _ in 0..2 {
+        let refused = engine.import(&large.name).await.unwrap_err();
+        let said = refused.to_string();
+        assert!(
+            matches!(refused, ImportError::DiskFull { .. })
+                && said.contains(disk.0.to_str().unwrap())
+                && said.contains("17 MB"),
+            "{said}"
+        );
+        assert!(engine.contents().is_empty(), "{:?}", engine.contents());
+        assert_eq!(engine.snapshot_folders(), 0);
+    }
+    engine.import(&small.name).await.unwrap();
+    assert_whole(&engine, &small);
+}
+
 /// Names the image that [`imports_until_it_is_killed`] imports, and the engine.
 const KILLED: &str = "HEARTH_TEST_IMPORT";
+/// How often it is killed.
+const KILLS: &str = "HEARTH_TEST_KILLS";
 
 #[test]
 fn an_import_that_is_killed_leaves_nothing_after_the_next_start() {
@@ -199,7 +288,8 @@ fn an_import_that_is_killed_leaves_nothing_after_the_next_start() {
     let image = registry.put("a/b", &layers());
     let engine = Engine::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for round in 0..12 {
+    let rounds = std::env::var(KILLS).map_or(12, |rounds| rounds.parse().unwrap());
+    for round in 0..rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "faults::imports_until_it_is_killed"])
             .env(
@@ -210,7 +300,7 @@ fn an_import_that_is_killed_leaves_nothing_after_the_next_start() {
             .spawn()
             .unwrap();
         // Other moments in each round, which the machine's speed moves.
-        std::thread::sleep(Duration::from_millis(20 * round));
+        std::thread::sleep(Duration::from_millis(21 * (round % 24) + round / 24));
         let _ = child.kill();
         child.wait().unwrap();
         runtime.block_on(engine.importer().sweep()).unwrap();
@@ -220,9 +310,12 @@ fn an_import_that_is_killed_leaves_nothing_after_the_next_start() {
             true => {
                 assert_whole(&engine, &image);
                 engine.vm.docker(&["image", "rm", &image.name]);
+                let gone = || engine.contents().is_empty();
+                runtime.block_on(eventually("nothing is left of the image", gone));
             }
             false => assert!(left.is_empty(), "round {round}: {left:?}"),
         }
+        assert_eq!(engine.snapshot_folders(), 0, "round {round}");
     }
     runtime.block_on(engine.import(&image.name)).unwrap();
     assert_whole(&engine, &image);

@@ -16,7 +16,7 @@ use axum::{
 use futures_util::{StreamExt as _, stream};
 use hearth_domain::Digest;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::archive::{Encoding, Member, archive};
 
@@ -40,6 +40,10 @@ pub enum Fault {
     Elsewhere,
     /// Nothing is sent.
     Hangs,
+    /// Bytes come a few at a time.
+    Trickles,
+    /// Requests after so many wait until there is another fault.
+    Holds(usize),
 }
 
 #[derive(Default)]
@@ -54,6 +58,8 @@ struct Contents {
     /// Whether a login came where it must not.
     told_login: bool,
     wants_login: bool,
+    /// Tells of another fault.
+    changed: watch::Sender<()>,
 }
 
 pub struct Registry {
@@ -112,6 +118,7 @@ impl Registry {
         let mut contents = self.contents();
         contents.fault = Some(fault);
         contents.requests = 0;
+        contents.changed.send_replace(());
     }
 
     /// From now on it answers nobody without a login.
@@ -262,9 +269,12 @@ async fn handle(
     State(state): State<Arc<Mutex<Contents>>>,
     request: Request<Body>,
 ) -> Response<Body> {
-    match respond(&state, &request) {
-        Some(answer) => answer,
-        None => std::future::pending().await,
+    let mut changes = state.lock().unwrap().changed.subscribe();
+    loop {
+        match respond(&state, &request) {
+            Some(answer) => return answer,
+            None => changes.changed().await.unwrap(),
+        }
     }
 }
 
@@ -307,6 +317,7 @@ fn respond(state: &Mutex<Contents>, request: &Request<Body>) -> Option<Response<
     drop(contents);
     match fault {
         Fault::Hangs => return None,
+        Fault::Holds(count) if request > count => return None,
         Fault::Busy(count) if request <= count => {
             let status = if request.is_multiple_of(2) { 503 } else { 429 };
             let busy = answer(status).header(header::RETRY_AFTER, "0");
@@ -368,6 +379,14 @@ fn send(blob: &Bytes, headers: &HeaderMap, fault: Fault, request: usize) -> Resp
         Fault::NoRanges(at) if request < 8 => at,
         _ => usize::MAX,
     };
+    if fault == Fault::Trickles {
+        let pieces: Vec<_> = body.chunks(3000).map(Bytes::copy_from_slice).collect();
+        let pieces = stream::iter(pieces).then(|piece| async {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            Ok::<_, std::io::Error>(piece)
+        });
+        return answer.body(Body::from_stream(pieces)).unwrap();
+    }
     if at >= body.len() {
         return answer.body(Body::from(body)).unwrap();
     }

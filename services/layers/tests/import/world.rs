@@ -20,8 +20,12 @@ impl Engine {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = format!("/dev/shm/hearth-import-{}-{number}", std::process::id());
+        Self::at(folder.into())
+    }
+
+    pub fn at(folder: PathBuf) -> Self {
         Self {
-            vm: Vm::start(folder.into()),
+            vm: Vm::start(folder),
         }
     }
 
