@@ -373,6 +373,10 @@ impl Engine for DockerEngine {
         self.fetcher.fetched(image, import, pull).await
     }
 
+    fn pushes_compress(&self) -> bool {
+        self.sender.is_direct()
+    }
+
     async fn push(
         &self,
         image: &Outgoing<'_>,
