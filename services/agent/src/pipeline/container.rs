@@ -91,7 +91,7 @@ async fn run(
     mut up: Up<'_>,
 ) -> Result<(Hooks, HookRunner), Failure> {
     // What is found out for its configuration takes about as long as the CLI's start.
-    let made = up.alongside(async {
+    let made = up.alongside(Box::pin(async {
         // The CLI would go on with the container of a failed try instead of creating one.
         let workspace = &cx.job.attempt.workspace;
         let removed = cx.externals.engine.remove_containers(workspace).await;
@@ -100,7 +100,7 @@ async fn run(
             Devcontainer::Image(image) => on_image(cx, clone, config, image).await,
             Devcontainer::Compose => of_compose(cx, clone, config).await,
         }
-    });
+    }));
     let Made {
         properties,
         metadata,

@@ -59,7 +59,7 @@ pub async fn obtain(
     let mut reasons = Vec::new();
     let mut has_entry = lookup.has_entry();
     while let Some(hit) = lookup.hit.take() {
-        let fetched = up.alongside(fetch(cx, &hit, prefetch)).await;
+        let fetched = up.alongside(Box::pin(fetch(cx, &hit, prefetch))).await;
         if fetched.is_err() {
             up.put_off();
         }

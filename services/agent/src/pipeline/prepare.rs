@@ -215,7 +215,8 @@ async fn image(
 ) -> Result<Image, Failure> {
     if let Some((image, why)) = image::unchanged(config) {
         prefetch.cancel(cx).await;
-        return up.alongside(image::fetch_unchanged(cx, image, why)).await;
+        let fetch = Box::pin(image::fetch_unchanged(cx, image, why));
+        return up.alongside(fetch).await;
     }
     let (key, lookup) = prefetch
         .alongside(async {
@@ -237,7 +238,7 @@ async fn start<'a>(
     replaces: Option<&Failure>,
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
-    let start = container::start(cx, clone, config, from, up);
+    let start = Box::pin(container::start(cx, clone, config, from, up));
     let Running {
         failure,
         later,
@@ -275,7 +276,7 @@ async fn default_image<'a>(
         background.push = push::begin(cx, PushPlan::skipped(reason));
     }
     let mut up = Up::of(cx, clone, None).await?;
-    let fetch = up.alongside(image::fetch_default(cx));
+    let fetch = Box::pin(up.alongside(image::fetch_default(cx)));
     let fetch = background.push.alongside(fetch);
     let name = cx.within_limit(fetch).await?;
     let from = Devcontainer::Image(name);
