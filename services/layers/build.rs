@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(false)
         // Layers are handed on without copies.
         .bytes(".containerd.services.content.v1.WriteContentRequest.data")
+        .bytes(".containerd.services.content.v1.ReadContentResponse.data")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! The layers of an image that is imported, and its names.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     fs::File,
     io::{Read as _, Seek as _, Write as _},
     path::Path,
+    sync::Arc,
     thread::JoinHandle,
 };
 
@@ -18,12 +20,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    Pulled, Transfer, Way,
-    blob::Blobs,
+    Offer, Pulled, Transfer, Way,
     containerd::{Containerd, Lease, Upper},
     image::{Image, Layer},
     import_error::ImportError,
     layer::{Implied, Ongoing, Unpack, Written, complete, start},
+    offer::Held,
+    sources::{Helpers, Sources},
 };
 
 /// Layers that are fetched and unpacked at the same time. Each takes up to 40 MiB of memory.
@@ -37,7 +40,10 @@ type Labels = HashMap<String, String>;
 pub(crate) struct Layers<'a> {
     pub store: &'a Containerd,
     pub lease: &'a Lease,
-    pub blobs: &'a Blobs,
+    /// Its socket.
+    pub containerd: &'a Path,
+    pub sources: &'a Sources,
+    pub offer: Option<&'a Offer>,
     pub image: &'a Image,
     pub reference: &'a Reference,
     pub report: &'a watch::Sender<Transfer>,
@@ -48,10 +54,10 @@ pub(crate) struct Layers<'a> {
 
 /// The blobs of the layers that were fetched.
 #[derive(Default)]
-pub(crate) struct Fetched(Mutex<Vec<(Layer, File)>>);
+pub(crate) struct Fetched(Mutex<Vec<(Layer, Arc<File>)>>);
 
 impl Fetched {
-    fn add(&self, layer: Layer, blob: File) {
+    fn add(&self, layer: Layer, blob: Arc<File>) {
         self.0.lock().push((layer, blob));
     }
 }
@@ -85,6 +91,9 @@ impl Layers<'_> {
     pub async fn import(&self) -> Result<Pulled, ImportError> {
         let layers = &self.image.layers;
         let there = self.count_present().await?;
+        if let Some(offer) = self.offer {
+            offer.begin(self.containerd, layers, there);
+        }
         let total = layers[there..]
             .iter()
             .fold(0, |sum: u64, layer| sum.saturating_add(layer.bytes));
@@ -112,6 +121,7 @@ impl Layers<'_> {
         Ok(Pulled {
             transfer: *self.report.borrow(),
             present: present.collect(),
+            from: self.sources.bytes(),
             way: Way::Direct,
         })
     }
@@ -154,7 +164,7 @@ impl Layers<'_> {
     /// as all the rest.
     pub async fn store_blobs(&self) -> Result<(), ImportError> {
         let fetched = std::mem::take(&mut *self.fetched.0.lock());
-        for (layer, mut blob) in fetched {
+        for (layer, blob) in fetched {
             let mut labels = Labels::new();
             let name = "containerd.io/uncompressed".to_owned();
             labels.insert(name, layer.diff_id.to_string());
@@ -166,12 +176,12 @@ impl Layers<'_> {
                 continue;
             }
             labels.extend([self.source()]);
-            blob.rewind()?;
+            (&*blob).rewind()?;
             let (pieces, to_store) = mpsc::channel(1);
             let read = async move {
                 loop {
                     let mut piece = Vec::with_capacity(MESSAGE);
-                    (&blob).take(MESSAGE as u64).read_to_end(&mut piece)?;
+                    (&*blob).take(MESSAGE as u64).read_to_end(&mut piece)?;
                     if piece.is_empty() || pieces.send(piece.into()).await.is_err() {
                         return Ok::<_, ImportError>(());
                     }
@@ -181,6 +191,7 @@ impl Layers<'_> {
                 .store
                 .store(self.lease, &layer.digest, layer.bytes, labels, to_store);
             tokio::try_join!(read, async { Ok(store.await?) })?;
+            self.hold(&layer, Held::InStore);
         }
         Ok(())
     }
@@ -199,29 +210,65 @@ impl Layers<'_> {
         Ok(0)
     }
 
-    /// Fetches a layer and unpacks it into a folder. Its blob is kept in a file without a name.
+    /// Fetches a layer and unpacks it into a folder, and does so once more, from the registry alone, if others sent something
+    /// else.
     async fn unpack(&self, number: usize, layer: &Layer) -> Result<Staged, ImportError> {
-        let name = format!("layer-{number}");
+        let (name, helpers) = (format!("layer-{number}"), Helpers::default());
         let upper = self.store.prepare(self.lease, &name, None).await?;
+        let (key, taken) = (upper.key.clone(), Cell::new(0));
+        let unpacked = self
+            .unpack_from(Some(&helpers), number, layer, upper, &taken)
+            .await;
+        match unpacked {
+            Err(ImportError::Layer { .. } | ImportError::WrongLayer { .. })
+                if self.sources.blame(&helpers) => {}
+            other => return other,
+        }
+        self.hold(layer, Held::Awaited);
+        self.report
+            .send_modify(|progress| progress.done -= taken.take());
+        // First: it may have filled the disk.
+        self.store.discard(&key).await?;
+        let upper = self.store.prepare(self.lease, &name, None).await?;
+        self.unpack_from(None, number, layer, upper, &taken).await
+    }
+
+    /// Fetches a layer and unpacks it into the folder of a snapshot. Its blob is kept in a file without a name.
+    async fn unpack_from(
+        &self,
+        helpers: Option<&Helpers>,
+        number: usize,
+        layer: &Layer,
+        upper: Upper,
+        taken: &Cell<u64>,
+    ) -> Result<Staged, ImportError> {
         let Unpack {
             blob,
             written,
             thread,
         } = start(upper.folder.clone(), number > 0, self.ongoing.clone())?;
         self.threads.add(thread);
-        let kept = unnamed_file(&upper.folder)?;
+        let kept = Arc::new(unnamed_file(&upper.folder)?);
+        let held = |bytes| Held::Arriving {
+            file: kept.clone(),
+            bytes,
+        };
+        self.hold(layer, held(0));
         let fetch = async {
             let mut sum = Sha256::new();
             let take = async |part: Bytes| {
-                self.report
-                    .send_modify(|progress| progress.done += part.len() as u64);
+                let bytes = part.len() as u64;
+                taken.update(|taken| taken + bytes);
+                self.report.send_modify(|progress| progress.done += bytes);
                 sum.update(&part);
-                blob.send(part.clone())
-                    .await
-                    .map_err(|_| ImportError::NotTaken)?;
-                Ok((&kept).write_all(&part)?)
+                (&*kept).write_all(&part)?;
+                self.hold(layer, held(taken.get()));
+                blob.send(part).await.map_err(|_| ImportError::NotTaken)
             };
-            let fetched = self.blobs.fetch(&layer.digest, layer.bytes, take).await;
+            let fetched = self
+                .sources
+                .fetch(&layer.digest, layer.bytes, helpers, take)
+                .await;
             // The layer ends here.
             drop(blob);
             fetched.map(|()| Digest::from_sha256(sum.finalize().into()))
@@ -247,6 +294,13 @@ impl Layers<'_> {
         }
         self.fetched.add(layer.clone(), kept);
         Ok(Staged { upper, implied })
+    }
+
+    /// Says where neighbours find the blob of a layer.
+    fn hold(&self, layer: &Layer, held: Held) {
+        if let Some(offer) = self.offer {
+            offer.hold(&layer.digest, held);
+        }
     }
 
     /// Puts unpacked layers on top of each other as they arrive.

@@ -18,8 +18,16 @@ mod import_error;
 mod import_layers;
 #[cfg(feature = "engine")]
 mod layer;
+#[cfg(feature = "engine")]
+mod mirror;
+#[cfg(feature = "engine")]
+mod offer;
 mod referrers;
 mod rights;
+#[cfg(feature = "engine")]
+mod serve;
+#[cfg(feature = "engine")]
+mod sources;
 #[cfg(feature = "engine")]
 mod transfer;
 
@@ -29,10 +37,18 @@ pub use client::{ImageDescription, ImageInfo, Registries, RegistryClient};
 pub use containerd::ContainerdError;
 pub use error::RegistryError;
 #[cfg(feature = "engine")]
-pub use import::Importer;
+pub use import::{Importer, Near};
 #[cfg(feature = "engine")]
 pub use import_error::ImportError;
 #[cfg(feature = "engine")]
 pub use layer::LayerError;
+#[cfg(feature = "engine")]
+pub use mirror::Mirror;
+#[cfg(feature = "engine")]
+pub use offer::{Offer, Offers};
+#[cfg(feature = "engine")]
+pub use serve::NeighbourServer;
+#[cfg(feature = "engine")]
+pub use sources::{BySource, Neighbour};
 #[cfg(feature = "engine")]
 pub use transfer::{Pulled, Transfer, TransferError, Way, pull, push};

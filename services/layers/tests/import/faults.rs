@@ -3,7 +3,7 @@
 use std::{process::Command, time::Duration};
 
 use hearth_domain::Login;
-use hearth_layers::ImportError;
+use hearth_layers::{ImportError, Near};
 use hearth_tests::process::eventually;
 
 use crate::{
@@ -24,7 +24,7 @@ fn noise(bytes: usize) -> Vec<u8> {
     words.collect()
 }
 
-fn layers() -> Vec<(Encoding, Vec<Member>)> {
+pub fn layers() -> Vec<(Encoding, Vec<Member>)> {
     let large = vec![folder("a"), file("a/noise", noise(11_000_000))];
     vec![
         (Encoding::Zstd(1 << 20), large),
@@ -33,7 +33,7 @@ fn layers() -> Vec<(Encoding, Vec<Member>)> {
     ]
 }
 
-fn assert_whole(engine: &Engine, image: &Image) {
+pub fn assert_whole(engine: &Engine, image: &Image) {
     let folders = engine.folders(&image.chain);
     assert_eq!(
         std::fs::read(folders[0].join("a/noise")).unwrap(),
@@ -135,7 +135,7 @@ async fn an_import_that_nobody_waits_for_any_more_leaves_nothing() {
         }
     };
     tokio::select! {
-        _ = importer.import(&image.name, None, |_| {}) => panic!("it hangs"),
+        _ = importer.import(&image.name, None, Near::default(), |_| {}) => panic!("it hangs"),
         () = began => {}
     }
     eventually("nothing is left", || engine.contents().is_empty()).await;
@@ -236,5 +236,8 @@ async fn imports_until_it_is_killed() {
     };
     let (image, socket) = names.split_once(' ').unwrap();
     let importer = hearth_layers::Importer::new(socket.as_ref(), "linux/amd64");
-    importer.import(image, None, |_| {}).await.unwrap();
+    importer
+        .import(image, None, Near::default(), |_| {})
+        .await
+        .unwrap();
 }

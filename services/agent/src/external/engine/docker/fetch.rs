@@ -5,14 +5,15 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use bollard::models::SystemInfo;
 use hearth_domain::{Login, Platform};
-use hearth_layers::{Importer, Pulled, TransferError};
+use hearth_layers::{BySource, Importer, Mirror, Pulled, TransferError};
 use hearth_runtime::Metrics;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
 
-use crate::external::engine::api::OnTransfer;
+use super::DockerEngine;
+use crate::external::engine::api::{FindNear, OnTransfer};
 
 /// Where the engine's containerd is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +58,26 @@ impl fmt::Display for ContainerdSocket {
 pub struct Fetcher {
     importer: Option<Importer>,
     fetches: Family<Way, Counter>,
+    bytes: Family<Source, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Source {
+    source: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Way {
     way: &'static str,
+}
+
+impl DockerEngine {
+    /// Fetches images from these mirrors first, where it fetches them itself.
+    #[must_use]
+    pub fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
+        let fetcher = self.fetcher.with_mirrors(mirrors);
+        Self { fetcher, ..self }
+    }
 }
 
 impl Fetcher {
@@ -83,7 +99,7 @@ impl Fetcher {
                     None
                 }
             },
-            fetches: Family::default(),
+            ..Self::default()
         };
         metrics.register(|registry| {
             registry.register(
@@ -91,8 +107,27 @@ impl Fetcher {
                 "Images that were fetched by the way: DIRECT by the agent itself, ENGINE by the engine, FALLBACK by the engine after the agent could not",
                 this.fetches.clone(),
             );
+            registry.register(
+                "agent_fetched_bytes",
+                "Compressed bytes of layers that the agent fetched itself, by where they came from: registry, mirror, or neighbour (another node)",
+                this.bytes.clone(),
+            );
         });
         this
+    }
+
+    /// Asks these mirrors first.
+    fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
+        if self.importer.is_none() && !mirrors.is_empty() {
+            tracing::warn!(
+                "--registry-mirror (HEARTH_REGISTRY_MIRROR) is not used: images are fetched by the engine, which has mirrors of its own"
+            );
+        }
+        let importer = self.importer;
+        Self {
+            importer: importer.map(|importer| importer.with_mirrors(mirrors)),
+            ..self
+        }
     }
 
     /// Imports an image; an error says why it has to be pulled. `None`: it is one for the engine, as those are that a tag
@@ -101,11 +136,12 @@ impl Fetcher {
         &self,
         image: &str,
         login: Option<&Login>,
+        near: FindNear<'_>,
         progress: OnTransfer<'_>,
         engine_sees_it: impl AsyncFnOnce() -> bool,
     ) -> Option<Result<Pulled, String>> {
         let importer = self.importer.as_ref().filter(|_| image.contains('@'))?;
-        let imported = importer.import(image, login, progress).await;
+        let imported = importer.import(image, login, near.await, progress).await;
         Some(match imported {
             Ok(_) if !engine_sees_it().await => Err("the engine does not see the image: is --containerd (HEARTH_CONTAINERD) the socket of its own containerd?".to_owned()),
             imported => imported.map_err(|error| error.to_string()),
@@ -134,6 +170,18 @@ impl Fetcher {
             }
         };
         self.count(&pulled.way);
+        let BySource {
+            registry,
+            mirror,
+            neighbours,
+        } = pulled.from;
+        for (source, bytes) in [
+            ("registry", registry),
+            ("mirror", mirror),
+            ("neighbour", neighbours),
+        ] {
+            self.bytes.get_or_create(&Source { source }).inc_by(bytes);
+        }
         Ok(pulled)
     }
 
