@@ -6,9 +6,10 @@ use prost::Message as _;
 
 /// Messages that carry secrets: their `Debug` is written by hand in `proto/lib.rs`, and a test there
 /// compares this list with the fields marked `debug_redact`.
-const REDACTED: [&str; 4] = [
+const REDACTED: [&str; 5] = [
     "hearth.v1.AgentServicePrepareWorkspaceRequest",
     "hearth.v1.GitCredential",
+    "hearth.v1.Neighbour",
     "hearth.v1.RegisterResponse",
     "hearth.v1.RegistryCredential",
 ];

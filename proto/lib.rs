@@ -81,6 +81,16 @@ impl fmt::Debug for v1::RegisterResponse {
     }
 }
 
+impl fmt::Debug for v1::Neighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, token: _ } = self;
+        f.debug_struct("Neighbour")
+            .field("address", address)
+            .field("token", &REDACTED)
+            .finish()
+    }
+}
+
 impl fmt::Debug for v1::AgentServicePrepareWorkspaceRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -139,8 +149,15 @@ mod tests {
             cache_mounts: "planted-namespace".into(),
             ..Default::default()
         };
-        let printed =
-            format!("{logins:?} {logins:#?} {session:?} {session:#?} {prepare:?} {prepare:#?}");
+        let neighbours = v1::FindNeighboursResponse {
+            neighbours: vec![v1::Neighbour {
+                token: "planted-token".into(),
+                ..Default::default()
+            }],
+        };
+        let printed = format!(
+            "{logins:?} {logins:#?} {session:?} {session:#?} {prepare:?} {prepare:#?} {neighbours:?} {neighbours:#?}"
+        );
         assert!(printed.contains("registry.example") && printed.contains("git.example"));
         assert!(!printed.contains("planted"), "{printed}");
     }
@@ -164,6 +181,7 @@ mod tests {
             [
                 "AgentServicePrepareWorkspaceRequest",
                 "GitCredential",
+                "Neighbour",
                 "RegisterResponse",
                 "RegistryCredential"
             ]

@@ -122,3 +122,48 @@ async fn a_frame_index_is_in_the_registry_as_long_as_its_image() {
         assert_eq!(indexes().await, left);
     }
 }
+
+/// Bytes of layers that a node fetched, by `source`, or served.
+fn bytes(lab: &Lab, node: usize, of: &str) -> u64 {
+    let metrics = lab.agents[node - 1].metrics();
+    let counted = metrics.lines().find_map(|line| line.strip_prefix(of));
+    counted.map_or(0, |count| count.trim().parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_node_gets_the_layers_of_a_hit_from_its_neighbour_and_from_the_registry_once_that_is_gone()
+ {
+    let mut lab = Lab::new(1).await;
+    for _ in 2..=4 {
+        lab.add_node(&["--neighbours-listen", "127.0.0.1:0"]).await;
+    }
+    let repo = app::repo(&lab, "app");
+    let cold = lab.client.prepare("node-1", &repo.url).await;
+    cold.assert_push(PushOutcome::Pushed);
+    const FROM_REGISTRY: &str = r#"hearth_agent_fetched_bytes_total{source="registry"}"#;
+    const FROM_NEIGHBOUR: &str = r#"hearth_agent_fetched_bytes_total{source="neighbour"}"#;
+    for (node, is_near) in [(2, false), (3, true), (4, false)] {
+        if node == 4 {
+            // An agent that is killed says nothing; the control plane still takes them for neighbours.
+            lab.agents[1].kill();
+            lab.agents[2].kill();
+        }
+        let hit = lab.client.prepare(&format!("node-{node}"), &repo.url).await;
+        hit.assert_state(WorkspaceState::Ready);
+        hit.assert_result(CacheResult::Exact);
+        assert_eq!(ways(&lab, node), [r#"{way="DIRECT"} 1"#]);
+        let report = hit.workspace.cache.as_ref().unwrap();
+        let near = if is_near { report.bytes_fetched } else { 0 };
+        assert!(report.bytes_fetched > 0);
+        assert_eq!(report.bytes_from_neighbours, near, "{report:?}");
+        assert_eq!(bytes(&lab, node, FROM_NEIGHBOUR), near);
+        assert_eq!(
+            bytes(&lab, node, FROM_REGISTRY),
+            report.bytes_fetched - near
+        );
+        if is_near {
+            assert_eq!(bytes(&lab, 2, "hearth_agent_served_bytes_total"), near);
+        }
+        assert_eq!(warnings(&hit), Vec::<String>::new());
+    }
+}

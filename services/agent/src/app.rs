@@ -40,6 +40,7 @@ use crate::{
     },
     leftovers::Leftovers,
     metrics::AgentMetrics,
+    neighbourhood::Neighbourhood,
     owners::Owners,
     pipeline::{NodeFacts, Runner},
     registration::Registration,
@@ -146,7 +147,8 @@ impl App {
                 &state_dir,
                 &ports.metrics,
             )
-            .await?;
+            .await?
+            .with_mirrors(config.registry_mirror.clone());
         let externals = NodeExternals {
             engine: Arc::new(engine),
             git: Arc::new(GitCli::new(sandbox.clone())),
@@ -187,6 +189,9 @@ impl App {
             control_plane = control_plane.trusting(pinned_keys(file)?);
         }
         let externals = on_node.with_control_plane(&control_plane);
+        let (metrics, tasks) = (&ports.metrics, &ports.tasks);
+        let neighbourhood =
+            Neighbourhood::open(&config.neighbours, &control_plane, metrics, tasks).await?;
         let attempts_dir = config.state_dir.join("attempts");
         std::fs::create_dir_all(&attempts_dir)
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
@@ -237,6 +242,7 @@ impl App {
             push_timeout: config.push_timeout(),
             audit_percent: config.cache_audit_percent,
             images,
+            neighbourhood,
             disk,
             policy: config.policy(),
             engine: health,

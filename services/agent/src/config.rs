@@ -3,12 +3,14 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
+use hearth_layers::Mirror;
 use hearth_runtime::{ListenArgs, LogArgs};
 use tonic::transport::Endpoint;
 
 use crate::{
     disk::Watermarks,
     external::{engine::ContainerdSocket, sandbox::Limits},
+    neighbourhood::NeighbourArgs,
     policy::{Door, HostAccess, Policy},
 };
 
@@ -98,6 +100,18 @@ pub struct Config {
     /// Processes and threads that a command may have with all that it starts
     #[arg(long, env = "HEARTH_COMMAND_PROCESSES", default_value = "4096", value_name = "PROCESSES", value_parser = clap::value_parser!(u64).range(64..=1 << 22))]
     pub command_processes: u64,
+    /// Mirror that images of the cache at a registry are fetched from first, without the registry's login; the registry
+    /// has what the mirror does not have. Where Docker pulls, its own mirrors count
+    #[arg(
+        long,
+        env = "HEARTH_REGISTRY_MIRROR",
+        value_delimiter = ',',
+        value_name = "HOST=URL[,…]"
+    )]
+    pub registry_mirror: Vec<Mirror>,
+    /// What it has to do with other nodes
+    #[command(flatten)]
+    pub neighbours: NeighbourArgs,
     /// Image for repositories that have no devcontainer, or whose devcontainer fails
     #[arg(
         long,

@@ -34,6 +34,7 @@ pub mod key;
 pub mod key_command;
 mod leftovers;
 mod metrics;
+mod neighbourhood;
 mod owners;
 pub mod pipeline;
 pub mod policy;

@@ -14,6 +14,7 @@ mod following;
 mod leaving;
 mod losing_agents;
 mod lost;
+mod neighbours;
 mod new_attempts;
 mod operating;
 mod outages;

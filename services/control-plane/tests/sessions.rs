@@ -2,8 +2,8 @@
 
 use hearth_api::v1::{
     CommitBuildCacheRequest, CommitCacheRequest, DeregisterRequest, DropCacheRequest,
-    FindBuildCacheRequest, HeartbeatRequest, NodeState, RefreshCredentialsRequest,
-    ResolveCacheRequest,
+    FindBuildCacheRequest, FindNeighboursRequest, HeartbeatRequest, NodeState,
+    RefreshCredentialsRequest, ResolveCacheRequest,
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -90,9 +90,19 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
         digest: entry.digest.clone(),
         generation: 0,
     };
+    let neighbours = FindNeighboursRequest {
+        attempt: cache::attempt(&id, 1),
+        repository: entry.repository.clone(),
+        digest: entry.digest.clone(),
+        offer: None,
+    };
     for session in ["", &other] {
         let mut index = plane.cache().await;
         let answers = [
+            index
+                .find_neighbours(by(session, neighbours.clone()))
+                .await
+                .map(|_| ()),
             index
                 .resolve_cache(by(session, resolve.clone()))
                 .await

@@ -72,23 +72,16 @@ enum Proof {
 }
 
 impl Access {
-    /// Asks the registry of `image` how it wants to be logged in to, and does that for `actions` on its repository
+    /// Asks the registry of `image`, at `base`, how it wants to be logged in to, and does that for `actions` on its repository
     /// (distribution's "Token Scope Documentation"). `login` has to be one for this registry.
     pub async fn log_in(
         http: &reqwest::Client,
         image: &str,
         reference: &Reference,
+        base: Url,
         login: Option<&Login>,
         actions: &str,
     ) -> Result<Self, RegistryError> {
-        let registry = reference.resolve_registry();
-        let scheme = if is_loopback(registry) {
-            "http"
-        } else {
-            "https"
-        };
-        let base = Url::parse(&format!("{scheme}://{registry}/v2/"))
-            .map_err(|_| RegistryError::BadReference(image.to_owned()))?;
         let mut access = Self {
             http: http.clone(),
             base,

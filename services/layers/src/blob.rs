@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     RegistryClient, RegistryError,
     access::{Access, Refused},
+    client::in_time,
 };
 
 /// Bytes that are asked for at once. Parts that have arrived wait in memory for those before them.
@@ -32,8 +33,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 pub(crate) struct Blobs {
     client: RegistryClient,
     image: String,
-    /// A token can end before the last blob has arrived.
-    access: Mutex<Arc<Access>>,
+    /// Made when it is needed. A token can end before the last blob has arrived.
+    access: Mutex<Option<Arc<Access>>>,
 }
 
 /// Why a part did not arrive.
@@ -50,26 +51,26 @@ impl From<RegistryError> for Unfetched {
 }
 
 impl Blobs {
-    /// The blobs of `image`, which was asked for with `access`.
-    pub fn new(client: RegistryClient, image: &str, access: Access) -> Self {
+    /// The blobs of `image`, which was asked for with `access`, if it was.
+    pub fn new(client: RegistryClient, image: &str, access: Option<Access>) -> Self {
         Self {
             client,
             image: image.to_owned(),
-            access: Mutex::new(Arc::new(access)),
+            access: Mutex::new(access.map(Arc::new)),
         }
     }
 
-    /// Fetches the blob `digest` of `bytes` bytes, and hands it to `take` in order. What it is, is not looked at.
+    /// Fetches the blob `digest` of `bytes` bytes from the byte `done` on, and hands it to `take` in order. What it is, is not
+    /// looked at.
     pub async fn fetch<E: From<RegistryError>>(
         &self,
         digest: &Digest,
-        bytes: u64,
+        (mut done, bytes): (u64, u64),
         mut take: impl AsyncFnMut(Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
-        let firsts = (0..bytes).step_by(usize::try_from(PART).unwrap_or(usize::MAX));
+        let firsts = (done..bytes).step_by(usize::try_from(PART).unwrap_or(usize::MAX));
         let part = |first: u64| self.part(digest, first, (first + PART).min(bytes), bytes);
         let mut parts = stream::iter(firsts).map(part).buffered(PARTS_AT_ONCE);
-        let mut done = 0;
         loop {
             match parts.try_next().await {
                 Ok(None) => return Ok(()),
@@ -163,7 +164,13 @@ impl Blobs {
         range: Option<(u64, u64)>,
         tries: &mut Tries,
     ) -> Result<Option<Response>, RegistryError> {
-        let access = self.access.lock().await.clone();
+        let access = match self.access().await {
+            Err(error @ RegistryError::Unreachable(_)) => {
+                tries.failed(error, None).await?;
+                return Ok(None);
+            }
+            access => access?,
+        };
         let Refused { error, retry_after } = match access.blob(digest.as_str(), range).await {
             Ok(answer) => return Ok(Some(answer)),
             Err(refused) => refused,
@@ -174,14 +181,25 @@ impl Blobs {
                 tries.logged_in = true;
                 let mut current = self.access.lock().await;
                 // Another part may have done it meanwhile.
-                if Arc::ptr_eq(&current, &access) {
-                    let (fresh, _) = self.client.log_in(&self.image, "pull").await?;
-                    *current = Arc::new(fresh);
+                if current
+                    .as_ref()
+                    .is_some_and(|known| Arc::ptr_eq(known, &access))
+                {
+                    *current = None;
                 }
             }
             other => return Err(other),
         }
         Ok(None)
+    }
+
+    async fn access(&self) -> Result<Arc<Access>, RegistryError> {
+        let mut access = self.access.lock().await;
+        if let Some(access) = &*access {
+            return Ok(access.clone());
+        }
+        let (fresh, _) = in_time(self.client.log_in(&self.image, "pull")).await?;
+        Ok(access.insert(Arc::new(fresh)).clone())
     }
 }
 
@@ -191,7 +209,7 @@ async fn arriving(answer: &mut Response) -> Option<Bytes> {
 }
 
 /// An answer with a part has to be that part, of a blob as long as the manifest says.
-fn check_range(answer: &Response, from: u64, of: u64) -> Result<(), RegistryError> {
+pub(crate) fn check_range(answer: &Response, from: u64, of: u64) -> Result<(), RegistryError> {
     if answer.status() != StatusCode::PARTIAL_CONTENT {
         return Ok(());
     }

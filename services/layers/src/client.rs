@@ -3,12 +3,12 @@ use std::{
     time::Duration,
 };
 
-use hearth_domain::{Digest, DigestError, Login};
+use hearth_domain::{Digest, DigestError, Login, is_loopback};
 use oci_spec::{
     distribution::Reference,
     image::{Descriptor, ImageIndex, ImageManifest},
 };
-use reqwest::Method;
+use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use crate::{
@@ -59,6 +59,7 @@ impl Registries {
             registries: self.clone(),
             login,
             platform: platform.into(),
+            mirror: None,
         }
     }
 }
@@ -68,6 +69,8 @@ pub struct RegistryClient {
     registries: Registries,
     login: Option<Login>,
     platform: String,
+    /// What is asked in place of the registry that an image names.
+    mirror: Option<Url>,
 }
 
 /// An image as a registry describes it.
@@ -180,6 +183,16 @@ impl RegistryClient {
         Registries::default().client(login, platform)
     }
 
+    /// The same for a mirror of the registry, without a login: that is the registry's.
+    #[cfg(feature = "engine")]
+    pub(crate) fn at_mirror(&self, mirror: Url) -> Self {
+        let client = self.registries.client(None, &*self.platform);
+        Self {
+            mirror: Some(mirror),
+            ..client
+        }
+    }
+
     /// The digest that `image` stands for now: of its index where it has one.
     pub async fn digest(&self, image: &str) -> Result<Digest, RegistryError> {
         in_time(async {
@@ -259,7 +272,9 @@ impl RegistryClient {
         let http = self.registries.http.as_ref().map_err(Clone::clone)?;
         let login = self.login.as_ref();
         let login = login.filter(|login| login.host == reference.registry());
-        let access = Access::log_in(http, image, &reference, login, actions).await?;
+        let base = base(&reference, self.mirror.as_ref());
+        let base = base.ok_or_else(|| RegistryError::BadReference(image.to_owned()))?;
+        let access = Access::log_in(http, image, &reference, base, login, actions).await?;
         Ok((access, reference))
     }
 
@@ -299,6 +314,17 @@ impl RegistryClient {
             format!("{}/{}", platform.os(), platform.architecture()) == self.platform
         })
     }
+}
+
+/// Where a registry has its `…/v2/`, or its mirror.
+fn base(reference: &Reference, mirror: Option<&Url>) -> Option<Url> {
+    let registry = reference.resolve_registry();
+    let base = match mirror {
+        Some(mirror) => format!("{}/v2/", mirror.as_str().trim_end_matches('/')),
+        None if is_loopback(registry) => format!("http://{registry}/v2/"),
+        None => format!("https://{registry}/v2/"),
+    };
+    Url::parse(&base).ok()
 }
 
 /// A manifest as the registry has it, and its digest.

@@ -12,12 +12,14 @@ use oci_spec::distribution::Reference;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Pulled, Pusher, RegistryClient, Transfer,
+    Mirror, Neighbour, Offer, Pulled, Pusher, RegistryClient, Transfer,
     blob::Blobs,
     containerd::{Containerd, ContainerdError},
+    image::Image,
     import_error::{ImportError, STALL},
     import_layers::{Fetched, Layers, Threads},
     layer::Ongoing,
+    sources::{RegistryRate, Sources},
 };
 
 /// Imports images into the containerd of an engine. It has to have the overlayfs snapshotter, on this machine.
@@ -25,6 +27,17 @@ use crate::{
 pub struct Importer {
     containerd: PathBuf,
     platform: String,
+    mirrors: Vec<Mirror>,
+    rate: RegistryRate,
+}
+
+/// What is near this node: other nodes that have an image, and what they get from here.
+#[derive(Debug, Default)]
+pub struct Near {
+    /// Who is asked for layers before the registry, the first one first.
+    pub neighbours: Vec<Neighbour>,
+    /// What they are offered. `None`: nothing.
+    pub offer: Option<Offer>,
 }
 
 impl Importer {
@@ -33,12 +46,20 @@ impl Importer {
         Self {
             containerd: containerd.to_owned(),
             platform: platform.into(),
+            mirrors: Vec::new(),
+            rate: RegistryRate::default(),
         }
     }
 
     /// What pushes images out of the same containerd. Layers wait in `folder` until they are sent.
     pub fn pusher(&self, folder: &Path) -> Pusher {
         Pusher::new(&self.containerd, folder)
+    }
+
+    /// Asks these before the registries that they mirror.
+    #[must_use]
+    pub fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
+        Self { mirrors, ..self }
     }
 
     /// Removes what is left of imports that were cut off with their process. Returns how many there were.
@@ -60,6 +81,7 @@ impl Importer {
         &self,
         image: &str,
         login: Option<&Login>,
+        near: Near,
         mut progress: impl FnMut(Transfer),
     ) -> Result<Pulled, ImportError> {
         let reference = image.parse::<Reference>().ok();
@@ -75,6 +97,7 @@ impl Importer {
             image: image.to_owned(),
             reference,
             login: login.cloned(),
+            near,
             ongoing,
             report,
         };
@@ -116,6 +139,7 @@ struct Work {
     image: String,
     reference: Reference,
     login: Option<Login>,
+    near: Near,
     ongoing: Ongoing,
     report: watch::Sender<Transfer>,
 }
@@ -129,17 +153,51 @@ impl Work {
         }
     }
 
+    /// All of the image but its layers, from a mirror or the registry, and where the layers are.
+    async fn find(&self) -> Result<(Image, Sources), ImportError> {
+        let Importer {
+            platform,
+            mirrors,
+            rate,
+            ..
+        } = &self.importer;
+        let client = RegistryClient::new(self.login.clone(), platform.clone());
+        let mut mirrored = None;
+        let registry = self.reference.registry();
+        for mirror in mirrors.iter().filter(|mirror| mirror.is_for(registry)) {
+            match mirror.whole(&client, &self.image).await {
+                Ok(found) => {
+                    mirrored = Some(found);
+                    break;
+                }
+                Err(error) => tracing::info!(
+                    image = self.image,
+                    "the registry is asked, and not {mirror}: {error}"
+                ),
+            }
+        }
+        let (image, access, mirror) = match mirrored {
+            Some((image, mirror)) => (image, None, Some(mirror)),
+            None => {
+                let (image, access) = client.whole(&self.image).await?;
+                (image, Some(access), None)
+            }
+        };
+        let registry = Blobs::new(client, &self.image, access);
+        let neighbours = self.near.neighbours.clone();
+        let sources = Sources::new(registry, rate.clone(), neighbours, mirror);
+        Ok((image, sources))
+    }
+
     /// Imports the image. The answer comes when it can be used; what is left to do then is not waited for.
-    async fn import(self, answer: Answer) {
+    async fn import(mut self, answer: Answer) {
         let begun = async {
             let store = Containerd::connect(&self.importer.containerd).await?;
-            let client = RegistryClient::new(self.login.clone(), self.importer.platform.clone());
-            let (image, access) = client.whole(&self.image).await?;
+            let (image, sources) = self.find().await?;
             let lease = store.lease().await?;
-            let blobs = Blobs::new(client, &self.image, access);
-            Ok((store, image, lease, blobs))
+            Ok((store, image, lease, sources))
         };
-        let (store, image, lease, blobs) = match begun.await {
+        let (store, image, lease, sources) = match begun.await {
             Ok(begun) => begun,
             Err(error) => return drop(answer.send(Err(error))),
         };
@@ -147,7 +205,9 @@ impl Work {
         let layers = Layers {
             store: &store,
             lease: &lease,
-            blobs: &blobs,
+            containerd: &self.importer.containerd,
+            sources: &sources,
+            offer: self.near.offer.as_ref(),
             image: &image,
             reference: &self.reference,
             report: &self.report,
@@ -181,6 +241,9 @@ impl Work {
                     "builds on top of an image have to fetch its layers again: {error}"
                 );
             }
+        }
+        if let Some(offer) = self.near.offer.take().filter(|_| is_whole) {
+            offer.keep();
         }
         // What they write into must not be removed before they have ended.
         self.ongoing.given_up.cancel();

@@ -1,11 +1,13 @@
 //! The layers of an image that is imported, and its names.
 
 use std::{
+    cell::Cell,
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
     fs::File,
     io::{Read as _, Seek as _, Write as _},
     path::Path,
+    sync::Arc,
     thread::JoinHandle,
 };
 
@@ -19,12 +21,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    Pulled, Transfer, Way,
-    blob::Blobs,
+    Offer, Pulled, Transfer, Way,
     containerd::{Containerd, Lease, Upper},
     image::{Image, Layer},
     import_error::ImportError,
     layer::{Implied, Ongoing, Unpack, Written, complete, start},
+    offer::Held,
+    sources::{Helpers, Sources},
 };
 
 /// Layers that are fetched and unpacked at the same time. What arrives for each takes up to 24 MiB of memory, besides what
@@ -39,7 +42,10 @@ type Labels = HashMap<String, String>;
 pub(crate) struct Layers<'a> {
     pub store: &'a Containerd,
     pub lease: &'a Lease,
-    pub blobs: &'a Blobs,
+    /// Its socket.
+    pub containerd: &'a Path,
+    pub sources: &'a Sources,
+    pub offer: Option<&'a Offer>,
     pub image: &'a Image,
     pub reference: &'a Reference,
     pub report: &'a watch::Sender<Transfer>,
@@ -50,15 +56,15 @@ pub(crate) struct Layers<'a> {
 
 /// The blobs of the layers that were fetched.
 #[derive(Default)]
-pub(crate) struct Fetched(Mutex<Vec<(Layer, File)>>);
+pub(crate) struct Fetched(Mutex<Vec<(Layer, Arc<File>)>>);
 
 impl Fetched {
-    fn add(&self, layer: Layer, blob: File) {
+    fn add(&self, layer: Layer, blob: Arc<File>) {
         self.0.lock().push((layer, blob));
     }
 
     /// All of them, which are gone when they are dropped.
-    pub fn take(&self) -> Vec<(Layer, File)> {
+    pub fn take(&self) -> Vec<(Layer, Arc<File>)> {
         std::mem::take(&mut *self.0.lock())
     }
 }
@@ -92,6 +98,9 @@ impl Layers<'_> {
     pub async fn import(&self) -> Result<Pulled, ImportError> {
         let layers = &self.image.layers;
         let there = self.count_present().await?;
+        if let Some(offer) = self.offer {
+            offer.begin(self.containerd, layers, there);
+        }
         let total = layers[there..]
             .iter()
             .fold(0, |sum: u64, layer| sum.saturating_add(layer.bytes));
@@ -121,6 +130,7 @@ impl Layers<'_> {
         Ok(Pulled {
             transfer: *self.report.borrow(),
             present: present.collect(),
+            from: self.sources.bytes(),
             way: Way::Direct,
         })
     }
@@ -162,7 +172,7 @@ impl Layers<'_> {
     /// Stores the blobs of layers, for builds on top of the image and for pushes: nothing else needs them, and it takes as long
     /// as all the rest.
     pub async fn store_blobs(&self) -> Result<(), ImportError> {
-        for (layer, mut blob) in self.fetched.take() {
+        for (layer, blob) in self.fetched.take() {
             let mut labels = Labels::new();
             let name = "containerd.io/uncompressed".to_owned();
             labels.insert(name, layer.diff_id.to_string());
@@ -174,12 +184,12 @@ impl Layers<'_> {
                 continue;
             }
             labels.extend([self.source()]);
-            blob.rewind()?;
+            (&*blob).rewind()?;
             let (pieces, to_store) = mpsc::channel(1);
             let read = async move {
                 loop {
                     let mut piece = Vec::with_capacity(MESSAGE);
-                    (&blob).take(MESSAGE as u64).read_to_end(&mut piece)?;
+                    (&*blob).take(MESSAGE as u64).read_to_end(&mut piece)?;
                     if piece.is_empty() || pieces.send(piece.into()).await.is_err() {
                         return Ok::<_, ImportError>(());
                     }
@@ -189,6 +199,7 @@ impl Layers<'_> {
                 .store
                 .store(self.lease, &layer.digest, layer.bytes, labels, to_store);
             tokio::try_join!(read, async { Ok(store.await?) })?;
+            self.hold(&layer, Held::InStore);
         }
         Ok(())
     }
@@ -207,22 +218,46 @@ impl Layers<'_> {
         Ok(0)
     }
 
-    /// Fetches a layer and unpacks it into a folder. Its blob is kept in a file without a name.
+    /// Fetches a layer and unpacks it into a folder, and does so once more, from the registry alone, if others sent something
+    /// else.
     async fn unpack(&self, number: usize, layer: &Layer) -> Result<Staged, ImportError> {
-        let name = format!("layer-{number}");
+        let (name, helpers) = (format!("layer-{number}"), Helpers::default());
+        let upper = self.store.prepare(self.lease, &name, None).await?;
+        let (folder, is_upper, taken) = (&upper.folder, number > 0, Cell::new(0));
+        let near = Some(&helpers);
+        let unpacked = self
+            .unpack_into(folder, is_upper, layer, near, &taken)
+            .await;
+        match unpacked {
+            Err(ImportError::Layer { .. } | ImportError::WrongLayer { .. })
+                if self.sources.blame(&helpers) => {}
+            Ok(implied) => return Ok(Staged { upper, implied }),
+            Err(error) => return Err(error.of(layer, folder)),
+        }
+        self.hold(layer, Held::Awaited);
+        self.report
+            .send_modify(|progress| progress.done -= taken.take());
+        // First: it may have filled the disk.
+        self.store.discard(&upper.key).await?;
         let upper = self.store.prepare(self.lease, &name, None).await?;
         let folder = &upper.folder;
-        match self.unpack_into(folder, number > 0, layer).await {
+        match self
+            .unpack_into(folder, is_upper, layer, None, &taken)
+            .await
+        {
             Ok(implied) => Ok(Staged { upper, implied }),
             Err(error) => Err(error.of(layer, folder)),
         }
     }
 
+    /// Fetches a layer and unpacks it into a folder. Its blob is kept in a file without a name.
     async fn unpack_into(
         &self,
         folder: &Path,
         is_upper: bool,
         layer: &Layer,
+        helpers: Option<&Helpers>,
+        taken: &Cell<u64>,
     ) -> Result<Implied, ImportError> {
         let Unpack {
             blob,
@@ -230,19 +265,27 @@ impl Layers<'_> {
             thread,
         } = start(folder.to_owned(), is_upper, self.ongoing.clone())?;
         self.threads.add(thread);
-        let kept = unnamed_file(folder)?;
+        let kept = Arc::new(unnamed_file(folder)?);
+        let held = |bytes| Held::Arriving {
+            file: kept.clone(),
+            bytes,
+        };
+        self.hold(layer, held(0));
         let fetch = async {
             let mut sum = Sha256::new();
             let take = async |part: Bytes| {
-                self.report
-                    .send_modify(|progress| progress.done += part.len() as u64);
+                let bytes = part.len() as u64;
+                taken.update(|taken| taken + bytes);
+                self.report.send_modify(|progress| progress.done += bytes);
                 sum.update(&part);
-                blob.send(part.clone())
-                    .await
-                    .map_err(|_| ImportError::NotTaken)?;
-                Ok((&kept).write_all(&part)?)
+                (&*kept).write_all(&part)?;
+                self.hold(layer, held(taken.get()));
+                blob.send(part).await.map_err(|_| ImportError::NotTaken)
             };
-            let fetched = self.blobs.fetch(&layer.digest, layer.bytes, take).await;
+            let fetched = self
+                .sources
+                .fetch(&layer.digest, layer.bytes, helpers, take)
+                .await;
             // The layer ends here.
             drop(blob);
             fetched.map(|()| Digest::from_sha256(sum.finalize().into()))
@@ -268,6 +311,13 @@ impl Layers<'_> {
         }
         self.fetched.add(layer.clone(), kept);
         Ok(implied)
+    }
+
+    /// Says where neighbours find the blob of a layer.
+    fn hold(&self, layer: &Layer, held: Held) {
+        if let Some(offer) = self.offer {
+            offer.hold(&layer.digest, held);
+        }
     }
 
     /// Puts unpacked layers on top of each other as they arrive.

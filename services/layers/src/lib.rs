@@ -22,10 +22,18 @@ mod index_artifact;
 #[cfg(feature = "engine")]
 mod layer;
 #[cfg(feature = "engine")]
+mod mirror;
+#[cfg(feature = "engine")]
+mod offer;
+#[cfg(feature = "engine")]
 mod push;
 mod referrers;
 mod refusal;
 mod rights;
+#[cfg(feature = "engine")]
+mod serve;
+#[cfg(feature = "engine")]
+mod sources;
 #[cfg(feature = "engine")]
 mod transfer;
 
@@ -35,7 +43,7 @@ pub use client::{ImageDescription, ImageInfo, Registries, RegistryClient};
 pub use containerd::ContainerdError;
 pub use error::RegistryError;
 #[cfg(feature = "engine")]
-pub use import::Importer;
+pub use import::{Importer, Near};
 #[cfg(feature = "engine")]
 pub use import_error::ImportError;
 #[cfg(feature = "engine")]
@@ -44,6 +52,14 @@ pub use layer::LayerError;
 #[doc(hidden)]
 pub use layer::fuzzing;
 #[cfg(feature = "engine")]
+pub use mirror::Mirror;
+#[cfg(feature = "engine")]
+pub use offer::{Offer, Offers};
+#[cfg(feature = "engine")]
 pub use push::{Outgoing, PushError, Pusher};
+#[cfg(feature = "engine")]
+pub use serve::NeighbourServer;
+#[cfg(feature = "engine")]
+pub use sources::{BySource, Neighbour};
 #[cfg(feature = "engine")]
 pub use transfer::{Pulled, Pushed, Transfer, TransferError, Way, pull, push};

@@ -13,6 +13,8 @@ use bollard::{
 use futures_util::{Stream, StreamExt as _};
 use secrecy::ExposeSecret as _;
 
+use crate::BySource;
+
 /// An engine reports progress several times a second; a transfer that says nothing for this long is stuck.
 /// Unpacking a large layer on a slow disk is silent too, so it is not short.
 const STALL: Duration = Duration::from_secs(120);
@@ -37,6 +39,8 @@ pub struct Pulled {
     pub transfer: Transfer,
     /// Layers that the engine had before, each by the first digits of its digest.
     pub present: BTreeSet<String>,
+    /// Where the bytes came from that hearth fetched itself; of those that the engine fetched it is not known.
+    pub from: BySource,
     /// Who fetched it.
     pub way: Way,
 }
@@ -116,6 +120,7 @@ pub async fn pull(
         transfer,
         present,
         way: Way::Engine,
+        ..Pulled::default()
     })
 }
 

@@ -8,7 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use hearth_agent::external::engine::{
-    ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, Owner, StoredImage,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, LocalImage, OnTransfer, Owner,
+    StoredImage,
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Digest, Login, WorkspaceId};
@@ -282,6 +283,7 @@ impl Engine for FakeEngine {
         &self,
         image: &str,
         _: Option<&Login>,
+        _: FindNear<'_>,
         _: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
         let fetched = self

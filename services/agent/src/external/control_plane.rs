@@ -3,6 +3,7 @@
 mod cache_index;
 mod client;
 mod credentials;
+mod neighbours;
 mod pauses;
 mod session;
 mod trusted_keys;

@@ -79,6 +79,7 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
             DiskMetrics::default(),
         )),
         images,
+        neighbourhood: None,
         engine: EngineHealth::default(),
         data_root: dir.to_owned(),
         policy: Policy {

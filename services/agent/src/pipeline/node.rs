@@ -6,6 +6,7 @@ use hearth_domain::Platform;
 use crate::{
     disk::{DiskKeeper, ImagesInUse},
     engine_health::EngineHealth,
+    neighbourhood::Neighbourhood,
     policy::Policy,
 };
 
@@ -28,6 +29,8 @@ pub struct NodeFacts {
     pub audit_percent: u8,
     /// Images that its attempts use.
     pub images: ImagesInUse,
+    /// The nodes around it, where the operator lets them share layers.
+    pub neighbourhood: Option<Neighbourhood>,
     /// Frees its disk.
     pub disk: Arc<DiskKeeper>,
     /// What attempts may ask of it.

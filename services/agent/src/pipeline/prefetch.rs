@@ -9,7 +9,11 @@ use std::{
 use hearth_api::v1::TransferDirection;
 use hearth_layers::{Transfer, TransferError};
 
-use super::{beside::Beside, context::Context, pull::pull};
+use super::{
+    beside::Beside,
+    context::Context,
+    pull::{Fetched, pull},
+};
 use crate::disk::ImageUse;
 
 /// A fetch of the repository's newest image that runs while the clone is made: often that image has the attempt's key.
@@ -29,15 +33,15 @@ pub struct Prefetch<'a> {
     in_use: Option<ImageUse>,
 }
 
-/// How many bytes the fetch took, or how it failed; `None` when the engine had the image before.
-type Arrival = Option<Result<u64, TransferError>>;
+/// What was fetched, or how that failed; `None` when the engine had the image before.
+type Arrival = Option<Result<Fetched, TransferError>>;
 
 impl<'a> Prefetch<'a> {
     /// Prepares the fetch of the newest image, if there is one that the attempt may use.
     pub fn start(cx: &'a Context<'_>) -> Self {
         let started = Arc::new(AtomicBool::new(false));
         let visible = Arc::new(AtomicBool::new(false));
-        let image = cx
+        let newest = cx
             .job
             .cache
             .as_ref()
@@ -45,8 +49,9 @@ impl<'a> Prefetch<'a> {
             .filter(|_| !cx.job.spec.lightweight)
             .and_then(|cache| {
                 let digest = cache.newest_digest.as_ref()?;
-                Some(cache.reference.repository().image(digest))
+                Some((cache.reference.repository(), digest))
             });
+        let image = newest.map(|(repository, digest)| repository.image(digest));
         let fetch = image.clone().map(|image| {
             let (started, visible) = (started.clone(), visible.clone());
             Beside::new(async move {
@@ -62,7 +67,7 @@ impl<'a> Prefetch<'a> {
                         report(transfer);
                     }
                 };
-                Some(pull(cx, &image, &progress).await)
+                Some(pull(cx, &image, newest, &progress).await)
             })
         });
         Self {

@@ -16,7 +16,13 @@ async fn a_prefetch_that_is_used_is_one_pull_that_ran_alongside_the_clone() {
     prefetch.alongside(world.engine.pull_began.notified()).await;
     assert!(prefetch.is_for(IMAGE) && !prefetch.is_for("another"));
     world.engine.pull_may_end.notify_one();
-    assert_eq!(prefetch.finish().await, Some(Ok(PULLED.done)));
+    assert_eq!(
+        prefetch.finish().await,
+        Some(Ok(Fetched {
+            bytes: PULLED.done,
+            ..Fetched::default()
+        }))
+    );
     prefetch.cancel(&cx).await;
     assert!(!removed(&world), "what is used stays");
     assert_eq!(

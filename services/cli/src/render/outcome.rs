@@ -17,10 +17,19 @@ pub(crate) fn cache(report: &CacheReport) -> Vec<String> {
         CacheResult::Exact if report.bytes_fetched == 0 => {
             "exact hit: nothing had to be fetched, nothing was built".to_owned()
         }
-        CacheResult::Exact => format!(
-            "exact hit: fetched {} in {took}, nothing was built",
-            bytes(report.bytes_fetched)
-        ),
+        CacheResult::Exact => {
+            let near = [
+                (report.bytes_from_neighbours, "other nodes"),
+                (report.bytes_from_mirror, "a mirror"),
+            ];
+            let near = near.into_iter().filter(|(count, _)| *count > 0);
+            let near = near.map(|(count, whom)| format!(", {} of it from {whom}", bytes(count)));
+            format!(
+                "exact hit: fetched {} in {took}{}, nothing was built",
+                bytes(report.bytes_fetched),
+                near.collect::<String>()
+            )
+        }
         CacheResult::Partial => {
             format!("partial hit: {reused} of {total} steps reused, built in {took}")
         }
@@ -103,6 +112,16 @@ mod tests {
                 ..report(CacheResult::Exact)
             }),
             ["exact hit: nothing had to be fetched, nothing was built"]
+        );
+        assert_eq!(
+            cache(&CacheReport {
+                bytes_from_neighbours: 40_000_000,
+                bytes_from_mirror: 12_000_000,
+                ..report(CacheResult::Exact)
+            }),
+            [
+                "exact hit: fetched 52 MB in 3.1 s, 40 MB of it from other nodes, 12 MB of it from a mirror, nothing was built"
+            ]
         );
         assert_eq!(
             cache(&CacheReport {

@@ -5,6 +5,7 @@ use hearth_domain::{AttemptRef, CacheKey, Digest, KeyedManifest};
 
 use super::{
     claims::Claims,
+    neighbours::{Fetching, Neighbours, Offer},
     resolve::{Decisions, Question, Resolving},
     retention::Retention,
     rules::{CacheRules, CacheUse},
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     clock::now,
     error::CallError,
+    node::Standing,
     record::Record,
     store::{BuildCache, Entry, Place, Readable, Selection, Store},
 };
@@ -27,6 +29,7 @@ pub(crate) struct Index {
     signing: Arc<Signing>,
     retention: Arc<Retention>,
     claims: Claims,
+    neighbours: Neighbours,
 }
 
 impl Index {
@@ -47,6 +50,7 @@ impl Index {
             signing: resolving.signing.clone(),
             resolving: Arc::new(resolving),
             retention,
+            neighbours: Neighbours::default(),
         }
     }
 
@@ -110,6 +114,31 @@ impl Index {
         self.signing.publish_later(entry);
         self.retention.retire().await;
         Ok(())
+    }
+
+    /// The nodes that a node is to ask for an image which it begins to fetch for a workspace.
+    pub(crate) fn neighbours(
+        &self,
+        record: &Record,
+        cache: &CacheUse,
+        digest: &Digest,
+        offer: Option<Offer>,
+    ) -> Result<Vec<Offer>, CallError> {
+        let fleet = &self.resolving.fleet;
+        let node = fleet.known(&record.workspace.node)?;
+        let from = Fetching {
+            node: node.name,
+            boot_id: node.info.boot_id,
+        };
+        let is_there = |other: &Fetching| {
+            fleet.get(&other.node).is_some_and(|node| {
+                node.standing == Standing::Online && node.info.boot_id == other.boot_id
+            })
+        };
+        let repository = cache.reference.repository();
+        Ok(self
+            .neighbours
+            .join(repository, digest, from, offer, is_there))
     }
 
     /// The build cache that a build may read.

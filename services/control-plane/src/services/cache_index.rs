@@ -3,18 +3,20 @@ use std::sync::Arc;
 use hearth_api::v1::{
     AttemptRef, CacheEntry, CommitBuildCacheRequest, CommitBuildCacheResponse, CommitCacheRequest,
     CommitCacheResponse, DropCacheRequest, DropCacheResponse, FindBuildCacheRequest,
-    FindBuildCacheResponse, ResolveCacheRequest, cache_index_service_server::CacheIndexService,
+    FindBuildCacheResponse, FindNeighboursRequest, FindNeighboursResponse, Neighbour,
+    ResolveCacheRequest, cache_index_service_server::CacheIndexService,
 };
 use hearth_domain::{
     Digest,
     text::{printable_line, shortened},
 };
 use hearth_runtime::{FieldFaults, contract};
+use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
 use crate::{
-    cache::{CacheUse, Decisions, Index},
+    cache::{CacheUse, Decisions, Index, Offer},
     error::CallError,
     record::Record,
     store::{Entry, Place, Readable, manifest},
@@ -25,6 +27,9 @@ const MAX_BUILD_SECONDS: f64 = 30.0 * 24.0 * 3600.0;
 
 /// Longest name of a step in the log.
 const MAX_STEP_CHARS: usize = 200;
+
+/// Hex digits of a neighbour's token.
+const TOKEN_DIGITS: usize = 64;
 
 /// Serves `CacheIndexService`.
 pub(super) struct CacheIndexApi(pub(super) Arc<Index>);
@@ -80,6 +85,22 @@ impl CacheIndexService for CacheIndexApi {
         self.commit_build_cache(&Caller::of(&request)?, request.into_inner())
             .await?;
         Ok(Response::new(CommitBuildCacheResponse {}))
+    }
+
+    async fn find_neighbours(
+        &self,
+        request: Request<FindNeighboursRequest>,
+    ) -> Result<Response<FindNeighboursResponse>, Status> {
+        let found = self
+            .find_neighbours(&Caller::of(&request)?, request.into_inner())
+            .await?;
+        let neighbours = found.into_iter().map(|offer| Neighbour {
+            address: offer.address.to_string(),
+            token: offer.token.expose_secret().to_owned(),
+        });
+        Ok(Response::new(FindNeighboursResponse {
+            neighbours: neighbours.collect(),
+        }))
     }
 }
 
@@ -182,6 +203,36 @@ impl CacheIndexApi {
         self.0
             .commit_build_cache(&record, place, digest, request.generation)
             .await
+    }
+
+    async fn find_neighbours(
+        &self,
+        caller: &Caller,
+        request: FindNeighboursRequest,
+    ) -> Result<Vec<Offer>, CallError> {
+        let record = self.workspace(caller, request.attempt).await?;
+        let mut faults = FieldFaults::default();
+        let cache = self.cache("repository", &request.repository, &record, &mut faults);
+        let digest = faults.check("digest", request.digest.parse());
+        let offer = match request.offer {
+            None => Some(None),
+            Some(Neighbour { address, token }) => {
+                let address = faults.check("offer.address", address.parse());
+                let is_token = token.len() == TOKEN_DIGITS
+                    && token.bytes().all(|byte| byte.is_ascii_hexdigit());
+                if !is_token {
+                    faults.add("offer.token", "must be 64 hex digits");
+                }
+                address.map(|address| {
+                    Some(Offer {
+                        address,
+                        token: token.into(),
+                    })
+                })
+            }
+        };
+        let ((cache, digest), offer) = faults.complete(cache.zip(digest).zip(offer))?;
+        self.0.neighbours(&record, &cache, &digest, offer)
     }
 
     /// A key in the attempt's own cache, and a digest there.

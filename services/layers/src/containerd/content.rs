@@ -1,7 +1,9 @@
 //! Content: blobs and documents by their digests, and the names of images.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use hearth_domain::Digest;
 use prost_types::FieldMask;
 use tokio::sync::mpsc;
@@ -230,6 +232,35 @@ impl Containerd {
         }
         let update = images.update(request(UpdateImageRequest { image }, Some(lease)));
         answer(action, update).await.map(drop)
+    }
+
+    /// Reads content from the byte `first` on; `None` when it is not there.
+    pub async fn read_from(
+        &self,
+        digest: &Digest,
+        first: u64,
+    ) -> Result<Option<impl Stream<Item = Result<Bytes, ContainerdError>> + use<>>, ContainerdError>
+    {
+        const READ: &str = "read content";
+        let read = ReadContentRequest {
+            digest: digest.to_string(),
+            offset: i64::try_from(first).unwrap_or(i64::MAX),
+            size: 0,
+        };
+        let mut content = self.content();
+        let mut pieces = match if_there(READ, content.read(request(read, None))).await? {
+            Some(pieces) => pieces.peekable(),
+            None => return Ok(None),
+        };
+        // That it is not there can be the first thing in its place.
+        let absent = Pin::new(&mut pieces)
+            .next_if(|piece| matches!(piece, Err(status) if status.code() == Code::NotFound));
+        if absent.await.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(pieces.map(|piece| {
+            piece.map(|piece| piece.data).map_err(failed(READ))
+        })))
     }
 
     fn content(&self) -> ContentClient<tonic::transport::Channel> {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command, time::Duration};
 
 use hearth_domain::Login;
-use hearth_layers::ImportError;
+use hearth_layers::{ImportError, Near};
 use hearth_tests::process::eventually;
 
 use crate::{
@@ -24,7 +24,7 @@ pub fn noise(bytes: usize) -> Vec<u8> {
     words.collect()
 }
 
-fn layers() -> Vec<(Encoding, Vec<Member>)> {
+pub fn layers() -> Vec<(Encoding, Vec<Member>)> {
     let large = vec![folder("a"), file("a/noise", noise(11_000_000))];
     vec![
         (Encoding::Zstd(1 << 20), large),
@@ -33,7 +33,7 @@ fn layers() -> Vec<(Encoding, Vec<Member>)> {
     ]
 }
 
-fn assert_whole(engine: &Engine, image: &Image) {
+pub fn assert_whole(engine: &Engine, image: &Image) {
     let folders = engine.folders(&image.chain);
     assert_eq!(
         std::fs::read(folders[0].join("a/noise")).unwrap(),
@@ -142,7 +142,7 @@ async fn an_import_that_nobody_waits_for_any_more_leaves_nothing() {
         }
     };
     tokio::select! {
-        _ = importer.import(&image.name, None, |_| {}) => panic!("it hangs"),
+        _ = importer.import(&image.name, None, Near::default(), |_| {}) => panic!("it hangs"),
         () = began => {}
     }
     eventually("nothing is left", || engine.contents().is_empty()).await;
@@ -205,7 +205,7 @@ async fn images_that_are_pruned_while_one_is_imported_do_not_take_it_along() {
     // Of five requests one waits.
     registry.set(Fault::Holds(4));
     let importer = engine.importer();
-    let import = importer.import(&image.name, None, |_| {});
+    let import = importer.import(&image.name, None, Near::default(), |_| {});
     let prune = async {
         while registry.requests() < 5 {
             tokio::task::yield_now().await;
@@ -329,5 +329,8 @@ async fn imports_until_it_is_killed() {
     };
     let (image, socket) = names.split_once(' ').unwrap();
     let importer = hearth_layers::Importer::new(socket.as_ref(), "linux/amd64");
-    importer.import(image, None, |_| {}).await.unwrap();
+    importer
+        .import(image, None, Near::default(), |_| {})
+        .await
+        .unwrap();
 }

@@ -7,6 +7,7 @@ mod equal;
 mod faults;
 mod hostile;
 mod listing;
+mod neighbours;
 mod push;
 mod receiver;
 mod registry;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use hearth_domain::Login;
-use hearth_layers::{ImportError, Importer, Pulled};
+use hearth_layers::{ImportError, Importer, Near, Pulled};
 use hearth_tests::{Vm, process};
 
 pub struct Engine {
@@ -38,11 +38,15 @@ impl Engine {
     }
 
     pub async fn import(&self, image: &str) -> Result<Pulled, ImportError> {
-        self.importer().import(image, None, |_| {}).await
+        self.importer()
+            .import(image, None, Near::default(), |_| {})
+            .await
     }
 
     pub async fn import_as(&self, image: &str, login: &Login) -> Result<Pulled, ImportError> {
-        self.importer().import(image, Some(login), |_| {}).await
+        self.importer()
+            .import(image, Some(login), Near::default(), |_| {})
+            .await
     }
 
     pub fn pull(&self, image: &str) {

@@ -313,7 +313,7 @@ impl ControlPlaneClient {
 }
 
 /// The answer to a call, if it comes in time.
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     answer: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, IndexFailure> {
@@ -370,7 +370,7 @@ fn malformed(error: DigestError) -> IndexFailure {
     IndexFailure(format!("it answered with a malformed digest: {error}"))
 }
 
-fn client(control_plane: &ControlPlaneClient) -> CacheIndexServiceClient<Channel> {
+pub(super) fn client(control_plane: &ControlPlaneClient) -> CacheIndexServiceClient<Channel> {
     CacheIndexServiceClient::new(control_plane.channel())
 }
 

@@ -6,9 +6,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use hearth_api::v1;
 use hearth_domain::{Login, Platform, WorkspaceId};
-use hearth_layers::{Outgoing, Pulled, Pushed, Transfer, TransferError};
+use hearth_layers::{Near, Outgoing, Pulled, Pushed, Transfer, TransferError};
 
 use super::metadata::ImageMetadata;
 use crate::clone_files::Owner;
@@ -18,6 +19,9 @@ pub const WORKSPACE_LABEL: &str = "hearth.workspace";
 
 /// Called with the progress of a transfer.
 pub type OnTransfer<'a> = &'a (dyn Fn(Transfer) + Send + Sync);
+
+/// Finds out what is near that has an image, when that can be used.
+pub type FindNear<'a> = BoxFuture<'a, Near>;
 
 /// Description of an engine.
 #[derive(Clone, Debug)]
@@ -170,6 +174,7 @@ pub trait Engine: Send + Sync {
         &self,
         image: &str,
         login: Option<&Login>,
+        near: FindNear<'_>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError>;
     /// Whether it is the agent that pushes, which compresses layers as it sends them: those of a build need not be.

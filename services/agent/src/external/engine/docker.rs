@@ -30,8 +30,8 @@ use hearth_runtime::Metrics;
 
 use super::{
     api::{
-        ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
-        VOLUME_PREFIX, WORKSPACE_LABEL, volume_name,
+        ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, LocalImage, OnTransfer,
+        StoredImage, VOLUME_PREFIX, WORKSPACE_LABEL, volume_name,
     },
     metadata::METADATA_LABEL,
 };
@@ -365,10 +365,14 @@ impl Engine for DockerEngine {
         &self,
         image: &str,
         login: Option<&Login>,
+        near: FindNear<'_>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
         let sees = async || !matches!(self.image(image).await, Ok(None));
-        let import = self.fetcher.import(image, login, progress, sees).await;
+        let import = self
+            .fetcher
+            .import(image, login, near, progress, sees)
+            .await;
         let pull = hearth_layers::pull(&self.docker, image, login, progress);
         self.fetcher.fetched(image, import, pull).await
     }

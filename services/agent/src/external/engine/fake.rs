@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 use crate::clone_files::Owner;
 
 use super::{
-    ContainerNetwork, Engine, EngineFailure, EngineInfo, LocalImage, OnTransfer, StoredImage,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, LocalImage, OnTransfer,
+    StoredImage,
 };
 
 /// Bytes of every image.
@@ -165,6 +166,7 @@ impl Engine for FakeEngine {
         &self,
         image: &str,
         _: Option<&Login>,
+        _: FindNear<'_>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
         let is_first = self.lock().pulled.insert(image.to_owned());

@@ -52,7 +52,8 @@ pub async fn fetch_unchanged(cx: &Context<'_>, image: &str, why: String) -> Resu
 /// Fetches an image if the engine does not have it; returns the bytes that were fetched.
 async fn ensure(cx: &Context<'_>, image: &str) -> Result<u64, Failure> {
     let progress = cx.recorder.transfer(TransferDirection::Fetch);
-    pull(cx, image, &progress).await.map_err(|error| {
+    let pulled = pull(cx, image, None, &progress).await;
+    pulled.map(|fetched| fetched.bytes).map_err(|error| {
         failure(
             FailureReason::BuildFailed,
             STEP,
@@ -91,11 +92,12 @@ pub(super) async fn fetch(
             // It fetches another image, or found that the engine has this one.
             prefetch.cancel(cx).await;
             let progress = cx.recorder.transfer(TransferDirection::Fetch);
-            pull(cx, &name, &progress).await
+            let of_cache = (&hit.repository, &hit.digest);
+            pull(cx, &name, Some(of_cache), &progress).await
         })
         .await;
-    let bytes_fetched = match fetched {
-        Ok(bytes) => bytes,
+    let fetched = match fetched {
+        Ok(fetched) => fetched,
         Err(error) => {
             let reason = format!("the image for this key could not be fetched: {error}");
             if !matches!(error, TransferError::NotFound(_)) {
@@ -130,7 +132,10 @@ pub(super) async fn fetch(
         report: CacheReport {
             result: CacheResult::Exact.into(),
             reasons,
-            bytes_fetched,
+            bytes_fetched: fetched.bytes,
+            // What had to be fetched twice counts once.
+            bytes_from_neighbours: fetched.from.neighbours.min(fetched.bytes),
+            bytes_from_mirror: fetched.from.mirror.min(fetched.bytes),
             seconds: began.elapsed().as_secs_f64(),
             key: hit.key.to_string(),
             image_digest: hit.digest.to_string(),

@@ -9,14 +9,15 @@ use std::{
 
 use bollard::models::SystemInfo;
 use hearth_domain::{Login, Platform};
-use hearth_layers::{Importer, Pulled, Pusher, TransferError};
+use hearth_layers::{BySource, Importer, Mirror, Pulled, Pusher, TransferError};
 use hearth_runtime::Metrics;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
 
-use crate::external::engine::api::OnTransfer;
+use super::DockerEngine;
+use crate::external::engine::api::{FindNear, OnTransfer};
 
 /// Where the engine's containerd is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,12 @@ impl fmt::Display for ContainerdSocket {
 pub struct Fetcher {
     importer: Option<Importer>,
     fetches: Family<Way, Counter>,
+    bytes: Family<Source, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Source {
+    source: &'static str,
 }
 
 /// Who moved an image, as a label of a counter.
@@ -77,6 +84,15 @@ impl From<&hearth_layers::Way> for Way {
             hearth_layers::Way::Fallback(_) => "FALLBACK",
         };
         Self { way }
+    }
+}
+
+impl DockerEngine {
+    /// Fetches images from these mirrors first, where it fetches them itself.
+    #[must_use]
+    pub fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
+        let fetcher = self.fetcher.with_mirrors(mirrors);
+        Self { fetcher, ..self }
     }
 }
 
@@ -99,7 +115,7 @@ impl Fetcher {
                     None
                 }
             },
-            fetches: Family::default(),
+            ..Self::default()
         };
         metrics.register(|registry| {
             registry.register(
@@ -107,8 +123,27 @@ impl Fetcher {
                 "Images that were fetched by the way: DIRECT by the agent itself, ENGINE by the engine, FALLBACK by the engine after the agent could not",
                 this.fetches.clone(),
             );
+            registry.register(
+                "agent_fetched_bytes",
+                "Compressed bytes of layers that the agent fetched itself, by where they came from: registry, mirror, or neighbour (another node)",
+                this.bytes.clone(),
+            );
         });
         this
+    }
+
+    /// Asks these mirrors first.
+    fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
+        if self.importer.is_none() && !mirrors.is_empty() {
+            tracing::warn!(
+                "--registry-mirror (HEARTH_REGISTRY_MIRROR) is not used: images are fetched by the engine, which has mirrors of its own"
+            );
+        }
+        let importer = self.importer;
+        Self {
+            importer: importer.map(|importer| importer.with_mirrors(mirrors)),
+            ..self
+        }
     }
 
     /// Imports an image; an error says why it has to be pulled. `None`: it is one for the engine, as those are that a tag
@@ -117,11 +152,12 @@ impl Fetcher {
         &self,
         image: &str,
         login: Option<&Login>,
+        near: FindNear<'_>,
         progress: OnTransfer<'_>,
         engine_sees_it: impl AsyncFnOnce() -> bool,
     ) -> Option<Result<Pulled, String>> {
         let importer = self.importer.as_ref().filter(|_| image.contains('@'))?;
-        let imported = importer.import(image, login, progress).await;
+        let imported = importer.import(image, login, near.await, progress).await;
         Some(match imported {
             Ok(_) if !engine_sees_it().await => Err("the engine does not see the image: is --containerd (HEARTH_CONTAINERD) the socket of its own containerd?".to_owned()),
             imported => imported.map_err(|error| error.to_string()),
@@ -150,6 +186,18 @@ impl Fetcher {
             }
         };
         self.fetches.get_or_create(&Way::from(&pulled.way)).inc();
+        let BySource {
+            registry,
+            mirror,
+            neighbours,
+        } = pulled.from;
+        for (source, bytes) in [
+            ("registry", registry),
+            ("mirror", mirror),
+            ("neighbour", neighbours),
+        ] {
+            self.bytes.get_or_create(&Source { source }).inc_by(bytes);
+        }
         Ok(pulled)
     }
 
