@@ -2,6 +2,7 @@
 //! processors.
 
 use std::{
+    io::Write as _,
     path::Path,
     process::{Command, Stdio},
     time::Instant,
@@ -10,8 +11,15 @@ use std::{
 use hearth_layers::{Outgoing, Pusher};
 use hearth_tests::{Registry, Vm, process::path};
 
-use crate::{cpu_seconds, layers::IMAGES, median, memory_mib};
+use crate::{cpu_seconds, median, memory_mib};
 
+/// Steps of the image, each of which is a layer.
+const STEPS: &str = "\
+    RUN for n in $(seq 60); do head -c 1000000 /dev/urandom > /a$n; seq $n 150000 > /b$n; done\n\
+    RUN for n in $(seq 60); do head -c 1000000 /dev/urandom > /c$n; seq $n 150000 > /d$n; done\n\
+    RUN for n in $(seq 60); do head -c 1000000 /dev/urandom > /e$n; seq $n 150000 > /f$n; done\n\
+    RUN for n in $(seq 60); do head -c 1000000 /dev/urandom > /g$n; seq $n 150000 > /h$n; done\n\
+    RUN for n in $(seq 60); do head -c 1000000 /dev/urandom > /i$n; seq $n 150000 > /j$n; done\n";
 /// Rounds of a loop that takes some seconds.
 const JOB: &str = "i=0; while [ $i -lt 3000000 ]; do i=$((i+1)); done";
 
@@ -20,12 +28,11 @@ pub async fn run(rounds: usize) {
     let registry = Registry::start(dir.path().join("registry"));
     let vm = Vm::start(dir.path().join("vm"));
     let base = registry.tiny_base(&vm).await;
-    let (_, steps) = IMAGES[1];
     // As images are built: with zstd, on a base image with gzip.
-    let built = crate::layers::build(
+    let built = build(
         &vm,
         dir.path(),
-        &format!("FROM {base}\n{steps}"),
+        &format!("FROM {base}\n{STEPS}"),
         "built:1",
         "compression=zstd",
     );
@@ -166,4 +173,38 @@ fn job_at(socket: &Path, base: &str) -> f64 {
         assert!(job.wait().expect("docker").success());
     }
     began.elapsed().as_secs_f64()
+}
+
+/// Builds an image, by default into the engine's store, and returns its digest.
+fn build(vm: &Vm, dir: &Path, dockerfile: &str, tag: &str, options: &str) -> String {
+    let metadata = dir.join("metadata.json");
+    let output = format!("type=image,name={tag},oci-mediatypes=true,{options}");
+    let mut build = Command::new("docker")
+        .env("PATH", path())
+        .env("DOCKER_HOST", vm.docker_host())
+        .args([
+            "buildx",
+            "build",
+            "--quiet",
+            "--provenance=false",
+            "--output",
+            &output,
+        ])
+        .arg("--metadata-file")
+        .arg(&metadata)
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("docker");
+    let mut stdin = build.stdin.take().expect("a pipe");
+    stdin.write_all(dockerfile.as_bytes()).expect("a pipe");
+    drop(stdin);
+    assert!(build.wait().expect("docker").success(), "{tag}");
+    let metadata = std::fs::read(metadata).expect("a file");
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata).expect("JSON");
+    metadata["containerimage.digest"]
+        .as_str()
+        .expect("a digest")
+        .to_owned()
 }

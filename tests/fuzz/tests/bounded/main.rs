@@ -147,6 +147,16 @@ fn every_signature_has_one_form_and_none_is_of_a_key_that_nobody_has() {
     fuzz("signature", hearth_fuzz::signature, 300);
 }
 
+#[test]
+fn every_stream_of_frames_is_decoded_as_zstd_decodes_it() {
+    fuzz("frames", hearth_fuzz::frames, 300);
+}
+
+#[test]
+fn no_layer_writes_outside_of_its_folder() {
+    fuzz("layer", hearth_fuzz::layer, 300);
+}
+
 /// The most memory that a process with targets may have, in bytes of addresses. What grows without end fails at once, and
 /// not when the machine has no memory left.
 const MAX_MEMORY: u64 = 2 << 30;
