@@ -69,7 +69,7 @@ async fn a_node_is_told_of_those_that_fetch_the_same_image_and_are_there() {
     n1.deregister(&plane).await;
     assert_eq!(of(&two, "n2").await.unwrap(), []);
     // What it had offered ended with its process.
-    n1.restart().await;
+    n1.restart();
     n1.register(&plane, &[]).await;
     assert_eq!(of(&two, "n2").await.unwrap(), []);
 }

@@ -151,7 +151,7 @@ impl CacheIndexApi {
             writer: record.id.to_string(),
             ..faults.complete(entry)?
         };
-        self.0.commit(&record, &cache, entry).await
+        Box::pin(self.0.commit(&record, &cache, entry)).await
     }
 
     async fn drop_entry(
