@@ -4,18 +4,16 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
     fs::File,
-    io::{Read as _, Seek as _, Write as _},
+    io::{Read as _, Seek as _},
     path::Path,
     thread::JoinHandle,
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use hearth_domain::Digest;
 use oci_spec::distribution::Reference;
 use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, open, renameat_with};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -24,7 +22,7 @@ use crate::{
     containerd::{Containerd, Lease, Upper},
     image::{Image, Layer},
     import_error::{ImportError, Progress},
-    layer::{Implied, Ongoing, Unpack, Written, complete, start},
+    layer::{Implied, Ongoing, Unpack, complete, start},
 };
 
 /// Layers that are fetched and unpacked at the same time. What arrives for each takes up to 24 MiB of memory, besides what
@@ -222,50 +220,48 @@ impl Layers<'_> {
         is_upper: bool,
         layer: &Layer,
     ) -> Result<Implied, ImportError> {
+        let kept = unnamed_file(folder)?;
         let Unpack {
             blob,
             written,
             thread,
-        } = start(folder.to_owned(), is_upper, self.ongoing.clone())?;
+        } = start(
+            folder.to_owned(),
+            kept.try_clone()?,
+            is_upper,
+            self.ongoing.clone(),
+        )?;
         self.threads.add(thread);
-        let kept = unnamed_file(folder)?;
         let fetch = async {
-            let mut sum = Sha256::new();
             let take = async |part: Bytes| {
                 self.report
                     .send_modify(|progress| progress.transfer.done += part.len() as u64);
-                sum.update(&part);
-                blob.send(part.clone())
-                    .await
-                    .map_err(|_| ImportError::NotTaken)?;
-                Ok((&kept).write_all(&part)?)
+                blob.send(part).await.map_err(|_| ImportError::NotTaken)
             };
             let fetched = self.blobs.fetch(&layer.digest, layer.bytes, take).await;
             // The layer ends here.
             drop(blob);
-            fetched.map(|()| Digest::from_sha256(sum.finalize().into()))
+            fetched
         };
         let (fetched, written) = tokio::join!(fetch, written);
         let failed = |cause| ImportError::Layer {
             digest: layer.digest.clone(),
             cause,
         };
-        let wrong = || ImportError::WrongLayer {
-            digest: layer.digest.clone(),
-        };
         let panicked = |_| failed(std::io::Error::other("a thread has panicked").into());
         match fetched {
-            Err(ImportError::NotTaken) => {}
+            // Why is said below.
+            Ok(()) | Err(ImportError::NotTaken) => {}
             Err(error) => return Err(error),
-            Ok(digest) if digest != layer.digest => return Err(wrong()),
-            Ok(_) => {}
         }
-        let Written { diff_id, implied } = written.map_err(panicked)?.map_err(failed)?;
-        if diff_id != layer.diff_id {
-            return Err(wrong());
+        let written = written.map_err(panicked)?.map_err(failed)?;
+        if written.blob != layer.digest || written.diff_id != layer.diff_id {
+            return Err(ImportError::WrongLayer {
+                digest: layer.digest.clone(),
+            });
         }
         self.fetched.add(layer.clone(), kept);
-        Ok(implied)
+        Ok(written.implied)
     }
 
     /// Puts unpacked layers on top of each other as they arrive.

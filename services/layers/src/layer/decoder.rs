@@ -8,12 +8,12 @@ use super::{
     decoded::{Decoded, decode_to_end},
     frames,
     memory::{CHUNK, Memory},
-    pieces::Arrived,
+    pieces::Pieces,
 };
 
 /// Decodes a blob by its first bytes, as containerd does: media types are not always true.
 pub fn decode<'scope>(
-    mut blob: Arrived,
+    mut blob: Pieces,
     to: &SyncSender<Decoded>,
     memory: &Memory,
     scope: &'scope Scope<'scope, '_>,

@@ -15,6 +15,6 @@ mod pieces;
 mod tree;
 mod unpack;
 
-pub use decode::{Ongoing, Unpack, Written, start};
+pub use decode::{Ongoing, Unpack, start};
 pub use tree::Implied;
 pub use unpack::{LayerError, complete};
