@@ -5,7 +5,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
     fs::File,
-    io::{Read as _, Seek as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     path::Path,
     sync::Arc,
     thread::JoinHandle,
@@ -13,11 +13,9 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use hearth_domain::Digest;
 use oci_spec::distribution::Reference;
 use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, open, renameat_with};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -25,7 +23,7 @@ use crate::{
     containerd::{Containerd, Lease, Upper},
     image::{Image, Layer},
     import_error::ImportError,
-    layer::{Implied, Ongoing, Unpack, Written, complete, start},
+    layer::{Implied, Ongoing, Unpack, complete, start},
     offer::Held,
     sources::{Helpers, Sources},
 };
@@ -259,27 +257,19 @@ impl Layers<'_> {
         helpers: Option<&Helpers>,
         taken: &Cell<u64>,
     ) -> Result<Implied, ImportError> {
+        let kept = Arc::new(unnamed_file(folder)?);
+        let keep = self.keep(layer, kept.clone());
         let Unpack {
             blob,
             written,
             thread,
-        } = start(folder.to_owned(), is_upper, self.ongoing.clone())?;
+        } = start(folder.to_owned(), keep, is_upper, self.ongoing.clone())?;
         self.threads.add(thread);
-        let kept = Arc::new(unnamed_file(folder)?);
-        let held = |bytes| Held::Arriving {
-            file: kept.clone(),
-            bytes,
-        };
-        self.hold(layer, held(0));
         let fetch = async {
-            let mut sum = Sha256::new();
             let take = async |part: Bytes| {
                 let bytes = part.len() as u64;
                 taken.update(|taken| taken + bytes);
                 self.report.send_modify(|progress| progress.done += bytes);
-                sum.update(&part);
-                (&*kept).write_all(&part)?;
-                self.hold(layer, held(taken.get()));
                 blob.send(part).await.map_err(|_| ImportError::NotTaken)
             };
             let fetched = self
@@ -288,29 +278,49 @@ impl Layers<'_> {
                 .await;
             // The layer ends here.
             drop(blob);
-            fetched.map(|()| Digest::from_sha256(sum.finalize().into()))
+            fetched
         };
         let (fetched, written) = tokio::join!(fetch, written);
         let failed = |cause| ImportError::Layer {
             digest: layer.digest.clone(),
             cause,
         };
-        let wrong = || ImportError::WrongLayer {
-            digest: layer.digest.clone(),
-        };
-        let panicked = |_| failed(std::io::Error::other("a thread has panicked").into());
+        let panicked = |_| failed(io::Error::other("a thread has panicked").into());
         match fetched {
-            Err(ImportError::NotTaken) => {}
+            // Why is said below.
+            Ok(()) | Err(ImportError::NotTaken) => {}
             Err(error) => return Err(error),
-            Ok(digest) if digest != layer.digest => return Err(wrong()),
-            Ok(_) => {}
         }
-        let Written { diff_id, implied } = written.map_err(panicked)?.map_err(failed)?;
-        if diff_id != layer.diff_id {
-            return Err(wrong());
+        let written = written.map_err(panicked)?.map_err(failed)?;
+        if written.blob != layer.digest || written.diff_id != layer.diff_id {
+            return Err(ImportError::WrongLayer {
+                digest: layer.digest.clone(),
+            });
         }
         self.fetched.add(layer.clone(), kept);
-        Ok(implied)
+        Ok(written.implied)
+    }
+
+    /// Keeps the pieces of a blob in a file, in which neighbours find them.
+    fn keep(
+        &self,
+        layer: &Layer,
+        file: Arc<File>,
+    ) -> impl FnMut(&[u8]) -> io::Result<()> + Send + 'static {
+        let (offer, digest, mut bytes) = (self.offer.cloned(), layer.digest.clone(), 0);
+        let hold = move |file: &Arc<File>, bytes| {
+            let file = file.clone();
+            if let Some(offer) = &offer {
+                offer.hold(&digest, Held::Arriving { file, bytes });
+            }
+        };
+        hold(&file, 0);
+        move |piece| {
+            (&*file).write_all(piece)?;
+            bytes += piece.len() as u64;
+            hold(&file, bytes);
+            Ok(())
+        }
     }
 
     /// Says where neighbours find the blob of a layer.
@@ -356,7 +366,7 @@ impl Layers<'_> {
         complete(&staged.upper.folder, &staged.implied, &upper.below)?;
         // Both are on the file system of the snapshotter, and the other one is empty.
         let (from, to) = (&staged.upper.folder, &upper.folder);
-        renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE).map_err(std::io::Error::from)?;
+        renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE).map_err(io::Error::from)?;
         self.store.commit(self.lease, &upper, name).await?;
         self.store.discard(&staged.upper.key).await?;
         Ok(())
@@ -374,7 +384,7 @@ impl Layers<'_> {
 }
 
 /// A file on the file system of `folder` that is gone when it is closed, also by a kill.
-fn unnamed_file(folder: &Path) -> std::io::Result<File> {
+fn unnamed_file(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(File::from(open(folder, flags, Mode::RUSR)?))
 }

@@ -1,4 +1,4 @@
-//! The threads of a layer: one decodes what arrives, one hashes the archive, one writes its members.
+//! The threads of a layer: one hashes and keeps what arrives, one decodes it, one hashes the archive, one writes its members.
 
 use std::{
     io,
@@ -21,19 +21,21 @@ use super::{
     decoded::Decoded,
     decoder::decode,
     memory::Memory,
-    pieces::{Arrived, Chunks},
+    pieces::Pieces,
     tree::Implied,
     unpack::{LayerError, Unpacking},
 };
 
 /// Chunks that wait for a thread.
 const WAITING: usize = 8;
-/// Pieces of the blob that wait to be decoded.
-const ARRIVED: usize = 2;
+/// Pieces of the blob that wait for a thread.
+const ARRIVED: usize = 1;
 
 /// A layer that was written.
 #[derive(Debug)]
 pub struct Written {
+    /// Digest of its blob.
+    pub blob: Digest,
     /// Digest of its archive.
     pub diff_id: Digest,
     /// Folders that it says nothing about.
@@ -61,15 +63,20 @@ pub struct Ongoing {
     pub memory: Memory,
 }
 
-/// Unpacks a layer into an empty folder.
-pub fn start(folder: PathBuf, is_upper: bool, ongoing: Ongoing) -> io::Result<Unpack> {
+/// Unpacks a layer into an empty folder. Its blob is handed to `keep`, too.
+pub fn start(
+    folder: PathBuf,
+    keep: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
+    is_upper: bool,
+    ongoing: Ongoing,
+) -> io::Result<Unpack> {
     let (blob, arrived) = mpsc::channel(ARRIVED);
     let (answer, written) = oneshot::channel();
     let thread = thread::Builder::new()
         .name("layer".to_owned())
         .spawn(move || {
             // Nobody waits any more when the import was given up.
-            let _ = answer.send(unpack(Arrived::new(arrived), folder, is_upper, &ongoing));
+            let _ = answer.send(unpack(arrived, keep, folder, is_upper, &ongoing));
         })?;
     Ok(Unpack {
         blob,
@@ -79,29 +86,54 @@ pub fn start(folder: PathBuf, is_upper: bool, ongoing: Ongoing) -> io::Result<Un
 }
 
 fn unpack(
-    blob: Arrived,
+    arrived: mpsc::Receiver<Bytes>,
+    keep: impl FnMut(&[u8]) -> io::Result<()> + Send,
     folder: PathBuf,
     is_upper: bool,
     ongoing: &Ongoing,
 ) -> Result<Written, LayerError> {
     thread::scope(|scope| {
+        let (taken, to_decode) = sync_channel(ARRIVED);
         let (decoded, to_hash) = sync_channel(WAITING);
         let (hashed, to_write) = sync_channel(WAITING);
+        let keeping = scope.spawn(move || pass_on(arrived, keep, &taken));
         let hashing = scope.spawn(move || hash(&to_hash, &hashed, ongoing));
         let writing = scope.spawn(move || {
             let unpacking = Unpacking::new(&folder, is_upper)?;
-            unpacking.unpack(Chunks::new(to_write))
+            unpacking.unpack(Pieces::new(to_write))
         });
-        let decoding = decode(blob, &decoded, &ongoing.memory, scope);
+        let decoding = decode(Pieces::new(to_decode), &decoded, &ongoing.memory, scope);
         drop(decoded);
         let panicked = |_| io::Error::other("a thread has panicked");
-        let (diff_id, written) = (hashing.join(), writing.join());
+        let (blob, diff_id, written) = (keeping.join(), hashing.join(), writing.join());
+        let blob = blob.map_err(panicked)??;
         // An archive that breaks off is not what is wrong with a blob that cannot be decoded.
         decoding?;
         let diff_id = diff_id.map_err(panicked)??;
         let implied = written.map_err(panicked)??;
-        Ok(Written { diff_id, implied })
+        Ok(Written {
+            blob,
+            diff_id,
+            implied,
+        })
     })
+}
+
+/// Hashes a blob, keeps it, and hands it on. Ends early if it is not taken: the other end says why.
+fn pass_on(
+    mut arrived: mpsc::Receiver<Bytes>,
+    mut keep: impl FnMut(&[u8]) -> io::Result<()>,
+    to: &SyncSender<Bytes>,
+) -> io::Result<Digest> {
+    let mut sum = Sha256::new();
+    while let Some(piece) = arrived.blocking_recv() {
+        sum.update(&piece);
+        keep(&piece)?;
+        if to.send(piece).is_err() {
+            break;
+        }
+    }
+    Ok(Digest::from_sha256(sum.finalize().into()))
 }
 
 /// Hashes an archive, and hands it on. Ends early if it is not taken: the other end says why.
@@ -136,7 +168,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let zeros = zstd::encode_all(&vec![0; 64 * 1024 * 1024][..], 1).unwrap();
         let ongoing = Ongoing::default();
-        let unpack = start(folder.path().to_owned(), false, ongoing.clone()).unwrap();
+        let keep = |_: &[u8]| Ok(());
+        let unpack = start(folder.path().to_owned(), keep, false, ongoing.clone()).unwrap();
         // Five small pieces of a blob, which are 320 MiB of an archive.
         for _ in 0..5 {
             let _ = unpack.blob.send(zeros.clone().into()).await;

@@ -14,12 +14,12 @@ use super::{
     decoded::{Decoded, decode_to_end},
     frames,
     memory::{CHUNK, Memory},
-    pieces::Arrived,
+    pieces::Pieces,
 };
 
 /// Decodes a blob by its first bytes, as containerd does: media types are not always true.
 pub fn decode<'scope>(
-    mut blob: Arrived,
+    mut blob: Pieces,
     to: &SyncSender<Decoded>,
     memory: &Memory,
     scope: &'scope Scope<'scope, '_>,
@@ -39,10 +39,10 @@ pub fn decode<'scope>(
 
 /// The archive of a blob that arrives in pieces, read in this thread.
 pub fn archive<T>(
-    blob: mpsc::Receiver<Bytes>,
+    mut blob: mpsc::Receiver<Bytes>,
     take: impl FnOnce(&mut dyn Read) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut blob = Arrived::new(blob);
+    let mut blob = Pieces::new(std::iter::from_fn(move || blob.blocking_recv()));
     let beginning = blob.look(4);
     if frames::is_zstd(&beginning) {
         take(&mut frames::reader(blob)?)

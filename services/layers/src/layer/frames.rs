@@ -18,7 +18,7 @@ use zstd::{bulk::Decompressor, zstd_safe};
 use super::{
     decoded::{Decoded, decode_to_end},
     memory::{Buffer, Memory},
-    pieces::Arrived,
+    pieces::Pieces,
 };
 
 /// The largest window of a frame that is decoded as it arrives, as a power of two: each layer that is decoded needs one.
@@ -39,7 +39,7 @@ pub fn is_zstd(beginning: &[u8]) -> bool {
 
 /// Decodes a blob, and hands on what it is in order. Ends early when nobody takes it.
 pub fn decode<'scope>(
-    mut blob: Arrived,
+    mut blob: Pieces,
     to: &SyncSender<Decoded>,
     memory: &Memory,
     scope: &'scope Scope<'scope, '_>,
@@ -76,7 +76,7 @@ pub fn reader<R: BufRead>(blob: R) -> io::Result<zstd::Decoder<'static, R>> {
 }
 
 /// The next frame, if it is small, and how many bytes it can have when it is decoded.
-fn whole(blob: &mut Arrived) -> Option<(Bytes, usize)> {
+fn whole(blob: &mut Pieces) -> Option<(Bytes, usize)> {
     let mut wanted = FIRST_LOOK;
     loop {
         let seen = blob.look(wanted);

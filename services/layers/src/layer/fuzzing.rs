@@ -8,19 +8,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
 use super::{
     decoded::Decoded,
     decoder,
     memory::Memory,
-    pieces::{Arrived, Chunks},
+    pieces::Pieces,
     unpack::{LayerError, Unpacking},
 };
 
 /// The archive of a blob that arrives in pieces, and why it ends; it is not decoded much further than `limit`.
 pub fn decode(pieces: &[Bytes], limit: usize) -> (Vec<u8>, io::Result<()>) {
-    let (send, arrived) = mpsc::channel(pieces.len().max(1));
+    let (send, arrived) = sync_channel(pieces.len());
     for piece in pieces {
         // There is room for all.
         let _ = send.try_send(piece.clone());
@@ -29,7 +28,7 @@ pub fn decode(pieces: &[Bytes], limit: usize) -> (Vec<u8>, io::Result<()>) {
     thread::scope(|scope| {
         let (to, decoded) = sync_channel(2);
         let reading = scope.spawn(move || read(&decoded, limit));
-        let decoding = decoder::decode(Arrived::new(arrived), &to, &Memory::default(), scope);
+        let decoding = decoder::decode(Pieces::new(arrived), &to, &Memory::default(), scope);
         drop(to);
         let panicked = |_| (Vec::new(), Err(io::Error::other("a thread has panicked")));
         let (archive, read) = reading.join().unwrap_or_else(panicked);
@@ -62,5 +61,5 @@ pub fn unpack(archive: &[u8], folder: &Path, is_upper: bool) -> Result<(), Layer
     let _ = send.try_send(Bytes::copy_from_slice(archive));
     drop(send);
     let unpacking = Unpacking::new(folder, is_upper)?;
-    unpacking.unpack(Chunks::new(chunks)).map(drop)
+    unpacking.unpack(Pieces::new(chunks)).map(drop)
 }

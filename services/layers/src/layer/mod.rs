@@ -16,7 +16,7 @@ mod tree;
 mod unpack;
 
 pub use archive::{Archive, Kind, Member};
-pub use decode::{Ongoing, Unpack, Written, start};
+pub use decode::{Ongoing, Unpack, start};
 pub use decoder::archive;
 pub use tree::{Implied, place};
 pub use unpack::{LayerError, complete};

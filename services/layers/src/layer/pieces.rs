@@ -3,46 +3,21 @@
 use std::{
     collections::VecDeque,
     io::{self, BufRead, Read},
-    sync::mpsc::Receiver,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::sync::mpsc;
-
-/// Where pieces come from.
-pub trait Pieces {
-    /// Waits for the next one; `None` after the last.
-    fn next(&mut self) -> Option<Bytes>;
-}
-
-impl Pieces for mpsc::Receiver<Bytes> {
-    fn next(&mut self) -> Option<Bytes> {
-        self.blocking_recv()
-    }
-}
-
-impl Pieces for Receiver<Bytes> {
-    fn next(&mut self) -> Option<Bytes> {
-        self.recv().ok()
-    }
-}
 
 /// Reads pieces one after the other. They are copied only where a look at what comes next spans several.
-pub struct Joined<P> {
-    pieces: P,
+pub struct Pieces {
+    pieces: Box<dyn Iterator<Item = Bytes> + Send>,
     /// What has arrived and was not taken; none is empty.
     here: VecDeque<Bytes>,
 }
 
-/// The blob of a layer.
-pub type Arrived = Joined<mpsc::Receiver<Bytes>>;
-/// Its archive.
-pub type Chunks = Joined<Receiver<Bytes>>;
-
-impl<P: Pieces> Joined<P> {
-    pub fn new(pieces: P) -> Self {
+impl Pieces {
+    pub fn new(pieces: impl IntoIterator<Item = Bytes, IntoIter: Send + 'static>) -> Self {
         Self {
-            pieces,
+            pieces: Box::new(pieces.into_iter()),
             here: VecDeque::new(),
         }
     }
@@ -103,7 +78,7 @@ impl<P: Pieces> Joined<P> {
     }
 }
 
-impl<P: Pieces> BufRead for Joined<P> {
+impl BufRead for Pieces {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.here.is_empty() {
             self.more();
@@ -116,7 +91,7 @@ impl<P: Pieces> BufRead for Joined<P> {
     }
 }
 
-impl<P: Pieces> Read for Joined<P> {
+impl Read for Pieces {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let available = self.fill_buf()?;
         let length = available.len().min(into.len());
