@@ -7,6 +7,7 @@ mod error;
 mod frames;
 mod index;
 mod known;
+mod pace;
 mod sent;
 mod spool;
 mod upload;

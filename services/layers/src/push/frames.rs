@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use zstd::bulk::Compressor;
 
+use super::pace::Pace;
 use crate::{
     frame_index::{Entry, FRAME, Frame, LayerFrames, Rows},
     layer::Archive,
@@ -69,6 +70,7 @@ struct Framer<'a> {
     into: &'a File,
     given_up: &'a CancellationToken,
     compressor: Compressor<'static>,
+    pace: Pace,
     /// The frame that is handed on, and how much of it has been.
     frame: Vec<u8>,
     taken: usize,
@@ -96,6 +98,7 @@ impl<'a> Framer<'a> {
             into,
             given_up,
             compressor: Compressor::new(LEVEL)?,
+            pace: Pace::new(),
             frame: Vec::with_capacity(FRAME),
             taken: 0,
             compressed: Vec::with_capacity(zstd::zstd_safe::compress_bound(FRAME)),
@@ -134,7 +137,11 @@ impl<'a> Framer<'a> {
         archive.take(FRAME as u64).read_to_end(&mut self.frame)?;
         match self.frame.is_empty() {
             true => Ok(()),
-            false => self.encode(),
+            false => {
+                self.encode()?;
+                self.pace.rest();
+                Ok(())
+            }
         }
     }
 
