@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use hearth_layers::Importer;
+use hearth_layers::{Importer, Near};
 use hearth_tests::{Registry, Vm, process::path};
 
 use crate::{median, memory_mib};
@@ -72,7 +72,7 @@ pub async fn run(rounds: usize) {
             let vm = Vm::start(dir.path().join("vm"));
             let importer = Importer::new(&vm.dir().join("containerd.sock"), "linux/amd64");
             let began = Instant::now();
-            let imported = importer.import(image, None, |_| {}).await;
+            let imported = importer.import(image, None, Near::default(), |_| {}).await;
             ours.push(began.elapsed().as_secs_f64());
             imported.expect("an image");
             drop(vm);

@@ -136,9 +136,13 @@ impl App {
         let docker = || DockerEngine::connect(&config.docker_host);
         let (engine, info) = connected(docker).await;
         let engine = engine
-            .fetching(&config.containerd, &info.platform, &ports.metrics)
-            .await?
-            .with_mirrors(config.registry_mirror.clone());
+            .fetching(
+                &config.containerd,
+                &info.platform,
+                config.registry_mirror.clone(),
+                &ports.metrics,
+            )
+            .await?;
         let externals = NodeExternals {
             engine: Arc::new(engine),
             git: Arc::new(GitCli::new(sandbox.clone())),

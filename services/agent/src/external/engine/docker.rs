@@ -24,7 +24,7 @@ use bollard::{
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Login, Platform, PlatformError, WorkspaceId};
-use hearth_layers::{Pulled, Transfer, TransferError};
+use hearth_layers::{Mirror, Pulled, Transfer, TransferError};
 use hearth_runtime::Metrics;
 
 use super::{
@@ -63,16 +63,18 @@ impl DockerEngine {
         })
     }
 
-    /// Fetches images itself from now on where the engine's containerd can be used.
+    /// Fetches images itself from now on where the engine's containerd can be used, from these mirrors first.
     pub async fn fetching(
         self,
         containerd: &ContainerdSocket,
         platform: &Platform,
+        mirrors: Vec<Mirror>,
         metrics: &Metrics,
     ) -> Result<Self, EngineFailure> {
         let info = self.docker.info().await;
         let info = info.map_err(self.failed("describe itself"))?;
         let fetcher = Fetcher::choose(&info, containerd, platform, metrics).await;
+        let fetcher = fetcher.with_mirrors(mirrors);
         Ok(Self { fetcher, ..self })
     }
 

@@ -12,7 +12,6 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-use super::DockerEngine;
 use crate::external::engine::api::{FindNear, OnTransfer};
 
 /// Where the engine's containerd is.
@@ -71,15 +70,6 @@ struct Way {
     way: &'static str,
 }
 
-impl DockerEngine {
-    /// Fetches images from these mirrors first, where it fetches them itself.
-    #[must_use]
-    pub fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
-        let fetcher = self.fetcher.with_mirrors(mirrors);
-        Self { fetcher, ..self }
-    }
-}
-
 impl Fetcher {
     /// Finds out what can be done with the engine, and removes what earlier processes of the agent left in its store.
     pub async fn choose(
@@ -117,7 +107,7 @@ impl Fetcher {
     }
 
     /// Asks these mirrors first.
-    fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
+    pub fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
         if self.importer.is_none() && !mirrors.is_empty() {
             tracing::warn!(
                 "--registry-mirror (HEARTH_REGISTRY_MIRROR) is not used: images are fetched by the engine, which has mirrors of its own"
