@@ -274,8 +274,11 @@ impl RegistryClient {
         let login = login.filter(|login| login.host == reference.registry());
         let base = base(&reference, self.mirror.as_ref());
         let base = base.ok_or_else(|| RegistryError::BadReference(image.to_owned()))?;
-        let access = Access::log_in(http, image, &reference, base, login, actions).await?;
-        Ok((access, reference))
+        // Boxed: it is in the futures of all questions.
+        let access = Box::pin(Access::log_in(
+            http, image, &reference, base, login, actions,
+        ));
+        Ok((access.await?, reference))
     }
 
     pub(crate) async fn find(&self, image: &str) -> Result<Found, RegistryError> {

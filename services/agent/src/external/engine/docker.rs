@@ -8,7 +8,7 @@ mod volume;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -24,9 +24,8 @@ use bollard::{
     },
 };
 use hearth_api::v1::ImageStore;
-use hearth_domain::{Login, Platform, PlatformError, WorkspaceId};
+use hearth_domain::{Login, PlatformError, WorkspaceId};
 use hearth_layers::{Outgoing, Pulled, Pushed, TransferError};
-use hearth_runtime::Metrics;
 
 use super::{
     api::{
@@ -64,25 +63,6 @@ impl DockerEngine {
             socket: host.trim_start_matches("unix://").to_owned(),
             fetcher: Fetcher::default(),
             sender: Sender::default(),
-        })
-    }
-
-    /// Moves images itself from now on where the engine's containerd can be used. What it pushes waits in `folder`.
-    pub async fn moving_images(
-        self,
-        containerd: &ContainerdSocket,
-        platform: &Platform,
-        folder: &Path,
-        metrics: &Metrics,
-    ) -> Result<Self, EngineFailure> {
-        let info = self.docker.info().await;
-        let info = info.map_err(self.failed("describe itself"))?;
-        let fetcher = Fetcher::choose(&info, containerd, platform, metrics).await;
-        let sender = Sender::new(fetcher.pusher(folder), metrics);
-        Ok(Self {
-            fetcher,
-            sender,
-            ..self
         })
     }
 

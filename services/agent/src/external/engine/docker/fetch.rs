@@ -16,8 +16,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-use super::DockerEngine;
-use crate::external::engine::api::{FindNear, OnTransfer};
+use super::{DockerEngine, push::Sender};
+use crate::external::engine::api::{EngineFailure, FindNear, OnTransfer};
 
 /// Where the engine's containerd is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,25 @@ impl From<&hearth_layers::Way> for Way {
 }
 
 impl DockerEngine {
+    /// Moves images itself from now on where the engine's containerd can be used. What it pushes waits in `folder`.
+    pub async fn moving_images(
+        self,
+        containerd: &ContainerdSocket,
+        platform: &Platform,
+        folder: &Path,
+        metrics: &Metrics,
+    ) -> Result<Self, EngineFailure> {
+        let info = self.docker.info().await;
+        let info = info.map_err(self.failed("describe itself"))?;
+        let fetcher = Fetcher::choose(&info, containerd, platform, metrics).await;
+        let sender = Sender::new(fetcher.pusher(folder), metrics);
+        Ok(Self {
+            fetcher,
+            sender,
+            ..self
+        })
+    }
+
     /// Fetches images from these mirrors first, where it fetches them itself.
     #[must_use]
     pub fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
