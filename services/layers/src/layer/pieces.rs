@@ -24,13 +24,10 @@ impl Pieces {
 
     /// Waits for another piece. `false`: there is none.
     fn more(&mut self) -> bool {
-        while let Some(piece) = self.pieces.next() {
-            if !piece.is_empty() {
-                self.here.push_back(piece);
-                return true;
-            }
-        }
-        false
+        let piece = self.pieces.find(|piece| !piece.is_empty());
+        let is_one = piece.is_some();
+        self.here.extend(piece);
+        is_one
     }
 
     /// What comes next, without taking it: at least so many bytes, or all up to the end.
