@@ -144,11 +144,11 @@ impl App {
             .moving_images(
                 &config.containerd,
                 &info.platform,
+                config.registry_mirror.clone(),
                 &state_dir,
                 &ports.metrics,
             )
-            .await?
-            .with_mirrors(config.registry_mirror.clone());
+            .await?;
         let externals = NodeExternals {
             engine: Arc::new(engine),
             git: Arc::new(GitCli::new(sandbox.clone())),

@@ -8,7 +8,7 @@ mod volume;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -19,13 +19,13 @@ use bollard::{
     models::{ImageSummary, VolumeCreateRequest},
     query_parameters::{
         CreateContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
-        ListImagesOptions, ListVolumesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
-        TagImageOptionsBuilder,
+        ListImagesOptions, ListVolumesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
     },
 };
 use hearth_api::v1::ImageStore;
-use hearth_domain::{Login, PlatformError, WorkspaceId};
-use hearth_layers::{Outgoing, Pulled, Pushed, TransferError};
+use hearth_domain::{Login, Platform, PlatformError, WorkspaceId};
+use hearth_layers::{Mirror, Outgoing, Pulled, Pushed, TransferError};
+use hearth_runtime::Metrics;
 
 use super::{
     api::{
@@ -63,6 +63,26 @@ impl DockerEngine {
             socket: host.trim_start_matches("unix://").to_owned(),
             fetcher: Fetcher::default(),
             sender: Sender::default(),
+        })
+    }
+
+    /// Moves images itself from now on where the engine's containerd can be used: it asks these mirrors first, and what it
+    /// pushes waits in `folder`.
+    pub async fn moving_images(
+        self,
+        containerd: &ContainerdSocket,
+        platform: &Platform,
+        mirrors: Vec<Mirror>,
+        folder: &Path,
+        metrics: &Metrics,
+    ) -> Result<Self, EngineFailure> {
+        let info = self.docker.info().await;
+        let info = info.map_err(self.failed("describe itself"))?;
+        let fetcher = Fetcher::choose(&info, containerd, platform, mirrors, metrics).await;
+        Ok(Self {
+            sender: Sender::new(fetcher.pusher(folder), metrics),
+            fetcher,
+            ..self
         })
     }
 
@@ -323,18 +343,9 @@ impl Engine for DockerEngine {
     }
 
     async fn prune_build_cache(&self, unused_for: Duration) -> Result<u64, EngineFailure> {
-        let mut filters = HashMap::new();
-        // Docker rounds to seconds: 0 s would keep what was used in the last one.
-        if !unused_for.is_zero() {
-            let until = format!("{}s", unused_for.as_secs());
-            filters.insert("until".to_owned(), vec![until]);
-        }
-        let options = PruneBuildOptionsBuilder::default()
-            .filters(&filters)
-            .build();
         let pruned = self
             .docker
-            .prune_build(Some(options))
+            .prune_build(Some(removal::unused_for(unused_for)))
             .await
             .map_err(self.failed("prune its build cache"))?;
         let bytes = pruned.space_reclaimed.unwrap_or_default();
@@ -349,12 +360,9 @@ impl Engine for DockerEngine {
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError> {
         let sees = async || !matches!(self.image(image).await, Ok(None));
-        let import = self
-            .fetcher
-            .import(image, login, near, progress, sees)
-            .await;
-        let pull = hearth_layers::pull(&self.docker, image, login, progress);
-        self.fetcher.fetched(image, import, pull).await
+        self.fetcher
+            .pull(&self.docker, image, login, near, progress, sees)
+            .await
     }
 
     fn pushes_compress(&self) -> bool {

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use bollard::models::SystemInfo;
+use bollard::{Docker, models::SystemInfo};
 use hearth_domain::{Login, Platform};
 use hearth_layers::{BySource, Importer, Mirror, Pulled, Pusher, TransferError};
 use hearth_runtime::Metrics;
@@ -16,8 +16,10 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-use super::{DockerEngine, push::Sender};
-use crate::external::engine::api::{EngineFailure, FindNear, OnTransfer};
+use crate::external::engine::api::{FindNear, OnTransfer};
+
+/// Why an image was imported in vain.
+const UNSEEN: &str = "the engine does not see the image: is --containerd (HEARTH_CONTAINERD) the socket of its own containerd?";
 
 /// Where the engine's containerd is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,40 +89,13 @@ impl From<&hearth_layers::Way> for Way {
     }
 }
 
-impl DockerEngine {
-    /// Moves images itself from now on where the engine's containerd can be used. What it pushes waits in `folder`.
-    pub async fn moving_images(
-        self,
-        containerd: &ContainerdSocket,
-        platform: &Platform,
-        folder: &Path,
-        metrics: &Metrics,
-    ) -> Result<Self, EngineFailure> {
-        let info = self.docker.info().await;
-        let info = info.map_err(self.failed("describe itself"))?;
-        let fetcher = Fetcher::choose(&info, containerd, platform, metrics).await;
-        let sender = Sender::new(fetcher.pusher(folder), metrics);
-        Ok(Self {
-            fetcher,
-            sender,
-            ..self
-        })
-    }
-
-    /// Fetches images from these mirrors first, where it fetches them itself.
-    #[must_use]
-    pub fn with_mirrors(self, mirrors: Vec<Mirror>) -> Self {
-        let fetcher = self.fetcher.with_mirrors(mirrors);
-        Self { fetcher, ..self }
-    }
-}
-
 impl Fetcher {
     /// Finds out what can be done with the engine, and removes what earlier processes of the agent left in its store.
     pub async fn choose(
         info: &SystemInfo,
         socket: &ContainerdSocket,
         platform: &Platform,
+        mirrors: Vec<Mirror>,
         metrics: &Metrics,
     ) -> Self {
         let this = Self {
@@ -148,7 +123,7 @@ impl Fetcher {
                 this.bytes.clone(),
             );
         });
-        this
+        this.with_mirrors(mirrors)
     }
 
     /// Asks these mirrors first.
@@ -165,45 +140,40 @@ impl Fetcher {
         }
     }
 
-    /// Imports an image; an error says why it has to be pulled. `None`: it is one for the engine, as those are that a tag
-    /// names: the engine may have a mirror for it.
-    pub async fn import(
+    /// Imports an image, or lets the engine pull it, as it does with those that a tag names: it may have a mirror for them.
+    pub async fn pull(
         &self,
+        docker: &Docker,
         image: &str,
         login: Option<&Login>,
         near: FindNear<'_>,
         progress: OnTransfer<'_>,
         engine_sees_it: impl AsyncFnOnce() -> bool,
-    ) -> Option<Result<Pulled, String>> {
-        let importer = self.importer.as_ref().filter(|_| image.contains('@'))?;
-        let imported = importer.import(image, login, near.await, progress).await;
-        Some(match imported {
-            Ok(_) if !engine_sees_it().await => Err("the engine does not see the image: is --containerd (HEARTH_CONTAINERD) the socket of its own containerd?".to_owned()),
-            imported => imported.map_err(|error| error.to_string()),
-        })
+    ) -> Result<Pulled, TransferError> {
+        let pull = || hearth_layers::pull(docker, image, login, progress);
+        let pulled = match self.importer.as_ref().filter(|_| image.contains('@')) {
+            None => pull().await?,
+            Some(importer) => match importer.import(image, login, near.await, progress).await {
+                Ok(pulled) if engine_sees_it().await => pulled,
+                imported => {
+                    let why =
+                        imported.map_or_else(|error| error.to_string(), |_| UNSEEN.to_owned());
+                    tracing::warn!(
+                        image,
+                        "the engine pulls an image, since the agent could not fetch it: {why}"
+                    );
+                    Pulled {
+                        way: hearth_layers::Way::Fallback(why),
+                        ..pull().await?
+                    }
+                }
+            },
+        };
+        self.count(&pulled);
+        Ok(pulled)
     }
 
-    /// The image that was imported, or else the one that the engine pulls.
-    pub async fn fetched(
-        &self,
-        image: &str,
-        imported: Option<Result<Pulled, String>>,
-        pull: impl Future<Output = Result<Pulled, TransferError>>,
-    ) -> Result<Pulled, TransferError> {
-        let pulled = match imported {
-            Some(Ok(imported)) => imported,
-            None => pull.await?,
-            Some(Err(why)) => {
-                tracing::warn!(
-                    image,
-                    "the engine pulls an image, since the agent could not fetch it: {why}"
-                );
-                Pulled {
-                    way: hearth_layers::Way::Fallback(why),
-                    ..pull.await?
-                }
-            }
-        };
+    fn count(&self, pulled: &Pulled) {
         self.fetches.get_or_create(&Way::from(&pulled.way)).inc();
         let BySource {
             registry,
@@ -217,7 +187,6 @@ impl Fetcher {
         ] {
             self.bytes.get_or_create(&Source { source }).inc_by(bytes);
         }
-        Ok(pulled)
     }
 
     /// What pushes images out of the store that they are imported into. Layers wait in `folder` until they are sent.

@@ -1,13 +1,19 @@
 //! Removal of what a workspace has on the engine.
 
-use std::{collections::BTreeSet, future::Future, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+    path::PathBuf,
+    time::Duration,
+};
 
 use bollard::{
     Docker,
     errors::Error,
     query_parameters::{
         ListContainersOptionsBuilder, ListImagesOptions, ListNetworksOptionsBuilder,
-        ListVolumesOptionsBuilder, RemoveImageOptions, RemoveVolumeOptionsBuilder,
+        ListVolumesOptionsBuilder, PruneBuildOptions, PruneBuildOptionsBuilder, RemoveImageOptions,
+        RemoveVolumeOptionsBuilder,
     },
 };
 use futures_util::stream::{self, StreamExt as _};
@@ -268,6 +274,18 @@ impl<'a> Removal<'a> {
 fn is_image_of(name: &str, workspace: &WorkspaceId) -> bool {
     let rest = name.strip_prefix(&volume_name(workspace));
     rest.is_some_and(|rest| rest.starts_with([':', '-', '_', '.']) && !rest.contains('/'))
+}
+
+/// What of the build cache is removed: what was not used for this time.
+pub fn unused_for(time: Duration) -> PruneBuildOptions {
+    let mut filters = HashMap::new();
+    // Docker rounds to seconds: 0 s would keep what was used in the last one.
+    if !time.is_zero() {
+        filters.insert("until", vec![format!("{}s", time.as_secs())]);
+    }
+    PruneBuildOptionsBuilder::default()
+        .filters(&filters)
+        .build()
 }
 
 #[cfg(test)]
