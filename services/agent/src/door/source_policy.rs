@@ -24,8 +24,11 @@ const LOOPBACK: &str = r"([^/@]*@)?(([^/:@]*[.])?(localhost|localdomain|ip6-loca
 pub fn source_policy(own: &OwnImages, images: &[StoredImage], node: Option<&str>) -> String {
     let loopback = node.map(|name| LOOPBACK.replace("HOST", &escaped(name)));
     let loopback = loopback.map(|hosts| selected("DENY", &format!("^(https?|git)://{hosts}$")));
-    // What they become is judged by the other rules.
-    let mut rules: Vec<Value> = own.pins().all().map(pinned).collect();
+    // What they become is judged by the other rules. An image of another cache is denied by its name: a registry can have it
+    // by a digest that the engine does not know.
+    let pins = own.pins().all();
+    let pins = pins.filter(|(name, _)| !own.is_foreign_name(name));
+    let mut rules: Vec<Value> = pins.map(pinned).collect();
     rules.extend(loopback);
     rules.extend([
         // By their tags.
@@ -144,6 +147,18 @@ mod tests {
         );
         let pinned = "docker-image://docker.io/library/debian@sha256:d";
         assert_eq!(rule["updates"]["identifier"], pinned);
+    }
+
+    #[test]
+    fn an_image_of_another_cache_is_not_built_from_by_its_digest_in_place_of_its_name() {
+        let own = OwnImages::of(&"ws-1".parse().unwrap(), Some("r:5/own".to_owned()));
+        let of = |name| format!("{name}:{BASE_TAG}-k1");
+        let (mine, others) = (of("r:5/own"), of("r:5/other"));
+        let pins = [(mine.as_str(), "sha256:d"), (others.as_str(), "sha256:e")];
+        own.pins().pin(pins.into_iter());
+        let policy = source_policy(&own, &[], None);
+        assert!(policy.contains("r:5/own@sha256:d"), "{policy}");
+        assert!(!policy.contains("sha256:e"), "{policy}");
     }
 
     #[test]
