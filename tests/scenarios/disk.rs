@@ -92,7 +92,7 @@ async fn what_was_removed_is_fetched_again_and_a_restart_knows_which_images_are_
     let repo = one_step(&lab, "app");
     let first = prepare(&lab, 1, &repo).await;
     first.assert_push(PushOutcome::Pushed);
-    let digest = first.workspace.push.as_ref().unwrap().digest.clone();
+    let digest = first.cache().image_digest;
     lab.client.delete(&first.workspace.id).await;
     assert!(has(&lab.vms[0], &digest), "there is room");
 
@@ -177,8 +177,7 @@ async fn a_disk_that_is_full_of_unused_images_does_not_keep_an_attempt_from_begi
     assert!(free < 256, "attempts need 256 MiB, and {free} are free");
 
     prepare(&lab, 1, &one_step(&lab, "small")).await;
-    let digest = &large.workspace.push.as_ref().unwrap().digest;
-    assert!(!has(&lab.vms[0], digest));
+    assert!(!has(&lab.vms[0], &large.cache().image_digest));
 }
 
 #[tokio::test]

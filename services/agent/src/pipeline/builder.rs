@@ -12,53 +12,17 @@ pub async fn builder(cx: &Context<'_>) -> Option<String> {
     ))
 }
 
-/// How layers are compressed in what a build writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layers {
-    /// As the registry gets them: zstd takes a fifth of gzip's time and unpacks faster on the next node. It needs OCI media
-    /// types.
-    Zstd,
-    /// Not at all: the agent compresses them as it pushes. All builds of a node do so or none, whatever becomes of their
-    /// images: BuildKit exports a layer that it has in one form in that form.
-    Plain,
-}
-
-impl Layers {
-    /// Those of a node's builds.
-    pub fn of(cx: &Context<'_>) -> Self {
-        match cx.externals.engine.pushes_compress() {
-            true => Self::Plain,
-            false => Self::Zstd,
-        }
-    }
-
-    /// Options of an export to a registry, whatever the layers are like in the engine.
-    pub fn to_registry(self) -> &'static str {
-        match self {
-            Self::Zstd => "compression=zstd,oci-mediatypes=true",
-            Self::Plain => "compression=zstd,force-compression=true,oci-mediatypes=true",
-        }
-    }
-
-    fn to_engine(self) -> &'static str {
-        match self {
-            Self::Zstd => "compression=zstd,oci-mediatypes=true",
-            Self::Plain => "compression=uncompressed,oci-mediatypes=true",
-        }
-    }
-}
-
-/// The value of `--output`. The classic store has layers of its own kind, and compresses when it pushes.
+/// The value of `--output`. The containerd store compresses layers while it builds: zstd takes a fifth of gzip's time and
+/// unpacks faster on the next node; it needs OCI media types. The classic store compresses when it pushes.
 pub fn image_output(
     store: ImageStore,
-    layers: Layers,
     name: &str,
     annotations: &[(&'static str, String)],
 ) -> Option<String> {
     if store != ImageStore::Containerd {
         return None;
     }
-    let mut output = format!("type=image,name={name},{}", layers.to_engine());
+    let mut output = format!("type=image,name={name},compression=zstd,oci-mediatypes=true");
     for (key, value) in annotations {
         // The option is a list in CSV: none of these values needs quoting, and one that did would be left out.
         if !value.contains([',', '"', '\n', '\r']) {
@@ -66,33 +30,4 @@ pub fn image_output(
         }
     }
     Some(output)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn layers_are_compressed_where_the_engine_pushes_them_and_always_for_a_registry() {
-        let image = |layers| image_output(ImageStore::Containerd, layers, "i", &[]).unwrap();
-        assert_eq!(
-            image(Layers::Zstd),
-            "type=image,name=i,compression=zstd,oci-mediatypes=true"
-        );
-        assert_eq!(
-            image(Layers::Plain),
-            "type=image,name=i,compression=uncompressed,oci-mediatypes=true"
-        );
-        assert_eq!(
-            image_output(ImageStore::Classic, Layers::Plain, "i", &[]),
-            None
-        );
-        // Without force BuildKit would export what a build before has left: plain layers.
-        assert!(
-            Layers::Plain
-                .to_registry()
-                .contains("=zstd,force-compression=true")
-        );
-        assert!(!Layers::Zstd.to_registry().contains("force"));
-    }
 }

@@ -4,7 +4,7 @@ use hearth_runtime::blocking;
 
 use super::{
     build_folder::build_folder,
-    builder::{Layers, image_output},
+    builder::image_output,
     context::{Checkout, Context},
 };
 use crate::{
@@ -57,10 +57,7 @@ pub async fn rebuild(
     let below = cx.scratch.path().join("second-build");
     let folder = build_folder(below, &files, sources, config).await?;
     let (cache_from, cache_to, output) = match again {
-        Again::Image(cache) => {
-            let output = image_output(cx.node.store, Layers::of(cx), image, &[]);
-            (Some(cache), None, output)
-        }
+        Again::Image(cache) => (Some(cache), None, image_output(cx.node.store, image, &[])),
         Again::BuildCache(cache) => (None, Some(cache), Some("type=cacheonly".to_owned())),
     };
     let request = BuildRequest {

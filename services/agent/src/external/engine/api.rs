@@ -177,10 +177,6 @@ pub trait Engine: Send + Sync {
         near: FindNear<'_>,
         progress: OnTransfer<'_>,
     ) -> Result<Pulled, TransferError>;
-    /// Whether it is the agent that pushes, which compresses layers as it sends them: those of a build need not be.
-    fn pushes_compress(&self) -> bool {
-        false
-    }
     /// Pushes an image, which has to have the name there already. Dropping the future ends the transfer.
     async fn push(
         &self,

@@ -365,10 +365,6 @@ impl Engine for DockerEngine {
             .await
     }
 
-    fn pushes_compress(&self) -> bool {
-        self.sender.is_direct()
-    }
-
     async fn push(
         &self,
         image: &Outgoing<'_>,

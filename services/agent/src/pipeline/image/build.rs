@@ -15,7 +15,7 @@ use crate::{
     },
     pipeline::{
         build_folder::{BuildFolder, build_folder},
-        builder::{Layers, builder, image_output},
+        builder::{builder, image_output},
         context::{Checkout, Context},
         failure::{failure, process_failure, with_cause},
     },
@@ -61,7 +61,7 @@ pub(super) async fn build(
         Some(manifest) => annotations(&cx.job.spec.repository, manifest.key(), builder(cx).await),
         None => Vec::new(),
     };
-    let output = image_output(cx.node.store, Layers::of(cx), name, &annotations);
+    let output = image_output(cx.node.store, name, &annotations);
     let request = BuildRequest {
         workspace: cx.cli_workspace(&folder.folder, &folder.config),
         image_name: name,
@@ -256,7 +256,7 @@ mod tests {
         let by = || Some("Docker 1 devcontainer 2".to_owned());
         let on = |url: &str| annotations(&url.parse().unwrap(), &key, by());
         let github = on("https://github.com/owner/repo");
-        let output = image_output(ImageStore::Containerd, Layers::Zstd, "r/i:t", &github).unwrap();
+        let output = image_output(ImageStore::Containerd, "r/i:t", &github).unwrap();
         let expected = format!(
             "type=image,name=r/i:t,compression=zstd,oci-mediatypes=true\
              ,annotation-manifest.dev.hearth.key={key}\
@@ -267,5 +267,6 @@ mod tests {
         );
         assert_eq!(output, expected);
         assert_eq!(on("https://git.example/owner/repo").len(), 3);
+        assert_eq!(image_output(ImageStore::Classic, "r/i:t", &github), None);
     }
 }

@@ -5,7 +5,6 @@ use crate::{
     buildkit::Progress,
     external::process::Line,
     pipeline::{
-        builder::Layers,
         context::{Checkout, Context},
         job::CacheUse,
         rebuild::{Again, Sources, keep_sources, rebuild},
@@ -35,8 +34,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
         let generation = upload.cache_generation;
         let generation = generation.ok_or("the index did not answer when the build began")?;
         let to = format!(
-            "type=registry,ref={reference},mode=max,image-manifest=true,{}",
-            Layers::of(cx).to_registry()
+            "type=registry,ref={reference},mode=max,compression=zstd,oci-mediatypes=true,image-manifest=true"
         );
         let mut progress = Progress::default();
         let mut on_line = |line: Line<'_>| {

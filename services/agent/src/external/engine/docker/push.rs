@@ -33,11 +33,6 @@ impl Sender {
         this
     }
 
-    /// Whether the agent pushes itself, as long as that works.
-    pub fn is_direct(&self) -> bool {
-        self.pusher.is_some()
-    }
-
     /// Pushes an image. A registry that refuses it to the agent would refuse it to the engine; after any other failure the
     /// engine tries: it may have certificates or a proxy that the agent does not have.
     pub async fn push(
