@@ -11,23 +11,40 @@ use tonic::service::Routes;
 
 use crate::external::control_plane::{ControlPlaneClient, pauses};
 
-/// Longest pause between two tries.
-const RETRY_MAX: Duration = Duration::from_secs(8);
+/// Longest pause between two tries, which jitter makes twice as long at most: the control plane waits 3 s for a connection.
+const RETRY_MAX: Duration = Duration::from_secs(1);
 /// What ends after this time did not fail for what fails the next one: a load balancer may end all connections of some age.
 const SETTLED: Duration = Duration::from_secs(30);
+/// How long the agent tells what becomes of its attempts after it was asked to end. They have 20 s to end.
+const LAST_WORDS: Duration = Duration::from_secs(18);
 
 /// Serves the control plane on a connection, and opens it again when it ends, until `stop`. Waits until the node is registered.
+/// After `stop` the control plane hears of attempts to their ends.
 pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: CancellationToken) {
     let retries = || {
         let endless = pauses().with_max_delay(RETRY_MAX).without_max_times();
         endless.build()
     };
     let (mut pauses, mut warned) = (retries(), false);
+    let over = async {
+        stop.cancelled().await;
+        sleep(LAST_WORDS).await;
+    };
+    let mut over = std::pin::pin!(over);
     loop {
         let began = Instant::now();
-        let ended = tokio::select! {
+        let opened = tokio::select! {
             () = stop.cancelled() => return,
-            ended = serve(&control_plane, &routes, &stop) => ended,
+            opened = control_plane.open_connection() => opened,
+        };
+        let ended = match opened {
+            Ok(tunnel) => tokio::select! {
+                () = &mut over => return,
+                served = serve_tunnel(tunnel, routes.clone(), &stop) => {
+                    served.map_err(|error| innermost_cause(&error).to_string())
+                }
+            },
+            Err(status) => Err(format!("{}: {}", status.code(), status.message())),
         };
         if began.elapsed() > SETTLED {
             (pauses, warned) = (retries(), false);
@@ -43,16 +60,4 @@ pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: Cance
             () = sleep(pauses.next().unwrap_or(RETRY_MAX)) => {}
         }
     }
-}
-
-/// Opens a connection, and serves on it until it ends.
-async fn serve(
-    control_plane: &ControlPlaneClient,
-    routes: &Routes,
-    stop: &CancellationToken,
-) -> Result<(), String> {
-    let tunnel = control_plane.open_connection().await;
-    let tunnel = tunnel.map_err(|status| format!("{}: {}", status.code(), status.message()))?;
-    let served = serve_tunnel(tunnel, routes.clone(), stop).await;
-    served.map_err(|error| innermost_cause(&error).to_string())
 }

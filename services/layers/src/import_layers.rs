@@ -225,12 +225,14 @@ impl Layers<'_> {
         let near = Some(&helpers);
         let unpacked = self
             .unpack_into(folder, is_upper, layer, near, &taken)
-            .await;
+            .await
+            // A full disk is no fault of others.
+            .map_err(|error| error.of(layer, folder));
         match unpacked {
             Err(ImportError::Layer { .. } | ImportError::WrongLayer { .. })
                 if self.sources.blame(&helpers) => {}
             Ok(implied) => return Ok(Staged { upper, implied }),
-            Err(error) => return Err(error.of(layer, folder)),
+            Err(error) => return Err(error),
         }
         self.hold(layer, Held::Awaited);
         self.report

@@ -176,7 +176,14 @@ impl Work {
             .await?;
         let described = layers.iter().map(Sent::described).collect();
         uploads.send(&built.config()).await?;
-        let index = send_index(&built, layers, &uploads, &self.tag, spool).await?;
+        let index = send_index(&built, layers, &uploads, &self.tag, spool).await;
+        let index = index.unwrap_or_else(|error| {
+            tracing::warn!(
+                image = self.name,
+                "an image is pushed without its frame index: {error}"
+            );
+            None
+        });
         let manifest = built.manifest(described, index.as_ref());
         let digest = uploads.put_manifest(&self.tag, manifest).await?;
         Ok(Pushed {

@@ -42,7 +42,7 @@ const CONNECTIONS: usize = 64;
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 16 * 1024;
 /// How long a request may take to arrive.
-const HEAD: Duration = Duration::from_secs(5);
+const HEAD: Duration = Duration::from_secs(3);
 /// Bytes that are handed out at once.
 const PIECE: usize = 256 * 1024;
 /// How long more of a layer is waited for that is being fetched.

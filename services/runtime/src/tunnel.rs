@@ -109,6 +109,8 @@ pub async fn serve_tunnel(
     let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     server
         .timer(TokioTimer::new())
+        // Each attempt has one for as long as it goes on.
+        .max_concurrent_streams(None)
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE);
     let service = TowerToHyperService::new(routes.prepare());
@@ -173,12 +175,20 @@ mod tests {
             async move { serve_tunnel(server, routes(), &stop).await }
         });
         let channel = tunnel_channel(client);
+        // More of them than HTTP/2 libraries allow by default.
+        let mut open = Vec::new();
+        for _ in 0..300 {
+            let mut client = HealthClient::new(channel.clone());
+            let watched = client.watch(HealthCheckRequest::default()).await;
+            open.push(watched.unwrap());
+        }
         let calls = stream::iter(0..500).map(|_| {
             let mut client = HealthClient::new(channel.clone());
             async move { ask(&mut client).await }
         });
         let answers: Vec<_> = calls.buffer_unordered(100).collect().await;
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        drop(open);
         let mut watching = HealthClient::new(channel.clone());
         let watched = watching.watch(HealthCheckRequest::default()).await;
         let mut watched = watched.unwrap().into_inner();

@@ -14,7 +14,7 @@ use crate::{
     door::denied_source,
     external::{
         devcontainer::{Started, UpFrom, UpRequest, default_config_path},
-        process::ProcessFailure,
+        process::{Line, ProcessFailure},
     },
 };
 
@@ -87,9 +87,14 @@ impl<'a> Up<'a> {
                 from,
                 configuration,
             };
-            let mut output = cx.recorder.output(STEP);
+            // Of the step that is open when something is printed: the CLI may be started before it.
+            let mut output = None;
+            let mut take = |line: Line<'_>| {
+                let output = output.get_or_insert_with(|| cx.recorder.output(STEP));
+                output.take(line);
+            };
             let cli = &cx.externals.devcontainer;
-            cli.up(request, &mut |line| output.take(line)).await
+            cli.up(request, &mut take).await
         })
     }
 

@@ -39,16 +39,14 @@ impl Agents {
     }
 
     /// Takes the connection of a node, in place of the one that it had. It has to end with the token.
-    pub(crate) fn connect(&self, node: &str, tunnel: Tunnel) -> CancellationToken {
-        let ended = CancellationToken::new();
+    pub(crate) fn connect(&self, node: &str, tunnel: Tunnel, ended: CancellationToken) {
         let connection = Connection {
             channel: tunnel_channel(tunnel),
-            ended: ended.clone().drop_guard(),
+            ended: ended.drop_guard(),
         };
         self.0.send_modify(|connections| {
             connections.insert(node.to_owned(), connection);
         });
-        ended
     }
 
     /// Forgets the connection of a node that ends with this token.

@@ -58,9 +58,9 @@ impl Nodes {
     }
 
     /// Takes a connection by which the agent of a node is called. It has to end with the token.
-    pub(crate) fn connect(&self, node: &str, tunnel: Tunnel) -> CancellationToken {
+    pub(crate) fn connect(&self, node: &str, tunnel: Tunnel, ended: CancellationToken) {
         tracing::info!(node, "node connected");
-        self.agents.connect(node, tunnel)
+        self.agents.connect(node, tunnel, ended);
     }
 
     /// Forgets the connection of a node that ends with this token.

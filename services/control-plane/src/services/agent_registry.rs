@@ -104,9 +104,12 @@ impl AgentRegistryService for AgentRegistryApi {
         request: Request<Streaming<OpenConnectionRequest>>,
     ) -> Result<Response<Self::OpenConnectionStream>, Status> {
         let node = Caller::of(&request)?.into_node();
+        let ended = CancellationToken::new();
         let arriving = request.into_inner().map_ok(|message| message.data);
+        let arriving = arriving.take_until(ended.clone().cancelled_owned());
         let (leaves, leaving) = Tunnel::way_out();
-        let ended = self.nodes.connect(&node, Tunnel::new(arriving, leaves));
+        let tunnel = Tunnel::new(arriving, leaves);
+        self.nodes.connect(&node, tunnel, ended.clone());
         let connection = Connection {
             nodes: self.nodes.clone(),
             node,

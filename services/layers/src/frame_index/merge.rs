@@ -8,6 +8,8 @@ use std::{
 
 use super::{Entry, FRAME, Head, LayerFrames, MAX_ENTRIES, Type, VERSION};
 
+/// Bytes of all paths together: they are in memory, some of them more than once.
+const MAX_PATHS: u64 = 32 * 1024 * 1024;
 /// The encoder's level. It reads well as text.
 const LEVEL: i32 = 3;
 
@@ -16,6 +18,8 @@ const LEVEL: i32 = 3;
 pub struct Rows {
     lines: BufWriter<File>,
     count: u64,
+    /// Of their paths.
+    bytes: u64,
 }
 
 impl Rows {
@@ -24,11 +28,13 @@ impl Rows {
         Self {
             lines: BufWriter::new(file),
             count: 0,
+            bytes: 0,
         }
     }
 
     pub fn add(&mut self, entry: &Entry) -> io::Result<()> {
         self.count += 1;
+        self.bytes += entry.path.0.len() as u64;
         serde_json::to_writer(&mut self.lines, entry)?;
         self.lines.write_all(b"\n")
     }
@@ -113,9 +119,10 @@ impl Merge {
         Self { layers }
     }
 
-    /// Writes the index, from the uppermost layer to the lowest. `false`: it would have too many entries.
+    /// Writes the index, from the uppermost layer to the lowest. `false`: it would have too many entries, or too long paths.
     pub fn write(self, into: &File) -> io::Result<bool> {
-        if self.layers.iter().map(|(_, rows)| rows.count).sum::<u64>() > MAX_ENTRIES {
+        let sum = |of: fn(&Rows) -> u64| self.layers.iter().map(|(_, rows)| of(rows)).sum::<u64>();
+        if sum(|rows| rows.count) > MAX_ENTRIES || sum(|rows| rows.bytes) > MAX_PATHS {
             return Ok(false);
         }
         let (layers, rows): (Vec<_>, Vec<Rows>) = self.layers.into_iter().unzip();
@@ -144,10 +151,12 @@ impl Merge {
                 lines.write_all(b"\n")
             })?;
             drop(last);
-            rows.each(|_, entry| {
-                hiding.add(entry);
-                Ok(())
-            })?;
+            if number > 0 {
+                rows.each(|_, entry| {
+                    hiding.add(entry);
+                    Ok(())
+                })?;
+            }
         }
         lines.finish()?;
         Ok(true)

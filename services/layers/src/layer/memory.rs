@@ -48,7 +48,11 @@ impl Memory {
             .freed
             .wait_while(&mut state, |state| state.left < bytes);
         state.left -= bytes;
-        let spare = state.spare.pop_if(|_| bytes == CHUNK);
+        if bytes != CHUNK {
+            // Both together would be more than all.
+            state.spare.clear();
+        }
+        let spare = state.spare.pop();
         drop(state);
         Buffer {
             bytes: spare.unwrap_or_else(|| vec![0; bytes].into()),

@@ -34,7 +34,8 @@ impl Given {
         let stat = fstat(probe)?;
         Ok(Self {
             owner: (stat.st_uid, stat.st_gid),
-            permissions: stat.st_mode & 0o777,
+            // Some kernels do not take the umask away from files without a name.
+            permissions: stat.st_mode & 0o755,
         })
     }
 

@@ -79,6 +79,8 @@ impl Built {
             "layers": layers,
         });
         let mut annotations = self.annotations.clone();
+        // A build can have set it.
+        annotations.remove(FRAME_INDEX);
         annotations.extend(index.map(|index| (FRAME_INDEX.to_owned(), index.to_string())));
         if !annotations.is_empty() {
             manifest["annotations"] = json!(annotations);

@@ -83,7 +83,7 @@ struct Framer<'a> {
     of_archive: Sha256,
     of_blob: Sha256,
     /// It is not forgotten if whoever lists the members takes it for the archive's.
-    failed: bool,
+    failed: Option<io::Error>,
 }
 
 impl<'a> Framer<'a> {
@@ -108,7 +108,7 @@ impl<'a> Framer<'a> {
             bytes: 0,
             of_archive: Sha256::new(),
             of_blob: Sha256::new(),
-            failed: false,
+            failed: None,
         })
     }
 
@@ -128,7 +128,10 @@ impl<'a> Framer<'a> {
 
     /// The next frame; an empty one at the end.
     fn next(&mut self) -> io::Result<()> {
-        if self.failed || self.given_up.is_cancelled() {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        if self.given_up.is_cancelled() {
             return Err(io::Error::other("it was given up"));
         }
         self.frame.clear();
@@ -165,7 +168,10 @@ impl BufRead for Framer<'_> {
         if self.taken == self.frame.len()
             && let Err(error) = self.next()
         {
-            self.failed = true;
+            // What is left of the frame is not handed on.
+            self.taken = self.frame.len();
+            let same = io::Error::new(error.kind(), error.to_string());
+            self.failed = Some(same);
             return Err(error);
         }
         Ok(&self.frame[self.taken..])

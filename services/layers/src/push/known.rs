@@ -1,8 +1,9 @@
 //! Layers that hearth has pushed before, by the frame index of an image that has them: they are neither encoded nor sent again.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use hearth_domain::{Digest, annotation::FRAME_INDEX};
+use tokio::time::timeout;
 
 use super::{sent::Sent, spool::Spool};
 use crate::{
@@ -15,6 +16,9 @@ use crate::{
 /// Bytes of an index as it is in a registry.
 const MAX_INDEX: usize = 64 * 1024 * 1024;
 
+/// A push does without an index that takes longer.
+const INDEX_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Why it is not known what an image has.
 #[derive(Debug, thiserror::Error)]
 pub enum KnownError {
@@ -22,6 +26,8 @@ pub enum KnownError {
     Registry(#[from] RegistryError),
     #[error(transparent)]
     Index(#[from] FrameIndexError),
+    #[error("its frame index did not arrive within {} s", INDEX_TIMEOUT.as_secs())]
+    Slow,
     #[error("its frame index is not the one that it names, or is of another image")]
     Other,
     #[error(transparent)]
@@ -50,7 +56,9 @@ impl Known {
             return none();
         };
         let blob = found.access.blob(index.as_str(), None).await;
-        let blob = read_body(blob.map_err(|refused| refused.error)?, MAX_INDEX).await?;
+        let blob = read_body(blob.map_err(|refused| refused.error)?, MAX_INDEX);
+        let blob = timeout(INDEX_TIMEOUT, blob).await;
+        let blob = blob.map_err(|_| KnownError::Slow)??;
         if Digest::of(&blob) != index {
             return Err(KnownError::Other);
         }

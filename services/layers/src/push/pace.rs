@@ -6,11 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// How often the processors are looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// Times that it rests for as long as it worked: then it takes a sixth of a processor, less than a tenth of two.
 const REST: u32 = 5;
-/// The longest rest. What looks like work can be waiting.
+/// The longest rest.
 const MAX_REST: Duration = Duration::from_millis(100);
 /// `/proc/stat` counts in hundredths of a second (`proc_stat(5)`, `USER_HZ`).
 const TICK: f64 = 0.01;
@@ -20,7 +22,8 @@ pub struct Pace {
     looked: Instant,
     idle: u64,
     is_busy: bool,
-    works_since: Instant,
+    /// Processor time of the thread.
+    worked: Duration,
 }
 
 impl Pace {
@@ -29,13 +32,13 @@ impl Pace {
             looked: Instant::now(),
             idle: idle().unwrap_or_default(),
             is_busy: false,
-            works_since: Instant::now(),
+            worked: worked(),
         }
     }
 
     /// Rests after a piece of work, if no processor is idle.
     pub fn rest(&mut self) {
-        let (worked, looked) = (self.works_since.elapsed(), self.looked.elapsed());
+        let (before, looked) = (self.worked, self.looked.elapsed());
         if looked >= LOOK
             && let Some(idle) = idle()
         {
@@ -43,10 +46,17 @@ impl Pace {
             (self.looked, self.idle) = (Instant::now(), idle);
         }
         if self.is_busy {
-            thread::sleep((worked * REST).min(MAX_REST));
+            let since = worked().saturating_sub(before);
+            thread::sleep((since * REST).min(MAX_REST));
         }
-        self.works_since = Instant::now();
+        self.worked = worked();
     }
+}
+
+/// What this thread had of the processors. The time that passed has what others had, too.
+fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Whether no processor had much time left, by the ticks that all of them together were idle for.

@@ -100,6 +100,8 @@ impl<'a> Uploads<'a> {
         let put = access
             .step(Method::PUT, access.url(&format!("manifests/{tag}"))?)
             .header(header::CONTENT_TYPE, MediaType::ImageManifest.to_string())
+            // Registries look for all blobs first.
+            .timeout(step::CHUNK_TIMEOUT)
             .body(manifest.to_vec());
         let answer = access.take(put).await?;
         if !answer.status().is_success() {
@@ -150,12 +152,19 @@ impl<'a> Uploads<'a> {
         match error {
             RegistryError::Unreachable(_) => tries.failed(error, retry_after).await,
             RegistryError::LoginFailed | RegistryError::Denied(_) if !tries.logged_in => {
-                tries.logged_in = true;
                 let mut current = self.access.lock().await;
                 // Another upload may have done it meanwhile.
                 if Arc::ptr_eq(&current, access) {
-                    *current = Arc::new(log_in(&self.client, self.name).await?);
+                    match log_in(&self.client, self.name).await {
+                        Ok(fresh) => *current = Arc::new(fresh),
+                        Err(error @ RegistryError::Unreachable(_)) => {
+                            drop(current);
+                            return tries.failed(error, None).await;
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
+                tries.logged_in = true;
                 Ok(())
             }
             other => Err(other),

@@ -21,7 +21,7 @@ const MAX_CHUNK: u64 = 4 * CHUNK;
 /// Bytes of a blob that are read at once for a request that has all of it.
 const PIECE: u64 = 256 * 1024;
 /// Time for a request with a chunk …
-const CHUNK_TIMEOUT: Duration = Duration::from_secs(120);
+pub const CHUNK_TIMEOUT: Duration = Duration::from_secs(120);
 const OCTETS: &str = "application/octet-stream";
 
 /// The upload of a blob.
