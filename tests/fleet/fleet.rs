@@ -228,6 +228,13 @@ impl Node {
         folders.expect("the folder of attempts").count()
     }
 
+    /// Asks its agent to end, and waits until it has.
+    pub async fn stop(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            agent.stop(Stop::Orderly).await;
+        }
+    }
+
     /// Ends its agent without a warning, and everything that it was doing.
     pub fn kill(&mut self) {
         if let Some(agent) = self.agent.take() {

@@ -61,3 +61,17 @@ async fn what_became_ready_while_its_node_was_lost_is_removed_and_a_retry_runs()
     retried.assert_state(WorkspaceState::Ready);
     assert!(node.engine.runs(&lost.id));
 }
+
+#[tokio::test]
+async fn an_agent_that_is_asked_to_end_tells_itself_what_becomes_of_its_attempts() {
+    let mut fleet = Fleet::new(1, &[]).await;
+    fleet.builds.hold();
+    let preparations = fleet.prepare([("node-1", &*repository(1))]);
+    fleet.builds.until_begun(1).await;
+    fleet.node("node-1").stop().await;
+    let story = preparations.stories().await.remove(0);
+    story.assert_whole();
+    let failure = story.workspace.failure.clone().expect("a failure");
+    // In the agent's words, not in those of a control plane that heard no more of it.
+    assert_eq!(failure.message, "the agent was stopped", "{failure:?}");
+}
