@@ -241,13 +241,9 @@ impl Layers<'_> {
         self.store.discard(&upper.key).await?;
         let upper = self.store.prepare(self.lease, &name, None).await?;
         let folder = &upper.folder;
-        match self
-            .unpack_into(folder, is_upper, layer, None, &taken)
-            .await
-        {
-            Ok(implied) => Ok(Staged { upper, implied }),
-            Err(error) => Err(error.of(layer, folder)),
-        }
+        let unpacked = self.unpack_into(folder, is_upper, layer, None, &taken);
+        let implied = unpacked.await.map_err(|error| error.of(layer, folder))?;
+        Ok(Staged { upper, implied })
     }
 
     /// Fetches a layer and unpacks it into a folder. Its blob is kept in a file without a name.

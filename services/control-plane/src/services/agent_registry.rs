@@ -104,7 +104,7 @@ impl AgentRegistryService for AgentRegistryApi {
         request: Request<Streaming<OpenConnectionRequest>>,
     ) -> Result<Response<Self::OpenConnectionStream>, Status> {
         let node = Caller::of(&request)?.into_node();
-        let ended = CancellationToken::new();
+        let ended = self.stopping.child_token();
         let arriving = request.into_inner().map_ok(|message| message.data);
         let arriving = arriving.take_until(ended.clone().cancelled_owned());
         let (leaves, leaving) = Tunnel::way_out();
@@ -115,14 +115,8 @@ impl AgentRegistryService for AgentRegistryApi {
             node,
             ended: ended.clone(),
         };
-        let stopping = self.stopping.clone();
-        let over = async move {
-            tokio::select! {
-                () = ended.cancelled() => {}
-                () = stopping.cancelled() => {}
-            }
-        };
-        let answers = leaving.take_until(over).map(move |data| {
+        let leaving = leaving.take_until(ended.cancelled_owned());
+        let answers = leaving.map(move |data| {
             // Forgotten when the call ends, whatever ends it.
             let _ = &connection;
             Ok(OpenConnectionResponse { data })

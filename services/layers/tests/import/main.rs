@@ -11,5 +11,6 @@ mod neighbours;
 mod push;
 mod receiver;
 mod registry;
+mod server;
 mod used;
 mod world;

@@ -13,6 +13,8 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::server::serve;
+
 /// What is wrong, or special, with uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -70,27 +72,9 @@ pub struct Receiver {
 impl Receiver {
     pub fn start(fault: Fault) -> Self {
         let contents: Arc<Mutex<Contents>> = Arc::default();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let state = contents.clone();
-        state.lock().fault = Some(fault);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let app = Router::new().fallback(handle).with_state(state);
-                tokio::select! {
-                    served = axum::serve(listener, app) => served.unwrap(),
-                    _ = stopped => {}
-                }
-            });
-            runtime.shutdown_background();
-        });
+        contents.lock().fault = Some(fault);
+        let app = Router::new().fallback(handle);
+        let (address, stop) = serve(app.with_state(contents.clone()));
         Self {
             address,
             contents,

@@ -18,7 +18,10 @@ use hearth_domain::Digest;
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
-use crate::archive::{Encoding, Member, archive};
+use crate::{
+    archive::{Encoding, Member, archive},
+    server::serve,
+};
 
 /// What is wrong with blobs of layers. Only the import sees it, not the engine, which names itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,26 +86,8 @@ pub struct Image {
 impl Registry {
     pub fn start() -> Self {
         let contents: Arc<Mutex<Contents>> = Arc::default();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let state = contents.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let app = Router::new().fallback(handle).with_state(state);
-                tokio::select! {
-                    served = axum::serve(listener, app) => served.unwrap(),
-                    _ = stopped => {}
-                }
-            });
-            runtime.shutdown_background();
-        });
+        let app = Router::new().fallback(handle);
+        let (address, stop) = serve(app.with_state(contents.clone()));
         Self {
             address,
             contents,
