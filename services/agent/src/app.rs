@@ -227,7 +227,7 @@ impl App {
             leftovers,
             attempts_dir,
             control_plane,
-            node: config.node_name.clone(),
+            node: config.node_name.to_string(),
             info: node_info(&info, &cli_version),
             disk: disk.clone(),
             health: health.clone(),
@@ -322,7 +322,7 @@ impl App {
             }
         });
         tracing::info!(
-            node = self.config.node_name,
+            node = %self.config.node_name,
             %listen,
             %admin,
             store = ?self.node.store,

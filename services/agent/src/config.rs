@@ -3,6 +3,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
+use hearth_domain::Name;
 use hearth_layers::Mirror;
 use hearth_runtime::{ListenArgs, LogArgs};
 use tonic::transport::Endpoint;
@@ -52,8 +53,8 @@ pub struct Config {
     #[arg(long, env = "HEARTH_CACHE_PUBLIC_KEY", value_name = "FILE")]
     pub cache_public_key: Option<PathBuf>,
     /// Name of this node, unique in the fleet: lower-case letters, digits, dashes and dots
-    #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME", value_parser = node_name)]
-    pub node_name: String,
+    #[arg(long, env = "HEARTH_NODE_NAME", value_name = "NAME")]
+    pub node_name: Name,
     /// Folder of the agent's state: attempts, workspaces, use of images
     #[arg(
         long,
@@ -240,15 +241,6 @@ fn max_attempts(text: &str) -> Result<usize, String> {
 }
 
 /// The control plane registers no other names, and the agent would try again for ever.
-fn node_name(text: &str) -> Result<String, String> {
-    let good = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
-    if (1..=63).contains(&text.len()) && text.bytes().all(good) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be 1 to 63 lower-case letters, digits, dashes and dots".to_owned())
-    }
-}
-
 fn absolute(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     let good = path.is_absolute().then_some(path);

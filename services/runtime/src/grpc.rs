@@ -2,11 +2,10 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::peer::Accepted;
 
 /// Detects a peer that is gone without having closed its connection, which may be idle for minutes.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -44,15 +43,12 @@ impl GrpcServer {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_routes(self.routes)
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
-                async move {
-                    draining.cancelled().await;
-                    health
-                        .set_service_status("", ServingStatus::NotServing)
-                        .await;
-                },
-            );
+            .serve_with_incoming_shutdown(Accepted::on(listener), async move {
+                draining.cancelled().await;
+                health
+                    .set_service_status("", ServingStatus::NotServing)
+                    .await;
+            });
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(DRAIN).await;

@@ -41,6 +41,20 @@ pub enum Reason {
     RefUnknown,
     /// The caller did not prove that it is the agent of the node.
     SessionUnknown,
+    /// The caller did not prove who it is.
+    CallerUnknown,
+    /// The caller may not make this call, or not for this repository.
+    NotAllowed,
+    /// The node is not let in: its token is not valid, or the name is another node's.
+    JoinRefused,
+    /// There is no such token or client.
+    TokenUnknown,
+    /// The name is used already.
+    NameInUse,
+    /// The caller makes more calls than it may.
+    TooManyCalls,
+    /// The process has more to do than it can.
+    Overloaded,
     /// The workspace is being deleted.
     WorkspaceDeleting,
     /// As many streams of events are open as are allowed.
@@ -61,7 +75,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 31] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -78,6 +92,13 @@ impl Reason {
         Self::CacheEntryUnknown,
         Self::RefUnknown,
         Self::SessionUnknown,
+        Self::CallerUnknown,
+        Self::NotAllowed,
+        Self::JoinRefused,
+        Self::TokenUnknown,
+        Self::NameInUse,
+        Self::TooManyCalls,
+        Self::Overloaded,
         Self::WorkspaceDeleting,
         Self::TooManyStreams,
         Self::StreamUnread,
@@ -107,6 +128,13 @@ impl Reason {
             Self::CacheEntryUnknown => "CACHE_ENTRY_UNKNOWN",
             Self::RefUnknown => "REF_UNKNOWN",
             Self::SessionUnknown => "SESSION_UNKNOWN",
+            Self::CallerUnknown => "CALLER_UNKNOWN",
+            Self::NotAllowed => "NOT_ALLOWED",
+            Self::JoinRefused => "JOIN_REFUSED",
+            Self::TokenUnknown => "TOKEN_UNKNOWN",
+            Self::NameInUse => "NAME_IN_USE",
+            Self::TooManyCalls => "TOO_MANY_CALLS",
+            Self::Overloaded => "OVERLOADED",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
             Self::StreamUnread => "STREAM_UNREAD",
@@ -125,23 +153,26 @@ impl Reason {
             | Self::NodeUnknown
             | Self::AttemptUnknown
             | Self::CacheEntryUnknown
-            | Self::RefUnknown => Code::NotFound,
+            | Self::RefUnknown
+            | Self::TokenUnknown => Code::NotFound,
             Self::NodeUnavailable
             | Self::StreamUnread
             | Self::DatabaseUnavailable
             | Self::RegistryUnavailable
             | Self::ShuttingDown
             | Self::EngineFailed => Code::Unavailable,
-            Self::TooManyStreams | Self::DiskFull => Code::ResourceExhausted,
-            Self::RequestIdReused => Code::AlreadyExists,
+            Self::TooManyStreams | Self::TooManyCalls | Self::Overloaded | Self::DiskFull => {
+                Code::ResourceExhausted
+            }
+            Self::RequestIdReused | Self::NameInUse => Code::AlreadyExists,
             Self::HistoryTrimmed => Code::OutOfRange,
             Self::AttemptOutdated
             | Self::WorkspaceDeleting
             | Self::CacheKeyUnknown
             | Self::CacheMismatch
             | Self::NodeInUse => Code::FailedPrecondition,
-            Self::CacheReadOnly => Code::PermissionDenied,
-            Self::SessionUnknown => Code::Unauthenticated,
+            Self::CacheReadOnly | Self::NotAllowed | Self::JoinRefused => Code::PermissionDenied,
+            Self::SessionUnknown | Self::CallerUnknown => Code::Unauthenticated,
             Self::Internal => Code::Internal,
         }
     }
@@ -155,9 +186,11 @@ impl Reason {
             | Self::DatabaseUnavailable
             | Self::RegistryUnavailable
             | Self::EngineFailed => Some(Duration::from_secs(5)),
-            Self::StreamUnread | Self::ShuttingDown | Self::WorkspaceDeleting => {
-                Some(Duration::from_secs(1))
-            }
+            Self::StreamUnread
+            | Self::ShuttingDown
+            | Self::WorkspaceDeleting
+            | Self::TooManyCalls
+            | Self::Overloaded => Some(Duration::from_secs(1)),
             Self::InvalidField
             | Self::WorkspaceUnknown
             | Self::NodeUnknown
@@ -172,6 +205,11 @@ impl Reason {
             | Self::CacheEntryUnknown
             | Self::RefUnknown
             | Self::SessionUnknown
+            | Self::CallerUnknown
+            | Self::NotAllowed
+            | Self::JoinRefused
+            | Self::TokenUnknown
+            | Self::NameInUse
             | Self::Internal => None,
         }
     }

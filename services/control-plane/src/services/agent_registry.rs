@@ -6,7 +6,7 @@ use hearth_api::v1::{
     OpenConnectionRequest, OpenConnectionResponse, QuarantinedWorkspace, RegisterRequest,
     RegisterResponse, agent_registry_service_server::AgentRegistryService,
 };
-use hearth_domain::{AttemptRef, WorkspaceId};
+use hearth_domain::{AttemptRef, Name, WorkspaceId};
 use hearth_runtime::{FieldFaults, Tunnel, contract};
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,6 @@ use tonic::{Request, Response, Status, Streaming};
 use super::caller::Caller;
 use crate::{clock::now, error::CallError, node::Nodes, store::StoredNode, workspace::Recovery};
 
-const MAX_NAME_BYTES: usize = 63;
 /// Limit of texts that are shown in lists, such as versions.
 const MAX_TEXT_BYTES: usize = 256;
 /// More than any node has.
@@ -181,7 +180,7 @@ fn is_identity(text: &str) -> bool {
 /// Reads a registration: the node, and the workspaces on it.
 fn read(request: RegisterRequest) -> Result<(StoredNode, Vec<WorkspaceId>), CallError> {
     let mut faults = FieldFaults::default();
-    faults.check("node", check_name(&request.node));
+    let name: Option<Name> = faults.check("node", request.node.parse());
     if request.workspace_ids.len() > MAX_WORKSPACES {
         faults.add("workspace_ids", "are more than 10000");
     }
@@ -207,39 +206,14 @@ fn read(request: RegisterRequest) -> Result<(StoredNode, Vec<WorkspaceId>), Call
             faults.add(field, "is longer than 256 bytes");
         }
     }
-    let (workspaces, platform) = faults.complete(workspaces.zip(platform))?;
+    let read = name.zip(workspaces).zip(platform);
+    let ((name, workspaces), platform) = faults.complete(read)?;
     let node = StoredNode {
-        name: request.node,
+        name: name.to_string(),
         platform,
         info,
         heartbeat: now(),
         has_left: false,
     };
     Ok((node, workspaces))
-}
-
-fn check_name(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() {
-        return Err("must not be empty");
-    }
-    let good = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
-    if name.len() > MAX_NAME_BYTES || !name.bytes().all(good) {
-        return Err("must be at most 63 lower-case letters, digits, dashes and dots");
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_nodes_name_is_short_and_plain() {
-        for good in ["n1", "node-7.rack-2"] {
-            assert_eq!(check_name(good), Ok(()), "{good}");
-        }
-        for bad in ["", "N1", "a b", "a/b", &"x".repeat(64)] {
-            assert!(check_name(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -1,0 +1,95 @@
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::SystemTime,
+};
+
+use futures_util::{Stream, StreamExt as _};
+use hearth_domain::Identity;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+};
+use tonic::transport::server::{Connected, TcpIncoming};
+
+/// Who is at the other end of a connection. Every call that came on one has it in its extensions.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Its address, as far as the system says.
+    pub address: Option<SocketAddr>,
+    /// Its certificate, which was verified.
+    pub certificate: Option<PeerCertificate>,
+}
+
+/// What the certificate of a peer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Whose it is.
+    pub identity: Identity,
+    /// When it ends. A connection may live longer; calls on it have to be refused from then on.
+    pub not_after: SystemTime,
+}
+
+/// A connection that was accepted.
+pub(crate) struct Accepted(TcpStream);
+
+impl Accepted {
+    /// The connections of a port.
+    pub(crate) fn on(listener: TcpListener) -> impl Stream<Item = io::Result<Self>> {
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        incoming.map(|accepted| accepted.map(Self))
+    }
+}
+
+impl Connected for Accepted {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        Peer {
+            address: self.0.peer_addr().ok(),
+            certificate: None,
+        }
+    }
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
