@@ -10,10 +10,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How often the processors are looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// Times that it rests for as long as it worked: then it takes a sixth of a processor, less than a tenth of two.
-const REST: u32 = 5;
+/// Times that it rests for as long as it worked: then it takes a tenth of a processor. The engine, which reads for it, takes
+/// nearly as much.
+const REST: u32 = 9;
 /// The longest rest.
-const MAX_REST: Duration = Duration::from_millis(100);
+const MAX_REST: Duration = Duration::from_millis(200);
 /// `/proc/stat` counts in hundredths of a second (`proc_stat(5)`, `USER_HZ`).
 const TICK: f64 = 0.01;
 
@@ -31,7 +32,8 @@ impl Pace {
         Self {
             looked: Instant::now(),
             idle: idle().unwrap_or_default(),
-            is_busy: false,
+            // Until it is known better.
+            is_busy: true,
             worked: worked(),
         }
     }
