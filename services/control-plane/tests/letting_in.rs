@@ -71,7 +71,7 @@ async fn who_proves_nothing_is_let_nowhere_and_is_counted_and_logged_without_the
         &[format!("Bearer {token}"), format!("Bearer {token}")][..],
         &["Bearer x".to_owned(), format!("Bearer {token}")],
         &[format!("Basic {token}")],
-        &[token.clone()],
+        std::slice::from_ref(&token),
     ] {
         let mut request = Request::new(GetCallerRequest {});
         for header in headers {

@@ -164,3 +164,92 @@ impl Access {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use hearth_domain::{RepositoryPatterns, Scope};
+    use http::header::AUTHORIZATION;
+
+    use super::*;
+    use crate::store::{HistoryLimits, Settings, Sqlite};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    fn peer(identity: Identity, not_after: SystemTime) -> Peer {
+        Peer {
+            address: None,
+            certificate: Some(PeerCertificate {
+                identity,
+                not_after,
+            }),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_stands_for_the_client_that_it_names_as_long_as_both_last() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let settings = Settings {
+            history: HistoryLimits {
+                events: 10,
+                bytes: 1000,
+            },
+            min_free_mib: 0,
+        };
+        let store = Sqlite::open(&directory.path().join("h.db"), settings).await;
+        let store: Arc<dyn Store> = Arc::new(store.expect("a store"));
+        let file = directory.path().join("token");
+        let access = Access::load(true, Some(file), store, Arc::default()).await;
+        let access = access.expect("clients");
+        let made = access.create(|digest| StoredClient {
+            name: name("ci"),
+            scopes: Scope::Read.into(),
+            repositories: RepositoryPatterns::default(),
+            digest,
+            created: now(),
+            expires: None,
+            last_used: None,
+        });
+        let (_, token) = made.await.expect("a client");
+        let later = SystemTime::now() + HOUR;
+        let of_client = |name: &str| Identity::Client(name.parse().expect("a name"));
+        let none = HeaderMap::new();
+        let identify = |headers: &HeaderMap, peer: &Peer| match access.identify(headers, peer) {
+            Ok(caller) => caller.to_string(),
+            Err(CallError::CallerUnknown(_)) => "unknown".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let ci = peer(of_client("ci"), later);
+        assert_eq!(identify(&none, &ci), "ci");
+        for stranger in [
+            Peer::default(),
+            peer(of_client("ci"), SystemTime::now() - HOUR),
+            peer(of_client("other"), later),
+            // Its token is in a file, and it is no client of the store.
+            peer(of_client(ADMIN), later),
+        ] {
+            assert_eq!(identify(&none, &stranger), "unknown", "{stranger:?}");
+        }
+        let node = peer(Identity::Node(name("ci")), later);
+        assert_eq!(
+            identify(&none, &node),
+            "node ci may not make calls that are for clients"
+        );
+        // A token counts, also a wrong one.
+        for (token, caller) in [(token.expose_secret(), "ci"), ("x", "unknown")] {
+            let mut headers = HeaderMap::new();
+            let value = format!("Bearer {token}").parse().expect("a header");
+            headers.insert(AUTHORIZATION, value);
+            for peer in [&ci, &node, &Peer::default()] {
+                assert_eq!(identify(&headers, peer), caller);
+            }
+        }
+        access.revoke(&name("ci")).await.expect("a revocation");
+        assert_eq!(identify(&none, &ci), "unknown");
+    }
+}

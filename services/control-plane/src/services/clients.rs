@@ -182,3 +182,57 @@ fn scope_of(number: i32) -> Option<Scope> {
         ClientScope::Admin => Some(Scope::Admin),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hearth_domain::sha256_hex;
+
+    use super::*;
+    use crate::store::{HistoryLimits, Settings, Sqlite};
+
+    /// Says what it is asked for.
+    struct Echo;
+
+    impl CertificateIssuer for Echo {
+        fn issue(&self, identity: &Identity, csr: &[u8]) -> Result<String, CallError> {
+            Ok(format!("{identity} {}", sha256_hex(csr)))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_gets_a_certificate_of_its_own_name_and_the_admin_token_none() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let settings = Settings {
+            history: HistoryLimits {
+                events: 10,
+                bytes: 1000,
+            },
+            min_free_mib: 0,
+        };
+        let store = Sqlite::open(&directory.path().join("h.db"), settings).await;
+        let store = Arc::new(store.expect("a store"));
+        let access = Access::load(true, None, store, Arc::default()).await;
+        let request = CreateClientRequest {
+            name: "ci".into(),
+            scopes: vec![ClientScope::Read.into()],
+            ..CreateClientRequest::default()
+        };
+        let access = access.expect("clients");
+        let wanted = read(request).expect("a good request");
+        let (client, _) = access.create(wanted).await.expect("a client");
+        let api = ClientApi {
+            access: Arc::new(access),
+            issuer: Some(Arc::new(Echo)),
+        };
+        let caller = Caller::Client(client);
+        let issued = api.issue(&caller, b"csr").expect("a certificate");
+        assert_eq!(
+            issued,
+            format!("spiffe://hearth/client/ci {}", sha256_hex("csr"))
+        );
+        let refused = api.issue(&Caller::Anybody, b"csr");
+        assert!(matches!(refused, Err(CallError::NotAllowed(_))));
+        let large = api.issue(&caller, &[0; MAX_CSR_BYTES + 1]);
+        assert!(matches!(large, Err(CallError::Malformed(_))));
+    }
+}
