@@ -6,8 +6,9 @@ use prost::Message as _;
 
 /// Messages that carry secrets: their `Debug` is written by hand in `proto/lib.rs`, and a test there
 /// compares this list with the fields marked `debug_redact`.
-const REDACTED: [&str; 5] = [
+const REDACTED: [&str; 6] = [
     "hearth.v1.AgentServicePrepareWorkspaceRequest",
+    "hearth.v1.CreateClientResponse",
     "hearth.v1.GitCredential",
     "hearth.v1.Neighbour",
     "hearth.v1.RegisterResponse",

@@ -81,6 +81,16 @@ impl fmt::Debug for v1::RegisterResponse {
     }
 }
 
+impl fmt::Debug for v1::CreateClientResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { client, token: _ } = self;
+        f.debug_struct("CreateClientResponse")
+            .field("client", client)
+            .field("token", &REDACTED)
+            .finish()
+    }
+}
+
 impl fmt::Debug for v1::Neighbour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, token: _ } = self;
@@ -155,8 +165,13 @@ mod tests {
                 ..Default::default()
             }],
         };
+        let client = v1::CreateClientResponse {
+            token: "planted-client-token".into(),
+            ..Default::default()
+        };
         let printed = format!(
-            "{logins:?} {logins:#?} {session:?} {session:#?} {prepare:?} {prepare:#?} {neighbours:?} {neighbours:#?}"
+            "{logins:?} {logins:#?} {session:?} {session:#?} {prepare:?} {prepare:#?} {neighbours:?} {neighbours:#?} \
+             {client:?} {client:#?}"
         );
         assert!(printed.contains("registry.example") && printed.contains("git.example"));
         assert!(!printed.contains("planted"), "{printed}");
@@ -180,6 +195,7 @@ mod tests {
             redacted,
             [
                 "AgentServicePrepareWorkspaceRequest",
+                "CreateClientResponse",
                 "GitCredential",
                 "Neighbour",
                 "RegisterResponse",

@@ -1,8 +1,9 @@
 use std::{fmt, str::FromStr};
 
+use hearth_domain::is_loopback;
 use tonic::transport::Uri;
 
-/// Address of a control plane: `http://HOST:PORT`.
+/// Address of a control plane: `https://HOST:PORT`, or `http://HOST:PORT` on this machine.
 #[derive(Clone, Debug)]
 pub struct Address {
     text: String,
@@ -12,8 +13,8 @@ pub struct Address {
 /// Why a text is not the address of a control plane.
 #[derive(Clone, Copy, Debug)]
 pub enum AddressError {
-    /// TLS would be spoken there.
-    Tls,
+    /// What is said there, a token too, could be read on the way.
+    NotEncrypted,
     /// Anything else.
     Malformed,
 }
@@ -21,9 +22,37 @@ pub enum AddressError {
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Tls => "asks for TLS, which hearth does not have: it must be http://HOST:PORT",
-            Self::Malformed => "must be http://HOST:PORT, without a path or a user",
+            Self::NotEncrypted => {
+                "is not encrypted: http:// is for loopback addresses only, such as 127.0.0.1 and localhost"
+            }
+            Self::Malformed => {
+                "must be https://HOST:PORT, or http://HOST:PORT for a loopback address, without a path or a user"
+            }
         })
+    }
+}
+
+impl Address {
+    /// Whether what is said there is encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.uri.scheme_str() == Some("https")
+    }
+
+    /// The host, without the brackets of an IPv6 address.
+    pub(crate) fn host(&self) -> &str {
+        let host = self.uri.host().unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Whether both lead to the same place.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let port = |address: &Self| {
+            let own = if address.is_tls() { 443 } else { 80 };
+            address.uri.port_u16().unwrap_or(own)
+        };
+        self.is_tls() == other.is_tls()
+            && self.host().eq_ignore_ascii_case(other.host())
+            && port(self) == port(other)
     }
 }
 
@@ -32,16 +61,15 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let uri: Uri = text.parse().map_err(|_| AddressError::Malformed)?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(AddressError::Tls),
-            _ => return Err(AddressError::Malformed),
-        }
-        let user = uri
-            .authority()
-            .is_some_and(|whole| whole.as_str().contains('@'));
-        if uri.path() != "/" || uri.query().is_some() || user {
+        let authority = uri.authority().ok_or(AddressError::Malformed)?.as_str();
+        if uri.path() != "/" || uri.query().is_some() || authority.contains('@') {
             return Err(AddressError::Malformed);
+        }
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if is_loopback(authority) => {}
+            Some("http") => return Err(AddressError::NotEncrypted),
+            _ => return Err(AddressError::Malformed),
         }
         Ok(Self {
             text: text.to_owned(),
@@ -61,11 +89,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_plain_http_address_without_a_path_or_a_user_is_one_of_a_control_plane() {
+    fn an_address_has_no_path_and_no_user_and_is_encrypted_or_on_this_machine() {
         for good in [
             "http://127.0.0.1:7400",
-            "http://plane.example/",
+            "http://localhost/",
             "http://[::1]:1",
+            "https://plane.example",
+            "https://plane.example:7400/",
+            "https://[2001:db8::1]:7400",
         ] {
             assert!(good.parse::<Address>().is_ok(), "{good}");
         }
@@ -73,14 +104,32 @@ mod tests {
             "",
             "localhost:7400",
             "127.0.0.1",
-            "https://a",
-            "http://a/b",
-            "http://a?b",
-            "http://robot@a",
+            "http://plane.example:7400",
+            "http://10.0.0.1:7400",
+            "http://127.0.0.1.example:7400",
+            "http://localhost@plane.example",
+            "https://a/b",
+            "https://a?b",
+            "https://robot@a",
             "http://",
+            "https://",
             "unix:///run/hearth",
         ] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn two_spellings_of_an_address_are_the_same_place() {
+        let address = |text: &str| text.parse::<Address>().expect("an address");
+        for (one, other, same) in [
+            ("https://plane.example", "https://PLANE.example:443/", true),
+            ("https://plane.example", "https://plane.example:7400", false),
+            ("http://localhost:443", "https://localhost:443", false),
+            ("https://plane.example", "https://plane.example.evil", false),
+            ("https://[::1]:7", "https://[::1]:7/", true),
+        ] {
+            assert_eq!(address(one).is(&address(other)), same, "{one} {other}");
         }
     }
 }

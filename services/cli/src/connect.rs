@@ -1,13 +1,18 @@
-use std::{env, error::Error, time::Duration};
+use std::{error::Error, time::Duration};
 
+use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, ClientTlsConfig, Endpoint},
+};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
-    address::Address,
     error::{CliError, Meaning, meaning},
-    faults::read,
+    target::Target,
     unreachable::Unreachable,
 };
 
@@ -15,32 +20,48 @@ use crate::{
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Interval of HTTP/2 pings: without them a silent stream would not notice that its control plane has vanished.
 const KEEPALIVE: Duration = Duration::from_secs(20);
-/// Names the control plane where the command line does not.
-const VARIABLE: &str = "HEARTH_CONTROL_PLANE";
-const DEFAULT: &str = "http://127.0.0.1:7400";
 
-/// The address that the command line gives, else the one of the environment, else the default.
-pub(crate) fn chosen(given: Option<&Address>) -> Result<Address, CliError> {
-    if let Some(given) = given {
-        return Ok(given.clone());
+/// Carries calls, each with the proof of who makes it.
+pub(crate) type Channel = InterceptedService<tonic::transport::Channel, Proof>;
+
+/// The token, as a header.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof(Option<MetadataValue<Ascii>>);
+
+impl Proof {
+    fn of(target: &Target) -> anyhow::Result<Self> {
+        let header = target.token.as_ref().map(|token| {
+            let mut header: MetadataValue<Ascii> =
+                format!("Bearer {}", token.expose_secret()).parse()?;
+            // It is not printed, and not kept for compression.
+            header.set_sensitive(true);
+            anyhow::Ok(header)
+        });
+        header.transpose().map(Self)
     }
-    let Some(text) = env::var_os(VARIABLE) else {
-        return read(DEFAULT, DEFAULT).map_err(CliError::Usage);
-    };
-    if text.is_empty() {
-        return Err(CliError::Usage(format!(
-            "{VARIABLE} is empty\n  unset it to use {DEFAULT}, or set it to the control plane's http://HOST:PORT"
-        )));
+}
+
+impl Interceptor for Proof {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(header) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", header.clone());
+        }
+        Ok(request)
     }
-    read(VARIABLE, &text.to_string_lossy()).map_err(CliError::Usage)
 }
 
 /// Connects to a process that speaks gRPC. The channel reconnects by itself when it is used after its connection broke.
-pub(crate) async fn connect(address: &Address) -> Result<Channel, CliError> {
+pub(crate) async fn connect(target: &Target) -> Result<Channel, CliError> {
     let failed = |why: Option<&(dyn Error + 'static)>| {
-        CliError::Unreachable(Box::new(Unreachable::new(address, why)))
+        CliError::Unreachable(Box::new(Unreachable::new(&target.address, why)))
     };
-    let channel = endpoint(address.uri.clone()).connect().await;
+    let proof = Proof::of(target).map_err(CliError::Local)?;
+    let endpoint = endpoint(target).map_err(|error| failed(Some(&error)))?;
+    // The endpoint's own limit does not cover TLS.
+    let channel = timeout(2 * CONNECT_LIMIT, endpoint.connect()).await;
+    let channel = channel.map_err(|_| failed(None))?;
     let channel = channel.map_err(|error| failed(Some(&error)))?;
     // A connection says little: another program may listen there. Whoever answers, with whatever, speaks gRPC.
     let mut health = HealthClient::new(channel.clone());
@@ -50,15 +71,23 @@ pub(crate) async fn connect(address: &Address) -> Result<Channel, CliError> {
         Ok(Err(status)) if matches!(meaning(&status), Meaning::Broken { .. }) => {
             Err(failed(Some(&status)))
         }
-        Ok(_) => Ok(channel),
+        Ok(_) => Ok(InterceptedService::new(channel, proof)),
     }
 }
 
-fn endpoint(uri: Uri) -> Endpoint {
-    Channel::builder(uri)
+fn endpoint(target: &Target) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = Endpoint::from(target.address.uri.clone())
         .connect_timeout(CONNECT_LIMIT)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
+        .tcp_nodelay(true);
+    if !target.address.is_tls() {
+        return Ok(endpoint);
+    }
+    let tls = ClientTlsConfig::new().domain_name(target.address.host());
+    endpoint.tls_config(match &target.ca {
+        Some(ca) => tls.ca_certificate(Certificate::from_pem(ca)),
+        None => tls.with_native_roots(),
+    })
 }

@@ -206,6 +206,11 @@ fn advice(reason: &str) -> Option<&'static str> {
         "NODE_UNAVAILABLE" => "see which nodes are online with: hearth nodes",
         "REQUEST_ID_REUSED" => "use another --request-id, or the same arguments as the first time",
         "CACHE_KEY_UNKNOWN" => "see how far it is with: hearth logs ID",
+        "CALLER_UNKNOWN" => {
+            "log in with: hearth login URL; or name a file with a token by --token-file or HEARTH_TOKEN_FILE"
+        }
+        "NOT_ALLOWED" => "see who you are and what you may with: hearth doctor",
+        "NAME_IN_USE" => "see which names are in use with: hearth client ls",
         "REF_UNKNOWN" => "prepare one first, with: hearth up REPO --ref REF --config NAME",
         _ => return None,
     })

@@ -3,7 +3,10 @@
 use std::{fmt::Display, str::FromStr};
 
 use clap::{Arg, ArgMatches, Command};
-use hearth_domain::text::{printable_line, shortened};
+use hearth_domain::{
+    is_loopback, split_port,
+    text::{printable_line, shortened},
+};
 
 /// More of a value is not needed to recognise it.
 const MAX_SHOWN: usize = 80;
@@ -36,8 +39,14 @@ fn likely(text: &str) -> impl Iterator<Item = String> {
     let [host, owner, repository] = [(); 3].map(|()| parts.next().unwrap_or_default());
     // Owners on GitHub have no dots and hosts have.
     let has_host = has_scheme || host.contains(['.', ':']) || host == "localhost";
+    // Addresses of control planes have no path, and repositories have.
+    let is_address = has_host && !rest.contains('/');
+    let (is_here, has_port) = (is_loopback(host), split_port(host).1.is_some());
     let folder = bare.strip_suffix("/devcontainer.json").unwrap_or(bare);
     [
+        (is_address && is_here && has_port, format!("http://{host}")),
+        (is_address && is_here, format!("http://{host}:7400")),
+        (is_address && !has_port, format!("https://{host}:7400")),
         // An address of a page of a repository, or one with a login.
         (
             has_scheme && rest.contains('/'),
@@ -45,11 +54,8 @@ fn likely(text: &str) -> impl Iterator<Item = String> {
         ),
         (has_host, format!("https://{rest}")),
         (has_host, format!("https://{host}/{owner}/{repository}")),
-        (
-            has_host && !host.contains(':'),
-            format!("http://{host}:7400"),
-        ),
         (has_host, format!("http://{host}")),
+        (has_host, format!("https://{host}")),
         (
             !has_host && plain.starts_with(|c: char| c.is_ascii_alphanumeric()),
             format!("https://github.com/{plain}"),
@@ -108,6 +114,7 @@ fn argument_of<'a>(field: &str, command: &'a Command) -> Option<&'a Arg> {
         "timeout_seconds" => &["timeout"],
         "cache_access" => &["cache"],
         "after_sequence" => &["after"],
+        "valid_seconds" => &["days"],
         same => &[same],
     };
     let mut arguments = command.get_arguments();
@@ -170,7 +177,10 @@ mod tests {
         for (wrong, right) in [
             ("localhost:7400", "http://localhost:7400"),
             ("127.0.0.1", "http://127.0.0.1:7400"),
-            ("https://plane.example:1", "http://plane.example:1"),
+            ("plane.example", "https://plane.example:7400"),
+            ("http://plane.example:1", "https://plane.example:1"),
+            ("https://plane.example:1/x", "https://plane.example:1"),
+            ("http://[::1]:7400/x", "http://[::1]:7400"),
         ] {
             assert_eq!(meant::<Address>(wrong).as_deref(), Some(right));
         }

@@ -7,10 +7,11 @@ use hearth_api::v1::{
 };
 use hearth_domain::text::printable_line;
 use tokio::time::{Instant, sleep, sleep_until};
-use tonic::{Status, transport::Channel};
+use tonic::Status;
 
 use crate::{
     backoff::Backoff,
+    connect::Channel,
     error::{CliError, Meaning, meaning},
     stream_end::StreamEnd,
     streams::{self, Message, Messages},

@@ -1,6 +1,7 @@
 //! hearth: the command line client.
 //!
-//! `args` parses the command line, `commands` calls the control plane (through `connect`, and through `follow` for
+//! `args` parses the command line, `target` says which control plane is meant (`contexts` are those that the user has logged
+//! in to), `commands` calls it (through `connect`, and through `follow` for
 //! event streams that survive a broken connection), and pure functions turn the answers into text (`render`) or into
 //! proto3 JSON (`json`). All output goes through `out`.
 
@@ -9,6 +10,7 @@ mod args;
 mod backoff;
 mod commands;
 mod connect;
+mod contexts;
 mod error;
 mod exit;
 mod faults;
@@ -19,6 +21,8 @@ mod progress;
 mod render;
 mod stream_end;
 mod streams;
+mod target;
+mod token;
 mod unreachable;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -71,7 +75,7 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
             _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
         }
     });
-    let exit = exit.map_err(|error| error.of(&context.control_plane))?;
+    let exit = exit.map_err(|error| error.of(&context.target.address))?;
     if let (Exit::Interrupted, Some(advice)) = (exit, context.on_interrupt.take()) {
         out::note(&advice);
     }

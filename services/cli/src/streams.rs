@@ -6,7 +6,9 @@ use hearth_api::v1::{
     prepare_workspace_response as prepared, watch_workspace_response as watched,
     workspace_service_client::WorkspaceServiceClient,
 };
-use tonic::{Status, transport::Channel};
+use tonic::Status;
+
+use crate::connect::Channel;
 
 /// A message of either stream.
 pub(crate) enum Message {

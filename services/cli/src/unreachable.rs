@@ -29,6 +29,14 @@ enum Cause {
     Closed,
     /// Something answers, and it does not speak gRPC.
     NotGrpc,
+    /// The certificate there is of a CA that is not known.
+    UnknownCa,
+    /// The certificate there is not valid, for a reason in the system's words.
+    Certificate(String),
+    /// The system has no certificates of CAs.
+    NoCa,
+    /// Something answers, and it does not speak TLS.
+    NotTls,
     /// Something speaks gRPC, and does not have the services of a control plane.
     NotAControlPlane,
     /// Anything else, in the system's words.
@@ -80,6 +88,24 @@ impl Unreachable {
                 ),
                 RIGHT_PORT.to_owned(),
             ),
+            Cause::UnknownCa => (
+                format!("the certificate of {at} is of a CA that is not known"),
+                "name the certificate of the control plane's CA with --ca or HEARTH_CA, or in: hearth login URL --ca FILE"
+                    .to_owned(),
+            ),
+            Cause::Certificate(why) => (
+                format!("the certificate of {at} is not valid: {}", printable_line(why)),
+                "check the address, the names in the certificate (--tls-names of the control plane), and the clocks"
+                    .to_owned(),
+            ),
+            Cause::NoCa => (
+                format!("the certificate of {at} cannot be checked: the system has no certificates of CAs"),
+                "name that of the control plane's CA with --ca or HEARTH_CA".to_owned(),
+            ),
+            Cause::NotTls => (
+                format!("what answers at {at} does not speak TLS"),
+                format!("check the port; a control plane without TLS is at http://, on its own machine; or {NAME_IT}"),
+            ),
             Cause::NotAControlPlane => (
                 format!("what answers at {at} is not a control plane, or one of another version"),
                 format!("{RIGHT_PORT}, and not an agent's port"),
@@ -103,6 +129,12 @@ fn cause(error: &(dyn Error + 'static)) -> Cause {
         .iter()
         .find_map(|error| error.downcast_ref::<io::Error>());
     match io.map(io::Error::kind) {
+        // Of TLS, which has no types here.
+        // The second: of a CA that has the same name.
+        _ if says("UnknownIssuer") || says("BadSignature") => Cause::UnknownCa,
+        _ if says("invalid peer certificate") => Cause::Certificate(innermost_cause(error)),
+        _ if says("corrupt message") => Cause::NotTls,
+        _ if says("no native certs found") => Cause::NoCa,
         // hyper has no type for it.
         _ if says("dns error") => Cause::UnknownHost,
         Some(ErrorKind::ConnectionRefused) => Cause::Refused,

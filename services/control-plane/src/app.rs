@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
+    access::Access,
     cache::{
         CacheMounts, CacheRules, Entries, Explanations, Images, Index, Keep, RegistryLogins,
         Reports, Resolving, Retention, Signing, SigningKeys, Verification, Waiting, earlier_keys,
@@ -42,6 +43,7 @@ pub struct ControlPlane {
     store: Arc<dyn Store>,
     fleet: Arc<Fleet>,
     counters: Arc<Counters>,
+    access: Arc<Access>,
     recovery: Arc<Recovery>,
     retention: Arc<Retention>,
     watching: Arc<Watching>,
@@ -85,6 +87,13 @@ impl ControlPlane {
         let credentials = Arc::new(credentials);
         let store: Arc<dyn Store> = Arc::new(store);
         let counters = Arc::new(Counters::register(&metrics));
+        let access = Access::load(
+            config.access_checked,
+            config.admin_token_file,
+            store.clone(),
+            counters.clone(),
+        );
+        let access = Arc::new(access.await?);
 
         let lease = Duration::from_secs(config.node_lease_seconds.into());
         let fleet = Arc::new(Fleet::new(lease, store.nodes().await?));
@@ -174,6 +183,8 @@ impl ControlPlane {
         let listener = config.listening.bind(config.listen).await?;
         let admin = Admin::bind(config.admin_listen, metrics).await?;
         let routes = routes(Served {
+            access: access.clone(),
+            issuer: None,
             workspaces: Arc::new(Workspaces::new(
                 store.clone(),
                 journal,
@@ -209,6 +220,7 @@ impl ControlPlane {
             store,
             fleet,
             counters,
+            access,
             recovery,
             retention,
             watching,
@@ -246,6 +258,7 @@ impl ControlPlane {
         tasks.spawn("unread streams", self.watching.end_unread());
         tasks.spawn("admin port", self.admin.serve(tasks.stopping().clone()));
         tasks.spawn("retention", self.retention.hourly());
+        tasks.spawn("clients", self.access.keep(tasks.stopping().clone()));
         let shown = show_metrics(
             self.store.clone(),
             self.fleet,

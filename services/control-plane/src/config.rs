@@ -62,6 +62,13 @@ pub struct Config {
         requires = "signing_key"
     )]
     pub earlier_public_keys: Option<PathBuf>,
+    /// File with a token of clients that may do everything; made when it does not exist, with the mode 0600, and read again when
+    /// it changes. With it every call of a client needs a token: see docs/access.md
+    #[arg(long, env = "HEARTH_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// Whether clients are asked who they are.
+    #[arg(skip)]
+    pub(crate) access_checked: bool,
     /// Where logins come from
     #[command(flatten)]
     pub credentials: CredentialArgs,
@@ -238,6 +245,7 @@ impl Config {
             };
             faults.push(error.to_string());
         }
+        config.access_checked = config.admin_token_file.is_some();
         match sources(&config.credentials) {
             Ok(sources) => config.sources = sources,
             Err(found) => faults.extend(found),

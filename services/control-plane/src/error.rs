@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hearth_domain::WorkspaceId;
+use hearth_domain::{Name, WorkspaceId};
 use hearth_runtime::{Panicked, Reason, status, status_with_metadata};
 use tonic::Status;
 use tonic_types::StatusExt as _;
@@ -77,6 +77,20 @@ pub(crate) enum CallError {
     RefUnknown,
     #[error("the session token is missing, or is not that of the workspace's node: register again")]
     SessionUnknown,
+    /// What is wrong with the caller's proof, and what to do.
+    #[error("{0}")]
+    CallerUnknown(String),
+    /// What the caller may not do, and who may.
+    #[error("{0}")]
+    NotAllowed(String),
+    #[error("there is no client {0}; `hearth client ls` lists them")]
+    ClientUnknown(Name),
+    #[error(
+        "there is or was a client {0}; choose another name: certificates with this one may still be about"
+    )]
+    ClientNameInUse(Name),
+    #[error("the control plane has no CA, so it issues no certificates: use a token")]
+    NoCertificateAuthority,
     #[error("the system's random number generator failed: {0}")]
     NoRandomness(String),
     #[error(transparent)]
@@ -182,6 +196,11 @@ impl From<&CallError> for Status {
             CallError::CacheEntryUnknown => Reason::CacheEntryUnknown,
             CallError::RefUnknown => Reason::RefUnknown,
             CallError::SessionUnknown => Reason::SessionUnknown,
+            CallError::CallerUnknown(_) => Reason::CallerUnknown,
+            CallError::NotAllowed(_) => Reason::NotAllowed,
+            CallError::ClientUnknown(_) => Reason::TokenUnknown,
+            CallError::ClientNameInUse(_) => Reason::NameInUse,
+            CallError::NoCertificateAuthority => Reason::NoCertificateAuthority,
             CallError::ShuttingDown => Reason::ShuttingDown,
         };
         status(reason, error.to_string())
@@ -206,174 +225,5 @@ fn node_unknown(message: String) -> Status {
 }
 
 #[cfg(test)]
-mod tests {
-    use tonic::Code;
-
-    use super::*;
-
-    fn id() -> WorkspaceId {
-        "w".parse().expect("an id")
-    }
-
-    #[test]
-    fn every_failure_meets_its_status() {
-        let table = [
-            (
-                CallError::WorkspaceUnknown(id()),
-                Code::NotFound,
-                "WORKSPACE_UNKNOWN",
-            ),
-            (
-                CallError::WorkspaceDeleting(id()),
-                Code::FailedPrecondition,
-                "WORKSPACE_DELETING",
-            ),
-            (
-                CallError::NodeUnknown("n".into()),
-                Code::NotFound,
-                "NODE_UNKNOWN",
-            ),
-            (
-                CallError::NodeLost("n".into()),
-                Code::Unavailable,
-                "NODE_UNAVAILABLE",
-            ),
-            (
-                CallError::NodeLeft("n".into()),
-                Code::Unavailable,
-                "NODE_UNAVAILABLE",
-            ),
-            (CallError::NoNode, Code::Unavailable, "NODE_UNAVAILABLE"),
-            (
-                CallError::NodeOnline("n".into()),
-                Code::FailedPrecondition,
-                "NODE_IN_USE",
-            ),
-            (
-                CallError::NodeInUse {
-                    node: "n".into(),
-                    workspaces: 2,
-                },
-                Code::FailedPrecondition,
-                "NODE_IN_USE",
-            ),
-            (
-                CallError::AgentFailed {
-                    node: "n".into(),
-                    why: "x".into(),
-                },
-                Code::Unavailable,
-                "NODE_UNAVAILABLE",
-            ),
-            (
-                CallError::RequestIdReused,
-                Code::AlreadyExists,
-                "REQUEST_ID_REUSED",
-            ),
-            (
-                CallError::Trimmed { oldest: 7 },
-                Code::OutOfRange,
-                "HISTORY_TRIMMED",
-            ),
-            (
-                CallError::AttemptUnknown {
-                    id: "w".into(),
-                    attempt: 1,
-                },
-                Code::NotFound,
-                "ATTEMPT_UNKNOWN",
-            ),
-            (
-                CallError::CacheReadOnly,
-                Code::PermissionDenied,
-                "CACHE_READ_ONLY",
-            ),
-            (
-                CallError::CacheMismatch("x".into()),
-                Code::FailedPrecondition,
-                "CACHE_MISMATCH",
-            ),
-            (
-                CallError::RegistryUnavailable {
-                    image: "r/i@d".into(),
-                    why: "x".into(),
-                },
-                Code::Unavailable,
-                "REGISTRY_UNAVAILABLE",
-            ),
-            (
-                CallError::CacheKeyUnknown("w".into()),
-                Code::FailedPrecondition,
-                "CACHE_KEY_UNKNOWN",
-            ),
-            (
-                CallError::CacheEntryUnknown,
-                Code::NotFound,
-                "CACHE_ENTRY_UNKNOWN",
-            ),
-            (CallError::RefUnknown, Code::NotFound, "REF_UNKNOWN"),
-            (
-                CallError::SessionUnknown,
-                Code::Unauthenticated,
-                "SESSION_UNKNOWN",
-            ),
-            (
-                CallError::NoRandomness("planted-detail".into()),
-                Code::Internal,
-                "INTERNAL",
-            ),
-            (CallError::ShuttingDown, Code::Unavailable, "SHUTTING_DOWN"),
-            (
-                CallError::TooManyStreams { max: 7 },
-                Code::ResourceExhausted,
-                "TOO_MANY_STREAMS",
-            ),
-            (CallError::StreamUnread, Code::Unavailable, "STREAM_UNREAD"),
-            (
-                CallError::Store(StoreError::LittleRoom {
-                    folder: "/var/lib/hearth".into(),
-                    free_mib: 7,
-                    least_mib: 128,
-                }),
-                Code::ResourceExhausted,
-                "DISK_FULL",
-            ),
-            (
-                CallError::Store(StoreError::Database(sqlx::Error::PoolTimedOut)),
-                Code::Unavailable,
-                "DATABASE_UNAVAILABLE",
-            ),
-            (
-                CallError::Store(StoreError::Corrupt {
-                    table: "workspaces",
-                    row: "w".into(),
-                    why: "planted-detail".into(),
-                }),
-                Code::Internal,
-                "INTERNAL",
-            ),
-        ];
-        for (error, code, reason) in table {
-            let shown = format!("{error:?}");
-            let status = Status::from(CallError::Shared(Arc::new(error)));
-            assert_eq!(status.code(), code, "{shown}");
-            let details = status.get_error_details();
-            assert_eq!(
-                details.error_info().map(|info| info.reason.as_str()),
-                Some(reason),
-                "{shown}"
-            );
-            assert!(!status.message().contains("planted"), "{status:?}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_node_names_its_field_and_trimmed_history_its_oldest_event() {
-        let details = Status::from(CallError::NodeUnknown("n7".into())).get_error_details();
-        let violations = &details.bad_request().expect("bad request").field_violations;
-        assert_eq!(violations[0].field, "node");
-        let details = Status::from(CallError::Trimmed { oldest: 7 }).get_error_details();
-        let metadata = &details.error_info().expect("error info").metadata;
-        assert_eq!(metadata["oldest_sequence"], "7");
-    }
-}
+#[path = "error_tests.rs"]
+mod tests;

@@ -5,9 +5,10 @@
 //! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. The memory holds
 //! nothing that the store does not have, so a restart loses nothing.
 //!
-//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`cache`], [`credentials`] and
-//! [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
+//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`access`], [`cache`],
+//! [`credentials`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
+mod access;
 mod app;
 mod cache;
 mod clock;

@@ -1,7 +1,7 @@
 use hearth_api::v1::{
     CacheReport, Failure, PushReport, StateChanged, WorkspaceState as State, event::Kind,
 };
-use hearth_runtime::Metrics;
+use hearth_runtime::{Metrics, Reason};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -18,6 +18,11 @@ struct Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refusal {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct InState {
     state: &'static str,
 }
@@ -30,6 +35,7 @@ pub(crate) struct Counters {
     attempts: Family<Outcome, Counter>,
     cache: Family<Outcome, Counter>,
     pushes: Family<Outcome, Counter>,
+    refused: Family<Refusal, Counter>,
     workspaces: Family<InState, Gauge>,
     nodes: Family<InState, Gauge>,
 }
@@ -59,6 +65,11 @@ impl Counters {
                 counters.pushes.clone(),
             );
             registry.register(
+                "calls_refused",
+                "Calls that were not let in, by reason",
+                counters.refused.clone(),
+            );
+            registry.register(
                 "workspaces",
                 "Workspaces by state",
                 counters.workspaces.clone(),
@@ -66,6 +77,12 @@ impl Counters {
             registry.register("nodes", "Nodes by state", counters.nodes.clone());
         });
         counters
+    }
+
+    /// Counts a call that was not let in.
+    pub(crate) fn refused(&self, reason: Reason) {
+        let reason = reason.as_str();
+        self.refused.get_or_create(&Refusal { reason }).inc();
     }
 
     /// Counts what entered a log.

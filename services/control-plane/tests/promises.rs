@@ -12,6 +12,8 @@ mod credentials_tls;
 mod deleting;
 mod following;
 mod leaving;
+mod letting_in;
+mod limited_clients;
 mod losing_agents;
 mod lost;
 mod neighbours;

@@ -20,6 +20,8 @@ mod login;
 mod node_address;
 mod platform;
 mod repository;
+mod repository_pattern;
+mod scope;
 pub mod text;
 mod workspace;
 
@@ -49,4 +51,6 @@ pub use login::Login;
 pub use node_address::{NodeAddress, NodeAddressError};
 pub use platform::{Platform, PlatformError};
 pub use repository::{Repository, RepositoryError};
+pub use repository_pattern::{RepositoryPattern, RepositoryPatternError, RepositoryPatterns};
+pub use scope::{Scope, Scopes, ScopesError};
 pub use workspace::{AttemptRef, CacheAccess, Spec, WorkspaceId, WorkspaceIdError};

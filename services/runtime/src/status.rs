@@ -51,6 +51,8 @@ pub enum Reason {
     TokenUnknown,
     /// The name is used already.
     NameInUse,
+    /// There is no CA to issue certificates.
+    NoCertificateAuthority,
     /// The caller makes more calls than it may.
     TooManyCalls,
     /// The process has more to do than it can.
@@ -75,7 +77,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -97,6 +99,7 @@ impl Reason {
         Self::JoinRefused,
         Self::TokenUnknown,
         Self::NameInUse,
+        Self::NoCertificateAuthority,
         Self::TooManyCalls,
         Self::Overloaded,
         Self::WorkspaceDeleting,
@@ -133,6 +136,7 @@ impl Reason {
             Self::JoinRefused => "JOIN_REFUSED",
             Self::TokenUnknown => "TOKEN_UNKNOWN",
             Self::NameInUse => "NAME_IN_USE",
+            Self::NoCertificateAuthority => "NO_CERTIFICATE_AUTHORITY",
             Self::TooManyCalls => "TOO_MANY_CALLS",
             Self::Overloaded => "OVERLOADED",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
@@ -170,6 +174,7 @@ impl Reason {
             | Self::WorkspaceDeleting
             | Self::CacheKeyUnknown
             | Self::CacheMismatch
+            | Self::NoCertificateAuthority
             | Self::NodeInUse => Code::FailedPrecondition,
             Self::CacheReadOnly | Self::NotAllowed | Self::JoinRefused => Code::PermissionDenied,
             Self::SessionUnknown | Self::CallerUnknown => Code::Unauthenticated,
@@ -210,6 +215,7 @@ impl Reason {
             | Self::JoinRefused
             | Self::TokenUnknown
             | Self::NameInUse
+            | Self::NoCertificateAuthority
             | Self::Internal => None,
         }
     }

@@ -1,7 +1,9 @@
 //! The command line.
 
 mod cache;
+mod clients;
 mod common;
+mod connection;
 mod up;
 mod values;
 
@@ -12,7 +14,9 @@ use crate::{address::Address, exit};
 
 pub use self::{
     cache::CacheCommand,
+    clients::{ClientCommand, ContextCommand},
     common::{ConfigArg, ProbeRef, WideArg},
+    connection::ConnectionArgs,
     up::UpArgs,
     values::Subject,
 };
@@ -25,11 +29,9 @@ use self::{
 #[derive(Debug, Parser)]
 #[command(name = "hearth", version, after_help = exit::HELP)]
 pub struct Cli {
-    /// Address of the control plane, as http://HOST:PORT [default: that in HEARTH_CONTROL_PLANE, or
-    /// http://127.0.0.1:7400]
-    // The variable is read by `connect::chosen`: what clap reads from a variable it shows in the usage of every error.
-    #[arg(long, value_name = "URL", value_parser = parsed::<Address>(), global = true)]
-    pub control_plane: Option<Address>,
+    /// How the control plane is reached
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
     /// Format of stdout: text, or proto3 JSON with one message per line
     #[arg(long, value_enum, default_value_t, global = true)]
     pub output: Output,
@@ -94,6 +96,24 @@ pub enum Command {
         /// Its ref
         #[command(flatten)]
         git_ref: ProbeRef,
+    },
+    /// Check a token at a control plane, and use both from now on
+    Login {
+        /// Address of the control plane, as https://HOST:PORT, or http://HOST:PORT for a loopback address
+        #[arg(id = "url", value_name = "URL", value_parser = parsed::<Address>())]
+        control_plane: Address,
+    },
+    /// List the control planes that were logged in to, use another one, or forget one
+    Context {
+        /// The command
+        #[command(subcommand)]
+        command: ContextCommand,
+    },
+    /// Make, list and revoke clients: who may call the control plane, and what they may do
+    Client {
+        /// The command
+        #[command(subcommand)]
+        command: ClientCommand,
     },
     /// Delete a workspace: its container, its volume and its log
     Rm {
@@ -202,8 +222,8 @@ mod tests {
                 "--workspace '-w' must be 1 to 63 lower-case",
             ),
             (
-                &[REPOSITORY, "--control-plane", "https://a"],
-                "--control-plane 'https://a' asks for TLS",
+                &[REPOSITORY, "--control-plane", "http://a"],
+                "--control-plane 'http://a' is not encrypted",
             ),
         ] {
             let refusal = up(arguments).map(|_| message).unwrap_err().to_string();

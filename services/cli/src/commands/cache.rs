@@ -9,7 +9,6 @@ use hearth_domain::{
     GitRef, Repository,
     text::{printable_line, printable_lines},
 };
-use tonic::transport::Channel;
 
 use super::{
     context::{Context, now},
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::{
     args::{CacheCommand, ConfigArg, Subject},
+    connect::Channel,
     error::CliError,
     exit::Exit,
     out,

@@ -1,21 +1,25 @@
 use std::{cell::RefCell, time::SystemTime};
 
-use prost::{Message, Name};
+use hearth_domain::Name;
+use prost::Message;
 use prost_types::Timestamp;
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Response, Status};
 
 use crate::{
-    address::Address,
-    args::{Cli, Output},
-    connect::{chosen, connect},
+    args::{Cli, Command, Output},
+    connect::{Channel, connect},
+    contexts::Contexts,
     error::CliError,
     json::Json,
     out,
+    target::Target,
 };
 
 /// What every command works with.
 pub(crate) struct Context {
-    pub(crate) control_plane: Address,
+    pub(crate) target: Target,
+    /// The context that the command line names.
+    pub(super) named: Option<Name>,
     /// Set when stdout is JSON.
     pub(super) json: Option<Json>,
     /// What to print when the user interrupts the command.
@@ -28,26 +32,33 @@ impl Context {
             Output::Text => None,
             Output::Json => Some(Json::new().map_err(CliError::Local)?),
         };
+        let connection = &cli.connection;
+        let target = match &cli.command {
+            Command::Login { control_plane } => Target::of_login(connection, control_plane)?,
+            Command::Context { .. } => Target::default()?,
+            _ => Target::chosen(connection, &Contexts::read()?)?,
+        };
         Ok(Self {
-            control_plane: chosen(cli.control_plane.as_ref())?,
+            target,
+            named: connection.context.clone(),
             json,
             on_interrupt: RefCell::default(),
         })
     }
 
     pub(super) async fn connect(&self) -> Result<Channel, CliError> {
-        connect(&self.control_plane).await
+        connect(&self.target).await
     }
 
     /// The message of a response, or the error of the call.
     pub(super) fn answer<T>(&self, response: Result<Response<T>, Status>) -> Result<T, CliError> {
         response
             .map(Response::into_inner)
-            .map_err(|status| CliError::call(&self.control_plane, status))
+            .map_err(|status| CliError::call(&self.target.address, status))
     }
 
     /// Prints a message on stdout: as JSON, or as the text that `render` makes of it.
-    pub(super) fn show<M: Message + Name>(
+    pub(super) fn show<M: Message + prost::Name>(
         &self,
         message: &M,
         render: impl FnOnce(&M) -> String,

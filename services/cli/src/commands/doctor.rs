@@ -1,20 +1,24 @@
 //! `hearth doctor` and `hearth cache probe`
 
 use hearth_api::v1::{
-    AccessCheckStatus, ListNodesRequest, ListNodesResponse, Node, NodeState, ProbeAccessRequest,
-    ProbeAccessResponse, cache_service_client::CacheServiceClient,
-    node_service_client::NodeServiceClient,
+    AccessCheckStatus, GetCallerRequest, ListNodesRequest, ListNodesResponse, Node, NodeState,
+    ProbeAccessRequest, ProbeAccessResponse, cache_service_client::CacheServiceClient,
+    client_service_client::ClientServiceClient, node_service_client::NodeServiceClient,
 };
 use hearth_domain::Repository;
-use tonic::transport::Channel;
+use tonic::Code;
 
 use super::context::Context;
 use crate::{
     args::ProbeRef,
+    connect::Channel,
     error::CliError,
     exit::Exit,
     out,
-    render::findings::{Finding, findings},
+    render::{
+        access,
+        findings::{Finding, findings},
+    },
 };
 
 /// Checks the control plane, its nodes, and a repository if one is given.
@@ -29,8 +33,10 @@ pub(super) async fn doctor(
     if let Some(json) = &context.json {
         json.print_all(&listed.nodes)?;
     }
-    let control_plane = control_plane(&context.control_plane.to_string(), &listed);
-    let mut all = vec![control_plane, nodes(&listed.nodes)];
+    let control_plane = control_plane(&context.target.address.to_string(), &listed);
+    let mut all = vec![control_plane];
+    all.extend(who(context, channel.clone()).await?);
+    all.push(nodes(&listed.nodes));
     let mut summary = None;
     if let Some(repository) = repository {
         let client = CacheServiceClient::new(channel);
@@ -71,6 +77,24 @@ async fn ask(
         r#ref: git_ref.name.to_string(),
     };
     context.answer(client.probe_access(request).await)
+}
+
+/// Who calls, and what they may. An older control plane does not say.
+async fn who(context: &Context, channel: Channel) -> Result<Option<Finding>, CliError> {
+    let mut client = ClientServiceClient::new(channel);
+    let answer = client.get_caller(GetCallerRequest {}).await;
+    if matches!(&answer, Err(status) if status.code() == Code::Unimplemented) {
+        return Ok(None);
+    }
+    let answer = context.answer(answer)?;
+    if let Some(json) = &context.json {
+        json.print(&answer)?;
+    }
+    Ok(Some(Finding {
+        what: "access".to_owned(),
+        status: AccessCheckStatus::Ok.into(),
+        message: access::caller(&answer),
+    }))
 }
 
 fn control_plane(address: &str, listed: &ListNodesResponse) -> Finding {

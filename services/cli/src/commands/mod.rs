@@ -1,11 +1,13 @@
 //! The commands, each with the calls that it makes.
 
 mod cache;
+mod clients;
 mod context;
 mod display;
 mod doctor;
 mod lists;
 mod live;
+mod login;
 mod logs;
 mod nodes;
 mod up;
@@ -48,6 +50,9 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
             repository,
             git_ref,
         } => doctor::doctor(context, repository.as_ref(), git_ref).await,
+        Command::Login { control_plane: _ } => login::login(context).await,
+        Command::Context { command } => login::context(command),
+        Command::Client { command } => clients::clients(context, command).await,
         Command::Rm { workspace, force } => workspaces::rm(context, workspace, *force).await,
     }
 }

@@ -3,13 +3,13 @@ use hearth_api::v1::{
     workspace_service_client::WorkspaceServiceClient,
 };
 use hearth_domain::WorkspaceId;
-use tonic::transport::Channel;
 
 use super::{
     context::Context,
     lists::{PAGE_SIZE, print_pages},
 };
 use crate::{
+    connect::Channel,
     error::CliError,
     exit::Exit,
     render::{

@@ -1,5 +1,6 @@
 //! Renders messages as text. Pure functions: no terminal, no clock.
 
+pub(crate) mod access;
 pub(crate) mod cache;
 pub(crate) mod describe;
 pub(crate) mod findings;

@@ -1,8 +1,9 @@
 //! Names of the contract's enum values. One that this client does not know yet is shown as its number.
 
 use hearth_api::v1::{
-    AccessCheckKind, AccessCheckStatus, BuildStepStatus, CacheSkipReason, EntryCheckKind,
-    FailureReason, ImageStore, NodeState, PipelineStep, PushOutcome, WorkspaceState,
+    AccessCheckKind, AccessCheckStatus, BuildStepStatus, CacheSkipReason, ClientScope,
+    EntryCheckKind, FailureReason, ImageStore, NodeState, PipelineStep, PushOutcome,
+    WorkspaceState,
 };
 use tonic::Code;
 
@@ -39,6 +40,8 @@ names! {
     entry_check = lower(EntryCheckKind, "ENTRY_CHECK_KIND_");
     /// `FAILED`
     access_status = upper(AccessCheckStatus, "ACCESS_CHECK_STATUS_");
+    /// `prepare`
+    scope = lower(ClientScope, "CLIENT_SCOPE_");
 }
 
 /// The name of a status code as the gRPC specification writes it.

@@ -145,7 +145,7 @@ fn days_or_hours(seconds: u64) -> String {
 }
 
 /// A table with its cells as they are.
-pub(super) fn table<const N: usize>(
+pub(crate) fn table<const N: usize>(
     head: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> String {

@@ -134,9 +134,9 @@ async fn a_port_that_accepts_and_says_nothing_is_given_up() {
 
 #[tokio::test]
 async fn a_host_that_is_not_known_and_an_empty_variable_are_told_as_such() {
-    let unknown = run(hearth("http://plane.invalid:7400", &["nodes"])).await;
+    let unknown = run(hearth("https://plane.invalid:7400", &["nodes"])).await;
     assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(69), ""));
-    let start = "hearth: the host of http://plane.invalid:7400 is not known";
+    let start = "hearth: the host of https://plane.invalid:7400 is not known";
     assert!(unknown.stderr.starts_with(start), "{}", unknown.stderr);
     let empty = run(hearth("", &["nodes"])).await;
     assert_eq!((empty.code, empty.stdout.as_str()), (Some(64), ""));

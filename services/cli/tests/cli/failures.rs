@@ -118,8 +118,8 @@ fn arguments() -> Vec<Case> {
             &["ls", "--control-plane", "localhost:7400"],
         ),
         (
-            "address-with-tls",
-            &["ls", "--control-plane", "https://plane.example"],
+            "address-not-encrypted",
+            &["ls", "--control-plane", "http://plane.example:7400"],
         ),
         (
             "nothing-listens",

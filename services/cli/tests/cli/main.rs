@@ -1,5 +1,6 @@
 //! The real binary against a control plane that follows a script.
 
+mod access;
 mod cache;
 mod connection;
 mod doctor;
@@ -10,4 +11,5 @@ mod simple;
 mod story;
 mod support;
 mod terminal;
+mod tls;
 mod up;

@@ -218,7 +218,7 @@ async fn help_explains_the_exit_codes_and_wrong_usage_has_its_own() {
             "{wrong:?}"
         );
     }
-    let ended = run(hearth("https://plane.example", &["ls"])).await;
+    let ended = run(hearth("http://plane.example", &["ls"])).await;
     assert_eq!(ended.code, Some(64));
     assert!(
         ended.stderr.contains("HEARTH_CONTROL_PLANE"),

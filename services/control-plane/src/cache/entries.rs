@@ -53,9 +53,14 @@ impl Entries {
         Ok((entries, warnings))
     }
 
-    /// The sum of all attempts, and the numbers of each repository that has a cache, most attempts first.
-    pub(crate) async fn stats(&self) -> Result<(CacheStats, Vec<CacheStats>), CallError> {
+    /// The sum of all attempts, and the numbers of each repository that has a cache, most attempts first: of those whose URL
+    /// `sees` lets through, which is empty where it is not known.
+    pub(crate) async fn stats(
+        &self,
+        sees: impl Fn(&str) -> bool,
+    ) -> Result<(CacheStats, Vec<CacheStats>), CallError> {
         let mut repositories = self.store.cache_stats().await?;
+        repositories.retain(|one| sees(&one.source));
         let mut total = CacheStats::default();
         for one in &repositories {
             total.exact += one.exact;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::Explanation;
-use hearth_domain::{CacheRepository, ConfigName, GitRef, WorkspaceId};
+use hearth_domain::{CacheRepository, ConfigName, GitRef, Repository, WorkspaceId};
 
 use super::explain::explain;
 use crate::{
@@ -17,9 +17,14 @@ impl Explanations {
         Self(store)
     }
 
-    /// Explains the newest attempt of a workspace.
-    pub(crate) async fn of_workspace(&self, id: WorkspaceId) -> Result<Explanation, CallError> {
-        let Some(record) = self.0.workspace(&id).await? else {
+    /// Explains the newest attempt of a workspace, if `sees` says that its repository may be seen.
+    pub(crate) async fn of_workspace(
+        &self,
+        id: WorkspaceId,
+        sees: impl Fn(&Repository) -> bool,
+    ) -> Result<Explanation, CallError> {
+        let record = self.0.workspace(&id).await?;
+        let Some(record) = record.filter(|record| sees(&record.spec.repository)) else {
             return Err(CallError::WorkspaceUnknown(id));
         };
         let lookup = self.0.lookup(&record.attempt()).await?;

@@ -13,10 +13,11 @@ use tonic::{Request, Response, Status};
 
 use super::{paging::Paging, validate};
 use crate::{
+    access::Caller,
     cache::{CacheRules, Entries, Explanations, Verification},
     error::CallError,
     probe::Probe,
-    store::Selection,
+    store::{PageLimit, Selection},
 };
 
 const MAX_STATS: usize = 1000;
@@ -45,36 +46,45 @@ impl CacheService for CacheApi {
         &self,
         request: Request<ListEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
-        Ok(Response::new(self.list(request.into_inner()).await?))
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        Ok(Response::new(self.list(&caller, request).await?))
     }
 
     async fn explain_workspace(
         &self,
         request: Request<ExplainWorkspaceRequest>,
     ) -> Result<Response<ExplainWorkspaceResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let id = request.into_inner().workspace_id;
-        Ok(Response::new(self.explain_workspace(id).await?))
+        Ok(Response::new(self.explain_workspace(&caller, id).await?))
     }
 
     async fn explain_ref(
         &self,
         request: Request<ExplainRefRequest>,
     ) -> Result<Response<ExplainRefResponse>, Status> {
-        Ok(Response::new(self.explain_ref(request.into_inner()).await?))
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        Ok(Response::new(self.explain_ref(&caller, request).await?))
     }
 
     async fn probe_access(
         &self,
         request: Request<ProbeAccessRequest>,
     ) -> Result<Response<ProbeAccessResponse>, Status> {
-        Ok(Response::new(self.probe(request.into_inner()).await?))
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        Ok(Response::new(self.probe(&caller, request).await?))
     }
 
     async fn verify_cache(
         &self,
         request: Request<VerifyCacheRequest>,
     ) -> Result<Response<VerifyCacheResponse>, Status> {
-        Ok(Response::new(self.verify(request.into_inner()).await?))
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        Ok(Response::new(self.verify(&caller, request).await?))
     }
 
     async fn get_public_key(
@@ -90,59 +100,76 @@ impl CacheService for CacheApi {
         &self,
         request: Request<InvalidateEntryRequest>,
     ) -> Result<Response<InvalidateEntryResponse>, Status> {
-        Ok(Response::new(self.invalidate(request.into_inner()).await?))
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        Ok(Response::new(self.invalidate(&caller, request).await?))
     }
 
     async fn get_stats(
         &self,
-        _: Request<GetStatsRequest>,
+        request: Request<GetStatsRequest>,
     ) -> Result<Response<GetStatsResponse>, Status> {
-        Ok(Response::new(self.stats().await?))
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.stats(&caller).await?))
     }
 }
 
 impl CacheApi {
-    async fn list(&self, request: ListEntriesRequest) -> Result<ListEntriesResponse, CallError> {
+    async fn list(
+        &self,
+        caller: &Caller,
+        request: ListEntriesRequest,
+    ) -> Result<ListEntriesResponse, CallError> {
         let mut faults = FieldFaults::default();
         let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
-        let all = request.repository.is_empty();
-        let of = match all {
-            true => Some((None, None)),
-            false => self.cache_of(&request.repository, "", &mut faults),
+        let of = match &*request.repository {
+            "" => Some(None),
+            url => self.cache_of(url, "", &mut faults).map(Some),
         };
-        let (paging, (repository, _)) = faults.complete(paging.zip(of))?;
-        if !all && repository.is_none() {
-            return Ok(ListEntriesResponse::default());
-        }
-        let found = self
-            .entries
-            .list(repository.as_ref(), paging.before, paging.limit().items)
-            .await?;
-        let found = found
-            .into_iter()
-            .map(|(number, entry)| (number, entry.map(CacheEntry::from)));
-        let (entries, next_page_token) = paging.page(found.collect());
+        let (paging, of) = faults.complete(paging.zip(of))?;
+        let repository = match of {
+            Some(of) => match of.checked(caller)? {
+                (None, _) => return Ok(ListEntriesResponse::default()),
+                (of, _) => of,
+            },
+            None => None,
+        };
+        let read = async |before, limit: PageLimit| {
+            let listed = self.entries.list(repository.as_ref(), before, limit.items);
+            let found = listed.await?.into_iter();
+            let found = found.map(|(number, entry)| (number, entry.map(CacheEntry::from)));
+            Ok(found.collect())
+        };
+        let sees = |entry: &CacheEntry| repository.is_some() || caller.sees_url(&entry.source);
+        let (entries, next_page_token) = paging.visible(read, sees).await?;
         Ok(ListEntriesResponse {
             entries,
             next_page_token,
         })
     }
 
-    async fn explain_workspace(&self, id: String) -> Result<ExplainWorkspaceResponse, CallError> {
+    async fn explain_workspace(
+        &self,
+        caller: &Caller,
+        id: String,
+    ) -> Result<ExplainWorkspaceResponse, CallError> {
         let id = validate::workspace_id(&id)?;
+        let sees = |repository: &Repository| caller.sees(repository);
         Ok(ExplainWorkspaceResponse {
-            explanation: Some(self.explanations.of_workspace(id).await?),
+            explanation: Some(self.explanations.of_workspace(id, sees).await?),
         })
     }
 
     async fn explain_ref(
         &self,
+        caller: &Caller,
         request: ExplainRefRequest,
     ) -> Result<ExplainRefResponse, CallError> {
         let mut faults = FieldFaults::default();
         let of = self.cache_of(&request.repository, &request.config, &mut faults);
         let git_ref = faults.check("ref", request.r#ref.parse());
-        let ((repository, config), git_ref) = faults.complete(of.zip(git_ref))?;
+        let (of, git_ref) = faults.complete(of.zip(git_ref))?;
+        let (repository, config) = of.checked(caller)?;
         let repository = repository.ok_or(CallError::RefUnknown)?;
         let explained = self
             .explanations
@@ -154,6 +181,7 @@ impl CacheApi {
 
     async fn invalidate(
         &self,
+        caller: &Caller,
         request: InvalidateEntryRequest,
     ) -> Result<InvalidateEntryResponse, CallError> {
         let mut faults = FieldFaults::default();
@@ -161,7 +189,7 @@ impl CacheApi {
         let config = if all { "" } else { &request.config };
         let of = self.cache_of(&request.repository, config, &mut faults);
         let key = check_key(&request.key, &mut faults);
-        let (repository, _) = faults.complete(of)?;
+        let (repository, _) = faults.complete(of)?.checked(caller)?;
         let selection = Selection {
             repository: &repository.ok_or(CallError::CacheEntryUnknown)?,
             config: (!all).then_some(config),
@@ -174,7 +202,11 @@ impl CacheApi {
         })
     }
 
-    async fn verify(&self, request: VerifyCacheRequest) -> Result<VerifyCacheResponse, CallError> {
+    async fn verify(
+        &self,
+        caller: &Caller,
+        request: VerifyCacheRequest,
+    ) -> Result<VerifyCacheResponse, CallError> {
         let mut faults = FieldFaults::default();
         let size = match request.page_size {
             0 => MAX_VERIFIED,
@@ -182,8 +214,8 @@ impl CacheApi {
         };
         let paging = Paging::read(size, &request.page_token, &mut faults);
         let of = self.cache_of(&request.repository, "", &mut faults);
-        let (paging, (repository, _)) = faults.complete(paging.zip(of))?;
-        let Some(repository) = repository else {
+        let (paging, of) = faults.complete(paging.zip(of))?;
+        let (Some(repository), _) = of.checked(caller)? else {
             return Ok(VerifyCacheResponse::default());
         };
         let checked = self
@@ -209,11 +241,16 @@ impl CacheApi {
         })
     }
 
-    async fn probe(&self, request: ProbeAccessRequest) -> Result<ProbeAccessResponse, CallError> {
+    async fn probe(
+        &self,
+        caller: &Caller,
+        request: ProbeAccessRequest,
+    ) -> Result<ProbeAccessResponse, CallError> {
         let mut faults = FieldFaults::default();
         let repository = faults.check("repository", request.repository.parse());
         let git_ref = faults.check("ref", request.r#ref.parse());
         let (repository, git_ref) = faults.complete(repository.zip(git_ref))?;
+        caller.check_repository(&repository)?;
         let spec = Spec {
             repository,
             git_ref,
@@ -225,8 +262,9 @@ impl CacheApi {
         self.probe.probe(spec).await
     }
 
-    async fn stats(&self) -> Result<GetStatsResponse, CallError> {
-        let (total, mut repositories) = self.entries.stats().await?;
+    async fn stats(&self, caller: &Caller) -> Result<GetStatsResponse, CallError> {
+        let sees = |source: &str| caller.sees_url(source);
+        let (total, mut repositories) = self.entries.stats(sees).await?;
         repositories.truncate(MAX_STATS);
         Ok(GetStatsResponse {
             total: Some(total),
@@ -234,19 +272,36 @@ impl CacheApi {
         })
     }
 
-    /// Reads a repository's URL and the name of a configuration. The cache is `None` where the registry has none for
-    /// repositories of this host; the whole is `None` when a fault was added.
-    fn cache_of(
-        &self,
-        repository: &str,
-        config: &str,
-        faults: &mut FieldFaults,
-    ) -> Option<(Option<CacheRepository>, Option<ConfigName>)> {
+    /// Reads a repository's URL and the name of a configuration. `None` when a fault was added.
+    fn cache_of(&self, repository: &str, config: &str, faults: &mut FieldFaults) -> Option<Asked> {
         let repository = faults.check("repository", repository.parse::<Repository>());
         let config = faults.check_optional::<ConfigName>("config", config);
         let (repository, config) = repository.zip(config)?;
         let cache = self.rules.reference(&repository, config.as_ref());
-        Some((cache.map(|cache| cache.repository().clone()), config))
+        Some(Asked {
+            cache: cache.map(|cache| cache.repository().clone()),
+            repository,
+            config,
+        })
+    }
+}
+
+/// The repository and the configuration that a request names.
+struct Asked {
+    repository: Repository,
+    /// `None`: the registry has none for repositories of this host.
+    cache: Option<CacheRepository>,
+    config: Option<ConfigName>,
+}
+
+impl Asked {
+    /// Its cache and the configuration, if the caller may work with the repository.
+    fn checked(
+        self,
+        caller: &Caller,
+    ) -> Result<(Option<CacheRepository>, Option<ConfigName>), CallError> {
+        caller.check_repository(&self.repository)?;
+        Ok((self.cache, self.config))
     }
 }
 

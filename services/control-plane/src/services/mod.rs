@@ -1,10 +1,11 @@
 //! The services of the contract: they convert messages to values and back, report malformed fields, and authenticate
-//! callers. The work is done in the rooms below.
+//! agents; clients are let in by the layer of [`crate::access`]. The work is done in the rooms below.
 
 mod agent_registry;
 mod cache;
 mod cache_index;
 mod caller;
+mod clients;
 mod credentials;
 mod nodes;
 mod paging;

@@ -9,6 +9,7 @@ use hearth_runtime::{FieldFaults, Obstacle};
 use tonic::{Request, Response, Status};
 
 use crate::{
+    access::Caller,
     node::{Nodes, Standing},
     workspace::Recovery,
 };
@@ -25,8 +26,9 @@ pub(super) struct NodeApi {
 impl NodeService for NodeApi {
     async fn list_nodes(
         &self,
-        _: Request<ListNodesRequest>,
+        request: Request<ListNodesRequest>,
     ) -> Result<Response<ListNodesResponse>, Status> {
+        let is_limited = Caller::of(&request)?.is_limited();
         let nodes = self.nodes.list().await?.into_iter();
         let nodes = nodes.map(|(node, workspaces)| Node {
             name: node.name,
@@ -40,7 +42,11 @@ impl NodeService for NodeApi {
             info: Some(node.info),
             workspaces,
             heartbeat_time: Some(node.heartbeat),
-            quarantined: node.quarantined,
+            // Of whichever repository they are, the control plane does not know it.
+            quarantined: match is_limited {
+                true => Vec::new(),
+                false => node.quarantined,
+            },
         });
         Ok(Response::new(ListNodesResponse {
             nodes: nodes.collect(),

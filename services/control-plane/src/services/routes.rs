@@ -4,8 +4,8 @@ use axum::middleware::from_fn_with_state;
 use hearth_api::v1::{
     agent_registry_service_server::AgentRegistryServiceServer,
     cache_index_service_server::CacheIndexServiceServer, cache_service_server::CacheServiceServer,
-    credential_service_server::CredentialServiceServer, node_service_server::NodeServiceServer,
-    workspace_service_server::WorkspaceServiceServer,
+    client_service_server::ClientServiceServer, credential_service_server::CredentialServiceServer,
+    node_service_server::NodeServiceServer, workspace_service_server::WorkspaceServiceServer,
 };
 use hearth_runtime::Obstacle;
 use tokio_util::sync::CancellationToken;
@@ -13,9 +13,11 @@ use tonic::service::Routes;
 
 use super::{
     agent_registry::AgentRegistryApi, cache::CacheApi, cache_index::CacheIndexApi,
-    caller::agents_only, credentials::CredentialApi, nodes::NodeApi, workspaces::WorkspaceApi,
+    caller::agents_only, clients::ClientApi, credentials::CredentialApi, nodes::NodeApi,
+    workspaces::WorkspaceApi,
 };
 use crate::{
+    access::{self, Access, CertificateIssuer},
     cache::{CacheRules, Entries, Explanations, Index, Signing, Verification},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
@@ -24,6 +26,9 @@ use crate::{
 
 /// What the services work with.
 pub(crate) struct Served {
+    pub(crate) access: Arc<Access>,
+    /// Signs certificates of clients, where there is a CA.
+    pub(crate) issuer: Option<Arc<dyn CertificateIssuer>>,
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) watching: Arc<Watching>,
     pub(crate) deletions: Arc<Deletions>,
@@ -77,6 +82,10 @@ pub(crate) fn routes(served: Served) -> Routes {
         recovery: served.recovery,
         obstacle: served.obstacle,
     };
+    let clients = ClientApi {
+        access: served.access.clone(),
+        issuer: served.issuer,
+    };
     let index = CacheIndexApi(served.index);
     let credentials = CredentialApi(served.logins);
     let mut routes = Routes::new(AgentRegistryServiceServer::new(registry))
@@ -86,8 +95,14 @@ pub(crate) fn routes(served: Served) -> Routes {
     let guard = from_fn_with_state(served.sessions, agents_only);
     let router = routes.axum_router_mut();
     *router = std::mem::take(router).route_layer(guard);
-    routes
+    let mut routes = routes
         .add_service(WorkspaceServiceServer::new(workspaces))
         .add_service(NodeServiceServer::new(nodes))
         .add_service(CacheServiceServer::new(cache))
+        .add_service(ClientServiceServer::new(clients));
+    // In front of all of them.
+    let guard = from_fn_with_state(served.access, access::check);
+    let router = routes.axum_router_mut();
+    *router = std::mem::take(router).route_layer(guard);
+    routes
 }

@@ -8,14 +8,16 @@ use hearth_api::v1::{
     prepare_workspace_response as prepared, watch_workspace_response as watched,
     workspace_service_server::WorkspaceService,
 };
+use hearth_domain::WorkspaceId;
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
 use super::{paging::Paging, validate};
 use crate::{
+    access::Caller,
     error::CallError,
     node::Fleet,
-    workspace::{Begin, Deletions, Prepared, Watcher, Watching, Workspaces, seen},
+    workspace::{Begin, Deletions, Prepared, Watcher, Watching, What, Workspaces, seen},
 };
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -37,7 +39,12 @@ impl WorkspaceService for WorkspaceApi {
         &self,
         request: Request<PrepareWorkspaceRequest>,
     ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
+        let caller = Caller::of(&request)?;
         let (wanted, until) = validate::prepare(request.into_inner())?;
+        match &wanted.what {
+            What::New { spec, .. } => caller.check_repository(&spec.repository)?,
+            What::Again(id) => self.check(&caller, id).await?,
+        }
         // Before anything begins: a call that fails has begun nothing.
         let slot = self.watching.open()?;
         let prepared = self.workspaces.prepare(wanted).await?;
@@ -70,9 +77,11 @@ impl WorkspaceService for WorkspaceApi {
         &self,
         request: Request<WatchWorkspaceRequest>,
     ) -> Result<Response<Self::WatchWorkspaceStream>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let id = validate::workspace_id(&request.workspace_id)?;
         let until = validate::until(request.until)?;
+        self.check(&caller, &id).await?;
         let begin = match request.after_sequence {
             0 => Begin::Oldest,
             after => Begin::After(after),
@@ -97,8 +106,12 @@ impl WorkspaceService for WorkspaceApi {
         &self,
         request: Request<GetWorkspaceRequest>,
     ) -> Result<Response<GetWorkspaceResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let id = validate::workspace_id(&request.into_inner().workspace_id)?;
         let record = self.workspaces.find(&id).await?;
+        if !caller.sees(&record.spec.repository) {
+            return Err(CallError::WorkspaceUnknown(id).into());
+        }
         Ok(Response::new(GetWorkspaceResponse {
             workspace: Some(seen(&self.fleet, record.workspace)),
         }))
@@ -108,12 +121,17 @@ impl WorkspaceService for WorkspaceApi {
         &self,
         request: Request<ListWorkspacesRequest>,
     ) -> Result<Response<ListWorkspacesResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let mut faults = FieldFaults::default();
         let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
         let paging = faults.complete(paging)?;
-        let found = self.workspaces.list(paging.before, paging.limit()).await?;
-        let (workspaces, next_page_token) = paging.page(found);
+        let read = |before, limit| self.workspaces.list(before, limit);
+        let sees = |workspace: &Workspace| {
+            let spec = workspace.spec.as_ref();
+            caller.sees_url(spec.map_or("", |spec| &spec.repository))
+        };
+        let (workspaces, next_page_token) = paging.visible(read, sees).await?;
         let workspaces = workspaces.into_iter();
         let seen = workspaces.map(|workspace| seen(&self.fleet, workspace));
         Ok(Response::new(ListWorkspacesResponse {
@@ -126,13 +144,26 @@ impl WorkspaceService for WorkspaceApi {
         &self,
         request: Request<DeleteWorkspaceRequest>,
     ) -> Result<Response<DeleteWorkspaceResponse>, Status> {
+        let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let id = validate::workspace_id(&request.workspace_id)?;
+        self.check(&caller, &id).await?;
         self.deletions
             .delete(&id, request.force)
             .await
             .map_err(CallError::from)?;
         Ok(Response::new(DeleteWorkspaceResponse {}))
+    }
+}
+
+impl WorkspaceApi {
+    /// Fails as for a workspace that does not exist unless the caller sees it. Who sees all may also work with one that cannot
+    /// be read.
+    async fn check(&self, caller: &Caller, id: &WorkspaceId) -> Result<(), CallError> {
+        if !caller.is_limited() || caller.sees(&self.workspaces.find(id).await?.spec.repository) {
+            return Ok(());
+        }
+        Err(CallError::WorkspaceUnknown(id.clone()))
     }
 }
 

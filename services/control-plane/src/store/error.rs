@@ -107,6 +107,9 @@ fn remedy(table: &str, row: &str) -> String {
     match table {
         "workspaces" => format!("remove the workspace with: hearth rm {row}"),
         "nodes" => "it is written anew when the node's agent registers".to_owned(),
+        "clients" => {
+            format!("revoke the client with: hearth client revoke {row}; and make another")
+        }
         "cache_entries" => {
             "drop the repository's entries with `hearth cache rm`; they are built again".to_owned()
         }

@@ -2,6 +2,7 @@
 //! inside its transactions.
 
 mod build_caches;
+mod clients;
 mod entries;
 mod entry;
 mod error;
@@ -12,6 +13,7 @@ mod whole;
 mod workspaces;
 
 pub use build_caches::{BuildCache, Readable};
+pub use clients::StoredClient;
 pub use entries::Selection;
 pub(crate) use entry::manifest;
 pub use entry::{Entry, Place};

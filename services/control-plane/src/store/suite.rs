@@ -1,6 +1,7 @@
 //! What every store has to do. Each test is generic over the store; a new store adds one line at the end.
 
 mod cache;
+mod clients;
 mod history;
 mod nodes;
 
@@ -11,7 +12,7 @@ use hearth_api::v1::{
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
 
-use self::{cache::*, history::*, nodes::*};
+use self::{cache::*, clients::*, history::*, nodes::*};
 use super::{workspaces::Page, *};
 use crate::{
     clock::{from_millis, now},
@@ -313,6 +314,8 @@ macro_rules! suite {
             a_use_is_noted_once_an_hour
             what_was_removed_is_entered_again_only_by_who_asks_afterwards
             lookups_rates_and_results_are_remembered
+            a_client_reads_back_with_its_last_use_until_it_is_revoked
+            the_name_of_a_client_is_given_once
         );
     };
     ($store:ident, $open:path, $($test:ident)*) => {

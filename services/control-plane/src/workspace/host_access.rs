@@ -3,13 +3,11 @@
 use std::str::FromStr;
 
 use hearth_api::v1::HostAccess;
-use hearth_domain::Repository;
-use wildmatch::WildMatch;
+use hearth_domain::{Repository, RepositoryPattern};
 
-/// What the operator decided, as patterns of `host/owner/name` in which `*` stands for any text and `?` for one character.
-/// The first that matches counts.
+/// What the operator decided, as patterns of repositories. The first that matches counts.
 #[derive(Clone, Debug, Default)]
-pub struct HostAccessRules(Vec<(WildMatch, HostAccess)>);
+pub struct HostAccessRules(Vec<(RepositoryPattern, HostAccess)>);
 
 /// The text is no list of rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,10 +28,8 @@ impl FromStr for HostAccessRules {
                 "always" => HostAccess::Always,
                 _ => return Err(HostAccessParseError),
             };
-            if pattern.is_empty() {
-                return Err(HostAccessParseError);
-            }
-            Ok((WildMatch::new_case_insensitive(pattern), access))
+            let pattern = pattern.parse().map_err(|_| HostAccessParseError)?;
+            Ok((pattern, access))
         });
         rules.collect::<Result<_, _>>().map(Self)
     }
@@ -42,10 +38,9 @@ impl FromStr for HostAccessRules {
 impl HostAccessRules {
     /// What they say about a repository. Unspecified: nothing, its node decides.
     pub(crate) fn of(&self, repository: &Repository) -> HostAccess {
-        let name = repository.to_string();
         let mut rules = self.0.iter();
         rules
-            .find(|(pattern, _)| pattern.matches(&name))
+            .find(|(pattern, _)| pattern.matches(repository))
             .map_or(HostAccess::Unspecified, |(_, access)| *access)
     }
 }
@@ -74,7 +69,15 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_refused() {
-        for text in ["", "always", "=always", "a/b=", "a/b=yes", "a/b=always,"] {
+        for text in [
+            "",
+            "always",
+            "=always",
+            "a/b=",
+            "a/b=yes",
+            "a/b=always,",
+            "https://a/b=always",
+        ] {
             assert!(text.parse::<HostAccessRules>().is_err(), "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! The real control plane in this process, and the one party outside of it: an agent.
 
+pub mod access;
 pub mod agent;
 pub mod cache;
 pub mod events;

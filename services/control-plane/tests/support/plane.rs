@@ -6,8 +6,8 @@ use hearth_api::v1::{
     WatchWorkspaceRequest, Workspace, WorkspaceSpec,
     agent_registry_service_client::AgentRegistryServiceClient,
     cache_index_service_client::CacheIndexServiceClient, cache_service_client::CacheServiceClient,
-    credential_service_client::CredentialServiceClient, event::Kind,
-    node_service_client::NodeServiceClient, prepare_workspace_response as prepared,
+    client_service_client::ClientServiceClient, credential_service_client::CredentialServiceClient,
+    event::Kind, node_service_client::NodeServiceClient, prepare_workspace_response as prepared,
     watch_workspace_response as watched, workspace_service_client::WorkspaceServiceClient,
 };
 use hearth_control_plane::{Addresses, Config, ControlPlane};
@@ -211,6 +211,10 @@ impl Plane {
 
     pub async fn cache_service(&self) -> CacheServiceClient<Channel> {
         CacheServiceClient::new(self.channel().await)
+    }
+
+    pub async fn clients(&self) -> ClientServiceClient<Channel> {
+        ClientServiceClient::new(self.channel().await)
     }
 
     pub async fn credentials(&self) -> CredentialServiceClient<Channel> {

@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
 use hearth_api::v1::{
-    cache_service_server::CacheServiceServer, node_service_server::NodeServiceServer,
-    workspace_service_server::WorkspaceServiceServer,
+    cache_service_server::CacheServiceServer, client_service_server::ClientServiceServer,
+    node_service_server::NodeServiceServer, workspace_service_server::WorkspaceServiceServer,
 };
 use hearth_runtime::Tasks;
 use tokio::{
@@ -10,7 +10,11 @@ use tokio::{
     process::Command,
     sync::broadcast,
 };
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{
+    Request,
+    service::InterceptorLayer,
+    transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
+};
 
 use super::{
     client::hearth,
@@ -28,15 +32,38 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     pub async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self::start_with(answers, None).await
+    }
+
+    /// With TLS, by this certificate, if there is one.
+    pub async fn start_with(
+        answers: impl IntoIterator<Item = Answer>,
+        identity: Option<Identity>,
+    ) -> Self {
         let script = Served::default();
         script.with(|script| script.answers = answers.into_iter().collect());
         let tasks = Tasks::default();
         let (back, back_address) = listen().await;
         let (front, address) = listen().await;
-        let server = Server::builder()
+        let proofs = script.clone();
+        let noted = InterceptorLayer::new(move |request: Request<()>| {
+            if let Some(proof) = request.metadata().get("authorization") {
+                let proof = proof.to_str().expect("text").to_owned();
+                proofs.with(|script| script.proofs.push(proof));
+            }
+            Ok(request)
+        });
+        let mut server = Server::builder();
+        if let Some(identity) = identity {
+            let tls = ServerTlsConfig::new().identity(identity);
+            server = server.tls_config(tls).expect("a certificate");
+        }
+        let server = server
+            .layer(noted)
             .add_service(WorkspaceServiceServer::new(script.clone()))
             .add_service(NodeServiceServer::new(script.clone()))
             .add_service(CacheServiceServer::new(script.clone()))
+            .add_service(ClientServiceServer::new(script.clone()))
             .serve_with_incoming(TcpIncoming::from(back));
         tasks.spawn("server", async move { server.await.expect("the server") });
         let (cut, _) = broadcast::channel(1);
@@ -65,6 +92,16 @@ impl ControlPlane {
     /// The client, pointed at this control plane.
     pub fn hearth(&self, arguments: &[&str]) -> Command {
         hearth(&format!("http://{}", self.address), arguments)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What calls proved since the last look.
+    pub fn proofs(&self) -> Vec<String> {
+        self.script
+            .with(|script| std::mem::take(&mut script.proofs))
     }
 
     /// The calls that the control plane got. Fails if an answer of the script is left, or if a call did not fit it.

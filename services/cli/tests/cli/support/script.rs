@@ -4,13 +4,14 @@ use std::{
 };
 
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
-    GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest,
-    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ListNodesResponse,
-    ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
-    ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, VerifyCacheRequest,
-    VerifyCacheResponse, WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared,
-    watch_workspace_response as watched,
+    CreateClientRequest, CreateClientResponse, DeleteWorkspaceRequest, ExplainRefRequest,
+    ExplainWorkspaceRequest, Explanation, GetCallerResponse, GetPublicKeyResponse,
+    GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse,
+    ListClientsRequest, ListClientsResponse, ListEntriesRequest, ListEntriesResponse,
+    ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
+    ProbeAccessRequest, ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest,
+    RevokeClientRequest, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest, Workspace,
+    prepare_workspace_response as prepared, watch_workspace_response as watched,
 };
 use tonic::Status;
 
@@ -33,6 +34,10 @@ pub enum Call {
     Probe(ProbeAccessRequest),
     Verify(VerifyCacheRequest),
     PublicKey,
+    Caller,
+    CreateClient(CreateClientRequest),
+    Clients(ListClientsRequest),
+    RevokeClient(RevokeClientRequest),
 }
 
 /// The answer to the next call. A call of another kind is a fault.
@@ -56,6 +61,11 @@ pub enum Answer {
     Probed(ProbeAccessResponse),
     Verified(VerifyCacheResponse),
     PublicKey(GetPublicKeyResponse),
+    /// To GetCaller. Without it the control plane is one that does not have the call.
+    Caller(GetCallerResponse),
+    Created(CreateClientResponse),
+    Clients(ListClientsResponse),
+    Revoked,
     /// To any call.
     Refuse(Status),
 }
@@ -75,6 +85,8 @@ pub enum End {
 pub struct Script {
     pub answers: VecDeque<Answer>,
     pub calls: Vec<Call>,
+    /// What calls proved, in their order; health is asked without a proof.
+    pub proofs: Vec<String>,
     pub faults: Vec<String>,
 }
 

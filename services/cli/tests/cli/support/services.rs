@@ -2,16 +2,19 @@
 
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, DeleteWorkspaceResponse, ExplainRefRequest, ExplainRefResponse,
-    ExplainWorkspaceRequest, ExplainWorkspaceResponse, Explanation, GetPublicKeyRequest,
-    GetPublicKeyResponse, GetStatsRequest, GetStatsResponse, GetWorkspaceRequest,
-    GetWorkspaceResponse, InvalidateEntryRequest, InvalidateEntryResponse, ListEntriesRequest,
+    CreateClientRequest, CreateClientResponse, DeleteWorkspaceRequest, DeleteWorkspaceResponse,
+    ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest, ExplainWorkspaceResponse,
+    Explanation, GetCallerRequest, GetCallerResponse, GetPublicKeyRequest, GetPublicKeyResponse,
+    GetStatsRequest, GetStatsResponse, GetWorkspaceRequest, GetWorkspaceResponse,
+    InvalidateEntryRequest, InvalidateEntryResponse, IssueCertificateRequest,
+    IssueCertificateResponse, ListClientsRequest, ListClientsResponse, ListEntriesRequest,
     ListEntriesResponse, ListNodesRequest, ListNodesResponse, ListWorkspacesRequest,
     ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, ProbeAccessRequest,
     ProbeAccessResponse, RemoveNodeRequest, RemoveNodeResponse, RemoveQuarantinedRequest,
-    RemoveQuarantinedResponse, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest,
-    WatchWorkspaceResponse, cache_service_server::CacheService, node_service_server::NodeService,
-    workspace_service_server::WorkspaceService,
+    RemoveQuarantinedResponse, RevokeClientRequest, RevokeClientResponse, VerifyCacheRequest,
+    VerifyCacheResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
+    cache_service_server::CacheService, client_service_server::ClientService,
+    node_service_server::NodeService, workspace_service_server::WorkspaceService,
 };
 use tonic::{Request, Response, Status};
 
@@ -99,6 +102,66 @@ impl WorkspaceService for Served {
             matches!(answer, Answer::Deleted).then_some(DeleteWorkspaceResponse {})
         })
         .map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl ClientService for Served {
+    async fn get_caller(
+        &self,
+        _: Request<GetCallerRequest>,
+    ) -> Result<Response<GetCallerResponse>, Status> {
+        let has_it = |answer: &Answer| matches!(answer, Answer::Caller(_) | Answer::Refuse(_));
+        if !self.with(|script| script.answers.front().is_some_and(has_it)) {
+            return Err(Status::unimplemented(""));
+        }
+        self.answer(Call::Caller, |answer| match answer {
+            Answer::Caller(caller) => Some(caller),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn create_client(
+        &self,
+        request: Request<CreateClientRequest>,
+    ) -> Result<Response<CreateClientResponse>, Status> {
+        self.answer(
+            Call::CreateClient(request.into_inner()),
+            |answer| match answer {
+                Answer::Created(created) => Some(created),
+                _ => None,
+            },
+        )
+        .map(Response::new)
+    }
+
+    async fn list_clients(
+        &self,
+        request: Request<ListClientsRequest>,
+    ) -> Result<Response<ListClientsResponse>, Status> {
+        self.answer(Call::Clients(request.into_inner()), |answer| match answer {
+            Answer::Clients(page) => Some(page),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn revoke_client(
+        &self,
+        request: Request<RevokeClientRequest>,
+    ) -> Result<Response<RevokeClientResponse>, Status> {
+        self.answer(Call::RevokeClient(request.into_inner()), |answer| {
+            matches!(answer, Answer::Revoked).then_some(RevokeClientResponse {})
+        })
+        .map(Response::new)
+    }
+
+    async fn issue_certificate(
+        &self,
+        _: Request<IssueCertificateRequest>,
+    ) -> Result<Response<IssueCertificateResponse>, Status> {
+        Err(Status::unimplemented("the client does not call it"))
     }
 }
 

@@ -1,4 +1,5 @@
 mod build_caches;
+mod clients;
 mod database;
 mod entries;
 mod log;
