@@ -55,6 +55,10 @@ pub enum Reason {
     TooManyCalls,
     /// The process has more to do than it can.
     Overloaded,
+    /// The request has more bytes than it may.
+    MessageTooLarge,
+    /// There was no answer in the time that the caller gave, or that any call may take.
+    DeadlineExceeded,
     /// The workspace is being deleted.
     WorkspaceDeleting,
     /// As many streams of events are open as are allowed.
@@ -65,7 +69,7 @@ pub enum Reason {
     DiskFull,
     /// The database cannot be used now.
     DatabaseUnavailable,
-    /// The process is shutting down.
+    /// The process is shutting down, or ends a connection that is old.
     ShuttingDown,
     /// The container engine refused or did not answer.
     EngineFailed,
@@ -75,7 +79,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -99,6 +103,8 @@ impl Reason {
         Self::NameInUse,
         Self::TooManyCalls,
         Self::Overloaded,
+        Self::MessageTooLarge,
+        Self::DeadlineExceeded,
         Self::WorkspaceDeleting,
         Self::TooManyStreams,
         Self::StreamUnread,
@@ -135,6 +141,8 @@ impl Reason {
             Self::NameInUse => "NAME_IN_USE",
             Self::TooManyCalls => "TOO_MANY_CALLS",
             Self::Overloaded => "OVERLOADED",
+            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
             Self::StreamUnread => "STREAM_UNREAD",
@@ -161,9 +169,12 @@ impl Reason {
             | Self::RegistryUnavailable
             | Self::ShuttingDown
             | Self::EngineFailed => Code::Unavailable,
-            Self::TooManyStreams | Self::TooManyCalls | Self::Overloaded | Self::DiskFull => {
-                Code::ResourceExhausted
-            }
+            Self::TooManyStreams
+            | Self::TooManyCalls
+            | Self::Overloaded
+            | Self::MessageTooLarge
+            | Self::DiskFull => Code::ResourceExhausted,
+            Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::RequestIdReused | Self::NameInUse => Code::AlreadyExists,
             Self::HistoryTrimmed => Code::OutOfRange,
             Self::AttemptOutdated
@@ -210,6 +221,8 @@ impl Reason {
             | Self::JoinRefused
             | Self::TokenUnknown
             | Self::NameInUse
+            | Self::MessageTooLarge
+            | Self::DeadlineExceeded
             | Self::Internal => None,
         }
     }

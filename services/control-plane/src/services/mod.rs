@@ -12,4 +12,5 @@ mod routes;
 mod validate;
 mod workspaces;
 
+pub(crate) use caller::identify;
 pub(crate) use routes::{Served, routes};

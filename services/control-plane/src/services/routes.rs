@@ -22,8 +22,14 @@ use crate::{
     workspace::{Deletions, Recovery, Watching, Workspaces},
 };
 
+/// Bytes that a message of an agent may have. A heartbeat names 10,000 workspaces in four lists at most, and an entry of the
+/// cache has the manifest of its key.
+const MAX_AGENT_MESSAGE: usize = 4 * 1024 * 1024;
+
 /// What the services work with.
 pub(crate) struct Served {
+    /// Bytes that a message of a client may have.
+    pub(crate) max_message_bytes: usize,
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) watching: Arc<Watching>,
     pub(crate) deletions: Arc<Deletions>,
@@ -77,17 +83,19 @@ pub(crate) fn routes(served: Served) -> Routes {
         recovery: served.recovery,
         obstacle: served.obstacle,
     };
-    let index = CacheIndexApi(served.index);
-    let credentials = CredentialApi(served.logins);
-    let mut routes = Routes::new(AgentRegistryServiceServer::new(registry))
-        .add_service(CacheIndexServiceServer::new(index))
-        .add_service(CredentialServiceServer::new(credentials));
+    let registry = AgentRegistryServiceServer::new(registry);
+    let index = CacheIndexServiceServer::new(CacheIndexApi(served.index));
+    let credentials = CredentialServiceServer::new(CredentialApi(served.logins));
+    let mut routes = Routes::new(registry.max_decoding_message_size(MAX_AGENT_MESSAGE))
+        .add_service(index.max_decoding_message_size(MAX_AGENT_MESSAGE))
+        .add_service(credentials.max_decoding_message_size(MAX_AGENT_MESSAGE));
     // In front of what was added so far.
     let guard = from_fn_with_state(served.sessions, agents_only);
     let router = routes.axum_router_mut();
     *router = std::mem::take(router).route_layer(guard);
+    let most = served.max_message_bytes;
     routes
-        .add_service(WorkspaceServiceServer::new(workspaces))
-        .add_service(NodeServiceServer::new(nodes))
-        .add_service(CacheServiceServer::new(cache))
+        .add_service(WorkspaceServiceServer::new(workspaces).max_decoding_message_size(most))
+        .add_service(NodeServiceServer::new(nodes).max_decoding_message_size(most))
+        .add_service(CacheServiceServer::new(cache).max_decoding_message_size(most))
 }
