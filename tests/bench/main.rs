@@ -6,6 +6,7 @@ mod at_once;
 mod audit;
 mod by_hand;
 mod cold;
+mod connection;
 mod door;
 mod idle;
 mod layer_images;
@@ -36,6 +37,9 @@ fn main() {
     runtime.block_on(async {
         if wanted("idle") {
             idle::run(rounds).await;
+        }
+        if wanted("connection") {
+            connection::run().await;
         }
         if wanted("by-hand") {
             by_hand::run(rounds).await;

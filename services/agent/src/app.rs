@@ -14,7 +14,8 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use hearth_api::v1::{ImageStore, NodeInfo, agent_service_server::AgentServiceServer};
 use hearth_runtime::{
-    Admin, GrpcServer, LockError, Metrics, Obstacle, Tasks, lock_file, write_ready_file,
+    Admin, CallMetrics, GrpcServer, LockError, Metrics, Obstacle, Stack, Tasks, lock_file,
+    write_ready_file,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -264,7 +265,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When attempts did not stop within 20 s, or serving failed.
+    /// When attempts did not stop within 20 s.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let _lock = self.lock;
         let Ports {
@@ -300,13 +301,17 @@ impl App {
             tasks: tasks.clone(),
             boot_id: self.registration.info.boot_id.clone(),
         };
-        let routes = Routes::new(AgentServiceServer::new(service));
+        let (limits, calls) = (&self.config.limits, CallMetrics::register(&metrics));
+        let service =
+            AgentServiceServer::new(service).max_decoding_message_size(limits.max_message_bytes());
+        let (routes, stack) = (Routes::new(service), Stack::new(limits, calls.clone()));
         let control_plane = self.registration.control_plane.clone();
+        let called = stack.clone().for_one_caller().in_front_of(routes.clone());
         tasks.spawn(
             "connection",
-            connection::keep(control_plane, routes.clone(), stop.clone()),
+            connection::keep(control_plane, called, stop.clone()),
         );
-        let server = GrpcServer::new(routes)?;
+        let server = GrpcServer::new(routes, &stack, limits, calls)?;
         tasks.spawn("registration", self.registration.run(stop.clone()));
         tasks.spawn(
             "disk",
@@ -340,12 +345,12 @@ impl App {
             // Attempts settle before the server closes their streams.
             stopping.cancel();
         };
-        let (served, ()) = tokio::join!(server.serve(listener, stop.clone()), attempts_end);
+        tokio::join!(server.serve(listener, stop.clone()), attempts_end);
         closed.cancel();
         if !tasks.stop(DRAIN).await {
             bail!("some attempts did not stop within {} s", DRAIN.as_secs());
         }
-        served
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Parser;
 use hearth_domain::Name;
 use hearth_layers::Mirror;
-use hearth_runtime::{ListenArgs, LogArgs};
+use hearth_runtime::{LimitArgs, ListenArgs, LogArgs};
 use tonic::transport::Endpoint;
 
 use crate::{
@@ -183,6 +183,9 @@ pub struct Config {
     /// Which addresses it may listen on
     #[command(flatten)]
     pub listening: ListenArgs,
+    /// What callers may ask of it; the control plane is not limited
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// How it logs
     #[command(flatten)]
     pub logging: LogArgs,

@@ -5,7 +5,11 @@ use std::time::Duration;
 use backon::BackoffBuilder as _;
 use hearth_domain::text::innermost_cause;
 use hearth_runtime::serve_tunnel;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -18,34 +22,41 @@ const SETTLED: Duration = Duration::from_secs(30);
 /// How long the agent tells what becomes of its attempts after it was asked to end. They have 20 s to end.
 const LAST_WORDS: Duration = Duration::from_secs(18);
 
-/// Serves the control plane on a connection, and opens it again when it ends, until `stop`. Waits until the node is registered.
-/// After `stop` the control plane hears of attempts to their ends.
+/// Serves the control plane on a connection, and opens another one when it ends, or when the control plane asks for it: then
+/// the calls on the one before go on. Until `stop`. Waits until the node is registered. After `stop` the control plane hears of
+/// attempts to their ends.
 pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: CancellationToken) {
     let retries = || {
         let endless = pauses().with_max_delay(RETRY_MAX).without_max_times();
         endless.build()
     };
     let (mut pauses, mut warned) = (retries(), false);
-    let over = async {
-        stop.cancelled().await;
-        sleep(LAST_WORDS).await;
-    };
-    let mut over = std::pin::pin!(over);
+    let mut serving = JoinSet::new();
     loop {
         let began = Instant::now();
         let opened = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             opened = control_plane.open_connection() => opened,
         };
         let ended = match opened {
-            Ok(tunnel) => tokio::select! {
-                () = &mut over => return,
-                served = serve_tunnel(tunnel, routes.clone(), &stop) => {
-                    served.map_err(|error| innermost_cause(&error).to_string())
+            Ok((tunnel, asked_for_another)) => {
+                let (end, ended) = oneshot::channel();
+                let (routes, stopping) = (routes.clone(), stop.clone());
+                serving.spawn(async move {
+                    let _ = end.send(serve_tunnel(tunnel, routes, &stopping).await);
+                });
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = asked_for_another.cancelled() => Ok(()),
+                    served = ended => match served {
+                        Ok(Err(error)) => Err(innermost_cause(&error).to_string()),
+                        Ok(Ok(())) | Err(_) => Ok(()),
+                    },
                 }
-            },
+            }
             Err(status) => Err(format!("{}: {}", status.code(), status.message())),
         };
+        while serving.try_join_next().is_some() {}
         if began.elapsed() > SETTLED {
             (pauses, warned) = (retries(), false);
         }
@@ -56,8 +67,10 @@ pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: Cance
             warned = true;
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = sleep(pauses.next().unwrap_or(RETRY_MAX)) => {}
         }
     }
+    let told = async { while serving.join_next().await.is_some() {} };
+    let _ = timeout(LAST_WORDS, told).await;
 }

@@ -93,11 +93,11 @@ pub(crate) fn meaning(status: &Status) -> Meaning {
     }
 }
 
-/// Whether a refusal concerns the stream or the process, and not what was asked for.
+/// Whether a refusal concerns the stream, the process or how much is asked, and not what was asked for.
 fn is_passing(reason: &str) -> bool {
     matches!(
         reason,
-        "SHUTTING_DOWN" | "STREAM_UNREAD" | "TOO_MANY_STREAMS"
+        "SHUTTING_DOWN" | "STREAM_UNREAD" | "TOO_MANY_STREAMS" | "TOO_MANY_CALLS" | "OVERLOADED"
     )
 }
 
@@ -105,10 +105,13 @@ impl CliError {
     /// The error of a call that is made once.
     pub(crate) fn call(address: &Address, status: Status) -> Self {
         match meaning(&status) {
-            Meaning::Broken { .. } => {
+            // One that has too much to do is there.
+            Meaning::Broken { .. } if status.code() != Code::ResourceExhausted => {
                 Self::Unreachable(Box::new(Unreachable::new(address, Some(&status))))
             }
-            Meaning::Trimmed { .. } | Meaning::Answer => Self::Call(Box::new(status)),
+            Meaning::Broken { .. } | Meaning::Trimmed { .. } | Meaning::Answer => {
+                Self::Call(Box::new(status))
+            }
         }
     }
 
@@ -275,7 +278,10 @@ mod tests {
     fn only_what_concerns_the_stream_or_a_process_that_stops_is_tried_again() {
         for reason in Reason::ALL {
             let expected = match reason {
-                Reason::ShuttingDown | Reason::StreamUnread => Meaning::Broken {
+                Reason::ShuttingDown
+                | Reason::StreamUnread
+                | Reason::TooManyCalls
+                | Reason::Overloaded => Meaning::Broken {
                     hint: Some(Duration::from_secs(1)),
                 },
                 Reason::TooManyStreams => Meaning::Broken {

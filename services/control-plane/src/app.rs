@@ -9,11 +9,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks, write_ready_file};
+use hearth_runtime::{Admin, CallMetrics, GrpcServer, Metrics, Stack, Tasks, write_ready_file};
 use hearth_signatures::Signer;
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
 use crate::{
     access::Access,
@@ -27,7 +26,7 @@ use crate::{
     metrics::Counters,
     node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
-    services::{Served, routes},
+    services::{Served, identify, routes},
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
     workspace::{Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces},
@@ -48,7 +47,7 @@ pub struct ControlPlane {
     retention: Arc<Retention>,
     watching: Arc<Watching>,
     history_days: u32,
-    routes: Routes,
+    server: GrpcServer,
     tasks: Tasks,
     listener: TcpListener,
     admin: Admin,
@@ -181,10 +180,13 @@ impl ControlPlane {
         let watching = Watching::new(store.clone(), feeds, max_streams, tasks.clone());
         let watching = Arc::new(watching);
         let listener = config.listening.bind(config.listen).await?;
+        let calls = CallMetrics::register(&metrics);
         let admin = Admin::bind(config.admin_listen, metrics).await?;
+        let stack = Stack::new(&config.limits, calls.clone()).identifying(identify(&sessions, &access));
         let routes = routes(Served {
             access: access.clone(),
             issuer: None,
+            max_message_bytes: config.limits.max_message_bytes(),
             workspaces: Arc::new(Workspaces::new(
                 store.clone(),
                 journal,
@@ -225,7 +227,7 @@ impl ControlPlane {
             retention,
             watching,
             history_days: config.history_days,
-            routes,
+            server: GrpcServer::new(routes, &stack, &config.limits, calls)?,
             tasks,
             addresses: Addresses {
                 listen: listener.local_addr()?,
@@ -246,7 +248,6 @@ impl ControlPlane {
     /// Serves until `stop`, then ends its tasks. Attempts go on at their agents; the next start follows them again.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let tasks = self.tasks;
-        let server = GrpcServer::new(self.routes)?;
         let resumed = self.recovery.resume().await?;
         let (store, stopping) = (&self.store, tasks.stopping());
         let obstacle = self.admin.obstacle();
@@ -282,20 +283,17 @@ impl ControlPlane {
                 stopping.cancel();
             }
         };
-        let (served, ()) = tokio::join!(
-            async {
-                let served = server.serve(self.listener, stop.clone()).await;
-                // When the server fails, the rest must not wait for a signal.
-                stop.cancel();
-                served
-            },
-            watchers
-        );
+        let served = async {
+            self.server.serve(self.listener, stop.clone()).await;
+            // When it ends by itself, the rest must not wait for a signal.
+            stop.cancel();
+        };
+        tokio::join!(served, watchers);
         self.ready.store(false, Ordering::Relaxed);
         tasks.stop(DRAIN).await;
         self.store.close().await;
         tracing::info!("control plane ended");
-        served
+        Ok(())
     }
 }
 

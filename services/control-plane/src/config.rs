@@ -5,7 +5,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use hearth_domain::CacheRegistry;
-use hearth_runtime::{ListenArgs, ListenError, LogArgs, without_empty_variables};
+use hearth_runtime::{LimitArgs, ListenArgs, ListenError, LogArgs, without_empty_variables};
 
 use crate::{
     cache::CacheWriters,
@@ -180,6 +180,9 @@ pub struct Config {
     /// How it listens
     #[command(flatten)]
     pub listening: ListenArgs,
+    /// What callers may ask of it
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// How it logs
     #[command(flatten)]
     pub logging: LogArgs,
@@ -301,6 +304,9 @@ mod tests {
             ("--history-days", "0"),
             ("--database-min-free-mib", "few"),
             ("--max-streams", "0"),
+            ("--max-calls", "0"),
+            ("--max-connection-seconds", "0"),
+            ("--max-message-kib", "5000"),
             ("--cache-lease-seconds", "0"),
             ("--cache-writers", "main,"),
             ("--cache-keep-entries", "0"),
@@ -333,5 +339,6 @@ mod tests {
         assert_eq!(config.database.path().to_str(), Some("hearth.db"));
         assert_eq!(config.cache_registry.to_string(), "ghcr.io");
         assert_eq!(config.credentials.kind, CredentialKind::None);
+        assert_eq!(config.limits, LimitArgs::default());
     }
 }

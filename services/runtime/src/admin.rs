@@ -35,7 +35,7 @@ impl Metrics {
         register(&mut self.0.lock());
     }
 
-    fn text(&self) -> Result<String, std::fmt::Error> {
+    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.0.lock())?;
         Ok(text)

@@ -18,11 +18,13 @@ pub async fn contain<F: Future>(name: &'static str, future: F) -> Result<F::Outp
     AssertUnwindSafe(future)
         .catch_unwind()
         .await
-        .map_err(|panic| {
-            let text = text_of(panic.as_ref());
-            tracing::error!(task = name, panic = text, "a task panicked");
-            Panicked(text.to_owned())
-        })
+        .map_err(|panic| log_panic(name, panic.as_ref()))
+}
+
+pub(crate) fn log_panic(name: &'static str, panic: &(dyn Any + Send)) -> Panicked {
+    let text = text_of(panic);
+    tracing::error!(task = name, panic = text, "a task panicked");
+    Panicked(text.to_owned())
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

@@ -57,6 +57,10 @@ pub enum Reason {
     TooManyCalls,
     /// The process has more to do than it can.
     Overloaded,
+    /// The request has more bytes than it may.
+    MessageTooLarge,
+    /// There was no answer in the time that the caller gave, or that any call may take.
+    DeadlineExceeded,
     /// The workspace is being deleted.
     WorkspaceDeleting,
     /// As many streams of events are open as are allowed.
@@ -67,7 +71,7 @@ pub enum Reason {
     DiskFull,
     /// The database cannot be used now.
     DatabaseUnavailable,
-    /// The process is shutting down.
+    /// The process is shutting down, or ends a connection that is old.
     ShuttingDown,
     /// The container engine refused or did not answer.
     EngineFailed,
@@ -77,7 +81,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -102,6 +106,8 @@ impl Reason {
         Self::NoCertificateAuthority,
         Self::TooManyCalls,
         Self::Overloaded,
+        Self::MessageTooLarge,
+        Self::DeadlineExceeded,
         Self::WorkspaceDeleting,
         Self::TooManyStreams,
         Self::StreamUnread,
@@ -139,6 +145,8 @@ impl Reason {
             Self::NoCertificateAuthority => "NO_CERTIFICATE_AUTHORITY",
             Self::TooManyCalls => "TOO_MANY_CALLS",
             Self::Overloaded => "OVERLOADED",
+            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
             Self::StreamUnread => "STREAM_UNREAD",
@@ -165,9 +173,12 @@ impl Reason {
             | Self::RegistryUnavailable
             | Self::ShuttingDown
             | Self::EngineFailed => Code::Unavailable,
-            Self::TooManyStreams | Self::TooManyCalls | Self::Overloaded | Self::DiskFull => {
-                Code::ResourceExhausted
-            }
+            Self::TooManyStreams
+            | Self::TooManyCalls
+            | Self::Overloaded
+            | Self::MessageTooLarge
+            | Self::DiskFull => Code::ResourceExhausted,
+            Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::RequestIdReused | Self::NameInUse => Code::AlreadyExists,
             Self::HistoryTrimmed => Code::OutOfRange,
             Self::AttemptOutdated
@@ -216,6 +227,8 @@ impl Reason {
             | Self::TokenUnknown
             | Self::NameInUse
             | Self::NoCertificateAuthority
+            | Self::MessageTooLarge
+            | Self::DeadlineExceeded
             | Self::Internal => None,
         }
     }

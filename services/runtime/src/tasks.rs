@@ -3,7 +3,7 @@ use std::{future::Future, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
-use crate::contain;
+use crate::{contain, trace};
 
 /// The owner of a process's tasks. Each has a name and a span, learns of the shutdown by [`Tasks::stopping`], and is
 /// waited for.
@@ -14,7 +14,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Starts a task. A panic in it ends this task alone, and is logged.
+    /// Starts a task, which belongs to the trace of the task that starts it. A panic in it ends this task alone, and is logged.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place where tasks are spawned"
@@ -27,9 +27,10 @@ impl Tasks {
             // It has been logged. A task that others depend on contains its panics itself.
             let _ = contain(name, task).await;
         };
+        let traced = trace::inherit(trace::current(), contained);
         tokio::spawn(
             self.tracker
-                .track_future(contained)
+                .track_future(traced)
                 .instrument(tracing::info_span!("task", name)),
         );
     }

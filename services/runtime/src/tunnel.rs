@@ -35,6 +35,10 @@ use tonic::{
 const WAITING: usize = 8;
 /// A peer that is gone without a word is noticed after twice this time.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Bytes of one call that wait for its reader: attempts whose events nobody takes hold up no other of the node.
+const UNREAD: u32 = 64 * 1024;
+/// The same of all calls: those of more attempts than run on a node.
+const UNREAD_IN_ALL: u32 = 8 * 1024 * 1024;
 
 type Reader = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
 type Writer = SinkWriter<CopyToBytes<SinkMapErr<PollSender<Bytes>, fn(Unsent) -> io::Error>>>;
@@ -134,6 +138,8 @@ pub fn tunnel_channel(tunnel: Tunnel) -> Channel {
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true)
+        .initial_stream_window_size(UNREAD)
+        .initial_connection_window_size(UNREAD_IN_ALL)
         .connect_with_connector_lazy(connect)
 }
 

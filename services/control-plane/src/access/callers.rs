@@ -112,6 +112,12 @@ impl Access {
         Ok(Caller::Client(client))
     }
 
+    /// The client whose token a call carries, whether it may make the call or not.
+    pub(crate) fn named(&self, headers: &HeaderMap) -> Option<Name> {
+        let token = bearer(headers).ok().flatten()?;
+        self.of_token(token).ok()?.to_string().parse().ok()
+    }
+
     fn of_token(&self, token: &str) -> Result<Arc<Client>, CallError> {
         let digest = sha256_hex(token);
         let admin = self.admin.as_ref();

@@ -2,10 +2,10 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use hearth_api::v1::agent_service_client::AgentServiceClient;
-use hearth_runtime::{Tunnel, tunnel_channel};
+use hearth_runtime::{Tunnel, in_trace, tunnel_channel};
 use tokio::sync::watch;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::{Code, Status, transport::Channel};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status, service::interceptor::InterceptedService, transport::Channel};
 
 /// How long a call waits for a node that has no connection: one that has just registered opens it.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -14,7 +14,12 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// An event has at most 64 KiB of output, and names and numbers.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// The connections that agents keep open, one for each node.
+/// Calls of the agent of a node, which belong to the trace of who makes them.
+pub(crate) type AgentClient = AgentServiceClient<InterceptedService<Channel, Traced>>;
+type Traced = fn(Request<()>) -> Result<Request<()>, Status>;
+
+/// The connections that agents keep open, one for each node on which new calls are made. Calls on one that was there before
+/// go on, and it ends with them.
 #[derive(Debug, Default)]
 pub(crate) struct Agents(watch::Sender<HashMap<String, Connection>>);
 
@@ -22,12 +27,12 @@ pub(crate) struct Agents(watch::Sender<HashMap<String, Connection>>);
 struct Connection {
     channel: Channel,
     /// Ends the call that carries it.
-    ended: DropGuard,
+    ended: CancellationToken,
 }
 
 impl Agents {
     /// A client for the agent of `node`.
-    pub(crate) async fn client(&self, node: &str) -> Result<AgentServiceClient<Channel>, Status> {
+    pub(crate) async fn client(&self, node: &str) -> Result<AgentClient, Status> {
         let mut connections = self.0.subscribe();
         let wait = connections.wait_for(|connections| connections.contains_key(node));
         let connected = tokio::time::timeout(CONNECT, wait).await;
@@ -35,18 +40,28 @@ impl Agents {
         let channel =
             connected.and_then(|connections| Some(connections.get(node)?.channel.clone()));
         let channel = channel.ok_or_else(not_connected)?;
-        Ok(AgentServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        let client = AgentServiceClient::with_interceptor(channel, traced as Traced);
+        Ok(client.max_decoding_message_size(MAX_MESSAGE_BYTES))
     }
 
-    /// Takes the connection of a node, in place of the one that it had. It has to end with the token.
-    pub(crate) fn connect(&self, node: &str, tunnel: Tunnel, ended: CancellationToken) {
-        let connection = Connection {
-            channel: tunnel_channel(tunnel),
-            ended: ended.drop_guard(),
-        };
-        self.0.send_modify(|connections| {
-            connections.insert(node.to_owned(), connection);
-        });
+    /// Takes the connection of a node for new calls, if it is `allowed` to have one. It has to end with the token. False: it
+    /// is not allowed.
+    pub(crate) fn connect(
+        &self,
+        node: &str,
+        tunnel: Tunnel,
+        ended: CancellationToken,
+        allowed: impl FnOnce() -> bool,
+    ) -> bool {
+        // What becomes forbidden is disconnected after that, so it is either seen here or there.
+        self.0.send_if_modified(|connections| {
+            let allowed = allowed();
+            if allowed {
+                let channel = tunnel_channel(tunnel);
+                connections.insert(node.to_owned(), Connection { channel, ended });
+            }
+            allowed
+        })
     }
 
     /// Forgets the connection of a node that ends with this token.
@@ -54,7 +69,7 @@ impl Agents {
         // The one that took its place has another token, which nobody has cancelled.
         ended.cancel();
         self.0.send_if_modified(|connections| {
-            let is_it = |known: &Connection| known.ended.token().is_cancelled();
+            let is_it = |known: &Connection| known.ended.is_cancelled();
             let found = connections.get(node).is_some_and(is_it);
             if found {
                 connections.remove(node);
@@ -63,11 +78,20 @@ impl Agents {
         });
     }
 
-    /// Ends the connection of a node.
+    /// Ends the connection of a node, and the calls on it.
     pub(crate) fn disconnect(&self, node: &str) {
-        self.0
-            .send_if_modified(|connections| connections.remove(node).is_some());
+        self.0.send_if_modified(|connections| {
+            let known = connections.remove(node);
+            known.is_some_and(|known| {
+                known.ended.cancel();
+                true
+            })
+        });
     }
+}
+
+fn traced(request: Request<()>) -> Result<Request<()>, Status> {
+    Ok(in_trace(request))
 }
 
 /// Its source tells it from an answer of the agent.

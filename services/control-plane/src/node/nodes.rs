@@ -5,6 +5,7 @@ use hearth_domain::AttemptRef;
 use hearth_runtime::Tunnel;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
 
 use super::{
     agents::Agents,
@@ -57,10 +58,21 @@ impl Nodes {
         token
     }
 
-    /// Takes a connection by which the agent of a node is called. It has to end with the token.
-    pub(crate) fn connect(&self, node: &str, tunnel: Tunnel, ended: CancellationToken) {
+    /// Takes a connection by which the agent of a node is called, if `proof` still is that of its session: the node may have
+    /// been registered again, or removed, since the call was let in. The connection has to end with the token.
+    pub(crate) fn connect(
+        &self,
+        node: &str,
+        proof: &MetadataMap,
+        tunnel: Tunnel,
+        ended: CancellationToken,
+    ) -> Result<(), CallError> {
+        let is_current = || self.sessions.node(proof).as_deref() == Some(node);
+        if !self.agents.connect(node, tunnel, ended, is_current) {
+            return Err(CallError::SessionUnknown);
+        }
         tracing::info!(node, "node connected");
-        self.agents.connect(node, tunnel, ended);
+        Ok(())
     }
 
     /// Forgets the connection of a node that ends with this token.
@@ -234,3 +246,7 @@ fn unable(node: NodeView) -> CallError {
         why: node.info.problem,
     }
 }
+
+#[cfg(test)]
+#[path = "nodes_tests.rs"]
+mod tests;

@@ -1,14 +1,20 @@
 use std::sync::Arc;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use axum::body::Bytes;
+use futures_util::{
+    FutureExt as _, StreamExt as _, TryStreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use hearth_api::v1::{
     self, DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse,
     OpenConnectionRequest, OpenConnectionResponse, QuarantinedWorkspace, RegisterRequest,
     RegisterResponse, agent_registry_service_server::AgentRegistryService,
 };
 use hearth_domain::{AttemptRef, Name, WorkspaceId};
-use hearth_runtime::{FieldFaults, Tunnel, contract};
+use hearth_runtime::{FieldFaults, OnConnection, Tunnel, contract};
 use secrecy::ExposeSecret as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -103,28 +109,61 @@ impl AgentRegistryService for AgentRegistryApi {
         request: Request<Streaming<OpenConnectionRequest>>,
     ) -> Result<Response<Self::OpenConnectionStream>, Status> {
         let node = Caller::of(&request)?.into_node();
+        let proof = request.metadata().clone();
+        let outer = request.extensions().get::<OnConnection>().cloned();
         let ended = self.stopping.child_token();
         let arriving = request.into_inner().map_ok(|message| message.data);
         let arriving = arriving.take_until(ended.clone().cancelled_owned());
         let (leaves, leaving) = Tunnel::way_out();
         let tunnel = Tunnel::new(arriving, leaves);
-        self.nodes.connect(&node, tunnel, ended.clone());
-        let connection = Connection {
-            nodes: self.nodes.clone(),
-            node,
-            ended: ended.clone(),
+        self.nodes.connect(&node, &proof, tunnel, ended.clone())?;
+        let carried = Carried {
+            leaving,
+            asks: outer.map(|outer| async move { outer.closing().await }.boxed()),
+            connection: Connection {
+                nodes: self.nodes.clone(),
+                node,
+                ended,
+            },
         };
-        let leaving = leaving.take_until(ended.cancelled_owned());
-        let answers = leaving.map(move |data| {
-            // Forgotten when the call ends, whatever ends it.
-            let _ = &connection;
-            Ok(OpenConnectionResponse { data })
+        let answers = stream::unfold(carried, |mut carried| async move {
+            let answer = carried.next().await?;
+            Some((Ok(answer), carried))
         });
         Ok(Response::new(answers.boxed()))
     }
 }
 
-/// The call that carries a node's connection.
+/// What goes to the agent on the call that carries its connection.
+struct Carried {
+    leaving: ReceiverStream<Bytes>,
+    /// Ends when the agent has to open another connection.
+    asks: Option<BoxFuture<'static, ()>>,
+    connection: Connection,
+}
+
+impl Carried {
+    async fn next(&mut self) -> Option<OpenConnectionResponse> {
+        let asks = async {
+            match &mut self.asks {
+                Some(asks) => asks.await,
+                None => std::future::pending().await,
+            }
+        };
+        let (data, open_another) = tokio::select! {
+            () = self.connection.ended.cancelled() => return None,
+            data = self.leaving.next() => (data?, false),
+            () = asks => {
+                self.asks = None;
+                tracing::debug!(node = self.connection.node, "asked a node for another connection");
+                (Bytes::new(), true)
+            }
+        };
+        Some(OpenConnectionResponse { data, open_another })
+    }
+}
+
+/// The call that carries a node's connection. The connection is forgotten when the call ends, whatever ends it.
 struct Connection {
     nodes: Arc<Nodes>,
     node: String,

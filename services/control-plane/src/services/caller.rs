@@ -6,13 +6,35 @@ use axum::{
     response::Response,
 };
 use hearth_api::v1::agent_registry_service_server::SERVICE_NAME;
+use hearth_domain::Identity;
+use http::{header::AUTHORIZATION, request::Parts};
 use tonic::{Request, Status, metadata::MetadataMap};
 
-use crate::{error::CallError, node::Sessions, record::Record};
+use crate::{access::Access, error::CallError, node::Sessions, record::Record};
 
 /// The node whose agent calls.
 #[derive(Clone, Debug)]
 pub(super) struct Caller(String);
+
+/// Says which node or client makes a call, so that its calls count as its own, wherever they come from. It lets nobody in.
+pub(crate) fn identify(
+    sessions: &Arc<Sessions>,
+    access: &Arc<Access>,
+) -> impl Fn(&mut Parts) + Send + Sync + 'static {
+    let (sessions, access) = (sessions.clone(), access.clone());
+    move |call| {
+        if !call.headers.contains_key(AUTHORIZATION) {
+            return;
+        }
+        let metadata = MetadataMap::from_headers(call.headers.clone());
+        let node = sessions.node(&metadata);
+        let node = node.and_then(|node| node.parse().ok()).map(Identity::Node);
+        let client = || access.named(&call.headers).map(Identity::Client);
+        if let Some(identity) = node.or_else(client) {
+            call.extensions.insert(identity);
+        }
+    }
+}
 
 /// Stands in front of all services for agents and lets nobody else in: others do not even learn which workspaces exist.
 /// Only Register needs no session, since it begins one.

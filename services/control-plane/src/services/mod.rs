@@ -13,4 +13,5 @@ mod routes;
 mod validate;
 mod workspaces;
 
+pub(crate) use caller::identify;
 pub(crate) use routes::{Served, routes};

@@ -24,11 +24,17 @@ use crate::{
     workspace::{Deletions, Recovery, Watching, Workspaces},
 };
 
+/// Bytes that a message of an agent may have. A heartbeat names 10,000 workspaces in four lists at most, and an entry of the
+/// cache has the manifest of its key.
+const MAX_AGENT_MESSAGE: usize = 4 * 1024 * 1024;
+
 /// What the services work with.
 pub(crate) struct Served {
     pub(crate) access: Arc<Access>,
     /// Signs certificates of clients, where there is a CA.
     pub(crate) issuer: Option<Arc<dyn CertificateIssuer>>,
+    /// Bytes that a message of a client may have.
+    pub(crate) max_message_bytes: usize,
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) watching: Arc<Watching>,
     pub(crate) deletions: Arc<Deletions>,
@@ -86,20 +92,22 @@ pub(crate) fn routes(served: Served) -> Routes {
         access: served.access.clone(),
         issuer: served.issuer,
     };
-    let index = CacheIndexApi(served.index);
-    let credentials = CredentialApi(served.logins);
-    let mut routes = Routes::new(AgentRegistryServiceServer::new(registry))
-        .add_service(CacheIndexServiceServer::new(index))
-        .add_service(CredentialServiceServer::new(credentials));
+    let registry = AgentRegistryServiceServer::new(registry);
+    let index = CacheIndexServiceServer::new(CacheIndexApi(served.index));
+    let credentials = CredentialServiceServer::new(CredentialApi(served.logins));
+    let mut routes = Routes::new(registry.max_decoding_message_size(MAX_AGENT_MESSAGE))
+        .add_service(index.max_decoding_message_size(MAX_AGENT_MESSAGE))
+        .add_service(credentials.max_decoding_message_size(MAX_AGENT_MESSAGE));
     // In front of what was added so far.
     let guard = from_fn_with_state(served.sessions, agents_only);
     let router = routes.axum_router_mut();
     *router = std::mem::take(router).route_layer(guard);
+    let most = served.max_message_bytes;
     let mut routes = routes
-        .add_service(WorkspaceServiceServer::new(workspaces))
-        .add_service(NodeServiceServer::new(nodes))
-        .add_service(CacheServiceServer::new(cache))
-        .add_service(ClientServiceServer::new(clients));
+        .add_service(WorkspaceServiceServer::new(workspaces).max_decoding_message_size(most))
+        .add_service(NodeServiceServer::new(nodes).max_decoding_message_size(most))
+        .add_service(CacheServiceServer::new(cache).max_decoding_message_size(most))
+        .add_service(ClientServiceServer::new(clients).max_decoding_message_size(most));
     // In front of all of them.
     let guard = from_fn_with_state(served.access, access::check);
     let router = routes.axum_router_mut();

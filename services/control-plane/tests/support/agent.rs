@@ -23,7 +23,11 @@ use hearth_api::v1::{
     event::Kind,
 };
 use hearth_runtime::serve_tunnel;
-use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
+use tokio::{
+    runtime::Runtime,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, service::Routes};
 
@@ -87,14 +91,25 @@ impl FakeAgent {
     }
 
     /// Opens the connection by which the control plane calls, and opens it again whenever it ends: that of a control plane
-    /// that was started again, too.
+    /// that was started again, too. When another one is asked for, both serve.
     fn keep_connected(&self, plane: &Plane) {
         let routes = Routes::new(AgentServiceServer::new(Service(self.shared.clone())));
-        let (session, never) = (plane.session_of(&self.name), CancellationToken::new());
+        let (session, shared) = (plane.session_of(&self.name), self.shared.clone());
         let kept = async move {
+            let mut serving = JoinSet::new();
             loop {
-                if let Ok(tunnel) = session.open_connection().await {
-                    let _ = serve_tunnel(tunnel, routes.clone(), &never).await;
+                if let Ok((tunnel, asked_for_another)) = session.open_connection().await {
+                    shared.change(|state| state.connections += 1);
+                    let (routes, end) = (routes.clone(), CancellationToken::new());
+                    let ended = end.clone();
+                    serving.spawn(async move {
+                        let _end = end.drop_guard();
+                        let _ = serve_tunnel(tunnel, routes, &CancellationToken::new()).await;
+                    });
+                    tokio::select! {
+                        () = ended.cancelled() => {}
+                        () = asked_for_another.cancelled() => {}
+                    }
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -283,6 +298,12 @@ impl FakeAgent {
         let mut asked = self.shared.lock().asked_after.clone();
         asked.dedup();
         asked
+    }
+
+    /// Waits until it has opened this many connections.
+    pub async fn when_connected_times(&self, times: u32) {
+        let found = |state: &State| (state.connections >= times).then_some(());
+        self.when("connections", found).await;
     }
 
     pub async fn when_started_times(&self, times: u32) {

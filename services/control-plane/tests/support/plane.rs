@@ -48,8 +48,9 @@ pub struct SessionOf {
 }
 
 impl SessionOf {
-    /// Opens a connection by which the control plane calls the agent of the node.
-    pub async fn open_connection(&self) -> Result<Tunnel, Status> {
+    /// Opens a connection by which the control plane calls the agent of the node, with what is cancelled when it asks for
+    /// another one.
+    pub async fn open_connection(&self) -> Result<(Tunnel, CancellationToken), Status> {
         let key = (self.world.clone(), self.node.clone());
         let session = SESSIONS.lock().get(&key).cloned().unwrap_or_default();
         let address = ADDRESSES.lock().get(&self.world).copied();
@@ -61,8 +62,15 @@ impl SessionOf {
         let leaving = leaving.map(|data| OpenConnectionRequest { data });
         let mut client = AgentRegistryServiceClient::new(channel);
         let answers = client.open_connection(by(&session, leaving)).await?;
-        let arriving = answers.into_inner().map_ok(|answer| answer.data);
-        Ok(Tunnel::new(arriving, leaves))
+        let asked = CancellationToken::new();
+        let another = asked.clone();
+        let arriving = answers.into_inner().map_ok(move |answer| {
+            if answer.open_another {
+                another.cancel();
+            }
+            answer.data
+        });
+        Ok((Tunnel::new(arriving, leaves), asked))
     }
 }
 

@@ -5,8 +5,9 @@ use hearth_api::v1::{
     DeregisterRequest, HeartbeatRequest, HeartbeatResponse, OpenConnectionRequest, RegisterRequest,
     RegisterResponse, agent_registry_service_client::AgentRegistryServiceClient,
 };
-use hearth_runtime::Tunnel;
+use hearth_runtime::{Tunnel, in_trace};
 use secrecy::ExposeSecret as _;
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -38,9 +39,9 @@ impl Bearer {
         Ok(Self(value))
     }
 
-    /// A request with this message and the proof.
+    /// A request with this message and the proof, in the trace of who makes it.
     pub(super) fn on<M>(&self, message: M) -> Request<M> {
-        let mut request = Request::new(message);
+        let mut request = in_trace(Request::new(message));
         request
             .metadata_mut()
             .insert("authorization", self.0.clone());
@@ -115,15 +116,23 @@ impl ControlPlaneClient {
         client.deregister(request).await.map(|_| ())
     }
 
-    /// Opens a connection by which the control plane calls the agent.
-    pub async fn open_connection(&self) -> Result<Tunnel, Status> {
+    /// Opens a connection by which the control plane calls the agent. With it comes the token that is cancelled when another
+    /// one has to be opened, while this one still serves.
+    pub async fn open_connection(&self) -> Result<(Tunnel, CancellationToken), Status> {
         self.as_node(async |bearer| {
             let (leaves, leaving) = Tunnel::way_out();
             let leaving = leaving.map(|data| OpenConnectionRequest { data });
             let mut client = AgentRegistryServiceClient::new(self.channel.clone());
             let answers = client.open_connection(bearer.on(leaving)).await?;
-            let arriving = answers.into_inner().map_ok(|message| message.data);
-            Ok(Tunnel::new(arriving, leaves))
+            let asked = CancellationToken::new();
+            let another = asked.clone();
+            let arriving = answers.into_inner().map_ok(move |message| {
+                if message.open_another {
+                    another.cancel();
+                }
+                message.data
+            });
+            Ok((Tunnel::new(arriving, leaves), asked))
         })
         .await
     }

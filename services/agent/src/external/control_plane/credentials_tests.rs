@@ -10,6 +10,7 @@ use hearth_api::v1::{
     agent_registry_service_server::{AgentRegistryService, AgentRegistryServiceServer},
     credential_service_server::{CredentialService, CredentialServiceServer},
 };
+use hearth_runtime::{CallMetrics, GrpcServer, LimitArgs, Metrics, Stack};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, Streaming, service::Routes};
@@ -104,10 +105,13 @@ impl World {
         let mut routes = Routes::new(AgentRegistryServiceServer::new(control_plane.clone()));
         routes = routes.add_service(CredentialServiceServer::new(control_plane.clone()));
         let tasks = hearth_runtime::Tasks::default();
-        let server = hearth_runtime::GrpcServer::new(routes).unwrap();
+        let (limits, metrics) = (LimitArgs::default(), Metrics::default());
+        let calls = CallMetrics::register(&metrics);
+        let stack = Stack::new(&limits, calls.clone());
+        let server = GrpcServer::new(routes, &stack, &limits, calls).unwrap();
         let stop = tasks.stopping().clone();
         tasks.spawn("server", async move {
-            server.serve(listener, stop).await.unwrap();
+            server.serve(listener, stop).await;
         });
         let client = ControlPlaneClient::new(url.parse().unwrap());
         // As the agent's registration does.

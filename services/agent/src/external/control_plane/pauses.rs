@@ -16,7 +16,7 @@ pub const fn pauses() -> ExponentialBuilder {
         .with_max_times(6)
 }
 
-/// Makes a call that may be repeated, and repeats it after `pauses` while the control plane is not there.
+/// Makes a call that may be repeated, and repeats it after `pauses` while the control plane is not there, or has too much to do.
 pub(super) async fn while_unavailable<T, F>(
     pauses: ExponentialBuilder,
     call: impl FnMut() -> F,
@@ -25,7 +25,9 @@ where
     F: Future<Output = Result<T, Status>>,
 {
     call.retry(pauses)
-        .when(|status: &Status| status.code() == Code::Unavailable)
+        .when(|status: &Status| {
+            matches!(status.code(), Code::Unavailable | Code::ResourceExhausted)
+        })
         .await
 }
 

@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) asked_to_remove: BTreeSet<String>,
     /// After which sequences streams were asked for.
     pub(super) asked_after: Vec<u64>,
+    /// Connections that were opened.
+    pub(super) connections: u32,
     /// Streams that began under a smaller number break.
     pub(super) line: u32,
     /// What the control plane did against the contract.
@@ -49,6 +51,7 @@ pub(super) fn shared(boot_id: &str) -> Arc<Shared> {
             removal: Removal::Works,
             asked_to_remove: BTreeSet::new(),
             asked_after: Vec::new(),
+            connections: 0,
             line: 0,
             faults: Vec::new(),
         }),
