@@ -49,9 +49,6 @@ pub use import_error::ImportError;
 #[cfg(feature = "engine")]
 pub use layer::LayerError;
 #[cfg(feature = "engine")]
-#[doc(hidden)]
-pub use layer::fuzzing;
-#[cfg(feature = "engine")]
 pub use mirror::Mirror;
 #[cfg(feature = "engine")]
 pub use offer::{Offer, Offers};
@@ -63,3 +60,10 @@ pub use serve::NeighbourServer;
 pub use sources::{BySource, Neighbour};
 #[cfg(feature = "engine")]
 pub use transfer::{Pulled, Pushed, Transfer, TransferError, Way, pull, push};
+
+/// Ways for tests into what reads and lists layers.
+#[cfg(feature = "engine")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::{layer::fuzzing::*, push::fuzzing::*};
+}

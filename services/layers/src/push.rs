@@ -5,6 +5,7 @@ mod blob;
 mod built;
 mod error;
 mod frames;
+pub mod fuzzing;
 mod index;
 mod known;
 mod pace;
@@ -177,13 +178,14 @@ impl Work {
         let described = layers.iter().map(Sent::described).collect();
         uploads.send(&built.config()).await?;
         let index = send_index(&built, layers, &uploads, &self.tag, spool).await;
-        let index = index.unwrap_or_else(|error| {
-            tracing::warn!(
-                image = self.name,
-                "an image is pushed without its frame index: {error}"
-            );
-            None
-        });
+        let index = index
+            .inspect_err(|error| {
+                tracing::warn!(
+                    image = self.name,
+                    "an image is pushed without its frame index: {error}"
+                );
+            })
+            .ok();
         let manifest = built.manifest(described, index.as_ref());
         let digest = uploads.put_manifest(&self.tag, manifest).await?;
         Ok(Pushed {

@@ -45,7 +45,7 @@ fn merged(layers: Vec<Vec<Entry>>) -> Vec<u8> {
         (layer(1_000_000), rows)
     });
     let mut file = tempfile::tempfile().unwrap();
-    assert!(Merge::new(layers.collect()).write(&file).unwrap());
+    Merge::new(layers.collect()).write(&file).unwrap();
     read_all(&mut file)
 }
 
@@ -239,4 +239,49 @@ fn an_index_that_cannot_be_true_is_refused() {
     many.extend(std::iter::repeat_n(format!("{good}\n"), 500_001));
     let many = zstd::encode_all(many.as_bytes(), 1).unwrap();
     assert!(entries(&many).unwrap_err().contains("more than 500000"));
+}
+
+#[test]
+fn a_small_blob_cannot_become_more_than_an_index_ever_has() {
+    let read = |text: Vec<u8>| {
+        let blob = zstd::encode_all(&text[..], 1).unwrap();
+        assert!(blob.len() < 1_000_000, "{}", blob.len());
+        entries(&blob).unwrap_err()
+    };
+    let too_long = vec![b' '; usize::try_from(MAX_HEAD).unwrap() + 1];
+    assert!(read(too_long).contains("too long"));
+    // As many frames as there can be are still read, and no more are written.
+    let limit = MAX_FRAMES as u64 * FRAME as u64;
+    for (bytes, is_written) in [(limit, true), (limit + 1, false)] {
+        let layers = vec![(layer(bytes), Rows::new(tempfile::tempfile().unwrap()))];
+        let mut file = tempfile::tempfile().unwrap();
+        let written = Merge::new(layers).write(&file);
+        assert_eq!(written.is_ok(), is_written, "{written:?}");
+        if is_written {
+            assert_eq!(entries(&read_all(&mut file)).unwrap(), Vec::new());
+        }
+    }
+    let too_many = format!("{}\n", head(&[layer(limit + 1)]));
+    assert!(read(too_many.into_bytes()).contains("frames"));
+}
+
+#[test]
+fn all_entries_together_have_a_limit_beside_that_of_each() {
+    let small = entry("a", Type::File);
+    let long = Entry {
+        path: Text(vec![b'a'; 4096]),
+        ..small.clone()
+    };
+    for (entry, line, fit) in [
+        (&small, 256 * 1024, 1024),
+        (&long, 4500, 8192),
+        (&small, 100, 500_000),
+        (&small, 256 * 1024 + 1, 0),
+    ] {
+        let mut size = size::Size::default();
+        for _ in 0..fit {
+            size.add(entry, line).unwrap();
+        }
+        assert!(size.add(entry, line).is_err(), "{fit} lines of {line} bytes");
+    }
 }

@@ -14,7 +14,7 @@ use zstd::bulk::Compressor;
 
 use super::pace::Pace;
 use crate::{
-    frame_index::{Entry, FRAME, Frame, LayerFrames, Rows},
+    frame_index::{Entry, FRAME, Frame, FrameIndexError, LayerFrames, Rows},
     layer::Archive,
 };
 
@@ -26,8 +26,8 @@ const LEVEL: i32 = 1;
 pub struct Encoded {
     /// Its frames, and what they are together.
     pub frames: LayerFrames,
-    /// Its members. `None`: it is no archive as hearth knows them.
-    pub rows: Option<Rows>,
+    /// Its members, or why an index cannot list them.
+    pub rows: Result<Rows, FrameIndexError>,
 }
 
 /// Encodes an archive into a file, and lists its members in another one.
@@ -39,7 +39,7 @@ pub fn encode(
 ) -> io::Result<Encoded> {
     let position = Cell::new(0);
     let mut framer = Framer::new(archive, into, &position, given_up)?;
-    let rows = list(&mut framer, &position, rows).ok();
+    let rows = list(&mut framer, &position, rows);
     // Whatever it is, all of it is sent.
     loop {
         let length = framer.fill_buf()?.len();
@@ -54,10 +54,14 @@ pub fn encode(
     })
 }
 
-fn list(from: impl BufRead, position: &Cell<u64>, mut rows: Rows) -> io::Result<Rows> {
+fn list(
+    from: impl BufRead,
+    position: &Cell<u64>,
+    mut rows: Rows,
+) -> Result<Rows, FrameIndexError> {
     let mut archive = Archive::new(from);
     while let Some(member) = archive.next()? {
-        if let Some(entry) = Entry::new(&member, position.get()) {
+        if let Some(entry) = Entry::new(&member, position.get())? {
             rows.add(&entry)?;
         }
     }

@@ -87,7 +87,7 @@ impl Known {
             }
         })?;
         let known = layers.into_iter().zip(rows).filter_map(|(frames, rows)| {
-            let rows = Some(rows?);
+            let rows = Ok(rows?);
             Some((frames.diff_id.clone(), Sent { frames, rows }))
         });
         Ok(Self(known.collect()))
