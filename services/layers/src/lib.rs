@@ -35,6 +35,8 @@ mod serve;
 #[cfg(feature = "engine")]
 mod sources;
 #[cfg(feature = "engine")]
+mod spool;
+#[cfg(feature = "engine")]
 mod transfer;
 
 pub use artifacts::{Artifact, Referrer};

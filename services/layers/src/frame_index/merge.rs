@@ -2,13 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::File,
     io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _},
 };
 
 use super::{
     Entry, FRAME, FrameIndexError, Head, LayerFrames, Type, VERSION, size::Size,
 };
+use crate::spool::SpoolFile;
 
 /// The encoder's level. It reads well as text.
 const LEVEL: i32 = 3;
@@ -16,13 +16,13 @@ const LEVEL: i32 = 3;
 /// The members of a layer, as lines in a file without a name: an image can have more of them than are good for memory.
 #[derive(Debug)]
 pub struct Rows {
-    lines: BufWriter<File>,
+    lines: BufWriter<SpoolFile>,
     size: Size,
 }
 
 impl Rows {
     /// Into an empty file.
-    pub fn new(file: File) -> Self {
+    pub fn new(file: SpoolFile) -> Self {
         Self {
             lines: BufWriter::new(file),
             size: Size::default(),
@@ -42,7 +42,7 @@ impl Rows {
         mut take: impl FnMut(u64, Entry) -> Result<(), FrameIndexError>,
     ) -> Result<(), FrameIndexError> {
         self.lines.flush()?;
-        let mut file = self.lines.get_ref();
+        let mut file = self.lines.get_ref().file();
         file.rewind()?;
         for (place, line) in (0..).zip(BufReader::new(file).split(b'\n')) {
             let entry = serde_json::from_slice(&line?).map_err(io::Error::from)?;
@@ -128,7 +128,7 @@ impl Merge {
     }
 
     /// Writes the index, from the uppermost layer to the lowest. Fails rather than to write one that its reader would refuse.
-    pub fn write(self, into: &File) -> Result<(), FrameIndexError> {
+    pub fn write(self, into: &SpoolFile) -> Result<(), FrameIndexError> {
         let (layers, rows): (Vec<_>, Vec<Rows>) = self.layers.into_iter().unzip();
         let head = Head {
             version: VERSION,

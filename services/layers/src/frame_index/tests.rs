@@ -1,8 +1,9 @@
-use std::{collections::BTreeMap, fs::File, io::Read as _, io::Seek as _};
+use std::{collections::BTreeMap, io::Read as _, io::Seek as _};
 
 use serde_json::{Value, json};
 
 use super::{text::Text, *};
+use crate::spool::{Spool, SpoolFile};
 
 fn layer(archive_bytes: u64) -> LayerFrames {
     let digest = Digest::of("x");
@@ -38,19 +39,23 @@ fn entry(path: &str, r#type: Type) -> Entry {
 
 fn merged(layers: Vec<Vec<Entry>>) -> Vec<u8> {
     let layers = layers.into_iter().map(|entries| {
-        let mut rows = Rows::new(tempfile::tempfile().unwrap());
+        let mut rows = Rows::new(spool_file());
         for entry in &entries {
             rows.add(entry).unwrap();
         }
         (layer(1_000_000), rows)
     });
-    let mut file = tempfile::tempfile().unwrap();
+    let file = spool_file();
     Merge::new(layers.collect()).write(&file).unwrap();
-    read_all(&mut file)
+    read_all(file)
 }
 
-fn read_all(file: &mut File) -> Vec<u8> {
-    let mut blob = Vec::new();
+fn spool_file() -> SpoolFile {
+    Spool::new(&std::env::temp_dir(), 0).file().unwrap()
+}
+
+fn read_all(file: SpoolFile) -> Vec<u8> {
+    let (mut file, mut blob) = (file.into_file(), Vec::new());
     file.rewind().unwrap();
     file.read_to_end(&mut blob).unwrap();
     blob
@@ -253,12 +258,12 @@ fn a_small_blob_cannot_become_more_than_an_index_ever_has() {
     // As many frames as there can be are still read, and no more are written.
     let limit = MAX_FRAMES as u64 * FRAME as u64;
     for (bytes, is_written) in [(limit, true), (limit + 1, false)] {
-        let layers = vec![(layer(bytes), Rows::new(tempfile::tempfile().unwrap()))];
-        let mut file = tempfile::tempfile().unwrap();
+        let layers = vec![(layer(bytes), Rows::new(spool_file()))];
+        let file = spool_file();
         let written = Merge::new(layers).write(&file);
         assert_eq!(written.is_ok(), is_written, "{written:?}");
         if is_written {
-            assert_eq!(entries(&read_all(&mut file)).unwrap(), Vec::new());
+            assert_eq!(entries(&read_all(file)).unwrap(), Vec::new());
         }
     }
     let too_many = format!("{}\n", head(&[layer(limit + 1)]));

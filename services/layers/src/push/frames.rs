@@ -3,7 +3,6 @@
 
 use std::{
     cell::Cell,
-    fs::File,
     io::{self, BufRead, Read, Write as _},
 };
 
@@ -16,6 +15,7 @@ use super::pace::Pace;
 use crate::{
     frame_index::{Entry, FRAME, Frame, FrameIndexError, LayerFrames, Rows},
     layer::Archive,
+    spool::SpoolFile,
 };
 
 /// With the version of the encoder, which Cargo.lock has, it decides what the frames are: the same archive is the same blob on
@@ -33,7 +33,7 @@ pub struct Encoded {
 /// Encodes an archive into a file, and lists its members in another one.
 pub fn encode(
     archive: &mut dyn Read,
-    into: &File,
+    into: &SpoolFile,
     rows: Rows,
     given_up: &CancellationToken,
 ) -> io::Result<Encoded> {
@@ -71,7 +71,7 @@ fn list(
 /// Hands an archive on, and encodes what it hands on.
 struct Framer<'a> {
     archive: &'a mut dyn Read,
-    into: &'a File,
+    into: &'a SpoolFile,
     given_up: &'a CancellationToken,
     compressor: Compressor<'static>,
     pace: Pace,
@@ -93,7 +93,7 @@ struct Framer<'a> {
 impl<'a> Framer<'a> {
     fn new(
         archive: &'a mut dyn Read,
-        into: &'a File,
+        into: &'a SpoolFile,
         position: &'a Cell<u64>,
         given_up: &'a CancellationToken,
     ) -> io::Result<Self> {

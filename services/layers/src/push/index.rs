@@ -2,12 +2,13 @@
 
 use hearth_domain::{Digest, annotation::KEY};
 
-use super::{blob::Blob, built::Built, sent::Sent, spool::Spool, upload::Uploads};
+use super::{blob::Blob, built::Built, sent::Sent, upload::Uploads};
 use crate::{
     RegistryError,
     artifacts::EMPTY,
     frame_index::{FrameIndexError, Merge},
     index_artifact::{IndexOf, index_tag},
+    spool::Spool,
 };
 
 /// Why an image has no index.
@@ -45,7 +46,7 @@ pub async fn send_index(
     let layers = layers.collect::<Result<Vec<_>, IndexError>>()?;
     let file = spool.file()?;
     Merge::new(layers).write(&file)?;
-    let index = Blob::of_file(file)?;
+    let index = Blob::of_file(file.into_file())?;
     let artifact = IndexOf {
         config: &built.config().digest,
         key: built.annotations.get(KEY).map_or("", String::as_str),
