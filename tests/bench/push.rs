@@ -112,7 +112,7 @@ impl Bench {
     }
 
     async fn push(&self, registry: &Registry, name: &str) {
-        let pusher = Pusher::new(&self.vm.dir().join("containerd.sock"), &self.dir);
+        let pusher = Pusher::new(&self.vm.dir().join("containerd.sock"), &self.dir, 0);
         let image = Outgoing {
             id: &self.built,
             repository: &format!("{}/{name}", registry.host()),

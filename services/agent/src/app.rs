@@ -146,7 +146,7 @@ impl App {
                 &config.containerd,
                 &info.platform,
                 config.registry_mirror.clone(),
-                &state_dir,
+                (&state_dir, config.min_free_disk_mib << 20),
                 &ports.metrics,
             )
             .await?;

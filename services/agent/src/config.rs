@@ -121,7 +121,7 @@ pub struct Config {
         value_name = "IMAGE"
     )]
     pub default_image: String,
-    /// MiB of free disk that an attempt needs to start
+    /// MiB of free disk that an attempt needs to start, and that the push of its image leaves free
     #[arg(
         long,
         env = "HEARTH_MIN_FREE_DISK_MIB",

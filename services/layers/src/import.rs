@@ -51,9 +51,10 @@ impl Importer {
         }
     }
 
-    /// What pushes images out of the same containerd. Layers wait in `folder` until they are sent.
-    pub fn pusher(&self, folder: &Path) -> Pusher {
-        Pusher::new(&self.containerd, folder)
+    /// What pushes images out of the same containerd. Layers wait in `folder` until they are sent; `reserve` bytes stay free on
+    /// its disk.
+    pub fn pusher(&self, folder: &Path, reserve: u64) -> Pusher {
+        Pusher::new(&self.containerd, folder, reserve)
     }
 
     /// Asks these before the registries that they mirror.

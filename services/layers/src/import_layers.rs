@@ -305,11 +305,11 @@ impl Layers<'_> {
         layer: &Layer,
         file: Arc<File>,
     ) -> impl FnMut(&[u8]) -> io::Result<()> + Send + 'static {
-        let (offer, digest, mut bytes) = (self.offer.cloned(), layer.digest.clone(), 0);
+        let (offer, layer, mut bytes) = (self.offer.cloned(), layer.clone(), 0);
         let hold = move |file: &Arc<File>, bytes| {
             let file = file.clone();
             if let Some(offer) = &offer {
-                offer.hold(&digest, Held::Arriving { file, bytes });
+                offer.hold(&layer, Held::Arriving { file, bytes });
             }
         };
         hold(&file, 0);
@@ -324,7 +324,7 @@ impl Layers<'_> {
     /// Says where neighbours find the blob of a layer.
     fn hold(&self, layer: &Layer, held: Held) {
         if let Some(offer) = self.offer {
-            offer.hold(&layer.digest, held);
+            offer.hold(layer, held);
         }
     }
 

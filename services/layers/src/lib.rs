@@ -35,6 +35,8 @@ mod serve;
 #[cfg(feature = "engine")]
 mod sources;
 #[cfg(feature = "engine")]
+mod spool;
+#[cfg(feature = "engine")]
 mod transfer;
 
 pub use artifacts::{Artifact, Referrer};
@@ -49,9 +51,6 @@ pub use import_error::ImportError;
 #[cfg(feature = "engine")]
 pub use layer::LayerError;
 #[cfg(feature = "engine")]
-#[doc(hidden)]
-pub use layer::fuzzing;
-#[cfg(feature = "engine")]
 pub use mirror::Mirror;
 #[cfg(feature = "engine")]
 pub use offer::{Offer, Offers};
@@ -63,3 +62,10 @@ pub use serve::NeighbourServer;
 pub use sources::{BySource, Neighbour};
 #[cfg(feature = "engine")]
 pub use transfer::{Pulled, Pushed, Transfer, TransferError, Way, pull, push};
+
+/// Ways for tests into what reads and lists layers.
+#[cfg(feature = "engine")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::{layer::fuzzing::*, push::fuzzing::*};
+}

@@ -51,8 +51,12 @@ pub(crate) struct OfferedLayers {
     layers: HashMap<Digest, OfferedLayer>,
 }
 
+/// A blob that is offered. An image can have it as several layers, as it often has an empty one: only the lowest of them says
+/// where it is. That may be in the engine's store already, and a reader cannot change from one's file to another's.
 #[derive(Debug)]
 struct OfferedLayer {
+    /// Of the lowest layer.
+    chain_id: Digest,
     bytes: u64,
     held: watch::Sender<Held>,
 }
@@ -121,30 +125,34 @@ impl Offer {
 
     /// Says which layers the image has, of which the lowest `there` are in the engine's store, at `containerd`.
     pub(crate) fn begin(&self, containerd: &Path, layers: &[Layer], there: usize) {
-        let layers = layers.iter().enumerate().map(|(number, layer)| {
+        let mut offered = HashMap::new();
+        for (number, layer) in layers.iter().enumerate() {
             let held = match number < there {
                 true => Held::InStore,
                 false => Held::Awaited,
             };
-            let offered = OfferedLayer {
-                bytes: layer.bytes,
-                held: watch::Sender::new(held),
-            };
-            (layer.digest.clone(), offered)
-        });
+            offered
+                .entry(layer.digest.clone())
+                .or_insert_with(|| OfferedLayer {
+                    chain_id: layer.chain_id.clone(),
+                    bytes: layer.bytes,
+                    held: watch::Sender::new(held),
+                });
+        }
         let layers = OfferedLayers {
             containerd: containerd.to_owned(),
-            layers: layers.collect(),
+            layers: offered,
         };
         self.image.layers.send_replace(Some(Arc::new(layers)));
     }
 
     /// Says where the blob of a layer is now.
-    pub(crate) fn hold(&self, digest: &Digest, held: Held) {
+    pub(crate) fn hold(&self, layer: &Layer, held: Held) {
         if let Some(layers) = &*self.image.layers.borrow()
-            && let Some(layer) = layers.layers.get(digest)
+            && let Some(offered) = layers.layers.get(&layer.digest)
+            && offered.chain_id == layer.chain_id
         {
-            layer.held.send_replace(held);
+            offered.held.send_replace(held);
         }
     }
 

@@ -5,11 +5,11 @@ mod blob;
 mod built;
 mod error;
 mod frames;
+pub mod fuzzing;
 mod index;
 mod known;
 mod pace;
 mod sent;
-mod spool;
 mod upload;
 
 use std::{
@@ -22,12 +22,11 @@ use rustix::process::setpriority_process;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Pushed, RegistryClient, Transfer, Way, containerd::Containerd};
+use crate::{Pushed, RegistryClient, Transfer, Way, containerd::Containerd, spool::Spool};
 use built::Built;
 use index::send_index;
 use known::Known;
 use sent::Sent;
-use spool::Spool;
 use upload::Uploads;
 
 pub use error::PushError;
@@ -57,13 +56,12 @@ pub struct Outgoing<'a> {
 }
 
 impl Pusher {
-    /// By containerd's socket. Layers wait in `folder` until they are sent, in files without names.
-    pub fn new(containerd: &Path, folder: &Path) -> Self {
+    /// By containerd's socket. Layers wait in `folder` until they are sent, in files without names; `reserve` bytes stay free
+    /// on its disk.
+    pub fn new(containerd: &Path, folder: &Path, reserve: u64) -> Self {
         Self {
             containerd: containerd.to_owned(),
-            spool: Spool {
-                folder: folder.to_owned(),
-            },
+            spool: Spool::new(folder, reserve),
         }
     }
 
@@ -173,17 +171,19 @@ impl Work {
         let spool = &self.pusher.spool;
         let layers = built
             .send_layers(&store, &uploads, known, spool, &self.given_up)
-            .await?;
+            .await
+            .map_err(|error| error.of(spool.folder()))?;
         let described = layers.iter().map(Sent::described).collect();
         uploads.send(&built.config()).await?;
         let index = send_index(&built, layers, &uploads, &self.tag, spool).await;
-        let index = index.unwrap_or_else(|error| {
-            tracing::warn!(
-                image = self.name,
-                "an image is pushed without its frame index: {error}"
-            );
-            None
-        });
+        let index = index
+            .inspect_err(|error| {
+                tracing::warn!(
+                    image = self.name,
+                    "an image is pushed without its frame index: {error}"
+                );
+            })
+            .ok();
         let manifest = built.manifest(described, index.as_ref());
         let digest = uploads.put_manifest(&self.tag, manifest).await?;
         Ok(Pushed {

@@ -77,7 +77,7 @@ fn offered(world: &World, content: &[u8]) -> (Offer, String) {
     let (offer, layer) = (world.offers.offer(), layer(content));
     offer.begin("/nowhere".as_ref(), std::slice::from_ref(&layer), 0);
     let (file, bytes) = (kept(content), layer.bytes);
-    offer.hold(&layer.digest, Held::Arriving { file, bytes });
+    offer.hold(&layer, Held::Arriving { file, bytes });
     (offer, format!("/blobs/{}", layer.digest))
 }
 
@@ -183,14 +183,14 @@ async fn a_layer_is_sent_as_it_arrives_and_cut_off_when_its_fetch_fails_or_begin
         // Its manifest is read after it was asked for, and the layer begun after that.
         offer.begin("/nowhere".as_ref(), std::slice::from_ref(&layer), 0);
         let mut answer = vec![0; half];
-        offer.hold(&layer.digest, arriving(half));
+        offer.hold(&layer, arriving(half));
         connection.read_exact(&mut answer).await.unwrap();
         let mut offer = Some(offer);
         match ends {
             "whole" => offer
                 .as_ref()
                 .unwrap()
-                .hold(&layer.digest, arriving(content.len())),
+                .hold(&layer, arriving(content.len())),
             "stored" => offer.take().unwrap().keep(),
             "failed" => drop(offer.take()),
             _ => {
@@ -198,13 +198,53 @@ async fn a_layer_is_sent_as_it_arrives_and_cut_off_when_its_fetch_fails_or_begin
                     file: kept(&content),
                     bytes: content.len() as u64,
                 };
-                offer.as_ref().unwrap().hold(&layer.digest, another);
+                offer.as_ref().unwrap().hold(&layer, another);
             }
         }
         let _ = connection.read_to_end(&mut answer).await;
         let is_whole = answer.ends_with(&content);
         assert_eq!(is_whole, matches!(ends, "whole" | "stored"), "{ends}");
     }
+}
+
+#[tokio::test]
+async fn a_blob_that_several_layers_have_is_where_the_lowest_of_them_is() {
+    let offers = Offers::default();
+    let offer = offers.offer();
+    let layers = ["base", "", "middle", "", ""].map(|content| content.as_bytes());
+    let layers: Vec<Layer> = (0..)
+        .zip(layers)
+        .map(|(number, content)| Layer {
+            chain_id: Digest::of(format!("{number}")),
+            ..layer(content)
+        })
+        .collect();
+    let held = || {
+        let image = offers.image(offer.token()).unwrap();
+        let layers = image.borrow().clone().unwrap();
+        let found = layers.find(&Digest::of("")).unwrap();
+        found.held.borrow().clone()
+    };
+    let arriving = || Held::Arriving {
+        file: kept(b""),
+        bytes: 0,
+    };
+    // The engine has the lowest two already: who asks needs not wait for the others.
+    offer.begin("/nowhere".as_ref(), &layers, 2);
+    assert!(matches!(held(), Held::InStore));
+    for held_anew in [arriving(), Held::Awaited] {
+        offer.hold(&layers[4], held_anew);
+        assert!(matches!(held(), Held::InStore));
+    }
+    // All are fetched at once. Who reads one of them is not cut off by the others.
+    offer.begin("/nowhere".as_ref(), &layers, 1);
+    assert!(matches!(held(), Held::Awaited));
+    let first = kept(b"");
+    let file = first.clone();
+    offer.hold(&layers[1], Held::Arriving { file, bytes: 0 });
+    offer.hold(&layers[3], arriving());
+    offer.hold(&layers[4], Held::Awaited);
+    assert!(matches!(held(), Held::Arriving { file, .. } if Arc::ptr_eq(&file, &first)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,7 +260,7 @@ async fn a_reader_that_takes_nothing_is_cut_off() {
     let offer = world.offers.offer();
     offer.begin("/nowhere".as_ref(), std::slice::from_ref(&layer), 0);
     let file = Arc::new(large);
-    offer.hold(&layer.digest, Held::Arriving { file, bytes });
+    offer.hold(&layer, Held::Arriving { file, bytes });
     let request = get(&format!("/blobs/{}", layer.digest), offer.token(), "");
     let mut connection = world.send(&request).await;
     connection.peek(&mut [0]).await.unwrap();

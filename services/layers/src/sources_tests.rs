@@ -180,7 +180,7 @@ async fn fetch(sources: &Sources, offer: &Offer, layers: &[Layer]) {
         let helpers = Helpers::default();
         if fetch_layer(sources, offer, layer, Some(&helpers)).await != layer.digest {
             assert!(sources.blame(&helpers), "the registry sent something else");
-            offer.hold(&layer.digest, Held::Awaited);
+            offer.hold(layer, Held::Awaited);
             let again = fetch_layer(sources, offer, layer, None).await;
             assert_eq!(again, layer.digest);
         }
@@ -199,11 +199,11 @@ async fn fetch_layer(
         file: file.clone(),
         bytes,
     };
-    offer.hold(&layer.digest, held(0));
+    offer.hold(layer, held(0));
     let take = async |part: Bytes| {
         content.extend_from_slice(&part);
         (&*file).write_all(&part).unwrap();
-        offer.hold(&layer.digest, held(content.len() as u64));
+        offer.hold(layer, held(content.len() as u64));
         Ok::<_, RegistryError>(())
     };
     let fetched = sources

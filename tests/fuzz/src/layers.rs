@@ -46,7 +46,7 @@ pub fn frames(data: &[u8]) {
 /// Reads each line of the input as a member of an archive: its type, its path, and where it leads or what it has. `OUT` is a
 /// folder beside that which the archive is unpacked into. With an `^` at the beginning there are layers below.
 ///
-/// Nothing is written outside of the folder.
+/// Nothing is written outside of the folder. If a push writes an index of it, that can be read.
 pub fn layer(data: &[u8]) {
     let Ok(outer) = tempfile::tempdir() else {
         return;
@@ -62,6 +62,7 @@ pub fn layer(data: &[u8]) {
     archive.resize(archive.len() + 1024, 0);
     let _ = fuzzing::unpack(&archive, &inner, data.starts_with(b"^"));
     assert_eq!(seen(outer.path()), before);
+    fuzzing::index(&[&archive]).expect("an index");
 }
 
 /// A member of an archive. Its header is one, whatever it says.

@@ -1,6 +1,8 @@
+use std::io;
+
 use serde::{Deserialize, Serialize};
 
-use super::{LayerFrames, text::Text};
+use super::{FrameIndexError, LayerFrames, text::Text};
 use crate::layer::{Kind, Member, place};
 
 /// Bytes of a path: Linux' limit.
@@ -82,8 +84,10 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 impl Entry {
     /// A member whose data begins at `offset`. `None`: the root, which is the engine's.
-    pub fn new(member: &Member, offset: u64) -> Option<Self> {
-        let (folder, name) = place(&member.path).ok()??;
+    pub fn new(member: &Member, offset: u64) -> io::Result<Option<Self>> {
+        let Some((folder, name)) = place(&member.path)? else {
+            return Ok(None);
+        };
         let join = |name: &[u8]| match folder.is_empty() {
             true => name.to_vec(),
             false => [&folder[..], b"/", name].concat(),
@@ -97,7 +101,7 @@ impl Entry {
         };
         let is_file = r#type == Type::File;
         let sparse = member.sparse.as_ref();
-        Some(Self {
+        Ok(Some(Self {
             path: Text(path),
             r#type,
             mode: member.mode,
@@ -115,7 +119,9 @@ impl Entry {
             link: match &member.kind {
                 Kind::SymbolicLink(target) => Some(Text(target.clone())),
                 Kind::HardLink(target) => {
-                    let (folder, name) = place(target).ok()??;
+                    let target = place(target)?;
+                    let (folder, name) =
+                        target.ok_or_else(|| io::Error::other("a hard link leads to the root"))?;
                     Some(Text(match folder.is_empty() {
                         true => name,
                         false => [&folder[..], b"/", &name].concat(),
@@ -141,7 +147,7 @@ impl Entry {
                 pieces.map(|piece| (piece.offset, piece.length)).collect()
             }),
             hidden: false,
-        })
+        }))
     }
 
     /// Whether it is no member of the image, and hides what the layers below have.
@@ -159,8 +165,19 @@ impl Entry {
         }
     }
 
-    /// What is wrong with it, in an image of these layers.
-    pub fn fault(&self, layers: &[LayerFrames]) -> Option<&'static str> {
+    /// Refuses an entry that cannot be true in an image of these layers.
+    pub fn check(&self, layers: &[LayerFrames]) -> Result<(), FrameIndexError> {
+        let Some(fault) = self.fault(layers) else {
+            return Ok(());
+        };
+        let path = String::from_utf8_lossy(&self.path.0);
+        let path = hearth_domain::text::shortened(&path, 200);
+        let what = format!("has an entry {path:?}, which {fault}");
+        Err(FrameIndexError::Wrong(what))
+    }
+
+    /// What is wrong with it.
+    fn fault(&self, layers: &[LayerFrames]) -> Option<&'static str> {
         let is_plain = |path: &Text| {
             let parts = || path.0.split(|byte| *byte == b'/');
             path.0.len() <= MAX_PATH

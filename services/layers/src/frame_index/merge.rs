@@ -2,53 +2,61 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::File,
     io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _},
 };
 
-use super::{Entry, FRAME, Head, LayerFrames, MAX_ENTRIES, Type, VERSION};
+use super::{
+    Entry, FRAME, FrameIndexError, Head, LayerFrames, Type, VERSION, size::Size,
+};
+use crate::spool::SpoolFile;
 
-/// Bytes of all paths together: they are in memory, some of them more than once.
-const MAX_PATHS: u64 = 32 * 1024 * 1024;
 /// The encoder's level. It reads well as text.
 const LEVEL: i32 = 3;
 
 /// The members of a layer, as lines in a file without a name: an image can have more of them than are good for memory.
 #[derive(Debug)]
 pub struct Rows {
-    lines: BufWriter<File>,
-    count: u64,
-    /// Of their paths.
-    bytes: u64,
+    lines: BufWriter<SpoolFile>,
+    size: Size,
 }
 
 impl Rows {
     /// Into an empty file.
-    pub fn new(file: File) -> Self {
+    pub fn new(file: SpoolFile) -> Self {
         Self {
             lines: BufWriter::new(file),
-            count: 0,
-            bytes: 0,
+            size: Size::default(),
         }
     }
 
-    pub fn add(&mut self, entry: &Entry) -> io::Result<()> {
-        self.count += 1;
-        self.bytes += entry.path.0.len() as u64;
-        serde_json::to_writer(&mut self.lines, entry)?;
-        self.lines.write_all(b"\n")
+    /// Fails when an index would have too much by this layer alone.
+    pub fn add(&mut self, entry: &Entry) -> Result<(), FrameIndexError> {
+        let line = line(entry)?;
+        self.size.add(entry, line.len())?;
+        Ok(self.lines.write_all(&line)?)
     }
 
     /// Hands on all of them, as they were added.
-    fn each(&mut self, mut take: impl FnMut(u64, Entry) -> io::Result<()>) -> io::Result<()> {
+    fn each(
+        &mut self,
+        mut take: impl FnMut(u64, Entry) -> Result<(), FrameIndexError>,
+    ) -> Result<(), FrameIndexError> {
         self.lines.flush()?;
-        let mut file = self.lines.get_ref();
+        let mut file = self.lines.get_ref().file();
         file.rewind()?;
         for (place, line) in (0..).zip(BufReader::new(file).split(b'\n')) {
-            take(place, serde_json::from_slice(&line?)?)?;
+            let entry = serde_json::from_slice(&line?).map_err(io::Error::from)?;
+            take(place, entry)?;
         }
         Ok(())
     }
+}
+
+/// The line of an entry, with its end.
+fn line(entry: &Entry) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(entry)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Where paths come last in a layer, and whether they are folders there.
@@ -119,22 +127,21 @@ impl Merge {
         Self { layers }
     }
 
-    /// Writes the index, from the uppermost layer to the lowest. `false`: it would have too many entries, or too long paths.
-    pub fn write(self, into: &File) -> io::Result<bool> {
-        let sum = |of: fn(&Rows) -> u64| self.layers.iter().map(|(_, rows)| of(rows)).sum::<u64>();
-        if sum(|rows| rows.count) > MAX_ENTRIES || sum(|rows| rows.bytes) > MAX_PATHS {
-            return Ok(false);
-        }
+    /// Writes the index, from the uppermost layer to the lowest. Fails rather than to write one that its reader would refuse.
+    pub fn write(self, into: &SpoolFile) -> Result<(), FrameIndexError> {
         let (layers, rows): (Vec<_>, Vec<Rows>) = self.layers.into_iter().unzip();
         let head = Head {
             version: VERSION,
             frame_bytes: FRAME as u64,
             layers,
         };
+        if let Some(fault) = head.fault() {
+            return Err(FrameIndexError::Wrong(fault));
+        }
         let mut lines = zstd::Encoder::new(into, LEVEL)?;
-        serde_json::to_writer(&mut lines, &head)?;
+        serde_json::to_writer(&mut lines, &head).map_err(io::Error::from)?;
         lines.write_all(b"\n")?;
-        let mut hiding = Hiding::default();
+        let (mut hiding, mut size) = (Hiding::default(), Size::default());
         for (number, mut rows) in rows.into_iter().enumerate().rev() {
             let number = u32::try_from(number).map_err(io::Error::other)?;
             let mut last = Last::default();
@@ -147,8 +154,10 @@ impl Merge {
                 entry.hidden = entry.hides_only()
                     || last.replaces(place, &entry)
                     || hiding.hides(&entry.path.0);
-                serde_json::to_writer(&mut lines, &entry)?;
-                lines.write_all(b"\n")
+                let line = line(&entry)?;
+                size.add(&entry, line.len())?;
+                entry.check(&head.layers)?;
+                Ok(lines.write_all(&line)?)
             })?;
             drop(last);
             if number > 0 {
@@ -159,6 +168,6 @@ impl Merge {
             }
         }
         lines.finish()?;
-        Ok(true)
+        Ok(())
     }
 }

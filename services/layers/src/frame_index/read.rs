@@ -2,27 +2,13 @@
 
 use std::io::{self, BufRead, BufReader, Read as _};
 
-use super::{Entry, FRAME, Head, LayerFrames, MAX_ENTRIES, VERSION};
+use super::{
+    Entry, FrameIndexError, Head, LayerFrames, MAX_HEAD,
+    size::{MAX_LINE, Size},
+};
 
-/// Bytes of the first line: an image of a terabyte needs as many.
-const MAX_HEAD: u64 = 512 * 1024 * 1024;
-/// Bytes of an entry's line: paths, and extended attributes in base64.
-const MAX_LINE: u64 = 256 * 1024;
 /// The largest window of zstd, as a power of two.
 const MAX_WINDOW: u32 = 23;
-/// Images have up to 127 layers where an engine stacks them.
-const MAX_LAYERS: usize = 1000;
-
-/// An index that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum FrameIndexError {
-    /// It is not text in zstd, or ends in the middle.
-    #[error("the frame index cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
-    /// It says what cannot be.
-    #[error("the frame index {0}")]
-    Wrong(String),
-}
 
 /// An index that is read. Its blob has to be the one that the image names by its digest; what it says of the image's bytes
 /// is true if they have the digests that it says.
@@ -40,7 +26,7 @@ impl<'a> FrameIndex<BufReader<zstd::Decoder<'static, BufReader<&'a [u8]>>>> {
         let head = line(&mut lines, MAX_HEAD)?
             .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         let head: Head = serde_json::from_slice(&head).map_err(io::Error::from)?;
-        match fault(&head) {
+        match head.fault() {
             Some(fault) => Err(FrameIndexError::Wrong(fault)),
             None => Ok(Self {
                 layers: head.layers,
@@ -59,23 +45,14 @@ impl<R: BufRead> FrameIndex<R> {
     /// Reads all entries: those of the uppermost layer first, and within a layer in the order of its archive.
     pub fn entries(
         mut self,
-        mut take: impl FnMut(Entry) -> io::Result<()>,
+        mut take: impl FnMut(Entry) -> Result<(), FrameIndexError>,
     ) -> Result<Vec<LayerFrames>, FrameIndexError> {
-        let mut count = 0;
+        let mut size = Size::default();
         while let Some(line) = line(&mut self.lines, MAX_LINE)? {
-            count += 1;
-            if count > MAX_ENTRIES {
-                let many = format!("has more than {MAX_ENTRIES} entries");
-                return Err(FrameIndexError::Wrong(many));
-            }
             let entry: Entry = serde_json::from_slice(&line).map_err(io::Error::from)?;
-            if let Some(fault) = entry.fault(&self.layers) {
-                let path = String::from_utf8_lossy(&entry.path.0);
-                let path = hearth_domain::text::shortened(&path, 200);
-                return Err(FrameIndexError::Wrong(format!(
-                    "has an entry {path:?}, which {fault}"
-                )));
-            }
+            // With its end.
+            size.add(&entry, line.len() + 1)?;
+            entry.check(&self.layers)?;
             take(entry)?;
         }
         Ok(self.layers)
@@ -94,24 +71,4 @@ fn line(from: &mut impl BufRead, max: u64) -> io::Result<Option<Vec<u8>>> {
         _ if line.len() as u64 + 1 == max => Err(io::Error::other("a line is too long")),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
-}
-
-/// What is wrong with the first line.
-fn fault(head: &Head) -> Option<String> {
-    if head.version != VERSION || head.frame_bytes != FRAME as u64 {
-        return Some(format!(
-            "has version {} and frames of {} bytes; {VERSION} and {FRAME} are known",
-            head.version, head.frame_bytes
-        ));
-    }
-    if head.layers.len() > MAX_LAYERS {
-        return Some(format!("has more than {MAX_LAYERS} layers"));
-    }
-    head.layers.iter().find_map(|layer| {
-        // An archive of nothing is a frame of nothing.
-        let frames = layer.archive_bytes.div_ceil(FRAME as u64).max(1);
-        let bytes: u64 = layer.frames.iter().map(|frame| u64::from(frame.0)).sum();
-        let is_true = frames == layer.frames.len() as u64 && bytes == layer.bytes;
-        (!is_true).then(|| format!("says what cannot be of the layer {}", layer.digest))
-    })
 }

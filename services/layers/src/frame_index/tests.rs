@@ -1,8 +1,9 @@
-use std::{collections::BTreeMap, fs::File, io::Read as _, io::Seek as _};
+use std::{collections::BTreeMap, io::Read as _, io::Seek as _};
 
 use serde_json::{Value, json};
 
 use super::{text::Text, *};
+use crate::spool::{Spool, SpoolFile};
 
 fn layer(archive_bytes: u64) -> LayerFrames {
     let digest = Digest::of("x");
@@ -38,19 +39,23 @@ fn entry(path: &str, r#type: Type) -> Entry {
 
 fn merged(layers: Vec<Vec<Entry>>) -> Vec<u8> {
     let layers = layers.into_iter().map(|entries| {
-        let mut rows = Rows::new(tempfile::tempfile().unwrap());
+        let mut rows = Rows::new(spool_file());
         for entry in &entries {
             rows.add(entry).unwrap();
         }
         (layer(1_000_000), rows)
     });
-    let mut file = tempfile::tempfile().unwrap();
-    assert!(Merge::new(layers.collect()).write(&file).unwrap());
-    read_all(&mut file)
+    let file = spool_file();
+    Merge::new(layers.collect()).write(&file).unwrap();
+    read_all(file)
 }
 
-fn read_all(file: &mut File) -> Vec<u8> {
-    let mut blob = Vec::new();
+fn spool_file() -> SpoolFile {
+    Spool::new(&std::env::temp_dir(), 0).file().unwrap()
+}
+
+fn read_all(file: SpoolFile) -> Vec<u8> {
+    let (mut file, mut blob) = (file.into_file(), Vec::new());
     file.rewind().unwrap();
     file.read_to_end(&mut blob).unwrap();
     blob
@@ -239,4 +244,49 @@ fn an_index_that_cannot_be_true_is_refused() {
     many.extend(std::iter::repeat_n(format!("{good}\n"), 500_001));
     let many = zstd::encode_all(many.as_bytes(), 1).unwrap();
     assert!(entries(&many).unwrap_err().contains("more than 500000"));
+}
+
+#[test]
+fn a_small_blob_cannot_become_more_than_an_index_ever_has() {
+    let read = |text: Vec<u8>| {
+        let blob = zstd::encode_all(&text[..], 1).unwrap();
+        assert!(blob.len() < 1_000_000, "{}", blob.len());
+        entries(&blob).unwrap_err()
+    };
+    let too_long = vec![b' '; usize::try_from(MAX_HEAD).unwrap() + 1];
+    assert!(read(too_long).contains("too long"));
+    // As many frames as there can be are still read, and no more are written.
+    let limit = MAX_FRAMES as u64 * FRAME as u64;
+    for (bytes, is_written) in [(limit, true), (limit + 1, false)] {
+        let layers = vec![(layer(bytes), Rows::new(spool_file()))];
+        let file = spool_file();
+        let written = Merge::new(layers).write(&file);
+        assert_eq!(written.is_ok(), is_written, "{written:?}");
+        if is_written {
+            assert_eq!(entries(&read_all(file)).unwrap(), Vec::new());
+        }
+    }
+    let too_many = format!("{}\n", head(&[layer(limit + 1)]));
+    assert!(read(too_many.into_bytes()).contains("frames"));
+}
+
+#[test]
+fn all_entries_together_have_a_limit_beside_that_of_each() {
+    let small = entry("a", Type::File);
+    let long = Entry {
+        path: Text(vec![b'a'; 4096]),
+        ..small.clone()
+    };
+    for (entry, line, fit) in [
+        (&small, 256 * 1024, 1024),
+        (&long, 4500, 8192),
+        (&small, 100, 500_000),
+        (&small, 256 * 1024 + 1, 0),
+    ] {
+        let mut size = size::Size::default();
+        for _ in 0..fit {
+            size.add(entry, line).unwrap();
+        }
+        assert!(size.add(entry, line).is_err(), "{fit} lines of {line} bytes");
+    }
 }

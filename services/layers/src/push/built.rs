@@ -16,7 +16,6 @@ use super::{
     frames::{Encoded, encode},
     known::Known,
     sent::{Sent, described},
-    spool::Spool,
     upload::Uploads,
 };
 use crate::{
@@ -25,6 +24,7 @@ use crate::{
     frame_index::{LayerFrames, Rows},
     image::{Config, Layer, layers},
     layer,
+    spool::Spool,
 };
 
 /// Layers that are sent at the same time. One of them may still be being encoded.
@@ -168,6 +168,6 @@ async fn encoded(
     if *diff_id != layer.diff_id {
         return Err(PushError::WrongLayer(layer.digest.clone()));
     }
-    let blob = Blob::in_file(digest.clone(), *bytes, file);
+    let blob = Blob::in_file(digest.clone(), *bytes, file.into_file());
     Ok(Frames { blob, encoded })
 }

@@ -1,4 +1,7 @@
-use std::io;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use hearth_domain::Digest;
 
@@ -29,6 +32,17 @@ pub enum PushError {
         "the layer {0} in the engine's store has other content than the image's configuration says"
     )]
     WrongLayer(Digest),
+    /// What is sent has no room to wait for that.
+    #[error(
+        "{cause} on the disk of {}, where layers wait until they are sent: make room there, or let the agent leave less of it free (--min-free-disk-mib)",
+        folder.display()
+    )]
+    NoRoom {
+        /// A folder on that disk.
+        folder: PathBuf,
+        /// What happened.
+        cause: io::Error,
+    },
     /// Nobody waits for it any more.
     #[error("it was given up")]
     GivenUp,
@@ -38,6 +52,24 @@ pub enum PushError {
 }
 
 impl PushError {
+    /// What it is when layers wait in `folder` to be sent. Nothing else of a push is written to a disk.
+    pub(super) fn of(self, folder: &Path) -> Self {
+        let is_full = |cause: &io::Error| {
+            let kind = cause.kind();
+            matches!(
+                kind,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        };
+        match self {
+            Self::Layer { cause, .. } | Self::Machine(cause) if is_full(&cause) => Self::NoRoom {
+                folder: folder.to_owned(),
+                cause,
+            },
+            other => other,
+        }
+    }
+
     /// Whether it is a registry's refusal of rights, which the engine would get as well.
     pub fn refusal(&self) -> Option<TransferError> {
         match self {

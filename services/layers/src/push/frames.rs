@@ -3,7 +3,6 @@
 
 use std::{
     cell::Cell,
-    fs::File,
     io::{self, BufRead, Read, Write as _},
 };
 
@@ -14,8 +13,9 @@ use zstd::bulk::Compressor;
 
 use super::pace::Pace;
 use crate::{
-    frame_index::{Entry, FRAME, Frame, LayerFrames, Rows},
+    frame_index::{Entry, FRAME, Frame, FrameIndexError, LayerFrames, Rows},
     layer::Archive,
+    spool::SpoolFile,
 };
 
 /// With the version of the encoder, which Cargo.lock has, it decides what the frames are: the same archive is the same blob on
@@ -26,20 +26,20 @@ const LEVEL: i32 = 1;
 pub struct Encoded {
     /// Its frames, and what they are together.
     pub frames: LayerFrames,
-    /// Its members. `None`: it is no archive as hearth knows them.
-    pub rows: Option<Rows>,
+    /// Its members, or why an index cannot list them.
+    pub rows: Result<Rows, FrameIndexError>,
 }
 
 /// Encodes an archive into a file, and lists its members in another one.
 pub fn encode(
     archive: &mut dyn Read,
-    into: &File,
+    into: &SpoolFile,
     rows: Rows,
     given_up: &CancellationToken,
 ) -> io::Result<Encoded> {
     let position = Cell::new(0);
     let mut framer = Framer::new(archive, into, &position, given_up)?;
-    let rows = list(&mut framer, &position, rows).ok();
+    let rows = list(&mut framer, &position, rows);
     // Whatever it is, all of it is sent.
     loop {
         let length = framer.fill_buf()?.len();
@@ -54,10 +54,14 @@ pub fn encode(
     })
 }
 
-fn list(from: impl BufRead, position: &Cell<u64>, mut rows: Rows) -> io::Result<Rows> {
+fn list(
+    from: impl BufRead,
+    position: &Cell<u64>,
+    mut rows: Rows,
+) -> Result<Rows, FrameIndexError> {
     let mut archive = Archive::new(from);
     while let Some(member) = archive.next()? {
-        if let Some(entry) = Entry::new(&member, position.get()) {
+        if let Some(entry) = Entry::new(&member, position.get())? {
             rows.add(&entry)?;
         }
     }
@@ -67,7 +71,7 @@ fn list(from: impl BufRead, position: &Cell<u64>, mut rows: Rows) -> io::Result<
 /// Hands an archive on, and encodes what it hands on.
 struct Framer<'a> {
     archive: &'a mut dyn Read,
-    into: &'a File,
+    into: &'a SpoolFile,
     given_up: &'a CancellationToken,
     compressor: Compressor<'static>,
     pace: Pace,
@@ -89,7 +93,7 @@ struct Framer<'a> {
 impl<'a> Framer<'a> {
     fn new(
         archive: &'a mut dyn Read,
-        into: &'a File,
+        into: &'a SpoolFile,
         position: &'a Cell<u64>,
         given_up: &'a CancellationToken,
     ) -> io::Result<Self> {

@@ -2,35 +2,51 @@
 
 use hearth_domain::{Digest, annotation::KEY};
 
-use super::{
-    blob::Blob, built::Built, error::PushError, sent::Sent, spool::Spool, upload::Uploads,
-};
+use super::{blob::Blob, built::Built, sent::Sent, upload::Uploads};
 use crate::{
+    RegistryError,
     artifacts::EMPTY,
-    frame_index::{LayerFrames, Merge, Rows},
+    frame_index::{FrameIndexError, Merge},
     index_artifact::{IndexOf, index_tag},
+    spool::Spool,
 };
 
+/// Why an image has no index.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// It is no archive as hearth knows them, or has members that an index cannot have.
+    #[error("the members of the layer {layer} cannot be listed: {cause}")]
+    Unlisted {
+        /// Digest of its archive.
+        layer: Digest,
+        cause: FrameIndexError,
+    },
+    #[error(transparent)]
+    Unwritten(#[from] FrameIndexError),
+    #[error(transparent)]
+    Machine(#[from] std::io::Error),
+}
+
 /// Sends it, as an artifact with a tag of its own, since the image names the index and cannot be named by it. Returns its
-/// digest. `None`: there is none, since a layer is no archive that hearth can read, or there are too many members.
+/// digest.
 pub async fn send_index(
     built: &Built,
     layers: Vec<Sent>,
     uploads: &Uploads<'_>,
     tag: &str,
     spool: &Spool,
-) -> Result<Option<Digest>, PushError> {
-    let layers = layers
-        .into_iter()
-        .map(|layer| Some((layer.frames, layer.rows?)));
-    let Some(layers) = layers.collect::<Option<Vec<(LayerFrames, Rows)>>>() else {
-        return Ok(None);
-    };
+) -> Result<Digest, IndexError> {
+    let layers = layers.into_iter().map(|Sent { frames, rows }| {
+        let layer = frames.diff_id.clone();
+        let rows = rows.map_err(|cause| IndexError::Unlisted { layer, cause })?;
+        Ok((frames, rows))
+    });
+    let layers = layers.collect::<Result<Vec<_>, IndexError>>()?;
     let file = spool.file()?;
-    if !Merge::new(layers).write(&file)? {
-        return Ok(None);
-    }
-    let index = Blob::of_file(file)?;
+    Merge::new(layers).write(&file)?;
+    let index = Blob::of_file(file.into_file())?;
     let artifact = IndexOf {
         config: &built.config().digest,
         key: built.annotations.get(KEY).map_or("", String::as_str),
@@ -39,5 +55,5 @@ pub async fn send_index(
     uploads.send(&index).await?;
     uploads.send(&Blob::of(EMPTY)).await?;
     uploads.put_manifest(&index_tag(tag), artifact).await?;
-    Ok(Some(index.digest))
+    Ok(index.digest)
 }

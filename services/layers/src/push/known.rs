@@ -5,12 +5,13 @@ use std::{collections::HashMap, time::Duration};
 use hearth_domain::{Digest, annotation::FRAME_INDEX};
 use tokio::time::timeout;
 
-use super::{sent::Sent, spool::Spool};
+use super::sent::Sent;
 use crate::{
     RegistryClient, RegistryError,
     access::read_body,
     frame_index::{FrameIndex, FrameIndexError, Rows},
     image::Image,
+    spool::Spool,
 };
 
 /// Bytes of an index as it is in a registry.
@@ -87,7 +88,7 @@ impl Known {
             }
         })?;
         let known = layers.into_iter().zip(rows).filter_map(|(frames, rows)| {
-            let rows = Some(rows?);
+            let rows = Ok(rows?);
             Some((frames.diff_id.clone(), Sent { frames, rows }))
         });
         Ok(Self(known.collect()))

@@ -2,13 +2,13 @@ use hearth_domain::Digest;
 use oci_spec::image::MediaType;
 use serde_json::{Value, json};
 
-use crate::frame_index::{LayerFrames, Rows};
+use crate::frame_index::{FrameIndexError, LayerFrames, Rows};
 
 /// A layer that is in the registry.
 pub struct Sent {
     pub frames: LayerFrames,
-    /// Its members, if they are known.
-    pub rows: Option<Rows>,
+    /// Its members, or why an index cannot list them.
+    pub rows: Result<Rows, FrameIndexError>,
 }
 
 impl Sent {

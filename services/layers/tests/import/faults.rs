@@ -227,10 +227,10 @@ async fn images_that_are_pruned_while_one_is_imported_do_not_take_it_along() {
 }
 
 /// A file system of a few bytes.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(pub PathBuf);
 
 impl SmallDisk {
-    fn new(mib: u32) -> Self {
+    pub fn new(mib: u32) -> Self {
         let folder = PathBuf::from(format!("/dev/shm/hearth-small-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let mounted = Command::new("mount")

@@ -3,9 +3,11 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod archive;
+mod chance;
 mod equal;
 mod faults;
 mod hostile;
+mod index;
 mod listing;
 mod neighbours;
 mod push;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     archive::{Encoding, archive, file, folder},
-    faults::noise,
+    faults::{SmallDisk, noise},
     receiver::{Fault, Receiver},
     registry::{Image, Registry},
     world::Engine,
@@ -65,7 +65,7 @@ impl World {
         like: Option<&Digest>,
     ) -> Result<Pushed, PushError> {
         let folder = tempfile::tempdir().unwrap();
-        let pusher = Pusher::new(&self.engine.socket(), folder.path());
+        let pusher = Pusher::new(&self.engine.socket(), folder.path(), 0);
         let image = Outgoing {
             id: self.id(),
             repository,
@@ -170,6 +170,41 @@ async fn an_upload_that_cannot_be_done_is_an_error_and_leaves_no_image() {
         assert_eq!(error.refusal(), refusal, "{fault:?}");
         let has_image = receiver.manifest("key").is_some();
         assert_eq!(has_image, fault == Fault::SaysOtherManifest);
+    }
+}
+
+#[tokio::test]
+async fn a_push_leaves_room_on_the_disk_where_layers_wait() {
+    let world = World::new();
+    // Its large layer needs eleven of them.
+    let disk = SmallDisk::new(24);
+    for (mib, fits) in [(16, false), (10, true)] {
+        let receiver = Receiver::start(Fault::None);
+        let pusher = Pusher::new(&world.engine.socket(), &disk.0, mib << 20);
+        let repository = receiver.repository();
+        let image = Outgoing {
+            id: world.id(),
+            repository: &repository,
+            tag: "key",
+            like: None,
+        };
+        let pushed = pusher.push(&image, None, |_| {}).await;
+        assert_eq!(receiver.manifest("key").is_some(), fits);
+        let Err(error) = pushed else { continue };
+        let said = error.to_string();
+        assert!(
+            matches!(error, PushError::NoRoom { .. })
+                && said.contains("16 MiB have to stay free")
+                && said.contains(disk.0.to_str().unwrap()),
+            "{said}"
+        );
+        // The engine needs no room for it.
+        assert_eq!(error.refusal(), None);
+        let is_empty = || {
+            let stat = rustix::fs::statvfs(&disk.0).unwrap();
+            stat.f_bavail == stat.f_blocks
+        };
+        eventually("what was written is gone", is_empty).await;
     }
 }
 

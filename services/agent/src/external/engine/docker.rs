@@ -67,20 +67,20 @@ impl DockerEngine {
     }
 
     /// Moves images itself from now on where the engine's containerd can be used: it asks these mirrors first, and what it
-    /// pushes waits in `folder`.
+    /// pushes waits in `folder`, on whose disk `reserve` bytes stay free.
     pub async fn moving_images(
         self,
         containerd: &ContainerdSocket,
         platform: &Platform,
         mirrors: Vec<Mirror>,
-        folder: &Path,
+        (folder, reserve): (&Path, u64),
         metrics: &Metrics,
     ) -> Result<Self, EngineFailure> {
         let info = self.docker.info().await;
         let info = info.map_err(self.failed("describe itself"))?;
         let fetcher = Fetcher::choose(&info, containerd, platform, mirrors, metrics).await;
         Ok(Self {
-            sender: Sender::new(fetcher.pusher(folder), metrics),
+            sender: Sender::new(fetcher.pusher(folder, reserve), metrics),
             fetcher,
             ..self
         })

@@ -189,11 +189,12 @@ impl Fetcher {
         }
     }
 
-    /// What pushes images out of the store that they are imported into. Layers wait in `folder` until they are sent.
-    pub fn pusher(&self, folder: &Path) -> Option<Pusher> {
+    /// What pushes images out of the store that they are imported into. Layers wait in `folder` until they are sent; `reserve`
+    /// bytes stay free on its disk.
+    pub fn pusher(&self, folder: &Path, reserve: u64) -> Option<Pusher> {
         self.importer
             .as_ref()
-            .map(|importer| importer.pusher(folder))
+            .map(|importer| importer.pusher(folder, reserve))
     }
 }
 
