@@ -1,11 +1,10 @@
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use crate::peer::Accepted;
+use crate::port::Port;
 
 /// Detects a peer that is gone without having closed its connection, which may be idle for minutes.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -36,14 +35,18 @@ impl GrpcServer {
     }
 
     /// Serves until `stop`, then lets open calls end for a few seconds before they are cut off.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn serve(
+        self,
+        port: impl Into<Port>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         let draining = stop.clone();
         let health = self.health;
         let server = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_routes(self.routes)
-            .serve_with_incoming_shutdown(Accepted::on(listener), async move {
+            .serve_with_incoming_shutdown(port.into().connections(), async move {
                 draining.cancelled().await;
                 health
                     .set_service_status("", ServingStatus::NotServing)
