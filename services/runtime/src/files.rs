@@ -29,6 +29,14 @@ pub fn create_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     }
 }
 
+/// Like [`write_atomically`], flushed to the disk: a power cut leaves the file as it was, or the new one.
+pub fn replace_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let draft = draft(path, content, mode)?;
+    draft.as_file().sync_all()?;
+    draft.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
 fn draft(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let folder = if folder.as_os_str().is_empty() {

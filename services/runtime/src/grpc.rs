@@ -3,7 +3,6 @@ use std::{io, pin::pin, sync::Arc, time::Duration};
 use futures_util::{Stream, StreamExt as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
     task::JoinSet,
     time::timeout,
 };
@@ -12,7 +11,7 @@ use tonic::{service::Routes, transport::server::Connected};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    CallMetrics, LimitArgs, Peer, Stack, connection::Connections, peer::Accepted, places::Places,
+    CallMetrics, LimitArgs, Peer, Port, Stack, connection::Connections, places::Places,
 };
 
 /// How long open calls may take to end after a shutdown began: streams of events do not end by themselves.
@@ -55,8 +54,8 @@ impl GrpcServer {
     }
 
     /// Serves a port until `stop`, then lets open calls end for a few seconds before they are cut off.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        self.serve_all(Accepted::on(listener), stop).await;
+    pub async fn serve(self, port: impl Into<Port>, stop: CancellationToken) {
+        self.serve_all(port.into().connections(), stop).await;
     }
 
     /// The same with connections that others have accepted.

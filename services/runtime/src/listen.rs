@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 /// Where a service listens.
 #[derive(Args, Clone, Debug)]
 pub struct ListenArgs {
-    /// Do not warn that gRPC is served without TLS. Addresses other than loopback are refused with or without
+    /// Do not warn that gRPC is served without TLS. Without TLS addresses other than loopback are refused with or without
     /// this flag
     #[arg(long, env = "HEARTH_INSECURE_LOOPBACK")]
     pub insecure_loopback: bool,
@@ -16,7 +16,7 @@ pub struct ListenArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Anyone who can reach the port can run code on the nodes.
-    #[error("--{flag} (HEARTH_{env}): {address} is not a loopback address, and hearth serves other addresses only with TLS, which it does not have yet", env = flag.to_uppercase().replace('-', "_"))]
+    #[error("--{flag} (HEARTH_{env}): {address} is not a loopback address, and without TLS no other is served", env = flag.to_uppercase().replace('-', "_"))]
     NotLoopback {
         /// The flag that names the address.
         flag: &'static str,
@@ -45,6 +45,11 @@ fn why(cause: &std::io::Error) -> String {
 }
 
 impl ListenArgs {
+    /// Binds the gRPC address for TLS, which may be reached from anywhere.
+    pub async fn bind_for_tls(&self, address: SocketAddr) -> Result<TcpListener, ListenError> {
+        bind("listen", address).await
+    }
+
     /// Binds the gRPC address. Port 0 picks a free one; ask the listener which.
     pub async fn bind(&self, address: SocketAddr) -> Result<TcpListener, ListenError> {
         if !address.ip().is_loopback() {

@@ -6,13 +6,14 @@ use std::{
     time::SystemTime,
 };
 
-use futures_util::{Stream, StreamExt as _};
 use hearth_domain::Identity;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
-use tonic::transport::server::{Connected, TcpIncoming};
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+use tonic::transport::server::Connected;
 
 /// Who is at the other end of a connection. Every call that came on one has it in its extensions.
 #[derive(Clone, Debug, Default)]
@@ -33,13 +34,30 @@ pub struct PeerCertificate {
 }
 
 /// A connection that was accepted.
-pub(crate) struct Accepted(TcpStream);
+pub(crate) struct Accepted {
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    peer: Peer,
+}
 
 impl Accepted {
-    /// The connections of a port.
-    pub(crate) fn on(listener: TcpListener) -> impl Stream<Item = io::Result<Self>> {
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        incoming.map(|accepted| accepted.map(Self))
+    /// One without TLS.
+    pub(crate) fn plain(stream: TcpStream) -> Self {
+        let peer = Peer {
+            address: stream.peer_addr().ok(),
+            certificate: None,
+        };
+        Self {
+            stream: Either::Left(stream),
+            peer,
+        }
+    }
+
+    /// One with TLS.
+    pub(crate) fn tls((stream, peer): (Box<TlsStream<TcpStream>>, Peer)) -> Self {
+        Self {
+            stream: Either::Right(stream),
+            peer,
+        }
     }
 }
 
@@ -47,10 +65,7 @@ impl Connected for Accepted {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        Peer {
-            address: self.0.peer_addr().ok(),
-            certificate: None,
-        }
+        self.peer.clone()
     }
 }
 
@@ -60,7 +75,7 @@ impl AsyncRead for Accepted {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, into)
+        Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
 
@@ -70,7 +85,7 @@ impl AsyncWrite for Accepted {
         cx: &mut Context<'_>,
         from: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, from)
+        Pin::new(&mut self.stream).poll_write(cx, from)
     }
 
     fn poll_write_vectored(
@@ -78,18 +93,18 @@ impl AsyncWrite for Accepted {
         cx: &mut Context<'_>,
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, from)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, from)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

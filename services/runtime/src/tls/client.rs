@@ -1,0 +1,182 @@
+use std::{io, sync::Arc};
+
+use hearth_domain::sha256_hex;
+use hyper_util::rt::TokioIo;
+use parking_lot::RwLock;
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        self, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+        SignatureScheme,
+        client::{
+            Resumption, WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
+        crypto::{verify_tls12_signature, verify_tls13_signature},
+        pki_types::{CertificateDer, ServerName, UnixTime},
+        sign::SingleCertAndKey,
+    },
+};
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::{
+    ALPN,
+    material::{Authorities, KeyedCertificate, TlsError},
+    provider,
+};
+
+/// Which servers are believed to be the one that was meant. Their certificates have to name it, too.
+#[derive(Clone, Debug)]
+pub enum ServerTrust {
+    /// Those with a certificate of one of these CAs.
+    Authorities(Authorities),
+    /// Those with a certificate of the CA whose own certificate, which they send along, has this SHA-256 (hex).
+    Pinned(String),
+}
+
+/// TLS of connections to a server. Trust and certificate can be exchanged; connections that are open stay.
+#[derive(Clone, Debug)]
+pub struct ClientTls(Arc<RwLock<Arc<ClientConfig>>>);
+
+impl ClientTls {
+    /// TLS with servers that are trusted, and with this certificate where a server asks for one.
+    ///
+    /// # Errors
+    ///
+    /// When rustls cannot use them.
+    pub fn new(trust: &ServerTrust, own: Option<&KeyedCertificate>) -> Result<Self, TlsError> {
+        Ok(Self(Arc::new(RwLock::new(config(trust, own)?))))
+    }
+
+    /// Exchanges both for the connections that are made from now on.
+    ///
+    /// # Errors
+    ///
+    /// When rustls cannot use them. Then those before stay.
+    pub fn exchange(
+        &self,
+        trust: &ServerTrust,
+        own: Option<&KeyedCertificate>,
+    ) -> Result<(), TlsError> {
+        *self.0.write() = config(trust, own)?;
+        Ok(())
+    }
+
+    /// The endpoint for a server's `https` URI, to be set up and given to [`Self::channel`]. Its own URI is `http`, since TLS is
+    /// made here; requests have the real one.
+    pub fn endpoint(uri: &Uri) -> Endpoint {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let plain = Uri::builder()
+            .scheme("http")
+            .authority(authority)
+            .path_and_query("/")
+            .build();
+        Channel::builder(plain.unwrap_or_default()).origin(uri.clone())
+    }
+
+    /// Calls to the server. It is connected to at the first one, and again when the connection was lost.
+    pub fn channel(&self, endpoint: &Endpoint) -> Channel {
+        let tls = self.clone();
+        let connect = tower::service_fn(move |uri: Uri| {
+            let tls = tls.clone();
+            async move { tls.connect(&uri).await.map(TokioIo::new) }
+        });
+        endpoint.connect_with_connector_lazy(connect)
+    }
+
+    pub(super) async fn connect(&self, uri: &Uri) -> io::Result<Box<TlsStream<TcpStream>>> {
+        let config = self.0.read().clone();
+        let host = uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let connection = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
+        connection.set_nodelay(true)?;
+        let stream = TlsConnector::from(config).connect(name, connection).await?;
+        Ok(Box::new(stream))
+    }
+}
+
+fn config(
+    trust: &ServerTrust,
+    own: Option<&KeyedCertificate>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder =
+        ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = match trust {
+        ServerTrust::Authorities(authorities) => {
+            builder.with_root_certificates(authorities.roots.clone())
+        }
+        ServerTrust::Pinned(sha256) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(OfPinnedCa(sha256.clone()))),
+    };
+    let mut config = match own {
+        Some(own) => builder
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.0.clone()))),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // A session that is resumed has the certificates of the one before.
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// The server did not send the CA that it has to be of.
+#[derive(Debug, thiserror::Error)]
+#[error("the server is not of the CA that was named: none of the certificates that it sent has the SHA-256 {0}")]
+struct NotOfPinnedCa(String);
+
+/// Verifies a server by one CA, of which only the digest is known before.
+#[derive(Debug)]
+struct OfPinnedCa(String);
+
+impl ServerCertVerifier for OfPinnedCa {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let pinned = others.iter().find(|other| sha256_hex(other) == self.0);
+        let Some(pinned) = pinned else {
+            let error = NotOfPinnedCa(self.0.clone());
+            return Err(CertificateError::Other(OtherError(Arc::new(error))).into());
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add(pinned.clone().into_owned())?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider())
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        verifier.verify_server_cert(certificate, others, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
