@@ -24,6 +24,7 @@ mod keyed;
 mod kills;
 mod layers;
 mod leaks;
+mod letting_in;
 mod lost;
 mod neighbours;
 mod other_images;
