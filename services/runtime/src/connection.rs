@@ -1,7 +1,6 @@
 use std::{
     io::{Cursor, ErrorKind},
     pin::pin,
-    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +11,6 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
-    sync::watch,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -20,7 +18,7 @@ use tonic::service::Routes;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::{CallMetrics, LimitArgs, Peer};
+use crate::{CallMetrics, LimitArgs, Peer, line::Line};
 
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -38,53 +36,6 @@ const MAX_PENDING_RESETS: usize = 20;
 const MAX_FAULTS: usize = 1024;
 /// What is left of a connection after its calls were told to end.
 const LAST: Duration = Duration::from_secs(5);
-
-/// The connection that a call came on. Every call has it in its extensions.
-#[derive(Clone, Debug)]
-pub struct OnConnection {
-    closing: CancellationToken,
-    over: CancellationToken,
-    _open: Arc<Open>,
-}
-
-impl OnConnection {
-    /// Waits until the connection takes no new calls. Its caller opens another one for them.
-    pub async fn closing(&self) {
-        self.closing.cancelled().await;
-    }
-
-    /// Waits until streams have to end.
-    pub(crate) async fn over(&self) {
-        self.over.cancelled().await;
-    }
-}
-
-/// The calls of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Calls {
-    open: u32,
-    begun: u64,
-}
-
-/// A call that is open.
-#[derive(Debug)]
-struct Open(watch::Sender<Calls>);
-
-impl Open {
-    fn begin(calls: &watch::Sender<Calls>) -> Self {
-        calls.send_modify(|calls| {
-            calls.open += 1;
-            calls.begun += 1;
-        });
-        Self(calls.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.send_modify(|calls| calls.open -= 1);
-    }
-}
 
 /// Serves connections of HTTP/2.
 pub(crate) struct Connections {
@@ -127,20 +78,12 @@ impl Connections {
             tracing::debug!(?peer, "closed a connection that does not speak HTTP/2");
             return;
         };
-        let calls = watch::Sender::default();
-        let (closing, over) = (CancellationToken::new(), CancellationToken::new());
-        let on = {
-            let (calls, closing, over) = (calls.clone(), closing.clone(), over.clone());
-            move || OnConnection {
-                closing: closing.clone(),
-                over: over.clone(),
-                _open: Arc::new(Open::begin(&calls)),
-            }
-        };
+        let line = Line::default();
+        let calls = line.clone();
         let services = self.services.clone();
         let services = services.map_request(move |mut call: http::Request<Incoming>| {
             call.extensions_mut().insert(peer.clone());
-            call.extensions_mut().insert(on());
+            call.extensions_mut().insert(calls.begin());
             call
         });
         let services = TowerToHyperService::new(services);
@@ -153,12 +96,12 @@ impl Connections {
                 return;
             }
             () = sleep(with_jitter(self.age)) => {}
-            () = idle(&calls, self.idle) => {}
+            () = line.idle(self.idle) => {}
         }
         connection.as_mut().graceful_shutdown();
-        closing.cancel();
+        line.close();
         if timeout(self.grace, &mut connection).await.is_err() {
-            over.cancel();
+            line.end();
             let _ = timeout(LAST, connection).await;
         }
     }
@@ -187,24 +130,6 @@ where
     let preface = timeout(GREETING, read).await.ok()?.ok()?;
     let reader = Cursor::new(preface).chain(reader);
     Some(tokio::io::join(reader, writer))
-}
-
-/// Waits until there was no call for this long.
-async fn idle(calls: &watch::Sender<Calls>, limit: Duration) {
-    let mut calls = calls.subscribe();
-    loop {
-        // The sender is there: waiting does not fail.
-        let last = match calls.wait_for(|calls| calls.open == 0).await {
-            Ok(calls) => *calls,
-            Err(_) => return,
-        };
-        if timeout(limit, calls.wait_for(|calls| *calls != last))
-            .await
-            .is_err()
-        {
-            return;
-        }
-    }
 }
 
 /// Up to a tenth more or less: connections that were opened at the same moment are not all opened again at once.

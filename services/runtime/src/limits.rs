@@ -50,7 +50,7 @@ impl Default for LimitArgs {
     fn default() -> Self {
         Self {
             max_calls: 10_000,
-            max_calls_per_caller: 500,
+            max_calls_per_caller: 1000,
             max_calls_per_second: 500,
             max_call_burst: 2000,
             max_call_seconds: 300,

@@ -12,7 +12,7 @@ use http_body::Frame;
 use tonic::{Code, Status};
 
 use super::metrics::Counted;
-use crate::contain::log_panic;
+use crate::{Reason, contain::log_panic, status};
 
 /// The body of an answer, until the call is over: a stream ends when it has to, and a panic in it ends nothing else.
 pub(super) struct Answer<H> {
@@ -78,7 +78,7 @@ impl<H: Unpin> http_body::Body for Answer<H> {
         let body = Pin::new(&mut this.body);
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx)));
         let Ok(polled) = polled.map_err(|panic| log_panic(this.rpc, panic.as_ref())) else {
-            return this.ends_with(&super::panicked());
+            return this.ends_with(&panicked());
         };
         let frame = ready!(polled);
         match &frame {
@@ -110,4 +110,12 @@ pub(super) fn code(headers: &HeaderMap) -> Option<Code> {
     Some(Code::from_bytes(
         headers.get(Status::GRPC_STATUS)?.as_bytes(),
     ))
+}
+
+/// A call has panicked; the log says how.
+pub(super) fn panicked() -> Status {
+    status(
+        Reason::Internal,
+        "an internal error; the log of the service has details",
+    )
 }

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 pub(crate) use self::caller::Caller;
 pub use self::metrics::CallMetrics;
 use self::{
-    body::Answer,
+    body::{Answer, panicked},
     callers::{Admitted, Callers},
     deadline::Deadline,
     methods::Method,
@@ -142,14 +142,6 @@ async fn end(deadline: Deadline, connection: Option<OnConnection>) -> Status {
             "this connection is as old as one may be; go on where you are on another one",
         ),
     }
-}
-
-/// A call has panicked; the log says how.
-fn panicked() -> Status {
-    status(
-        Reason::Internal,
-        "an internal error; the log of the service has details",
-    )
 }
 
 /// The library refuses a message that is too large as OUT_OF_RANGE, and says not why to programs. What services refuse as such

@@ -1,0 +1,87 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// What a connection and the calls on it know of each other.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    calls: watch::Sender<Calls>,
+    closing: CancellationToken,
+    over: CancellationToken,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Calls {
+    open: u32,
+    begun: u64,
+}
+
+/// The connection that a call came on. Every call has it in its extensions.
+#[derive(Clone, Debug)]
+pub struct OnConnection {
+    line: Line,
+    _open: Arc<Open>,
+}
+
+/// A call that is open.
+#[derive(Debug)]
+struct Open(watch::Sender<Calls>);
+
+impl Line {
+    /// A call begins. It is open as long as somebody has this.
+    pub(crate) fn begin(&self) -> OnConnection {
+        self.calls.send_modify(|calls| {
+            calls.open += 1;
+            calls.begun += 1;
+        });
+        OnConnection {
+            line: self.clone(),
+            _open: Arc::new(Open(self.calls.clone())),
+        }
+    }
+
+    /// Waits until there was no call for this long.
+    pub(crate) async fn idle(&self, limit: Duration) {
+        let mut calls = self.calls.subscribe();
+        loop {
+            let none = calls.wait_for(|calls| calls.open == 0).await;
+            // The sender is there: waiting does not fail.
+            let Ok(last) = none.map(|calls| *calls) else {
+                return;
+            };
+            let next = calls.wait_for(|calls| *calls != last);
+            if timeout(limit, next).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The connection takes no new calls.
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Streams have to end.
+    pub(crate) fn end(&self) {
+        self.over.cancel();
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.send_modify(|calls| calls.open -= 1);
+    }
+}
+
+impl OnConnection {
+    /// Waits until the connection takes no new calls. Its caller opens another one for them.
+    pub async fn closing(&self) {
+        self.line.closing.cancelled().await;
+    }
+
+    /// Waits until streams have to end.
+    pub(crate) async fn over(&self) {
+        self.line.over.cancelled().await;
+    }
+}
