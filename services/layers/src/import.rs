@@ -167,8 +167,8 @@ impl Work {
         let registry = self.reference.registry();
         for mirror in mirrors.iter().filter(|mirror| mirror.is_for(registry)) {
             match mirror.whole(&client, &self.image).await {
-                Ok(found) => {
-                    mirrored = Some(found);
+                Ok((image, access)) => {
+                    mirrored = Some((image, (mirror.clone(), access)));
                     break;
                 }
                 Err(error) => tracing::info!(

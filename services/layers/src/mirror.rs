@@ -1,18 +1,14 @@
 //! Mirrors of registries.
 
-use std::{
-    fmt,
-    str::FromStr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use reqwest::Url;
+use tokio::time::Instant;
 
 use crate::{RegistryClient, RegistryError, access::Access, image::Image};
 
-/// How long a mirror that does not answer is not asked again: a fetch would wait for it each time.
+/// How long a mirror that does not answer, or brings too little, is not asked again: each fetch would wait for it.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// A mirror that images of a registry are fetched from first. It is no more trusted than a network: what it sends is verified
@@ -21,6 +17,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 pub struct Mirror {
     host: String,
     url: Url,
+    /// When it last did not answer, or brought too little. All imports know it.
     failed: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -72,9 +69,16 @@ impl Mirror {
         image: &str,
     ) -> Result<(Image, Access), RegistryError> {
         let found = client.at_mirror(self.url.clone()).whole(image).await;
-        let unreachable = matches!(found, Err(RegistryError::Unreachable(_)));
-        *self.failed.lock() = unreachable.then(Instant::now);
+        if matches!(found, Err(RegistryError::Unreachable(_))) {
+            self.rest();
+        }
         found
+    }
+
+    /// It is not asked for a while. What it answers meanwhile to who has begun to ask does not change that: it can have
+    /// manifests, and not bring layers.
+    pub(crate) fn rest(&self) {
+        *self.failed.lock() = Some(Instant::now());
     }
 }
 

@@ -27,7 +27,7 @@ use built::Built;
 use index::send_index;
 use known::Known;
 use sent::Sent;
-use upload::Uploads;
+use upload::{Left, Uploads};
 
 pub use error::PushError;
 
@@ -97,8 +97,7 @@ impl Pusher {
         thread::Builder::new()
             .name("push".to_owned())
             .spawn(move || {
-                // Nobody waits any more when the push was given up.
-                let _ = answer.send(work.run());
+                work.run(answer);
             })?;
         loop {
             tokio::select! {
@@ -128,17 +127,24 @@ struct Work {
 }
 
 impl Work {
-    fn run(self) -> Result<Pushed, PushError> {
+    fn run(self, answer: oneshot::Sender<Result<Pushed, PushError>>) {
         step_back();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build()?;
+        let runtime = match runtime.enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(answer.send(Err(error.into()))),
+        };
         runtime.block_on(async {
-            tokio::select! {
+            let left = Left::default();
+            let pushed = tokio::select! {
                 biased;
                 () = self.given_up.cancelled() => Err(PushError::GivenUp),
-                pushed = self.push() => pushed,
-            }
-        })
+                pushed = self.push(&left) => pushed,
+            };
+            // Nobody waits any more when the push was given up.
+            let _ = answer.send(pushed);
+            left.tell().await;
+        });
     }
 
     /// What need not be sent again, as far as that can be found out.
@@ -161,13 +167,13 @@ impl Work {
         })
     }
 
-    async fn push(&self) -> Result<Pushed, PushError> {
+    async fn push(&self, left: &Left) -> Result<Pushed, PushError> {
         let store = Containerd::connect(&self.pusher.containerd).await?;
         let built = Built::read(&store, &self.id).await?;
         // The platform is for indexes, which are not asked for.
         let client = RegistryClient::new(self.login.clone(), "");
         let known = self.known(&client, &built).await;
-        let uploads = Uploads::begin(client, &self.name, &self.report).await?;
+        let uploads = Uploads::begin(client, &self.name, &self.report, left).await?;
         let spool = &self.pusher.spool;
         let layers = built
             .send_layers(&store, &uploads, known, spool, &self.given_up)

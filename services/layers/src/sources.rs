@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    RegistryError,
+    Mirror, RegistryError,
     access::Access,
     blob::{Blobs, check_range},
 };
@@ -96,7 +96,7 @@ struct Other {
 
 enum Place {
     Neighbour(Neighbour),
-    Mirror(Access),
+    Mirror(Mirror, Access),
 }
 
 /// Who brought bytes of a layer besides the registry.
@@ -107,7 +107,9 @@ pub(crate) struct Helpers(Mutex<BTreeSet<usize>>);
 enum Fault {
     /// It does not have it, or cannot give it now.
     NotThere,
-    /// It is not asked for anything else either.
+    /// It does not want to give anything of the image.
+    Refused(String),
+    /// It brings too little, or something else. It is not asked for anything else either.
     Bad(String),
 }
 
@@ -115,6 +117,9 @@ impl From<RegistryError> for Fault {
     fn from(error: RegistryError) -> Self {
         match error {
             RegistryError::NotFound(_) => Self::NotThere,
+            RegistryError::LoginFailed | RegistryError::Denied(_) => {
+                Self::Refused(error.to_string())
+            }
             error => Self::Bad(error.to_string()),
         }
     }
@@ -126,7 +131,7 @@ impl Sources {
         registry: Blobs,
         rate: RegistryRate,
         neighbours: Vec<Neighbour>,
-        mirror: Option<Access>,
+        mirror: Option<(Mirror, Access)>,
     ) -> Self {
         // Neighbours are not behind a proxy, and lead nowhere else.
         let http = reqwest::Client::builder()
@@ -135,7 +140,7 @@ impl Sources {
             .redirect(reqwest::redirect::Policy::none());
         let neighbour_http = http.build().ok();
         let neighbours = neighbours.into_iter().map(Place::Neighbour);
-        let others = neighbours.chain(mirror.map(Place::Mirror));
+        let others = neighbours.chain(mirror.map(|(mirror, access)| Place::Mirror(mirror, access)));
         Self {
             others: others
                 .map(|place| Other {
@@ -184,8 +189,9 @@ impl Sources {
             {
                 Ok(()) => return Ok(()),
                 Err(Fault::NotThere) => {}
+                Err(Fault::Refused(why)) => other.leave(&why),
                 Err(Fault::Bad(why)) => {
-                    self.leave(other, &why);
+                    other.leave_for_all(&why);
                     // So a layer costs one fault at most.
                     break;
                 }
@@ -205,7 +211,7 @@ impl Sources {
     pub fn blame(&self, helpers: &Helpers) -> bool {
         let helpers = helpers.0.lock();
         for number in &*helpers {
-            self.leave(&self.others[*number], "it sent other content");
+            self.others[*number].leave_for_all("it sent other content");
         }
         !helpers.is_empty()
     }
@@ -261,7 +267,7 @@ impl Sources {
     ) -> Result<Response, Fault> {
         let answer = match place {
             Place::Neighbour(neighbour) => self.ask_neighbour(neighbour, digest, first).await?,
-            Place::Mirror(access) => {
+            Place::Mirror(_, access) => {
                 let range = (first > 0).then(|| (first, bytes - 1));
                 let answer = access.blob(digest.as_str(), range).await;
                 answer.map_err(|refused| Fault::from(refused.error))?
@@ -306,18 +312,29 @@ impl Sources {
         let mut by = self.bytes.lock();
         let counted = match place {
             Place::Neighbour(_) => &mut by.neighbours,
-            Place::Mirror(_) => &mut by.mirror,
+            Place::Mirror(..) => &mut by.mirror,
         };
         *counted += bytes as u64;
     }
+}
 
-    fn leave(&self, other: &Other, why: &str) {
-        if !other.is_left.swap(true, Relaxed) {
-            let what = match &other.place {
+impl Other {
+    /// It is asked for nothing of the image any more.
+    fn leave(&self, why: &str) {
+        if !self.is_left.swap(true, Relaxed) {
+            let what = match &self.place {
                 Place::Neighbour(neighbour) => format!("the neighbour {}", neighbour.address),
-                Place::Mirror(_) => "the mirror".to_owned(),
+                Place::Mirror(mirror, _) => format!("the mirror {mirror}"),
             };
             tracing::info!("{what} is not asked for this image any more: {why}");
+        }
+    }
+
+    /// The same, and if it is a mirror, it is not asked for other images for a while. Other nodes are told anew for each.
+    fn leave_for_all(&self, why: &str) {
+        self.leave(why);
+        if let Place::Mirror(mirror, _) = &self.place {
+            mirror.rest();
         }
     }
 }

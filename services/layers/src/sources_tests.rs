@@ -68,11 +68,13 @@ impl Registry {
         RegistryClient::new(Some(login), "linux/amd64")
     }
 
-    /// How a mirror is asked for the blobs of another registry's image.
-    async fn mirrors(&self, of: &Registry) -> Access {
-        let url = format!("http://{}", self.address).parse().unwrap();
-        let client = of.client().at_mirror(url);
-        client.log_in(&of.image(), "pull").await.unwrap().0
+    /// It as a mirror, and how that is asked for the blobs of another registry's image.
+    async fn mirrors(&self, of: &Registry) -> (Mirror, Access) {
+        let url = format!("http://{}", self.address);
+        let host = of.image().split('/').next().unwrap().to_owned();
+        let mirror = format!("{host}={url}").parse().unwrap();
+        let client = of.client().at_mirror(url.parse().unwrap());
+        (mirror, client.log_in(&of.image(), "pull").await.unwrap().0)
     }
 }
 
@@ -459,6 +461,82 @@ async fn a_mirror_that_does_not_answer_is_left_alone_for_a_while() {
     let asked = mirror.whole(&registry.client(), &image).await;
     assert!(matches!(asked, Err(RegistryError::Unreachable(_))));
     assert!(!mirror.is_for(&host));
+}
+
+/// What a mirror does with the blobs of images whose manifests it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brings {
+    All,
+    NotThis,
+    Refuses,
+    Error,
+    NoAnswer,
+    NoBytes,
+    TooLittle,
+    Other,
+}
+
+impl Brings {
+    fn of(self, blob: &[u8]) -> axum::http::Response<Body> {
+        let answer = |status: u16| axum::http::Response::builder().status(status);
+        let then_nothing = |some: &[u8]| {
+            let some = stream::iter([Ok::<_, std::io::Error>(Bytes::copy_from_slice(some))]);
+            Body::from_stream(some.chain(stream::pending()))
+        };
+        let body = match self {
+            Self::All => blob.to_vec().into(),
+            Self::NotThis => return answer(404).body(Body::empty()).unwrap(),
+            Self::Refuses => return answer(403).body(Body::empty()).unwrap(),
+            Self::Error | Self::NoAnswer => return answer(500).body(Body::empty()).unwrap(),
+            Self::NoBytes => then_nothing(b""),
+            Self::TooLittle => then_nothing(&blob[..1000]),
+            Self::Other => vec![0; blob.len()].into(),
+        };
+        answer(200).body(body).unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_that_brings_too_little_rests_and_comes_back() {
+    let (registry, layers) = registry(1, 400_000).await;
+    let host = format!("localhost:{}", registry.address.port());
+    for brings in [
+        Brings::All,
+        Brings::NotThis,
+        Brings::Refuses,
+        Brings::Error,
+        Brings::NoAnswer,
+        Brings::NoBytes,
+        Brings::TooLittle,
+        Brings::Other,
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().fallback(move |uri: Uri| async move {
+            match uri.path() {
+                "/v2/" => axum::http::Response::new(Body::empty()),
+                _ if brings == Brings::NoAnswer => std::future::pending().await,
+                _ => brings.of(&blob(0, 400_000)),
+            }
+        });
+        run(async move { axum::serve(listener, app).await.unwrap() });
+        let served = Registry {
+            address,
+            state: Arc::default(),
+        };
+        let (mirror, access) = served.mirrors(&registry).await;
+        let rate = RegistryRate::default();
+        let at_mirror = Some((mirror.clone(), access));
+        let sources = Sources::new(registry.blobs(), rate, Vec::new(), at_mirror);
+        let node = Node::start(|_| {}).await;
+        fetch(&sources, &node.offer, &layers).await;
+        let is_fine = matches!(brings, Brings::All | Brings::NotThis | Brings::Refuses);
+        assert_eq!(mirror.is_for(&host), is_fine, "{brings:?}");
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert_eq!(mirror.is_for(&host), is_fine, "{brings:?}");
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert!(mirror.is_for(&host), "{brings:?}");
+    }
 }
 
 #[test]

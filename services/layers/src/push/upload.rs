@@ -1,5 +1,6 @@
 //! Sends blobs and manifests to a registry (OCI distribution spec, "Pushing Blobs"), each from where it broke off.
 
+mod session;
 mod step;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::{
     access::{Access, Refused, finish},
     blob::Tries,
 };
+pub use session::Left;
 use step::Upload;
 
 /// Where an image is pushed to.
@@ -24,14 +26,16 @@ pub struct Uploads<'a> {
     /// A token can end before the last blob is sent.
     access: Mutex<Arc<Access>>,
     report: &'a watch::Sender<Transfer>,
+    left: &'a Left,
 }
 
 impl<'a> Uploads<'a> {
-    /// Logs in where `name` (`registry/path:tag`) is pushed to.
+    /// Logs in where `name` (`registry/path:tag`) is pushed to. `left` gets the uploads that do not end.
     pub async fn begin(
         client: RegistryClient,
         name: &'a str,
         report: &'a watch::Sender<Transfer>,
+        left: &'a Left,
     ) -> Result<Self, RegistryError> {
         let access = log_in(&client, name).await?;
         Ok(Self {
@@ -39,12 +43,13 @@ impl<'a> Uploads<'a> {
             name,
             access: Mutex::new(Arc::new(access)),
             report,
+            left,
         })
     }
 
     /// Sends a blob, unless the registry has it.
     pub async fn send(&self, blob: &Blob) -> Result<(), RegistryError> {
-        let mut upload = Upload::new(blob);
+        let mut upload = Upload::new(blob, self.left);
         let (mut tries, mut furthest) = (Tries::new(), 0);
         loop {
             let access = self.access().await;
@@ -178,3 +183,6 @@ async fn log_in(client: &RegistryClient, name: &str) -> Result<Access, RegistryE
         .await
         .map(|(access, _)| access)
 }
+
+#[cfg(test)]
+mod tests;

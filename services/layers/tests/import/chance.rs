@@ -5,7 +5,18 @@ pub struct Chance(u64);
 impl Chance {
     pub fn new(seed: u64) -> Self {
         // Seeds that are near each other are far from each other then.
-        Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// By the seed in `HEARTH_TEST_SEED`, or another one each time. It is printed.
+    pub fn by_seed() -> Self {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+        let seed = std::env::var("HEARTH_TEST_SEED").map_or(
+            u64::from(now.subsec_nanos()) ^ now.as_secs(),
+            |seed| seed.parse().unwrap(),
+        );
+        eprintln!("HEARTH_TEST_SEED={seed}");
+        Self::new(seed)
     }
 
     fn next(&mut self) -> u64 {

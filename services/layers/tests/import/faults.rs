@@ -1,6 +1,10 @@
 //! Registries that fail, engines that have things already, and imports that are cut off: the image is whole or not there.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::PathBuf,
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
 
 use hearth_domain::Login;
 use hearth_layers::{ImportError, Near};
@@ -8,6 +12,7 @@ use hearth_tests::process::eventually;
 
 use crate::{
     archive::{Encoding, Member, file, folder},
+    chance::Chance,
     registry::{Fault, Image, Registry},
     world::Engine,
 };
@@ -288,19 +293,28 @@ fn an_import_that_is_killed_leaves_nothing_after_the_next_start() {
     let image = registry.put("a/b", &layers());
     let engine = Engine::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let rounds = std::env::var(KILLS).map_or(12, |rounds| rounds.parse().unwrap());
-    for round in 0..rounds {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+    let start = || -> Child {
+        let names = format!("{} {}", image.name, engine.socket().display());
+        Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "faults::imports_until_it_is_killed"])
-            .env(
-                KILLED,
-                format!("{} {}", image.name, engine.socket().display()),
-            )
+            .env(KILLED, names)
             .stdout(std::process::Stdio::null())
             .spawn()
-            .unwrap();
-        // Other moments in each round, which the machine's speed moves.
-        std::thread::sleep(Duration::from_millis(21 * (round % 24) + round / 24));
+            .unwrap()
+    };
+    // How long it takes here and now. Its process ends before it has stored all blobs.
+    let (began, mut whole) = (Instant::now(), start());
+    assert!(whole.wait().unwrap().success());
+    let takes = u64::try_from(began.elapsed().as_micros()).unwrap();
+    runtime.block_on(engine.importer().sweep()).unwrap();
+    engine.vm.docker(&["image", "rm", &image.name]);
+    let gone = || engine.contents().is_empty();
+    runtime.block_on(eventually("nothing is left of the image", gone));
+    let rounds = std::env::var(KILLS).map_or(12, |rounds| rounds.parse().unwrap());
+    let (mut chance, mut were_whole) = (Chance::by_seed(), 0);
+    for round in 0..rounds {
+        let mut child = start();
+        std::thread::sleep(Duration::from_micros(chance.below(takes)));
         let _ = child.kill();
         child.wait().unwrap();
         runtime.block_on(engine.importer().sweep()).unwrap();
@@ -308,6 +322,7 @@ fn an_import_that_is_killed_leaves_nothing_after_the_next_start() {
         // Either it was killed in time, or the image is whole.
         match engine.vm.succeeds(&["image", "inspect", &image.name]) {
             true => {
+                were_whole += 1;
                 assert_whole(&engine, &image);
                 engine.vm.docker(&["image", "rm", &image.name]);
                 let gone = || engine.contents().is_empty();
@@ -317,6 +332,10 @@ fn an_import_that_is_killed_leaves_nothing_after_the_next_start() {
         }
         assert_eq!(engine.snapshot_folders(), 0, "round {round}");
     }
+    eprintln!(
+        "killed {rounds} times within {} ms, {were_whole} times after the image was whole",
+        takes / 1000
+    );
     runtime.block_on(engine.import(&image.name)).unwrap();
     assert_whole(&engine, &image);
 }

@@ -103,6 +103,11 @@ impl Receiver {
         std::mem::take(&mut self.contents().requests)
     }
 
+    /// Uploads that were begun and have not ended.
+    pub fn uploads(&self) -> usize {
+        self.contents().uploads.len()
+    }
+
     /// Bytes of blobs that arrived so far.
     pub fn bytes(&self) -> usize {
         self.contents().bytes
@@ -175,6 +180,10 @@ async fn handle(
             contents.manifests.insert(name, body.to_vec());
         }
         return empty(answer(201).header("docker-content-digest", said));
+    }
+    if head.method == Method::DELETE {
+        let was = contents.uploads.remove(&name);
+        return empty(answer(if was.is_some() { 204 } else { 404 }));
     }
     if head.method == Method::HEAD {
         return match contents.blobs.get(&name) {

@@ -1,13 +1,22 @@
 //! The requests of which an upload consists.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::stream;
 use hearth_domain::Digest;
 use http_body_util::{StreamBody, combinators::BoxBody};
 use reqwest::{Body, Method, RequestBuilder, Response, Url, header};
+use tokio::time::timeout;
 
+use super::session::{Left, Session};
 use crate::{
     RegistryError,
     access::{Access, Refused, finish},
@@ -20,14 +29,19 @@ const CHUNK: u64 = 4 * 1024 * 1024;
 const MAX_CHUNK: u64 = 4 * CHUNK;
 /// Bytes of a blob that are read at once for a request that has all of it.
 const PIECE: u64 = 256 * 1024;
-/// Time for a request with a chunk …
+/// Time for a request with a chunk, and in which something has to be taken of one with more.
 pub const CHUNK_TIMEOUT: Duration = Duration::from_secs(120);
+/// So many times as long a registry may look at all of a blob before it answers.
+const LOOKING: u32 = 5;
 const OCTETS: &str = "application/octet-stream";
 
 /// The upload of a blob.
 pub struct Upload<'a> {
     blob: &'a Blob,
     at: At,
+    /// The one that goes on, if any, or that was begun last.
+    session: Option<Session>,
+    left: Left,
     /// What the registry has of it.
     offset: u64,
     /// Bytes of a request.
@@ -43,17 +57,20 @@ enum At {
     /// Does the registry have it?
     Look,
     Begin,
-    Send(Url),
+    Send,
     /// How much has arrived?
-    Ask(Url),
+    Ask,
     Done,
 }
 
 impl<'a> Upload<'a> {
-    pub fn new(blob: &'a Blob) -> Self {
+    /// `left` has what of it is left to the registry when it is dropped.
+    pub fn new(blob: &'a Blob, left: &Left) -> Self {
         Self {
             blob,
             at: At::Look,
+            session: None,
+            left: left.clone(),
             offset: 0,
             chunk: CHUNK,
             is_whole: blob.bytes <= CHUNK,
@@ -73,35 +90,33 @@ impl<'a> Upload<'a> {
     /// Once: the bytes of the blob, when it turns out that it has to be sent.
     pub fn begins(&mut self) -> Option<u64> {
         match self.at {
-            At::Send(_) => self.untold.take(),
+            At::Send => self.untold.take(),
             _ => None,
         }
     }
 
     /// One request. Returns whether the registry has the blob now.
-    pub async fn step(&mut self, access: &Access) -> Result<bool, Refused> {
-        self.at = match &self.at {
-            At::Look => self.look(access).await?,
-            At::Begin => self.begin(access).await?,
-            At::Ask(place) => self.ask(access, place.clone()).await?,
-            At::Send(place) => {
-                let place = place.clone();
-                match self.is_whole {
-                    true => self.send_whole(access, place).await?,
-                    false if self.offset == self.blob.bytes => self.end(access, place).await?,
-                    false => self.send_chunk(access, place).await?,
-                }
-            }
-            At::Done => At::Done,
+    pub async fn step(&mut self, access: &Arc<Access>) -> Result<bool, Refused> {
+        let place = self.session.as_ref().map(Session::place);
+        self.at = match (&self.at, place) {
+            (At::Look, _) => self.look(access).await?,
+            (At::Ask, Some(place)) => self.ask(access, place).await?,
+            (At::Send, Some(place)) => match self.is_whole {
+                true => self.send_whole(access, place).await?,
+                false if self.offset == self.blob.bytes => self.end(access, place).await?,
+                false => self.send_chunk(access, place).await?,
+            },
+            (At::Begin | At::Ask | At::Send, _) => self.begin(access).await?,
+            (At::Done, _) => At::Done,
         };
         Ok(matches!(self.at, At::Done))
     }
 
     /// After a step that failed: what the registry has is not known.
     pub fn broke_off(&mut self) {
-        self.at = match std::mem::replace(&mut self.at, At::Look) {
-            At::Send(place) if !self.is_whole => At::Ask(place),
-            At::Ask(place) => At::Ask(place),
+        self.at = match self.at {
+            At::Send if !self.is_whole => At::Ask,
+            At::Ask => At::Ask,
             At::Begin => At::Begin,
             // It may have all of it.
             _ => At::Look,
@@ -116,7 +131,7 @@ impl<'a> Upload<'a> {
         }
     }
 
-    async fn begin(&mut self, access: &Access) -> Result<At, Refused> {
+    async fn begin(&mut self, access: &Arc<Access>) -> Result<At, Refused> {
         let begin = access.step(Method::POST, access.url("blobs/uploads/")?);
         // Some registries want to hear that a body is empty.
         let answer = take(access, begin.header(header::CONTENT_LENGTH, 0)).await?;
@@ -129,18 +144,20 @@ impl<'a> Upload<'a> {
             RegistryError::Protocol("it does not say where to upload to".to_owned())
         });
         finish(answer).await;
-        Ok(At::Send(place?))
+        // One that was begun before is left.
+        self.session = Some(Session::new(access, place?, &self.left));
+        Ok(At::Send)
     }
 
     /// What the registry has of the blob.
-    async fn ask(&mut self, access: &Access, at: Url) -> Result<At, Refused> {
+    async fn ask(&mut self, access: &Arc<Access>, at: Url) -> Result<At, Refused> {
         let answer = access.take(access.step(Method::GET, at.clone())).await?;
         match answer.status().as_u16() {
             200..=299 => {
                 self.offset = arrived(&answer).unwrap_or(0).min(self.blob.bytes);
-                let next = place(&answer).unwrap_or(at);
+                self.moves(access, &answer);
                 finish(answer).await;
-                Ok(At::Send(next))
+                Ok(At::Send)
             }
             401 | 403 | 429 | 500.. => Err(refuses(access, answer).await),
             // It has ended, or cannot be asked for.
@@ -148,12 +165,19 @@ impl<'a> Upload<'a> {
         }
     }
 
-    async fn send_chunk(&mut self, access: &Access, at: Url) -> Result<At, Refused> {
+    /// Whether an answer says that the upload goes on elsewhere.
+    fn moves(&mut self, access: &Arc<Access>, answer: &Response) {
+        if let (Some(session), Some(place)) = (&mut self.session, place(answer)) {
+            session.moves(access, place);
+        }
+    }
+
+    async fn send_chunk(&mut self, access: &Arc<Access>, at: Url) -> Result<At, Refused> {
         let first = self.offset;
         let end = (first + self.chunk).min(self.blob.bytes);
         let chunk = self.blob.part(first..end).map_err(unread)?;
         let patch = access
-            .step(Method::PATCH, at.clone())
+            .step(Method::PATCH, at)
             .header(header::CONTENT_TYPE, OCTETS)
             .header(header::CONTENT_RANGE, format!("{first}-{}", end - 1))
             .timeout(CHUNK_TIMEOUT)
@@ -162,7 +186,7 @@ impl<'a> Upload<'a> {
         match answer.status().as_u16() {
             200..=299 => {
                 let has = arrived(&answer).unwrap_or(end);
-                let next = place(&answer).unwrap_or(at);
+                self.moves(access, &answer);
                 finish(answer).await;
                 if has <= first || has > end {
                     let why = format!(
@@ -171,7 +195,7 @@ impl<'a> Upload<'a> {
                     return Err(RegistryError::Unreachable(why).into());
                 }
                 self.offset = has;
-                Ok(At::Send(next))
+                Ok(At::Send)
             }
             // It has other bytes than were thought, or the upload has ended.
             404 | 416 => Err(gone().into()),
@@ -186,7 +210,7 @@ impl<'a> Upload<'a> {
         }
     }
 
-    async fn end(&self, access: &Access, at: Url) -> Result<At, Refused> {
+    async fn end(&mut self, access: &Access, at: Url) -> Result<At, Refused> {
         let put = access.step(Method::PUT, self.with_digest(at));
         let put = put.header(header::CONTENT_LENGTH, 0).timeout(CHUNK_TIMEOUT);
         self.ended(access, put).await
@@ -194,38 +218,40 @@ impl<'a> Upload<'a> {
 
     async fn send_whole(&mut self, access: &Access, at: Url) -> Result<At, Refused> {
         let bytes = self.blob.bytes;
+        let taken = Arc::new(AtomicU64::new(0));
         let body = match bytes <= CHUNK {
             true => Body::from(self.blob.part(0..bytes).map_err(unread)?),
-            false => Body::wrap(self.body()),
+            false => Body::wrap(self.body(taken.clone())),
         };
         let chunks = u32::try_from(bytes / CHUNK).unwrap_or(u32::MAX);
         let put = access
             .step(Method::PUT, self.with_digest(at))
             .header(header::CONTENT_TYPE, OCTETS)
             .header(header::CONTENT_LENGTH, bytes)
-            // … and for each chunk of one that has more.
+            // For all of it, however little is taken at a time.
             .timeout(CHUNK_TIMEOUT.saturating_mul(chunks.saturating_add(1)))
             .body(body);
-        let ended = self.ended(access, put).await?;
+        let ended = while_taken(&taken, bytes, self.ended(access, put)).await?;
         self.offset = bytes;
         Ok(ended)
     }
 
-    /// All of the blob, which is read while it is sent.
-    fn body(&self) -> BoxBody<Bytes, std::io::Error> {
+    /// All of the blob, which is read while it is sent. `taken` counts its bytes.
+    fn body(&self, taken: Arc<AtomicU64>) -> BoxBody<Bytes, std::io::Error> {
         let (blob, bytes) = (self.blob.clone(), self.blob.bytes);
         let firsts = (0..bytes).step_by(usize::try_from(PIECE).unwrap_or(usize::MAX));
         let pieces = firsts.map(move |first| {
             let piece = blob.part(first..(first + PIECE).min(bytes))?;
+            taken.fetch_add(piece.len() as u64, Relaxed);
             Ok(http_body::Frame::data(piece))
         });
         BoxBody::new(StreamBody::new(stream::iter(pieces)))
     }
 
-    async fn ended(&self, access: &Access, put: RequestBuilder) -> Result<At, Refused> {
+    async fn ended(&mut self, access: &Access, put: RequestBuilder) -> Result<At, Refused> {
         let answer = access.take(put).await?;
         match answer.status().as_u16() {
-            200..=299 => {}
+            200..=299 => self.session.take().into_iter().for_each(Session::ends),
             404 | 416 => return Err(gone().into()),
             _ => return Err(refuses(access, answer).await),
         }
@@ -239,6 +265,31 @@ impl<'a> Upload<'a> {
         let digest = self.blob.digest.as_str();
         place.query_pairs_mut().append_pair("digest", digest);
         place
+    }
+}
+
+/// Waits for what a request brings, while the registry takes something of the `bytes` that it is sent.
+pub(super) async fn while_taken<T>(
+    taken: &AtomicU64,
+    bytes: u64,
+    request: impl Future<Output = Result<T, Refused>>,
+) -> Result<T, Refused> {
+    let mut request = pin!(request);
+    let mut before = 0;
+    loop {
+        let limit = match before == bytes {
+            true => CHUNK_TIMEOUT * LOOKING,
+            false => CHUNK_TIMEOUT,
+        };
+        if let Ok(answered) = timeout(limit, &mut request).await {
+            return answered;
+        }
+        let now = taken.load(Relaxed);
+        if now == before {
+            let why = format!("it took {now} of {bytes} bytes, and nothing for {} s", limit.as_secs());
+            return Err(RegistryError::Unreachable(why).into());
+        }
+        before = now;
     }
 }
 
