@@ -87,7 +87,7 @@ fn the_command_line_and_a_foreign_client_prove_who_they_are() {
     let token = text(&created.stdout).trim().to_owned();
     fs::write(&ci, &token).unwrap();
     let doctor = user.hearth(&["doctor", "--token-file", &ci]);
-    let told = "you are client ci, which may prepare, for github.com/acme/*";
+    let told = "you are client ci (prepare), for github.com/acme/*";
     assert!(text(&doctor.stdout).contains(told), "{doctor:?}");
     let denied = user.hearth(&["client", "ls", "--token-file", &ci]);
     assert!(

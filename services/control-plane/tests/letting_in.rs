@@ -210,7 +210,7 @@ async fn an_open_stream_ends_when_its_client_is_revoked_or_expires_and_others_go
     let id = lab.workspace(&lab.admin, REPOSITORY).await;
     let revoked = lab.client("revoked", ClientScope::Read, &[]).await;
     let short = CreateClientRequest {
-        valid_seconds: 2,
+        valid_seconds: 5,
         ..wanted("short", ClientScope::Read, &[])
     };
     let short = lab.create(short).await;

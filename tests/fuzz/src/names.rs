@@ -1,4 +1,6 @@
-use hearth_domain::{CommitHash, ConfigName, FeatureId, GitRef, Platform};
+use hearth_domain::{
+    CommitHash, ConfigName, FeatureId, GitRef, Platform, RepositoryPatterns, Scopes,
+};
 
 /// Reads every line of the input as the names that requests and configurations have.
 ///
@@ -16,6 +18,12 @@ pub fn names(data: &[u8]) {
         }
         if let Ok(config) = name.parse::<ConfigName>() {
             assert!(!config.as_str().contains(['/', '\0']), "{name:?}");
+        }
+        if let Ok(patterns) = name.parse::<RepositoryPatterns>() {
+            assert_eq!(patterns.to_string().parse(), Ok(patterns));
+        }
+        if let Ok(scopes) = name.parse::<Scopes>() {
+            assert_eq!(scopes.to_string().parse(), Ok(scopes));
         }
         let _ = name.parse::<Platform>();
         let _ = FeatureId::new(name);

@@ -41,12 +41,12 @@ pub(crate) fn caller(caller: &GetCallerResponse) -> String {
     }
 }
 
-/// `ci, with prepare and read, for github.com/acme/*`
+/// `client ci (prepare, exec), for github.com/acme/*`
 pub(crate) fn described(client: &Client) -> String {
     let text = format!(
-        "client {}, which may {}, for {}",
+        "client {} ({}), for {}",
         client.name,
-        scopes(client, " and "),
+        scopes(client, ", "),
         repositories(client)
     );
     printable_line(&text)
@@ -106,7 +106,7 @@ old   admin         all repositories                 1h   -         expired
         );
         assert_eq!(
             caller(&GetCallerResponse { client: Some(ci) }),
-            "you are client ci, which may read and prepare, for github.com/acme/*,git.example/x"
+            "you are client ci (read, prepare), for github.com/acme/*,git.example/x"
         );
     }
 }

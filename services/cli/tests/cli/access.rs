@@ -88,7 +88,7 @@ async fn a_token_comes_from_a_flag_else_the_environment_else_the_context() {
     let login = home.login(&plane, "ci", "of-the-context\n").await;
     assert_eq!(login.code, Some(0), "{login:?}");
     let told = format!(
-        "{} is used from now on, as context ci: you are client ci, which may prepare, for github.com/acme/*\n",
+        "{} is used from now on, as context ci: you are client ci (prepare), for github.com/acme/*\n",
         url(&plane)
     );
     assert_eq!((login.stdout, login.stderr), (told, String::new()));
@@ -402,8 +402,7 @@ async fn doctor_says_who_calls_and_what_they_may() {
     let anybody = Answer::Caller(GetCallerResponse::default());
     let plane = ControlPlane::start([nodes(), caller("ci"), nodes(), anybody]).await;
     let doctor = run(plane.hearth(&["doctor"])).await;
-    let told =
-        "access         OK      you are client ci, which may prepare, for github.com/acme/*\n";
+    let told = "access         OK      you are client ci (prepare), for github.com/acme/*\n";
     assert!(doctor.stdout.contains(told), "{doctor:?}");
     let doctor = run(plane.hearth(&["doctor"])).await;
     let told = "access         OK      it lets everybody in, and asks for no token\n";

@@ -96,9 +96,7 @@ impl Access {
             (None, Some(certificate)) => self.of_certificate(certificate)?,
             (None, None) => {
                 return Err(CallError::CallerUnknown(
-                    "this control plane lets in clients that prove who they are: log in with `hearth login`, or send \
-                     `authorization: Bearer TOKEN`"
-                        .into(),
+                    "this control plane asks who calls: send `authorization: Bearer TOKEN`".into(),
                 ));
             }
         };
@@ -126,8 +124,7 @@ impl Access {
             .or_else(|| self.clients.of_digest(&digest));
         found.ok_or_else(|| {
             CallError::CallerUnknown(
-                "the token is none of this control plane's, or its client was revoked; log in with another one (`hearth login`)"
-                    .into(),
+                "the token is none of this control plane's, or its client was revoked".into(),
             )
         })
     }
@@ -149,7 +146,7 @@ impl Access {
         }
         self.clients.of_name(name).ok_or_else(|| {
             CallError::CallerUnknown(format!(
-                "there is no client {name}, or it was revoked; log in with a token (`hearth login`)"
+                "there is no client {name}, or it was revoked: its certificate does not count"
             ))
         })
     }
