@@ -159,7 +159,7 @@ a_node_runs_as_its_manifest_says() {
   # There is no API server here that would know a service account: a join token, instead.
   mkdir -p "$work/data"/{engine,token}
   mkdir -p "$work/join"
-  client token create --output json | jq -r .token >"$work/join/token"
+  client token create >"$work/join/token"
   cp "$work/data/ca/tls.crt" "$work/data/ca/ca.crt"
   mapfile -t arguments < <(arguments overlays/agents DaemonSet | sed '/^HEARTH_JOIN_SERVICE_ACCOUNT_TOKEN=/s/.*/HEARTH_JOIN_TOKEN_FILE=\/join\/token/')
   [[ " ${arguments[*]} " == *" --privileged "* ]]
@@ -182,7 +182,7 @@ a_node_runs_as_its_manifest_says() {
   # It leaves before it ends.
   docker exec node hearth-node drain
   client nodes --output json | jq -e 'select(.name == "node-1" and .state == "NODE_STATE_LEFT")'
-  docker exec node kill -0 "$engine"
+  docker exec node bash -c "kill -0 $engine"
   docker stop --time 60 node
   [[ $(docker inspect --format '{{.State.ExitCode}}' node) == 0 ]] || { docker logs node; return 1; }
 }

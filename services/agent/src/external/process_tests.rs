@@ -300,6 +300,38 @@ async fn a_command_reaches_the_network_that_it_is_given() {
     }
 }
 
+/// As in a container: process 2, which has the number of bubblewrap's child, has ended long ago.
+#[tokio::test]
+async fn a_command_runs_where_the_first_processes_of_the_node_are_gone() {
+    const INSIDE: &str = "HEARTH_TEST_IN_NAMESPACE";
+    if !is_root() {
+        return;
+    }
+    if std::env::var_os(INSIDE).is_some() {
+        assert!(!Path::new("/proc/2").exists());
+        let said = shell("echo inside").run(&mut |_| {}).await.unwrap();
+        assert_eq!(said, "inside\n");
+        return;
+    }
+    let module = module_path!().split_once("::").unwrap().1;
+    let name = "a_command_runs_where_the_first_processes_of_the_node_are_gone";
+    let status = Command::new("unshare")
+        .args(["--pid", "--fork", "--mount-proc", "sh", "-c"])
+        .arg("for n in 1 2 3 4 5 6 7 8 9; do /bin/true; done; exec \"$0\" --exact \"$1\"")
+        .arg(std::env::current_exe().unwrap())
+        .arg(format!("{module}::{name}"))
+        .env(INSIDE, "1")
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&status.stdout);
+    assert!(
+        status.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&status.stderr)
+    );
+}
+
 #[tokio::test]
 async fn a_command_that_takes_all_memory_is_ended_and_told() {
     if !is_root() {

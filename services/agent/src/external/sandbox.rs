@@ -206,6 +206,11 @@ impl Sandbox {
         words.push(["sh", "-c", PREPARE, refused.as_str()]);
         words.push(group.into_iter().flat_map(Group::doors));
         words.push(["--"]);
+        if rustix::process::geteuid().is_root() {
+            // Bubblewrap looks for its child in /proc by the number that it has in the namespace. In the agent's /proc that is
+            // another process, or, in a container, none.
+            words.push(["unshare", "--mount-proc", "--"]);
+        }
         let memory = (self.0.limits.memory_mib << 20).max(1);
         words.limits(view, group.is_none().then_some(memory));
         words.push(["bwrap", "--seccomp", "9"]);
