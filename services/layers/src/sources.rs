@@ -96,7 +96,7 @@ struct Other {
 
 enum Place {
     Neighbour(Neighbour),
-    Mirror(Mirror, Access),
+    Mirror(Mirror, Box<Access>),
 }
 
 /// Who brought bytes of a layer besides the registry.
@@ -140,7 +140,8 @@ impl Sources {
             .redirect(reqwest::redirect::Policy::none());
         let neighbour_http = http.build().ok();
         let neighbours = neighbours.into_iter().map(Place::Neighbour);
-        let others = neighbours.chain(mirror.map(|(mirror, access)| Place::Mirror(mirror, access)));
+        let mirror = mirror.map(|(mirror, access)| Place::Mirror(mirror, Box::new(access)));
+        let others = neighbours.chain(mirror);
         Self {
             others: others
                 .map(|place| Other {

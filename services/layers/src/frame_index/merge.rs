@@ -5,9 +5,7 @@ use std::{
     io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _},
 };
 
-use super::{
-    Entry, FRAME, FrameIndexError, Head, LayerFrames, Type, VERSION, size::Size,
-};
+use super::{Entry, FRAME, FrameIndexError, Head, LayerFrames, Type, VERSION, size::Size};
 use crate::spool::SpoolFile;
 
 /// The encoder's level. It reads well as text.

@@ -287,6 +287,9 @@ fn all_entries_together_have_a_limit_beside_that_of_each() {
         for _ in 0..fit {
             size.add(entry, line).unwrap();
         }
-        assert!(size.add(entry, line).is_err(), "{fit} lines of {line} bytes");
+        assert!(
+            size.add(entry, line).is_err(),
+            "{fit} lines of {line} bytes"
+        );
     }
 }

@@ -229,7 +229,7 @@ impl<R: BufRead> Archive<R> {
             kind,
             mode: header.mode()? & 0o7777,
             owner: (owner("uid", header.uid())?, owner("gid", header.gid())?),
-            modified,
+            modified: bounded(modified),
             attributes: attributes
                 .map(|(name, value)| (name.to_vec(), value.to_vec()))
                 .collect(),
@@ -281,6 +281,16 @@ impl<R: BufRead> Archive<R> {
             true => Ok(Some((pieces, size))),
             false => Err(bad("the map of a sparse file does not fit it")),
         }
+    }
+}
+
+/// A time that nanoseconds since 1970 cannot say is 1970, as containerd has it.
+fn bounded((seconds, nanoseconds): (i64, i64)) -> (i64, i64) {
+    let all = seconds.checked_mul(1_000_000_000);
+    let all = all.and_then(|all| all.checked_add(nanoseconds));
+    match all.is_some_and(|all| all >= 0) {
+        true => (seconds, nanoseconds),
+        false => (0, 0),
     }
 }
 

@@ -54,11 +54,7 @@ pub fn encode(
     })
 }
 
-fn list(
-    from: impl BufRead,
-    position: &Cell<u64>,
-    mut rows: Rows,
-) -> Result<Rows, FrameIndexError> {
+fn list(from: impl BufRead, position: &Cell<u64>, mut rows: Rows) -> Result<Rows, FrameIndexError> {
     let mut archive = Archive::new(from);
     while let Some(member) = archive.next()? {
         if let Some(entry) = Entry::new(&member, position.get())? {

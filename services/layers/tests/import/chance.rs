@@ -11,10 +11,10 @@ impl Chance {
     /// By the seed in `HEARTH_TEST_SEED`, or another one each time. It is printed.
     pub fn by_seed() -> Self {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap();
-        let seed = std::env::var("HEARTH_TEST_SEED").map_or(
-            u64::from(now.subsec_nanos()) ^ now.as_secs(),
-            |seed| seed.parse().unwrap(),
-        );
+        let seed = std::env::var("HEARTH_TEST_SEED")
+            .map_or(u64::from(now.subsec_nanos()) ^ now.as_secs(), |seed| {
+                seed.parse().unwrap()
+            });
         eprintln!("HEARTH_TEST_SEED={seed}");
         Self::new(seed)
     }

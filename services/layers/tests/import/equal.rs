@@ -50,6 +50,9 @@ fn base() -> Vec<Member> {
         file("etc/trusted", "").attribute("trusted.x", "1"),
         file("etc/deep/x", "x").modified("-5"),
         file("etc/fraction", "").modified("1600000000.5"),
+        file("etc/last", "").modified("9223372036.854775807"),
+        file("etc/later", "").modified("9223372036.854775808"),
+        file("etc/never", "").modified("250000000000"),
         hard_link("lib/across", "etc/deep/x")
             .mode(0o600)
             .owner(7, 8),
@@ -78,7 +81,8 @@ fn base() -> Vec<Member> {
         file("twice", "first"),
         file("twice", "second").mode(0o600),
         folder("file-then"),
-        file("file-then", "was a folder"),
+        // It gets the time of the folder, since those come last.
+        file("file-then", "was a folder").modified("1400000000"),
         file("sparse-1.0", sparse_1_0())
             .record("GNU.sparse.major", "1")
             .record("GNU.sparse.minor", "0")

@@ -13,6 +13,21 @@ use hearth_domain::Digest;
 
 /// A line for each file, by its path. Folders for which no time is compared are in `untimed`.
 pub fn list(root: &Path, untimed: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, String> {
+    lines(root, |name, time| (!untimed.contains(name)).then_some(time))
+}
+
+/// The same, with what a function makes of each time.
+pub fn list_timed(
+    root: &Path,
+    time: impl Fn((i64, i64)) -> Option<(i64, i64)>,
+) -> BTreeMap<PathBuf, String> {
+    lines(root, |_, is| time(is))
+}
+
+fn lines(
+    root: &Path,
+    time_of: impl Fn(&Path, (i64, i64)) -> Option<(i64, i64)>,
+) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     let mut first_names = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -43,9 +58,9 @@ pub fn list(root: &Path, untimed: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Strin
             .or_insert_with(|| name.clone());
         // The device of a whiteout has the time at which it was made.
         let is_whiteout = kind.is_char_device() && metadata.rdev() == 0;
-        let time = match is_whiteout || untimed.contains(&name) {
+        let time = match is_whiteout {
             true => None,
-            false => Some((metadata.mtime(), metadata.mtime_nsec())),
+            false => time_of(&name, (metadata.mtime(), metadata.mtime_nsec())),
         };
         let size = if kind.is_dir() { 0 } else { metadata.size() };
         let line = format!(

@@ -14,9 +14,12 @@ const TELLING: Duration = Duration::from_secs(5);
 /// As many at a time.
 const AT_ONCE: usize = 4;
 
+/// Where an upload goes on, and what is known of the registry.
+type Place = (Arc<Access>, Url);
+
 /// Uploads that were left.
 #[derive(Clone, Default)]
-pub struct Left(Arc<Mutex<Vec<(Arc<Access>, Url)>>>);
+pub struct Left(Arc<Mutex<Vec<Place>>>);
 
 impl Left {
     /// Tells the registry of them. Nobody waits for that, and it need not succeed.

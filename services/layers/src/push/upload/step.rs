@@ -286,7 +286,10 @@ pub(super) async fn while_taken<T>(
         }
         let now = taken.load(Relaxed);
         if now == before {
-            let why = format!("it took {now} of {bytes} bytes, and nothing for {} s", limit.as_secs());
+            let why = format!(
+                "it took {now} of {bytes} bytes, and nothing for {} s",
+                limit.as_secs()
+            );
             return Err(RegistryError::Unreachable(why).into());
         }
         before = now;

@@ -56,7 +56,9 @@ impl Registry {
 
     fn count(&self, method: &str) -> usize {
         let requests = self.state.requests.lock();
-        let of = requests.iter().filter(|request| request.starts_with(method));
+        let of = requests
+            .iter()
+            .filter(|request| request.starts_with(method));
         of.count()
     }
 
@@ -127,9 +129,7 @@ async fn answer(State(state): State<Arc<Served>>, request: Request<Body>) -> Res
             moves_on(&format!("http://{other}/other/{number}"))
         }
         "POST" => moves_on(&format!("/v2/a/b/blobs/uploads/{number}")),
-        "PATCH" if matches!(way, Way::Hangs | Way::HangsElsewhere) => {
-            std::future::pending().await
-        }
+        "PATCH" if matches!(way, Way::Hangs | Way::HangsElsewhere) => std::future::pending().await,
         "PATCH" if way == Way::Refuses => answer(400),
         "PUT" if way == Way::Refuses => answer(400),
         "PATCH" if matches!(way, Way::TakesNoParts | Way::ReadsNothing) => answer(405),
