@@ -6,8 +6,10 @@ use prost::Message as _;
 
 /// Messages that carry secrets: their `Debug` is written by hand in `proto/lib.rs`, and a test there
 /// compares this list with the fields marked `debug_redact`.
-const REDACTED: [&str; 5] = [
+const REDACTED: [&str; 7] = [
     "hearth.v1.AgentServicePrepareWorkspaceRequest",
+    "hearth.v1.CreateJoinTokenResponse",
+    "hearth.v1.EnrolRequest",
     "hearth.v1.GitCredential",
     "hearth.v1.Neighbour",
     "hearth.v1.RegisterResponse",

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use backon::BackoffBuilder as _;
 use hearth_domain::text::innermost_cause;
-use hearth_runtime::serve_tunnel;
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use hearth_runtime::{Tunnel, serve_tunnel};
+use tokio::{
+    task::{Id, JoinSet},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Routes;
 
 use crate::external::control_plane::{ControlPlaneClient, pauses};
@@ -19,6 +22,7 @@ const SETTLED: Duration = Duration::from_secs(30);
 const LAST_WORDS: Duration = Duration::from_secs(18);
 
 /// Serves the control plane on a connection, and opens it again when it ends, until `stop`. Waits until the node is registered.
+/// When the way to the control plane is exchanged, a connection is opened on the new one, and the one before ends with its calls.
 /// After `stop` the control plane hears of attempts to their ends.
 pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: CancellationToken) {
     let retries = || {
@@ -31,19 +35,28 @@ pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: Cance
         sleep(LAST_WORDS).await;
     };
     let mut over = std::pin::pin!(over);
+    let mut served = JoinSet::new();
+    // Ends the newest connection gracefully when there is a newer one.
+    let mut newest: Option<DropGuard> = None;
     loop {
         let began = Instant::now();
+        let mut exchanges = control_plane.exchanges();
         let opened = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             opened = control_plane.open_connection() => opened,
         };
         let ended = match opened {
-            Ok(tunnel) => tokio::select! {
-                () = &mut over => return,
-                served = serve_tunnel(tunnel, routes.clone(), &stop) => {
-                    served.map_err(|error| innermost_cause(&error).to_string())
+            Ok(tunnel) => {
+                let leave = stop.child_token();
+                let serving = serve(tunnel, routes.clone(), leave.clone());
+                let id = served.spawn(serving).id();
+                drop(newest.replace(leave.drop_guard()));
+                tokio::select! {
+                    () = &mut over => return,
+                    why = end_of(id, &mut served) => why,
+                    _ = exchanges.changed(), if !stop.is_cancelled() => continue,
                 }
-            },
+            }
             Err(status) => Err(format!("{}: {}", status.code(), status.message())),
         };
         if began.elapsed() > SETTLED {
@@ -56,8 +69,31 @@ pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: Cance
             warned = true;
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = sleep(pauses.next().unwrap_or(RETRY_MAX)) => {}
         }
     }
+    // Those that are left are older, and end with their calls.
+    tokio::select! {
+        () = over => {}
+        _ = served.join_all() => {}
+    }
+}
+
+/// Serves the control plane on one connection.
+async fn serve(tunnel: Tunnel, routes: Routes, leave: CancellationToken) -> Result<(), String> {
+    let served = serve_tunnel(tunnel, routes, &leave).await;
+    served.map_err(|error| innermost_cause(&error).to_string())
+}
+
+/// Returns when this one of the connections has ended; others are older.
+async fn end_of(newest: Id, served: &mut JoinSet<Result<(), String>>) -> Result<(), String> {
+    while let Some(ended) = served.join_next_with_id().await {
+        match ended {
+            Ok((id, why)) if id == newest => return why,
+            Err(error) if error.id() == newest => return Err("its task failed".to_owned()),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -9,9 +9,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use hearth_runtime::{Admin, GrpcServer, Metrics, Tasks, write_ready_file};
+use hearth_runtime::{Admin, GrpcServer, Metrics, Port, Tasks, write_ready_file};
 use hearth_signatures::Signer;
-use tokio::{net::TcpListener, time::MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -23,6 +23,7 @@ use crate::{
     },
     config::Config,
     credentials::Credentials,
+    identity::{Enrolment, JoinTokens, PortCertificate, ServiceAccounts},
     metrics::Counters,
     node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
@@ -48,7 +49,8 @@ pub struct ControlPlane {
     history_days: u32,
     routes: Routes,
     tasks: Tasks,
-    listener: TcpListener,
+    port: Port,
+    certificate: Option<PortCertificate>,
     admin: Admin,
     ready: Arc<AtomicBool>,
     addresses: Addresses,
@@ -171,7 +173,22 @@ impl ControlPlane {
         let max_streams = config.max_streams;
         let watching = Watching::new(store.clone(), feeds, max_streams, tasks.clone());
         let watching = Arc::new(watching);
-        let listener = config.listening.bind(config.listen).await?;
+        let certificate = PortCertificate::open(&config.identity, config.listen, &metrics)?;
+        let listener = match &certificate {
+            Some(_) => config.listening.bind_for_tls(config.listen).await?,
+            None => config.listening.bind(config.listen).await?,
+        };
+        let listen = listener.local_addr()?;
+        let port = match &certificate {
+            Some(certificate) => Port::with_tls(listener, certificate.tls()),
+            None => listener.into(),
+        };
+        let ca = certificate.as_ref().map(PortCertificate::ca);
+        let accounts = ServiceAccounts::of_cluster(&config.identity.kubernetes_nodes)?;
+        let enrolment = ca.clone().map(|ca| {
+            let (store, fleet) = (store.clone(), fleet.clone());
+            Arc::new(Enrolment::new(ca, store, fleet, accounts, &metrics))
+        });
         let admin = Admin::bind(config.admin_listen, metrics).await?;
         let routes = routes(Served {
             workspaces: Arc::new(Workspaces::new(
@@ -198,6 +215,8 @@ impl ControlPlane {
             probe,
             signing,
             verification,
+            enrolment,
+            join_tokens: Arc::new(JoinTokens::new(store.clone(), ca)),
             logins: Arc::new(AttemptLogins::new(
                 store.clone(),
                 credentials,
@@ -216,11 +235,12 @@ impl ControlPlane {
             routes,
             tasks,
             addresses: Addresses {
-                listen: listener.local_addr()?,
+                listen,
                 admin: admin.address()?,
             },
             ready: admin.ready(),
-            listener,
+            port,
+            certificate,
             admin,
             ready_file: config.ready_file,
         })
@@ -246,6 +266,9 @@ impl ControlPlane {
         tasks.spawn("unread streams", self.watching.end_unread());
         tasks.spawn("admin port", self.admin.serve(tasks.stopping().clone()));
         tasks.spawn("retention", self.retention.hourly());
+        if let Some(certificate) = self.certificate {
+            tasks.spawn("certificates", certificate.keep(tasks.stopping().clone()));
+        }
         let shown = show_metrics(
             self.store.clone(),
             self.fleet,
@@ -271,7 +294,7 @@ impl ControlPlane {
         };
         let (served, ()) = tokio::join!(
             async {
-                let served = server.serve(self.listener, stop.clone()).await;
+                let served = server.serve(self.port, stop.clone()).await;
                 // When the server fails, the rest must not wait for a signal.
                 stop.cancel();
                 served

@@ -5,8 +5,8 @@
 //! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. The memory holds
 //! nothing that the store does not have, so a restart loses nothing.
 //!
-//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`cache`], [`credentials`] and
-//! [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
+//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`cache`], [`credentials`],
+//! [`identity`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
 mod app;
 mod cache;
@@ -15,6 +15,7 @@ mod config;
 mod credentials;
 mod detached;
 mod error;
+mod identity;
 mod metrics;
 mod node;
 mod probe;
@@ -28,4 +29,5 @@ pub use app::{Addresses, ControlPlane};
 pub use cache::{CacheWriters, WritersParseError};
 pub use config::{Config, ConfigError, Database, DatabaseParseError};
 pub use credentials::{CredentialArgs, CredentialKind};
+pub use identity::{CertificateLife, IdentityArgs};
 pub use workspace::{HostAccessParseError, HostAccessRules};

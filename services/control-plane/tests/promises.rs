@@ -11,6 +11,7 @@ mod credentials_refused;
 mod credentials_tls;
 mod deleting;
 mod following;
+mod joining;
 mod leaving;
 mod losing_agents;
 mod lost;

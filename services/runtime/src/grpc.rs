@@ -35,11 +35,7 @@ impl GrpcServer {
     }
 
     /// Serves until `stop`, then lets open calls end for a few seconds before they are cut off.
-    pub async fn serve(
-        self,
-        port: impl Into<Port>,
-        stop: CancellationToken,
-    ) -> anyhow::Result<()> {
+    pub async fn serve(self, port: impl Into<Port>, stop: CancellationToken) -> anyhow::Result<()> {
         let draining = stop.clone();
         let health = self.health;
         let server = Server::builder()

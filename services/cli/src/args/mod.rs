@@ -2,6 +2,7 @@
 
 mod cache;
 mod common;
+mod token;
 mod up;
 mod values;
 
@@ -13,6 +14,7 @@ use crate::{address::Address, exit};
 pub use self::{
     cache::CacheCommand,
     common::{ConfigArg, ProbeRef, WideArg},
+    token::TokenCommand,
     up::UpArgs,
     values::Subject,
 };
@@ -78,6 +80,12 @@ pub enum Command {
         /// How they are shown
         #[command(flatten)]
         wide: WideArg,
+    },
+    /// Make, list and revoke tokens with which nodes join
+    Token {
+        /// The command
+        #[command(subcommand)]
+        command: TokenCommand,
     },
     /// Inspect and prune the image cache
     Cache {

@@ -8,6 +8,7 @@ mod lists;
 mod live;
 mod logs;
 mod nodes;
+mod tokens;
 mod up;
 mod workspaces;
 
@@ -43,6 +44,7 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
                 }),
             ..
         } => nodes::discard(context, node, workspaces).await,
+        Command::Token { command } => tokens::token(context, command).await,
         Command::Cache { command } => cache::cache(context, command).await,
         Command::Doctor {
             repository,

@@ -10,4 +10,5 @@ mod simple;
 mod story;
 mod support;
 mod terminal;
+mod tokens;
 mod up;

@@ -11,12 +11,14 @@ use tonic::{Code, Status, transport::Channel};
 const CONNECT: Duration = Duration::from_secs(3);
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// Connections that a node may have at once: one that is new, and those on which calls still end.
+const CONNECTIONS: usize = 4;
 /// An event has at most 64 KiB of output, and names and numbers.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// The connections that agents keep open, one for each node.
+/// The connections that agents keep open. New calls go over the newest of a node.
 #[derive(Debug, Default)]
-pub(crate) struct Agents(watch::Sender<HashMap<String, Connection>>);
+pub(crate) struct Agents(watch::Sender<HashMap<String, Vec<Connection>>>);
 
 #[derive(Debug)]
 struct Connection {
@@ -33,37 +35,44 @@ impl Agents {
         let connected = tokio::time::timeout(CONNECT, wait).await;
         let connected = connected.ok().and_then(Result::ok);
         let channel =
-            connected.and_then(|connections| Some(connections.get(node)?.channel.clone()));
+            connected.and_then(|connections| Some(connections.get(node)?.last()?.channel.clone()));
         let channel = channel.ok_or_else(not_connected)?;
         Ok(AgentServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
     }
 
-    /// Takes the connection of a node, in place of the one that it had. It has to end with the token.
+    /// Takes a connection of a node, for the calls that begin from now on. It has to end with the token.
     pub(crate) fn connect(&self, node: &str, tunnel: Tunnel, ended: CancellationToken) {
         let connection = Connection {
             channel: tunnel_channel(tunnel),
             ended: ended.drop_guard(),
         };
         self.0.send_modify(|connections| {
-            connections.insert(node.to_owned(), connection);
+            let of_node = connections.entry(node.to_owned()).or_default();
+            if of_node.len() >= CONNECTIONS {
+                of_node.remove(0);
+            }
+            of_node.push(connection);
         });
     }
 
     /// Forgets the connection of a node that ends with this token.
     pub(crate) fn disconnected(&self, node: &str, ended: &CancellationToken) {
-        // The one that took its place has another token, which nobody has cancelled.
         ended.cancel();
         self.0.send_if_modified(|connections| {
-            let is_it = |known: &Connection| known.ended.token().is_cancelled();
-            let found = connections.get(node).is_some_and(is_it);
-            if found {
+            let Some(of_node) = connections.get_mut(node) else {
+                return false;
+            };
+            let before = of_node.len();
+            of_node.retain(|one| !one.ended.token().is_cancelled());
+            let changed = of_node.len() < before;
+            if of_node.is_empty() {
                 connections.remove(node);
             }
-            found
+            changed
         });
     }
 
-    /// Ends the connection of a node.
+    /// Ends the connections of a node.
     pub(crate) fn disconnect(&self, node: &str) {
         self.0
             .send_if_modified(|connections| connections.remove(node).is_some());

@@ -6,6 +6,8 @@ mod cache;
 mod cache_index;
 mod caller;
 mod credentials;
+mod enrolment;
+mod join_tokens;
 mod nodes;
 mod paging;
 mod routes;

@@ -4,7 +4,8 @@ use axum::middleware::from_fn_with_state;
 use hearth_api::v1::{
     agent_registry_service_server::AgentRegistryServiceServer,
     cache_index_service_server::CacheIndexServiceServer, cache_service_server::CacheServiceServer,
-    credential_service_server::CredentialServiceServer, node_service_server::NodeServiceServer,
+    credential_service_server::CredentialServiceServer,
+    join_token_service_server::JoinTokenServiceServer, node_service_server::NodeServiceServer,
     workspace_service_server::WorkspaceServiceServer,
 };
 use hearth_runtime::Obstacle;
@@ -12,11 +13,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::{
-    agent_registry::AgentRegistryApi, cache::CacheApi, cache_index::CacheIndexApi,
-    caller::agents_only, credentials::CredentialApi, nodes::NodeApi, workspaces::WorkspaceApi,
+    agent_registry::AgentRegistryApi,
+    cache::CacheApi,
+    cache_index::CacheIndexApi,
+    caller::{Guard, agents_only},
+    credentials::CredentialApi,
+    join_tokens::JoinTokenApi,
+    nodes::NodeApi,
+    workspaces::WorkspaceApi,
 };
 use crate::{
     cache::{CacheRules, Entries, Explanations, Index, Signing, Verification},
+    identity::{Enrolment, JoinTokens},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
     workspace::{Deletions, Recovery, Watching, Workspaces},
@@ -45,6 +53,9 @@ pub(crate) struct Served {
     pub(crate) signing: Arc<Signing>,
     pub(crate) verification: Verification,
     pub(crate) logins: Arc<AttemptLogins>,
+    /// `None`: nodes have no certificates.
+    pub(crate) enrolment: Option<Arc<Enrolment>>,
+    pub(crate) join_tokens: Arc<JoinTokens>,
 }
 
 /// All services on one port.
@@ -63,6 +74,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         stopping: served.stopping,
         lease_seconds: served.lease_seconds,
         cache_public_key: public_keys.unwrap_or_default(),
+        enrolment: served.enrolment.clone(),
     };
     let cache = CacheApi {
         rules: served.rules,
@@ -83,11 +95,18 @@ pub(crate) fn routes(served: Served) -> Routes {
         .add_service(CacheIndexServiceServer::new(index))
         .add_service(CredentialServiceServer::new(credentials));
     // In front of what was added so far.
-    let guard = from_fn_with_state(served.sessions, agents_only);
+    let guard = Arc::new(Guard {
+        sessions: served.sessions,
+        certified: served.enrolment.is_some(),
+    });
+    let guard = from_fn_with_state(guard, agents_only);
     let router = routes.axum_router_mut();
     *router = std::mem::take(router).route_layer(guard);
     routes
         .add_service(WorkspaceServiceServer::new(workspaces))
         .add_service(NodeServiceServer::new(nodes))
         .add_service(CacheServiceServer::new(cache))
+        .add_service(JoinTokenServiceServer::new(JoinTokenApi(
+            served.join_tokens,
+        )))
 }

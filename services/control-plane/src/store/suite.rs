@@ -2,6 +2,7 @@
 
 mod cache;
 mod history;
+mod joining;
 mod nodes;
 
 use std::{sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use hearth_api::v1::{
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
 
-use self::{cache::*, history::*, nodes::*};
+use self::{cache::*, history::*, joining::*, nodes::*};
 use super::{workspaces::Page, *};
 use crate::{
     clock::{from_millis, now},
@@ -313,6 +314,9 @@ macro_rules! suite {
             a_use_is_noted_once_an_hour
             what_was_removed_is_entered_again_only_by_who_asks_afterwards
             lookups_rates_and_results_are_remembered
+            a_token_is_used_as_often_as_it_may_be
+            of_two_nodes_with_one_use_one_joins
+            tokens_and_names_end
         );
     };
     ($store:ident, $open:path, $($test:ident)*) => {

@@ -2,13 +2,15 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::{
-    build_caches::BuildCacheStore, entries::EntryStore, error::StoreError, lookups::LookupStore,
-    nodes::NodeStore, workspaces::WorkspaceStore,
+    build_caches::BuildCacheStore, entries::EntryStore, error::StoreError, joining::JoiningStore,
+    lookups::LookupStore, nodes::NodeStore, workspaces::WorkspaceStore,
 };
 
 /// The whole state of the control plane.
 #[async_trait]
-pub trait Store: WorkspaceStore + NodeStore + EntryStore + LookupStore + BuildCacheStore {
+pub trait Store:
+    WorkspaceStore + NodeStore + EntryStore + LookupStore + BuildCacheStore + JoiningStore
+{
     /// The secret of this name: `new`, unless there is one already.
     async fn secret(&self, name: &str, new: &SecretString) -> Result<SecretString, StoreError>;
 

@@ -4,11 +4,12 @@ use std::{
 };
 
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
-    GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest,
-    InvalidateEntryResponse, ListEntriesRequest, ListEntriesResponse, ListNodesResponse,
-    ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
-    ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, VerifyCacheRequest,
+    CreateJoinTokenRequest, CreateJoinTokenResponse, DeleteWorkspaceRequest, ExplainRefRequest,
+    ExplainWorkspaceRequest, Explanation, GetPublicKeyResponse, GetStatsResponse,
+    GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse, ListEntriesRequest,
+    ListEntriesResponse, ListJoinTokensResponse, ListNodesResponse, ListWorkspacesRequest,
+    ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest, ProbeAccessResponse,
+    RemoveNodeRequest, RemoveQuarantinedRequest, RevokeJoinTokenRequest, VerifyCacheRequest,
     VerifyCacheResponse, WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared,
     watch_workspace_response as watched,
 };
@@ -25,6 +26,9 @@ pub enum Call {
     Nodes,
     RemoveNode(RemoveNodeRequest),
     Discard(RemoveQuarantinedRequest),
+    CreateToken(CreateJoinTokenRequest),
+    Tokens,
+    RevokeToken(RevokeJoinTokenRequest),
     Entries(ListEntriesRequest),
     ExplainWorkspace(ExplainWorkspaceRequest),
     ExplainRef(ExplainRefRequest),
@@ -48,6 +52,9 @@ pub enum Answer {
     Nodes(ListNodesResponse),
     NodeRemoved,
     Discarded,
+    TokenCreated(CreateJoinTokenResponse),
+    Tokens(ListJoinTokensResponse),
+    TokenRevoked,
     Entries(ListEntriesResponse),
     /// To both kinds of explanation.
     Explained(Box<Explanation>),

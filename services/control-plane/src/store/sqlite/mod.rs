@@ -1,6 +1,7 @@
 mod build_caches;
 mod database;
 mod entries;
+mod joining;
 mod log;
 mod lookups;
 mod nodes;
