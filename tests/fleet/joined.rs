@@ -12,9 +12,10 @@ use std::{
 use clap::Parser as _;
 use hearth_agent::{app::App, config::Config as AgentConfig};
 use hearth_api::v1::{
-    CreateJoinTokenRequest, ListNodesRequest, Node, NodeState, PrepareWorkspaceRequest,
-    WorkspaceState, join_token_service_client::JoinTokenServiceClient,
-    node_service_client::NodeServiceClient,
+    CreateJoinTokenRequest, DeleteWorkspaceRequest, ListNodesRequest, Node, NodeState,
+    PrepareWorkspaceRequest, WatchUntil, WorkspaceState, event::Kind,
+    join_token_service_client::JoinTokenServiceClient, node_service_client::NodeServiceClient,
+    prepare_workspace_response::Message, workspace_service_client::WorkspaceServiceClient,
 };
 use hearth_control_plane::{CertificateLife, Config, ControlPlane};
 use hearth_runtime::tls::{Authorities, ClientTls, ServerTrust};
@@ -161,25 +162,37 @@ impl World {
         .await;
     }
 
-    /// Prepares a workspace; its last state.
-    async fn prepare(&self, channel: Channel, number: usize) -> WorkspaceState {
-        use hearth_api::v1::{WatchUntil, prepare_workspace_response::Message};
+    /// Prepares a workspace; its id and its last state.
+    async fn prepare(&self, channel: Channel, number: usize) -> (String, WorkspaceState) {
         let mut request: PrepareWorkspaceRequest =
             hearth_tests::client::request("", &repository(number));
         request.until = WatchUntil::Ready.into();
-        let mut client =
-            hearth_api::v1::workspace_service_client::WorkspaceServiceClient::new(channel);
+        let mut client = WorkspaceServiceClient::new(channel);
         let stream = client.prepare_workspace(self.by_admin(request)).await;
         let mut stream = stream.expect("a stream").into_inner();
-        let mut state = WorkspaceState::Unspecified;
+        let (mut id, mut state) = (String::new(), WorkspaceState::Unspecified);
         while let Some(message) = stream.message().await.expect("an event") {
-            if let Some(Message::Event(event)) = message.message
-                && let Some(hearth_api::v1::event::Kind::StateChanged(changed)) = event.kind
-            {
-                state = changed.state();
+            match message.message {
+                Some(Message::Snapshot(snapshot)) => id = snapshot.id,
+                Some(Message::Event(event)) => {
+                    if let Some(Kind::StateChanged(changed)) = event.kind {
+                        state = changed.state();
+                    }
+                }
+                None => {}
             }
         }
-        state
+        (id, state)
+    }
+
+    /// Deletes a workspace: its node is called for it.
+    async fn delete(&self, channel: Channel, workspace_id: String) {
+        let request = self.by_admin(DeleteWorkspaceRequest {
+            workspace_id,
+            force: false,
+        });
+        let deleted = WorkspaceServiceClient::new(channel).delete_workspace(request);
+        deleted.await.expect("a deletion");
     }
 }
 
@@ -215,7 +228,7 @@ async fn a_node_joins_by_its_token_once_and_needs_it_no_more() {
     for file in ["node-key.pem", "node.pem", "ca.pem"] {
         assert_eq!(mode(&identity.join(file)), 0o600, "{file}");
     }
-    let state = world.prepare(world.channel(), 1).await;
+    let (_, state) = world.prepare(world.channel(), 1).await;
     assert_eq!(state, WorkspaceState::Ready);
     agent.cancel();
     until("its end", async || {
@@ -304,8 +317,9 @@ async fn no_call_fails_while_certificates_are_renewed_and_the_ca_is_changed() {
             let mut prepared = 0;
             while !over.load(Ordering::Relaxed) {
                 let number = worker * 1000 + prepared;
-                let state = world.prepare(channel.clone(), number).await;
+                let (id, state) = world.prepare(channel.clone(), number).await;
                 assert_eq!(state, WorkspaceState::Ready);
+                world.delete(channel.clone(), id).await;
                 prepared += 1;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
