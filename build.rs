@@ -6,9 +6,11 @@ use prost::Message as _;
 
 /// Messages that carry secrets: their `Debug` is written by hand in `proto/lib.rs`, and a test there
 /// compares this list with the fields marked `debug_redact`.
-const REDACTED: [&str; 6] = [
+const REDACTED: [&str; 8] = [
     "hearth.v1.AgentServicePrepareWorkspaceRequest",
     "hearth.v1.CreateClientResponse",
+    "hearth.v1.CreateJoinTokenResponse",
+    "hearth.v1.EnrolRequest",
     "hearth.v1.GitCredential",
     "hearth.v1.Neighbour",
     "hearth.v1.RegisterResponse",

@@ -91,6 +91,36 @@ impl fmt::Debug for v1::CreateClientResponse {
     }
 }
 
+impl fmt::Debug for v1::CreateJoinTokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            token,
+            join_token: _,
+        } = self;
+        f.debug_struct("CreateJoinTokenResponse")
+            .field("token", token)
+            .field("join_token", &REDACTED)
+            .finish()
+    }
+}
+
+impl fmt::Debug for v1::EnrolRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            node,
+            certificate_request,
+            join_token: _,
+            service_account_token: _,
+        } = self;
+        f.debug_struct("EnrolRequest")
+            .field("node", node)
+            .field("certificate_request", certificate_request)
+            .field("join_token", &REDACTED)
+            .field("service_account_token", &REDACTED)
+            .finish()
+    }
+}
+
 impl fmt::Debug for v1::Neighbour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, token: _ } = self;
@@ -169,9 +199,18 @@ mod tests {
             token: "planted-client-token".into(),
             ..Default::default()
         };
+        let token = v1::CreateJoinTokenResponse {
+            join_token: "planted-join-token".into(),
+            ..Default::default()
+        };
+        let enrol = v1::EnrolRequest {
+            join_token: "planted-join-token".into(),
+            service_account_token: "planted-account-token".into(),
+            ..Default::default()
+        };
         let printed = format!(
             "{logins:?} {logins:#?} {session:?} {session:#?} {prepare:?} {prepare:#?} {neighbours:?} {neighbours:#?} \
-             {client:?} {client:#?}"
+             {client:?} {client:#?} {token:?} {token:#?} {enrol:?} {enrol:#?}"
         );
         assert!(printed.contains("registry.example") && printed.contains("git.example"));
         assert!(!printed.contains("planted"), "{printed}");
@@ -196,6 +235,8 @@ mod tests {
             [
                 "AgentServicePrepareWorkspaceRequest",
                 "CreateClientResponse",
+                "CreateJoinTokenResponse",
+                "EnrolRequest",
                 "GitCredential",
                 "Neighbour",
                 "RegisterResponse",

@@ -10,6 +10,7 @@ mod follow;
 mod given_up;
 mod hanging_engine;
 mod identity;
+mod joined;
 mod line;
 mod logins;
 mod once;

@@ -31,7 +31,7 @@ use crate::{
     engine_health::{EngineHealth, connected},
     external::{
         Externals, NodeExternals,
-        control_plane::{ControlPlaneClient, TrustedKeys},
+        control_plane::TrustedKeys,
         devcontainer::DevcontainerCli,
         engine::{DockerEngine, EngineInfo},
         git::GitCli,
@@ -39,6 +39,7 @@ use crate::{
         registry::OciRegistry,
         sandbox::Sandbox,
     },
+    identity::reach,
     leftovers::Leftovers,
     metrics::AgentMetrics,
     neighbourhood::Neighbourhood,
@@ -185,7 +186,19 @@ impl App {
         let cli_version = on_node.devcontainer.version().await.map_err(|failure| {
             anyhow::anyhow!("--devcontainer-cli (HEARTH_DEVCONTAINER_CLI): {failure}")
         })?;
-        let mut control_plane = ControlPlaneClient::new(config.control_plane.clone());
+        let attempts_dir = config.state_dir.join("attempts");
+        std::fs::create_dir_all(&attempts_dir)
+            .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
+        let lock = lock_state(&config.state_dir).await?;
+        let reached = reach(
+            &config.control_plane,
+            &config.node_name,
+            &config.joining,
+            &config.state_dir,
+            &ports.obstacle,
+            &ports.tasks,
+        );
+        let mut control_plane = Box::pin(reached).await?;
         if let Some(file) = &config.cache_public_key {
             control_plane = control_plane.trusting(pinned_keys(file)?);
         }
@@ -193,10 +206,6 @@ impl App {
         let (metrics, tasks) = (&ports.metrics, &ports.tasks);
         let neighbourhood =
             Neighbourhood::open(&config.neighbours, &control_plane, metrics, tasks).await?;
-        let attempts_dir = config.state_dir.join("attempts");
-        std::fs::create_dir_all(&attempts_dir)
-            .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
-        let lock = lock_state(&config.state_dir).await?;
 
         let images = ImagesInUse::default();
         let data_root = info.data_root.clone();

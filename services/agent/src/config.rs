@@ -3,7 +3,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use hearth_domain::Name;
+use hearth_domain::{Name, is_loopback};
 use hearth_layers::Mirror;
 use hearth_runtime::{LimitArgs, ListenArgs, LogArgs};
 use tonic::transport::Endpoint;
@@ -11,6 +11,7 @@ use tonic::transport::Endpoint;
 use crate::{
     disk::Watermarks,
     external::{engine::ContainerdSocket, sandbox::Limits},
+    identity::JoinArgs,
     neighbourhood::NeighbourArgs,
     policy::{Door, HostAccess, Policy},
 };
@@ -39,7 +40,7 @@ pub struct Config {
         value_name = "ADDRESS"
     )]
     pub admin_listen: SocketAddr,
-    /// URL of the control plane
+    /// URL of the control plane: https://HOST:PORT, or http://HOST:PORT on this machine
     #[arg(
         long,
         env = "HEARTH_CONTROL_PLANE",
@@ -48,6 +49,9 @@ pub struct Config {
         value_parser = control_plane
     )]
     pub control_plane: Endpoint,
+    /// How it joins a control plane with TLS
+    #[command(flatten)]
+    pub joining: JoinArgs,
     /// File with the public keys, in PEM, that the cache's entries have to be signed with; `hearth cache public-key` prints
     /// one [default: the one that the control plane tells, if it signs]
     #[arg(long, env = "HEARTH_CACHE_PUBLIC_KEY", value_name = "FILE")]
@@ -229,13 +233,22 @@ impl Config {
 }
 
 fn control_plane(text: &str) -> Result<Endpoint, String> {
-    let endpoint: Option<Endpoint> = text.parse().ok();
-    endpoint
-        .filter(|endpoint| {
-            let uri = endpoint.uri();
-            uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none()
-        })
-        .ok_or_else(|| "must be http://HOST:PORT, without a path; TLS is not supported".to_owned())
+    let malformed = || "must be https://HOST:PORT, without a path".to_owned();
+    let endpoint: Endpoint = text.parse().map_err(|_| malformed())?;
+    let uri = endpoint.uri();
+    let authority = uri.authority().ok_or_else(malformed)?;
+    if uri.path() != "/" || uri.query().is_some() || authority.as_str().contains('@') {
+        return Err(malformed());
+    }
+    match uri.scheme_str() {
+        Some("https") => Ok(endpoint),
+        Some("http") if is_loopback(authority.as_str()) => Ok(endpoint),
+        Some("http") => Err(
+            "must be https://HOST:PORT: without TLS only a control plane on this machine is called"
+                .to_owned(),
+        ),
+        _ => Err(malformed()),
+    }
 }
 
 fn max_attempts(text: &str) -> Result<usize, String> {
@@ -243,7 +256,6 @@ fn max_attempts(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| "must be a number of attempts, at least 1".to_owned())
 }
 
-/// The control plane registers no other names, and the agent would try again for ever.
 fn absolute(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     let good = path.is_absolute().then_some(path);
@@ -294,7 +306,10 @@ mod tests {
         };
         for (flag, good) in [
             ("--control-plane", "http://127.0.0.1:7400"),
-            ("--control-plane", "http://plane/"),
+            ("--control-plane", "http://localhost:7400/"),
+            ("--control-plane", "http://[::1]:7400"),
+            ("--control-plane", "https://plane:7400"),
+            ("--control-plane", "https://10.0.0.7"),
             ("--node-name", "node-7.rack-2"),
         ] {
             assert!(parse(flag, good).is_ok(), "{flag} {good}");
@@ -302,8 +317,11 @@ mod tests {
         for (flag, bad) in [
             ("--control-plane", "127.0.0.1:7400"),
             ("--control-plane", "plane"),
-            ("--control-plane", "https://plane:7400"),
-            ("--control-plane", "http://plane:7400/path"),
+            ("--control-plane", "http://plane:7400"),
+            ("--control-plane", "http://10.0.0.7:7400"),
+            ("--control-plane", "https://plane:7400/path"),
+            ("--control-plane", "https://robot@plane:7400"),
+            ("--control-plane", "unix:///run/hearth"),
             ("--control-plane", ""),
             ("--node-name", "Node 1"),
             ("--node-name", ""),

@@ -22,8 +22,8 @@ const SETTLED: Duration = Duration::from_secs(30);
 /// How long the agent tells what becomes of its attempts after it was asked to end. They have 20 s to end.
 const LAST_WORDS: Duration = Duration::from_secs(18);
 
-/// Serves the control plane on a connection, and opens another one when it ends, or when the control plane asks for it: then
-/// the calls on the one before go on. Until `stop`. Waits until the node is registered. After `stop` the control plane hears of
+/// Serves the control plane on a connection, and opens another one when it ends, when the control plane asks for it, or when
+/// the way to the control plane is exchanged: then the calls on the one before go on. Until `stop`. Waits until the node is registered. After `stop` the control plane hears of
 /// attempts to their ends.
 pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: CancellationToken) {
     let retries = || {
@@ -34,6 +34,7 @@ pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: Cance
     let mut serving = JoinSet::new();
     loop {
         let began = Instant::now();
+        let mut exchanges = control_plane.exchanges();
         let opened = tokio::select! {
             () = stop.cancelled() => break,
             opened = control_plane.open_connection() => opened,
@@ -48,6 +49,7 @@ pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: Cance
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = asked_for_another.cancelled() => Ok(()),
+                    _ = exchanges.changed() => continue,
                     served = ended => match served {
                         Ok(Err(error)) => Err(innermost_cause(&error).to_string()),
                         Ok(Ok(())) | Err(_) => Ok(()),

@@ -9,6 +9,7 @@
 //! door                                what an attempt may ask of the engine
 //! leftovers                           what ended attempts left on the node
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
+//! identity                            the node's key and certificate
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! engine_health                       whether the engine answers
 //! scratch, devcontainer               an attempt's private folder; devcontainer.json
@@ -30,6 +31,7 @@ mod engine_health;
 pub mod external;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod identity;
 pub mod key;
 pub mod key_command;
 mod leftovers;

@@ -9,13 +9,15 @@ use std::{
 };
 
 use anyhow::Context as _;
-use hearth_runtime::{Admin, CallMetrics, GrpcServer, Metrics, Stack, Tasks, write_ready_file};
+use hearth_runtime::{
+    Admin, CallMetrics, GrpcServer, Metrics, Port, Stack, Tasks, write_ready_file,
+};
 use hearth_signatures::Signer;
-use tokio::{net::TcpListener, time::MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::Access,
+    access::{Access, CertificateIssuer},
     cache::{
         CacheMounts, CacheRules, Entries, Explanations, Images, Index, Keep, RegistryLogins,
         Reports, Resolving, Retention, Signing, SigningKeys, Verification, Waiting, earlier_keys,
@@ -23,6 +25,7 @@ use crate::{
     },
     config::Config,
     credentials::Credentials,
+    identity::{Enrolment, JoinTokens, PortCertificate, ServiceAccounts},
     metrics::Counters,
     node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
@@ -49,7 +52,8 @@ pub struct ControlPlane {
     history_days: u32,
     server: GrpcServer,
     tasks: Tasks,
-    listener: TcpListener,
+    port: Port,
+    certificate: Option<PortCertificate>,
     admin: Admin,
     ready: Arc<AtomicBool>,
     addresses: Addresses,
@@ -179,13 +183,29 @@ impl ControlPlane {
         let max_streams = config.max_streams;
         let watching = Watching::new(store.clone(), feeds, max_streams, tasks.clone());
         let watching = Arc::new(watching);
-        let listener = config.listening.bind(config.listen).await?;
+        let certificate = PortCertificate::open(&config.identity, config.listen, &metrics)?;
+        let listener = match &certificate {
+            Some(_) => config.listening.bind_for_tls(config.listen).await?,
+            None => config.listening.bind(config.listen).await?,
+        };
+        let listen = listener.local_addr()?;
+        let port = match &certificate {
+            Some(certificate) => Port::with_tls(listener, certificate.tls()),
+            None => listener.into(),
+        };
+        let ca = certificate.as_ref().map(PortCertificate::ca);
+        let accounts = ServiceAccounts::of_cluster(&config.identity.kubernetes_nodes)?;
+        let enrolment = ca.clone().map(|ca| {
+            let (store, fleet) = (store.clone(), fleet.clone());
+            Arc::new(Enrolment::new(ca, store, fleet, accounts, &metrics))
+        });
         let calls = CallMetrics::register(&metrics);
         let admin = Admin::bind(config.admin_listen, metrics).await?;
-        let stack = Stack::new(&config.limits, calls.clone()).identifying(identify(&sessions, &access));
+        let stack =
+            Stack::new(&config.limits, calls.clone()).identifying(identify(&sessions, &access));
         let routes = routes(Served {
             access: access.clone(),
-            issuer: None,
+            issuer: ca.clone().map(|ca| ca as Arc<dyn CertificateIssuer>),
             max_message_bytes: config.limits.max_message_bytes(),
             workspaces: Arc::new(Workspaces::new(
                 store.clone(),
@@ -211,6 +231,8 @@ impl ControlPlane {
             probe,
             signing,
             verification,
+            enrolment,
+            join_tokens: Arc::new(JoinTokens::new(store.clone(), ca)),
             logins: Arc::new(AttemptLogins::new(
                 store.clone(),
                 credentials,
@@ -230,11 +252,12 @@ impl ControlPlane {
             server: GrpcServer::new(routes, &stack, &config.limits, calls)?,
             tasks,
             addresses: Addresses {
-                listen: listener.local_addr()?,
+                listen,
                 admin: admin.address()?,
             },
             ready: admin.ready(),
-            listener,
+            port,
+            certificate,
             admin,
             ready_file: config.ready_file,
         })
@@ -260,6 +283,9 @@ impl ControlPlane {
         tasks.spawn("admin port", self.admin.serve(tasks.stopping().clone()));
         tasks.spawn("retention", self.retention.hourly());
         tasks.spawn("clients", self.access.keep(tasks.stopping().clone()));
+        if let Some(certificate) = self.certificate {
+            tasks.spawn("certificates", certificate.keep(tasks.stopping().clone()));
+        }
         let shown = show_metrics(
             self.store.clone(),
             self.fleet,
@@ -284,7 +310,7 @@ impl ControlPlane {
             }
         };
         let served = async {
-            self.server.serve(self.listener, stop.clone()).await;
+            self.server.serve(self.port, stop.clone()).await;
             // When it ends by itself, the rest must not wait for a signal.
             stop.cancel();
         };

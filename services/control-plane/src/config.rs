@@ -10,6 +10,7 @@ use hearth_runtime::{LimitArgs, ListenArgs, ListenError, LogArgs, without_empty_
 use crate::{
     cache::CacheWriters,
     credentials::{CredentialArgs, SourceSettings, sources},
+    identity::IdentityArgs,
     workspace::HostAccessRules,
 };
 
@@ -17,7 +18,7 @@ use crate::{
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hearth-control-plane", version)]
 pub struct Config {
-    /// Address for clients and agents
+    /// Address for clients and agents; without --ca-certificate one of loopback
     #[arg(
         long,
         env = "HEARTH_LISTEN",
@@ -62,6 +63,9 @@ pub struct Config {
         requires = "signing_key"
     )]
     pub earlier_public_keys: Option<PathBuf>,
+    /// TLS, and who nodes are
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// File with a token of clients that may do everything; made when it does not exist, with the mode 0600, and read again when
     /// it changes. With it every call of a client needs a token: see docs/access.md
     #[arg(long, env = "HEARTH_ADMIN_TOKEN_FILE", value_name = "FILE")]
@@ -241,14 +245,17 @@ impl Config {
                 _ => ConfigError::Unusable(with_variable(&error)),
             })?;
         let mut faults = Vec::new();
-        if !config.listen.ip().is_loopback() {
+        if !config.listen.ip().is_loopback() && config.identity.ca_certificate.is_none() {
             let error = ListenError::NotLoopback {
                 flag: "listen",
                 address: config.listen,
             };
-            faults.push(error.to_string());
+            faults.push(format!(
+                "{error}; --ca-certificate and --ca-key turn TLS on"
+            ));
         }
-        config.access_checked = config.admin_token_file.is_some();
+        config.access_checked =
+            config.admin_token_file.is_some() || config.identity.ca_certificate.is_some();
         match sources(&config.credentials) {
             Ok(sources) => config.sources = sources,
             Err(found) => faults.extend(found),
@@ -311,6 +318,7 @@ mod tests {
             ("--cache-writers", "main,"),
             ("--cache-keep-entries", "0"),
             ("--cache-keep-days", "0"),
+            ("--certificate-minutes", "4"),
             ("--log-format", "xml"),
         ] {
             let Err(ConfigError::Unusable(message)) = read(&[flag, value]) else {
@@ -329,6 +337,35 @@ mod tests {
             Err(ConfigError::Unusable(_))
         ));
         assert!(matches!(read(&["--help"]), Err(ConfigError::Asked(_))));
+    }
+
+    #[test]
+    fn with_a_ca_any_address_is_served_and_its_flags_belong_together() {
+        let ca = ["--ca-certificate=ca.pem", "--ca-key=key.pem"];
+        assert!(read(&[&ca[..], &["--listen=0.0.0.0:7400"]].concat()).is_ok());
+        assert!(read(&[&ca[..], &["--kubernetes-nodes=a/b,c/d"]].concat()).is_ok());
+        for wrong in [
+            &ca[..1],
+            &ca[1..],
+            &["--tls-names=plane"],
+            &["--kubernetes-nodes=a/b"],
+            &[ca[0], ca[1], "--insecure-loopback"],
+            &[ca[0], ca[1], "--tls-certificate=c.pem"],
+            &[
+                ca[0],
+                ca[1],
+                "--tls-certificate=c",
+                "--tls-key=k",
+                "--tls-names=plane",
+            ],
+            &[ca[0], ca[1], "--tls-names=plane:7400"],
+            &[ca[0], ca[1], "--kubernetes-nodes=agent"],
+        ] {
+            assert!(
+                matches!(read(wrong), Err(ConfigError::Unusable(_))),
+                "{wrong:?}"
+            );
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! nothing that the store does not have, so a restart loses nothing.
 //!
 //! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`access`], [`cache`],
-//! [`credentials`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
+//! [`credentials`], [`identity`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
 mod access;
 mod app;
@@ -16,6 +16,7 @@ mod config;
 mod credentials;
 mod detached;
 mod error;
+mod identity;
 mod metrics;
 mod node;
 mod probe;
@@ -29,4 +30,5 @@ pub use app::{Addresses, ControlPlane};
 pub use cache::{CacheWriters, WritersParseError};
 pub use config::{Config, ConfigError, Database, DatabaseParseError};
 pub use credentials::{CredentialArgs, CredentialKind};
+pub use identity::{CertificateLife, IdentityArgs};
 pub use workspace::{HostAccessParseError, HostAccessRules};

@@ -12,6 +12,7 @@ mod credentials_tls;
 mod deleting;
 mod flooding;
 mod following;
+mod joining;
 mod leaving;
 mod letting_in;
 mod limited_clients;

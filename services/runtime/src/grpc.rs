@@ -10,9 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::server::Connected};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use crate::{
-    CallMetrics, LimitArgs, Peer, Port, Stack, connection::Connections, places::Places,
-};
+use crate::{CallMetrics, LimitArgs, Peer, Port, Stack, connection::Connections, places::Places};
 
 /// How long open calls may take to end after a shutdown began: streams of events do not end by themselves.
 const DRAIN: Duration = Duration::from_secs(3);

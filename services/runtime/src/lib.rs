@@ -23,8 +23,8 @@ mod stack;
 mod status;
 mod tasks;
 mod telemetry;
-mod trace;
 pub mod tls;
+mod trace;
 mod tunnel;
 mod variables;
 

@@ -11,7 +11,7 @@ mod trusted_keys;
 pub use cache_index::{
     CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, ReadableCache, Resolution,
 };
-pub use client::ControlPlaneClient;
+pub use client::{ControlPlaneClient, patient};
 pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
 pub use pauses::pauses;
 pub use session::Session;

@@ -4,6 +4,7 @@ mod cache;
 mod clients;
 mod common;
 mod connection;
+mod token;
 mod up;
 mod values;
 
@@ -17,6 +18,7 @@ pub use self::{
     clients::{ClientCommand, ContextCommand},
     common::{ConfigArg, ProbeRef, WideArg},
     connection::ConnectionArgs,
+    token::TokenCommand,
     up::UpArgs,
     values::Subject,
 };
@@ -80,6 +82,12 @@ pub enum Command {
         /// How they are shown
         #[command(flatten)]
         wide: WideArg,
+    },
+    /// Make, list and revoke tokens with which nodes join
+    Token {
+        /// The command
+        #[command(subcommand)]
+        command: TokenCommand,
     },
     /// Inspect and prune the image cache
     Cache {

@@ -10,6 +10,7 @@ mod live;
 mod login;
 mod logs;
 mod nodes;
+mod tokens;
 mod up;
 mod workspaces;
 
@@ -45,6 +46,7 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
                 }),
             ..
         } => nodes::discard(context, node, workspaces).await,
+        Command::Token { command } => tokens::token(context, command).await,
         Command::Cache { command } => cache::cache(context, command).await,
         Command::Doctor {
             repository,

@@ -11,5 +11,6 @@ pub(crate) mod outcome;
 pub(crate) mod plain;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod tokens;
 pub(crate) mod verified;
 pub(crate) mod view;

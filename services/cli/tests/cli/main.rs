@@ -12,4 +12,5 @@ mod story;
 mod support;
 mod terminal;
 mod tls;
+mod tokens;
 mod up;

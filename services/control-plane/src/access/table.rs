@@ -1,10 +1,12 @@
 use hearth_domain::Scope;
 
-use self::MayCall::{AnyClient, Client, ControlPlane, Node};
+use self::MayCall::{AnyClient, Anybody, Client, ControlPlane, Node};
 
 /// Who may make a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MayCall {
+    /// Whoever reaches the port. The call itself asks for a proof.
+    Anybody,
     /// The agent of a node, for itself. What proves that is a matter of `services/caller.rs`.
     Node,
     /// The control plane: the call is served by agents, on the connection that they opened.
@@ -20,7 +22,7 @@ impl MayCall {
     pub(super) fn is_for_clients(self) -> bool {
         match self {
             AnyClient | Client(_) => true,
-            Node | ControlPlane => false,
+            Anybody | Node | ControlPlane => false,
         }
     }
 }
@@ -29,11 +31,14 @@ const PACKAGE: &str = "/hearth.v1.";
 
 /// Every call of the contract. Health and reflection are no part of it: they say nothing that is not in the repository, so
 /// everybody may call them.
-const TABLE: [(&str, MayCall); 34] = [
+const TABLE: [(&str, MayCall); 39] = [
     ("AgentRegistryService/Deregister", Node),
+    // With a join token.
+    ("AgentRegistryService/Enrol", Anybody),
     ("AgentRegistryService/Heartbeat", Node),
     ("AgentRegistryService/OpenConnection", Node),
     ("AgentRegistryService/Register", Node),
+    ("AgentRegistryService/RenewCertificate", Node),
     ("AgentService/PrepareWorkspace", ControlPlane),
     ("AgentService/RemoveWorkspace", ControlPlane),
     ("CacheIndexService/CommitBuildCache", Node),
@@ -57,6 +62,9 @@ const TABLE: [(&str, MayCall); 34] = [
     ("ClientService/ListClients", Client(Scope::Admin)),
     ("ClientService/RevokeClient", Client(Scope::Admin)),
     ("CredentialService/RefreshCredentials", Node),
+    ("JoinTokenService/CreateJoinToken", Client(Scope::Admin)),
+    ("JoinTokenService/ListJoinTokens", Client(Scope::Admin)),
+    ("JoinTokenService/RevokeJoinToken", Client(Scope::Admin)),
     ("NodeService/ListNodes", Client(Scope::Read)),
     ("NodeService/RemoveNode", Client(Scope::Admin)),
     ("NodeService/RemoveQuarantined", Client(Scope::Admin)),
@@ -125,6 +133,7 @@ mod tests {
         let manual = fs::read_to_string(manual).expect("docs/access.md");
         let rows = TABLE.map(|(call, may)| {
             let who = match may {
+                Anybody => "whoever has a join token".to_owned(),
                 Node => "the agent of a node".to_owned(),
                 ControlPlane => "the control plane".to_owned(),
                 AnyClient => "every client".to_owned(),

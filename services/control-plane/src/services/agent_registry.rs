@@ -7,9 +7,10 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use hearth_api::v1::{
-    self, DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse,
-    OpenConnectionRequest, OpenConnectionResponse, QuarantinedWorkspace, RegisterRequest,
-    RegisterResponse, agent_registry_service_server::AgentRegistryService,
+    self, DeregisterRequest, DeregisterResponse, EnrolRequest, EnrolResponse, HeartbeatRequest,
+    HeartbeatResponse, OpenConnectionRequest, OpenConnectionResponse, QuarantinedWorkspace,
+    RegisterRequest, RegisterResponse, RenewCertificateRequest, RenewCertificateResponse,
+    agent_registry_service_server::AgentRegistryService,
 };
 use hearth_domain::{AttemptRef, Name, WorkspaceId};
 use hearth_runtime::{FieldFaults, OnConnection, Tunnel, contract};
@@ -18,8 +19,18 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::caller::Caller;
-use crate::{clock::now, error::CallError, node::Nodes, store::StoredNode, workspace::Recovery};
+use super::{
+    caller::{Caller, certified_node, end_of_certificate},
+    enrolment,
+};
+use crate::{
+    clock::now,
+    error::CallError,
+    identity::{Enrolment, IdentityError},
+    node::Nodes,
+    store::StoredNode,
+    workspace::Recovery,
+};
 
 /// Limit of texts that are shown in lists, such as versions.
 const MAX_TEXT_BYTES: usize = 256;
@@ -40,17 +51,37 @@ pub(super) struct AgentRegistryApi {
     pub(super) lease_seconds: u32,
     /// What entries of the cache are signed with, as PEM; empty: they are not.
     pub(super) cache_public_key: String,
+    /// `None`: nodes have no certificates.
+    pub(super) enrolment: Option<Arc<Enrolment>>,
 }
 
 #[tonic::async_trait]
 impl AgentRegistryService for AgentRegistryApi {
+    async fn enrol(
+        &self,
+        request: Request<EnrolRequest>,
+    ) -> Result<Response<EnrolResponse>, Status> {
+        enrolment::enrol(self.enrolment.as_deref(), request).await
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<RenewCertificateRequest>,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
+        enrolment::renew(self.enrolment.as_deref(), request).await
+    }
+
     async fn register(
         &self,
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterResponse>, Status> {
-        let request = request.into_inner();
-        let (node, workspaces) = read(request)?;
+        let certified = certified_node(&request);
+        let (node, workspaces) = read(request.into_inner())?;
         let name = node.name.clone();
+        if certified.is_some_and(|certified| certified.as_str() != name) {
+            tracing::warn!(node = name, "a node tried to register as another one");
+            return Err(IdentityError::NoCertificate.into());
+        }
         let session = self.nodes.register(node).await?;
         let unknown = self.recovery.tidy(name, workspaces).await;
         Ok(Response::new(RegisterResponse {
@@ -112,8 +143,11 @@ impl AgentRegistryService for AgentRegistryApi {
         let proof = request.metadata().clone();
         let outer = request.extensions().get::<OnConnection>().cloned();
         let ended = self.stopping.child_token();
+        // An agent whose certificate is renewed opens another connection in time.
+        let expired = end_of_certificate(&request);
         let arriving = request.into_inner().map_ok(|message| message.data);
         let arriving = arriving.take_until(ended.clone().cancelled_owned());
+        let arriving = arriving.take_until(Box::pin(expired));
         let (leaves, leaving) = Tunnel::way_out();
         let tunnel = Tunnel::new(arriving, leaves);
         self.nodes.connect(&node, &proof, tunnel, ended.clone())?;

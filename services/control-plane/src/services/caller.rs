@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     extract::{Request as Incoming, State},
@@ -6,11 +6,21 @@ use axum::{
     response::Response,
 };
 use hearth_api::v1::agent_registry_service_server::SERVICE_NAME;
-use hearth_domain::Identity;
+use hearth_domain::{Identity, Name};
+use hearth_runtime::Peer;
 use http::{header::AUTHORIZATION, request::Parts};
 use tonic::{Request, Status, metadata::MetadataMap};
 
-use crate::{access::Access, error::CallError, node::Sessions, record::Record};
+use crate::{
+    access::Access, error::CallError, identity::IdentityError, node::Sessions, record::Record,
+};
+
+/// What tells agents from others.
+pub(super) struct Guard {
+    pub(super) sessions: Arc<Sessions>,
+    /// Whether they have certificates.
+    pub(super) certified: bool,
+}
 
 /// The node whose agent calls.
 #[derive(Clone, Debug)]
@@ -35,26 +45,89 @@ pub(crate) fn identify(
         }
     }
 }
+/// The node whose certificate the connection of a call has.
+#[derive(Clone, Debug)]
+struct CertifiedNode(Name);
 
 /// Stands in front of all services for agents and lets nobody else in: others do not even learn which workspaces exist.
-/// Only Register needs no session, since it begins one.
+/// Only Enrol needs no certificate, since it leads to the first one, and only Register no session, since it begins one; renewing
+/// a certificate needs none either.
 pub(super) async fn agents_only(
-    State(sessions): State<Arc<Sessions>>,
+    State(guard): State<Arc<Guard>>,
     mut request: Incoming,
     next: Next,
 ) -> Response {
+    let call = call(request.uri().path());
+    if call == Some("Enrol") {
+        return next.run(request).await;
+    }
+    let peer = request.extensions().get::<Peer>();
+    let certified = peer.and_then(|peer| certified(peer, SystemTime::now()));
+    if guard.certified && certified.is_none() {
+        tracing::warn!(
+            ?peer,
+            "a call to the services for agents had no certificate of a node"
+        );
+        return Status::from(IdentityError::NoCertificate).into_http();
+    }
     let metadata = MetadataMap::from_headers(request.headers().clone());
-    if let Some(node) = sessions.node(&metadata) {
+    if let Some(node) = guard.sessions.node(&metadata) {
+        let is_another = |CertifiedNode(name): &CertifiedNode| name.as_str() != node;
+        if certified.as_ref().is_some_and(is_another) {
+            tracing::warn!(?peer, node, "a node used the session of another one");
+            return Status::from(CallError::SessionUnknown).into_http();
+        }
         request.extensions_mut().insert(Caller(node));
-    } else if !begins_session(request.uri().path()) {
+    } else if !matches!(call, Some("Register" | "RenewCertificate")) {
         return Status::from(CallError::SessionUnknown).into_http();
+    }
+    if let Some(certified) = certified {
+        request.extensions_mut().insert(certified);
     }
     next.run(request).await
 }
 
-fn begins_session(path: &str) -> bool {
-    let call = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-    call == Some((SERVICE_NAME, "Register"))
+/// The name of a call to the registry of agents.
+fn call(path: &str) -> Option<&str> {
+    let (service, call) = path.strip_prefix('/')?.split_once('/')?;
+    match call {
+        "Enrol" => Some("Enrol"),
+        "Register" => Some("Register"),
+        "RenewCertificate" => Some("RenewCertificate"),
+        _ => None,
+    }
+    .filter(|_| service == SERVICE_NAME)
+}
+
+/// The node of a certificate that has not expired since the connection was made.
+fn certified(peer: &Peer, now: SystemTime) -> Option<CertifiedNode> {
+    let certificate = peer.certificate.as_ref()?;
+    match &certificate.identity {
+        Identity::Node(name) if now < certificate.not_after => Some(CertifiedNode(name.clone())),
+        Identity::Node(_) | Identity::Client(_) => None,
+    }
+}
+
+/// The node of the certificate of a call, where nodes have certificates.
+pub(super) fn certified_node<T>(request: &Request<T>) -> Option<Name> {
+    let certified = request.extensions().get::<CertifiedNode>();
+    certified.map(|CertifiedNode(name)| name.clone())
+}
+
+/// Ends when the certificate of a call's connection does; never, where there is none.
+pub(super) fn end_of_certificate<T>(request: &Request<T>) -> impl Future<Output = ()> + use<T> {
+    let peer = request.extensions().get::<Peer>();
+    let certificate = peer.and_then(|peer| peer.certificate.as_ref());
+    let left = certificate.map(|certificate| {
+        let left = certificate.not_after.duration_since(SystemTime::now());
+        left.unwrap_or_default()
+    });
+    async move {
+        match left {
+            Some(left) => tokio::time::sleep(left).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Caller {
@@ -80,5 +153,44 @@ impl Caller {
             true => Ok(()),
             false => Err(CallError::SessionUnknown),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hearth_runtime::PeerCertificate;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_counts_until_it_ends_and_only_a_nodes() {
+        let now = SystemTime::now();
+        let peer = |identity: &str| Peer {
+            address: None,
+            certificate: Some(PeerCertificate {
+                identity: identity.parse().expect("an identity"),
+                not_after: now,
+            }),
+        };
+        let second = Duration::from_secs(1);
+        let node = peer("spiffe://hearth/node/n1");
+        let found = certified(&node, now - second).map(|CertifiedNode(name)| name.to_string());
+        assert_eq!(found.as_deref(), Some("n1"));
+        assert!(certified(&node, now).is_none());
+        let client = peer("spiffe://hearth/client/n1");
+        assert!(certified(&client, now - second).is_none());
+        assert!(certified(&Peer::default(), now).is_none());
+    }
+
+    #[test]
+    fn only_calls_of_the_registry_of_agents_are_exempt() {
+        let path = |call: &str| format!("/{SERVICE_NAME}/{call}");
+        assert_eq!(call(&path("Enrol")), Some("Enrol"));
+        assert_eq!(call(&path("Register")), Some("Register"));
+        assert_eq!(call(&path("Heartbeat")), None);
+        assert_eq!(call("/hearth.v1.CacheIndexService/Enrol"), None);
+        assert_eq!(call("Enrol"), None);
     }
 }

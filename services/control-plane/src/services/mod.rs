@@ -7,6 +7,8 @@ mod cache_index;
 mod caller;
 mod clients;
 mod credentials;
+mod enrolment;
+mod join_tokens;
 mod nodes;
 mod paging;
 mod routes;

@@ -5,20 +5,28 @@ use hearth_api::v1::{
     agent_registry_service_server::AgentRegistryServiceServer,
     cache_index_service_server::CacheIndexServiceServer, cache_service_server::CacheServiceServer,
     client_service_server::ClientServiceServer, credential_service_server::CredentialServiceServer,
-    node_service_server::NodeServiceServer, workspace_service_server::WorkspaceServiceServer,
+    join_token_service_server::JoinTokenServiceServer, node_service_server::NodeServiceServer,
+    workspace_service_server::WorkspaceServiceServer,
 };
 use hearth_runtime::Obstacle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::{
-    agent_registry::AgentRegistryApi, cache::CacheApi, cache_index::CacheIndexApi,
-    caller::agents_only, clients::ClientApi, credentials::CredentialApi, nodes::NodeApi,
+    agent_registry::AgentRegistryApi,
+    cache::CacheApi,
+    cache_index::CacheIndexApi,
+    caller::{Guard, agents_only},
+    clients::ClientApi,
+    credentials::CredentialApi,
+    join_tokens::JoinTokenApi,
+    nodes::NodeApi,
     workspaces::WorkspaceApi,
 };
 use crate::{
     access::{self, Access, CertificateIssuer},
     cache::{CacheRules, Entries, Explanations, Index, Signing, Verification},
+    identity::{Enrolment, JoinTokens},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
     workspace::{Deletions, Recovery, Watching, Workspaces},
@@ -56,6 +64,9 @@ pub(crate) struct Served {
     pub(crate) signing: Arc<Signing>,
     pub(crate) verification: Verification,
     pub(crate) logins: Arc<AttemptLogins>,
+    /// `None`: nodes have no certificates.
+    pub(crate) enrolment: Option<Arc<Enrolment>>,
+    pub(crate) join_tokens: Arc<JoinTokens>,
 }
 
 /// All services on one port.
@@ -74,6 +85,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         stopping: served.stopping,
         lease_seconds: served.lease_seconds,
         cache_public_key: public_keys.unwrap_or_default(),
+        enrolment: served.enrolment.clone(),
     };
     let cache = CacheApi {
         rules: served.rules,
@@ -99,15 +111,21 @@ pub(crate) fn routes(served: Served) -> Routes {
         .add_service(index.max_decoding_message_size(MAX_AGENT_MESSAGE))
         .add_service(credentials.max_decoding_message_size(MAX_AGENT_MESSAGE));
     // In front of what was added so far.
-    let guard = from_fn_with_state(served.sessions, agents_only);
+    let guard = Arc::new(Guard {
+        sessions: served.sessions,
+        certified: served.enrolment.is_some(),
+    });
+    let guard = from_fn_with_state(guard, agents_only);
     let router = routes.axum_router_mut();
     *router = std::mem::take(router).route_layer(guard);
     let most = served.max_message_bytes;
+    let join_tokens = JoinTokenServiceServer::new(JoinTokenApi(served.join_tokens));
     let mut routes = routes
         .add_service(WorkspaceServiceServer::new(workspaces).max_decoding_message_size(most))
         .add_service(NodeServiceServer::new(nodes).max_decoding_message_size(most))
         .add_service(CacheServiceServer::new(cache).max_decoding_message_size(most))
-        .add_service(ClientServiceServer::new(clients).max_decoding_message_size(most));
+        .add_service(ClientServiceServer::new(clients).max_decoding_message_size(most))
+        .add_service(join_tokens.max_decoding_message_size(most));
     // In front of all of them.
     let guard = from_fn_with_state(served.access, access::check);
     let router = routes.axum_router_mut();

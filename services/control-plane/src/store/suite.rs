@@ -3,6 +3,7 @@
 mod cache;
 mod clients;
 mod history;
+mod joining;
 mod nodes;
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use hearth_api::v1::{
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
 
-use self::{cache::*, clients::*, history::*, nodes::*};
+use self::{cache::*, clients::*, history::*, joining::*, nodes::*};
 use super::{workspaces::Page, *};
 use crate::{
     clock::{from_millis, now},
@@ -316,6 +317,9 @@ macro_rules! suite {
             lookups_rates_and_results_are_remembered
             a_client_reads_back_with_its_last_use_until_it_is_revoked
             the_name_of_a_client_is_given_once
+            a_token_is_used_as_often_as_it_may_be
+            of_two_nodes_with_one_use_one_joins
+            tokens_and_names_end
         );
     };
     ($store:ident, $open:path, $($test:ident)*) => {

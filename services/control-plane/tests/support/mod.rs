@@ -10,6 +10,7 @@ pub mod plane;
 pub mod refusals;
 pub mod registry;
 pub mod start;
+pub mod tls;
 
 use std::{future::Future, time::Duration};
 

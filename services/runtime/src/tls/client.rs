@@ -113,8 +113,9 @@ fn config(
             .with_custom_certificate_verifier(Arc::new(OfPinnedCa(sha256.clone()))),
     };
     let mut config = match own {
-        Some(own) => builder
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.0.clone()))),
+        Some(own) => {
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.0.clone())))
+        }
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
@@ -125,7 +126,9 @@ fn config(
 
 /// The server did not send the CA that it has to be of.
 #[derive(Debug, thiserror::Error)]
-#[error("the server is not of the CA that was named: none of the certificates that it sent has the SHA-256 {0}")]
+#[error(
+    "the server is not of the CA that was named: none of the certificates that it sent has the SHA-256 {0}"
+)]
 struct NotOfPinnedCa(String);
 
 /// Verifies a server by one CA, of which only the digest is known before.

@@ -23,10 +23,14 @@ struct NotOfHearth;
 pub(super) fn read(certificate: &[u8]) -> Option<PeerCertificate> {
     let (_, certificate) = parse_x509_certificate(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
-    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
-        _ => None,
-    });
+    let mut uris = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => Some(*uri),
+            _ => None,
+        });
     let (Some(uri), None) = (uris.next(), uris.next()) else {
         return None;
     };
@@ -61,9 +65,7 @@ impl ClientCertVerifier for OfHearth {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verified = self
-            .0
-            .verify_client_cert(certificate, intermediates, now)?;
+        let verified = self.0.verify_client_cert(certificate, intermediates, now)?;
         match read(certificate) {
             Some(_) => Ok(verified),
             None => Err(CertificateError::Other(OtherError(Arc::new(NotOfHearth))).into()),

@@ -55,7 +55,9 @@ fn look(paths: &[PathBuf]) -> Vec<Result<String, io::ErrorKind>> {
 /// When it is, or cannot be read.
 pub fn read_small(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let length = File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    let length = File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)?;
     match length as u64 > MAX_BYTES {
         true => Err(io::Error::other("is longer than 1 MiB")),
         false => Ok(text),

@@ -59,7 +59,8 @@ impl TlsPort {
 
     fn begin(&mut self, connection: TcpStream) {
         if self.oldest_first.len() >= self.tls.handshakes {
-            self.oldest_first.retain(|handshake| !handshake.is_finished());
+            self.oldest_first
+                .retain(|handshake| !handshake.is_finished());
         }
         if self.oldest_first.len() >= self.tls.handshakes
             && let Some(oldest) = self.oldest_first.pop_front()
@@ -84,7 +85,10 @@ async fn handshake(connection: TcpStream, tls: ServerTls) -> Option<Shaken> {
         Ok(Ok(stream)) => Box::new(stream),
         // Probes and load balancers connect and hang up.
         Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            tracing::debug!(peer = peer(address), "hung up before the end of the TLS handshake");
+            tracing::debug!(
+                peer = peer(address),
+                "hung up before the end of the TLS handshake"
+            );
             return None;
         }
         Ok(Err(error)) => return refused(&tls, address, &error.to_string()),

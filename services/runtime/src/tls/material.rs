@@ -101,12 +101,11 @@ impl Authorities {
 
     /// The certificates in PEM, and nothing else that their file may have.
     pub fn to_pem(&self) -> String {
-        let certificates = self.certificates.iter();
-        let pems: Vec<Pem> = certificates
-            .map(|certificate| Pem::new("CERTIFICATE", certificate.as_ref()))
-            .collect();
         let unix = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-        pem::encode_many_config(&pems, unix)
+        let pem = |certificate: &CertificateDer<'_>| {
+            pem::encode_config(&Pem::new("CERTIFICATE", certificate.as_ref()), unix)
+        };
+        self.certificates.iter().map(pem).collect()
     }
 }
 

@@ -74,11 +74,12 @@ impl ServerTls {
 }
 
 fn config(own: KeyedCertificate, clients: &Authorities) -> Result<Arc<ServerConfig>, TlsError> {
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(clients.roots.clone(), provider())
-            .allow_unauthenticated()
-            .build()
-            .map_err(|error| TlsError::Unusable(tokio_rustls::rustls::Error::General(error.to_string())))?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(clients.roots.clone(), provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| {
+            TlsError::Unusable(tokio_rustls::rustls::Error::General(error.to_string()))
+        })?;
     let verifier: Arc<dyn ClientCertVerifier> = Arc::new(OfHearth(verifier));
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?

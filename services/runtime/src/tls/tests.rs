@@ -6,7 +6,8 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -170,7 +171,10 @@ async fn a_certificate_of_another_ca_or_that_has_ended_or_names_nobody_of_hearth
         (other.client(&["spiffe://hearth/node/n1"]), "UnknownCA"),
         (expired, "CertificateExpired"),
         (ca.client(&["https://hearth/node/n1"]), "CertificateUnknown"),
-        (ca.client(&["spiffe://hearth/node/A B"]), "CertificateUnknown"),
+        (
+            ca.client(&["spiffe://hearth/node/A B"]),
+            "CertificateUnknown",
+        ),
         (
             ca.client(&["spiffe://hearth/node/n1", "spiffe://hearth/node/n2"]),
             "CertificateUnknown",
@@ -229,8 +233,11 @@ async fn certificate_and_trust_are_exchanged_while_it_serves() {
         .exchange(new.server("127.0.0.1"), &new.authorities())
         .unwrap();
     assert!(server.meets(&tls).await.is_err());
-    tls.exchange(&ServerTrust::Authorities(new.authorities()), Some(&node(&new)))
-        .unwrap();
+    tls.exchange(
+        &ServerTrust::Authorities(new.authorities()),
+        Some(&node(&new)),
+    )
+    .unwrap();
     let peer = server.meets(&tls).await.unwrap();
     assert!(peer.certificate.is_some());
     // What was open stays.
@@ -244,8 +251,12 @@ async fn certificate_and_trust_are_exchanged_while_it_serves() {
 #[tokio::test]
 async fn slow_and_malformed_handshakes_hold_up_nobody_and_end() {
     let ca = Ca::new();
-    let mut tls =
-        ServerTls::new(ca.server("127.0.0.1"), &ca.authorities(), &Metrics::default()).unwrap();
+    let mut tls = ServerTls::new(
+        ca.server("127.0.0.1"),
+        &ca.authorities(),
+        &Metrics::default(),
+    )
+    .unwrap();
     (tls.handshakes, tls.handshake) = (3, PATIENCE);
     let mut server = Server::with(tls).await;
     let mut silent = Vec::new();
@@ -287,8 +298,12 @@ async fn slow_and_malformed_handshakes_hold_up_nobody_and_end() {
 #[tokio::test]
 async fn a_handshake_ends_after_its_time() {
     let ca = Ca::new();
-    let mut tls =
-        ServerTls::new(ca.server("127.0.0.1"), &ca.authorities(), &Metrics::default()).unwrap();
+    let mut tls = ServerTls::new(
+        ca.server("127.0.0.1"),
+        &ca.authorities(),
+        &Metrics::default(),
+    )
+    .unwrap();
     tls.handshake = Duration::from_millis(1);
     let mut server = Server::with(tls).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
@@ -313,12 +328,21 @@ fn a_key_of_another_certificate_and_texts_that_are_none_are_refused() {
     let read = |chain: &str, key: &str| KeyedCertificate::from_pem(chain, key).map(drop);
     let (key, other) = (key.serialize_pem(), other.serialize_pem());
     assert!(read(&certificate, &key).is_ok());
-    assert!(matches!(read(&certificate, &other), Err(TlsError::OtherKey)));
+    assert!(matches!(
+        read(&certificate, &other),
+        Err(TlsError::OtherKey)
+    ));
     assert!(matches!(read("", &key), Err(TlsError::NoCertificate)));
     assert!(matches!(read(&key, &key), Err(TlsError::NoCertificate)));
-    assert!(matches!(read(&certificate, &certificate), Err(TlsError::NoKey)));
+    assert!(matches!(
+        read(&certificate, &certificate),
+        Err(TlsError::NoKey)
+    ));
     let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
-    assert!(matches!(read(broken, &key), Err(TlsError::MalformedCertificates)));
+    assert!(matches!(
+        read(broken, &key),
+        Err(TlsError::MalformedCertificates)
+    ));
     // A key beside the CAs is not told to anybody.
     let both = Authorities::from_pem(&format!("{key}{}", ca.pem)).unwrap();
     assert_eq!(both.to_pem(), ca.pem.replace('\r', ""));

@@ -1,4 +1,4 @@
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use hearth_api::v1::{
@@ -7,6 +7,7 @@ use hearth_api::v1::{
 };
 use hearth_runtime::{Tunnel, in_trace};
 use secrecy::ExposeSecret as _;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Status,
@@ -49,24 +50,33 @@ impl Bearer {
     }
 }
 
+/// How connections to the control plane are made and kept.
+pub fn patient(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(CALL_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+}
+
 /// The control plane's services for agents. Connects at the first call, and again after the connection is lost.
 #[derive(Clone, Debug)]
 pub struct ControlPlaneClient {
-    channel: Channel,
+    channel: Arc<watch::Sender<Channel>>,
     session: Session,
     keys: TrustedKeys,
 }
 
 impl ControlPlaneClient {
-    /// A client for `endpoint`.
+    /// A client for `endpoint`, without TLS.
     pub fn new(endpoint: Endpoint) -> Self {
+        Self::over(patient(endpoint).connect_lazy())
+    }
+
+    /// A client that calls by this connection.
+    pub fn over(channel: Channel) -> Self {
         Self {
-            channel: endpoint
-                .connect_timeout(CONNECT_TIMEOUT)
-                .timeout(CALL_TIMEOUT)
-                .http2_keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE)
-                .connect_lazy(),
+            channel: Arc::new(watch::Sender::new(channel)),
             session: Session::default(),
             keys: TrustedKeys::default(),
         }
@@ -89,7 +99,7 @@ impl ControlPlaneClient {
 
     /// Registers this node, and begins its session.
     pub async fn register(&self, request: RegisterRequest) -> Result<RegisterResponse, Status> {
-        let mut client = AgentRegistryServiceClient::new(self.channel.clone());
+        let mut client = AgentRegistryServiceClient::new(self.channel());
         let mut answer = client.register(request).await?.into_inner();
         self.keys.learn(&answer.cache_public_key);
         self.session
@@ -100,7 +110,7 @@ impl ControlPlaneClient {
     /// Reports that the agent runs. A session that is refused is not renewed: UNAUTHENTICATED.
     pub async fn heartbeat(&self, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
         let request = Bearer::new(&self.session.token().await)?.on(request);
-        let mut client = AgentRegistryServiceClient::new(self.channel.clone());
+        let mut client = AgentRegistryServiceClient::new(self.channel());
         let answer = client.heartbeat(request).await?.into_inner();
         self.keys.learn(&answer.cache_public_key);
         Ok(answer)
@@ -112,7 +122,7 @@ impl ControlPlaneClient {
             return Ok(());
         };
         let request = Bearer::new(&token)?.on(request);
-        let mut client = AgentRegistryServiceClient::new(self.channel.clone());
+        let mut client = AgentRegistryServiceClient::new(self.channel());
         client.deregister(request).await.map(|_| ())
     }
 
@@ -122,7 +132,7 @@ impl ControlPlaneClient {
         self.as_node(async |bearer| {
             let (leaves, leaving) = Tunnel::way_out();
             let leaving = leaving.map(|data| OpenConnectionRequest { data });
-            let mut client = AgentRegistryServiceClient::new(self.channel.clone());
+            let mut client = AgentRegistryServiceClient::new(self.channel());
             let answers = client.open_connection(bearer.on(leaving)).await?;
             let asked = CancellationToken::new();
             let another = asked.clone();
@@ -155,7 +165,17 @@ impl ControlPlaneClient {
     }
 
     /// The connection, shared by all calls.
-    pub(super) fn channel(&self) -> Channel {
-        self.channel.clone()
+    pub fn channel(&self) -> Channel {
+        self.channel.borrow().clone()
+    }
+
+    /// Takes another connection for the calls that begin from now on. Others end on the one before, which ends after them.
+    pub fn exchange(&self, channel: Channel) {
+        self.channel.send_replace(channel);
+    }
+
+    /// Tells when the connection is exchanged from now on.
+    pub fn exchanges(&self) -> watch::Receiver<Channel> {
+        self.channel.subscribe()
     }
 }

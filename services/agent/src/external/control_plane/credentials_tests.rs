@@ -5,8 +5,9 @@ use std::sync::{
 
 use futures_util::stream::{self, Pending};
 use hearth_api::v1::{
-    DeregisterRequest, DeregisterResponse, HeartbeatRequest, HeartbeatResponse, NodeInfo,
-    OpenConnectionRequest, OpenConnectionResponse, RegisterRequest, RegisterResponse,
+    DeregisterRequest, DeregisterResponse, EnrolRequest, EnrolResponse, HeartbeatRequest,
+    HeartbeatResponse, NodeInfo, OpenConnectionRequest, OpenConnectionResponse, RegisterRequest,
+    RegisterResponse, RenewCertificateRequest, RenewCertificateResponse,
     agent_registry_service_server::{AgentRegistryService, AgentRegistryServiceServer},
     credential_service_server::{CredentialService, CredentialServiceServer},
 };
@@ -35,6 +36,15 @@ impl ControlPlane {
 
 #[tonic::async_trait]
 impl AgentRegistryService for ControlPlane {
+    async fn enrol(&self, _: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
+        Err(Status::permission_denied("nobody joins"))
+    }
+    async fn renew_certificate(
+        &self,
+        _: Request<RenewCertificateRequest>,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
+        Err(Status::permission_denied("nobody has joined"))
+    }
     async fn register(
         &self,
         _: Request<RegisterRequest>,

@@ -2,7 +2,8 @@ use std::net::SocketAddr;
 
 use hearth_api::v1::{
     cache_service_server::CacheServiceServer, client_service_server::ClientServiceServer,
-    node_service_server::NodeServiceServer, workspace_service_server::WorkspaceServiceServer,
+    join_token_service_server::JoinTokenServiceServer, node_service_server::NodeServiceServer,
+    workspace_service_server::WorkspaceServiceServer,
 };
 use hearth_runtime::Tasks;
 use tokio::{
@@ -64,6 +65,7 @@ impl ControlPlane {
             .add_service(NodeServiceServer::new(script.clone()))
             .add_service(CacheServiceServer::new(script.clone()))
             .add_service(ClientServiceServer::new(script.clone()))
+            .add_service(JoinTokenServiceServer::new(script.clone()))
             .serve_with_incoming(TcpIncoming::from(back));
         tasks.spawn("server", async move { server.await.expect("the server") });
         let (cut, _) = broadcast::channel(1);

@@ -4,14 +4,15 @@ use std::{
 };
 
 use hearth_api::v1::{
-    CreateClientRequest, CreateClientResponse, DeleteWorkspaceRequest, ExplainRefRequest,
-    ExplainWorkspaceRequest, Explanation, GetCallerResponse, GetPublicKeyResponse,
-    GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse,
-    ListClientsRequest, ListClientsResponse, ListEntriesRequest, ListEntriesResponse,
-    ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
-    ProbeAccessRequest, ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest,
-    RevokeClientRequest, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest, Workspace,
-    prepare_workspace_response as prepared, watch_workspace_response as watched,
+    CreateClientRequest, CreateClientResponse, CreateJoinTokenRequest, CreateJoinTokenResponse,
+    DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
+    GetCallerResponse, GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest,
+    InvalidateEntryRequest, InvalidateEntryResponse, ListClientsRequest, ListClientsResponse,
+    ListEntriesRequest, ListEntriesResponse, ListJoinTokensResponse, ListNodesResponse,
+    ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
+    ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, RevokeClientRequest,
+    RevokeJoinTokenRequest, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest,
+    Workspace, prepare_workspace_response as prepared, watch_workspace_response as watched,
 };
 use tonic::Status;
 
@@ -26,6 +27,9 @@ pub enum Call {
     Nodes,
     RemoveNode(RemoveNodeRequest),
     Discard(RemoveQuarantinedRequest),
+    CreateToken(CreateJoinTokenRequest),
+    Tokens,
+    RevokeToken(RevokeJoinTokenRequest),
     Entries(ListEntriesRequest),
     ExplainWorkspace(ExplainWorkspaceRequest),
     ExplainRef(ExplainRefRequest),
@@ -53,6 +57,9 @@ pub enum Answer {
     Nodes(ListNodesResponse),
     NodeRemoved,
     Discarded,
+    TokenCreated(CreateJoinTokenResponse),
+    Tokens(ListJoinTokensResponse),
+    TokenRevoked,
     Entries(ListEntriesResponse),
     /// To both kinds of explanation.
     Explained(Box<Explanation>),

@@ -2,18 +2,20 @@
 
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use hearth_api::v1::{
-    CreateClientRequest, CreateClientResponse, DeleteWorkspaceRequest, DeleteWorkspaceResponse,
-    ExplainRefRequest, ExplainRefResponse, ExplainWorkspaceRequest, ExplainWorkspaceResponse,
-    Explanation, GetCallerRequest, GetCallerResponse, GetPublicKeyRequest, GetPublicKeyResponse,
-    GetStatsRequest, GetStatsResponse, GetWorkspaceRequest, GetWorkspaceResponse,
-    InvalidateEntryRequest, InvalidateEntryResponse, IssueCertificateRequest,
-    IssueCertificateResponse, ListClientsRequest, ListClientsResponse, ListEntriesRequest,
-    ListEntriesResponse, ListNodesRequest, ListNodesResponse, ListWorkspacesRequest,
+    CreateClientRequest, CreateClientResponse, CreateJoinTokenRequest, CreateJoinTokenResponse,
+    DeleteWorkspaceRequest, DeleteWorkspaceResponse, ExplainRefRequest, ExplainRefResponse,
+    ExplainWorkspaceRequest, ExplainWorkspaceResponse, Explanation, GetCallerRequest,
+    GetCallerResponse, GetPublicKeyRequest, GetPublicKeyResponse, GetStatsRequest,
+    GetStatsResponse, GetWorkspaceRequest, GetWorkspaceResponse, InvalidateEntryRequest,
+    InvalidateEntryResponse, IssueCertificateRequest, IssueCertificateResponse, ListClientsRequest,
+    ListClientsResponse, ListEntriesRequest, ListEntriesResponse, ListJoinTokensRequest,
+    ListJoinTokensResponse, ListNodesRequest, ListNodesResponse, ListWorkspacesRequest,
     ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, ProbeAccessRequest,
     ProbeAccessResponse, RemoveNodeRequest, RemoveNodeResponse, RemoveQuarantinedRequest,
-    RemoveQuarantinedResponse, RevokeClientRequest, RevokeClientResponse, VerifyCacheRequest,
-    VerifyCacheResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
-    cache_service_server::CacheService, client_service_server::ClientService,
+    RemoveQuarantinedResponse, RevokeClientRequest, RevokeClientResponse, RevokeJoinTokenRequest,
+    RevokeJoinTokenResponse, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest,
+    WatchWorkspaceResponse, cache_service_server::CacheService,
+    client_service_server::ClientService, join_token_service_server::JoinTokenService,
     node_service_server::NodeService, workspace_service_server::WorkspaceService,
 };
 use tonic::{Request, Response, Status};
@@ -298,5 +300,42 @@ impl Served {
             Answer::Explained(explanation) => Some(*explanation),
             _ => None,
         })
+    }
+}
+
+#[tonic::async_trait]
+impl JoinTokenService for Served {
+    async fn create_join_token(
+        &self,
+        request: Request<CreateJoinTokenRequest>,
+    ) -> Result<Response<CreateJoinTokenResponse>, Status> {
+        let call = Call::CreateToken(request.into_inner());
+        let created = self.answer(call, |answer| match answer {
+            Answer::TokenCreated(created) => Some(created),
+            _ => None,
+        })?;
+        Ok(Response::new(created))
+    }
+
+    async fn list_join_tokens(
+        &self,
+        _: Request<ListJoinTokensRequest>,
+    ) -> Result<Response<ListJoinTokensResponse>, Status> {
+        let tokens = self.answer(Call::Tokens, |answer| match answer {
+            Answer::Tokens(tokens) => Some(tokens),
+            _ => None,
+        })?;
+        Ok(Response::new(tokens))
+    }
+
+    async fn revoke_join_token(
+        &self,
+        request: Request<RevokeJoinTokenRequest>,
+    ) -> Result<Response<RevokeJoinTokenResponse>, Status> {
+        let call = Call::RevokeToken(request.into_inner());
+        self.answer(call, |answer| {
+            matches!(answer, Answer::TokenRevoked).then_some(())
+        })?;
+        Ok(Response::new(RevokeJoinTokenResponse {}))
     }
 }

@@ -64,6 +64,7 @@ impl NodeStore for Sqlite {
             "nodes WHERE name",
             "sessions WHERE node",
             "fetch_rates WHERE node",
+            "node_keys WHERE node",
         ] {
             sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table} = ?")))
                 .bind(name)

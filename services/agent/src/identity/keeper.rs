@@ -1,0 +1,171 @@
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ConstantBuilder};
+use hearth_api::v1::{
+    RenewCertificateRequest, agent_registry_service_client::AgentRegistryServiceClient,
+};
+use hearth_runtime::tls::{ClientTls, PolledFiles, ServerTrust};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    files::Held,
+    joining::{Joining, said},
+};
+use crate::external::control_plane::{ControlPlaneClient, pauses};
+
+/// Longest pause between two tries to renew, which jitter makes twice as long at most.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A certificate that was there at the start is renewed so soon: how much of its life is over only a good clock knows.
+const AT_START: Duration = Duration::from_secs(2);
+
+/// Keeps a node's certificate valid, and its connections on the newest.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    joining: Joining,
+    tls: ClientTls,
+    control_plane: ControlPlaneClient,
+    held: Held,
+    /// How long after the start it is renewed.
+    renewal: Duration,
+}
+
+impl Keeper {
+    /// Connects with a certificate that is valid for so long, if that is known.
+    pub(super) fn start(
+        joining: Joining,
+        held: Held,
+        life: Option<Duration>,
+    ) -> anyhow::Result<Self> {
+        let tls = ClientTls::new(&trust(&joining, &held)?, Some(&held.own))?;
+        let control_plane = ControlPlaneClient::over(tls.channel(&joining.endpoint));
+        let renewal = life.map_or_else(|| jittered(AT_START), renewed_after);
+        Ok(Self {
+            joining,
+            tls,
+            control_plane,
+            held,
+            renewal,
+        })
+    }
+
+    /// The way to the control plane, always by the newest certificate.
+    pub(super) fn control_plane(&self) -> ControlPlaneClient {
+        self.control_plane.clone()
+    }
+
+    /// Renews the certificate when two thirds of its life are over, again and again, until `stop`.
+    pub(super) async fn keep(mut self, stop: CancellationToken) {
+        let named = self.joining.args.control_plane_ca.iter().cloned().collect();
+        let mut files = PolledFiles::new(named);
+        let mut renewal = Instant::now() + self.renewal;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = files.changed() => self.trust_again(),
+                life = async {
+                    sleep_until(renewal).await;
+                    self.renew().await
+                } => renewal = Instant::now() + renewed_after(life),
+            }
+        }
+    }
+
+    /// Renews the certificate, and returns how long the new one is valid. Tries until it works.
+    async fn renew(&mut self) -> Duration {
+        let mut retries = pauses()
+            .with_max_delay(RETRY_MAX)
+            .without_max_times()
+            .build();
+        let mut warned = String::new();
+        loop {
+            match self.try_renew().await {
+                Ok(life) => {
+                    tracing::info!(
+                        life_seconds = life.as_secs(),
+                        "the node's certificate was renewed"
+                    );
+                    return life;
+                }
+                Err(error) => {
+                    let why = format!("{error:#}");
+                    if why != warned {
+                        tracing::warn!(
+                            expired = self.held.has_expired(),
+                            "the node's certificate is not renewed, trying again: {why}"
+                        );
+                    }
+                    warned = why;
+                }
+            }
+            sleep(retries.next().unwrap_or(RETRY_MAX)).await;
+        }
+    }
+
+    async fn try_renew(&mut self) -> anyhow::Result<Duration> {
+        let (held, life) = if self.held.has_expired() && self.joining.may_enrol() {
+            self.joining.enrol().await?
+        } else {
+            let request = RenewCertificateRequest {
+                certificate_request: self.joining.certificate_request()?,
+            };
+            let mut client = AgentRegistryServiceClient::new(self.control_plane.channel());
+            let answer = client.renew_certificate(request).await;
+            let answer = answer.map_err(|status| said(&status))?;
+            self.joining.take(answer.into_inner().certificate)?
+        };
+        self.tls
+            .exchange(&trust(&self.joining, &held)?, Some(&held.own))?;
+        // Calls that are under way end on the connection on which they began.
+        let channel = self.tls.channel(&self.joining.endpoint);
+        self.control_plane.exchange(channel);
+        self.held = held;
+        Ok(life)
+    }
+
+    /// Trusts what the operator's file names now.
+    fn trust_again(&self) {
+        let trusted = trust(&self.joining, &self.held)
+            .and_then(|trust| Ok(self.tls.exchange(&trust, Some(&self.held.own))?));
+        match trusted {
+            Ok(()) => tracing::info!("the CAs of the control plane were read again"),
+            Err(error) => {
+                tracing::warn!("the CAs of the control plane stay as they were: {error:#}")
+            }
+        }
+    }
+}
+
+/// Whom the node takes for the control plane: what its operator has named, else the CAs that it told with the certificate.
+fn trust(joining: &Joining, held: &Held) -> anyhow::Result<ServerTrust> {
+    let known = joining.known_authorities()?;
+    Ok(known.unwrap_or_else(|| ServerTrust::Authorities(held.authorities.clone())))
+}
+
+/// Two thirds of a certificate's life, or up to a twelfth of it less: nodes that joined at once renew one after the other.
+fn renewed_after(life: Duration) -> Duration {
+    life / 2 + jittered(life / 12)
+}
+
+/// Once to twice this time.
+fn jittered(time: Duration) -> Duration {
+    let pause = ConstantBuilder::new().with_delay(time).with_jitter();
+    pause.build().next().unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_when_up_to_two_thirds_of_its_life_are_over() {
+        let life = Duration::from_secs(3600);
+        let times: Vec<_> = (0..100).map(|_| renewed_after(life)).collect();
+        assert!(
+            times
+                .iter()
+                .all(|time| (life * 7 / 12..=life * 2 / 3).contains(time))
+        );
+        assert!(times.iter().any(|time| time != &times[0]), "{times:?}");
+    }
+}
