@@ -122,16 +122,16 @@ async fn a_client_that_does_not_read_holds_up_nobody() {
     let (plane, agent) = with_agent(&[]).await;
     let (unread, id) = begin(&plane, &agent, shop()).await;
     let mut more = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..20 {
         more.push(plane.watch(&id, 0).await);
     }
     let reading = plane.watch(&id, 0).await;
     agent.say(&id, 1, [preparing()]);
-    // More than fits into all that waits anywhere on the way.
-    let lines = (0..200).map(|number| line(format!("{number} {}", "x".repeat(30_000))));
+    // More than fits into all that waits anywhere on the way. Where a page of them ends, an answer is half filled.
+    let lines = (0..600).map(|number| line(format!("{number} {}", "x".repeat(10_000))));
     agent.say(&id, 1, lines);
     agent.say(&id, 1, [ready(), settled()]);
-    assert_eq!(reading.rest().await.len(), 203);
+    assert_eq!(reading.rest().await.len(), 603);
     // What was not read is there when it is.
-    assert_eq!(unread.rest().await.len(), 203);
+    assert_eq!(unread.rest().await.len(), 603);
 }

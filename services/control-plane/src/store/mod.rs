@@ -24,7 +24,9 @@ pub use lookups::{Decided, FetchRate, Lookup};
 pub use nodes::StoredNode;
 pub use sqlite::{Settings, Sqlite};
 pub use whole::Store;
-pub use workspaces::{Change, Count, HistoryLimits, Load, Once, PageLimit, Placement, RequestId};
+pub use workspaces::{
+    Change, Count, HistoryLimits, Load, Once, Page, PageLimit, Placement, RequestId,
+};
 
 #[cfg(test)]
 mod suite;

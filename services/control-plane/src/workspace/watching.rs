@@ -11,9 +11,10 @@ use super::{
     streams::{Stream as Slot, Streams},
 };
 use crate::{
+    detached::detached,
     error::CallError,
     record::Record,
-    store::{PageLimit, Store},
+    store::{Page, PageLimit, Store},
 };
 
 /// What a watcher reads at once, and holds until its client takes it.
@@ -150,11 +151,9 @@ impl Watcher {
                 return Ok(Some(event));
             }
             self.news.borrow_and_update();
-            let page = self
-                .watching
-                .store
-                .events(&self.id, self.cursor, PAGE)
-                .await?;
+            // What is read counts as held, in case that nobody takes it.
+            self.slot.hold(Vec::new());
+            let page = self.read().await?;
             // Deleted: the stream ends.
             let Some(page) = page else {
                 return Ok(None);
@@ -180,6 +179,14 @@ impl Watcher {
                 _ = self.news.changed() => {}
             }
         }
+    }
+
+    /// Reads the next page to the end, whether the client takes what it has or not: a stream that is not read is not worked on,
+    /// and in the middle of a question to the database it would keep a connection that others wait for.
+    async fn read(&self) -> Result<Option<Page>, CallError> {
+        let (store, id, cursor) = (self.watching.store.clone(), self.id.clone(), self.cursor);
+        let read = async move { Ok(store.events(&id, cursor, PAGE).await?) };
+        detached(&self.watching.tasks, "read events", read).await
     }
 }
 

@@ -41,18 +41,16 @@ static SESSIONS: LazyLock<Mutex<HashMap<(String, String), String>>> = LazyLock::
 /// Where the newest control plane of each world listens.
 static ADDRESSES: LazyLock<Mutex<HashMap<String, Addresses>>> = LazyLock::new(Mutex::default);
 
-/// The session of a node, whichever control plane of its world runs.
+/// A session of a node, whichever control plane of its world runs.
 pub struct SessionOf {
     world: String,
-    node: String,
+    token: String,
 }
 
 impl SessionOf {
     /// Opens a connection by which the control plane calls the agent of the node, with what is cancelled when it asks for
     /// another one.
     pub async fn open_connection(&self) -> Result<(Tunnel, CancellationToken), Status> {
-        let key = (self.world.clone(), self.node.clone());
-        let session = SESSIONS.lock().get(&key).cloned().unwrap_or_default();
         let address = ADDRESSES.lock().get(&self.world).copied();
         let url = format!("http://{}", address.expect("a control plane").listen);
         let channel = Channel::from_shared(url).expect("an address");
@@ -61,7 +59,7 @@ impl SessionOf {
         let (leaves, leaving) = Tunnel::way_out();
         let leaving = leaving.map(|data| OpenConnectionRequest { data });
         let mut client = AgentRegistryServiceClient::new(channel);
-        let answers = client.open_connection(by(&session, leaving)).await?;
+        let answers = client.open_connection(by(&self.token, leaving)).await?;
         let asked = CancellationToken::new();
         let another = asked.clone();
         let arriving = answers.into_inner().map_ok(move |answer| {
@@ -184,11 +182,12 @@ impl Plane {
         SESSIONS.lock().insert(key, session.to_owned());
     }
 
-    /// The session of a node, as long as its agent lives.
+    /// The session that a node has now.
     pub fn session_of(&self, node: &str) -> SessionOf {
+        let key = (self.world.clone(), node.to_owned());
         SessionOf {
             world: self.world.clone(),
-            node: node.to_owned(),
+            token: SESSIONS.lock().get(&key).cloned().unwrap_or_default(),
         }
     }
 
