@@ -34,7 +34,7 @@ pub enum PushError {
     WrongLayer(Digest),
     /// What is sent has no room to wait for that.
     #[error(
-        "{cause} on the disk of {}, where layers wait until they are sent: make room there, or let the agent leave less of it free (--min-free-disk-mib)",
+        "{cause} on the disk of {}, where layers wait until they are sent: make room there, or let the agent leave less of it free (--min-free-disk-mib, HEARTH_MIN_FREE_DISK_MIB)",
         folder.display()
     )]
     NoRoom {
