@@ -191,8 +191,8 @@ impl World {
             workspace_id,
             force: false,
         });
-        let deleted = WorkspaceServiceClient::new(channel).delete_workspace(request);
-        deleted.await.expect("a deletion");
+        let mut client = WorkspaceServiceClient::new(channel);
+        client.delete_workspace(request).await.expect("a deletion");
     }
 }
 

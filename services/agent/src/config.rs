@@ -329,7 +329,7 @@ mod tests {
         ] {
             let error = parse(flag, bad).unwrap_err();
             assert!(
-                error.contains(flag) && error.contains("must be"),
+                error.contains(flag) && error.contains("must "),
                 "{bad}: {error}"
             );
         }

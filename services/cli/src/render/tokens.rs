@@ -71,7 +71,7 @@ mod tests {
                     .collect()
             })
             .collect();
-        assert_eq!(lines[1], ["jt-1", "in 1h", "1", "*", "-"], "{text}");
+        assert_eq!(lines[1], ["jt-1", "in 1h", "1", "*", "-", "-"], "{text}");
         assert_eq!(
             lines[2],
             ["jt-2", "expired", "any", "build-*", "1m", "the pool"],
