@@ -253,6 +253,20 @@ struct Plane(mpsc::Sender<Channel>);
 
 #[tonic::async_trait]
 impl AgentRegistryService for Plane {
+    async fn enrol(
+        &self,
+        _: Request<v1::EnrolRequest>,
+    ) -> Result<Response<v1::EnrolResponse>, Status> {
+        Err(Status::unimplemented("it takes connections"))
+    }
+
+    async fn renew_certificate(
+        &self,
+        _: Request<v1::RenewCertificateRequest>,
+    ) -> Result<Response<v1::RenewCertificateResponse>, Status> {
+        Err(Status::unimplemented("it takes connections"))
+    }
+
     async fn register(
         &self,
         _: Request<RegisterRequest>,

@@ -62,6 +62,7 @@ impl World {
             format!("--database=sqlite://{}", path("hearth.db")),
             format!("--ca-certificate={}", path("ca.pem")),
             format!("--ca-key={}", path("ca-key.pem")),
+            format!("--admin-token-file={}", path("admin-token")),
         ]);
         let mut config = config.expect("a good command line");
         config.identity.certificate_minutes = CertificateLife(life);
@@ -97,7 +98,12 @@ impl World {
 
     /// A request of who may do everything.
     fn by_admin<M>(&self, message: M) -> Request<M> {
-        Request::new(message)
+        let mut request = Request::new(message);
+        let token = std::fs::read_to_string(self.path("admin-token")).expect("a token");
+        let token = format!("Bearer {}", token.trim()).parse();
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", token.expect("a header"));
+        request
     }
 
     /// Writes a join token for any number of nodes into a file.

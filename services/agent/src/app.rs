@@ -2,22 +2,14 @@
 
 use std::{
     fs::File,
-    net::SocketAddr,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
 use hearth_api::v1::{ImageStore, NodeInfo, agent_service_server::AgentServiceServer};
-use hearth_runtime::{
-    Admin, CallMetrics, GrpcServer, LockError, Metrics, Obstacle, Stack, Tasks, lock_file,
-    write_ready_file,
-};
-use tokio::net::TcpListener;
+use hearth_runtime::{CallMetrics, GrpcServer, LockError, Stack, lock_file, write_ready_file};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -45,6 +37,7 @@ use crate::{
     neighbourhood::Neighbourhood,
     owners::Owners,
     pipeline::{NodeFacts, Runner},
+    ports::Ports,
     registration::Registration,
     service::Agent,
 };
@@ -70,39 +63,6 @@ pub struct App {
     attempts: Attempts,
     /// Keeps other agents off the state folder until this one has ended.
     lock: File,
-}
-
-/// The ports of an agent. The admin port answers from the start: health does not wait for the engine.
-struct Ports {
-    listener: TcpListener,
-    admin: SocketAddr,
-    ready: Arc<AtomicBool>,
-    /// What keeps the node from taking work.
-    obstacle: Obstacle,
-    /// Ends the admin port, which answers while attempts end.
-    closed: CancellationToken,
-    metrics: Metrics,
-    tasks: Tasks,
-}
-
-impl Ports {
-    async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let listener = config.listening.bind(config.listen).await?;
-        let metrics = Metrics::default();
-        let admin = Admin::bind(config.admin_listen, metrics.clone()).await?;
-        let (address, ready, obstacle) = (admin.address()?, admin.ready(), admin.obstacle());
-        let (tasks, closed) = (Tasks::default(), CancellationToken::new());
-        tasks.spawn("admin", admin.serve(closed.clone()));
-        Ok(Self {
-            listener,
-            admin: address,
-            ready,
-            obstacle,
-            closed,
-            metrics,
-            tasks,
-        })
-    }
 }
 
 impl App {

@@ -40,6 +40,7 @@ mod neighbourhood;
 mod owners;
 pub mod pipeline;
 pub mod policy;
+mod ports;
 mod registration;
 pub mod scratch;
 mod service;

@@ -50,6 +50,7 @@ impl TlsPlane {
             format!("--database=sqlite://{}", path("hearth.db")),
             format!("--ca-certificate={}", path("ca.pem")),
             format!("--ca-key={}", path("ca-key.pem")),
+            format!("--admin-token-file={}", path("admin-token")),
         ]);
         let mut config = config.expect("a good command line");
         config.identity.certificate_minutes = CertificateLife(life);
@@ -113,7 +114,11 @@ impl TlsPlane {
 
     /// A request of who may do everything.
     pub fn by_admin<M>(&self, message: M) -> Request<M> {
-        Request::new(message)
+        let mut request = Request::new(message);
+        let token = format!("Bearer {}", self.file("admin-token").trim());
+        let token = token.parse().expect("a header");
+        request.metadata_mut().insert("authorization", token);
+        request
     }
 
     /// What the admin port says.
