@@ -3,6 +3,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,6 +15,8 @@ use bytes::Bytes;
 use futures_util::{
     SinkExt as _, Stream, StreamExt as _, TryStreamExt as _, sink::SinkMapErr, stream::BoxStream,
 };
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -30,6 +36,7 @@ use tonic::{
     service::Routes,
     transport::{Channel, Endpoint},
 };
+use tower::ServiceExt as _;
 
 /// Messages that wait to be sent; each has at most what HTTP/2 writes at a time, some 16 KiB.
 const WAITING: usize = 8;
@@ -100,7 +107,8 @@ impl AsyncWrite for Tunnel {
     }
 }
 
-/// Serves `routes` on a connection until it ends. After `stop` open calls may end.
+/// Serves `routes` on a connection until it ends. After `stop` open calls may end; where there never was one, the other end may
+/// not even have begun to speak, and nothing is waited for.
 ///
 /// # Errors
 ///
@@ -117,13 +125,24 @@ pub async fn serve_tunnel(
         .max_concurrent_streams(None)
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE);
-    let service = TowerToHyperService::new(routes.prepare());
+    let called = Arc::new(AtomicBool::new(false));
+    let first = called.clone();
+    let services = routes
+        .prepare()
+        .map_request(move |call: Request<Incoming>| {
+            first.store(true, Ordering::Relaxed);
+            call
+        });
+    let service = TowerToHyperService::new(services);
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(tunnel), service));
     tokio::select! {
         ended = &mut connection => return ended,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    match called.load(Ordering::Relaxed) {
+        true => connection.await,
+        false => Ok(()),
+    }
 }
 
 /// Calls to who serves at the other end. They fail when the connection has ended.
@@ -219,6 +238,28 @@ mod tests {
             assert!(ask(&mut client).await.is_err());
         }
         assert_eq!(ask(&mut client).await, Err(Code::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_who_never_called() {
+        // Nobody speaks at the other end of the one, and somebody who has ended at that of the other.
+        for calls in [false, true] {
+            let (client, server) = pair();
+            let stop = CancellationToken::new();
+            let mut served = JoinSet::new();
+            served.spawn({
+                let stop = stop.clone();
+                async move { serve_tunnel(server, routes(), &stop).await }
+            });
+            let channel = tunnel_channel(client);
+            if calls {
+                assert_eq!(ask(&mut HealthClient::new(channel.clone())).await, Ok(()));
+            }
+            stop.cancel();
+            let ended = tokio::time::timeout(Duration::from_secs(10), served.join_next()).await;
+            // The other end may have gone first.
+            let _ = ended.expect("it ends").unwrap().unwrap();
+        }
     }
 
     #[tokio::test]
