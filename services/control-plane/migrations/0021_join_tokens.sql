@@ -18,8 +18,8 @@ CREATE TABLE join_token_uses (
     PRIMARY KEY (token, node, key)
 ) STRICT, WITHOUT ROWID;
 
--- The key that a name belongs to.
+-- The key that a name belongs to; NULL: its node was removed.
 CREATE TABLE node_keys (
     node TEXT NOT NULL PRIMARY KEY,
-    key TEXT NOT NULL
+    key TEXT
 ) STRICT, WITHOUT ROWID;

@@ -172,8 +172,9 @@ async fn of_two_nodes_that_join_at_once_with_one_use_one_is_let_in() {
 async fn a_name_belongs_to_the_key_that_joined_until_the_node_is_removed() {
     let plane = TlsPlane::start().await;
     let (_, secret, _) = plane.token(any_number()).await;
+    let (_, once, _) = plane.token(ONCE).await;
     let (mut old, mut new) = (TlsNode::new("n1"), TlsNode::new("n1"));
-    old.enrol(&plane, &secret).await.expect("a certificate");
+    old.enrol(&plane, &once).await.expect("a certificate");
     old.register_as(&plane, "n1").await.expect("a session");
     let (code, reason, message) = refused(new.enrol(&plane, &secret).await);
     assert_eq!(
@@ -182,7 +183,7 @@ async fn a_name_belongs_to_the_key_that_joined_until_the_node_is_removed() {
     );
     assert!(message.contains("hearth nodes rm n1"), "{message}");
     // The same machine may join again.
-    old.enrol(&plane, &secret).await.expect("a certificate");
+    old.enrol(&plane, &once).await.expect("a certificate");
     let removal = RemoveNodeRequest {
         name: "n1".into(),
         force: true,
@@ -192,7 +193,20 @@ async fn a_name_belongs_to_the_key_that_joined_until_the_node_is_removed() {
         .remove_node(plane.by_admin(removal))
         .await
         .expect("a removal");
+    // What it has does not count any more, whoever has it, and neither does the token that it has used.
+    let mut thief = TlsNode::new("n1");
+    thief.own = old.own.clone();
+    for status in [
+        refused(old.renew(&plane).await),
+        refused(thief.renew(&plane).await),
+        refused(old.register_as(&plane, "n1").await),
+        refused(old.enrol(&plane, &once).await),
+    ] {
+        assert_eq!(status.1, "JOIN_REFUSED", "{status:?}");
+    }
     new.enrol(&plane, &secret).await.expect("a certificate");
+    let (_, reason, _) = refused(old.register_as(&plane, "n1").await);
+    assert_eq!(reason, "JOIN_REFUSED", "its successor has the name");
     // What the one before still has ends with its certificate.
     let (_, reason, message) = refused(old.renew(&plane).await);
     assert_eq!(reason, "JOIN_REFUSED");

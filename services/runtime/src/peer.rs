@@ -29,6 +29,8 @@ pub struct Peer {
 pub struct PeerCertificate {
     /// Whose it is.
     pub identity: Identity,
+    /// SHA-256 of its public key, in hex.
+    pub key: String,
     /// When it ends. A connection may live longer; calls on it have to be refused from then on.
     pub not_after: SystemTime,
 }

@@ -188,6 +188,7 @@ mod tests {
         Peer {
             address: None,
             certificate: Some(PeerCertificate {
+                key: String::new(),
                 identity,
                 not_after,
             }),

@@ -12,11 +12,11 @@ use super::{
     ca::{Ca, Issued, key_digest},
     error::IdentityError,
     join_tokens,
-    service_accounts::ServiceAccounts,
+    service_accounts::{NamedBy, ServiceAccounts},
 };
 use crate::{
     node::{Fleet, Standing},
-    store::{Joining, Store},
+    store::{Joining, NodeKey, Store},
 };
 
 /// Lets nodes join, and issues their certificates.
@@ -85,14 +85,15 @@ impl Enrolment {
         self.told("ENROL", node, from, issued)
     }
 
-    /// Issues the next certificate of a node.
+    /// Issues the next certificate of a node, whose present one has this key.
     pub(crate) async fn renew(
         &self,
         node: &Name,
+        key: &str,
         csr_der: &[u8],
         from: Option<SocketAddr>,
     ) -> Result<Issued, IdentityError> {
-        let issued = self.try_renew(node, csr_der).await;
+        let issued = self.try_renew(node, key, csr_der).await;
         self.told("RENEW", node, from, issued)
     }
 
@@ -117,31 +118,44 @@ impl Enrolment {
                 let accounts = self.accounts.as_ref().ok_or_else(|| {
                     IdentityError::Refused("no service account may join: --kubernetes-nodes (HEARTH_KUBERNETES_NODES) of the control plane names those that may".to_owned())
                 })?;
-                // It says which machine the pod runs on, so the name is nobody else's.
-                accounts.check(token, node).await?;
+                if accounts.check(token, node).await? == NamedBy::Pod {
+                    self.check_name(joining).await?;
+                }
                 self.store.put_node_key(joining).await?;
             }
         }
         self.issue(node, csr_der)
     }
 
-    async fn try_renew(&self, node: &Name, csr_der: &[u8]) -> Result<Issued, IdentityError> {
-        let key = key_digest(csr_der)?;
-        let joining = Joining {
-            node: node.as_str(),
-            key: &key,
-        };
-        match self.store.node_key(joining.node).await? {
-            Some(known) if known == key => {}
-            Some(_) => {
-                return Err(IdentityError::Refused(format!(
-                    "another node has joined as {node} since; give this one another name, or remove that one (`hearth nodes rm {node}`) and join again"
-                )));
-            }
-            // It was removed, or the database is an older copy: its certificate proves that it has joined.
-            None => self.store.put_node_key(joining).await?,
+    async fn try_renew(
+        &self,
+        node: &Name,
+        key: &str,
+        csr_der: &[u8],
+    ) -> Result<Issued, IdentityError> {
+        if key_digest(csr_der)? != key {
+            return Err(IdentityError::Refused(format!(
+                "the certificate of {node} is renewed for its own key alone; join with the new one"
+            )));
         }
+        self.check_key(node, key).await?;
         self.issue(node, csr_der)
+    }
+
+    /// Fails unless a name still is that of a node whose certificate has this key.
+    pub(crate) async fn check_key(&self, node: &Name, key: &str) -> Result<(), IdentityError> {
+        let name = node.as_str();
+        match self.store.node_key(name).await? {
+            Some(NodeKey::Of(known)) if known == key => Ok(()),
+            Some(NodeKey::Of(_)) => Err(IdentityError::Refused(format!(
+                "another node has joined as {node} since; give this one another name, or remove that one (`hearth nodes rm {node}`) and join again"
+            ))),
+            Some(NodeKey::Removed) => Err(IdentityError::Refused(format!(
+                "node {node} was removed, and its certificate does not count any more; to let it in again, stop its agent, remove `identity` in its --state-dir, and give it a new join token (`hearth token create`)"
+            ))),
+            // The database is an older copy: its certificate proves that it has joined.
+            None => Ok(self.store.put_node_key(Joining { node: name, key }).await?),
+        }
     }
 
     /// A name belongs to the key that joined with it, until the node is lost or removed.
@@ -152,7 +166,7 @@ impl Enrolment {
             .get(node)
             .is_some_and(|node| node.standing != Standing::Lost);
         let known = self.store.node_key(node).await?;
-        if is_present && known.as_deref() != Some(key) {
+        if is_present && known != Some(NodeKey::Of(key.to_owned())) {
             return Err(IdentityError::Refused(format!(
                 "there is a node {node} with another key; give this one another name, or remove that one: `hearth nodes rm {node}`"
             )));

@@ -56,6 +56,15 @@ struct User {
     extra: HashMap<String, Vec<String>>,
 }
 
+/// What a node is named like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NamedBy {
+    /// The machine that its pod runs on, which nobody else can be.
+    Machine,
+    /// Its pod: one in another namespace, or a machine, can have the same name.
+    Pod,
+}
+
 impl ServiceAccounts {
     /// These, of the cluster that the control plane runs in; `None` when there are none.
     pub(crate) fn of_cluster(allowed: &[ServiceAccount]) -> anyhow::Result<Option<Self>> {
@@ -85,7 +94,7 @@ impl ServiceAccounts {
         &self,
         token: &SecretString,
         node: &Name,
-    ) -> Result<(), IdentityError> {
+    ) -> Result<NamedBy, IdentityError> {
         let status = self.review(token).await.map_err(|error| {
             tracing::error!("the Kubernetes API server does not judge a token: {error:#}");
             IdentityError::NoApiServer
@@ -94,7 +103,7 @@ impl ServiceAccounts {
             .map_err(|why| IdentityError::Refused(format!("the service account token {why}")))
     }
 
-    fn judge(&self, status: &Status, node: &Name) -> Result<(), String> {
+    fn judge(&self, status: &Status, node: &Name) -> Result<NamedBy, String> {
         if !status.authenticated {
             tracing::info!(
                 error = status.error,
@@ -115,11 +124,14 @@ impl ServiceAccounts {
                 "is of {username:?}, which --kubernetes-nodes (HEARTH_KUBERNETES_NODES) of the control plane does not name"
             ));
         }
-        let names = [NODE_NAME, POD_NAME].map(|name| status.user.extra.get(name));
-        let mut names = names.into_iter().flatten().flatten();
-        match names.any(|name| name == node.as_str()) {
-            true => Ok(()),
-            false => Err(format!(
+        let is_in = |claim: &str| {
+            let names = status.user.extra.get(claim).into_iter().flatten();
+            names.into_iter().any(|name| name == node.as_str())
+        };
+        match () {
+            () if is_in(NODE_NAME) => Ok(NamedBy::Machine),
+            () if is_in(POD_NAME) => Ok(NamedBy::Pod),
+            () => Err(format!(
                 "is of another node: {node} is neither the name of its pod nor of the machine that runs it"
             )),
         }

@@ -78,9 +78,14 @@ impl AgentRegistryService for AgentRegistryApi {
         let certified = certified_node(&request);
         let (node, workspaces) = read(request.into_inner())?;
         let name = node.name.clone();
-        if certified.is_some_and(|certified| certified.as_str() != name) {
-            tracing::warn!(node = name, "a node tried to register as another one");
-            return Err(IdentityError::NoCertificate.into());
+        if let Some(certified) = certified {
+            if certified.name.as_str() != name {
+                tracing::warn!(node = name, "a node tried to register as another one");
+                return Err(IdentityError::NoCertificate.into());
+            }
+            if let Some(enrolment) = &self.enrolment {
+                enrolment.check_key(&certified.name, &certified.key).await?;
+            }
         }
         let session = self.nodes.register(node).await?;
         let unknown = self.recovery.tidy(name, workspaces).await;

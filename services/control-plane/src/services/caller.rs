@@ -47,7 +47,11 @@ pub(crate) fn identify(
 }
 /// The node whose certificate the connection of a call has.
 #[derive(Clone, Debug)]
-struct CertifiedNode(Name);
+pub(super) struct CertifiedNode {
+    pub(super) name: Name,
+    /// SHA-256 of the certificate's public key, in hex.
+    pub(super) key: String,
+}
 
 /// Stands in front of all services for agents and lets nobody else in: others do not even learn which workspaces exist.
 /// Only Enrol needs no certificate, since it leads to the first one, and only Register no session, since it begins one; renewing
@@ -72,7 +76,7 @@ pub(super) async fn agents_only(
     }
     let metadata = MetadataMap::from_headers(request.headers().clone());
     if let Some(node) = guard.sessions.node(&metadata) {
-        let is_another = |CertifiedNode(name): &CertifiedNode| name.as_str() != node;
+        let is_another = |certified: &CertifiedNode| certified.name.as_str() != node;
         if certified.as_ref().is_some_and(is_another) {
             tracing::warn!(?peer, node, "a node used the session of another one");
             return Status::from(CallError::SessionUnknown).into_http();
@@ -103,15 +107,17 @@ fn call(path: &str) -> Option<&str> {
 fn certified(peer: &Peer, now: SystemTime) -> Option<CertifiedNode> {
     let certificate = peer.certificate.as_ref()?;
     match &certificate.identity {
-        Identity::Node(name) if now < certificate.not_after => Some(CertifiedNode(name.clone())),
+        Identity::Node(name) if now < certificate.not_after => Some(CertifiedNode {
+            name: name.clone(),
+            key: certificate.key.clone(),
+        }),
         Identity::Node(_) | Identity::Client(_) => None,
     }
 }
 
 /// The node of the certificate of a call, where nodes have certificates.
-pub(super) fn certified_node<T>(request: &Request<T>) -> Option<Name> {
-    let certified = request.extensions().get::<CertifiedNode>();
-    certified.map(|CertifiedNode(name)| name.clone())
+pub(super) fn certified_node<T>(request: &Request<T>) -> Option<CertifiedNode> {
+    request.extensions().get().cloned()
 }
 
 /// Ends when the certificate of a call's connection does; never, where there is none.
@@ -170,14 +176,15 @@ mod tests {
         let peer = |identity: &str| Peer {
             address: None,
             certificate: Some(PeerCertificate {
+                key: "key".to_owned(),
                 identity: identity.parse().expect("an identity"),
                 not_after: now,
             }),
         };
         let second = Duration::from_secs(1);
         let node = peer("spiffe://hearth/node/n1");
-        let found = certified(&node, now - second).map(|CertifiedNode(name)| name.to_string());
-        assert_eq!(found.as_deref(), Some("n1"));
+        let found = certified(&node, now - second).expect("a node");
+        assert_eq!((found.name.as_str(), &*found.key), ("n1", "key"));
         assert!(certified(&node, now).is_none());
         let client = peer("spiffe://hearth/client/n1");
         assert!(certified(&client, now - second).is_none());

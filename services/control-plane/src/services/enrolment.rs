@@ -64,7 +64,7 @@ pub(super) async fn renew(
     let mut faults = FieldFaults::default();
     check_length(&csr, &mut faults);
     faults.complete(Some(()))?;
-    let issued = enrolment.renew(&node, &csr, from).await?;
+    let issued = enrolment.renew(&node.name, &node.key, &csr, from).await?;
     Ok(Response::new(RenewCertificateResponse {
         certificate: Some(message(enrolment, issued)),
     }))

@@ -31,6 +31,15 @@ pub struct Joining<'a> {
     pub key: &'a str,
 }
 
+/// Whose a node's name is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeKey {
+    /// Of the node with the key of this digest.
+    Of(String),
+    /// The node was removed, and no other has joined by its name since.
+    Removed,
+}
+
 /// Who may join, and whose a node's name is. Every method is one transaction.
 #[async_trait]
 pub trait JoiningStore: Send + Sync {
@@ -63,6 +72,6 @@ pub trait JoiningStore: Send + Sync {
     /// Gives a node its name.
     async fn put_node_key(&self, node: Joining<'_>) -> Result<(), StoreError>;
 
-    /// The digest of the key that a name belongs to.
-    async fn node_key(&self, node: &str) -> Result<Option<String>, StoreError>;
+    /// Whose a name is; `None`: it was never given. [`super::nodes::NodeStore::remove_node`] takes it away.
+    async fn node_key(&self, node: &str) -> Result<Option<NodeKey>, StoreError>;
 }

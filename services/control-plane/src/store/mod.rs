@@ -19,7 +19,7 @@ pub use entries::Selection;
 pub(crate) use entry::manifest;
 pub use entry::{Entry, Place};
 pub use error::StoreError;
-pub use joining::{Joining, StoredJoinToken};
+pub use joining::{Joining, NodeKey, StoredJoinToken};
 pub use lookups::{Decided, FetchRate, Lookup};
 pub use nodes::StoredNode;
 pub use sqlite::{Settings, Sqlite};

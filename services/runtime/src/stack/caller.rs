@@ -74,6 +74,7 @@ mod tests {
         let peer = Peer {
             address: Some(([10, 0, 0, 1], 1).into()),
             certificate: Some(PeerCertificate {
+                key: String::new(),
                 identity: node.clone(),
                 not_after: SystemTime::UNIX_EPOCH,
             }),

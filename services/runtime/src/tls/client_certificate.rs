@@ -3,7 +3,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use hearth_domain::Identity;
+use hearth_domain::{Identity, sha256_hex};
 use tokio_rustls::rustls::{
     self, CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -36,8 +36,10 @@ pub(super) fn read(certificate: &[u8]) -> Option<PeerCertificate> {
     };
     let identity: Identity = uri.parse().ok()?;
     let not_after = certificate.validity().not_after.timestamp();
+    let key = sha256_hex(&certificate.public_key().subject_public_key.data);
     Some(PeerCertificate {
         identity,
+        key,
         not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(not_after.try_into().ok()?),
     })
 }

@@ -7,7 +7,7 @@ use crate::{
     clock::{from_millis, millis},
     store::{
         error::StoreError,
-        joining::{Joining, JoiningStore, StoredJoinToken},
+        joining::{Joining, JoiningStore, NodeKey, StoredJoinToken},
     },
 };
 
@@ -109,12 +109,13 @@ impl JoiningStore for Sqlite {
         Ok(())
     }
 
-    async fn node_key(&self, node: &str) -> Result<Option<String>, StoreError> {
-        let key = sqlx::query_scalar("SELECT key FROM node_keys WHERE node = ?")
-            .bind(node)
-            .fetch_optional(&self.reader)
-            .await?;
-        Ok(key)
+    async fn node_key(&self, node: &str) -> Result<Option<NodeKey>, StoreError> {
+        let key: Option<Option<String>> =
+            sqlx::query_scalar("SELECT key FROM node_keys WHERE node = ?")
+                .bind(node)
+                .fetch_optional(&self.reader)
+                .await?;
+        Ok(key.map(|key| key.map_or(NodeKey::Removed, NodeKey::Of)))
     }
 }
 

@@ -64,13 +64,19 @@ impl NodeStore for Sqlite {
             "nodes WHERE name",
             "sessions WHERE node",
             "fetch_rates WHERE node",
-            "node_keys WHERE node",
+            // With a new token it joins again, and not with one that it has used.
+            "join_token_uses WHERE node",
         ] {
             sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table} = ?")))
                 .bind(name)
                 .execute(&mut *transaction)
                 .await?;
         }
+        // Its certificate is not believed any more.
+        sqlx::query("UPDATE node_keys SET key = NULL WHERE node = ?")
+            .bind(name)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(workspaces)
     }

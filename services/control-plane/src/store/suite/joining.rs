@@ -47,8 +47,8 @@ pub(in crate::store) async fn a_token_is_used_as_often_as_it_may_be(store: Arc<d
         assert!(!join("once", other).await, "{other:?}");
     }
     assert_eq!(
-        store.node_key("n1").await.expect("a read").as_deref(),
-        Some("k1")
+        store.node_key("n1").await.expect("a read"),
+        Some(NodeKey::Of("k1".to_owned()))
     );
     let used = store
         .join_token("1")
@@ -59,6 +59,9 @@ pub(in crate::store) async fn a_token_is_used_as_often_as_it_may_be(store: Arc<d
     for name in ["n1", "n2", "n3"] {
         assert!(join("often", node(name, "k2")).await);
     }
+    // One that was removed needs another token.
+    store.remove_node("n1", true).await.expect("an answer");
+    assert!(!join("once", node("n1", "k1")).await);
     assert!(!join("none", node("n4", "k1")).await);
     assert_eq!(store.node_key("n4").await.expect("a read"), None);
 }
@@ -107,9 +110,13 @@ pub(in crate::store) async fn tokens_and_names_end(store: Arc<dyn Store>) {
     store.put_node_key(node("n1", "k1")).await.expect("a write");
     store.put_node_key(node("n1", "k2")).await.expect("a write");
     assert_eq!(
-        store.node_key("n1").await.expect("a read").as_deref(),
-        Some("k2")
+        store.node_key("n1").await.expect("a read"),
+        Some(NodeKey::Of("k2".to_owned()))
     );
     store.remove_node("n1", true).await.expect("an answer");
-    assert_eq!(store.node_key("n1").await.expect("a read"), None);
+    let key = store.node_key("n1").await.expect("a read");
+    assert_eq!(key, Some(NodeKey::Removed));
+    store.put_node_key(node("n1", "k2")).await.expect("a write");
+    let key = store.node_key("n1").await.expect("a read");
+    assert_eq!(key, Some(NodeKey::Of("k2".to_owned())));
 }
