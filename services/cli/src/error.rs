@@ -213,7 +213,9 @@ fn advice(reason: &str) -> Option<&'static str> {
             "log in with: hearth login URL; or name a file with a token by --token-file or HEARTH_TOKEN_FILE"
         }
         "NOT_ALLOWED" => "see who you are and what you may with: hearth doctor",
-        "NAME_IN_USE" => "see which names are in use with: hearth client ls",
+        "NAME_IN_USE" => {
+            "choose another name; that of a client that was revoked is not given again"
+        }
         "REF_UNKNOWN" => "prepare one first, with: hearth up REPO --ref REF --config NAME",
         _ => return None,
     })

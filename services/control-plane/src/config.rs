@@ -318,7 +318,7 @@ mod tests {
             ("--cache-writers", "main,"),
             ("--cache-keep-entries", "0"),
             ("--cache-keep-days", "0"),
-            ("--certificate-minutes", "4"),
+            ("--certificate-minutes", "0"),
             ("--log-format", "xml"),
         ] {
             let Err(ConfigError::Unusable(message)) = read(&[flag, value]) else {

@@ -125,6 +125,10 @@ pub(crate) struct Found {
     pub digest: Digest,
     pub manifest: Box<ImageManifest>,
     /// The manifest as the registry has it, after the index where there is one.
+    #[cfg_attr(
+        not(feature = "engine"),
+        expect(dead_code, reason = "images are fetched with an engine")
+    )]
     pub bodies: Vec<Vec<u8>>,
 }
 

@@ -103,7 +103,9 @@ impl Admin {
                 get(move || async move {
                     let why = match ready.load(Ordering::Relaxed) {
                         true => obstacle.get(),
-                        false => Some("it starts or stops".to_owned()),
+                        false => obstacle
+                            .get()
+                            .or_else(|| Some("it starts or stops".to_owned())),
                     };
                     match why {
                         None => (StatusCode::OK, "ready\n".to_owned()),
@@ -136,5 +138,42 @@ impl Admin {
         if let Err(error) = served {
             tracing::error!(%error, "the admin port stopped serving");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+        task::JoinSet,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_missing_is_said_while_it_starts_too() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let admin = Admin::bind(any, Metrics::default()).await.unwrap();
+        let (address, ready, obstacle) =
+            (admin.address().unwrap(), admin.ready(), admin.obstacle());
+        let mut serving = JoinSet::new();
+        serving.spawn(admin.serve(CancellationToken::new()));
+        let readyz = async || {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            let request = b"GET /readyz HTTP/1.0\r\n\r\n";
+            connection.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        assert!(readyz().await.ends_with("not ready: it starts or stops\n"));
+        obstacle.set(Some("it has no token".to_owned()));
+        for is_ready in [false, true] {
+            ready.store(is_ready, Ordering::Relaxed);
+            assert!(readyz().await.ends_with("not ready: it has no token\n"));
+        }
+        obstacle.set(None);
+        assert!(readyz().await.ends_with("\r\n\r\nready\n"));
     }
 }

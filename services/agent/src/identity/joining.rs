@@ -5,7 +5,7 @@ use hearth_api::v1::{
     EnrolRequest, NodeCertificate, agent_registry_service_client::AgentRegistryServiceClient,
 };
 use hearth_domain::{Name, text::innermost_cause};
-use hearth_runtime::tls::{Authorities, ClientTls, ServerTrust, read_small};
+use hearth_runtime::tls::{Authorities, ClientTls, ServerTrust, read_small, refused_server};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use secrecy::ExposeSecret as _;
 use tonic::{
@@ -164,7 +164,10 @@ impl Joining {
 /// What a call failed with: the server's own words, or why it was not reached.
 pub(super) fn said(status: &Status) -> anyhow::Error {
     match std::error::Error::source(status) {
-        Some(_) => anyhow::anyhow!("{}", innermost_cause(status)),
+        Some(_) => {
+            let why = refused_server(status).unwrap_or_else(|| innermost_cause(status));
+            anyhow::anyhow!("{why}")
+        }
         None => anyhow::anyhow!("{}", status.message()),
     }
 }

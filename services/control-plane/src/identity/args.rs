@@ -53,7 +53,8 @@ pub struct IdentityArgs {
         requires = "ca_certificate"
     )]
     pub tls_names: Vec<TlsName>,
-    /// Minutes for which certificates of nodes and clients are valid; nodes renew theirs when two thirds are over
+    /// Minutes for which certificates of nodes and clients are valid; nodes renew theirs when two thirds are over;
+    /// 1 to 43200
     #[arg(
         long,
         env = "HEARTH_CERTIFICATE_MINUTES",
@@ -110,7 +111,7 @@ pub struct CertificateLife(pub Duration);
 
 /// The text is no such time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a number of minutes from 5 to 43200 (30 days)")]
+#[error("must be a number of minutes from 1 to 43200 (30 days)")]
 pub struct CertificateLifeError;
 
 impl FromStr for CertificateLife {
@@ -120,7 +121,7 @@ impl FromStr for CertificateLife {
         let minutes = text
             .parse()
             .ok()
-            .filter(|minutes| (5..=43_200).contains(minutes));
+            .filter(|minutes| (1..=43_200).contains(minutes));
         let minutes: u64 = minutes.ok_or(CertificateLifeError)?;
         Ok(Self(Duration::from_secs(minutes * 60)))
     }
@@ -190,7 +191,7 @@ mod tests {
         }
         let life: CertificateLife = "60".parse().expect("a time");
         assert_eq!(life.0, Duration::from_secs(3600));
-        for bad in ["0", "4", "43201", "-5", "1h", ""] {
+        for bad in ["0", "43201", "-5", "1h", ""] {
             assert!(bad.parse::<CertificateLife>().is_err(), "{bad}");
         }
     }

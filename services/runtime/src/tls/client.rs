@@ -1,4 +1,4 @@
-use std::{io, sync::Arc};
+use std::{error::Error, io, sync::Arc};
 
 use hearth_domain::sha256_hex;
 use hyper_util::rt::TokioIo;
@@ -124,10 +124,29 @@ fn config(
     Ok(Arc::new(config))
 }
 
+/// Why a server was refused that is not of the CA that it has to be of, if an error is that: it would be shown as the library
+/// writes it for programmers.
+pub fn refused_server(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        let error = inner.map_or(error, |inner| inner as &(dyn Error + 'static));
+        if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) =
+            error.downcast_ref()
+        {
+            return Some(other.0.to_string());
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// The server did not send the CA that it has to be of.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the server is not of the CA that was named: none of the certificates that it sent has the SHA-256 {0}"
+    "the server is not of the CA that the join token names (SHA-256 {0}): the address is wrong, something is in between, or the CA was changed since; `hearth token create` names the CA of now"
 )]
 struct NotOfPinnedCa(String);
 

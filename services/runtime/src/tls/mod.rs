@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-pub use client::{ClientTls, ServerTrust};
+pub use client::{ClientTls, ServerTrust, refused_server};
 pub use files::{PolledFiles, read_small};
 pub(crate) use handshakes::handshakes;
 pub use material::{Authorities, KeyedCertificate, TlsError};

@@ -1,5 +1,6 @@
 use std::{
     fs::{self, File},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -56,6 +57,7 @@ impl Sqlite {
     /// Opens or creates the file, with its folder, and migrates its schema.
     pub async fn open(path: &Path, settings: Settings) -> Result<Self, StoreError> {
         let lock = lock(path).await?;
+        make(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -159,6 +161,17 @@ impl Store for Sqlite {
     }
 }
 
+/// Makes the file, for its owner's eyes alone: it has digests of tokens, and what commands said. SQLite gives the files beside it
+/// the same permissions.
+fn make(database: &Path) -> Result<(), StoreError> {
+    let mut options = fs::OpenOptions::new();
+    let made = options.append(true).create(true).mode(0o600).open(database);
+    made.map(drop).map_err(|cause| StoreError::Folder {
+        path: database.to_owned(),
+        cause,
+    })
+}
+
 /// Makes the folder, and locks the file beside the database. It stays when the process ends; its lock does not.
 async fn lock(database: &Path) -> Result<File, StoreError> {
     let failed = |path: &Path, cause| StoreError::Folder {
@@ -179,6 +192,8 @@ async fn lock(database: &Path) -> Result<File, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const SETTINGS: Settings = Settings {
@@ -206,6 +221,12 @@ mod tests {
             "{error}"
         );
         assert!(error.to_string().contains("h.db.lock"), "{error}");
+        // Nobody else reads what is in it.
+        for ending in ["", "-wal", "-shm"] {
+            let file = path.with_file_name(format!("h.db{ending}"));
+            let facts = fs::metadata(&file).expect("a file");
+            assert_eq!(facts.permissions().mode() & 0o077, 0, "{file:?}");
+        }
         store.close().await;
         // Also when nobody closed it, as after a crash.
         drop(Sqlite::open(&path, SETTINGS).await.expect("a store"));
