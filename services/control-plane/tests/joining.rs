@@ -305,3 +305,15 @@ async fn a_control_plane_without_a_ca_lets_nobody_join_and_asks_for_no_certifica
         .await
         .expect("a session");
 }
+
+#[tokio::test]
+async fn strangers_are_heard_for_as_long_as_it_takes_to_join() {
+    let plane = TlsPlane::start().await;
+    let large = EnrolRequest {
+        node: "n1".into(),
+        join_token: "x".repeat(100 * 1024),
+        ..EnrolRequest::default()
+    };
+    let (_, _, why) = refused(plane.registry(None).enrol(large).await);
+    assert!(why.contains("length limit"), "{why}");
+}

@@ -17,6 +17,9 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// After a connection could not be accepted, for example because the process has as many open files as it may.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Bytes of a question of whether the process serves, or what its contract is, which everybody may ask.
+const MAX_QUESTION: usize = 4 * 1024;
+
 /// A gRPC server: the services of one process, and with them health and reflection (v1 for new clients, v1alpha
 /// for grpcurl and its like).
 pub struct GrpcServer {
@@ -40,9 +43,17 @@ impl GrpcServer {
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let services = services
-            .add_service(health_service)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+            .add_service(health_service.max_decoding_message_size(MAX_QUESTION))
+            .add_service(
+                reflection()
+                    .build_v1()?
+                    .max_decoding_message_size(MAX_QUESTION),
+            )
+            .add_service(
+                reflection()
+                    .build_v1alpha()?
+                    .max_decoding_message_size(MAX_QUESTION),
+            );
         let services = stack.in_front_of(services);
         Ok(Self {
             connections: Arc::new(Connections::new(services, limits, metrics.clone())),

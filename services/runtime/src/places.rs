@@ -20,6 +20,8 @@ pub(crate) struct Places {
 #[derive(Debug, Default)]
 struct Taken {
     all: u32,
+    /// Of callers without a certificate.
+    by_strangers: u32,
     of: HashMap<Caller, u32>,
     told: Option<Instant>,
 }
@@ -49,8 +51,11 @@ impl Places {
         let why = match () {
             () if own >= self.most_of_one => "TOO_MANY",
             () if taken.all >= self.most => "OVERLOADED",
+            // Half of them are for those who are known.
+            () if !caller.is_known() && taken.by_strangers >= self.most.div_ceil(2) => "OVERLOADED",
             () => {
                 taken.all += 1;
+                taken.by_strangers += u32::from(!caller.is_known());
                 taken.of.insert(caller.clone(), own + 1);
                 self.metrics.connections().inc();
                 return Some(Place {
@@ -79,6 +84,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let taken = &mut *self.places.taken.lock();
         taken.all -= 1;
+        taken.by_strangers -= u32::from(!self.caller.is_known());
         if let Some(own) = taken.of.get_mut(&self.caller) {
             *own -= 1;
             if *own == 0 {
@@ -97,7 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn connections_are_limited_for_each_address_and_for_all_and_leave_nothing_behind() {
         let limits = LimitArgs {
-            max_connections: 3,
+            max_connections: 5,
             max_connections_per_caller: 2,
             ..LimitArgs::default()
         };
@@ -113,7 +119,7 @@ mod tests {
         let _second = enter(1, 2).unwrap();
         assert!(enter(1, 3).is_none(), "two of one address");
         let third = enter(2, 1).unwrap();
-        assert!(enter(3, 1).is_none(), "three in all");
+        assert!(enter(3, 1).is_none(), "three of strangers, which is half");
         assert_eq!(metrics.connections().get(), 3);
         drop((first, third));
         assert!(enter(1, 3).is_some());

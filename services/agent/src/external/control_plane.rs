@@ -7,6 +7,7 @@ mod neighbours;
 mod pauses;
 mod session;
 mod trusted_keys;
+mod unsent;
 
 pub use cache_index::{
     CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, ReadableCache, Resolution,
@@ -16,3 +17,4 @@ pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem
 pub use pauses::pauses;
 pub use session::Session;
 pub use trusted_keys::TrustedKeys;
+pub use unsent::sent;

@@ -12,7 +12,7 @@ use super::{
     files::Held,
     joining::{Joining, said},
 };
-use crate::external::control_plane::{ControlPlaneClient, pauses};
+use crate::external::control_plane::{ControlPlaneClient, pauses, sent};
 
 /// Longest pause between two tries to renew, which jitter makes twice as long at most.
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -109,9 +109,11 @@ impl Keeper {
             let request = RenewCertificateRequest {
                 certificate_request: self.joining.certificate_request()?,
             };
-            let mut client = AgentRegistryServiceClient::new(self.control_plane.channel());
-            let answer = client.renew_certificate(request).await;
-            let answer = answer.map_err(|status| said(&status))?;
+            let call = async || {
+                let mut client = AgentRegistryServiceClient::new(self.control_plane.channel());
+                client.renew_certificate(request.clone()).await
+            };
+            let answer = sent(call).await.map_err(|status| said(&status))?;
             self.joining.take(answer.into_inner().certificate)?
         };
         self.tls

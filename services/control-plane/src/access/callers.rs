@@ -2,7 +2,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use hearth_domain::{Identity, Name, sha256_hex};
-use hearth_runtime::{Peer, PeerCertificate};
+use hearth_runtime::{Peer, PeerCertificate, Rarely};
 use http::HeaderMap;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{MissedTickBehavior, interval};
@@ -31,6 +31,7 @@ pub(crate) struct Access {
     clients: Clients,
     admin: Option<AdminToken>,
     pub(super) counters: Arc<Counters>,
+    pub(super) refusals: Rarely,
 }
 
 impl Access {
@@ -59,6 +60,7 @@ impl Access {
             clients,
             admin,
             counters,
+            refusals: Rarely::default(),
         })
     }
 

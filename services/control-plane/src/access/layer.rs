@@ -55,13 +55,16 @@ pub(crate) async fn check(
     let caller = identified.and_then(Result::ok);
     if let Some(reason) = refusal(&response) {
         access.counters.refused(reason);
-        tracing::warn!(
-            client.name = caller.as_ref().map(tracing::field::display),
-            rpc.call = call,
-            reason = reason.as_str(),
-            peer.address = peer.address.map(tracing::field::display),
-            "a call was refused"
-        );
+        if let Some(left_out) = access.refusals.left_out() {
+            tracing::warn!(
+                left_out,
+                client.name = caller.as_ref().map(tracing::field::display),
+                rpc.call = call,
+                reason = reason.as_str(),
+                peer.address = peer.address.map(tracing::field::display),
+                "a call was refused"
+            );
+        }
     }
     match caller {
         Some(Caller::Client(client)) => {

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use axum::{
+    body::Body,
     extract::{Request as Incoming, State},
     middleware::Next,
     response::Response,
@@ -9,11 +10,15 @@ use hearth_api::v1::agent_registry_service_server::SERVICE_NAME;
 use hearth_domain::{Identity, Name};
 use hearth_runtime::Peer;
 use http::{header::AUTHORIZATION, request::Parts};
+use http_body_util::Limited;
 use tonic::{Request, Status, metadata::MetadataMap};
 
 use crate::{
     access::Access, error::CallError, identity::IdentityError, node::Sessions, record::Record,
 };
+
+/// A certification request of the longest key has some 2 KiB, a token of a service account some more.
+const MAX_ENROLMENT_BYTES: usize = 64 * 1024;
 
 /// What tells agents from others.
 pub(super) struct Guard {
@@ -63,15 +68,13 @@ pub(super) async fn agents_only(
 ) -> Response {
     let call = call(request.uri().path());
     if call == Some("Enrol") {
-        return next.run(request).await;
+        // Whoever sends it has proved nothing yet.
+        let small = |body| Body::new(Limited::new(body, MAX_ENROLMENT_BYTES));
+        return next.run(request.map(small)).await;
     }
     let peer = request.extensions().get::<Peer>();
     let certified = peer.and_then(|peer| certified(peer, SystemTime::now()));
     if guard.certified && certified.is_none() {
-        tracing::warn!(
-            ?peer,
-            "a call to the services for agents had no certificate of a node"
-        );
         return Status::from(IdentityError::NoCertificate).into_http();
     }
     let metadata = MetadataMap::from_headers(request.headers().clone());

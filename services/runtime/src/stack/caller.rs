@@ -26,6 +26,11 @@ impl Caller {
         }
     }
 
+    /// Whether it has proved who it is.
+    pub(crate) fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
     /// Who has opened a connection.
     pub(crate) fn of_peer(peer: &Peer) -> Self {
         match (&peer.certificate, peer.address) {

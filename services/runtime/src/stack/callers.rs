@@ -34,6 +34,8 @@ struct Limits {
 #[derive(Debug, Default)]
 struct State {
     open: u32,
+    /// Of callers that have proved nothing.
+    open_by_strangers: u32,
     callers: HashMap<Caller, Usage>,
     /// With how many callers it is looked next for those that can be forgotten.
     sweep: usize,
@@ -97,7 +99,12 @@ impl Callers {
         });
         let judged = usage.judge(&self.limits, now).and_then(|()| {
             let overload = Refusal::Overload { most: calls };
-            (state.open < calls).then_some(()).ok_or(overload)
+            // Half of them are for those who are known.
+            let is_free = match caller.is_known() {
+                true => state.open < calls,
+                false => state.open < calls && state.open_by_strangers < calls.div_ceil(2),
+            };
+            is_free.then_some(()).ok_or(overload)
         });
         if let Err(refusal) = judged {
             usage.tell(&caller, refusal, now);
@@ -105,6 +112,7 @@ impl Callers {
         }
         usage.open += 1;
         state.open += 1;
+        state.open_by_strangers += u32::from(!caller.is_known());
         Ok(Admitted {
             callers: self.clone(),
             caller,
@@ -154,6 +162,7 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let state = &mut *self.callers.state.lock();
         state.open -= 1;
+        state.open_by_strangers -= u32::from(!self.caller.is_known());
         if let Some(usage) = state.callers.get_mut(&self.caller) {
             usage.open -= 1;
         }
@@ -221,6 +230,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn open_calls_are_limited_for_each_and_for_all_until_they_end() {
         let callers = callers(3, 2, 1000, 1000);
+        let at = |number: u8| {
+            let node = format!("spiffe://hearth/node/n{number}");
+            Caller::Known(node.parse().unwrap())
+        };
         let mut open = vec![callers.admit(at(1)).unwrap(), callers.admit(at(1)).unwrap()];
         let refused = callers.admit(at(1)).unwrap_err();
         assert_eq!(refused, Refusal::Open { most: 2 });
@@ -231,6 +244,20 @@ mod tests {
         open.remove(0);
         let _other = callers.admit(at(2)).unwrap();
         assert!(callers.admit(at(1)).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_leave_half_of_the_calls_to_those_who_are_known() {
+        let callers = callers(6, 2, 1000, 1000);
+        let strangers: Vec<_> = (1..=6)
+            .filter_map(|last| callers.admit(at(last)).ok())
+            .collect();
+        assert_eq!(strangers.len(), 3);
+        let node = Caller::Known("spiffe://hearth/node/n1".parse().unwrap());
+        let known = [callers.admit(node.clone()), callers.admit(node)];
+        assert!(known.iter().all(Result::is_ok));
+        drop(strangers);
+        callers.admit(at(7)).unwrap();
     }
 
     #[tokio::test(start_paused = true)]

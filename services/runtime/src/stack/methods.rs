@@ -3,7 +3,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-const HEALTH: &str = "grpc.health.v1.Health/";
+const HEALTH: &str = "grpc.health.v1.Health/Check";
 
 /// A method of a service that is served. Its name comes from the contract: what strangers make up is no label of a metric.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,9 +36,10 @@ impl Method {
         METHODS.get(path).unwrap_or(&UNKNOWN)
     }
 
-    /// Whether it tells that the process serves: to whom it may have to tell that it has too much to do.
+    /// Whether it tells that the process serves, also when that has too much to do. Watch goes on for as long as the caller wants,
+    /// and counts as any call.
     pub(super) fn is_health(&self) -> bool {
-        self.name.starts_with(HEALTH)
+        self.name == HEALTH
     }
 }
 

@@ -1,4 +1,8 @@
-use std::{collections::VecDeque, io, net::SocketAddr};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    net::SocketAddr,
+};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::{
@@ -10,7 +14,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::server::TcpIncoming;
 
 use super::{client_certificate, server::ServerTls};
-use crate::peer::Peer;
+use crate::{peer::Peer, stack::Caller};
 
 /// What came of a connection.
 type Shaken = (Box<TlsStream<TcpStream>>, Peer);
@@ -37,7 +41,7 @@ struct TlsPort {
     tls: ServerTls,
     under_way: JoinSet<Option<Shaken>>,
     /// Handshakes that may still go on.
-    oldest_first: VecDeque<AbortHandle>,
+    oldest_first: VecDeque<(Caller, AbortHandle)>,
 }
 
 impl TlsPort {
@@ -60,21 +64,42 @@ impl TlsPort {
     fn begin(&mut self, connection: TcpStream) {
         if self.oldest_first.len() >= self.tls.handshakes {
             self.oldest_first
-                .retain(|handshake| !handshake.is_finished());
+                .retain(|(_, handshake)| !handshake.is_finished());
         }
         if self.oldest_first.len() >= self.tls.handshakes
-            && let Some(oldest) = self.oldest_first.pop_front()
+            && let Some((_, oldest)) = self.oldest_first.remove(self.one_too_many())
         {
             oldest.abort();
             self.tls.refused.inc();
-            tracing::warn!(
-                handshakes = self.tls.handshakes,
-                "too many TLS handshakes go on at once; the oldest was ended"
-            );
+            if let Some(left_out) = self.tls.refusals.left_out() {
+                tracing::warn!(
+                    handshakes = self.tls.handshakes,
+                    left_out,
+                    "too many TLS handshakes go on at once; the oldest of the address with the most was ended"
+                );
+            }
         }
         let tls = self.tls.clone();
+        let peer = Peer {
+            address: connection.peer_addr().ok(),
+            certificate: None,
+        };
         let handshake = self.under_way.spawn(handshake(connection, tls));
-        self.oldest_first.push_back(handshake);
+        let caller = Caller::of_peer(&peer);
+        self.oldest_first.push_back((caller, handshake));
+    }
+
+    /// Which handshake ends when there are too many: the oldest of the address that has most of them, so that it takes none from
+    /// others.
+    fn one_too_many(&self) -> usize {
+        let mut counts = HashMap::<&Caller, usize>::new();
+        for (caller, _) in &self.oldest_first {
+            *counts.entry(caller).or_default() += 1;
+        }
+        let most = counts.values().max().copied().unwrap_or_default();
+        let mut all = self.oldest_first.iter();
+        all.position(|(caller, _)| counts[caller] == most)
+            .unwrap_or_default()
     }
 }
 
@@ -114,7 +139,14 @@ async fn handshake(connection: TcpStream, tls: ServerTls) -> Option<Shaken> {
 
 fn refused(tls: &ServerTls, address: Option<SocketAddr>, why: &str) -> Option<Shaken> {
     tls.refused.inc();
-    tracing::warn!(peer = peer(address), why, "a TLS handshake failed");
+    if let Some(left_out) = tls.refusals.left_out() {
+        tracing::warn!(
+            peer = peer(address),
+            why,
+            left_out,
+            "a TLS handshake failed"
+        );
+    }
     None
 }
 

@@ -14,11 +14,12 @@ use super::{
     material::{Authorities, KeyedCertificate, TlsError},
     provider,
 };
-use crate::Metrics;
+use crate::{Metrics, Rarely};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes that go on at once; one takes a fraction of a millisecond of the server's time. When more arrive the oldest ends.
+/// Handshakes that go on at once; one takes a fraction of a millisecond of the server's time. When more arrive the oldest
+/// of the address with the most of them ends.
 const HANDSHAKES: usize = 512;
 
 /// TLS of a port: its certificate, and the CAs whose client certificates are let in. Both can be exchanged while it serves;
@@ -27,6 +28,7 @@ const HANDSHAKES: usize = 512;
 pub struct ServerTls {
     config: Arc<watch::Sender<Arc<ServerConfig>>>,
     pub(super) refused: Counter,
+    pub(super) refusals: Arc<Rarely>,
     pub(super) handshake: Duration,
     pub(super) handshakes: usize,
 }
@@ -53,6 +55,7 @@ impl ServerTls {
         Ok(Self {
             config: Arc::new(watch::Sender::new(config(own, clients)?)),
             refused,
+            refusals: Arc::default(),
             handshake: HANDSHAKE,
             handshakes: HANDSHAKES,
         })

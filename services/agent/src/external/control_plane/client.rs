@@ -18,6 +18,7 @@ use tonic::{
 use super::{
     session::{Session, Token},
     trusted_keys::TrustedKeys,
+    unsent::sent,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -99,8 +100,11 @@ impl ControlPlaneClient {
 
     /// Registers this node, and begins its session.
     pub async fn register(&self, request: RegisterRequest) -> Result<RegisterResponse, Status> {
-        let mut client = AgentRegistryServiceClient::new(self.channel());
-        let mut answer = client.register(request).await?.into_inner();
+        let call = async || {
+            let mut client = AgentRegistryServiceClient::new(self.channel());
+            client.register(request.clone()).await
+        };
+        let mut answer = sent(call).await?.into_inner();
         self.keys.learn(&answer.cache_public_key);
         self.session
             .begin(std::mem::take(&mut answer.session_token).into());
@@ -109,9 +113,12 @@ impl ControlPlaneClient {
 
     /// Reports that the agent runs. A session that is refused is not renewed: UNAUTHENTICATED.
     pub async fn heartbeat(&self, request: HeartbeatRequest) -> Result<HeartbeatResponse, Status> {
-        let request = Bearer::new(&self.session.token().await)?.on(request);
-        let mut client = AgentRegistryServiceClient::new(self.channel());
-        let answer = client.heartbeat(request).await?.into_inner();
+        let bearer = Bearer::new(&self.session.token().await)?;
+        let call = async || {
+            let mut client = AgentRegistryServiceClient::new(self.channel());
+            client.heartbeat(bearer.on(request.clone())).await
+        };
+        let answer = sent(call).await?.into_inner();
         self.keys.learn(&answer.cache_public_key);
         Ok(answer)
     }
@@ -121,9 +128,12 @@ impl ControlPlaneClient {
         let Some(token) = self.session.current() else {
             return Ok(());
         };
-        let request = Bearer::new(&token)?.on(request);
-        let mut client = AgentRegistryServiceClient::new(self.channel());
-        client.deregister(request).await.map(|_| ())
+        let bearer = Bearer::new(&token)?;
+        let call = async || {
+            let mut client = AgentRegistryServiceClient::new(self.channel());
+            client.deregister(bearer.on(request.clone())).await
+        };
+        sent(call).await.map(|_| ())
     }
 
     /// Opens a connection by which the control plane calls the agent. With it comes the token that is cancelled when another
@@ -155,10 +165,12 @@ impl ControlPlaneClient {
         F: Future<Output = Result<T, Status>>,
     {
         let token = self.session.token().await;
-        match call(Bearer::new(&token)?).await {
+        let bearer = Bearer::new(&token)?;
+        match sent(|| call(bearer.clone())).await {
             Err(status) if status.code() == Code::Unauthenticated => {
                 let token = self.session.renewed(&token).await;
-                call(Bearer::new(&token)?).await
+                let bearer = Bearer::new(&token)?;
+                sent(|| call(bearer.clone())).await
             }
             answer => answer,
         }
