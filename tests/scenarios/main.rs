@@ -36,5 +36,6 @@ mod restarts;
 mod sandbox;
 mod signatures;
 mod stand_in;
+mod strangers;
 mod tools;
 mod trust;
