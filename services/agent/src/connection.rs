@@ -23,8 +23,8 @@ const SETTLED: Duration = Duration::from_secs(30);
 const LAST_WORDS: Duration = Duration::from_secs(18);
 
 /// Serves the control plane on a connection, and opens another one when it ends, when the control plane asks for it, or when
-/// the way to the control plane is exchanged: then the calls on the one before go on. Until `stop`. Waits until the node is registered. After `stop` the control plane hears of
-/// attempts to their ends.
+/// the way to the control plane is exchanged: then the calls on the one before go on. Until `stop`. Waits until the node is
+/// registered. After `stop` the control plane hears of attempts to their ends.
 pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: CancellationToken) {
     let retries = || {
         let endless = pauses().with_max_delay(RETRY_MAX).without_max_times();

@@ -178,7 +178,7 @@ mod tests {
     use http::header::AUTHORIZATION;
 
     use super::*;
-    use crate::store::{HistoryLimits, Settings, Sqlite};
+    use crate::store::Sqlite;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -200,15 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_certificate_stands_for_the_client_that_it_names_as_long_as_both_last() {
         let directory = tempfile::tempdir().expect("a folder");
-        let settings = Settings {
-            history: HistoryLimits {
-                events: 10,
-                bytes: 1000,
-            },
-            min_free_mib: 0,
-        };
-        let store = Sqlite::open(&directory.path().join("h.db"), settings).await;
-        let store: Arc<dyn Store> = Arc::new(store.expect("a store"));
+        let store: Arc<dyn Store> = Arc::new(Sqlite::of_test(directory.path()).await);
         let file = directory.path().join("token");
         let access = Access::load(true, Some(file), store, Arc::default()).await;
         let access = access.expect("clients");

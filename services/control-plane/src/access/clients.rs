@@ -106,20 +106,12 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{HistoryLimits, Settings, Sqlite};
+    use crate::store::Sqlite;
 
     #[tokio::test]
     async fn a_last_use_is_noted_at_once_and_then_once_a_minute() {
         let directory = tempfile::tempdir().expect("a folder");
-        let settings = Settings {
-            history: HistoryLimits {
-                events: 10,
-                bytes: 1000,
-            },
-            min_free_mib: 0,
-        };
-        let store = Sqlite::open(&directory.path().join("h.db"), settings).await;
-        let store: Arc<dyn Store> = Arc::new(store.expect("a store"));
+        let store: Arc<dyn Store> = Arc::new(Sqlite::of_test(directory.path()).await);
         let clients = Clients::load(store.clone()).await.expect("clients");
         let added = clients.add(StoredClient {
             name: "ci".parse().expect("a name"),

@@ -30,22 +30,13 @@ impl CacheMounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{HistoryLimits, Settings, Sqlite};
+    use crate::store::Sqlite;
 
     #[tokio::test]
     async fn names_stay_over_a_restart_and_no_other_repository_ref_or_control_plane_has_them() {
         let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let name = async |dir: &tempfile::TempDir, url: &str, trusted| {
-            let settings = Settings {
-                history: HistoryLimits {
-                    events: 10,
-                    bytes: 10_000,
-                },
-                min_free_mib: 0,
-            };
-            let store = Sqlite::open(&dir.path().join("h.db"), settings)
-                .await
-                .unwrap();
+            let store = Sqlite::of_test(dir.path()).await;
             let mounts = CacheMounts::load(&store).await.unwrap();
             store.close().await;
             mounts.of(&url.parse().unwrap(), trusted)

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use hearth_api::v1::{HeartbeatRequest, WorkspaceState};
 use hearth_domain::AttemptRef;
 use hearth_runtime::Tunnel;
+use http::HeaderMap;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataMap;
 
 use super::{
     agents::Agents,
@@ -63,7 +63,7 @@ impl Nodes {
     pub(crate) fn connect(
         &self,
         node: &str,
-        proof: &MetadataMap,
+        proof: &HeaderMap,
         tunnel: Tunnel,
         ended: CancellationToken,
     ) -> Result<(), CallError> {

@@ -5,7 +5,7 @@ use hearth_api::v1::NodeInfo;
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::store::{HistoryLimits, Settings, Sqlite};
+use crate::store::Sqlite;
 
 struct Lab {
     nodes: Nodes,
@@ -16,15 +16,7 @@ struct Lab {
 impl Lab {
     async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let settings = Settings {
-            history: HistoryLimits {
-                events: 10,
-                bytes: 10_000,
-            },
-            min_free_mib: 0,
-        };
-        let store = Sqlite::open(&directory.path().join("h.db"), settings).await;
-        let store: Arc<dyn Store> = Arc::new(store.expect("a store"));
+        let store: Arc<dyn Store> = Arc::new(Sqlite::of_test(directory.path()).await);
         let fleet = Arc::new(Fleet::new(Duration::from_secs(30), Vec::new()));
         let sessions = Sessions::load(store.clone()).await.expect("sessions");
         let agents = Arc::new(Agents::default());
@@ -37,7 +29,7 @@ impl Lab {
     }
 
     /// Registers the node; what proves its session.
-    async fn register(&self) -> MetadataMap {
+    async fn register(&self) -> HeaderMap {
         let node = StoredNode {
             name: "n1".to_owned(),
             platform: "linux/amd64".parse().expect("a platform"),
@@ -46,14 +38,14 @@ impl Lab {
             has_left: false,
         };
         let token = self.nodes.register(node).await.expect("a session");
-        let mut proof = MetadataMap::new();
+        let mut proof = HeaderMap::new();
         let bearer = format!("Bearer {}", token.expose_secret());
         proof.insert("authorization", bearer.parse().expect("a header"));
         proof
     }
 
     /// Opens a connection; the token that ends it.
-    fn connect(&self, proof: &MetadataMap) -> Result<CancellationToken, CallError> {
+    fn connect(&self, proof: &HeaderMap) -> Result<CancellationToken, CallError> {
         let ended = CancellationToken::new();
         let (leaves, _leaving) = Tunnel::way_out();
         let tunnel = Tunnel::new(stream::pending(), leaves);

@@ -1,10 +1,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use hearth_domain::sha256_hex;
+use http::{HeaderMap, header::AUTHORIZATION};
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
-use tonic::metadata::MetadataMap;
 
 use crate::{
     error::CallError,
@@ -50,9 +50,9 @@ impl Sessions {
         self.digests.lock().remove(node);
     }
 
-    /// The node whose agent calls, as its metadata proves (`authorization: Bearer <token>`).
-    pub(crate) fn node(&self, metadata: &MetadataMap) -> Option<String> {
-        let presented = sha256_hex(bearer(metadata)?);
+    /// The node whose agent calls, as its headers prove (`authorization: Bearer <token>`).
+    pub(crate) fn node(&self, headers: &HeaderMap) -> Option<String> {
+        let presented = sha256_hex(bearer(headers)?);
         let digests = self.digests.lock();
         let is_it = |known: &str| bool::from(presented.as_bytes().ct_eq(known.as_bytes()));
         let found = digests.iter().find(|(_, known)| is_it(known));
@@ -60,16 +60,15 @@ impl Sessions {
     }
 }
 
-fn bearer(metadata: &MetadataMap) -> Option<&str> {
-    let value = metadata.get("authorization")?.to_str().ok()?;
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let scheme = value.get(..SCHEME.len())?;
     scheme
         .eq_ignore_ascii_case(SCHEME)
         .then(|| value[SCHEME.len()..].trim())
 }
 
-/// 256 random bits of the system, in hex.
-/// A new secret, in hex.
+/// A new secret: 256 random bits of the system, in hex.
 pub(crate) fn new_token() -> Result<SecretString, CallError> {
     let mut bytes = [0; TOKEN_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| CallError::NoRandomness(error.to_string()))?;

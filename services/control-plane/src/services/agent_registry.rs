@@ -145,7 +145,7 @@ impl AgentRegistryService for AgentRegistryApi {
         request: Request<Streaming<OpenConnectionRequest>>,
     ) -> Result<Response<Self::OpenConnectionStream>, Status> {
         let node = Caller::of(&request)?.into_node();
-        let proof = request.metadata().clone();
+        let proof = request.metadata().clone().into_headers();
         let outer = request.extensions().get::<OnConnection>().cloned();
         let ended = self.stopping.child_token();
         // An agent whose certificate is renewed opens another connection in time.

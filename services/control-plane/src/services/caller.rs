@@ -11,7 +11,7 @@ use hearth_domain::{Identity, Name};
 use hearth_runtime::Peer;
 use http::{header::AUTHORIZATION, request::Parts};
 use http_body_util::Limited;
-use tonic::{Request, Status, metadata::MetadataMap};
+use tonic::{Request, Status};
 
 use crate::{
     access::Access, error::CallError, identity::IdentityError, node::Sessions, record::Record,
@@ -41,8 +41,7 @@ pub(crate) fn identify(
         if !call.headers.contains_key(AUTHORIZATION) {
             return;
         }
-        let metadata = MetadataMap::from_headers(call.headers.clone());
-        let node = sessions.node(&metadata);
+        let node = sessions.node(&call.headers);
         let node = node.and_then(|node| node.parse().ok()).map(Identity::Node);
         let client = || access.named(&call.headers).map(Identity::Client);
         if let Some(identity) = node.or_else(client) {
@@ -77,8 +76,7 @@ pub(super) async fn agents_only(
     if guard.certified && certified.is_none() {
         return Status::from(IdentityError::NoCertificate).into_http();
     }
-    let metadata = MetadataMap::from_headers(request.headers().clone());
-    if let Some(node) = guard.sessions.node(&metadata) {
+    if let Some(node) = guard.sessions.node(request.headers()) {
         let is_another = |certified: &CertifiedNode| certified.name.as_str() != node;
         if certified.as_ref().is_some_and(is_another) {
             tracing::warn!(?peer, node, "a node used the session of another one");

@@ -188,7 +188,7 @@ mod tests {
     use hearth_domain::sha256_hex;
 
     use super::*;
-    use crate::store::{HistoryLimits, Settings, Sqlite};
+    use crate::store::Sqlite;
 
     /// Says what it is asked for.
     struct Echo;
@@ -202,15 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_gets_a_certificate_of_its_own_name_and_the_admin_token_none() {
         let directory = tempfile::tempdir().expect("a folder");
-        let settings = Settings {
-            history: HistoryLimits {
-                events: 10,
-                bytes: 1000,
-            },
-            min_free_mib: 0,
-        };
-        let store = Sqlite::open(&directory.path().join("h.db"), settings).await;
-        let store = Arc::new(store.expect("a store"));
+        let store = Arc::new(Sqlite::of_test(directory.path()).await);
         let access = Access::load(true, None, store, Arc::default()).await;
         let request = CreateClientRequest {
             name: "ci".into(),

@@ -11,7 +11,7 @@ use crate::{
     cache::{CacheMounts, CacheRules, Reports, Waiting},
     metrics::Counters,
     record::asked_for,
-    store::{HistoryLimits, Load, Settings, Sqlite},
+    store::{Load, Sqlite},
     workspace::{Driving, Feeds, HostAccessRules},
 };
 
@@ -31,15 +31,7 @@ struct Lab {
 impl Lab {
     async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let settings = Settings {
-            history: HistoryLimits {
-                events: 10,
-                bytes: 10_000,
-            },
-            min_free_mib: 0,
-        };
-        let store = Sqlite::open(&directory.path().join("h.db"), settings).await;
-        let store: Arc<dyn Store> = Arc::new(store.expect("a store"));
+        let store: Arc<dyn Store> = Arc::new(Sqlite::of_test(directory.path()).await);
         let rules = Arc::new(CacheRules {
             registry: "registry.example".parse().expect("a registry"),
             writers: "*".parse().expect("patterns"),

@@ -54,6 +54,20 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
+    /// A small one, for the tests of what uses it.
+    #[cfg(test)]
+    pub(crate) async fn of_test(folder: &Path) -> Self {
+        let settings = Settings {
+            history: HistoryLimits {
+                events: 10,
+                bytes: 10_000,
+            },
+            min_free_mib: 0,
+        };
+        let opened = Self::open(&folder.join("h.db"), settings).await;
+        opened.expect("a store")
+    }
+
     /// Opens or creates the file, with its folder, and migrates its schema.
     pub async fn open(path: &Path, settings: Settings) -> Result<Self, StoreError> {
         let lock = lock(path).await?;
