@@ -14,6 +14,7 @@ mod preparing;
 mod recovery;
 mod seen;
 mod streams;
+mod uses;
 mod watching;
 
 pub use host_access::{HostAccessParseError, HostAccessRules};
@@ -26,4 +27,5 @@ pub(crate) use journal::Journal;
 pub(crate) use preparing::{Prepared, Wanted, What, Workspaces};
 pub(crate) use recovery::Recovery;
 pub(crate) use seen::seen;
+pub(crate) use uses::{Use, Uses};
 pub(crate) use watching::{Begin, Until, Watcher, Watching};
