@@ -36,10 +36,10 @@ use crate::{
     metrics::AgentMetrics,
     neighbourhood::Neighbourhood,
     owners::Owners,
-    pipeline::{NodeFacts, Runner},
+    pipeline::{Halts, NodeFacts, Runner},
     ports::Ports,
     registration::Registration,
-    service::Agent,
+    service::{Agent, Stops},
 };
 
 /// How long attempts may take to stop when the agent shuts down.
@@ -262,9 +262,11 @@ impl App {
             doors: Doors::to(&self.config.docker_host),
             metrics: AgentMetrics::new(&metrics),
             leftovers: leftovers.clone(),
+            halts: Halts::default(),
         });
         let service = Agent {
             attempts: self.attempts,
+            stops: Stops::new(tasks.clone(), "stop workspace", 0),
             runner,
             owners: self.registration.owners.clone(),
             tasks: tasks.clone(),

@@ -106,6 +106,15 @@ impl Leftovers {
         Ok(())
     }
 
+    /// Takes back what an attempt did with a workspace.
+    pub async fn undo(&self, leftover: &Leftover) -> Result<(), EngineFailure> {
+        match &leftover.workspace {
+            Some(workspace) if leftover.is_start => self.engine.stop_workspace(workspace).await,
+            Some(workspace) => self.remove_workspace(workspace).await,
+            None => Ok(()),
+        }
+    }
+
     /// A new attempt begins, for this control plane, which replaces what the ones before left. Waits for a removal that goes
     /// on.
     pub async fn taken_over(&self, attempt: &AttemptRef, control_plane: &str) {
@@ -170,7 +179,7 @@ impl Leftovers {
 
     async fn remove(&self, mut leftover: Leftover) -> Result<(), Leftover> {
         if let Some(workspace) = &leftover.workspace
-            && let Err(error) = self.remove_workspace(workspace).await
+            && let Err(error) = self.undo(&leftover).await
         {
             tracing::warn!(workspace.id = %workspace, "what an attempt left is still there: {error}");
             return Err(leftover);

@@ -25,6 +25,7 @@ impl World {
             attempts: Attempts::new(tasks.clone()),
             runner: Arc::new(runner(engine.clone(), dir.path(), &tasks)),
             owners: Owners::load(dir.path(), Duration::MAX, &Metrics::default()),
+            stops: Stops::new(tasks.clone(), "stop workspace", 0),
             tasks,
             boot_id: "boot-1".to_owned(),
         };

@@ -32,7 +32,10 @@ use crate::{
     services::{Served, identify, routes},
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
-    workspace::{Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces},
+    workspace::{
+        Deletions, Drivers, Driving, Feeds, Journal, Keeper, Recovery, Stops, Uses, Watching,
+        Workspaces,
+    },
 };
 
 /// How long tasks may take to end after open calls were drained. Each has at most one transaction to finish.
@@ -49,6 +52,7 @@ pub struct ControlPlane {
     recovery: Arc<Recovery>,
     retention: Arc<Retention>,
     watching: Arc<Watching>,
+    keeper: Keeper,
     history_days: u32,
     server: GrpcServer,
     tasks: Tasks,
@@ -168,6 +172,26 @@ impl ControlPlane {
             agents.clone(),
             tasks.clone(),
         ));
+        let stops = Arc::new(Stops::new(
+            store.clone(),
+            journal.clone(),
+            drivers.clone(),
+            fleet.clone(),
+            agents.clone(),
+            tasks.clone(),
+        ));
+        let uses = Uses::default();
+        let keeper = Keeper {
+            store: store.clone(),
+            journal: journal.clone(),
+            fleet: fleet.clone(),
+            agents: agents.clone(),
+            stops: stops.clone(),
+            deletions: deletions.clone(),
+            uses,
+            lifetimes: config.lifetimes,
+            tasks: tasks.clone(),
+        };
         let recovery = Arc::new(Recovery::new(
             store.clone(),
             drivers.clone(),
@@ -213,8 +237,11 @@ impl ControlPlane {
                 nodes.clone(),
                 fleet.clone(),
                 drivers,
+                stops.clone(),
                 tasks.clone(),
             )),
+            stops,
+            lifetimes: config.lifetimes,
             watching: watching.clone(),
             deletions,
             recovery: recovery.clone(),
@@ -248,6 +275,7 @@ impl ControlPlane {
             recovery,
             retention,
             watching,
+            keeper,
             history_days: config.history_days,
             server: GrpcServer::new(routes, &stack, &config.limits, calls)?,
             tasks,
@@ -279,6 +307,7 @@ impl ControlPlane {
         let days = self.history_days;
         let dropped = upkeep::drop_old_output(store.clone(), days, stopping.clone());
         tasks.spawn("old output", dropped);
+        tasks.spawn("life of workspaces", self.keeper.run());
         tasks.spawn("unread streams", self.watching.end_unread());
         tasks.spawn("admin port", self.admin.serve(tasks.stopping().clone()));
         tasks.spawn("retention", self.retention.hourly());

@@ -9,6 +9,7 @@ use hearth_runtime::{Metrics, Tasks};
 use super::{
     context::Context,
     disks::Disks,
+    halts::Halts,
     job::{CacheUse, Job},
     node::NodeFacts,
     run::Runner,
@@ -35,7 +36,7 @@ use crate::{
     metrics::AgentMetrics,
     owners::Owners,
     policy::{HostAccess, Policy},
-    scratch::Scratch,
+    scratch::{Leftover, Scratch},
 };
 
 /// The newest image of [`World`]'s repository.
@@ -107,6 +108,7 @@ pub(crate) fn runner(engine: FakeEngine, dir: &Path, tasks: &Tasks) -> Runner {
         attempts_dir: dir.join("attempts"),
         git_access,
         metrics: AgentMetrics::new(&metrics),
+        halts: Halts::default(),
     }
 }
 
@@ -148,6 +150,7 @@ impl World {
             host_access: None,
             cache_mounts: "ns".to_owned(),
             control_plane: String::new(),
+            start: None,
         };
         let dir = tempfile::tempdir().unwrap();
         let engine = FakeEngine::default();
@@ -158,7 +161,7 @@ impl World {
             node: node(dir.path()),
             recorder: Recorder::new(log.clone(), AgentMetrics::new(&Metrics::default())),
             log,
-            scratch: Scratch::create(dir.path(), &attempt, None).unwrap(),
+            scratch: Scratch::create(&Leftover::of(dir.path(), &attempt), None).unwrap(),
             logins: Logins::new(credentials, attempt, LoginPurpose::Attempt, |why| {
                 panic!("{why}")
             }),

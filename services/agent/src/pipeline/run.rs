@@ -11,14 +11,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    beside::Beside,
     context::Context,
     diagnosis::of_full_disk,
     disks::Disks,
     failure::failure,
+    halts::Halts,
     job::Job,
     node::NodeFacts,
     prepare::{Background, Usable, prepare},
     push,
+    start::start,
 };
 use crate::{
     attempt::{AttemptLog, Recorder},
@@ -28,7 +31,7 @@ use crate::{
     external::{Externals, control_plane::LoginPurpose, engine::EngineFailure},
     leftovers::Leftovers,
     metrics::AgentMetrics,
-    scratch::{Leftover, SOCKET, Scratch},
+    scratch::{SOCKET, Scratch},
 };
 
 /// Runs the attempts of the node.
@@ -47,6 +50,8 @@ pub struct Runner {
     pub metrics: AgentMetrics,
     /// Removes what attempts leave.
     pub leftovers: Arc<Leftovers>,
+    /// What has to end in containers before they are stopped.
+    pub halts: Halts,
 }
 
 impl Runner {
@@ -77,7 +82,7 @@ impl Runner {
         if let Err(panicked) = work.await {
             self.settle_panicked(job, &recorder, &panicked).await;
         }
-        let folder = Leftover::of(&self.attempts_dir, &job.attempt);
+        let folder = job.folder(&self.attempts_dir).without_workspace();
         self.leftovers.remove_folder(folder).await;
         recorder.settle();
         self.node.disk.wake();
@@ -107,7 +112,7 @@ impl Runner {
         match recorder.outcome() {
             None => {
                 // The cleanup may be what panicked.
-                let _ = contain("cleanup", self.remove_workspace(job, recorder)).await;
+                let _ = contain("cleanup", self.undo(job, recorder)).await;
                 self.fail(
                     job,
                     recorder,
@@ -131,7 +136,7 @@ impl Runner {
         stop: &CancellationToken,
         shutdown: &CancellationToken,
     ) {
-        match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
+        match Scratch::create(&job.folder(&self.attempts_dir), job.registry()) {
             Ok(scratch) => {
                 self.run_in(&scratch, job, recorder, stop, shutdown).await;
                 scratch.files().end().await;
@@ -154,10 +159,11 @@ impl Runner {
     ) {
         let logins = self.logins(job, recorder);
         // A workspace whose git cannot log in can still be used.
-        let git_access = self
-            .git_access
-            .open(&job.attempt, &job.spec.repository)
-            .unwrap_or_else(|error| {
+        let git_access = match job.start {
+            Some(_) => (self.git_access).renew(&job.attempt, &job.spec.repository),
+            None => (self.git_access).open(&job.attempt, &job.spec.repository),
+        };
+        let git_access = git_access.unwrap_or_else(|error| {
                 recorder.warn(format!("git in the workspace gets no login: {error}"));
                 None
             });
@@ -234,11 +240,18 @@ impl Runner {
         stop: &CancellationToken,
         shutdown: &CancellationToken,
     ) {
+        let halt = self.halts.of(&cx.job.attempt.workspace);
         let mut background = Background::default();
+        let work = async {
+            match &cx.job.start {
+                Some(target) => Box::pin(start(cx, target, &mut background)).await,
+                None => prepare(cx, &mut background).await,
+            }
+        };
         let prepared = tokio::select! {
             biased;
             () = stop.cancelled() => Err(stopped(shutdown)),
-            prepared = prepare(cx, &mut background) => prepared,
+            prepared = work => prepared,
         };
         match prepared {
             Ok(usable) => {
@@ -257,7 +270,7 @@ impl Runner {
             Err(failure) => {
                 // Nothing may write into the volume of the next attempt.
                 cx.files.end().await;
-                self.remove_workspace(cx.job, cx.recorder).await;
+                self.undo(cx.job, cx.recorder).await;
                 self.fail(cx.job, cx.recorder, failure);
             }
         }
@@ -272,30 +285,28 @@ impl Runner {
                 }
             }
             // Their results are in the log.
-            _ = async { tokio::join!(push.finish(), hooks.finish(), audit.finish()) } => {}
+            _ = async { tokio::join!(push.finish(), in_container(&halt.halted, hooks, audit)) } => {}
         }
     }
 
-    /// Removes what a failed attempt made on the node, apart from its log.
-    async fn remove_workspace(&self, job: &Job, recorder: &Recorder) {
-        let workspace = &job.attempt.workspace;
+    /// Takes back what a failed attempt made on the node, apart from its log: it is removed, or stopped after an attempt at
+    /// starting.
+    async fn undo(&self, job: &Job, recorder: &Recorder) {
+        let folder = job.folder(&self.attempts_dir);
         let problem = self.node.engine.problem().borrow().clone();
-        let removed = match problem {
+        let undone = match problem {
             // The end of the attempt does not wait for it.
             Some(cause) => Err(EngineFailure {
-                action: "remove the workspace",
+                action: folder.action(),
                 cause,
             }),
-            None => self.leftovers.remove_workspace(workspace).await,
+            None => self.leftovers.undo(&folder).await,
         };
-        if let Err(error) = removed {
+        if let Err(error) = undone {
             recorder.warn(format!(
                 "{error}; it is tried again when the engine answers"
             ));
-            self.leftovers.add(Leftover {
-                workspace: Some(workspace.clone()),
-                ..Leftover::of(&self.attempts_dir, &job.attempt)
-            });
+            self.leftovers.add(folder);
         }
     }
 
@@ -307,7 +318,27 @@ impl Runner {
             "attempt failed: {}",
             failure.message
         );
-        recorder.state(WorkspaceState::Failed, Some(failure));
+        match job.start {
+            Some(_) => recorder.not_started(failure),
+            None => recorder.state(WorkspaceState::Failed, Some(failure)),
+        }
+    }
+}
+
+/// Hooks, and the audit that follows them, until the container is to be stopped.
+async fn in_container(
+    halted: &CancellationToken,
+    hooks: &mut Beside<'_, ()>,
+    audit: &mut Beside<'_, ()>,
+) {
+    let ended = tokio::select! {
+        biased;
+        () = halted.cancelled() => false,
+        _ = async { tokio::join!(hooks.finish(), audit.finish()) } => true,
+    };
+    if !ended {
+        hooks.cancel();
+        audit.cancel();
     }
 }
 

@@ -31,7 +31,7 @@ const PACKAGE: &str = "/hearth.v1.";
 
 /// Every call of the contract. Health and reflection are no part of it: they say nothing that is not in the repository, so
 /// everybody may call them.
-const TABLE: [(&str, MayCall); 39] = [
+const TABLE: [(&str, MayCall); 45] = [
     ("AgentRegistryService/Deregister", Node),
     // With a join token.
     ("AgentRegistryService/Enrol", Anybody),
@@ -39,8 +39,11 @@ const TABLE: [(&str, MayCall); 39] = [
     ("AgentRegistryService/OpenConnection", Node),
     ("AgentRegistryService/Register", Node),
     ("AgentRegistryService/RenewCertificate", Node),
+    ("AgentService/GetContainer", ControlPlane),
     ("AgentService/PrepareWorkspace", ControlPlane),
     ("AgentService/RemoveWorkspace", ControlPlane),
+    ("AgentService/StartWorkspace", ControlPlane),
+    ("AgentService/StopWorkspace", ControlPlane),
     ("CacheIndexService/CommitBuildCache", Node),
     ("CacheIndexService/CommitCache", Node),
     ("CacheIndexService/DropCache", Node),
@@ -72,6 +75,9 @@ const TABLE: [(&str, MayCall); 39] = [
     ("WorkspaceService/GetWorkspace", Client(Scope::Read)),
     ("WorkspaceService/ListWorkspaces", Client(Scope::Read)),
     ("WorkspaceService/PrepareWorkspace", Client(Scope::Prepare)),
+    ("WorkspaceService/RenewWorkspace", Client(Scope::Prepare)),
+    ("WorkspaceService/StartWorkspace", Client(Scope::Prepare)),
+    ("WorkspaceService/StopWorkspace", Client(Scope::Prepare)),
     ("WorkspaceService/WatchWorkspace", Client(Scope::Read)),
 ];
 

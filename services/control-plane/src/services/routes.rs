@@ -29,7 +29,7 @@ use crate::{
     identity::{Enrolment, JoinTokens},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
-    workspace::{Deletions, Recovery, Watching, Workspaces},
+    workspace::{Deletions, LifetimeArgs, Recovery, Stops, Watching, Workspaces},
 };
 
 /// Bytes that a message of an agent may have. A heartbeat names 10,000 workspaces in four lists at most, and an entry of the
@@ -46,6 +46,9 @@ pub(crate) struct Served {
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) watching: Arc<Watching>,
     pub(crate) deletions: Arc<Deletions>,
+    pub(crate) stops: Arc<Stops>,
+    /// How long workspaces may run.
+    pub(crate) lifetimes: LifetimeArgs,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) nodes: Arc<Nodes>,
     /// What keeps the control plane from taking work.
@@ -75,6 +78,8 @@ pub(crate) fn routes(served: Served) -> Routes {
         workspaces: served.workspaces,
         watching: served.watching,
         deletions: served.deletions,
+        stops: served.stops,
+        lifetimes: served.lifetimes,
         fleet: served.fleet,
     };
     let public_key = served.signing.public_key().map(ToString::to_string);

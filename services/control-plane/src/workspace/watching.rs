@@ -41,6 +41,7 @@ pub(crate) enum Until {
     Ready,
     Hooks,
     Settled,
+    Deleted,
 }
 
 /// One reader of a workspace's log.
@@ -197,6 +198,7 @@ fn end(record: &Record, until: Until) -> Option<u64> {
         Until::Ready => progress.ready_sequence,
         Until::Hooks => progress.hooks_sequence,
         Until::Settled => progress.settled_sequence,
+        Until::Deleted => 0,
     };
     (sequence > 0).then_some(sequence)
 }

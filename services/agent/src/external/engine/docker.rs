@@ -1,13 +1,14 @@
 mod container;
 mod error;
 mod fetch;
+mod life;
 mod network;
 mod push;
 mod removal;
 mod volume;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,8 +19,8 @@ use bollard::{
     errors::Error,
     models::{ImageSummary, VolumeCreateRequest},
     query_parameters::{
-        CreateContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
-        ListImagesOptions, ListVolumesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+        CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
+        RemoveImageOptions, TagImageOptionsBuilder,
     },
 };
 use hearth_api::v1::ImageStore;
@@ -29,8 +30,8 @@ use hearth_runtime::Metrics;
 
 use super::{
     api::{
-        ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, LocalImage, OnTransfer,
-        StoredImage, VOLUME_PREFIX, WORKSPACE_LABEL, volume_name,
+        ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage,
+        OnTransfer, StoredImage, volume_name,
     },
     metadata::METADATA_LABEL,
 };
@@ -39,7 +40,6 @@ use error::{absent_is_fine, failed, is_absent};
 pub use fetch::ContainerdSocket;
 use fetch::Fetcher;
 use push::Sender;
-use removal::COMPOSE_LABEL;
 
 /// How long Docker may take for a request: removing a large container takes long on a slow disk.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -169,49 +169,36 @@ impl Engine for DockerEngine {
     }
 
     async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
-        let running = self
-            .docker
-            .list_containers(None::<ListContainersOptions>)
-            .await
-            .map_err(self.failed("list its containers"))?;
-        let of_workspaces = running.into_iter().filter(|container| {
-            container.labels.as_ref().is_some_and(|labels| {
-                let project = labels.get(COMPOSE_LABEL);
-                labels.contains_key(WORKSPACE_LABEL)
-                    || project.is_some_and(|project| project.starts_with(VOLUME_PREFIX))
-            })
-        });
-        Ok(of_workspaces.filter_map(|container| container.id).collect())
+        let running = life::running(&self.docker).await;
+        running.map_err(self.failed("list its containers"))
+    }
+
+    async fn stop_workspace(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+        let stopped = life::stop(&self.docker, workspace).await;
+        stopped.map_err(self.failed("stop the workspace's containers"))
+    }
+
+    async fn start_workspace(
+        &self,
+        workspace: &WorkspaceId,
+        container: &str,
+    ) -> Result<Vec<String>, EngineFailure> {
+        let started = life::start(&self.docker, workspace, container).await;
+        started.map_err(self.failed("start the workspace's containers"))
+    }
+
+    async fn container(
+        &self,
+        workspace: &WorkspaceId,
+        container: &str,
+    ) -> Result<Option<KnownContainer>, EngineFailure> {
+        let known = life::known(&self.docker, workspace, container).await;
+        known.map_err(self.failed("tell what became of the container"))
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
-        let filters = HashMap::from([("label".to_owned(), vec![WORKSPACE_LABEL.to_owned()])]);
-        let options = ListVolumesOptionsBuilder::default()
-            .filters(&filters)
-            .build();
-        let volumes = self
-            .docker
-            .list_volumes(Some(options))
-            .await
-            .map_err(self.failed("list the workspaces"))?;
-        Ok(volumes
-            .volumes
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|mut volume| {
-                let id = volume.labels.remove(WORKSPACE_LABEL)?;
-                id.parse()
-                    .inspect_err(|error| {
-                        tracing::warn!(
-                            volume = volume.name,
-                            "the label {WORKSPACE_LABEL} of a volume {error}"
-                        );
-                    })
-                    .ok()
-            })
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect())
+        let workspaces = volume::workspaces(&self.docker).await;
+        workspaces.map_err(self.failed("list the workspaces"))
     }
 
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure> {

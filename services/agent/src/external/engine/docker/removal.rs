@@ -35,7 +35,7 @@ pub(super) const COMPOSE_LABEL: &str = "com.docker.compose.project";
 const CLI_IMAGE: &str = "vsc-";
 
 /// The labels of what a workspace has. Compose's is on what an agent made that gave no label of its own.
-fn labels(workspace: &WorkspaceId) -> [String; 2] {
+pub(super) fn labels(workspace: &WorkspaceId) -> [String; 2] {
     [
         format!("{WORKSPACE_LABEL}={workspace}"),
         format!("{COMPOSE_LABEL}={}", volume_name(workspace)),

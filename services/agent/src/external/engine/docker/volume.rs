@@ -1,21 +1,47 @@
-//! Hands the volume of a workspace over while its containers run.
+//! The volumes of workspaces: which there are, and handing one over while its containers run.
+
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::{
     Docker,
     errors::Error,
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, StartContainerOptions,
-        WaitContainerOptions,
+        CreateContainerOptions, InspectContainerOptions, ListVolumesOptionsBuilder,
+        StartContainerOptions, WaitContainerOptions,
     },
 };
 use futures_util::StreamExt as _;
 use hearth_domain::WorkspaceId;
 
 use super::container::{self, HELPER, HELPER_PROGRAM};
-use crate::{clone_files::Owner, external::engine::api::volume_name};
+use crate::{
+    clone_files::Owner,
+    external::engine::api::{WORKSPACE_LABEL, volume_name},
+};
 
 const VOLUME: &str = "/hearth-volume";
+
+/// The workspaces that have a volume.
+pub(super) async fn workspaces(docker: &Docker) -> Result<Vec<WorkspaceId>, Error> {
+    let filters = HashMap::from([("label".to_owned(), vec![WORKSPACE_LABEL.to_owned()])]);
+    let options = ListVolumesOptionsBuilder::default()
+        .filters(&filters)
+        .build();
+    let volumes = docker.list_volumes(Some(options)).await?.volumes;
+    let ids = volumes.unwrap_or_default().into_iter().filter_map(|mut volume| {
+        let id = volume.labels.remove(WORKSPACE_LABEL)?;
+        id.parse()
+            .inspect_err(|error| {
+                tracing::warn!(
+                    volume = volume.name,
+                    "the label {WORKSPACE_LABEL} of a volume {error}"
+                );
+            })
+            .ok()
+    });
+    Ok(ids.collect::<BTreeSet<_>>().into_iter().collect())
+}
 
 /// A service can put a link to anywhere in a folder's place meanwhile: in this container it leads to nothing but the image.
 pub(super) async fn give(
