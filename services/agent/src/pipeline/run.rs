@@ -24,11 +24,12 @@ use crate::{
     attempt::{AttemptLog, Recorder},
     clone_files::FileWork,
     credentials::{GitAccess, Logins, Protocol, bind, serve},
-    door::{Doors, OwnImages},
+    door::{Doors, Own, OwnImages},
     external::{Externals, control_plane::LoginPurpose, engine::EngineFailure},
     leftovers::Leftovers,
     metrics::AgentMetrics,
     scratch::{Leftover, SOCKET, Scratch},
+    secrets::HeldSecrets,
 };
 
 /// Runs the attempts of the node.
@@ -175,6 +176,7 @@ impl Runner {
             logins: &logins,
             git_access: git_access.as_deref(),
             images: images.clone(),
+            secrets: HeldSecrets::default(),
             allowed: self.node.policy.allow(job.trusted, job.host_access),
             disks: Disks::new(&self.node.data_root, scratch.path()),
             deadline: Instant::now() + job.time_limit(),
@@ -184,8 +186,11 @@ impl Runner {
             &job.attempt.workspace,
             cx.allowed.clone(),
             recorder.clone(),
-            images,
-            cx.git_access.map(Path::to_owned),
+            Own {
+                images,
+                helper: cx.git_access.map(Path::to_owned),
+                secrets: cx.secrets.clone(),
+            },
         );
         let door = match door {
             Ok(door) => door,

@@ -2,6 +2,7 @@ mod build_caches;
 mod clients;
 mod database;
 mod entries;
+mod granted_secrets;
 mod joining;
 mod log;
 mod lookups;
