@@ -34,6 +34,7 @@ mod registry_faults;
 mod requests;
 mod restarts;
 mod sandbox;
+mod secrets;
 mod signatures;
 mod stand_in;
 mod strangers;

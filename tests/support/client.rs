@@ -3,8 +3,8 @@
 use hearth_api::v1::{
     self, CacheResult, Event, PrepareWorkspaceRequest, PushOutcome, WatchUntil, Workspace,
     WorkspaceState, event::Kind, node_service_client::NodeServiceClient,
-    prepare_workspace_response, watch_workspace_response,
-    workspace_service_client::WorkspaceServiceClient,
+    prepare_workspace_response, secret_service_client::SecretServiceClient,
+    watch_workspace_response, workspace_service_client::WorkspaceServiceClient,
 };
 use tonic::{Status, Streaming, transport::Channel};
 
@@ -144,6 +144,10 @@ impl Client {
             .delete_workspace(request)
             .await
             .expect("the workspace is deleted");
+    }
+
+    pub fn secret_service(&self) -> SecretServiceClient<Channel> {
+        SecretServiceClient::new(self.channel.clone())
     }
 
     pub fn node_service(&self) -> NodeServiceClient<Channel> {

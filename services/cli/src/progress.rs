@@ -130,6 +130,7 @@ impl Progress {
                 | Kind::Push(_)
                 | Kind::Container(_)
                 | Kind::Warning(_)
+                | Kind::Hook(_)
                 | Kind::Settled(_),
             )
             | None => {}

@@ -21,6 +21,7 @@ mod metrics;
 mod node;
 mod probe;
 mod record;
+mod secrets;
 mod services;
 mod store;
 mod upkeep;

@@ -8,7 +8,10 @@ use hearth_domain::text::printable_lines;
 use parking_lot::Mutex;
 
 use super::log::AttemptLog;
-use crate::external::process::{Line, Tail};
+use crate::{
+    external::process::{Line, Tail},
+    mask::Mask,
+};
 
 /// How long output is collected into one event: a fast build makes few events, and a slow one is still seen live.
 const COLLECT: Duration = Duration::from_millis(200);
@@ -27,6 +30,7 @@ pub struct OutputSink {
     since: Instant,
     tail: Arc<Mutex<Tail>>,
     updates: Option<Updates>,
+    mask: Mask,
 }
 
 /// The states of one line so far.
@@ -38,7 +42,12 @@ struct Updates {
 
 impl OutputSink {
     /// Collects the output of `step` for `log`, and its last lines in `tail`.
-    pub(crate) fn new(log: Arc<AttemptLog>, step: PipelineStep, tail: Arc<Mutex<Tail>>) -> Self {
+    pub(crate) fn new(
+        log: Arc<AttemptLog>,
+        step: PipelineStep,
+        tail: Arc<Mutex<Tail>>,
+        mask: Mask,
+    ) -> Self {
         Self {
             log,
             step,
@@ -46,6 +55,7 @@ impl OutputSink {
             since: Instant::now(),
             tail,
             updates: None,
+            mask,
         }
     }
 
@@ -70,6 +80,7 @@ impl OutputSink {
     /// Adds a line, without its newline; terminal escapes are removed.
     pub fn line(&mut self, line: &str) {
         let line = without_escapes(line);
+        let line = self.mask.of(&line);
         self.tail.lock().push(&line);
         if !self.text.is_empty() && self.text.len() + line.len() >= MAX_CHUNK {
             self.flush();
@@ -149,7 +160,12 @@ mod tests {
     #[test]
     fn lines_are_collected_into_few_events_and_none_is_lost() {
         let log = Arc::new(AttemptLog::new(1));
-        let mut sink = OutputSink::new(log.clone(), PipelineStep::Image, Arc::default());
+        let mut sink = OutputSink::new(
+            log.clone(),
+            PipelineStep::Image,
+            Arc::default(),
+            Mask::default(),
+        );
         for number in 0..5000 {
             sink.line(&format!("line {number}"));
         }
@@ -165,7 +181,12 @@ mod tests {
     #[test]
     fn of_a_line_that_is_written_again_the_log_has_the_last_state() {
         let log = Arc::new(AttemptLog::new(1));
-        let mut sink = OutputSink::new(log.clone(), PipelineStep::Clone, Arc::default());
+        let mut sink = OutputSink::new(
+            log.clone(),
+            PipelineStep::Clone,
+            Arc::default(),
+            Mask::default(),
+        );
         for percent in 0..100 {
             sink.take(Line::Update(&format!("Receiving objects: {percent}%")));
         }

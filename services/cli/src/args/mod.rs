@@ -4,6 +4,7 @@ mod cache;
 mod clients;
 mod common;
 mod connection;
+mod secrets;
 mod token;
 mod up;
 mod values;
@@ -18,6 +19,7 @@ pub use self::{
     clients::{ClientCommand, ContextCommand},
     common::{ConfigArg, ProbeRef, WideArg},
     connection::ConnectionArgs,
+    secrets::SecretCommand,
     token::TokenCommand,
     up::UpArgs,
     values::Subject,
@@ -122,6 +124,12 @@ pub enum Command {
         /// The command
         #[command(subcommand)]
         command: ClientCommand,
+    },
+    /// Set, list and delete secrets: variables of the environment of some repositories' workspaces
+    Secret {
+        /// The command
+        #[command(subcommand)]
+        command: SecretCommand,
     },
     /// Delete a workspace: its container, its volume and its log
     Rm {

@@ -2,8 +2,8 @@
 
 use console::truncate_str;
 use hearth_api::v1::{
-    BuildStep, BuildStepStatus, Failure, StateChanged, StepFinished, TransferDirection,
-    TransferProgress, Waiting, event::Kind,
+    BuildStep, BuildStepStatus, Failure, Hook, HookStatus, StateChanged, StepFinished,
+    TransferDirection, TransferProgress, Waiting, event::Kind,
 };
 use hearth_domain::text::{printable_line, printable_lines};
 
@@ -66,6 +66,7 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
         )],
         Kind::Warning(warning) => vec![format!("warning: {}", printable_line(&warning.message))],
         Kind::Waiting(told) => vec![waiting(told)],
+        Kind::Hook(told) => vec![hook(told)],
         Kind::Settled(_) => vec!["settled".to_owned()],
     }
 }
@@ -78,6 +79,23 @@ pub(crate) fn waiting(waiting: &Waiting) -> String {
         false => format!("about {:.0} s", waiting.seconds),
     };
     format!("waiting for {node}, which is building the same image: {time}")
+}
+
+/// `postCreateCommand from devcontainer.json done (3.2 s)`, `lint of postCreateCommand from … failed with exit code 2 (0.1 s)`
+pub(crate) fn hook(hook: &Hook) -> String {
+    let of = match hook.command.is_empty() {
+        true => String::new(),
+        false => format!("{} of ", hook.command),
+    };
+    let what = printable_line(&format!("{of}{} from {}", hook.name, hook.origin));
+    let how = match (hook.status(), hook.exit_code) {
+        (HookStatus::Started | HookStatus::Unspecified, _) => return format!("{what} runs"),
+        (HookStatus::Succeeded, _) => "done".to_owned(),
+        (HookStatus::Failed, 0) => "failed".to_owned(),
+        (HookStatus::Failed, code) => format!("failed with exit code {code}"),
+        (HookStatus::LeftRunning, _) => "is left running".to_owned(),
+    };
+    format!("{what} {how} ({})", seconds(hook.seconds))
 }
 
 /// `BUILD_FAILED in image: the message`

@@ -13,6 +13,7 @@ mod nodes;
 mod paging;
 mod routes;
 mod selection;
+mod secrets;
 mod validate;
 mod workspaces;
 

@@ -3,7 +3,12 @@ use secrecy::SecretString;
 
 use super::{
     build_caches::BuildCacheStore, clients::ClientStore, entries::EntryStore, error::StoreError,
-    joining::JoiningStore, life::LifeStore, lookups::LookupStore, nodes::NodeStore, workspaces::WorkspaceStore,
+    joining::JoiningStore,
+    life::LifeStore,
+    lookups::LookupStore,
+    nodes::NodeStore,
+    workspaces::WorkspaceStore,
+    granted_secrets::GrantedSecretStore,
 };
 
 /// The whole state of the control plane.
@@ -17,6 +22,7 @@ pub trait Store:
     + BuildCacheStore
     + ClientStore
     + JoiningStore
+    + GrantedSecretStore
 {
     /// The secret of this name: `new`, unless there is one already.
     async fn secret(&self, name: &str, new: &SecretString) -> Result<SecretString, StoreError>;
