@@ -131,6 +131,8 @@ impl Progress {
                 | Kind::Container(_)
                 | Kind::Warning(_)
                 | Kind::Hook(_)
+                | Kind::ContainerEnded(_)
+                | Kind::Expiring(_)
                 | Kind::Settled(_),
             )
             | None => {}

@@ -237,6 +237,7 @@ impl Engine for FakeEngine {
         &self,
         workspace_id: &WorkspaceId,
         _: &str,
+        _: &Path,
     ) -> Result<Vec<String>, EngineFailure> {
         self.answers().await;
         let mut state = lock(&self.state);

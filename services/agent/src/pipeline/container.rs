@@ -171,12 +171,7 @@ async fn on_image(
             "the clone is not in the container: the configuration's workspaceMount ({mount}) takes its place"
         ));
     }
-    let mut properties = override_config(
-        cx.job.spec.repository.name(),
-        &cx.job.attempt.workspace,
-        config,
-        image,
-    );
+    let mut properties = override_config(&clone.folder, config, image);
     if let Some((folder, remote)) = git(cx) {
         git_mount::into_container(&mut properties, folder, &remote, &local);
     }

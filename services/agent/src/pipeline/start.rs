@@ -11,7 +11,7 @@ use super::{
     prepare::{Background, Usable},
     up::{config_path, empty_folder},
 };
-use crate::external::devcontainer::Started;
+use crate::{external::devcontainer::Started, scratch::ENGINE_SOCKET};
 
 const STEP: PipelineStep = PipelineStep::Container;
 
@@ -70,7 +70,8 @@ async fn run(cx: &Context<'_>, target: &Started) -> Result<(Hooks, HookRunner), 
             ),
         ));
     };
-    let started = engine.start_workspace(workspace, &target.container_id);
+    let door = cx.scratch.path().join(ENGINE_SOCKET);
+    let started = engine.start_workspace(workspace, &target.container_id, &door);
     for warning in started.await.map_err(refused)? {
         cx.recorder.warn(warning);
     }

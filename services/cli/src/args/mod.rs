@@ -5,6 +5,7 @@ mod clients;
 mod common;
 mod connection;
 mod secrets;
+mod life;
 mod token;
 mod up;
 mod values;
@@ -20,6 +21,7 @@ pub use self::{
     common::{ConfigArg, ProbeRef, WideArg},
     connection::ConnectionArgs,
     secrets::SecretCommand,
+    life::{LifetimeArgs, LsArgs, StartArgs},
     token::TokenCommand,
     up::UpArgs,
     values::Subject,
@@ -70,10 +72,24 @@ pub enum Command {
         workspace: WorkspaceId,
     },
     /// List workspaces, newest first
-    Ls {
-        /// How they are shown
+    Ls(LsArgs),
+    /// Stop a workspace: its containers end, and all its files stay
+    Stop {
+        /// Id of the workspace
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
+        workspace: WorkspaceId,
+    },
+    /// Start a workspace again that was stopped, and show its progress until it is ready
+    #[command(after_help = exit::HELP)]
+    Start(StartArgs),
+    /// Begin the time to live and the idle time of a workspace anew, and change how long they are
+    Renew {
+        /// Id of the workspace
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
+        workspace: WorkspaceId,
+        /// How long it may run; what is not given stays as it is
         #[command(flatten)]
-        wide: WideArg,
+        lifetime: LifetimeArgs,
     },
     /// List nodes, remove one, or remove workspaces from one that are in quarantine there
     #[command(args_conflicts_with_subcommands = true)]

@@ -1,5 +1,5 @@
 use hearth_api::v1::{
-    CacheAccess, PrepareWorkspaceRequest, WatchUntil, Workspace, WorkspaceSpec, WorkspaceState,
+    CacheAccess, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchUntil, Workspace, WorkspaceSpec, WorkspaceState,
     event::Kind,
 };
 use hearth_domain::text::printable_line;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{context::Context, display::Display};
 use crate::{
-    args::UpArgs,
+    args::{StartArgs, UpArgs},
     backoff::Backoff,
     error::CliError,
     exit::Exit,
@@ -25,8 +25,27 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliErro
         printable_line(&request.request_id)
     )));
     let backoff = Backoff::new(args.reconnect.limit());
-    let mut follower = Follower::prepare(context.connect().await?, request, backoff);
-    let mut display = Display::new(context.json.as_ref(), args.verbose);
+    let follower = Follower::prepare(context.connect().await?, request, backoff);
+    follow(context, follower, args.verbose).await
+}
+
+/// `hearth start`: starts a workspace again and shows its progress.
+pub(super) async fn start(context: &Context, args: &StartArgs) -> Result<Exit, CliError> {
+    let request = StartWorkspaceRequest {
+        workspace_id: args.workspace.to_string(),
+        until: WatchUntil::from(args.until).into(),
+    };
+    let backoff = Backoff::new(args.reconnect.limit());
+    let follower = Follower::start(context.connect().await?, request, backoff);
+    follow(context, follower, args.verbose).await
+}
+
+async fn follow(
+    context: &Context,
+    mut follower: Follower,
+    verbose: bool,
+) -> Result<Exit, CliError> {
+    let mut display = Display::new(context.json.as_ref(), verbose);
     let mut reached = WorkspaceState::Unspecified;
     while let Some(update) = follower.next().await? {
         match update {
@@ -66,14 +85,21 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliErro
             }
         }
         // A failure is not a result: it goes to stderr.
-        None if workspace.state() == WorkspaceState::Failed => {
+        None if matches!(
+            workspace.state(),
+            WorkspaceState::Failed | WorkspaceState::Stopped
+        ) =>
+        {
             out::note(&summary::workspace(&workspace));
         }
         None => out::print(&summary::workspace(&workspace))?,
     }
     Ok(match workspace.state() {
         // What became of it since is not the preparation's result.
-        WorkspaceState::Lost => exit(&workspace, reached),
+        WorkspaceState::Lost | WorkspaceState::Stopping => exit(&workspace, reached),
+        WorkspaceState::Stopped if reached != WorkspaceState::Unspecified => {
+            exit(&workspace, reached)
+        }
         state => exit(&workspace, state),
     })
 }
@@ -104,6 +130,13 @@ fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
             .map(ToString::to_string)
             .unwrap_or_default(),
         until: WatchUntil::from(args.until).into(),
+        labels: args
+            .labels
+            .iter()
+            .map(|label| (label.key.clone(), label.value.clone()))
+            .collect(),
+        owner: args.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
+        lifetime: args.lifetime.lifetime(),
     }
 }
 
@@ -111,11 +144,13 @@ fn exit(workspace: &Workspace, state: WorkspaceState) -> Exit {
     match state {
         WorkspaceState::Ready => Exit::Ok,
         WorkspaceState::Recovery => Exit::Recovery,
-        WorkspaceState::Failed => Exit::WorkspaceFailed,
+        // A start that failed.
+        WorkspaceState::Failed | WorkspaceState::Stopped => Exit::WorkspaceFailed,
         WorkspaceState::Unspecified
         | WorkspaceState::Pending
         | WorkspaceState::Preparing
         | WorkspaceState::Deleting
+        | WorkspaceState::Stopping
         | WorkspaceState::Lost => {
             out::note(&format!(
                 "hearth: {} is {}: it was deleted or prepared again in the meantime",

@@ -162,7 +162,8 @@ fn leads_to(from: State, to: State, start: bool) -> bool {
         State::Preparing => matches!(to, State::Ready | State::Recovery) || to == failed,
         State::Ready => matches!(to, State::Recovery | State::Stopped),
         State::Recovery | State::Stopping => to == State::Stopped,
-        State::Stopped => matches!(to, State::Ready | State::Recovery),
+        // It is stopped once more when it was being started.
+        State::Stopped => matches!(to, State::Ready | State::Recovery | State::Stopped),
         State::Failed | State::Deleting | State::Unspecified | State::Lost => false,
     }
 }

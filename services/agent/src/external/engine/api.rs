@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::OwnedFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -140,11 +140,13 @@ pub trait Engine: Send + Sync {
     /// Stops the containers of a workspace, those first that no other one needs. Each has its grace time, a minute at most, and
     /// all of them a minute and a half.
     async fn stop_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
-    /// Starts a container of a workspace and the others of its Compose project, those first that others need. Returns warnings.
+    /// Starts a container of a workspace and the others of its Compose project, those first that others need, through the
+    /// attempt's `door`. Returns warnings.
     async fn start_workspace(
         &self,
         workspace_id: &WorkspaceId,
         container: &str,
+        door: &Path,
     ) -> Result<Vec<String>, EngineFailure>;
     /// A container of a workspace. `None` if there is none, or it is not the workspace's.
     async fn container(

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error,
-    models::{ImageSummary, VolumeCreateRequest},
+    models::ImageSummary,
     query_parameters::{
         CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
         RemoveImageOptions, TagImageOptionsBuilder,
@@ -31,7 +31,7 @@ use hearth_runtime::Metrics;
 use super::{
     api::{
         ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage,
-        OnTransfer, StoredImage, volume_name,
+        OnTransfer, StoredImage,
     },
     metadata::METADATA_LABEL,
 };
@@ -51,6 +51,8 @@ pub struct DockerEngine {
     socket: String,
     fetcher: Fetcher,
     sender: Sender,
+    /// Where the clones are; `None`: in volumes of its own.
+    clones: Option<PathBuf>,
 }
 
 impl DockerEngine {
@@ -63,7 +65,13 @@ impl DockerEngine {
             socket: host.trim_start_matches("unix://").to_owned(),
             fetcher: Fetcher::default(),
             sender: Sender::default(),
+            clones: None,
         })
+    }
+
+    /// Keeps the clones of workspaces in this folder.
+    pub fn with_clones_in(self, clones: Option<PathBuf>) -> Self {
+        Self { clones, ..self }
     }
 
     /// Moves images itself from now on where the engine's containerd can be used: it asks these mirrors first, and what it
@@ -147,21 +155,14 @@ impl Engine for DockerEngine {
 
     async fn create_volume(&self, workspace_id: &WorkspaceId) -> Result<PathBuf, EngineFailure> {
         self.remove_workspace(workspace_id).await?;
-        let request = VolumeCreateRequest {
-            name: Some(volume_name(workspace_id)),
-            labels: Some(container::labels(workspace_id)),
-            ..VolumeCreateRequest::default()
-        };
-        let volume = self
-            .docker
-            .create_volume(request)
-            .await
-            .map_err(self.failed("make the workspace's volume"))?;
-        Ok(volume.mountpoint.into())
+        let folder = volume::folder(self.clones.as_deref(), workspace_id).await?;
+        let created = volume::create(&self.docker, workspace_id, folder).await;
+        created.map_err(self.failed("make the workspace's volume"))
     }
 
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
-        removal::everything(&self.docker, &self.socket, workspace_id).await
+        removal::everything(&self.docker, &self.socket, workspace_id).await?;
+        volume::remove_folder_of(self.clones.as_deref(), workspace_id).await
     }
 
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
@@ -182,8 +183,10 @@ impl Engine for DockerEngine {
         &self,
         workspace: &WorkspaceId,
         container: &str,
+        door: &Path,
     ) -> Result<Vec<String>, EngineFailure> {
-        let started = life::start(&self.docker, workspace, container).await;
+        let door = Self::connect(&format!("unix://{}", door.display()))?;
+        let started = life::start(&self.docker, &door.docker, workspace, container).await;
         started.map_err(self.failed("start the workspace's containers"))
     }
 

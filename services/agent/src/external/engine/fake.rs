@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -222,6 +222,7 @@ impl Engine for FakeEngine {
         &self,
         _: &WorkspaceId,
         _: &str,
+        _: &Path,
     ) -> Result<Vec<String>, EngineFailure> {
         unreachable!()
     }

@@ -3,17 +3,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hearth_api::v1::{
-    CreateClientRequest, CreateClientResponse, CreateJoinTokenRequest, CreateJoinTokenResponse,
-    DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
-    GetCallerResponse, GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest,
-    InvalidateEntryRequest, InvalidateEntryResponse, ListClientsRequest, ListClientsResponse,
-    ListEntriesRequest, ListEntriesResponse, ListJoinTokensResponse, ListNodesResponse,
-    ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
-    ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, RevokeClientRequest,
-    RevokeJoinTokenRequest, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest,
-    Workspace, prepare_workspace_response as prepared, watch_workspace_response as watched,
-};
+use hearth_api::v1::{CreateClientRequest, CreateClientResponse, CreateJoinTokenRequest, CreateJoinTokenResponse, DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation, GetCallerResponse, GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse, ListClientsRequest, ListClientsResponse, ListEntriesRequest, ListEntriesResponse, ListJoinTokensResponse, ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest, ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, RenewWorkspaceRequest, RevokeClientRequest, RevokeJoinTokenRequest, StartWorkspaceRequest, StopWorkspaceRequest, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared, start_workspace_response as started, watch_workspace_response as watched};
 use tonic::Status;
 
 /// A call that the control plane got.
@@ -24,6 +14,9 @@ pub enum Call {
     Get(GetWorkspaceRequest),
     List(ListWorkspacesRequest),
     Delete(DeleteWorkspaceRequest),
+    Stop(StopWorkspaceRequest),
+    Start(StartWorkspaceRequest),
+    Renew(RenewWorkspaceRequest),
     Nodes,
     RemoveNode(RemoveNodeRequest),
     Discard(RemoveQuarantinedRequest),
@@ -54,6 +47,10 @@ pub enum Answer {
     Get(Box<Workspace>),
     List(ListWorkspacesResponse),
     Deleted,
+    /// To Stop and Renew.
+    Lives(Box<Workspace>),
+    /// To Start: messages, and how the stream ends.
+    Start(Vec<started::Message>, End),
     Nodes(ListNodesResponse),
     NodeRemoved,
     Discarded,

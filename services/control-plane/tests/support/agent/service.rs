@@ -20,6 +20,10 @@ pub(super) struct State {
     pub(super) connections: u32,
     /// Streams that began under a smaller number break.
     pub(super) line: u32,
+    /// Whether it stops workspaces.
+    pub(super) stops: bool,
+    /// What it says of containers.
+    pub(super) container: Option<GetContainerResponse>,
     /// What the control plane did against the contract.
     pub(super) faults: Vec<String>,
 }
@@ -53,6 +57,8 @@ pub(super) fn shared(boot_id: &str) -> Arc<Shared> {
             asked_after: Vec::new(),
             connections: 0,
             line: 0,
+            stops: true,
+            container: None,
             faults: Vec::new(),
         }),
         changed: watch::Sender::default(),
@@ -170,6 +176,38 @@ impl AgentService for Service {
         let accepted = answer(Message::Accepted(AttemptAccepted { boot_id }));
         let first = stream::once(async move { Ok(accepted) });
         Ok(Response::new(first.chain(events).boxed()))
+    }
+
+    type StartWorkspaceStream =
+        BoxStream<'static, Result<AgentServiceStartWorkspaceResponse, Status>>;
+
+    async fn start_workspace(
+        &self,
+        _: Request<AgentServiceStartWorkspaceRequest>,
+    ) -> Result<Response<Self::StartWorkspaceStream>, Status> {
+        Err(Status::unavailable("it starts nothing"))
+    }
+
+    async fn stop_workspace(
+        &self,
+        _: Request<AgentServiceStopWorkspaceRequest>,
+    ) -> Result<Response<AgentServiceStopWorkspaceResponse>, Status> {
+        let stops = self.0.change(|state| state.stops);
+        match stops {
+            true => Ok(Response::new(AgentServiceStopWorkspaceResponse {})),
+            false => Err(Status::failed_precondition("the test says no")),
+        }
+    }
+
+    /// It does not say before it is told to.
+    async fn get_container(
+        &self,
+        _: Request<GetContainerRequest>,
+    ) -> Result<Response<GetContainerResponse>, Status> {
+        let known = self.0.lock().container.clone();
+        known
+            .map(Response::new)
+            .ok_or_else(|| Status::unavailable("the engine does not answer"))
     }
 
     async fn remove_workspace(

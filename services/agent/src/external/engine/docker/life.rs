@@ -123,9 +123,11 @@ async fn stop_one(docker: &Docker, id: &str, deadline: Instant) -> Result<(), Er
 }
 
 /// Starts `container` and the others of its Compose project, those first that others need. Returns what is not as it was asked
-/// for, in sentences.
+/// for, in sentences. It goes through the attempt's door, as the first start did, since what ran in a container may have changed
+/// it.
 pub(super) async fn start(
     docker: &Docker,
+    door: &Docker,
     workspace: &WorkspaceId,
     container: &str,
 ) -> Result<Vec<String>, Error> {
@@ -137,7 +139,7 @@ pub(super) async fn start(
         .collect();
     let mut warnings = Vec::new();
     for wave in waves(members) {
-        let starts = wave.iter().map(|member| start_one(docker, &member.id));
+        let starts = wave.iter().map(|member| start_one(door, &member.id));
         try_join_all(starts).await?;
         let waits = wave.iter().map(|member| async {
             let service = member.service.as_deref()?;
@@ -159,11 +161,8 @@ pub(super) async fn start(
     Ok(warnings)
 }
 
-async fn start_one(docker: &Docker, id: &str) -> Result<(), Error> {
-    match docker
-        .start_container(id, None::<StartContainerOptions>)
-        .await
-    {
+async fn start_one(door: &Docker, id: &str) -> Result<(), Error> {
+    match door.start_container(id, None::<StartContainerOptions>).await {
         Err(error) if is_unchanged(&error) => Ok(()),
         started => started,
     }

@@ -1,11 +1,15 @@
 //! The volumes of workspaces: which there are, and handing one over while its containers run.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use bollard::{
     Docker,
     errors::Error,
-    models::{ContainerCreateBody, HostConfig},
+    models::{ContainerCreateBody, HostConfig, VolumeCreateRequest},
     query_parameters::{
         CreateContainerOptions, InspectContainerOptions, ListVolumesOptionsBuilder,
         StartContainerOptions, WaitContainerOptions,
@@ -13,14 +17,77 @@ use bollard::{
 };
 use futures_util::StreamExt as _;
 use hearth_domain::WorkspaceId;
+use hearth_runtime::blocking;
 
 use super::container::{self, HELPER, HELPER_PROGRAM};
 use crate::{
-    clone_files::Owner,
-    external::engine::api::{WORKSPACE_LABEL, volume_name},
+    clone_files::{Owner, remove_folder},
+    external::engine::api::{EngineFailure, WORKSPACE_LABEL, volume_name},
 };
 
 const VOLUME: &str = "/hearth-volume";
+
+/// Makes the folder of a workspace's clone in `clones`, in place of one that was left there.
+pub(super) async fn folder(
+    clones: Option<&Path>,
+    workspace: &WorkspaceId,
+) -> Result<Option<PathBuf>, EngineFailure> {
+    let Some(folder) = clones.map(|clones| clones.join(workspace.as_str())) else {
+        return Ok(None);
+    };
+    remove_folder_of(clones, workspace).await?;
+    let made = folder.clone();
+    let made = blocking(move || fs::create_dir_all(&made)).await;
+    made.map_err(|error| of_folder("make the workspace's folder", &folder, &error))?;
+    Ok(Some(folder))
+}
+
+/// Removes that folder, if there is one.
+pub(super) async fn remove_folder_of(
+    clones: Option<&Path>,
+    workspace: &WorkspaceId,
+) -> Result<(), EngineFailure> {
+    let Some(folder) = clones.map(|clones| clones.join(workspace.as_str())) else {
+        return Ok(());
+    };
+    let of = folder.clone();
+    match blocking(move || remove_folder(&of)).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(of_folder("remove the workspace's folder", &folder, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn of_folder(action: &'static str, folder: &Path, error: &io::Error) -> EngineFailure {
+    EngineFailure {
+        action,
+        cause: format!("{}: {error}", folder.display()),
+    }
+}
+
+/// Makes the volume of a workspace, of this folder if there is one. Returns where its files are on the node. A folder is mounted
+/// as a volume, so that its workspace is found, judged and removed like all others.
+pub(super) async fn create(
+    docker: &Docker,
+    workspace: &WorkspaceId,
+    folder: Option<PathBuf>,
+) -> Result<PathBuf, Error> {
+    let options = folder.as_ref().map(|folder| {
+        let device = folder.to_string_lossy().into_owned();
+        let options = [("type", "none"), ("o", "bind"), ("device", &*device)];
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        HashMap::from(options)
+    });
+    let request = VolumeCreateRequest {
+        name: Some(volume_name(workspace)),
+        labels: Some(container::labels(workspace)),
+        driver_opts: options,
+        ..VolumeCreateRequest::default()
+    };
+    let volume = docker.create_volume(request).await?;
+    Ok(folder.unwrap_or_else(|| volume.mountpoint.into()))
+}
 
 /// The workspaces that have a volume.
 pub(super) async fn workspaces(docker: &Docker) -> Result<Vec<WorkspaceId>, Error> {
