@@ -6,6 +6,7 @@
 //! app, fuzzing, key_command           wires everything, owns the tasks; parsers for tests/fuzz; the key of a checkout
 //! config, service, registration       flags; the gRPC service; the node's registration
 //! pipeline                            the steps of an attempt
+//! enter                               commands, SSH and connections to ports in workspaces
 //! door                                what an attempt may ask of the engine
 //! leftovers                           what ended attempts left on the node
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
@@ -28,6 +29,7 @@ pub mod devcontainer;
 pub mod disk;
 pub mod door;
 mod engine_health;
+mod enter;
 pub mod external;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -1,3 +1,4 @@
+mod enter;
 mod request;
 
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use hearth_api::v1::{
+    AgentServiceExecRequest, AgentServiceExecResponse, AgentServiceOpenSshRequest,
+    AgentServiceOpenSshResponse, AgentServicePortForwardRequest, AgentServicePortForwardResponse,
     AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse, AttemptAccepted,
     RemoveWorkspaceRequest, RemoveWorkspaceResponse,
     agent_service_prepare_workspace_response::Message, agent_service_server::AgentService,
@@ -14,10 +17,12 @@ use hearth_api::v1::{
 use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{FieldFaults, Reason, Tasks, status};
 use tokio::sync::oneshot;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use self::enter::Answers;
 use crate::{
     attempt::{AttemptError, AttemptLog, Attempts, follow},
+    enter::Entering,
     external::engine::EngineFailure,
     owners::Owners,
     pipeline::{Job, Runner},
@@ -27,6 +32,8 @@ use crate::{
 pub struct Agent {
     /// All attempts of the node.
     pub attempts: Attempts,
+    /// The way into workspaces.
+    pub entering: Arc<Entering>,
     /// Runs an attempt.
     pub runner: Arc<Runner>,
     /// Whose the workspaces of the node are.
@@ -103,6 +110,9 @@ async fn remove(runner: &Runner, workspace: &WorkspaceId) -> Result<(), EngineFa
 impl AgentService for Agent {
     type PrepareWorkspaceStream =
         BoxStream<'static, Result<AgentServicePrepareWorkspaceResponse, Status>>;
+    type ExecStream = Answers<AgentServiceExecResponse>;
+    type OpenSshStream = Answers<AgentServiceOpenSshResponse>;
+    type PortForwardStream = Answers<AgentServicePortForwardResponse>;
 
     async fn prepare_workspace(
         &self,
@@ -139,6 +149,30 @@ impl AgentService for Agent {
             .await
             .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
         Ok(Response::new(RemoveWorkspaceResponse {}))
+    }
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<AgentServiceExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let answers = enter::exec(&self.entering, request.into_inner()).await?;
+        Ok(Response::new(answers))
+    }
+
+    async fn open_ssh(
+        &self,
+        request: Request<Streaming<AgentServiceOpenSshRequest>>,
+    ) -> Result<Response<Self::OpenSshStream>, Status> {
+        let answers = enter::open_ssh(&self.entering, request.into_inner()).await?;
+        Ok(Response::new(answers))
+    }
+
+    async fn port_forward(
+        &self,
+        request: Request<Streaming<AgentServicePortForwardRequest>>,
+    ) -> Result<Response<Self::PortForwardStream>, Status> {
+        let answers = enter::port_forward(&self.entering, request.into_inner()).await?;
+        Ok(Response::new(answers))
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     },
     config::Config,
     credentials::Credentials,
+    enter::Entrances,
     identity::{Enrolment, JoinTokens, PortCertificate, ServiceAccounts},
     metrics::Counters,
     node::{Agents, Fleet, Nodes, Sessions},
@@ -32,7 +33,9 @@ use crate::{
     services::{Served, identify, routes},
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
-    workspace::{Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces},
+    workspace::{
+        Deletions, Drivers, Driving, Feeds, Journal, Recovery, Uses, Watching, Workspaces,
+    },
 };
 
 /// How long tasks may take to end after open calls were drained. Each has at most one transaction to finish.
@@ -173,7 +176,7 @@ impl ControlPlane {
             drivers.clone(),
             deletions.clone(),
             fleet.clone(),
-            agents,
+            agents.clone(),
             tasks.clone(),
         ));
 
@@ -203,18 +206,21 @@ impl ControlPlane {
         let admin = Admin::bind(config.admin_listen, metrics).await?;
         let stack =
             Stack::new(&config.limits, calls.clone()).identifying(identify(&sessions, &access));
+        let workspaces = Arc::new(Workspaces::new(
+            store.clone(),
+            journal,
+            nodes.clone(),
+            fleet.clone(),
+            drivers,
+            tasks.clone(),
+        ));
+        let entrances = Entrances::new(workspaces.clone(), fleet.clone(), agents, Uses::default());
         let routes = routes(Served {
             access: access.clone(),
             issuer: ca.clone().map(|ca| ca as Arc<dyn CertificateIssuer>),
             max_message_bytes: config.limits.max_message_bytes(),
-            workspaces: Arc::new(Workspaces::new(
-                store.clone(),
-                journal,
-                nodes.clone(),
-                fleet.clone(),
-                drivers,
-                tasks.clone(),
-            )),
+            workspaces,
+            entrances,
             watching: watching.clone(),
             deletions,
             recovery: recovery.clone(),

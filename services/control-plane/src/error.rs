@@ -17,6 +17,8 @@ pub(crate) enum CallError {
     WorkspaceUnknown(WorkspaceId),
     #[error("workspace {0} is being deleted")]
     WorkspaceDeleting(WorkspaceId),
+    #[error("workspace {id} {why}")]
+    WorkspaceNotReady { id: WorkspaceId, why: String },
     #[error("there is no node {0:?}; `hearth nodes` lists them")]
     NodeUnknown(String),
     #[error(
@@ -178,6 +180,7 @@ impl From<&CallError> for Status {
                 Reason::WorkspaceUnknown
             }
             CallError::WorkspaceDeleting(_) => Reason::WorkspaceDeleting,
+            CallError::WorkspaceNotReady { .. } => Reason::WorkspaceNotReady,
             CallError::NodeLost(_)
             | CallError::NodeLeft(_)
             | CallError::NodeUnavailable { .. }

@@ -63,6 +63,12 @@ pub enum Reason {
     DeadlineExceeded,
     /// The workspace is being deleted.
     WorkspaceDeleting,
+    /// The workspace cannot be entered as it is.
+    WorkspaceNotReady,
+    /// Nothing listens on the port.
+    PortUnreachable,
+    /// As many sessions in workspaces are open on the node as are allowed.
+    TooManySessions,
     /// As many streams of events are open as are allowed.
     TooManyStreams,
     /// Nothing was read from a stream of events for a long time.
@@ -81,7 +87,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -109,6 +115,9 @@ impl Reason {
         Self::MessageTooLarge,
         Self::DeadlineExceeded,
         Self::WorkspaceDeleting,
+        Self::WorkspaceNotReady,
+        Self::PortUnreachable,
+        Self::TooManySessions,
         Self::TooManyStreams,
         Self::StreamUnread,
         Self::DiskFull,
@@ -148,6 +157,9 @@ impl Reason {
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
+            Self::WorkspaceNotReady => "WORKSPACE_NOT_READY",
+            Self::PortUnreachable => "PORT_UNREACHABLE",
+            Self::TooManySessions => "TOO_MANY_SESSIONS",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
             Self::StreamUnread => "STREAM_UNREAD",
             Self::DiskFull => "DISK_FULL",
@@ -174,6 +186,7 @@ impl Reason {
             | Self::ShuttingDown
             | Self::EngineFailed => Code::Unavailable,
             Self::TooManyStreams
+            | Self::TooManySessions
             | Self::TooManyCalls
             | Self::Overloaded
             | Self::MessageTooLarge
@@ -183,6 +196,8 @@ impl Reason {
             Self::HistoryTrimmed => Code::OutOfRange,
             Self::AttemptOutdated
             | Self::WorkspaceDeleting
+            | Self::WorkspaceNotReady
+            | Self::PortUnreachable
             | Self::CacheKeyUnknown
             | Self::CacheMismatch
             | Self::NoCertificateAuthority
@@ -199,6 +214,7 @@ impl Reason {
             Self::DiskFull => Some(Duration::from_secs(60)),
             Self::NodeUnavailable
             | Self::TooManyStreams
+            | Self::TooManySessions
             | Self::DatabaseUnavailable
             | Self::RegistryUnavailable
             | Self::EngineFailed => Some(Duration::from_secs(5)),
@@ -215,6 +231,8 @@ impl Reason {
             | Self::HistoryTrimmed
             | Self::AttemptUnknown
             | Self::AttemptOutdated
+            | Self::WorkspaceNotReady
+            | Self::PortUnreachable
             | Self::CacheReadOnly
             | Self::CacheMismatch
             | Self::CacheKeyUnknown

@@ -31,7 +31,7 @@ const PACKAGE: &str = "/hearth.v1.";
 
 /// Every call of the contract. Health and reflection are no part of it: they say nothing that is not in the repository, so
 /// everybody may call them.
-const TABLE: [(&str, MayCall); 39] = [
+const TABLE: [(&str, MayCall); 45] = [
     ("AgentRegistryService/Deregister", Node),
     // With a join token.
     ("AgentRegistryService/Enrol", Anybody),
@@ -39,6 +39,9 @@ const TABLE: [(&str, MayCall); 39] = [
     ("AgentRegistryService/OpenConnection", Node),
     ("AgentRegistryService/Register", Node),
     ("AgentRegistryService/RenewCertificate", Node),
+    ("AgentService/Exec", ControlPlane),
+    ("AgentService/OpenSsh", ControlPlane),
+    ("AgentService/PortForward", ControlPlane),
     ("AgentService/PrepareWorkspace", ControlPlane),
     ("AgentService/RemoveWorkspace", ControlPlane),
     ("CacheIndexService/CommitBuildCache", Node),
@@ -69,8 +72,11 @@ const TABLE: [(&str, MayCall); 39] = [
     ("NodeService/RemoveNode", Client(Scope::Admin)),
     ("NodeService/RemoveQuarantined", Client(Scope::Admin)),
     ("WorkspaceService/DeleteWorkspace", Client(Scope::Prepare)),
+    ("WorkspaceService/Exec", Client(Scope::Exec)),
     ("WorkspaceService/GetWorkspace", Client(Scope::Read)),
     ("WorkspaceService/ListWorkspaces", Client(Scope::Read)),
+    ("WorkspaceService/OpenSsh", Client(Scope::Exec)),
+    ("WorkspaceService/PortForward", Client(Scope::Exec)),
     ("WorkspaceService/PrepareWorkspace", Client(Scope::Prepare)),
     ("WorkspaceService/WatchWorkspace", Client(Scope::Read)),
 ];

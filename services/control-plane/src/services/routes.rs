@@ -26,6 +26,7 @@ use super::{
 use crate::{
     access::{self, Access, CertificateIssuer},
     cache::{CacheRules, Entries, Explanations, Index, Signing, Verification},
+    enter::Entrances,
     identity::{Enrolment, JoinTokens},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
@@ -46,6 +47,7 @@ pub(crate) struct Served {
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) watching: Arc<Watching>,
     pub(crate) deletions: Arc<Deletions>,
+    pub(crate) entrances: Entrances,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) nodes: Arc<Nodes>,
     /// What keeps the control plane from taking work.
@@ -76,6 +78,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         watching: served.watching,
         deletions: served.deletions,
         fleet: served.fleet,
+        entrances: served.entrances,
     };
     let public_key = served.signing.public_key().map(ToString::to_string);
     let public_keys = served.signing.keys().map(ToString::to_string);

@@ -2,25 +2,27 @@ use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event, GetWorkspaceRequest,
-    GetWorkspaceResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
-    PrepareWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse, Workspace,
-    prepare_workspace_response as prepared, watch_workspace_response as watched,
-    workspace_service_server::WorkspaceService,
+    DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event, ExecRequest, ExecResponse,
+    GetWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesRequest, ListWorkspacesResponse,
+    OpenSshRequest, OpenSshResponse, PortForwardRequest, PortForwardResponse,
+    PrepareWorkspaceRequest, PrepareWorkspaceResponse, WatchWorkspaceRequest,
+    WatchWorkspaceResponse, Workspace, prepare_workspace_response as prepared,
+    watch_workspace_response as watched, workspace_service_server::WorkspaceService,
 };
 use hearth_domain::WorkspaceId;
 use hearth_runtime::FieldFaults;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{paging::Paging, validate};
+use super::{enter, paging::Paging, validate};
 use crate::{
     access::Caller,
+    enter::Entrances,
     error::CallError,
     node::Fleet,
     workspace::{Begin, Deletions, Prepared, Watcher, Watching, What, Workspaces, seen},
 };
 
-type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(super) type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Serves `WorkspaceService`.
 pub(super) struct WorkspaceApi {
@@ -28,12 +30,16 @@ pub(super) struct WorkspaceApi {
     pub(super) watching: Arc<Watching>,
     pub(super) deletions: Arc<Deletions>,
     pub(super) fleet: Arc<Fleet>,
+    pub(super) entrances: Entrances,
 }
 
 #[tonic::async_trait]
 impl WorkspaceService for WorkspaceApi {
     type PrepareWorkspaceStream = Responses<PrepareWorkspaceResponse>;
     type WatchWorkspaceStream = Responses<WatchWorkspaceResponse>;
+    type ExecStream = Responses<ExecResponse>;
+    type OpenSshStream = Responses<OpenSshResponse>;
+    type PortForwardStream = Responses<PortForwardResponse>;
 
     async fn prepare_workspace(
         &self,
@@ -153,6 +159,29 @@ impl WorkspaceService for WorkspaceApi {
             .await
             .map_err(CallError::from)?;
         Ok(Response::new(DeleteWorkspaceResponse {}))
+    }
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        Ok(Response::new(enter::exec(&self.entrances, request).await?))
+    }
+
+    async fn open_ssh(
+        &self,
+        request: Request<Streaming<OpenSshRequest>>,
+    ) -> Result<Response<Self::OpenSshStream>, Status> {
+        let answers = enter::open_ssh(&self.entrances, request).await?;
+        Ok(Response::new(answers))
+    }
+
+    async fn port_forward(
+        &self,
+        request: Request<Streaming<PortForwardRequest>>,
+    ) -> Result<Response<Self::PortForwardStream>, Status> {
+        let answers = enter::port_forward(&self.entrances, request).await?;
+        Ok(Response::new(answers))
     }
 }
 
