@@ -166,6 +166,7 @@ impl fmt::Debug for v1::ExecCommand {
             environment: _,
             folder,
             user,
+            sftp,
         } = self;
         f.debug_struct("ExecCommand")
             .field("command", command)
@@ -173,6 +174,7 @@ impl fmt::Debug for v1::ExecCommand {
             .field("environment", &REDACTED)
             .field("folder", folder)
             .field("user", user)
+            .field("sftp", sftp)
             .finish()
     }
 }

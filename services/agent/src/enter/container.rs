@@ -65,6 +65,8 @@ pub struct Wanted {
     pub environment: Vec<(String, String)>,
     /// Its terminal.
     pub terminal: Option<TerminalSize>,
+    /// Files are served in place of a command.
+    pub sftp: bool,
 }
 
 impl Entering {
@@ -130,6 +132,9 @@ impl Inside {
     /// Starts a command.
     pub async fn start(&self, wanted: Wanted) -> Result<(Session, Exec), EnterError> {
         let user = wanted.user.unwrap_or_else(|| self.target.user.clone());
+        if wanted.sftp {
+            return self.help(&user, &["sftp-server"]).await;
+        }
         let account = Account::of(&user, &self.passwd);
         let Entering {
             execs,

@@ -58,7 +58,12 @@ pub fn command(message: v1::ExecCommand, faults: &mut FieldFaults) -> Option<Wan
         environment,
         folder: in_folder,
         user: as_user,
+        sftp,
     } = message;
+    if sftp && (!command.is_empty() || terminal.is_some()) {
+        faults.add("command.sftp", "goes with neither a command nor a terminal");
+        return None;
+    }
     let bytes: usize = command.iter().map(String::len).sum();
     if bytes > MAX_ARGUMENTS || command.iter().any(|argument| argument.contains('\0')) {
         faults.add(
@@ -99,6 +104,7 @@ pub fn command(message: v1::ExecCommand, faults: &mut FieldFaults) -> Option<Wan
         folder,
         environment,
         terminal,
+        sftp,
     })
 }
 
@@ -155,7 +161,8 @@ mod tests {
         };
         assert!(command_of(|_| ()).is_ok());
         assert!(command_of(|message| message.command.clear()).is_ok());
-        let refused: [(&str, fn(&mut v1::ExecCommand)); 7] = [
+        let refused: [(&str, fn(&mut v1::ExecCommand)); 8] = [
+            ("command.sftp", |m| m.sftp = true),
             ("command.command", |m| m.command = vec![String::new()]),
             ("command.command", |m| m.command.push("a\0b".into())),
             ("command.command", |m| m.command.push("x".repeat(1 << 21))),

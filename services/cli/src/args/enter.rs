@@ -140,6 +140,50 @@ impl FromStr for PortPair {
     }
 }
 
+/// Arguments of `hearth cp`.
+#[derive(Args, Debug)]
+pub struct CpArgs {
+    /// What is copied: a file or a folder here, or ID:PATH in a workspace
+    #[arg(value_name = "FROM", value_parser = parsed::<Place>())]
+    pub from: Place,
+    /// Where to: the name that it gets, or a folder that is there, here or as ID:PATH
+    #[arg(value_name = "TO", value_parser = parsed::<Place>())]
+    pub to: Place,
+    /// User inside the workspace who reads or owns the files [default: the devcontainer's remote user]
+    #[arg(long, short = 'u', value_name = "USER", default_value = "", hide_default_value = true)]
+    pub user: String,
+}
+
+/// A file or folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Here.
+    Local(PathBuf),
+    /// In a workspace.
+    Workspace {
+        /// The workspace.
+        id: WorkspaceId,
+        /// Its path, from the workspace's folder.
+        path: String,
+    },
+}
+
+impl FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Err("must be a path, or ID:PATH");
+        }
+        let split = text.split_once(':').filter(|(id, _)| !id.contains('/'));
+        let place = split.and_then(|(id, path)| Some((id.parse().ok()?, path.to_owned())));
+        Ok(match place {
+            Some((id, path)) => Self::Workspace { id, path },
+            None => Self::Local(text.into()),
+        })
+    }
+}
+
 /// Arguments of `hearth ssh`.
 #[derive(Args, Debug)]
 pub struct SshArgs {
@@ -226,6 +270,18 @@ mod tests {
         }
         for wrong in ["", "hearth.", "a/b", "-x"] {
             wrong.parse::<SshHost>().expect_err(wrong);
+        }
+    }
+
+    #[test]
+    fn a_place_is_here_or_in_a_workspace() {
+        let there = Place::Workspace {
+            id: "ws-1".parse().expect("an id"),
+            path: "a:b".to_owned(),
+        };
+        assert_eq!("ws-1:a:b".parse(), Ok(there));
+        for here in ["a", "./ws-1:a", "/x:y", "UP:a"] {
+            assert_eq!(here.parse(), Ok(Place::Local(here.into())));
         }
     }
 

@@ -19,7 +19,7 @@ pub use self::{
     clients::{ClientCommand, ContextCommand},
     common::{ConfigArg, ProbeRef, WideArg},
     connection::ConnectionArgs,
-    enter::{AsUser, ExecArgs, PortForwardArgs, ShellArgs, SshArgs, SshConfigArgs, SshProxyArgs},
+    enter::{AsUser, CpArgs, ExecArgs, Place, PortForwardArgs, ShellArgs, SshArgs, SshConfigArgs, SshProxyArgs},
     token::TokenCommand,
     up::UpArgs,
     values::Subject,
@@ -76,6 +76,8 @@ pub enum Command {
     SshConfig(SshConfigArgs),
     /// Be the way of ssh to a workspace (its ProxyCommand)
     SshProxy(SshProxyArgs),
+    /// Copy a file or a folder into a workspace or out of it
+    Cp(CpArgs),
     /// Let programs of this machine connect to ports of a workspace
     PortForward(PortForwardArgs),
     /// Show a workspace

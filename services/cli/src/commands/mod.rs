@@ -34,6 +34,7 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
         Command::Ssh(args) => enter::ssh(context, args).await,
         Command::SshProxy(args) => enter::ssh_proxy(context, args).await,
         Command::SshConfig(args) => enter::ssh_config(context, args).await,
+        Command::Cp(args) => enter::cp(context, args).await,
         Command::PortForward(args) => enter::port_forward(context, args).await,
         Command::Ls { wide } => workspaces::ls(context, wide.room()).await,
         Command::Nodes {

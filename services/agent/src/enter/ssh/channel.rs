@@ -27,13 +27,6 @@ const FAILED: u32 = 255;
 /// The exit code of a shell that finds no such program.
 const NOT_FOUND: i32 = 127;
 
-/// What a client asks for on a channel.
-pub enum What {
-    Command(Wanted),
-    /// Files, for this user.
-    Sftp(String),
-}
-
 /// Programs that clients call in the workspace, and what to do where it has none.
 const MISSING: [(&str, &str); 2] = [
     (
@@ -49,19 +42,12 @@ const MISSING: [(&str, &str); 2] = [
 /// Runs what is asked for until it has ended or the client is gone.
 pub async fn run(
     inside: Arc<Inside>,
-    what: What,
+    wanted: Wanted,
     write: ChannelWriteHalf<Msg>,
     mut inputs: Receiver,
 ) {
-    let advice = match &what {
-        What::Command(wanted) => advice(&wanted.arguments),
-        What::Sftp(_) => None,
-    };
-    let started = match what {
-        What::Command(wanted) => inside.start(wanted).await,
-        What::Sftp(user) => inside.help(&user, &["sftp-server"]).await,
-    };
-    let exit_code = match started {
+    let advice = advice(&wanted.arguments);
+    let exit_code = match inside.start(wanted).await {
         Ok((session, exec)) => match passed_on(session, exec, &write, &mut inputs).await {
             Some(Ok(code)) => Ok(code),
             Some(Err(failure)) => Err(EnterError::from(failure)),

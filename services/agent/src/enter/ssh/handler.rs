@@ -8,7 +8,7 @@ use russh::{
 };
 
 use super::{
-    channel::{What, connect, run},
+    channel::{connect, run},
     inputs::{Control, Receiver, Sender, WINDOW, channel},
 };
 use crate::{
@@ -58,18 +58,18 @@ impl Handler {
     }
 
     /// Begins on a channel on which nothing has begun. False: that cannot be.
-    fn begin(&mut self, channel: ChannelId, what: impl FnOnce(&Self, &mut Fresh) -> What) -> bool {
+    fn begin(&mut self, channel: ChannelId, wanted: impl FnOnce(&Self, &mut Fresh) -> Wanted) -> bool {
         let open = self.channels.get_mut(&channel);
         let Some(mut fresh) = open.and_then(|open| open.fresh.take()) else {
             return false;
         };
-        let what = what(self, &mut fresh);
-        let running = run(self.inside.clone(), what, fresh.write, fresh.inputs);
+        let wanted = wanted(self, &mut fresh);
+        let running = run(self.inside.clone(), wanted, fresh.write, fresh.inputs);
         self.inside.entering.tasks.spawn("SSH channel", running);
         true
     }
 
-    fn command(&self, fresh: &mut Fresh, command: Option<String>) -> What {
+    fn command(&self, fresh: &mut Fresh, command: Option<String>) -> Wanted {
         let account = self.inside.account(&self.user);
         let mut environment = std::mem::take(&mut fresh.environment);
         let mut arguments = Vec::new();
@@ -84,13 +84,13 @@ impl Handler {
                 environment.push((name.to_owned(), account.name.clone()));
             }
         }
-        What::Command(Wanted {
+        Wanted {
             arguments,
             user: Some(self.user.clone()),
-            folder: None,
             environment,
             terminal: fresh.terminal,
-        })
+            ..Wanted::default()
+        }
     }
 
     /// Opens a channel that leads to what listens in the container.
@@ -327,7 +327,11 @@ impl Requests for Handler {
         session: &mut Session,
     ) -> Result<(), Error> {
         let done =
-            name == "sftp" && self.begin(channel, |handler, _| What::Sftp(handler.user.clone()));
+            name == "sftp" && self.begin(channel, |handler, _| Wanted {
+                user: Some(handler.user.clone()),
+                sftp: true,
+                ..Wanted::default()
+            });
         answer(session, channel, done)
     }
 

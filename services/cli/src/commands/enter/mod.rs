@@ -1,7 +1,9 @@
 //! Entering a workspace.
 
+mod cp;
 mod exec;
 mod ports;
+mod sftp;
 mod ssh;
 mod ssh_config;
 mod stdio;
@@ -11,6 +13,7 @@ use hearth_api::v1::workspace_service_client::WorkspaceServiceClient;
 
 use crate::{commands::Context, connect::Channel, error::CliError};
 
+pub(super) use cp::cp;
 pub(super) use exec::{exec, shell};
 pub(super) use ports::port_forward;
 pub(super) use ssh::{ssh, ssh_proxy};
