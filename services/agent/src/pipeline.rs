@@ -32,6 +32,7 @@ mod key;
 mod node;
 mod override_config;
 pub(crate) mod owner;
+pub mod post_attach;
 mod prefetch;
 mod prepare;
 mod pull;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clone_files::Owner,
-    devcontainer::{DevcontainerConfig, NodeCommand},
+    devcontainer::{DevcontainerConfig, HookCommand},
     external::{
         devcontainer::{NodeHome, NodeNetwork, NodeRequest},
         process::Line,
@@ -111,7 +111,7 @@ async fn run(
     cx: &Context<'_>,
     clone: &Checkout,
     home: &NodeHome,
-    command: &NodeCommand,
+    command: &HookCommand,
 ) -> Result<(), Failure> {
     let title = match &command.name {
         Some(name) => format!("{HOOK} {name:?}"),
