@@ -5,8 +5,8 @@
 //! ```text
 //! app, fuzzing, key_command           wires everything, owns the tasks; parsers for tests/fuzz; the key of a checkout
 //! config, service, registration       flags; the gRPC service; the node's registration
-//! pipeline                            the steps of an attempt
 //! enter                               commands, SSH and connections to ports in workspaces
+//! pipeline                            the steps of an attempt
 //! door                                what an attempt may ask of the engine
 //! leftovers                           what ended attempts left on the node
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk

@@ -1,9 +1,11 @@
 use std::{collections::HashSet, path::Path, sync::Arc};
 
+use futures_util::StreamExt as _;
 use hearth_domain::WorkspaceId;
 use hearth_runtime::Tasks;
 use parking_lot::Mutex;
 use russh::keys::PrivateKey;
+use tokio::io::AsyncWriteExt as _;
 
 use super::{
     account::Account,
@@ -18,8 +20,10 @@ use crate::{
     credential_helper::HELPER,
     credentials::{HELPER_PATH, MOUNT_POINT},
     external::engine::{
-        Command, Engine, Exec, Execs, RunningContainer, TerminalSize, WORKSPACE_LABEL, volume_name,
+        Command, Engine, Exec, Execs, ImageMetadata, METADATA_LABEL, RunningContainer,
+        TerminalSize, WORKSPACE_LABEL, volume_name,
     },
+    pipeline::post_attach::post_attach,
 };
 
 const PASSWD: &str = "/etc/passwd";
@@ -67,6 +71,13 @@ pub struct Wanted {
     pub terminal: Option<TerminalSize>,
     /// Files are served in place of a command.
     pub sftp: bool,
+}
+
+impl Wanted {
+    /// Whether it is a shell: somebody attaches to the workspace.
+    pub(super) fn attaches(&self) -> bool {
+        self.arguments.is_empty() && !self.sftp
+    }
 }
 
 impl Entering {
@@ -181,6 +192,28 @@ impl Inside {
             ..Command::default()
         })
         .await
+    }
+
+    /// Somebody attaches: runs what the devcontainer wants to be run then, which may never end. Returns what to tell of it.
+    pub(super) async fn attach(&self) -> Option<String> {
+        let label = self.container.labels.get(METADATA_LABEL);
+        let metadata = ImageMetadata::read(label.map(String::as_str));
+        let ran = post_attach(&metadata.entries, |words| self.hook(words)).await;
+        ran.err().map(|failed| format!("hearth: {failed}\r\n"))
+    }
+
+    async fn hook(&self, arguments: Vec<String>) -> Result<i64, String> {
+        let wanted = Wanted {
+            arguments,
+            ..Wanted::default()
+        };
+        let started = self.start(wanted).await;
+        let (mut session, mut exec) = started.map_err(|error| error.to_string())?;
+        // It has no input, and nobody to read what it prints.
+        let _ = exec.input.shutdown().await;
+        while let Some(Ok(_)) = exec.output.next().await {}
+        let code = session.exit_code().await;
+        code.map(i64::from).map_err(|error| error.to_string())
     }
 
     /// Fails where the container's ports are its node's.

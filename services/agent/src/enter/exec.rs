@@ -37,12 +37,20 @@ impl Inside {
         requests: impl Stream<Item = Result<ExecRequest, Status>> + Send + 'static,
         answers: Answers,
     ) -> Result<(), EnterError> {
+        let attaches = wanted.attaches();
         let (session, exec) = self.start(wanted).await?;
         let tasks = self.entering.tasks.clone();
         let stopping = tasks.stopping().clone();
         tasks.spawn("command in a workspace", async move {
+            let attached = async {
+                if attaches && let Some(told) = self.attach().await {
+                    send(&answers, Message::Stderr(told.into())).await;
+                }
+                std::future::pending::<()>().await;
+            };
             let ended = tokio::select! {
                 ended = passed_on(session, exec, requests, &answers) => ended,
+                () = attached => Ok(()),
                 // Dropping the session ends the command.
                 () = answers.closed() => Ok(()),
                 () = stopping.cancelled() => Err(EnterError::Stopping.into()),
@@ -50,7 +58,6 @@ impl Inside {
             if let Err(status) = ended {
                 let _ = answers.send(Err(status)).await;
             }
-            drop(self);
         });
         Ok(())
     }

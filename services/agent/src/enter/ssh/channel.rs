@@ -47,8 +47,14 @@ pub async fn run(
     mut inputs: Receiver,
 ) {
     let advice = advice(&wanted.arguments);
+    let attaches = wanted.attaches();
     let exit_code = match inside.start(wanted).await {
-        Ok((session, exec)) => match passed_on(session, exec, &write, &mut inputs).await {
+        Ok((session, exec)) => match beside(
+            passed_on(session, exec, &write, &mut inputs),
+            attached(&inside, attaches, &write),
+        )
+        .await
+        {
             Some(Ok(code)) => Ok(code),
             Some(Err(failure)) => Err(EnterError::from(failure)),
             // Nobody is there to be told.
@@ -69,6 +75,23 @@ pub async fn run(
     let _ = write.exit_status(code.unwrap_or(FAILED)).await;
     let _ = write.eof().await;
     let _ = write.close().await;
+}
+
+/// What is run when somebody attaches goes on for as long as the shell does.
+async fn attached(inside: &Inside, attaches: bool, write: &ChannelWriteHalf<Msg>) {
+    if attaches && let Some(told) = inside.attach().await {
+        let _ = write.extended_data_bytes(STDERR, told).await;
+    }
+}
+
+/// The first, with the second beside it.
+async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
+    let mut first = std::pin::pin!(first);
+    tokio::select! {
+        done = &mut first => return done,
+        () = second => {}
+    }
+    first.await
 }
 
 fn advice(arguments: &[String]) -> Option<&'static str> {
