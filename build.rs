@@ -6,13 +6,26 @@ use prost::Message as _;
 
 /// Messages that carry secrets: their `Debug` is written by hand in `proto/lib.rs`, and a test there
 /// compares this list with the fields marked `debug_redact`.
-const REDACTED: [&str; 10] = [
+const REDACTED: [&str; 23] = [
     "hearth.v1.AgentServicePrepareWorkspaceRequest",
     "hearth.v1.CreateClientResponse",
     "hearth.v1.CreateJoinTokenResponse",
     "hearth.v1.EnrolRequest",
+    "hearth.v1.ExecCommand",
+    "hearth.v1.ExecRequest",
+    "hearth.v1.ExecRequest.message",
+    "hearth.v1.ExecResponse",
+    "hearth.v1.ExecResponse.message",
     "hearth.v1.GitCredential",
     "hearth.v1.Neighbour",
+    "hearth.v1.OpenSshRequest",
+    "hearth.v1.OpenSshRequest.message",
+    "hearth.v1.OpenSshResponse",
+    "hearth.v1.OpenSshResponse.message",
+    "hearth.v1.PortForwardRequest",
+    "hearth.v1.PortForwardRequest.message",
+    "hearth.v1.PortForwardResponse",
+    "hearth.v1.PortForwardResponse.message",
     "hearth.v1.RegisterResponse",
     "hearth.v1.RegistryCredential",
     "hearth.v1.SecretValue",
@@ -46,6 +59,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         // They are handed on as they are.
         .bytes(".hearth.v1.OpenConnectionRequest")
         .bytes(".hearth.v1.OpenConnectionResponse")
+        .bytes(".hearth.v1.ExecRequest")
+        .bytes(".hearth.v1.ExecResponse")
+        .bytes(".hearth.v1.OpenSshRequest")
+        .bytes(".hearth.v1.OpenSshResponse")
+        .bytes(".hearth.v1.PortForwardRequest")
+        .bytes(".hearth.v1.PortForwardResponse")
         .skip_debug(REDACTED)
         .compile_fds_with_config(descriptors, config)?;
     Ok(())

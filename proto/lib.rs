@@ -185,6 +185,54 @@ impl fmt::Debug for v1::AgentServicePrepareWorkspaceRequest {
     }
 }
 
+impl fmt::Debug for v1::ExecCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            command,
+            terminal,
+            environment: _,
+            folder,
+            user,
+            sftp,
+        } = self;
+        f.debug_struct("ExecCommand")
+            .field("command", command)
+            .field("terminal", terminal)
+            .field("environment", &REDACTED)
+            .field("folder", folder)
+            .field("user", user)
+            .field("sftp", sftp)
+            .finish()
+    }
+}
+
+/// What goes into a workspace and comes out of it is nobody else's: the names of these messages alone are printed, and those
+/// of what they are one of.
+macro_rules! opaque {
+    ($($message:ident in $module:ident),* $(,)?) => {$(
+        impl fmt::Debug for v1::$message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($message)).finish_non_exhaustive()
+            }
+        }
+
+        impl fmt::Debug for v1::$module::Message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(REDACTED)
+            }
+        }
+    )*};
+}
+
+opaque!(
+    ExecRequest in exec_request,
+    ExecResponse in exec_response,
+    OpenSshRequest in open_ssh_request,
+    OpenSshResponse in open_ssh_response,
+    PortForwardRequest in port_forward_request,
+    PortForwardResponse in port_forward_response,
+);
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -246,8 +294,16 @@ mod tests {
             }],
             ..Default::default()
         };
+        let command = v1::ExecCommand {
+            environment: [("A".to_owned(), "planted-variable".to_owned())].into(),
+            ..Default::default()
+        };
+        let input = v1::ExecRequest {
+            message: Some(v1::exec_request::Message::Stdin("planted-input".into())),
+        };
+        let output = v1::exec_response::Message::Stdout("planted-output".into());
         let printed = format!(
-            "{logins:?} {logins:#?} {session:?} {session:#?} {prepare:?} {prepare:#?} {neighbours:?} {neighbours:#?} \
+            "{command:?} {input:?} {input:#?} {output:?} {logins:?} {logins:#?} {session:?} {session:#?} {prepare:?} {prepare:#?} {neighbours:?} {neighbours:#?} \
              {client:?} {client:#?} {token:?} {token:#?} {enrol:?} {enrol:#?} \
              {set:?} {set:#?} {secrets:?} {secrets:#?}"
         );
@@ -276,8 +332,15 @@ mod tests {
                 "CreateClientResponse",
                 "CreateJoinTokenResponse",
                 "EnrolRequest",
+                "ExecCommand",
+                "ExecRequest",
+                "ExecResponse",
                 "GitCredential",
                 "Neighbour",
+                "OpenSshRequest",
+                "OpenSshResponse",
+                "PortForwardRequest",
+                "PortForwardResponse",
                 "RegisterResponse",
                 "RegistryCredential",
                 "SecretValue",

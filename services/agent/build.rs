@@ -1,5 +1,5 @@
-//! Compiles two static programs, which the agent's binary contains: the credential helper, and the one that runs
-//! in containers of hearth's own.
+//! Compiles two static programs, which the agent's binary contains: the helper in workspaces, and the one that runs in
+//! containers of hearth's own.
 
 use std::{env, path::Path, process::Command};
 
@@ -14,7 +14,7 @@ fn main() {
 
 fn compile(name: &str) {
     let source = format!("{name}/main.rs");
-    println!("cargo::rerun-if-changed={source}");
+    println!("cargo::rerun-if-changed={name}");
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let mut rustc = Command::new(variable("RUSTC"));
     rustc
@@ -25,7 +25,7 @@ fn compile(name: &str) {
         .args(["-C", "target-feature=+crt-static", "-C", "opt-level=s"])
         .args(["-C", "panic=abort", "-C", "strip=symbols"])
         .args(["-C", "codegen-units=1"])
-        .args(["-D", "warnings", "-F", "unsafe_code"])
+        .args(["-D", "warnings", "-D", "unsafe_code"])
         .arg("-o")
         .arg(Path::new(&variable("OUT_DIR")).join(name))
         .arg(&source);

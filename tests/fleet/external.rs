@@ -4,6 +4,7 @@
 mod builds;
 mod devcontainer;
 mod engine;
+mod execs;
 mod git;
 mod registry;
 
@@ -28,6 +29,7 @@ pub fn on_node(
     let engine = Arc::new(FakeEngine::new(volumes, registry.clone()));
     let externals = NodeExternals {
         engine: engine.clone(),
+        execs: engine.clone(),
         git: Arc::new(git::FakeGit),
         devcontainer: Arc::new(devcontainer::FakeDevcontainer::new(
             node,

@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod at_once;
+mod enter;
 mod external;
 mod fleet;
 mod follow;

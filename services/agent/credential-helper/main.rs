@@ -1,9 +1,14 @@
-//! Asks the hearth agent for a login: for git in a workspace, and for docker on the node.
+//! What hearth runs in workspaces. As a helper of git in a workspace, or of docker on the node, it asks the hearth agent for a
+//! login. Called as `sftp-server`, `connect PORT HOST…` or `connect-unix PATH` it is what the agent's SSH server and port
+//! forwards run in the container, as the remote user: it decides nothing there either.
 //!
 //! It is a static program without dependencies, because it also runs in images that have no libraries. Called as
 //! `docker-credential-…` it speaks Docker's protocol, under any other name git's (gitcredentials(7)). It has no secret and
 //! decides nothing: it sends the question to the agent's socket and prints the answer. After any error it prints no login,
 //! and git or docker goes on without one.
+
+mod relay;
+pub mod sftp;
 
 use std::{
     env,
@@ -47,6 +52,15 @@ fn main() -> ExitCode {
     let mut args = env::args_os();
     let program = PathBuf::from(args.next().unwrap_or_default());
     let operation = args.next().unwrap_or_default();
+    let arguments: Vec<String> = args
+        .map(|text| text.to_string_lossy().into_owned())
+        .collect();
+    match (operation.to_str(), &arguments[..]) {
+        (Some("sftp-server"), []) => return sftp::serve(io::stdin().lock(), io::stdout().lock()),
+        (Some("connect"), [port, hosts @ ..]) => return relay::tcp(port, hosts),
+        (Some("connect-unix"), [path]) => return relay::unix(path),
+        _ => {}
+    }
     let docker = serves_docker(&program);
     let task = task(docker, &operation);
     let answer = match task {

@@ -21,6 +21,7 @@ use crate::{
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
     door::Doors,
     engine_health::{EngineHealth, connected},
+    enter::Entering,
     external::{
         Externals, NodeExternals,
         control_plane::TrustedKeys,
@@ -61,6 +62,7 @@ pub struct App {
     registration: Registration,
     git_access: GitAccess,
     attempts: Attempts,
+    entering: Arc<Entering>,
     /// Keeps other agents off the state folder until this one has ended.
     lock: File,
 }
@@ -119,8 +121,10 @@ impl App {
                 &ports.metrics,
             )
             .await?;
+        let engine = Arc::new(engine);
         let externals = NodeExternals {
-            engine: Arc::new(engine),
+            engine: engine.clone(),
+            execs: engine,
             git: Arc::new(GitCli::new(sandbox.clone())),
             devcontainer: Arc::new(DevcontainerCli::new(
                 sandbox,
@@ -170,6 +174,13 @@ impl App {
         if let Some(file) = &config.cache_public_key {
             control_plane = control_plane.trusting(pinned_keys(file)?);
         }
+        let entering = Arc::new(Entering::new(
+            on_node.engine.clone(),
+            on_node.execs.clone(),
+            ports.tasks.clone(),
+            config.max_sessions,
+            &config.state_dir,
+        )?);
         let externals = on_node.with_control_plane(&control_plane);
         let (metrics, tasks) = (&ports.metrics, &ports.tasks);
         let neighbourhood =
@@ -234,6 +245,7 @@ impl App {
             registration,
             git_access,
             attempts,
+            entering,
             lock,
         })
     }
@@ -275,6 +287,7 @@ impl App {
         let service = Agent {
             attempts: self.attempts,
             stops: Stops::new(tasks.clone(), "stop workspace", 0),
+            entering: self.entering,
             runner,
             owners: self.registration.owners.clone(),
             tasks: tasks.clone(),

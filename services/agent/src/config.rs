@@ -151,6 +151,10 @@ pub struct Config {
     /// Attempts that may run at once, those that only push included; more are placed on other nodes
     #[arg(long, env = "HEARTH_MAX_ATTEMPTS", default_value_t = 100, value_name = "ATTEMPTS", value_parser = max_attempts)]
     pub max_attempts: usize,
+    /// Sessions that may be open in the node's workspaces at once: commands, SSH connections and connections to ports; a
+    /// workspace may have half of them
+    #[arg(long, env = "HEARTH_MAX_SESSIONS", default_value_t = 256, value_name = "SESSIONS", value_parser = max_sessions)]
+    pub max_sessions: usize,
     /// Days for which a workspace stays that its control plane does not know any more, for example after a backup was
     /// restored; they count while the agent hears from that control plane. What another control plane had prepared stays
     #[arg(long, env = "HEARTH_QUARANTINE_DAYS", default_value = "7", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
@@ -288,6 +292,15 @@ fn control_plane(text: &str) -> Result<Endpoint, String> {
 fn max_attempts(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| "must be a number of attempts, at least 1".to_owned())
+}
+
+fn max_sessions(text: &str) -> Result<usize, String> {
+    // As many as may be unread without holding up other calls.
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=256).contains(number));
+    number.ok_or_else(|| "must be a number of sessions, 1 to 256".to_owned())
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {

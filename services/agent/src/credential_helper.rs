@@ -1,11 +1,12 @@
-//! The credential helper (`credential-helper/main.rs`), which git and docker call when they need a login.
+//! The helper in workspaces (`credential-helper/main.rs`), which git and docker call when they need a login, and which serves
+//! files and connects to ports for who enters a workspace.
 
 use std::{io, path::Path};
 
 use hearth_runtime::write_atomically;
 
-/// The static program that git and docker call; `build.rs` compiles it.
-const HELPER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/credential-helper"));
+/// The static program; `build.rs` compiles it.
+pub const HELPER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/credential-helper"));
 /// Docker's configuration names the helper by this.
 pub const DOCKER_HELPER: &str = "hearth";
 /// Name of the program that docker calls for it.

@@ -19,8 +19,8 @@ pub use logins::Logins;
 pub use protocol::Protocol;
 pub use retry::with_login;
 pub use socket::{bind, serve};
-pub use workspace_folder::MOUNT_POINT;
 pub(crate) use workspace_folder::git_settings;
+pub use workspace_folder::{HELPER_PATH, MOUNT_POINT};
 
 #[cfg(test)]
 pub(crate) mod fake;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use control_plane::{CacheIndex, ControlPlaneClient, Credentials};
 use devcontainer::Devcontainer;
-use engine::Engine;
+use engine::{Engine, Execs};
 use git::Git;
 use registry::Registry;
 
@@ -39,6 +39,8 @@ pub struct Externals {
 pub struct NodeExternals {
     /// The container engine.
     pub engine: Arc<dyn Engine>,
+    /// Commands in its containers.
+    pub execs: Arc<dyn Execs>,
     /// Git.
     pub git: Arc<dyn Git>,
     /// The devcontainer CLI.
@@ -52,6 +54,7 @@ impl NodeExternals {
     pub fn with_control_plane(self, control_plane: &ControlPlaneClient) -> Externals {
         let Self {
             engine,
+            execs: _,
             git,
             devcontainer,
             registry,

@@ -5,6 +5,7 @@
 //! ```text
 //! app, fuzzing, key_command           wires everything, owns the tasks; parsers for tests/fuzz; the key of a checkout
 //! config, service, registration       flags; the gRPC service; the node's registration
+//! enter                               commands, SSH and connections to ports in workspaces
 //! pipeline                            the steps of an attempt
 //! door                                what an attempt may ask of the engine
 //! secrets                             secrets of a workspace's repository
@@ -29,6 +30,7 @@ pub mod devcontainer;
 pub mod disk;
 pub mod door;
 mod engine_health;
+mod enter;
 pub mod external;
 #[doc(hidden)]
 pub mod fuzzing;

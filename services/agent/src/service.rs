@@ -1,4 +1,5 @@
 mod life;
+mod enter;
 mod request;
 
 use std::sync::Arc;
@@ -8,20 +9,18 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use hearth_api::v1::{
-    AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse,
-    AgentServiceStartWorkspaceRequest, AgentServiceStartWorkspaceResponse,
-    AgentServiceStopWorkspaceRequest, AgentServiceStopWorkspaceResponse, AttemptAccepted, Event,
-    GetContainerRequest, GetContainerResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse,
-    agent_service_prepare_workspace_response as prepare, agent_service_server::AgentService,
-    agent_service_start_workspace_response as started,
+    AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse, AgentServiceStartWorkspaceRequest, AgentServiceStartWorkspaceResponse, AgentServiceStopWorkspaceRequest, AgentServiceStopWorkspaceResponse, AttemptAccepted, Event, GetContainerRequest, GetContainerResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse, agent_service_prepare_workspace_response as prepare, agent_service_start_workspace_response as started, AgentServiceExecRequest, AgentServiceExecResponse, AgentServiceOpenSshRequest, AgentServiceOpenSshResponse, AgentServicePortForwardRequest, AgentServicePortForwardResponse,
+    agent_service_server::AgentService,
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{FieldFaults, Reason, Tasks, contract, status};
 use tokio::sync::oneshot;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use self::enter::Answers;
 use crate::{
     attempt::{AttemptError, AttemptLog, Attempts, follow},
+    enter::Entering,
     external::engine::EngineFailure,
     owners::Owners,
     pipeline::{Job, Runner},
@@ -35,6 +34,8 @@ pub struct Agent {
     pub attempts: Attempts,
     /// The stops of workspaces that go on.
     pub stops: Stops,
+    /// The way into workspaces.
+    pub entering: Arc<Entering>,
     /// Runs an attempt.
     pub runner: Arc<Runner>,
     /// Whose the workspaces of the node are.
@@ -128,6 +129,9 @@ async fn remove(runner: &Runner, workspace: &WorkspaceId) -> Result<(), EngineFa
 impl AgentService for Agent {
     type PrepareWorkspaceStream =
         BoxStream<'static, Result<AgentServicePrepareWorkspaceResponse, Status>>;
+    type ExecStream = Answers<AgentServiceExecResponse>;
+    type OpenSshStream = Answers<AgentServiceOpenSshResponse>;
+    type PortForwardStream = Answers<AgentServicePortForwardResponse>;
 
     async fn prepare_workspace(
         &self,
@@ -200,6 +204,30 @@ impl AgentService for Agent {
             .await
             .map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
         Ok(Response::new(RemoveWorkspaceResponse {}))
+    }
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<AgentServiceExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let answers = enter::exec(&self.entering, request.into_inner()).await?;
+        Ok(Response::new(answers))
+    }
+
+    async fn open_ssh(
+        &self,
+        request: Request<Streaming<AgentServiceOpenSshRequest>>,
+    ) -> Result<Response<Self::OpenSshStream>, Status> {
+        let answers = enter::open_ssh(&self.entering, request.into_inner()).await?;
+        Ok(Response::new(answers))
+    }
+
+    async fn port_forward(
+        &self,
+        request: Request<Streaming<AgentServicePortForwardRequest>>,
+    ) -> Result<Response<Self::PortForwardStream>, Status> {
+        let answers = enter::port_forward(&self.entering, request.into_inner()).await?;
+        Ok(Response::new(answers))
     }
 }
 

@@ -18,6 +18,8 @@ use crate::{
 
 /// Limit for establishing the connection, and again for the first answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes of one call that wait for its reader, and of all: what nobody reads holds up no other.
+const UNREAD: [u32; 2] = [256 * 1024, 32 * 1024 * 1024];
 /// Interval of HTTP/2 pings: without them a silent stream would not notice that its control plane has vanished.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
@@ -81,6 +83,8 @@ fn endpoint(target: &Target) -> Result<Endpoint, tonic::transport::Error> {
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true)
+        .initial_stream_window_size(UNREAD[0])
+        .initial_connection_window_size(UNREAD[1])
         .tcp_nodelay(true);
     if !target.address.is_tls() {
         return Ok(endpoint);

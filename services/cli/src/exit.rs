@@ -6,28 +6,48 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Success; for `up`, the workspace is READY.
-    Ok = 0,
+    Ok,
     /// The control plane returned an error, or the output could not be written.
-    Error = 1,
+    Error,
     /// The call succeeded, and the workspace is FAILED.
-    WorkspaceFailed = 2,
+    WorkspaceFailed,
     /// The workspace is in RECOVERY.
-    Recovery = 3,
+    Recovery,
     /// A check of `doctor`, `cache probe` or `cache verify` failed.
-    CheckFailed = 4,
+    CheckFailed,
     /// `EX_USAGE` of sysexits.h, as for hearth's services; also for a value that the control plane refuses.
-    Usage = 64,
+    Usage,
     /// `EX_UNAVAILABLE` of sysexits.h.
-    Unreachable = 69,
+    Unreachable,
     /// 128 + SIGINT.
-    Interrupted = 130,
+    Interrupted,
     /// 128 + SIGPIPE: what a shell reports for other programs that write into a closed pipe.
-    ClosedPipe = 141,
+    ClosedPipe,
+    /// As a command in a workspace ended, or by a signal.
+    Of(u8),
+}
+
+impl Exit {
+    /// Its number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Error => 1,
+            Self::WorkspaceFailed => 2,
+            Self::Recovery => 3,
+            Self::CheckFailed => 4,
+            Self::Usage => 64,
+            Self::Unreachable => 69,
+            Self::Interrupted => 130,
+            Self::ClosedPipe => 141,
+            Self::Of(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 
@@ -43,7 +63,8 @@ Exit codes:
    64  wrong usage, or an argument that the control plane refuses
    69  the control plane cannot be reached, or the connection to it was lost and could not be restored
   130  interrupted; a preparation that has begun continues in the background
-  141  the output was piped into a program that has ended";
+  141  the output was piped into a program that has ended
+  exec, shell and ssh end as their command does: with its exit code, or 128 and the number of the signal that ended it";
 
 #[cfg(test)]
 mod tests {
@@ -64,7 +85,7 @@ mod tests {
         ] {
             let listed = HELP
                 .lines()
-                .any(|line| line.trim_start().starts_with(&format!("{}  ", exit as u8)));
+                .any(|line| line.trim_start().starts_with(&format!("{}  ", exit.code())));
             assert!(listed, "{exit:?}");
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     },
     config::Config,
     credentials::Credentials,
+    enter::Entrances,
     identity::{Enrolment, JoinTokens, PortCertificate, ServiceAccounts},
     metrics::Counters,
     node::{Agents, Fleet, Nodes, Sessions},
@@ -34,8 +35,7 @@ use crate::{
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
     workspace::{
-        Deletions, Drivers, Driving, Feeds, Journal, Keeper, Recovery, Stops, Uses, Watching,
-        Workspaces,
+    Deletions, Drivers, Driving, Feeds, Journal, Keeper, Recovery, Stops, Uses, Watching, Workspaces,
     },
 };
 
@@ -195,7 +195,7 @@ impl ControlPlane {
             agents: agents.clone(),
             stops: stops.clone(),
             deletions: deletions.clone(),
-            uses,
+            uses: uses.clone(),
             lifetimes: config.lifetimes,
             tasks: tasks.clone(),
         };
@@ -204,7 +204,7 @@ impl ControlPlane {
             drivers.clone(),
             deletions.clone(),
             fleet.clone(),
-            agents,
+            agents.clone(),
             tasks.clone(),
         ));
 
@@ -234,21 +234,24 @@ impl ControlPlane {
         let admin = Admin::bind(config.admin_listen, metrics).await?;
         let stack =
             Stack::new(&config.limits, calls.clone()).identifying(identify(&sessions, &access));
+        let workspaces = Arc::new(Workspaces::new(
+            store.clone(),
+            journal,
+            nodes.clone(),
+            fleet.clone(),
+            drivers,
+            stops.clone(),
+            tasks.clone(),
+        ));
+        let entrances = Entrances::new(workspaces.clone(), fleet.clone(), agents, uses);
         let routes = routes(Served {
             access: access.clone(),
             issuer: ca.clone().map(|ca| ca as Arc<dyn CertificateIssuer>),
             max_message_bytes: config.limits.max_message_bytes(),
-            workspaces: Arc::new(Workspaces::new(
-                store.clone(),
-                journal,
-                nodes.clone(),
-                fleet.clone(),
-                drivers,
-                stops.clone(),
-                tasks.clone(),
-            )),
             stops,
             lifetimes: config.lifetimes,
+            workspaces,
+            entrances,
             watching: watching.clone(),
             deletions,
             recovery: recovery.clone(),

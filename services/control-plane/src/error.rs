@@ -23,6 +23,8 @@ pub(crate) enum CallError {
         id: WorkspaceId,
         state: WorkspaceState,
     },
+    #[error("workspace {id} {why}")]
+    WorkspaceNotReady { id: WorkspaceId, why: String },
     #[error("there is no node {0:?}; `hearth nodes` lists them")]
     NodeUnknown(String),
     #[error(
@@ -201,6 +203,7 @@ impl From<&CallError> for Status {
             }
             CallError::WorkspaceDeleting(_) => Reason::WorkspaceDeleting,
             CallError::NotNow { .. } => Reason::WorkspaceNotReady,
+            CallError::WorkspaceNotReady { .. } => Reason::WorkspaceNotReady,
             CallError::NodeLost(_)
             | CallError::NodeLeft(_)
             | CallError::NodeUnavailable { .. }

@@ -28,6 +28,14 @@ fn every_failure_meets_its_status() {
             "WORKSPACE_NOT_READY",
         ),
         (
+            CallError::WorkspaceNotReady {
+                id: id(),
+                why: "x".into(),
+            },
+            Code::FailedPrecondition,
+            "WORKSPACE_NOT_READY",
+        ),
+        (
             CallError::NodeUnknown("n".into()),
             Code::NotFound,
             "NODE_UNKNOWN",

@@ -5,7 +5,7 @@
 //! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. The memory holds
 //! nothing that the store does not have, so a restart loses nothing.
 //!
-//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`access`], [`cache`],
+//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`enter`], [`workspace`], [`access`], [`cache`],
 //! [`credentials`], [`identity`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
 mod access;
@@ -15,6 +15,7 @@ mod clock;
 mod config;
 mod credentials;
 mod detached;
+mod enter;
 mod error;
 mod identity;
 mod metrics;

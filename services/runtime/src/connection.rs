@@ -30,6 +30,10 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 const MAX_HEADERS: u32 = 16 * 1024;
 /// Bytes of an answer that wait for a caller who does not read.
 const MAX_UNSENT: usize = 64 * 1024;
+/// Bytes of a call that wait for who is called.
+const UNREAD: u32 = 256 * 1024;
+/// The same of all calls on a connection: a session whose command does not read holds up no other.
+const UNREAD_IN_ALL: u32 = 8 * 1024 * 1024;
 /// Calls that a caller has begun and given up, and that no service has seen yet: of more of them the connection ends.
 const MAX_PENDING_RESETS: usize = 20;
 /// Calls that are faulty or too many on their connection, until it ends.
@@ -56,6 +60,8 @@ impl Connections {
             .max_concurrent_streams(limits.max_calls_per_connection)
             .max_header_list_size(MAX_HEADERS)
             .max_send_buf_size(MAX_UNSENT)
+            .initial_stream_window_size(UNREAD)
+            .initial_connection_window_size(UNREAD_IN_ALL)
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_local_error_reset_streams(MAX_FAULTS);
         Self {
@@ -100,10 +106,15 @@ impl Connections {
         }
         connection.as_mut().graceful_shutdown();
         line.close();
-        if timeout(self.grace, &mut connection).await.is_err() {
-            line.end();
-            let _ = timeout(LAST, connection).await;
+        if timeout(self.grace, &mut connection).await.is_ok() {
+            return;
         }
+        line.end();
+        tokio::select! {
+            _ = &mut connection => return,
+            () = line.none_lasts() => {}
+        }
+        let _ = timeout(LAST, connection).await;
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Line {
 struct Calls {
     open: u32,
     begun: u64,
+    /// Those that end the connection with them, and not it them.
+    lasting: u32,
 }
 
 /// The connection that a call came on. Every call has it in its extensions.
@@ -27,6 +29,10 @@ pub struct OnConnection {
 /// A call that is open.
 #[derive(Debug)]
 struct Open(watch::Sender<Calls>);
+
+/// A call that cannot go on elsewhere: its connection is as old as it gets.
+#[derive(Debug)]
+pub(crate) struct Lasting(watch::Sender<Calls>);
 
 impl Line {
     /// A call begins. It is open as long as somebody has this.
@@ -57,6 +63,16 @@ impl Line {
         }
     }
 
+    /// Waits until no call is open that cannot go on elsewhere.
+    pub(crate) async fn none_lasts(&self) {
+        // The sender is there: waiting does not fail.
+        let _ = self
+            .calls
+            .subscribe()
+            .wait_for(|calls| calls.lasting == 0)
+            .await;
+    }
+
     /// The connection takes no new calls.
     pub(crate) fn close(&self) {
         self.closing.cancel();
@@ -74,7 +90,19 @@ impl Drop for Open {
     }
 }
 
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        self.0.send_modify(|calls| calls.lasting -= 1);
+    }
+}
+
 impl OnConnection {
+    /// The call cannot go on elsewhere as long as somebody has this.
+    pub(crate) fn lasts(&self) -> Lasting {
+        self.line.calls.send_modify(|calls| calls.lasting += 1);
+        Lasting(self.line.calls.clone())
+    }
+
     /// Waits until the connection takes no new calls. Its caller opens another one for them.
     pub async fn closing(&self) {
         self.line.closing.cancelled().await;

@@ -71,6 +71,10 @@ pub enum Reason {
     WorkspaceDeleting,
     /// The workspace is in a state in which this cannot be done.
     WorkspaceNotReady,
+    /// Nothing listens on the port.
+    PortUnreachable,
+    /// As many sessions in workspaces are open on the node as are allowed.
+    TooManySessions,
     /// As many streams of events are open as are allowed.
     TooManyStreams,
     /// Nothing was read from a stream of events for a long time.
@@ -89,7 +93,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -121,6 +125,8 @@ impl Reason {
         Self::DeadlineExceeded,
         Self::WorkspaceDeleting,
         Self::WorkspaceNotReady,
+        Self::PortUnreachable,
+        Self::TooManySessions,
         Self::TooManyStreams,
         Self::StreamUnread,
         Self::DiskFull,
@@ -164,6 +170,8 @@ impl Reason {
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
             Self::WorkspaceNotReady => "WORKSPACE_NOT_READY",
+            Self::PortUnreachable => "PORT_UNREACHABLE",
+            Self::TooManySessions => "TOO_MANY_SESSIONS",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
             Self::StreamUnread => "STREAM_UNREAD",
             Self::DiskFull => "DISK_FULL",
@@ -191,6 +199,7 @@ impl Reason {
             | Self::ShuttingDown
             | Self::EngineFailed => Code::Unavailable,
             Self::TooManyStreams
+            | Self::TooManySessions
             | Self::TooManyCalls
             | Self::TooManySecrets
             | Self::Overloaded
@@ -202,6 +211,7 @@ impl Reason {
             Self::AttemptOutdated
             | Self::WorkspaceDeleting
             | Self::WorkspaceNotReady
+            | Self::PortUnreachable
             | Self::CacheKeyUnknown
             | Self::CacheMismatch
             | Self::NoCertificateAuthority
@@ -219,6 +229,7 @@ impl Reason {
             Self::DiskFull => Some(Duration::from_secs(60)),
             Self::NodeUnavailable
             | Self::TooManyStreams
+            | Self::TooManySessions
             | Self::DatabaseUnavailable
             | Self::RegistryUnavailable
             | Self::EngineFailed => Some(Duration::from_secs(5)),
@@ -231,11 +242,12 @@ impl Reason {
             | Self::WorkspaceUnknown
             | Self::NodeUnknown
             | Self::NodeInUse
-            | Self::WorkspaceNotReady
             | Self::RequestIdReused
             | Self::HistoryTrimmed
             | Self::AttemptUnknown
             | Self::AttemptOutdated
+            | Self::WorkspaceNotReady
+            | Self::PortUnreachable
             | Self::CacheReadOnly
             | Self::CacheMismatch
             | Self::CacheKeyUnknown

@@ -44,8 +44,8 @@ const WAITING: usize = 8;
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Bytes of one call that wait for its reader: attempts whose events nobody takes hold up no other of the node.
 const UNREAD: u32 = 64 * 1024;
-/// The same of all calls: those of more attempts than run on a node.
-const UNREAD_IN_ALL: u32 = 8 * 1024 * 1024;
+/// The same of all calls: those of more attempts and sessions than there are on a node.
+const UNREAD_IN_ALL: u32 = 32 * 1024 * 1024;
 
 type Reader = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
 type Writer = SinkWriter<CopyToBytes<SinkMapErr<PollSender<Bytes>, fn(Unsent) -> io::Error>>>;
@@ -123,6 +123,8 @@ pub async fn serve_tunnel(
         .timer(TokioTimer::new())
         // Each attempt has one for as long as it goes on.
         .max_concurrent_streams(None)
+        .initial_stream_window_size(UNREAD)
+        .initial_connection_window_size(UNREAD_IN_ALL)
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE);
     let called = Arc::new(AtomicBool::new(false));

@@ -8,8 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use hearth_agent::external::engine::{
-    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage,
-    OnTransfer, Owner, StoredImage,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage, OnTransfer, Owner, StoredImage, Signal,
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Digest, Login, WorkspaceId};
@@ -17,7 +16,7 @@ use hearth_layers::{Outgoing, Pulled, Pushed, Transfer, TransferError};
 use hearth_tests::images::Image;
 use tokio::sync::watch;
 
-use super::{FakeRegistry, lock, registry::BYTES};
+use super::{FakeRegistry, execs::Commands, lock, registry::BYTES};
 
 /// A node's engine: images, volumes and containers by name.
 pub struct FakeEngine {
@@ -25,6 +24,7 @@ pub struct FakeEngine {
     registry: Arc<FakeRegistry>,
     state: Mutex<State>,
     hangs: watch::Sender<bool>,
+    commands: Commands,
 }
 
 #[derive(Default)]
@@ -74,7 +74,17 @@ impl FakeEngine {
             registry,
             state: Mutex::default(),
             hangs: watch::Sender::new(false),
+            commands: Commands::default(),
         }
+    }
+
+    pub(super) fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// What the commands in its containers were sent, each in its order.
+    pub fn signals(&self) -> Vec<Vec<Signal>> {
+        self.commands.signals()
     }
 
     /// From now on it answers pings, and nothing else before [`FakeEngine::go_on`].

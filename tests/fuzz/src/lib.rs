@@ -23,7 +23,7 @@ mod signature;
 use hearth_agent::policy::{Allowed, HostAccess, Policy};
 
 pub use builds::{build_options, run_args};
-pub use commands::{cli_log, git_failure, lines, submodules};
+pub use commands::{cli_log, git_failure, lines, sftp, submodules};
 pub use compose::compose;
 pub use configuration::{clone, configuration};
 pub use dockerfile::{dockerfile, words};

@@ -16,6 +16,8 @@ use crate::credential_helper::write_helper;
 /// Where a workspace's folder is mounted in its container.
 pub const MOUNT_POINT: &str = "/opt/hearth";
 const HELPER: &str = "git-credential-hearth";
+/// Path of hearth's program in containers.
+pub const HELPER_PATH: &str = "/opt/hearth/git-credential-hearth";
 const SOCKET: &str = "agent.sock";
 const RECORD: &str = "workspace.json";
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod docker;
+mod execs;
 #[cfg(test)]
 pub(crate) mod fake;
 mod isolation;
@@ -12,7 +13,8 @@ pub use api::{
     OnTransfer, StoredImage, WORKSPACE_LABEL, volume_name,
 };
 pub use docker::{ContainerdSocket, DockerEngine};
+pub use execs::{Command, Exec, ExecState, Execs, Output, RunningContainer, Signal, TerminalSize};
 pub use isolation::Bridge;
-pub use metadata::ImageMetadata;
+pub use metadata::{ImageMetadata, METADATA_LABEL};
 
 pub use crate::clone_files::Owner;

@@ -4,11 +4,11 @@ use clap::Args;
 use hearth_domain::Name;
 
 use super::values::parsed;
-use crate::address::Address;
+use crate::{address::Address, error::CliError};
 
 /// How the control plane is reached. Variables are read by `target`: what clap reads from a variable it shows in the usage of
 /// every error.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ConnectionArgs {
     /// Address of the control plane, as https://HOST:PORT, or http://HOST:PORT for a loopback address [default: that of the
     /// context, that in HEARTH_CONTROL_PLANE, or http://127.0.0.1:7400]
@@ -25,4 +25,29 @@ pub struct ConnectionArgs {
     /// the system trusts]
     #[arg(long, value_name = "FILE", global = true)]
     pub ca: Option<PathBuf>,
+}
+
+impl ConnectionArgs {
+    /// The same as arguments, for a hearth that another program calls.
+    pub(crate) fn arguments(&self) -> Result<Vec<String>, CliError> {
+        let mut arguments = Vec::new();
+        let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        if let Some(address) = &self.control_plane {
+            add("--control-plane", address.to_string());
+        }
+        if let Some(context) = &self.context {
+            add("--context", context.to_string());
+        }
+        for (name, file) in [("--token-file", &self.token_file), ("--ca", &self.ca)] {
+            let Some(file) = file else { continue };
+            if file.as_os_str() == "-" {
+                return Err(CliError::Usage(format!(
+                    "{name} - reads stdin, which ssh cannot\n  name a file, or log in with: hearth login URL"
+                )));
+            }
+            let file = std::path::absolute(file).map_err(|error| CliError::Local(error.into()))?;
+            add(name, file.display().to_string());
+        }
+        Ok(arguments)
+    }
 }

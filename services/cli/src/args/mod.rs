@@ -6,6 +6,7 @@ mod common;
 mod connection;
 mod secrets;
 mod life;
+mod enter;
 mod token;
 mod up;
 mod values;
@@ -22,6 +23,7 @@ pub use self::{
     connection::ConnectionArgs,
     secrets::SecretCommand,
     life::{LifetimeArgs, LsArgs, StartArgs},
+    enter::{AsUser, CpArgs, ExecArgs, Place, PortForwardArgs, ShellArgs, SshArgs, SshConfigArgs, SshProxyArgs},
     token::TokenCommand,
     up::UpArgs,
     values::Subject,
@@ -65,6 +67,23 @@ pub enum Command {
     /// Print the log of a workspace: its events and the output of its commands
     #[command(after_help = exit::HELP)]
     Logs(LogsArgs),
+    /// Run a command in a workspace
+    #[command(after_help = exit::HELP)]
+    Exec(ExecArgs),
+    /// Open a shell in a workspace: the one that its user has
+    #[command(after_help = exit::HELP)]
+    Shell(ShellArgs),
+    /// Connect to a workspace by ssh; its image needs no sshd
+    #[command(after_help = exit::HELP)]
+    Ssh(SshArgs),
+    /// Print what ssh, scp, rsync, sftp and editors have to know of workspaces
+    SshConfig(SshConfigArgs),
+    /// Be the way of ssh to a workspace (its ProxyCommand)
+    SshProxy(SshProxyArgs),
+    /// Copy a file or a folder into a workspace or out of it
+    Cp(CpArgs),
+    /// Let programs of this machine connect to ports of a workspace
+    PortForward(PortForwardArgs),
     /// Show a workspace
     Get {
         /// Id of the workspace

@@ -6,7 +6,7 @@ use prost_types::Timestamp;
 use tonic::{Response, Status};
 
 use crate::{
-    args::{Cli, Command, Output},
+    args::{Cli, Command, ConnectionArgs, Output},
     connect::{Channel, connect},
     contexts::Contexts,
     error::CliError,
@@ -20,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) target: Target,
     /// The context that the command line names.
     pub(super) named: Option<Name>,
+    /// What the command line says of the connection.
+    pub(super) connection: ConnectionArgs,
     /// Set when stdout is JSON.
     pub(super) json: Option<Json>,
     /// What to print when the user interrupts the command.
@@ -41,6 +43,7 @@ impl Context {
         Ok(Self {
             target,
             named: connection.context.clone(),
+            connection: connection.clone(),
             json,
             on_interrupt: RefCell::default(),
         })

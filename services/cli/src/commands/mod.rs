@@ -5,6 +5,7 @@ mod clients;
 mod context;
 mod display;
 mod doctor;
+mod enter;
 mod lists;
 mod live;
 mod login;
@@ -36,6 +37,14 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
             workspace,
             lifetime,
         } => workspaces::renew(context, workspace, *lifetime).await,
+        Command::Exec(args) => enter::exec(context, args).await,
+        Command::Shell(args) => enter::shell(context, args).await,
+        Command::Ssh(args) => enter::ssh(context, args).await,
+        Command::SshProxy(args) => enter::ssh_proxy(context, args).await,
+        Command::SshConfig(args) => enter::ssh_config(context, args).await,
+        Command::Cp(args) => enter::cp(context, args).await,
+        Command::PortForward(args) => enter::port_forward(context, args).await,
+        Command::Ls { wide } => workspaces::ls(context, wide.room()).await,
         Command::Nodes {
             command: None,
             wide,

@@ -44,12 +44,9 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
                 printable_line(&workspace.remote_folder)
             ),
         );
-        if matches!(
-            workspace.state(),
-            WorkspaceState::Ready | WorkspaceState::Recovery
-        ) {
-            let node = printable_line(&workspace.node);
-            entry("enter", format!("{}  # on {node}", enter(workspace)));
+        let state = workspace.state();
+        if matches!(state, WorkspaceState::Ready | WorkspaceState::Recovery) {
+            entry("enter", enter(workspace));
         }
     }
     if let Some(text) = push(workspace) {
@@ -156,21 +153,12 @@ fn repository(workspace: &Workspace) -> String {
     }
 }
 
-/// The command that opens a shell in the container. Every image that a devcontainer can use has `sh`.
+/// The command that opens a shell in the container.
 fn enter(workspace: &Workspace) -> String {
-    let mut words = vec!["docker exec -it".to_owned()];
-    let options = [
-        ("-u", &workspace.remote_user),
-        ("-w", &workspace.remote_folder),
-    ];
-    for (option, value) in options {
-        if !value.is_empty() {
-            words.push(format!("{option} {}", shell_word(&printable_line(value))));
-        }
-    }
-    words.push(shell_word(&short(&printable_line(&workspace.container_id))));
-    words.push("sh".to_owned());
-    words.join(" ")
+    format!(
+        "hearth shell {}",
+        shell_word(&printable_line(&workspace.id))
+    )
 }
 
 fn push(workspace: &Workspace) -> Option<String> {
@@ -239,7 +227,7 @@ READY in 6.0 s: w-1 on node-1
   cache      exact hit: fetched 52 MB in 3.1 s, nothing was built
   steps      clone 1.2 s, image 3.1 s
   container  fedcba987654, user vscode, folder /workspaces/b
-  enter      docker exec -it -u vscode -w /workspaces/b fedcba987654 sh  # on node-1
+  enter      hearth shell w-1
   push       running in the background; follow it with: hearth logs w-1 --follow"
         );
         let settled = Workspace {

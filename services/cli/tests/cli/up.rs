@@ -39,7 +39,7 @@ READY in 9.0 s: sample-1 on node-1
   repository https://git.example/team/sample
   cache      partial hit: 7 of 10 steps reused, built in 5.0 s
   container  0123456789ab, user vscode, folder /workspaces/sample
-  enter      docker exec -it -u vscode -w /workspaces/sample 0123456789ab sh  # on node-1
+  enter      hearth shell sample-1
   push       running in the background; follow it with: hearth logs sample-1 --follow
 "
     );

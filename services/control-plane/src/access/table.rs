@@ -31,7 +31,7 @@ const PACKAGE: &str = "/hearth.v1.";
 
 /// Every call of the contract. Health and reflection are no part of it: they say nothing that is not in the repository, so
 /// everybody may call them.
-const TABLE: [(&str, MayCall); 49] = [
+const TABLE: [(&str, MayCall); 55] = [
     ("AgentRegistryService/Deregister", Node),
     // With a join token.
     ("AgentRegistryService/Enrol", Anybody),
@@ -39,7 +39,10 @@ const TABLE: [(&str, MayCall); 49] = [
     ("AgentRegistryService/OpenConnection", Node),
     ("AgentRegistryService/Register", Node),
     ("AgentRegistryService/RenewCertificate", Node),
+    ("AgentService/Exec", ControlPlane),
     ("AgentService/GetContainer", ControlPlane),
+    ("AgentService/OpenSsh", ControlPlane),
+    ("AgentService/PortForward", ControlPlane),
     ("AgentService/PrepareWorkspace", ControlPlane),
     ("AgentService/RemoveWorkspace", ControlPlane),
     ("AgentService/StartWorkspace", ControlPlane),
@@ -76,8 +79,11 @@ const TABLE: [(&str, MayCall); 49] = [
     ("SecretService/ListSecrets", Client(Scope::Admin)),
     ("SecretService/SetSecret", Client(Scope::Admin)),
     ("WorkspaceService/DeleteWorkspace", Client(Scope::Prepare)),
+    ("WorkspaceService/Exec", Client(Scope::Exec)),
     ("WorkspaceService/GetWorkspace", Client(Scope::Read)),
     ("WorkspaceService/ListWorkspaces", Client(Scope::Read)),
+    ("WorkspaceService/OpenSsh", Client(Scope::Exec)),
+    ("WorkspaceService/PortForward", Client(Scope::Exec)),
     ("WorkspaceService/PrepareWorkspace", Client(Scope::Prepare)),
     ("WorkspaceService/RenewWorkspace", Client(Scope::Prepare)),
     ("WorkspaceService/StartWorkspace", Client(Scope::Prepare)),

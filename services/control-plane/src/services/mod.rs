@@ -8,6 +8,7 @@ mod caller;
 mod clients;
 mod credentials;
 mod enrolment;
+mod enter;
 mod join_tokens;
 mod nodes;
 mod paging;

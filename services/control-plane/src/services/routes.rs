@@ -27,6 +27,7 @@ use super::{
 use crate::{
     access::{self, Access, CertificateIssuer},
     cache::{CacheRules, Entries, Explanations, Index, Signing, Verification},
+    enter::Entrances,
     identity::{Enrolment, JoinTokens},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
@@ -51,6 +52,7 @@ pub(crate) struct Served {
     pub(crate) stops: Arc<Stops>,
     /// How long workspaces may run.
     pub(crate) lifetimes: LifetimeArgs,
+    pub(crate) entrances: Entrances,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) nodes: Arc<Nodes>,
     /// What keeps the control plane from taking work.
@@ -84,6 +86,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         stops: served.stops,
         lifetimes: served.lifetimes,
         fleet: served.fleet,
+        entrances: served.entrances,
     };
     let public_key = served.signing.public_key().map(ToString::to_string);
     let public_keys = served.signing.keys().map(ToString::to_string);

@@ -2,21 +2,19 @@ use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event, GetWorkspaceRequest,
-    GetWorkspaceResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
-    PrepareWorkspaceResponse, RenewWorkspaceRequest, RenewWorkspaceResponse, StartWorkspaceRequest,
-    StartWorkspaceResponse, StopCause, StopWorkspaceRequest, StopWorkspaceResponse,
-    WatchWorkspaceRequest, WatchWorkspaceResponse, Workspace,
-    prepare_workspace_response as prepared, start_workspace_response as started,
+    DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event, GetWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, RenewWorkspaceRequest, RenewWorkspaceResponse, StartWorkspaceRequest, StartWorkspaceResponse, StopCause, StopWorkspaceRequest, StopWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse, Workspace, prepare_workspace_response as prepared, start_workspace_response as started, ExecRequest, ExecResponse, OpenSshRequest, OpenSshResponse, PortForwardRequest, PortForwardResponse,
     watch_workspace_response as watched, workspace_service_server::WorkspaceService,
 };
 use hearth_domain::WorkspaceId;
 use hearth_runtime::FieldFaults;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{paging::Paging, selection::Selection, validate};
+use super::paging::Paging;
+use super::selection::Selection;
+use super::{enter, validate};
 use crate::{
     access::Caller,
+    enter::Entrances,
     error::CallError,
     node::Fleet,
     workspace::{
@@ -25,7 +23,7 @@ use crate::{
     },
 };
 
-type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(super) type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Serves `WorkspaceService`.
 pub(super) struct WorkspaceApi {
@@ -35,6 +33,7 @@ pub(super) struct WorkspaceApi {
     pub(super) stops: Arc<Stops>,
     pub(super) lifetimes: LifetimeArgs,
     pub(super) fleet: Arc<Fleet>,
+    pub(super) entrances: Entrances,
 }
 
 #[tonic::async_trait]
@@ -42,6 +41,9 @@ impl WorkspaceService for WorkspaceApi {
     type PrepareWorkspaceStream = Responses<PrepareWorkspaceResponse>;
     type WatchWorkspaceStream = Responses<WatchWorkspaceResponse>;
     type StartWorkspaceStream = Responses<StartWorkspaceResponse>;
+    type ExecStream = Responses<ExecResponse>;
+    type OpenSshStream = Responses<OpenSshResponse>;
+    type PortForwardStream = Responses<PortForwardResponse>;
 
     async fn prepare_workspace(
         &self,
@@ -225,6 +227,29 @@ impl WorkspaceService for WorkspaceApi {
             .await
             .map_err(CallError::from)?;
         Ok(Response::new(DeleteWorkspaceResponse {}))
+    }
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        Ok(Response::new(enter::exec(&self.entrances, request).await?))
+    }
+
+    async fn open_ssh(
+        &self,
+        request: Request<Streaming<OpenSshRequest>>,
+    ) -> Result<Response<Self::OpenSshStream>, Status> {
+        let answers = enter::open_ssh(&self.entrances, request).await?;
+        Ok(Response::new(answers))
+    }
+
+    async fn port_forward(
+        &self,
+        request: Request<Streaming<PortForwardRequest>>,
+    ) -> Result<Response<Self::PortForwardStream>, Status> {
+        let answers = enter::port_forward(&self.entrances, request).await?;
+        Ok(Response::new(answers))
     }
 }
 

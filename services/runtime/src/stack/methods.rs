@@ -14,6 +14,14 @@ pub(super) struct Method {
     pub(super) streams: bool,
 }
 
+/// Calls that nothing resumes: somebody is in a workspace through them, or through a call that they carry.
+const LASTING: [&str; 4] = [
+    "hearth.v1.AgentRegistryService/OpenConnection",
+    "hearth.v1.WorkspaceService/Exec",
+    "hearth.v1.WorkspaceService/OpenSsh",
+    "hearth.v1.WorkspaceService/PortForward",
+];
+
 static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
     let sets = [
         hearth_api::FILE_DESCRIPTOR_SET,
@@ -34,6 +42,11 @@ impl Method {
     /// The method that a call names.
     pub(super) fn of(path: &str) -> &'static Self {
         METHODS.get(path).unwrap_or(&UNKNOWN)
+    }
+
+    /// Whether it goes on for as long as its caller wants, on a connection of any age.
+    pub(super) fn lasts(&self) -> bool {
+        LASTING.contains(&self.name.as_str())
     }
 
     /// Whether it tells that the process serves, also when that has too much to do. Watch goes on for as long as the caller wants,
@@ -64,6 +77,15 @@ fn methods(descriptors: &[u8]) -> Vec<(String, Method)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lasts_is_a_stream_of_the_contract() {
+        for name in LASTING {
+            let method = Method::of(&format!("/{name}"));
+            assert!(method.streams && method.lasts(), "{name}");
+        }
+        assert!(!Method::of("/hearth.v1.WorkspaceService/WatchWorkspace").lasts());
+    }
 
     #[test]
     fn methods_are_known_by_the_contract_and_others_have_one_name() {

@@ -112,11 +112,12 @@ async fn pass(State(stack): State<Stack>, call: Request, next: Next) -> Response
         Err(status) => (Status::into_http(status), None),
     };
     counted.ended(body::code(answer.headers()).unwrap_or(Code::Cancelled));
-    let end = method
-        .streams
-        .then(|| end(deadline, connection.clone()).boxed());
+    let lasting = connection.as_ref().filter(|_| method.lasts());
+    let lasting = lasting.map(OnConnection::lasts);
+    let ends_it = connection.clone().filter(|_| !method.lasts());
+    let end = method.streams.then(|| end(deadline, ends_it).boxed());
     answer.map(|body| {
-        let held = (admitted, connection);
+        let held = (admitted, connection, lasting);
         axum::body::Body::new(Answer::new(body, &method.name, end, counted, held))
     })
 }

@@ -58,6 +58,11 @@ fn every_json_with_comments_has_a_value_or_a_fault() {
 }
 
 #[test]
+fn every_packet_of_sftp_is_a_request_or_none() {
+    fuzz("sftp", hearth_fuzz::sftp, 300);
+}
+
+#[test]
 fn every_name_is_written_as_it_is_read_or_refused() {
     fuzz("names", hearth_fuzz::names, 150);
 }

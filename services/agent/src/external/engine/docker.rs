@@ -1,5 +1,7 @@
 mod container;
 mod error;
+mod exec;
+mod exec_output;
 mod fetch;
 mod life;
 mod network;
