@@ -188,7 +188,7 @@ impl ControlPlane {
             agents: agents.clone(),
             stops: stops.clone(),
             deletions: deletions.clone(),
-            uses,
+            uses: uses.clone(),
             lifetimes: config.lifetimes,
             tasks: tasks.clone(),
         };
@@ -242,6 +242,7 @@ impl ControlPlane {
             )),
             stops,
             lifetimes: config.lifetimes,
+            uses,
             watching: watching.clone(),
             deletions,
             recovery: recovery.clone(),

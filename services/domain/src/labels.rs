@@ -122,7 +122,9 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Result<Labels, LabelError> {
-        let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         Labels::new(pairs.collect())
     }
 
@@ -132,7 +134,10 @@ mod tests {
         assert!(labels(&[("team", "web"), ("acme.dev/ticket", "A-7"), ("empty", "")]).is_ok());
         for key in ["", "-a", ".a", "a b", "a=b", "ä", "a\n", &long] {
             let refused = labels(&[(key, "v")]).unwrap_err();
-            assert!(matches!(refused, LabelError::Key(shown) if shown.len() <= 63), "{key}");
+            assert!(
+                matches!(refused, LabelError::Key(shown) if shown.len() <= 63),
+                "{key}"
+            );
         }
         for value in ["a b", "\u{1b}[31m", "a,b", &long] {
             let refused = labels(&[("k", value)]).unwrap_err();
@@ -148,7 +153,9 @@ mod tests {
 
     #[test]
     fn a_filter_finds_what_has_all_of_its_labels() {
-        let has = labels(&[("team", "web"), ("ticket", "7")]).unwrap().into_map();
+        let has = labels(&[("team", "web"), ("ticket", "7")])
+            .unwrap()
+            .into_map();
         let finds = |pairs: &[(&str, &str)]| labels(pairs).unwrap().are_among(&has);
         assert!(finds(&[]));
         assert!(finds(&[("team", "web")]));

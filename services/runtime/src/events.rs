@@ -110,8 +110,8 @@ fn cut_text(text: &mut String, max: usize) {
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::{
-        Activity, BuildStep, CacheReport, Cloned, ContainerEnded, ContainerStarted, LogChunk, PushReport,
-        StateChanged, StepStarted, Waiting, Warning,
+        Activity, BuildStep, CacheReport, Cloned, ContainerEnded, ContainerStarted, LogChunk,
+        PushReport, StateChanged, StepStarted, Waiting, Warning,
     };
     use prost::Message as _;
 

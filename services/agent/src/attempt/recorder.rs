@@ -2,7 +2,8 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Instant};
 
 use hearth_api::v1::{
     BuildStep, BuildStepStatus, Failure, PipelineStep, Settled, StateChanged, StepFinished,
-    StepStarted, StopCause, TransferDirection, TransferProgress, Warning, WorkspaceState, event::Kind,
+    StepStarted, StopCause, TransferDirection, TransferProgress, Warning, WorkspaceState,
+    event::Kind,
 };
 use hearth_layers::Transfer;
 use parking_lot::Mutex;

@@ -164,9 +164,9 @@ impl Runner {
             None => (self.git_access).open(&job.attempt, &job.spec.repository),
         };
         let git_access = git_access.unwrap_or_else(|error| {
-                recorder.warn(format!("git in the workspace gets no login: {error}"));
-                None
-            });
+            recorder.warn(format!("git in the workspace gets no login: {error}"));
+            None
+        });
         let files = FileWork::default();
         let cache = job.cache.as_ref().ok();
         let cache = cache.map(|cache| cache.reference.repository().to_string());

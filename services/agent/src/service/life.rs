@@ -62,9 +62,9 @@ impl Agent {
                 Some(_) => Start::Replace,
             })
         };
-        let Ok(mut outcome) =
-            self.stops
-                .start(attempt.workspace, outcome, join_if_it_runs, run);
+        let Ok(mut outcome) = self
+            .stops
+            .start(attempt.workspace, outcome, join_if_it_runs, run);
         let ended = outcome.wait_for(Option::is_some).await;
         let result = ended.map_or(None, |result| result.clone());
         match result {

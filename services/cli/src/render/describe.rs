@@ -1,7 +1,10 @@
 //! An event as lines of text, without a time in front.
 
 use console::truncate_str;
-use hearth_api::v1::{BuildStep, BuildStepStatus, ContainerEnded, Expiring, Failure, StateChanged, StepFinished, StopCause, TransferDirection, TransferProgress, Waiting, WorkspaceState, event::Kind};
+use hearth_api::v1::{
+    BuildStep, BuildStepStatus, ContainerEnded, Expiring, Failure, StateChanged, StepFinished,
+    StopCause, TransferDirection, TransferProgress, Waiting, WorkspaceState, event::Kind,
+};
 use hearth_domain::text::{printable_line, printable_lines};
 
 use super::{

@@ -29,7 +29,7 @@ use crate::{
     identity::{Enrolment, JoinTokens},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
-    workspace::{Deletions, LifetimeArgs, Recovery, Stops, Watching, Workspaces},
+    workspace::{Deletions, LifetimeArgs, Recovery, Stops, Uses, Watching, Workspaces},
 };
 
 /// Bytes that a message of an agent may have. A heartbeat names 10,000 workspaces in four lists at most, and an entry of the
@@ -49,6 +49,7 @@ pub(crate) struct Served {
     pub(crate) stops: Arc<Stops>,
     /// How long workspaces may run.
     pub(crate) lifetimes: LifetimeArgs,
+    pub(crate) uses: Uses,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) nodes: Arc<Nodes>,
     /// What keeps the control plane from taking work.
@@ -80,6 +81,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         deletions: served.deletions,
         stops: served.stops,
         lifetimes: served.lifetimes,
+        uses: served.uses,
         fleet: served.fleet,
     };
     let public_key = served.signing.public_key().map(ToString::to_string);

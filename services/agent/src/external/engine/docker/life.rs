@@ -9,7 +9,9 @@ use std::{
 use bollard::{
     Docker,
     errors::Error,
-    models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, HealthStatusEnum},
+    models::{
+        ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, HealthStatusEnum,
+    },
     query_parameters::{
         InspectContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
         LogsOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
@@ -75,7 +77,9 @@ enum Condition {
 
 /// Ids of the containers of workspaces that run.
 pub(super) async fn running(docker: &Docker) -> Result<Vec<String>, Error> {
-    let running = docker.list_containers(None::<ListContainersOptions>).await?;
+    let running = docker
+        .list_containers(None::<ListContainersOptions>)
+        .await?;
     let of_workspaces = running.into_iter().filter(|container| {
         container.labels.as_ref().is_some_and(|labels| {
             let project = labels.get(COMPOSE_LABEL);
@@ -93,7 +97,10 @@ pub(super) async fn stop(docker: &Docker, workspace: &WorkspaceId) -> Result<(),
         let running = wave.iter().filter(|member| member.runs);
         let stops = running.map(|member| stop_one(docker, &member.id, deadline));
         // One that cannot be stopped keeps no other one from it.
-        join_all(stops).await.into_iter().collect::<Result<(), _>>()?;
+        join_all(stops)
+            .await
+            .into_iter()
+            .collect::<Result<(), _>>()?;
     }
     Ok(())
 }
@@ -126,7 +133,10 @@ pub(super) async fn start(
 ) -> Result<Vec<String>, Error> {
     let mut members = members(docker, workspace).await?;
     members.retain(|member| member.id == container || member.service.is_some());
-    let needed: Vec<Need> = members.iter().flat_map(|member| member.needs.clone()).collect();
+    let needed: Vec<Need> = members
+        .iter()
+        .flat_map(|member| member.needs.clone())
+        .collect();
     let mut warnings = Vec::new();
     for wave in waves(members) {
         let starts = wave.iter().map(|member| start_one(door, &member.id));
@@ -152,7 +162,10 @@ pub(super) async fn start(
 }
 
 async fn start_one(door: &Docker, id: &str) -> Result<(), Error> {
-    match door.start_container(id, None::<StartContainerOptions>).await {
+    match door
+        .start_container(id, None::<StartContainerOptions>)
+        .await
+    {
         Err(error) if is_unchanged(&error) => Ok(()),
         started => started,
     }
@@ -274,7 +287,10 @@ impl Member {
         Some(Self {
             id: found.id?,
             service: labels.remove(SERVICE),
-            needs: labels.remove(DEPENDS_ON).as_deref().map_or_else(Vec::new, needs),
+            needs: labels
+                .remove(DEPENDS_ON)
+                .as_deref()
+                .map_or_else(Vec::new, needs),
             runs: !matches!(
                 found.state,
                 Some(
@@ -362,7 +378,10 @@ mod tests {
             member("db", ""),
             member("alone", "gone:service_started:false"),
         ];
-        assert_eq!(order(members), [vec!["db", "alone"], vec!["web"], vec!["app"]]);
+        assert_eq!(
+            order(members),
+            [vec!["db", "alone"], vec!["web"], vec!["app"]]
+        );
         let round = vec![member("a", "b"), member("b", "a"), member("c", "")];
         assert_eq!(order(round), [vec!["c"], vec!["a", "b"]]);
         assert!(order(Vec::new()).is_empty());
@@ -370,11 +389,17 @@ mod tests {
 
     #[test]
     fn conditions_are_read_as_compose_writes_them() {
-        let read = needs("db:service_healthy:false,init:service_completed_successfully:true,x,,y:other");
+        let read =
+            needs("db:service_healthy:false,init:service_completed_successfully:true,x,,y:other");
         let conditions: Vec<_> = read.iter().map(|need| need.condition).collect();
         assert_eq!(
             conditions,
-            [Condition::Healthy, Condition::Completed, Condition::Started, Condition::Started]
+            [
+                Condition::Healthy,
+                Condition::Completed,
+                Condition::Started,
+                Condition::Started
+            ]
         );
     }
 }

@@ -96,17 +96,20 @@ pub(super) async fn workspaces(docker: &Docker) -> Result<Vec<WorkspaceId>, Erro
         .filters(&filters)
         .build();
     let volumes = docker.list_volumes(Some(options)).await?.volumes;
-    let ids = volumes.unwrap_or_default().into_iter().filter_map(|mut volume| {
-        let id = volume.labels.remove(WORKSPACE_LABEL)?;
-        id.parse()
-            .inspect_err(|error| {
-                tracing::warn!(
-                    volume = volume.name,
-                    "the label {WORKSPACE_LABEL} of a volume {error}"
-                );
-            })
-            .ok()
-    });
+    let ids = volumes
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|mut volume| {
+            let id = volume.labels.remove(WORKSPACE_LABEL)?;
+            id.parse()
+                .inspect_err(|error| {
+                    tracing::warn!(
+                        volume = volume.name,
+                        "the label {WORKSPACE_LABEL} of a volume {error}"
+                    );
+                })
+                .ok()
+        });
     Ok(ids.collect::<BTreeSet<_>>().into_iter().collect())
 }
 
