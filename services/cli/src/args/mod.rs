@@ -19,9 +19,9 @@ pub use self::{
     clients::{ClientCommand, ContextCommand},
     common::{ConfigArg, ProbeRef, WideArg},
     connection::ConnectionArgs,
-    life::{LifetimeArgs, LsArgs, StartArgs},
+    life::{LifetimeArgs, LsArgs},
     token::TokenCommand,
-    up::UpArgs,
+    up::{StartArgs, UpArgs},
     values::Subject,
 };
 use self::{
