@@ -97,9 +97,10 @@ async fn what_is_being_prepared_or_has_failed_is_neither_stopped_nor_started() {
     fleet.builds.hold();
     let mut preparing = fleet.prepare([("node-1", &*repository(1))]);
     preparing
-        .until(1, |kind| {
-            matches!(kind, Kind::StateChanged(change) if change.state() == State::Preparing)
-        })
+        .until(
+            1,
+            |kind| matches!(kind, Kind::StateChanged(change) if change.state() == State::Preparing),
+        )
         .await;
     let id = fleet.nodes[0].engine.ids();
     let id = match id.first() {
@@ -113,7 +114,11 @@ async fn what_is_being_prepared_or_has_failed_is_neither_stopped_nor_started() {
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("hearth rm"), "{refused}");
     fleet.builds.let_go();
-    preparing.stories().await.remove(0).assert_state(State::Ready);
+    preparing
+        .stories()
+        .await
+        .remove(0)
+        .assert_state(State::Ready);
     let unknown = fleet.client.stop("ws-unknown").await.expect_err("unknown");
     assert_eq!(unknown.code(), Code::NotFound);
 }
@@ -257,9 +262,15 @@ async fn a_container_that_ends_by_itself_is_a_state_and_an_event_with_what_is_kn
     };
     let told = tokio::time::timeout(PATIENCE, told).await;
     told.expect("an event says that it was removed");
-    let refused = client.begin_start(&id).await.expect_err("there is nothing to start");
+    let refused = client
+        .begin_start(&id)
+        .await
+        .expect_err("there is nothing to start");
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert!(refused.message().contains("hearth up --workspace"), "{refused}");
+    assert!(
+        refused.message().contains("hearth up --workspace"),
+        "{refused}"
+    );
     client.prepare_anew(&id).await.assert_state(State::Ready);
 }
 
@@ -294,7 +305,12 @@ async fn a_workspace_whose_time_ends_is_warned_of_it_and_stopped_or_deleted_as_w
     let mut fleet = Fleet::new(1, &["--expiry-warning-seconds=1"]).await;
     let (stop, delete) = (TtlAction::Stop.into(), TtlAction::Delete.into());
     let mut ids = Vec::new();
-    for (ttl, idle, action) in [(0, 600, stop), (3600, 0, stop), (3600, 0, delete), (0, 0, stop)] {
+    for (ttl, idle, action) in [
+        (0, 600, stop),
+        (3600, 0, stop),
+        (3600, 0, delete),
+        (0, 0, stop),
+    ] {
         let story = fleet
             .client
             .run(lives(Lifetime {
@@ -311,7 +327,9 @@ async fn a_workspace_whose_time_ends_is_warned_of_it_and_stopped_or_deleted_as_w
     };
     // Nothing ends for a restart alone, however long nobody ran it.
     fleet
-        .restart_with(Stop::Killed, async |database| run_longer(database, 300).await)
+        .restart_with(Stop::Killed, async |database| {
+            run_longer(database, 300).await
+        })
         .await;
     let renew = RenewWorkspaceRequest {
         workspace_id: ttl.clone(),
@@ -323,7 +341,9 @@ async fn a_workspace_whose_time_ends_is_warned_of_it_and_stopped_or_deleted_as_w
     assert_eq!(limits.and_then(|limits| limits.ttl_seconds), Some(3600));
 
     fleet
-        .restart_with(Stop::Orderly, async |database| run_longer(database, 3400).await)
+        .restart_with(Stop::Orderly, async |database| {
+            run_longer(database, 3400).await
+        })
         .await;
     let stopped = fleet.client.until_state(idle, State::Stopped).await;
     assert_eq!(stopped.stop_cause(), StopCause::Idle);
@@ -342,7 +362,9 @@ async fn a_workspace_whose_time_ends_is_warned_of_it_and_stopped_or_deleted_as_w
     assert_eq!(fleet.client.get(ttl).await.state(), State::Ready);
 
     fleet
-        .restart_with(Stop::Orderly, async |database| run_longer(database, 300).await)
+        .restart_with(Stop::Orderly, async |database| {
+            run_longer(database, 300).await
+        })
         .await;
     let stopped = fleet.client.until_state(ttl, State::Stopped).await;
     assert_eq!(stopped.stop_cause(), StopCause::Ttl);

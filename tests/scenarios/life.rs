@@ -6,7 +6,8 @@ use hearth_api::v1::{FailureReason, StopCause, WorkspaceState, event::Kind};
 use hearth_tests::{Lab, Vm, app, client::Story};
 
 /// In the image beside the clone, a user who is not root, and hooks that tell how often they ran.
-const BESIDE: &str = "FROM BASE\nRUN mkdir -p /workspaces/tools && echo sharp > /workspaces/tools/saw\n";
+const BESIDE: &str =
+    "FROM BASE\nRUN mkdir -p /workspaces/tools && echo sharp > /workspaces/tools/saw\n";
 const HOOKS: &str = r#", "remoteUser": "dev", "waitFor": "postStartCommand",
     "postCreateCommand": "echo c >> /tmp/runs", "postStartCommand": "echo s >> /tmp/runs""#;
 
@@ -47,7 +48,10 @@ async fn a_workspace_is_started_again_after_a_stop_a_crash_of_its_node_and_an_en
     let stopped = lab.client.stop(id).await.expect("it is stopped");
     assert_eq!(stopped.state(), WorkspaceState::Stopped);
     assert_eq!(lab.vms[0].docker(&["ps", "--quiet"]), "");
-    lab.client.start(id).await.assert_state(WorkspaceState::Ready);
+    lab.client
+        .start(id)
+        .await
+        .assert_state(WorkspaceState::Ready);
     assert_eq!(lab.vms[0].cat(container, "/tmp/runs"), "c\ns\ns");
     assert_eq!(run(&lab.vms[0], &story, "cat mine"), "mine");
     // What runs goes on without its agent.
@@ -59,7 +63,10 @@ async fn a_workspace_is_started_again_after_a_stop_a_crash_of_its_node_and_an_en
     lab.until_online("node-1").await;
     let stopped = lab.client.until_state(id, WorkspaceState::Stopped).await;
     assert_eq!(stopped.stop_cause(), StopCause::ContainerEnded);
-    lab.client.start(id).await.assert_state(WorkspaceState::Ready);
+    lab.client
+        .start(id)
+        .await
+        .assert_state(WorkspaceState::Ready);
     assert_eq!(lab.vms[0].cat(container, "/tmp/runs"), "c\ns\ns\ns");
     assert_eq!(run(&lab.vms[0], &story, "cat mine"), "mine");
 
@@ -74,11 +81,19 @@ async fn a_workspace_is_started_again_after_a_stop_a_crash_of_its_node_and_an_en
         _ => None,
     });
     assert_eq!(ends.last(), Some(137));
-    lab.client.start(id).await.assert_state(WorkspaceState::Ready);
+    lab.client
+        .start(id)
+        .await
+        .assert_state(WorkspaceState::Ready);
 
     lab.client.delete(id).await;
     lab.assert_nothing_left(1).await;
-    assert_eq!(std::fs::read_dir(lab.agents[0].attempts_dir()).expect("a folder").count(), 0);
+    assert_eq!(
+        std::fs::read_dir(lab.agents[0].attempts_dir())
+            .expect("a folder")
+            .count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -102,7 +117,10 @@ async fn all_services_of_a_project_stop_and_start_in_their_order() {
     assert_eq!(running(), 2);
     lab.client.stop(id).await.expect("it is stopped");
     assert_eq!(running(), 0);
-    lab.client.start(id).await.assert_state(WorkspaceState::Ready);
+    lab.client
+        .start(id)
+        .await
+        .assert_state(WorkspaceState::Ready);
     assert_eq!(running(), 2);
     assert_eq!(lab.vms[0].cat(container, "/tmp/runs"), "s\ns");
     let started = |service: &str| {
@@ -141,10 +159,16 @@ async fn a_clone_in_a_folder_of_the_node_is_the_remote_users_and_goes_with_its_w
     assert_eq!(changed(&clone), "");
     run(&lab.vms[0], &story, "echo mine > mine");
     assert_eq!(changed(&clone), "?? mine\n");
-    assert_eq!(std::fs::read_to_string(clone.join("mine")).expect("a file"), "mine\n");
+    assert_eq!(
+        std::fs::read_to_string(clone.join("mine")).expect("a file"),
+        "mine\n"
+    );
 
     lab.client.stop(id).await.expect("it is stopped");
-    lab.client.start(id).await.assert_state(WorkspaceState::Ready);
+    lab.client
+        .start(id)
+        .await
+        .assert_state(WorkspaceState::Ready);
     assert_eq!(run(&lab.vms[0], &story, "cat mine"), "mine");
     // A new attempt fills it again.
     let anew = lab.client.prepare_anew(id).await;

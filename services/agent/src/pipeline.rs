@@ -50,11 +50,10 @@ mod up;
 
 pub use halts::Halts;
 pub use image::unchanged as unchanged_image;
-pub use job::{CacheUse, Job};
+pub use job::{CacheUse, Job, StartTarget};
 pub use key::RegistryResolver;
 pub use node::NodeFacts;
 pub use run::Runner;
-pub use start::StartTarget;
 
 #[cfg(test)]
 pub(crate) mod fake;

@@ -26,6 +26,8 @@ use crate::{
     pipeline::{Job, Runner},
 };
 
+use life::refuse;
+
 pub use life::Stops;
 
 /// `hearth.v1.AgentService`; the contract in `proto/` documents the calls.
@@ -176,7 +178,13 @@ impl AgentService for Agent {
         let request = request.into_inner();
         let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
         let attempt = faults.complete(attempt)?;
-        self.stop(attempt, request.start).await?;
+        let node = life::Node {
+            attempts: &self.attempts,
+            stops: &self.stops,
+            runner: &self.runner,
+            owners: &self.owners,
+        };
+        life::stop(&node, attempt, request.start).await?;
         Ok(Response::new(AgentServiceStopWorkspaceResponse {}))
     }
 
@@ -189,7 +197,8 @@ impl AgentService for Agent {
         let workspace = faults.check("workspace_id", request.workspace_id.parse());
         let container = request::container_id(request.container_id, &mut faults);
         let (workspace, container) = faults.complete(workspace.zip(container))?;
-        Ok(Response::new(self.container(&workspace, container).await?))
+        let known = life::container(&self.runner, &workspace, container).await?;
+        Ok(Response::new(known))
     }
 
     async fn remove_workspace(
@@ -229,17 +238,6 @@ impl AgentService for Agent {
         let answers = enter::port_forward(&self.entering, request.into_inner()).await?;
         Ok(Response::new(answers))
     }
-}
-
-fn refuse(error: AttemptError) -> Status {
-    let reason = match error {
-        AttemptError::Outdated { .. } => Reason::AttemptOutdated,
-        AttemptError::Unknown => Reason::AttemptUnknown,
-        // The control plane places the attempt on another node.
-        AttemptError::Busy { .. } => Reason::NodeUnavailable,
-        AttemptError::ShuttingDown => Reason::ShuttingDown,
-    };
-    status(reason, error.to_string())
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use hearth_api::v1::{
     Event, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchWorkspaceRequest, Workspace,
     prepare_workspace_response as prepared, start_workspace_response as started,
-    watch_workspace_response as watched,
-    workspace_service_client::WorkspaceServiceClient,
+    watch_workspace_response as watched, workspace_service_client::WorkspaceServiceClient,
 };
 use tonic::Status;
 

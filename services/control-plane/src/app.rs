@@ -13,7 +13,6 @@ use hearth_runtime::{
     Admin, CallMetrics, GrpcServer, Metrics, Port, Stack, Tasks, write_ready_file,
 };
 use hearth_signatures::Signer;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -27,7 +26,7 @@ use crate::{
     credentials::Credentials,
     enter::Entrances,
     identity::{Enrolment, JoinTokens, PortCertificate, ServiceAccounts},
-    metrics::Counters,
+    metrics::{Counters, show_metrics},
     node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
     secrets::{SecretKeys, Secrets},
@@ -41,8 +40,6 @@ use crate::{
 
 /// How long tasks may take to end after open calls were drained. Each has at most one transaction to finish.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How often the numbers of workspaces and nodes in the metrics are updated.
-const METRICS_PERIOD: Duration = Duration::from_secs(5);
 
 /// A control plane with its ports bound and its database open, which does not serve yet.
 pub struct ControlPlane {
@@ -250,8 +247,7 @@ impl ControlPlane {
             max_message_bytes: config.limits.max_message_bytes(),
             stops,
             lifetimes: config.lifetimes,
-            workspaces,
-            entrances,
+    workspaces, entrances, uses,
             watching: watching.clone(),
             deletions,
             recovery: recovery.clone(),
@@ -390,28 +386,4 @@ fn signing_keys(config: &Config) -> anyhow::Result<Option<SigningKeys>> {
         )
     });
     keys.map(Some)
-}
-
-async fn show_metrics(
-    store: Arc<dyn Store>,
-    fleet: Arc<Fleet>,
-    counters: Arc<Counters>,
-    stopping: CancellationToken,
-) {
-    let mut ticks = tokio::time::interval(METRICS_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        match store.counts().await {
-            Ok(counts) => {
-                let nodes = fleet.all().into_iter();
-                let standings: Vec<_> = nodes.map(|node| node.standing).collect();
-                counters.show(&counts, &standings);
-            }
-            Err(error) => tracing::warn!(%error, "cannot count workspaces"),
-        }
-    }
 }

@@ -245,9 +245,9 @@ impl From<CallError> for Status {
 /// Why a workspace cannot be stopped or started now, and what to do.
 fn why_not(state: &WorkspaceState, id: &WorkspaceId) -> String {
     match state {
-        WorkspaceState::Pending | WorkspaceState::Preparing => format!(
-            "is being prepared: wait until it is ready, or remove it with `hearth rm {id}`"
-        ),
+        WorkspaceState::Pending | WorkspaceState::Preparing => {
+            format!("is being prepared: wait until it is ready, or remove it with `hearth rm {id}`")
+        }
         WorkspaceState::Lost => format!(
             "has lost its container: it was removed; prepare it anew with `hearth up --workspace {id}`"
         ),

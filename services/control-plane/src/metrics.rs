@@ -1,3 +1,5 @@
+use std::{sync::Arc, time::Duration};
+
 use hearth_api::v1::{
     CacheReport, Failure, PushReport, StateChanged, WorkspaceState as State, event::Kind,
 };
@@ -7,10 +9,16 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
 use crate::{
-    node::Standing,
-    store::{Change, Count},
+    node::{Fleet, Standing},
+    store::{Change, Count, Store},
 };
+
+/// How often the numbers of workspaces and nodes are updated.
+const PERIOD: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -134,6 +142,31 @@ impl Counters {
             self.nodes
                 .get_or_create(&InState { state })
                 .set(i64::try_from(nodes).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// Keeps the numbers of workspaces and nodes true until `stopping`.
+pub(crate) async fn show_metrics(
+    store: Arc<dyn Store>,
+    fleet: Arc<Fleet>,
+    counters: Arc<Counters>,
+    stopping: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match store.counts().await {
+            Ok(counts) => {
+                let nodes = fleet.all().into_iter();
+                let standings: Vec<_> = nodes.map(|node| node.standing).collect();
+                counters.show(&counts, &standings);
+            }
+            Err(error) => tracing::warn!(%error, "cannot count workspaces"),
         }
     }
 }

@@ -108,6 +108,7 @@ async fn a_list_comes_in_pages_newest_first() {
         let request = ListWorkspacesRequest {
             page_size: 2,
             page_token: token,
+            ..ListWorkspacesRequest::default()
         };
         let page = plane.workspaces().await.list_workspaces(request).await;
         let page = page.expect("a page").into_inner();

@@ -133,6 +133,7 @@ async fn lists_have_its_own_workspaces_alone_on_full_pages() {
             let request = ListWorkspacesRequest {
                 page_size,
                 page_token,
+                ..ListWorkspacesRequest::default()
             };
             let mut workspaces = lab.plane.workspaces().await;
             let page = workspaces.list_workspaces(by(&token, request)).await;

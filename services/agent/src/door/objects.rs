@@ -164,7 +164,9 @@ impl Objects {
             .filter(|found| self.is_own(found.labels.as_ref()))
             .and_then(|found| {
                 // The agent keeps its files in a folder of the node.
-                let device = found.options.and_then(|mut options| options.remove("device"));
+                let device = found
+                    .options
+                    .and_then(|mut options| options.remove("device"));
                 device.map(PathBuf::from).or(found.mountpoint)
             }))
     }

@@ -257,7 +257,8 @@ async fn give_to_user(cx: &Context<'_>, started: &Started) -> Result<(), Failure
         .map_err(|error| not_given(&started.remote_user, &error))
 }
 
-async fn write(file: &Path, properties: Map<String, Value>) -> Result<(), Failure> {
+/// Writes a configuration into the attempt's folder.
+pub async fn write(file: &Path, properties: Map<String, Value>) -> Result<(), Failure> {
     write_text(file, Value::Object(properties).to_string()).await
 }
 

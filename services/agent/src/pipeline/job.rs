@@ -1,10 +1,9 @@
 use std::{path::Path, time::Duration};
 
-use hearth_api::v1::CacheSkipReason;
+use hearth_api::v1::{CacheSkipReason, Failure};
 use hearth_domain::{AttemptRef, CacheReference, Digest, Spec};
 
-use super::start::StartTarget;
-use crate::{policy::HostAccess, scratch::Leftover};
+use crate::{external::devcontainer::Started, policy::HostAccess, scratch::Leftover};
 
 /// How long an attempt may take until it is ready if its request sets no limit.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(1800);
@@ -28,6 +27,15 @@ pub struct Job {
     pub control_plane: String,
     /// The workspace is there and is started; nothing is prepared. `None`: it is prepared.
     pub start: Option<StartTarget>,
+}
+
+/// A workspace that is there and is to be started.
+#[derive(Clone, Debug)]
+pub struct StartTarget {
+    /// Its container, with user and folder, as its engine and its configuration had made them.
+    pub started: Started,
+    /// Why it was in RECOVERY, if it was.
+    pub recovery: Option<Failure>,
 }
 
 /// The cache of an attempt.

@@ -30,7 +30,9 @@ pub fn override_config(
 
 fn mount(clone: &Path, name: &str) -> Value {
     let clone = clone.display();
-    json!(format!("source={clone},target=/workspaces/{name},type=bind"))
+    json!(format!(
+        "source={clone},target=/workspaces/{name},type=bind"
+    ))
 }
 
 /// The repository's configuration without its hooks, for a container whose metadata has them and whose clone is at

@@ -1,12 +1,13 @@
 use hearth_api::v1::{ContainerStarted, Failure, FailureReason, PipelineStep, event::Kind};
-use serde_json::Value;
 
 use super::{
     beside::Beside,
+    container::write,
     context::Context,
     failure::failure,
     hook_runner::HookRunner,
     hooks::Hooks,
+    job::StartTarget,
     override_config::hookless_config,
     prepare::{Background, Usable},
     up::{config_path, empty_folder},
@@ -14,15 +15,6 @@ use super::{
 use crate::{external::devcontainer::Started, scratch::ENGINE_SOCKET};
 
 const STEP: PipelineStep = PipelineStep::Container;
-
-/// A workspace that is there and is to be started.
-#[derive(Clone, Debug)]
-pub struct StartTarget {
-    /// Its container, with user and folder, as its engine and its configuration had made them.
-    pub started: Started,
-    /// Why it was in RECOVERY, if it was.
-    pub recovery: Option<Failure>,
-}
 
 /// Starts the containers of a workspace that was stopped, and runs the hooks that follow a start. What the clone says by now
 /// does not matter: the container has its configuration in itself.
@@ -81,9 +73,7 @@ async fn run(cx: &Context<'_>, target: &Started) -> Result<(Hooks, HookRunner), 
         remote_folder: target.remote_folder.clone(),
     }));
     let hookless = cx.scratch.path().join("hookless.json");
-    let properties = Value::Object(hookless_config(None, &target.remote_folder));
-    let written = tokio::fs::write(&hookless, properties.to_string()).await;
-    written.map_err(|error| failure(FailureReason::Internal, STEP, error))?;
+    write(&hookless, hookless_config(None, &target.remote_folder)).await?;
     let name = cx.job.spec.repository.name();
     let folder = empty_folder(cx, name.as_ref()).await?;
     let runner = HookRunner {

@@ -8,10 +8,10 @@ use hearth_runtime::{KeyedTasks, Reason, Start, contain, status};
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::{Agent, refuse};
 use crate::{
-    attempt::{AttemptError, AttemptLog, without_escapes},
+    attempt::{AttemptError, AttemptLog, Attempts, without_escapes},
     external::engine::{EngineFailure, KnownContainer},
+    owners::Owners,
     pipeline::Runner,
 };
 
@@ -73,41 +73,116 @@ impl Agent {
             None => Err(status(Reason::ShuttingDown, "the agent is shutting down")),
         }
     }
+/// What stopping works with.
+pub(super) struct Node<'a> {
+    pub(super) attempts: &'a Attempts,
+    pub(super) stops: &'a Stops,
+    pub(super) runner: &'a Arc<Runner>,
+    pub(super) owners: &'a Owners,
+}
 
-    pub(super) async fn container(
-        &self,
-        workspace: &WorkspaceId,
-        container: String,
-    ) -> Result<GetContainerResponse, Status> {
-        let engine = &self.runner.externals.engine;
-        let known = engine.container(workspace, &container).await;
-        let known = known.map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
-        let ended = match known {
-            Some(KnownContainer { running: true, .. }) => {
-                return Ok(GetContainerResponse {
-                    running: true,
-                    ended: None,
-                });
-            }
-            Some(known) => ContainerEnded {
-                exit_code: known.exit_code,
-                out_of_memory: known.out_of_memory,
-                finish_time: known.finished,
-                output_tail: tail(&known.output_tail),
-                container_id: container,
-                removed: false,
-            },
-            None => ContainerEnded {
-                container_id: container,
-                removed: true,
-                ..ContainerEnded::default()
-            },
-        };
-        Ok(GetContainerResponse {
-            running: false,
-            ended: Some(ended),
-        })
+/// The status that an attempt is refused with.
+pub(super) fn refuse(error: AttemptError) -> Status {
+    let reason = match error {
+        AttemptError::Outdated { .. } => Reason::AttemptOutdated,
+        AttemptError::Unknown => Reason::AttemptUnknown,
+        // The control plane places the attempt on another node.
+        AttemptError::Busy { .. } => Reason::NodeUnavailable,
+        AttemptError::ShuttingDown => Reason::ShuttingDown,
+    };
+    status(reason, error.to_string())
+}
+
+/// Stops the containers of a workspace whose newest attempt this is. That goes on when the call is dropped.
+pub(super) async fn stop(
+    node: &Node<'_>,
+    attempt: AttemptRef,
+    is_start: bool,
+) -> Result<(), Status> {
+    let newest = node.owners.newest(&attempt.workspace);
+    if newest > attempt.number {
+        return Err(refuse(AttemptError::Outdated { newest }));
     }
+    let log = match node.attempts.log(&attempt) {
+        Ok(log) => Some(log),
+        // From before a restart of this agent.
+        Err(AttemptError::Unknown) => None,
+        Err(error) => return Err(refuse(error)),
+    };
+    if log.as_ref().is_some_and(|log| log.is_preparing()) && !is_start {
+        let why = "the attempt still prepares the workspace";
+        return Err(status(Reason::WorkspaceNotReady, why));
+    }
+    let (done, outcome) = watch::channel(None);
+    let (attempts, runner) = (node.attempts.clone(), node.runner.clone());
+    let of = attempt.clone();
+    // It is not ended half done: a container that is still stopped could not be started.
+    let run = async move |_, _| {
+        let work = async {
+            if let Some(log) = log.filter(|log| log.is_preparing()) {
+                attempts.end(&of);
+                until_settled(&log).await;
+            }
+            stop_containers(&runner, &of.workspace).await
+        };
+        let result = match contain("stop workspace", work).await {
+            Ok(stopped) => stopped.map_err(|error| error.to_string()),
+            Err(panicked) => Err(panicked.to_string()),
+        };
+        done.send_replace(Some(result));
+    };
+    let join_if_it_runs = |known: &watch::Receiver<Option<Result<(), String>>>| {
+        Ok::<_, Infallible>(match *known.borrow() {
+            None => Start::Join,
+            Some(_) => Start::Replace,
+        })
+    };
+    let Ok(mut outcome) = node
+        .stops
+        .start(attempt.workspace, outcome, join_if_it_runs, run);
+    let ended = outcome.wait_for(Option::is_some).await;
+    let result = ended.map_or(None, |result| result.clone());
+    match result {
+        Some(Ok(())) => Ok(()),
+        Some(Err(why)) => Err(status(Reason::EngineFailed, why)),
+        None => Err(status(Reason::ShuttingDown, "the agent is shutting down")),
+    }
+}
+
+/// Tells what became of a container.
+pub(super) async fn container(
+    runner: &Runner,
+    workspace: &WorkspaceId,
+    container: String,
+) -> Result<GetContainerResponse, Status> {
+    let engine = &runner.externals.engine;
+    let known = engine.container(workspace, &container).await;
+    let known = known.map_err(|error| status(Reason::EngineFailed, error.to_string()))?;
+    let ended = match known {
+        Some(KnownContainer { running: true, .. }) => {
+            return Ok(GetContainerResponse {
+                running: true,
+                ended: None,
+            });
+        }
+        Some(known) => ContainerEnded {
+            exit_code: known.exit_code,
+            out_of_memory: known.out_of_memory,
+            finish_time: known.finished,
+            output_tail: tail(&known.output_tail),
+            container_id: container,
+            removed: false,
+        },
+        None => ContainerEnded {
+            container_id: container,
+            removed: true,
+            ..ContainerEnded::default()
+        },
+    };
+    Ok(GetContainerResponse {
+        running: false,
+        ended: Some(ended),
+    })
 }
 
 async fn until_settled(log: &Arc<AttemptLog>) {

@@ -2,11 +2,10 @@
 
 use clap::{Args, ValueEnum};
 use hearth_api::v1::{Lifetime, TtlAction, WorkspaceState};
-use hearth_domain::{Label, Repository, WorkspaceId};
+use hearth_domain::{Label, Repository};
 
 use super::{
-    common::{ReconnectArgs, WideArg},
-    up::Until,
+    common::WideArg,
     values::{Whole, parsed},
 };
 
@@ -63,23 +62,6 @@ impl LifetimeArgs {
         };
         (lifetime != Lifetime::default()).then_some(lifetime)
     }
-}
-
-/// Arguments of `hearth start`.
-#[derive(Args, Debug)]
-pub struct StartArgs {
-    /// Id of the workspace
-    #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
-    pub workspace: WorkspaceId,
-    /// When to stop watching
-    #[arg(long, value_enum, default_value_t)]
-    pub until: Until,
-    /// Also print the output of the commands
-    #[arg(long, short)]
-    pub verbose: bool,
-    /// Reconnecting
-    #[command(flatten)]
-    pub reconnect: ReconnectArgs,
 }
 
 /// Arguments of `hearth ls`.

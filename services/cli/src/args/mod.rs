@@ -25,7 +25,7 @@ pub use self::{
     life::{LifetimeArgs, LsArgs, StartArgs},
     enter::{AsUser, CpArgs, ExecArgs, Place, PortForwardArgs, ShellArgs, SshArgs, SshConfigArgs, SshProxyArgs},
     token::TokenCommand,
-    up::UpArgs,
+    up::{StartArgs, UpArgs},
     values::Subject,
 };
 use self::{

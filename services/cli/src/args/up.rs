@@ -88,6 +88,23 @@ pub struct UpArgs {
     pub reconnect: ReconnectArgs,
 }
 
+/// Arguments of `hearth start`.
+#[derive(Args, Debug)]
+pub struct StartArgs {
+    /// Id of the workspace
+    #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
+    pub workspace: WorkspaceId,
+    /// When to stop watching
+    #[arg(long, value_enum, default_value_t)]
+    pub until: Until,
+    /// Also print the output of the commands
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Reconnecting
+    #[command(flatten)]
+    pub reconnect: ReconnectArgs,
+}
+
 /// What an attempt may do with the cache.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Cache {

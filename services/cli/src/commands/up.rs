@@ -1,6 +1,6 @@
 use hearth_api::v1::{
-    CacheAccess, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchUntil, Workspace, WorkspaceSpec, WorkspaceState,
-    event::Kind,
+    CacheAccess, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchUntil, Workspace,
+    WorkspaceSpec, WorkspaceState, event::Kind,
 };
 use hearth_domain::text::printable_line;
 use uuid::Uuid;
@@ -135,7 +135,11 @@ fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
             .iter()
             .map(|label| (label.key.clone(), label.value.clone()))
             .collect(),
-        owner: args.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
+        owner: args
+            .owner
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         lifetime: args.lifetime.lifetime(),
     }
 }

@@ -3,6 +3,10 @@
 use console::truncate_str;
 use hearth_api::v1::{BuildStep, BuildStepStatus, ContainerEnded, Expiring, Failure, Hook, HookStatus, StateChanged, StepFinished, StopCause, TransferDirection, TransferProgress, Waiting, WorkspaceState};
 use hearth_api::v1::event::Kind;
+use hearth_api::v1::{
+    BuildStep, BuildStepStatus, ContainerEnded, Expiring, Failure, StateChanged, StepFinished,
+    StopCause, TransferDirection, TransferProgress, Waiting, WorkspaceState, event::Kind,
+};
 use hearth_domain::text::{printable_line, printable_lines};
 
 use super::{

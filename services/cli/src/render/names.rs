@@ -2,8 +2,8 @@
 
 use hearth_api::v1::{
     AccessCheckKind, AccessCheckStatus, BuildStepStatus, CacheSkipReason, ClientScope,
-    EntryCheckKind, FailureReason, ImageStore, NodeState, PipelineStep, PushOutcome,
-    StopCause, WorkspaceState,
+    EntryCheckKind, FailureReason, ImageStore, NodeState, PipelineStep, PushOutcome, StopCause,
+    WorkspaceState,
 };
 use tonic::Code;
 

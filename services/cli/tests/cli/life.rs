@@ -32,7 +32,10 @@ async fn stop_waits_for_the_end_and_says_how_to_start_again() {
     let ended = run(plane.hearth(&["stop", ID])).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let text = ended.stdout;
-    assert!(text.starts_with("STOPPED (requested): sample-1 on node-1\n"), "{text}");
+    assert!(
+        text.starts_with("STOPPED (requested): sample-1 on node-1\n"),
+        "{text}"
+    );
     for line in [
         "  owner      ann",
         "  labels     team=web",
@@ -59,8 +62,16 @@ async fn start_follows_the_log_until_the_workspace_is_ready() {
     .await;
     let ended = run(plane.hearth(&["start", ID, "--until", "ready"])).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("READY after 5.0 s"), "{}", ended.stderr);
-    assert!(ended.stdout.starts_with("READY in 9.0 s"), "{}", ended.stdout);
+    assert!(
+        ended.stderr.contains("READY after 5.0 s"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stdout.starts_with("READY in 9.0 s"),
+        "{}",
+        ended.stdout
+    );
     let asked = StartWorkspaceRequest {
         workspace_id: ID.into(),
         until: WatchUntil::Ready.into(),
@@ -96,7 +107,11 @@ async fn ls_asks_for_what_is_looked_for_and_shows_why_a_workspace_is_stopped() {
     ]))
     .await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stdout.contains("STOPPED (requested)"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("STOPPED (requested)"),
+        "{}",
+        ended.stdout
+    );
     assert!(ended.stdout.contains("ann    team=web"), "{}", ended.stdout);
     let asked = ListWorkspacesRequest {
         page_size: 1000,

@@ -1,4 +1,7 @@
-use hearth_api::v1::{CacheAccess, GetWorkspaceRequest, Lifetime, PrepareWorkspaceRequest, TtlAction, WatchUntil, WorkspaceSpec, WorkspaceState};
+use hearth_api::v1::{
+    CacheAccess, GetWorkspaceRequest, Lifetime, PrepareWorkspaceRequest, TtlAction, WatchUntil,
+    WorkspaceSpec, WorkspaceState,
+};
 use hearth_runtime::{FieldFaults, Reason, status};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};

@@ -37,11 +37,7 @@ pub struct NotNow(pub State);
 
 impl Record {
     /// Makes a change. What has happened already, or does not matter any more, changes nothing.
-    pub fn live(
-        &mut self,
-        change: LifeChange,
-        now: Timestamp,
-    ) -> Result<Vec<LogEntry>, NotNow> {
+    pub fn live(&mut self, change: LifeChange, now: Timestamp) -> Result<Vec<LogEntry>, NotNow> {
         let state = self.workspace.state();
         if state == State::Deleting {
             return Err(NotNow(state));

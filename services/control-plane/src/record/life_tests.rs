@@ -86,7 +86,10 @@ fn stopped() -> Record {
     let mut record = ready();
     live(&mut record, LifeChange::BeginStop(StopCause::Idle));
     assert_eq!(record.workspace.state(), State::Stopping);
-    assert_eq!(states(&live(&mut record, LifeChange::Stopped)), [State::Stopped]);
+    assert_eq!(
+        states(&live(&mut record, LifeChange::Stopped)),
+        [State::Stopped]
+    );
     record
 }
 
@@ -96,10 +99,16 @@ fn a_workspace_is_stopped_and_started_and_stays_what_it_is() {
     assert_eq!(record.workspace.stop_cause(), StopCause::Idle);
     assert!(record.workspace.settled);
     // Twice is once.
-    assert_eq!(live(&mut record, LifeChange::BeginStop(StopCause::Requested)), []);
+    assert_eq!(
+        live(&mut record, LifeChange::BeginStop(StopCause::Requested)),
+        []
+    );
     assert_eq!(live(&mut record, LifeChange::Stopped), []);
 
-    assert_eq!(states(&live(&mut record, LifeChange::BeginStart)), [State::Pending]);
+    assert_eq!(
+        states(&live(&mut record, LifeChange::BeginStart)),
+        [State::Pending]
+    );
     let Record {
         workspace,
         progress,
@@ -112,7 +121,11 @@ fn a_workspace_is_stopped_and_started_and_stays_what_it_is() {
     assert_eq!(workspace.remote_folder, "/workspaces/shop");
     assert_eq!(workspace.owner, "ann");
     assert!(workspace.push.is_some() && progress.start && !progress.is_movable());
-    let started = [change(State::Preparing), change(State::Ready), Kind::Settled(Settled {})];
+    let started = [
+        change(State::Preparing),
+        change(State::Ready),
+        Kind::Settled(Settled {}),
+    ];
     let entries = record.append(from_agent(1, started), now());
     assert_eq!(states(&entries), [State::Preparing, State::Ready]);
     // A new attempt at preparing begins from nothing.
@@ -124,7 +137,12 @@ fn a_workspace_is_stopped_and_started_and_stays_what_it_is() {
 
 #[test]
 fn a_start_that_cannot_go_on_leaves_a_workspace_that_is_stopped() {
-    for ending in [Ending::AgentRestarted, Ending::NodeLost, Ending::Replaced, Ending::Silent] {
+    for ending in [
+        Ending::AgentRestarted,
+        Ending::NodeLost,
+        Ending::Replaced,
+        Ending::Silent,
+    ] {
         let mut record = stopped();
         live(&mut record, LifeChange::BeginStart);
         record.append(from_agent(1, [change(State::Preparing)]), now());
@@ -135,7 +153,10 @@ fn a_start_that_cannot_go_on_leaves_a_workspace_that_is_stopped() {
         assert_eq!(workspace.container_id, "c1");
         // Its agent stops what it had started.
         assert_eq!(live(&mut record, LifeChange::RunsAgain), []);
-        assert_eq!(states(&live(&mut record, LifeChange::BeginStart)), [State::Pending]);
+        assert_eq!(
+            states(&live(&mut record, LifeChange::BeginStart)),
+            [State::Pending]
+        );
     }
 }
 
@@ -156,7 +177,10 @@ fn a_stop_ends_a_start_and_no_preparation() {
         let state = record.workspace.state();
         let stop = record.live(LifeChange::BeginStop(StopCause::Requested), now());
         assert_eq!(stop, Err(NotNow(state)));
-        assert_eq!(record.live(LifeChange::BeginStart, now()), Err(NotNow(state)));
+        assert_eq!(
+            record.live(LifeChange::BeginStart, now()),
+            Err(NotNow(state))
+        );
     }
 }
 
@@ -164,7 +188,10 @@ fn a_stop_ends_a_start_and_no_preparation() {
 fn a_container_that_ends_by_itself_is_told_once_and_says_how() {
     let mut record = ready();
     let entries = live(&mut record, ended(false));
-    assert!(matches!(entries[0].event.kind, Some(Kind::ContainerEnded(_))));
+    assert!(matches!(
+        entries[0].event.kind,
+        Some(Kind::ContainerEnded(_))
+    ));
     assert_eq!(states(&entries), [State::Stopped]);
     let failure = record.workspace.failure.clone().expect("a failure");
     assert_eq!(failure.reason(), FailureReason::ContainerGone);
@@ -172,7 +199,10 @@ fn a_container_that_ends_by_itself_is_told_once_and_says_how() {
     assert_eq!(failure.output_tail, "Killed");
     assert_eq!(live(&mut record, ended(false)), []);
     // Somebody has started it by hand, and it ends once more.
-    assert_eq!(states(&live(&mut record, LifeChange::RunsAgain)), [State::Ready]);
+    assert_eq!(
+        states(&live(&mut record, LifeChange::RunsAgain)),
+        [State::Ready]
+    );
     assert_eq!(states(&live(&mut record, ended(false))), [State::Stopped]);
 
     // One that was removed cannot be started, so the workspace is not said to be stopped.
@@ -203,7 +233,10 @@ fn what_was_in_recovery_is_so_again() {
     live(&mut record, LifeChange::BeginStop(StopCause::Requested));
     live(&mut record, LifeChange::Stopped);
     // What the agent says of its hooks meanwhile does not matter.
-    assert_eq!(record.append(from_agent(3, [change(State::Recovery)]), now()), []);
+    assert_eq!(
+        record.append(from_agent(3, [change(State::Recovery)]), now()),
+        []
+    );
     assert_eq!(record.progress.recovery, Some(failure.clone()));
     live(&mut record, LifeChange::RunsAgain);
     assert_eq!(record.workspace.state(), State::Recovery);
@@ -214,7 +247,11 @@ fn what_was_in_recovery_is_so_again() {
 fn nothing_lives_that_is_being_deleted() {
     let mut record = ready();
     record.begin_delete(now());
-    for change in [LifeChange::Stopped, LifeChange::BeginStart, LifeChange::RunsAgain] {
+    for change in [
+        LifeChange::Stopped,
+        LifeChange::BeginStart,
+        LifeChange::RunsAgain,
+    ] {
         assert_eq!(record.live(change, now()), Err(NotNow(State::Deleting)));
     }
 }

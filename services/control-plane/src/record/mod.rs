@@ -2,10 +2,12 @@
 
 mod fold;
 mod life;
+mod progress;
 mod sequence;
 
-pub use fold::{Progress, Record};
+pub use fold::Record;
 pub use life::{LifeChange, NotNow, is_usable};
+pub use progress::Progress;
 pub use sequence::{Ending, LogEntry};
 
 #[cfg(test)]

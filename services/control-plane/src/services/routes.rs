@@ -31,7 +31,7 @@ use crate::{
     identity::{Enrolment, JoinTokens},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
-    workspace::{Deletions, LifetimeArgs, Recovery, Stops, Watching, Workspaces},
+    workspace::{Deletions, LifetimeArgs, Recovery, Stops, Uses, Watching, Workspaces},
     secrets::Secrets,
 };
 
@@ -53,6 +53,7 @@ pub(crate) struct Served {
     /// How long workspaces may run.
     pub(crate) lifetimes: LifetimeArgs,
     pub(crate) entrances: Entrances,
+    pub(crate) uses: Uses,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) nodes: Arc<Nodes>,
     /// What keeps the control plane from taking work.
@@ -85,6 +86,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         deletions: served.deletions,
         stops: served.stops,
         lifetimes: served.lifetimes,
+        uses: served.uses,
         fleet: served.fleet,
         entrances: served.entrances,
     };

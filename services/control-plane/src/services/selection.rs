@@ -19,7 +19,8 @@ impl Selection {
     pub(super) fn read(request: &ListWorkspacesRequest, faults: &mut FieldFaults) -> Option<Self> {
         let labels = faults.check("labels", Labels::new(request.labels.clone()));
         let repository = faults.check_optional("repository", &request.repository);
-        let known = |state: &i32| WorkspaceState::try_from(*state).is_ok_and(|state| state as i32 > 0);
+        let known =
+            |state: &i32| WorkspaceState::try_from(*state).is_ok_and(|state| state as i32 > 0);
         if !request.states.iter().all(known) {
             faults.add("states", "must be values of WorkspaceState");
             return None;

@@ -60,7 +60,11 @@ pub(super) fn prepare(
         node: request.node,
         workspace_id: request.workspace_id,
         until: 0,
-        labels: if again { BTreeMap::new() } else { request.labels },
+        labels: if again {
+            BTreeMap::new()
+        } else {
+            request.labels
+        },
         owner: if again { String::new() } else { request.owner },
         lifetime: request.lifetime.filter(|_| !again),
     };

@@ -18,8 +18,8 @@ use crate::{
     error::CallError,
     node::Fleet,
     workspace::{
-        Begin, Deletions, LifetimeArgs, Prepared, Stops, Stream as Slot, Until, Watcher, Watching,
-        What, Workspaces, seen,
+        Begin, Deletions, LifetimeArgs, Prepared, Stops, Stream as Slot, Until, Use, Uses, Watcher,
+        Watching, What, Workspaces, seen,
     },
 };
 
@@ -32,6 +32,7 @@ pub(super) struct WorkspaceApi {
     pub(super) deletions: Arc<Deletions>,
     pub(super) stops: Arc<Stops>,
     pub(super) lifetimes: LifetimeArgs,
+    pub(super) uses: Uses,
     pub(super) fleet: Arc<Fleet>,
     pub(super) entrances: Entrances,
 }
@@ -113,6 +114,8 @@ impl WorkspaceService for WorkspaceApi {
         let id = validate::workspace_id(&request.workspace_id)?;
         let until = validate::until(request.until)?;
         self.check(&caller, &id).await?;
+        // Nobody is to find it stopped for its idle time at this moment.
+        let _in_use: Use = self.uses.begin(&id);
         // Before anything begins: a call that fails has begun nothing.
         let slot = self.watching.open()?;
         let prepared = self.workspaces.start(id).await?;
@@ -152,9 +155,12 @@ impl WorkspaceService for WorkspaceApi {
         let request = request.into_inner();
         let id = validate::workspace_id(&request.workspace_id)?;
         self.check(&caller, &id).await?;
+        let _in_use: Use = self.uses.begin(&id);
         let before = self.workspaces.find(&id).await?.workspace.lifetime;
         let mut faults = FieldFaults::default();
-        let lifetime = self.lifetimes.resolve(request.lifetime, before, &mut faults);
+        let lifetime = self
+            .lifetimes
+            .resolve(request.lifetime, before, &mut faults);
         let lifetime = faults.complete(lifetime)?;
         let record = self.workspaces.renew(&id, lifetime).await?;
         Ok(Response::new(RenewWorkspaceResponse {
@@ -203,7 +209,10 @@ impl WorkspaceService for WorkspaceApi {
         let read = async |before, limit| {
             let found = self.workspaces.list(before, limit).await?;
             let shown = found.into_iter().map(|(number, workspace)| {
-                (number, workspace.map(|workspace| seen(&self.fleet, workspace)))
+                (
+                    number,
+                    workspace.map(|workspace| seen(&self.fleet, workspace)),
+                )
             });
             Ok(shown.collect())
         };

@@ -60,8 +60,8 @@ impl Call {
                 (accepted, events)
             }
         };
-        let accepted = accepted
-            .ok_or_else(|| Status::unknown("the agent's first message accepts nothing"))?;
+        let accepted =
+            accepted.ok_or_else(|| Status::unknown("the agent's first message accepts nothing"))?;
         Ok((accepted.boot_id, events))
     }
 }
@@ -86,23 +86,14 @@ fn batches<T: Send + 'static>(
 }
 
 /// The call of `node`'s agent to prepare the workspace or to start it, or to resume its events after `after`.
-pub(super) async fn request(
-    with: &Driving,
-    record: &Record,
-    node: &NodeView,
-    after: u64,
-) -> Call {
+pub(super) async fn request(with: &Driving, record: &Record, node: &NodeView, after: u64) -> Call {
     match record.progress.start {
         true => Call::Start(Box::new(start_request(with, record, after))),
         false => Call::Prepare(Box::new(prepare_request(with, record, node, after).await)),
     }
 }
 
-fn start_request(
-    with: &Driving,
-    record: &Record,
-    after: u64,
-) -> AgentServiceStartWorkspaceRequest {
+fn start_request(with: &Driving, record: &Record, after: u64) -> AgentServiceStartWorkspaceRequest {
     let workspace = &record.workspace;
     AgentServiceStartWorkspaceRequest {
         attempt: Some(contract::attempt_message(&record.attempt())),

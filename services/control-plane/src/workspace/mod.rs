@@ -34,5 +34,5 @@ pub(crate) use recovery::Recovery;
 pub(crate) use seen::seen;
 pub(crate) use stopping::Stops;
 pub(crate) use streams::Stream;
-pub(crate) use uses::Uses;
+pub(crate) use uses::{Use, Uses};
 pub(crate) use watching::{Begin, Until, Watcher, Watching};

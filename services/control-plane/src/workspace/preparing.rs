@@ -216,7 +216,10 @@ impl Workspaces {
         id: &WorkspaceId,
         lifetime: Lifetime,
     ) -> Result<Record, CallError> {
-        Ok(self.journal.live(id, None, LifeChange::Renew(lifetime)).await?)
+        Ok(self
+            .journal
+            .live(id, None, LifeChange::Renew(lifetime))
+            .await?)
     }
 
     /// The workspace that was made for a request.

@@ -12,7 +12,7 @@ use crate::{
     error::CallError,
     node::{Agents, Fleet, calls_again, within},
     record::LifeChange,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// Containers have a minute and a half to stop, all of a workspace's together.
@@ -115,22 +115,32 @@ impl Stops {
             self.drivers.stop(id).await;
         }
         let attempt = record.attempt();
-        self.ask(&node, &attempt, record.progress.start).await?;
+        let asked = self.ask(&node, &attempt, record.progress.start).await;
+        if let Err(error) = asked {
+            return match self.is_newest(&attempt).await? {
+                true => Err(error),
+                false => Ok(()),
+            };
+        }
         // A list of the containers that run may be on its way.
         self.fleet.prepares(&node, id);
         let change = LifeChange::Stopped;
-        self.journal.live(id, Some(attempt.number), change).await?;
+        match self.journal.live(id, Some(attempt.number), change).await {
+            // Another call has begun a new attempt meanwhile: that counts.
+            Err(StoreError::AttemptOutdated(_)) => return Ok(()),
+            stopped => drop(stopped?),
+        }
         tracing::info!(workspace.id = %id, ?cause, "workspace stopped");
         Ok(())
     }
 
+    async fn is_newest(&self, attempt: &AttemptRef) -> Result<bool, CallError> {
+        let record = self.store.workspace(&attempt.workspace).await?;
+        Ok(record.is_some_and(|record| record.attempt() == *attempt))
+    }
+
     /// Has the agent stop it. One that is away is asked again until its node is lost.
-    async fn ask(
-        &self,
-        node: &str,
-        attempt: &AttemptRef,
-        start: bool,
-    ) -> Result<(), CallError> {
+    async fn ask(&self, node: &str, attempt: &AttemptRef, start: bool) -> Result<(), CallError> {
         let request = AgentServiceStopWorkspaceRequest {
             attempt: Some(contract::attempt_message(attempt)),
             start,

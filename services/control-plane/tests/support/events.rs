@@ -37,7 +37,7 @@ fn failure(state: WorkspaceState, reason: FailureReason) -> Kind {
             ..Failure::default()
         }),
         seconds: 1.0,
-        hooks_follow: false,
+        ..StateChanged::default()
     })
 }
 

@@ -3,7 +3,19 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hearth_api::v1::{CreateClientRequest, CreateClientResponse, CreateJoinTokenRequest, CreateJoinTokenResponse, DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation, GetCallerResponse, GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse, ListClientsRequest, ListClientsResponse, ListEntriesRequest, ListEntriesResponse, ListJoinTokensResponse, ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest, ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, RenewWorkspaceRequest, RevokeClientRequest, RevokeJoinTokenRequest, StartWorkspaceRequest, StopWorkspaceRequest, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest, Workspace, prepare_workspace_response as prepared, start_workspace_response as started, watch_workspace_response as watched};
+use hearth_api::v1::{
+    CreateClientRequest, CreateClientResponse, CreateJoinTokenRequest, CreateJoinTokenResponse,
+    DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
+    GetCallerResponse, GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest,
+    InvalidateEntryRequest, InvalidateEntryResponse, ListClientsRequest, ListClientsResponse,
+    ListEntriesRequest, ListEntriesResponse, ListJoinTokensResponse, ListNodesResponse,
+    ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
+    ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, RenewWorkspaceRequest,
+    RevokeClientRequest, RevokeJoinTokenRequest, StartWorkspaceRequest, StopWorkspaceRequest,
+    VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest, Workspace,
+    prepare_workspace_response as prepared, start_workspace_response as started,
+    watch_workspace_response as watched,
+};
 use tonic::Status;
 
 /// A call that the control plane got.

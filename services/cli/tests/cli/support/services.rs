@@ -12,13 +12,13 @@ use hearth_api::v1::{
     ListJoinTokensResponse, ListNodesRequest, ListNodesResponse, ListWorkspacesRequest,
     ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, ProbeAccessRequest,
     ProbeAccessResponse, RemoveNodeRequest, RemoveNodeResponse, RemoveQuarantinedRequest,
-    RemoveQuarantinedResponse, RevokeClientRequest, RevokeClientResponse, RevokeJoinTokenRequest,
-    RevokeJoinTokenResponse, RenewWorkspaceRequest, RenewWorkspaceResponse,
-    StartWorkspaceRequest, StartWorkspaceResponse, StopWorkspaceRequest, StopWorkspaceResponse,
-    VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest,
-    WatchWorkspaceResponse, cache_service_server::CacheService,
-    client_service_server::ClientService, join_token_service_server::JoinTokenService,
-    node_service_server::NodeService, workspace_service_server::WorkspaceService,
+    RemoveQuarantinedResponse, RenewWorkspaceRequest, RenewWorkspaceResponse, RevokeClientRequest,
+    RevokeClientResponse, RevokeJoinTokenRequest, RevokeJoinTokenResponse, StartWorkspaceRequest,
+    StartWorkspaceResponse, StopWorkspaceRequest, StopWorkspaceResponse, VerifyCacheRequest,
+    VerifyCacheResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
+    cache_service_server::CacheService, client_service_server::ClientService,
+    join_token_service_server::JoinTokenService, node_service_server::NodeService,
+    workspace_service_server::WorkspaceService,
 };
 use tonic::{Request, Response, Status};
 

@@ -37,10 +37,12 @@ impl LifeStore for Sqlite {
                 if attempt.is_some_and(|number| number != newest) {
                     return Err(StoreError::AttemptOutdated(record.attempt()));
                 }
-                record.live(change, now).map_err(|NotNow(state)| match state {
-                    WorkspaceState::Deleting => StoreError::Deleting(id.clone()),
-                    state => StoreError::NotNow(id.clone(), state),
-                })
+                record
+                    .live(change, now)
+                    .map_err(|NotNow(state)| match state {
+                        WorkspaceState::Deleting => StoreError::Deleting(id.clone()),
+                        state => StoreError::NotNow(id.clone(), state),
+                    })
             })
             .await?;
         if renews {
@@ -90,14 +92,12 @@ impl LifeStore for Sqlite {
     }
 
     async fn told(&self, id: &WorkspaceId, end: i64, told: i64) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE workspaces SET told_for_run_ms = ?, told_end_run_ms = ? WHERE id = ?",
-        )
-        .bind(end)
-        .bind(told)
-        .bind(id.as_str())
-        .execute(&self.writer)
-        .await?;
+        sqlx::query("UPDATE workspaces SET told_for_run_ms = ?, told_end_run_ms = ? WHERE id = ?")
+            .bind(end)
+            .bind(told)
+            .bind(id.as_str())
+            .execute(&self.writer)
+            .await?;
         Ok(())
     }
 

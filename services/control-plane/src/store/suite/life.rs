@@ -67,11 +67,17 @@ pub(in crate::store) async fn a_workspace_ends_when_nobody_uses_it_or_its_time_i
     ready(store, "free", limits(0, 0, TtlAction::Stop)).await;
     assert_eq!(ending(store).await, []);
     time_passes(hours(1)).await;
-    store.used(&HashSet::from([id("ttl")])).await.expect("noted");
+    store
+        .used(&HashSet::from([id("ttl")]))
+        .await
+        .expect("noted");
     time_passes(hours(1)).await;
     assert_eq!(ending(store).await, [("idle".into(), true, false)]);
     for _ in 0..2 {
-        store.used(&HashSet::from([id("ttl"), id("idle")])).await.expect("noted");
+        store
+            .used(&HashSet::from([id("ttl"), id("idle")]))
+            .await
+            .expect("noted");
         assert_eq!(ending(store).await, []);
         time_passes(hours(1)).await;
     }
@@ -80,7 +86,10 @@ pub(in crate::store) async fn a_workspace_ends_when_nobody_uses_it_or_its_time_i
     let (_, ends) = store.ending(LEAD).await.expect("a list").remove(0);
     assert!(ends.end <= ends.now, "{ends:?}");
     assert_eq!(ends.told, None);
-    store.told(&id("ttl"), ends.end, ends.now + 7).await.expect("noted");
+    store
+        .told(&id("ttl"), ends.end, ends.now + 7)
+        .await
+        .expect("noted");
     let (_, told) = store.ending(LEAD).await.expect("a list").remove(0);
     assert_eq!(told.told, Some(ends.now + 7));
     // Of another end nothing was told.
@@ -88,7 +97,10 @@ pub(in crate::store) async fn a_workspace_ends_when_nobody_uses_it_or_its_time_i
     live(store, "ttl", longer).await;
     let (of, renewed) = store.ending(LEAD).await.expect("a list").remove(0);
     assert_eq!(of.workspace, id("ttl"));
-    assert!(renewed.end > renewed.now && renewed.told.is_none(), "{renewed:?}");
+    assert!(
+        renewed.end > renewed.now && renewed.told.is_none(),
+        "{renewed:?}"
+    );
 }
 
 pub(in crate::store) async fn what_is_stopped_is_only_looked_after_where_it_is_to_be_deleted(

@@ -162,7 +162,10 @@ pub(super) async fn start(
 }
 
 async fn start_one(door: &Docker, id: &str) -> Result<(), Error> {
-    match door.start_container(id, None::<StartContainerOptions>).await {
+    match door
+        .start_container(id, None::<StartContainerOptions>)
+        .await
+    {
         Err(error) if is_unchanged(&error) => Ok(()),
         started => started,
     }
@@ -400,3 +403,5 @@ mod tests {
         );
     }
 }
+#[path = "life_tests.rs"]
+mod tests;
