@@ -20,15 +20,17 @@ use crate::{
         process::{Line, Lines, ProcessFailure},
     },
     key::Lockfile,
-    pipeline::{compose, git_mount, owner},
+    pipeline::{compose, git_mount, hook_sentences::Said, owner},
     policy::Allowed,
 };
 
-/// The lines that the log of the devcontainer CLI has for people, and the last of them as a failure tells them.
+/// The lines that the log of the devcontainer CLI has for people, and the last of them as a failure tells them. What they say
+/// of hooks is read, too.
 pub fn cli_log(log: &str) -> (Vec<String>, String) {
     let mut told = Vec::new();
     let mut on_line = |line: Line<'_>| {
         if let Line::Text(line) = line {
+            let _ = Said::of(line);
             told.push(line.to_owned());
         }
     };

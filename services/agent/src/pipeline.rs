@@ -25,7 +25,7 @@ mod failure;
 pub(crate) mod git_mount;
 mod hook_log;
 mod hook_runner;
-mod hook_sentences;
+pub(crate) mod hook_sentences;
 mod hooks;
 mod image;
 mod initialize;

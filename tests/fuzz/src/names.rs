@@ -1,5 +1,6 @@
 use hearth_domain::{
-    CommitHash, ConfigName, FeatureId, GitRef, Platform, RepositoryPatterns, Scopes,
+    CommitHash, ConfigName, FeatureId, GitAuthor, GitRef, Platform, RepositoryPatterns, Scopes,
+    SecretName, SparsePaths,
 };
 
 /// Reads every line of the input as the names that requests and configurations have.
@@ -24,6 +25,19 @@ pub fn names(data: &[u8]) {
         }
         if let Ok(scopes) = name.parse::<Scopes>() {
             assert_eq!(scopes.to_string().parse(), Ok(scopes));
+        }
+        if let Ok(secret) = name.parse::<SecretName>() {
+            assert!(!secret.as_str().contains(['=', '\0']), "{name:?}");
+        }
+        if let Ok(folders) = name.parse::<SparsePaths>() {
+            for folder in folders.iter() {
+                assert!(!folder.starts_with(['-', '/']), "{folder:?}");
+                assert!(folder.split('/').all(|part| part != ".."), "{folder:?}");
+                assert!(folders.has(&format!("{folder}/x")), "{folder:?}");
+            }
+        }
+        if let Ok(author) = name.parse::<GitAuthor>() {
+            assert_eq!(author.to_string().parse(), Ok(author));
         }
         let _ = name.parse::<Platform>();
         let _ = FeatureId::new(name);

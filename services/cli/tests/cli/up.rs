@@ -1,6 +1,6 @@
 use hearth_api::v1::{
-    CacheAccess, GetWorkspaceRequest, PrepareWorkspaceRequest, WatchUntil, WorkspaceSpec,
-    WorkspaceState,
+    CacheAccess, CloneDepth, GetWorkspaceRequest, GitOptions, PrepareWorkspaceRequest, WatchUntil,
+    WorkspaceSpec, WorkspaceState,
 };
 use hearth_runtime::{FieldFaults, Reason, status};
 use rustix::process::{Pid, Signal, kill_process};
@@ -94,6 +94,12 @@ async fn every_option_reaches_the_request() {
         "read-only",
         "--timeout",
         "60",
+        "--clone",
+        "shallow",
+        "--sparse",
+        "web,docs/",
+        "--author",
+        "Ada <ada@example.org>",
         "--request-id",
         "r-1",
     ]);
@@ -107,6 +113,12 @@ async fn every_option_reaches_the_request() {
             lightweight: true,
             cache_access: CacheAccess::ReadOnly.into(),
             timeout_seconds: 60,
+            git: Some(GitOptions {
+                depth: CloneDepth::Shallow.into(),
+                sparse: vec!["web".into(), "docs".into()],
+                author_name: "Ada".into(),
+                author_email: "ada@example.org".into(),
+            }),
         }),
         node: "node-2".into(),
         workspace_id: String::new(),

@@ -33,6 +33,10 @@ pub(super) struct Checkout<'a> {
     pub commands: &'a Commands<'a>,
     pub folder: &'a Path,
     pub url: &'a str,
+    /// It has no commit but the one that is checked out.
+    pub is_shallow: bool,
+    /// The options of git by which less is fetched.
+    pub fetched: &'a [&'a str],
     pub warnings: &'a mut Vec<String>,
 }
 
@@ -53,6 +57,12 @@ impl Checkout<'_> {
             }
             // `git clone --branch` takes short names only, and a clone has only the commits that branches reach: the head
             // of a pull request is fetched.
+            GitRef::Branch(branch) if branch.starts_with('-') => {
+                // Git has no local branch of such a name.
+                self.fetch(git_ref, on_line).await?;
+                self.check_out(&["--detach", "FETCH_HEAD", "--"], on_line)
+                    .await?;
+            }
             GitRef::Branch(branch) => {
                 self.fetch(git_ref, on_line).await?;
                 self.check_out_branch(branch, on_line).await?;
@@ -68,6 +78,17 @@ impl Checkout<'_> {
                     .await?;
             }
         }
+        Ok(self.head().await)
+    }
+
+    /// Checks out a commit that the clone has.
+    pub(super) async fn of_commit(
+        &mut self,
+        commit: &CommitHash,
+        on_line: OnLine<'_>,
+    ) -> Result<Option<CommitHash>, CloneFailure> {
+        self.check_out(&["--detach", commit.as_str(), "--"], on_line)
+            .await?;
         Ok(self.head().await)
     }
 
@@ -134,14 +155,17 @@ impl Checkout<'_> {
     }
 
     async fn fetch(&mut self, git_ref: &GitRef, on_line: OnLine<'_>) -> Result<(), CloneFailure> {
-        let fetched = self
+        let fetch = self
             .git()
             // Otherwise git reads `.gitmodules`, and gives up at a value that it does not take.
             .args(["fetch", "--no-recurse-submodules", "--progress"])
-            .args(["--filter=blob:none", "origin"])
-            .args([git_ref.to_string()])
-            .run(on_line)
-            .await;
+            .args(self.fetched);
+        let mut wanted = git_ref.to_string();
+        if let (true, GitRef::Branch(branch)) = (self.is_shallow, git_ref) {
+            // The clone knows its default branch alone.
+            wanted = format!("+{wanted}:{REMOTE}{branch}");
+        }
+        let fetched = fetch.args(["origin"]).args([wanted]).run(on_line).await;
         match fetched.map_err(classify) {
             Err(CloneFailure::RefNotFound(failure, _)) => {
                 Err(CloneFailure::RefNotFound(failure, self.branches().await))
