@@ -64,6 +64,12 @@ impl Checkout<'_> {
                     .await?;
             }
             GitRef::Branch(branch) => {
+                if self.is_shallow {
+                    // Such a clone follows its default branch alone.
+                    let follow = ["remote", "set-branches", "--add", "origin", branch.as_str()];
+                    let followed = self.git().args(follow).run(&mut |_| {}).await;
+                    followed.map_err(CloneFailure::Failed)?;
+                }
                 self.fetch(git_ref, on_line).await?;
                 self.check_out_branch(branch, on_line).await?;
             }
@@ -155,17 +161,15 @@ impl Checkout<'_> {
     }
 
     async fn fetch(&mut self, git_ref: &GitRef, on_line: OnLine<'_>) -> Result<(), CloneFailure> {
-        let fetch = self
+        let fetched = self
             .git()
             // Otherwise git reads `.gitmodules`, and gives up at a value that it does not take.
             .args(["fetch", "--no-recurse-submodules", "--progress"])
-            .args(self.fetched);
-        let mut wanted = git_ref.to_string();
-        if let (true, GitRef::Branch(branch)) = (self.is_shallow, git_ref) {
-            // The clone knows its default branch alone.
-            wanted = format!("+{wanted}:{REMOTE}{branch}");
-        }
-        let fetched = fetch.args(["origin"]).args([wanted]).run(on_line).await;
+            .args(self.fetched)
+            .args(["origin"])
+            .args([git_ref.to_string()])
+            .run(on_line)
+            .await;
         match fetched.map_err(classify) {
             Err(CloneFailure::RefNotFound(failure, _)) => {
                 Err(CloneFailure::RefNotFound(failure, self.branches().await))
