@@ -1,9 +1,12 @@
 //! What of a repository a workspace does not depend on keeps none from starting.
 
-use hearth_api::v1::{CacheResult, FailureReason, PushOutcome, WorkspaceState, event::Kind};
+use hearth_api::v1::{
+    CacheResult, CloneDepth, FailureReason, GitOptions, PushOutcome, WorkspaceState, event::Kind,
+};
 use hearth_tests::{
-    Lab, app,
+    GitHub, Lab, app,
     client::{Story, request},
+    github::{Repositories, Visibility},
 };
 
 const NOWHERE: &str = "1111111111111111111111111111111111111111";
@@ -128,4 +131,64 @@ async fn a_clone_that_fails_says_what_git_says_and_what_to_do() {
         let failure = story.workspace.failure.clone().unwrap();
         assert_eq!((failure.reason(), failure.message), (reason, message));
     }
+}
+
+#[tokio::test]
+async fn files_in_lfs_come_from_the_repositorys_own_host_by_its_login_and_no_other_host_is_asked() {
+    let lab = Lab::guarded(1).await;
+    let github = lab.github();
+    let other = GitHub::start(lab.folder("other-host")).await;
+    github.create_repository("acme/media", Visibility::Private);
+    let there = github.lfs("acme/media", "a picture\n");
+    let in_folder = github.lfs("acme/media", "another picture\n");
+    let missing = format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 7\n",
+        "0".repeat(64)
+    );
+    let configuration = format!(r#"{{ "image": "{}" }}"#, lab.base);
+    let attributes = "*.bin filter=lfs diff=lfs merge=lfs -text\n";
+    let lfsconfig = format!("[lfs]\n\turl = {}/acme/media.git/info/lfs\n", other.url());
+    let files = [
+        (".devcontainer.json", configuration.as_str()),
+        (".gitattributes", attributes),
+        (".lfsconfig", &lfsconfig),
+        ("a.bin", &there),
+        ("in/b.bin", &in_folder),
+        ("out/c.bin", &missing),
+    ];
+    github.commit("acme/media", &files);
+    let permissions = [("contents", "read"), ("metadata", "read")];
+    github.install("acme", Repositories::All, &permissions);
+    let url = github.clone_url("acme/media");
+    let cat = |story: &Story, name: &str| {
+        let path = format!("/workspaces/media/{name}");
+        lab.vms[0].cat(&story.workspace.container_id, &path)
+    };
+
+    let story = lab.client.prepare("node-1", &url).await;
+    story.assert_state(WorkspaceState::Ready);
+    assert_eq!(cat(&story, "a.bin"), "a picture");
+    assert_eq!(cat(&story, "in/b.bin"), "another picture");
+    assert!(cat(&story, "out/c.bin").starts_with("version https://git-lfs"));
+    let told = warnings(&story);
+    let told = told.iter().find(|text| text.contains("out/c.bin"));
+    let told = told.unwrap_or_else(|| panic!("{:?}", warnings(&story)));
+    assert!(told.contains("Git LFS"), "{told}");
+
+    // What is not checked out is not fetched.
+    let mut some = request("node-1", &url);
+    some.spec.as_mut().unwrap().git = Some(GitOptions {
+        depth: CloneDepth::Shallow.into(),
+        sparse: vec!["in".to_owned()],
+        ..GitOptions::default()
+    });
+    let story = lab.client.run(some).await;
+    story.assert_state(WorkspaceState::Ready);
+    assert_eq!(cat(&story, "in/b.bin"), "another picture");
+    assert!(
+        warnings(&story).iter().all(|text| !text.contains("LFS")),
+        "{:?}",
+        warnings(&story)
+    );
+    assert_eq!(other.seen().len(), 0, "{:?}", other.seen());
 }

@@ -1,6 +1,10 @@
 //! Secrets: hooks get them, and they are nowhere else.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
 use hearth_api::v1::{FailureReason, SetSecretRequest, WorkspaceState};
 use hearth_domain::sha256_hex;
@@ -8,6 +12,7 @@ use hearth_tests::{
     Lab, app,
     client::request,
     leaks::{CommandLines, Secrets},
+    process::binary,
 };
 
 const VALUE: &str = "planted-4711-value-of-a-secret";
@@ -18,8 +23,8 @@ const LINES: &str =
 /// prints it, and the last one fails with it.
 const HOOKS: &str = r#", "remoteUser": "dev", "waitFor": "postStartCommand",
     "onCreateCommand": "printf %s \"$TOKEN$KEY\" | sha256sum | cut -c1-64 > .sum; echo \"a token: $TOKEN\"; printf '%s\\n' \"$KEY\"",
-    "updateContentCommand": ["sh", "-c", "printf 'in %s ' \"$TOKEN\"; printf '%2097200s%s\\n' '' \"$TOKEN\""],
-    "postCreateCommand": {"one": "echo \"one $TOKEN\"", "two": "printf \"two \\033[1m${TOKEN%value*}\\033[0m${TOKEN##*-a-}\\n\""},
+    "updateContentCommand": ["sh", "-c", "printf 'in %s ' \"$TOKEN\"; printf '%2097108s%s\\n' '' \"$TOKEN\""],
+    "postCreateCommand": {"one": "echo \"one $TOKEN\"", "two": "printf \"two \\033[1m${TOKEN%secret}\\033[0m${TOKEN##*-}\\n\""},
     "postStartCommand": "[ -z \"$TOKEN\" ] || { echo \"no luck with $TOKEN\"; exit 3; }""#;
 
 async fn set(lab: &Lab, name: &str, repositories: &str, value: &str) {
@@ -38,7 +43,22 @@ async fn a_secret_reaches_the_hooks_of_trusted_refs_and_nothing_that_lasts() {
     let mut lab = Lab::new(0).await;
     lab.add_node(&["--log", "trace"]).await;
     set(&lab, "TOKEN", "127.0.0.1:*/shop", VALUE).await;
-    set(&lab, "KEY", "*/shop", LINES).await;
+    let by_hand = |arguments: &[&str]| {
+        let mut hearth = Command::new(binary("hearth"))
+            .args(["--control-plane", &lab.control_plane.url(), "secret"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = hearth.stdin.take().unwrap();
+        stdin.write_all(format!("{LINES}\n").as_bytes()).unwrap();
+        drop(stdin);
+        let output = hearth.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    by_hand(&["set", "KEY", "--repositories", "*/shop"]);
     set(
         &lab,
         "OTHER",
@@ -55,7 +75,11 @@ async fn a_secret_reaches_the_hooks_of_trusted_refs_and_nothing_that_lasts() {
     let mut fork = request("node-1", &repo.url);
     fork.spec.as_mut().unwrap().r#ref = "refs/pull/1/head".to_owned();
     let fork = lab.client.run(fork).await;
+    let listed = by_hand(&["ls", "--wide"]);
     let arguments = arguments.stop();
+    for secret in ["TOKEN", "KEY", "OTHER"] {
+        assert!(listed.contains(secret), "{listed}");
+    }
 
     let sum = |story: &hearth_tests::client::Story| {
         let workspace = &story.workspace;
@@ -87,6 +111,7 @@ async fn a_secret_reaches_the_hooks_of_trusted_refs_and_nothing_that_lasts() {
     let secrets = Secrets::new(parts);
     let mut found = BTreeSet::new();
     found.extend(secrets.find_in("an event", told.as_bytes()));
+    found.extend(secrets.find_in("a list", listed.as_bytes()));
     for line in &arguments {
         let shown = String::from_utf8_lossy(line).replace('\0', " ");
         found.extend(secrets.find_in(&format!("the arguments {shown:?}"), line));

@@ -20,7 +20,7 @@ use crate::{
         process::{Line, Lines, ProcessFailure},
     },
     key::Lockfile,
-    pipeline::{compose, git_mount, owner},
+    pipeline::{compose, git_mount, hook_sentences::Said, owner},
     policy::Allowed,
 };
 
@@ -34,10 +34,13 @@ pub fn sftp_request(packet: &[u8]) -> String {
 }
 
 /// The lines that the log of the devcontainer CLI has for people, and the last of them as a failure tells them.
+/// The lines that the log of the devcontainer CLI has for people, and the last of them as a failure tells them. What they say
+/// of hooks is read, too.
 pub fn cli_log(log: &str) -> (Vec<String>, String) {
     let mut told = Vec::new();
     let mut on_line = |line: Line<'_>| {
         if let Line::Text(line) = line {
+            let _ = Said::of(line);
             told.push(line.to_owned());
         }
     };

@@ -26,7 +26,7 @@ pub(crate) mod git_mount;
 mod halts;
 mod hook_log;
 mod hook_runner;
-mod hook_sentences;
+pub(crate) mod hook_sentences;
 mod hooks;
 mod image;
 mod initialize;

@@ -16,6 +16,7 @@ mod exit;
 mod faults;
 mod follow;
 mod json;
+mod local_clone;
 mod out;
 mod progress;
 mod render;

@@ -52,6 +52,19 @@ pub enum GitRefError {
     Part,
 }
 
+impl GitRef {
+    /// Whether it can be the short hash of a commit: 7 hex digits at least. Git takes it for one where there is no branch or
+    /// tag of that name.
+    pub fn is_short_hash(&self) -> bool {
+        match self {
+            Self::Name(name) => {
+                (7..40).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+            }
+            _ => false,
+        }
+    }
+}
+
 impl FromStr for GitRef {
     type Err = GitRefError;
 

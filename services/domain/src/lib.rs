@@ -9,6 +9,7 @@ mod config_name;
 mod digest;
 mod dockerfile;
 mod feature_id;
+mod git_options;
 mod git_ref;
 mod glob;
 mod host;
@@ -42,6 +43,9 @@ pub use dockerfile::{
     plan_blindly,
 };
 pub use feature_id::FeatureId;
+pub use git_options::{
+    CloneDepth, GitAuthor, GitAuthorError, GitOptions, SparsePaths, SparsePathsError,
+};
 pub use git_ref::{CommitHash, CommitHashError, GitRef, GitRefError};
 pub use glob::matches as glob_matches;
 pub use host::{is_loopback, split_port};

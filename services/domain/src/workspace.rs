@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr, time::Duration};
 
-use crate::{ConfigName, GitRef, Repository};
+use crate::{ConfigName, GitOptions, GitRef, Repository};
 
 /// Name of a workspace: 1 to 63 lower-case letters, digits and dashes, no dash at its start. It becomes part of the
 /// names of volumes, containers and folders.
@@ -73,6 +73,8 @@ pub struct Spec {
     pub cache_access: CacheAccess,
     /// How long an attempt may take until it is ready; `None`: the agent's default.
     pub time_limit: Option<Duration>,
+    /// How the repository is cloned.
+    pub git: GitOptions,
 }
 
 impl Spec {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use hearth_api::v1;
-use hearth_domain::{AttemptRef, CacheAccess, Repository, Spec, WorkspaceId};
+use hearth_domain::{
+    AttemptRef, CacheAccess, CloneDepth, GitAuthor, GitOptions, Repository, SparsePaths, Spec,
+    WorkspaceId,
+};
 
 use crate::FieldFaults;
 
@@ -17,6 +20,7 @@ pub fn spec(message: &v1::WorkspaceSpec, faults: &mut FieldFaults) -> Option<Spe
     let access = v1::CacheAccess::try_from(message.cache_access);
     let access = access.map_err(|_| "is not a kind of access to the cache");
     let cache_access = faults.check("spec.cache_access", access).map(cache_access);
+    let git = git_options(message.git.as_ref(), faults);
     if message.timeout_seconds > MAX_TIMEOUT_SECONDS {
         faults.add("spec.timeout_seconds", "is more than 14400");
         return None;
@@ -32,7 +36,39 @@ pub fn spec(message: &v1::WorkspaceSpec, faults: &mut FieldFaults) -> Option<Spe
         lightweight: message.lightweight,
         cache_access: cache_access?,
         time_limit,
+        git: git?,
     })
+}
+
+fn git_options(message: Option<&v1::GitOptions>, faults: &mut FieldFaults) -> Option<GitOptions> {
+    let Some(message) = message else {
+        return Some(GitOptions::default());
+    };
+    let depth = v1::CloneDepth::try_from(message.depth);
+    let depth = depth.map_err(|_| "must be one of the values of CloneDepth");
+    let depth = faults.check("spec.git.depth", depth).map(clone_depth);
+    let sparse = SparsePaths::new(message.sparse.iter().map(String::as_str));
+    let sparse = faults.check("spec.git.sparse", sparse);
+    let author = match (message.author_name.as_str(), message.author_email.as_str()) {
+        ("", "") => Some(None),
+        (name, email) => {
+            let author = GitAuthor::new(name, email);
+            faults.check("spec.git.author_name", author).map(Some)
+        }
+    };
+    Some(GitOptions {
+        depth: depth?,
+        sparse: sparse?,
+        author: author?,
+    })
+}
+
+fn clone_depth(depth: v1::CloneDepth) -> CloneDepth {
+    match depth {
+        v1::CloneDepth::Unspecified | v1::CloneDepth::Blobless => CloneDepth::Blobless,
+        v1::CloneDepth::Shallow => CloneDepth::Shallow,
+        v1::CloneDepth::Full => CloneDepth::Full,
+    }
 }
 
 /// Reads which attempt a request is about, from its field `attempt`. `None` when a fault was added.
@@ -95,6 +131,12 @@ mod tests {
         message.r#ref = "-x".into();
         message.config = "a/b".into();
         message.cache_access = 99;
+        message.git = Some(v1::GitOptions {
+            depth: 99,
+            sparse: vec!["../etc".into()],
+            author_name: "A".into(),
+            ..v1::GitOptions::default()
+        });
         message.timeout_seconds = 14_401;
         assert_eq!(super::spec(&message, &mut faults), None);
         assert_eq!(attempt(None, &mut faults), None);
@@ -109,6 +151,9 @@ mod tests {
             "config",
             "cache_access",
             "timeout_seconds",
+            "git.depth",
+            "git.sparse",
+            "git.author_name",
         ] {
             assert!(text.contains(&format!("spec.{field} ")), "{text}");
         }

@@ -1,6 +1,5 @@
 use hearth_domain::{
-    CommitHash, ConfigName, FeatureId, GitRef, Label, Platform, RepositoryPatterns, Scopes,
-    WorkspaceOwner,
+    CommitHash, ConfigName, FeatureId, GitRef, Label, Platform, RepositoryPatterns, Scopes, WorkspaceOwner, GitAuthor, SecretName, SparsePaths,
 };
 
 /// Reads every line of the input as the names that requests and configurations have.
@@ -33,6 +32,20 @@ pub fn names(data: &[u8]) {
         }
         if let Ok(owner) = name.parse::<WorkspaceOwner>() {
             assert_eq!(owner.to_string(), name);
+        }
+
+        if let Ok(secret) = name.parse::<SecretName>() {
+            assert!(!secret.as_str().contains(['=', '\0']), "{name:?}");
+        }
+        if let Ok(folders) = name.parse::<SparsePaths>() {
+            for folder in folders.iter() {
+                assert!(!folder.starts_with(['-', '/']), "{folder:?}");
+                assert!(folder.split('/').all(|part| part != ".."), "{folder:?}");
+                assert!(folders.has(&format!("{folder}/x")), "{folder:?}");
+            }
+        }
+        if let Ok(author) = name.parse::<GitAuthor>() {
+            assert_eq!(author.to_string().parse(), Ok(author));
         }
         let _ = name.parse::<Platform>();
         let _ = FeatureId::new(name);

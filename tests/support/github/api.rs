@@ -42,7 +42,11 @@ pub async fn answer(shared: &Arc<Shared>, call: &Call, request: Request<Body>) -
                 token_only(world, &head.headers).map(|token| repositories(world, token))
             }
             Call::Repository { owner, name } => repository(world, &head.headers, owner, name),
-            Call::Git { .. } | Call::RegistryToken | Call::Unknown => Ok(respond::not_found()),
+            Call::Git { .. }
+            | Call::LfsBatch { .. }
+            | Call::LfsObject { .. }
+            | Call::RegistryToken
+            | Call::Unknown => Ok(respond::not_found()),
         };
         result.unwrap_or_else(|refusal| *refusal)
     })

@@ -38,7 +38,7 @@ pub async fn answer(
     cgi::run(&shared.repositories, &repository, action, &user, request).await
 }
 
-fn access(
+pub(super) fn access(
     world: &World,
     owner: &str,
     name: &str,

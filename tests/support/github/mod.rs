@@ -10,6 +10,7 @@ mod clock;
 mod controls;
 mod faults;
 mod git;
+mod lfs;
 mod mint;
 mod questions;
 mod records;

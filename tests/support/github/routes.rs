@@ -17,6 +17,8 @@ pub enum Route {
     Repository,
     /// Git's own paths.
     Git,
+    /// Git LFS: questions for files, and the files.
+    Lfs,
     /// `/token`, for the registry.
     RegistryToken,
     /// Everything else.
@@ -56,6 +58,15 @@ pub enum Call {
         name: String,
         action: String,
     },
+    /// `POST /OWNER/NAME/info/lfs/objects/batch`
+    LfsBatch {
+        owner: String,
+        name: String,
+    },
+    /// `GET /lfs-objects/OID`
+    LfsObject {
+        oid: String,
+    },
     RegistryToken,
     Unknown,
 }
@@ -78,6 +89,13 @@ impl Call {
                 name: (*name).to_owned(),
             },
             ("GET" | "POST", ["token"]) => Self::RegistryToken,
+            ("POST", [owner, name, "info", "lfs", "objects", "batch"]) => Self::LfsBatch {
+                owner: (*owner).to_owned(),
+                name: name.strip_suffix(".git").unwrap_or(name).to_owned(),
+            },
+            ("GET", ["lfs-objects", oid]) => Self::LfsObject {
+                oid: (*oid).to_owned(),
+            },
             ("GET", [owner, name, "info", "refs"]) => Self::git(owner, name, "info/refs"),
             (
                 "POST",
@@ -107,6 +125,7 @@ impl Call {
             Self::Repositories => Route::Repositories,
             Self::Repository { .. } => Route::Repository,
             Self::Git { .. } => Route::Git,
+            Self::LfsBatch { .. } | Self::LfsObject { .. } => Route::Lfs,
             Self::RegistryToken => Route::RegistryToken,
             Self::Unknown => Route::Unknown,
         }

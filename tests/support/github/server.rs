@@ -6,7 +6,7 @@ use axum::{Router, body::Body, extract::State, http::Request};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use super::{
-    Shared, api, clock, faults, git, registry,
+    Shared, api, clock, faults, git, lfs, registry,
     respond::{self, Answer},
     routes::{Call, Route},
 };
@@ -65,6 +65,8 @@ async fn right_answer(shared: &Arc<Shared>, call: &Call, request: Request<Body>)
             name,
             action,
         } => git::answer(shared, owner, name, action, request).await,
+        Call::LfsBatch { owner, name } => lfs::batch(shared, owner, name, request).await,
+        Call::LfsObject { oid } => lfs::object(shared, oid, request.headers()),
         Call::RegistryToken => registry::answer(shared, request).await,
         Call::Unknown => respond::not_found(),
         _ => api::answer(shared, call, request).await,

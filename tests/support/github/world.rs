@@ -102,6 +102,8 @@ pub struct World {
     pub packages: Option<PathBuf>,
     /// Packages that are pulled without a login.
     pub public_packages: BTreeSet<String>,
+    /// Contents of Git LFS by their SHA-256, each with the repository that has it.
+    pub lfs: BTreeMap<String, (String, String)>,
     last_id: u64,
 }
 
@@ -118,6 +120,7 @@ impl Default for World {
             records: Records::default(),
             packages: None,
             public_packages: BTreeSet::new(),
+            lfs: BTreeMap::new(),
             last_id: 1000,
         }
     }

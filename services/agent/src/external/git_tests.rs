@@ -1,8 +1,15 @@
 #[path = "git_submodule_tests.rs"]
 mod submodules;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
+use hearth_domain::{GitOptions, Login};
 use hearth_tests::GitServer;
 
 use super::{command::headers, *};
@@ -98,6 +105,7 @@ pub(super) async fn clone(
                 scratch: scratch.path(),
                 login: None,
                 submodules_within: SUBMODULES_WITHIN,
+                options: &GitOptions::default(),
             },
             &mut |_| {},
         )
@@ -291,7 +299,7 @@ async fn a_file_that_the_node_cannot_have_keeps_it_from_no_other() {
 }
 
 #[tokio::test]
-async fn pointers_of_lfs_are_left_and_told() {
+async fn pointers_of_lfs_that_cannot_be_replaced_are_told() {
     let remote = Remote::start();
     let url = remote.repo(
         "lfs",
@@ -300,7 +308,7 @@ async fn pointers_of_lfs_are_left_and_told() {
          git add .; git commit -qm x",
     );
     let (_, made) = clone(&GitCli::default(), &url, "").await.unwrap();
-    let start = "the content of d/a.bin and 1 more is in Git LFS";
+    let start = "the content of d/a.bin and of others of the 2 files in Git LFS is not there: hearth fetches it by https";
     assert!(made.warnings[0].starts_with(start), "{made:?}");
 }
 

@@ -84,6 +84,7 @@ async fn clone_into(
         scratch: cx.scratch.path(),
         login,
         submodules_within: cx.job.time_limit() / SUBMODULES_PART,
+        options: &cx.job.spec.git,
     };
     let mut output = cx.recorder.output(STEP);
     cx.externals
@@ -152,6 +153,7 @@ fn ref_not_found(url: &str, git_ref: &GitRef, names: &[String]) -> String {
         }
         GitRef::Branch(_) => "branch",
         GitRef::Tag(_) => "tag",
+        name if name.is_short_hash() => "branch, tag or commit",
         GitRef::Default | GitRef::Name(_) => "branch or tag",
         GitRef::Other(_) => "ref",
     };

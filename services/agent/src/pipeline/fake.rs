@@ -141,6 +141,7 @@ impl World {
                 lightweight: false,
                 cache_access: CacheAccess::ReadWrite,
                 time_limit: None,
+                git: hearth_domain::GitOptions::default(),
             },
             cache: Ok(CacheUse {
                 reference: CacheReference::from_parts(repository, "devcontainer-cache").unwrap(),

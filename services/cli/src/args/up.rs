@@ -6,7 +6,15 @@ use super::{
     common::{ConfigArg, ReconnectArgs},
     life::LifetimeArgs,
     values::{Seconds, parsed},
+}
+
+use hearth_api::v1::{CacheAccess, CloneDepth, WatchUntil};
+use hearth_domain::{GitAuthor, GitRef, SparsePaths, WorkspaceId};
+
+    common::{ConfigArg, ReconnectArgs},
+    values::{Optional, Seconds, parsed},
 };
+use crate::local_clone::Source;
 
 /// Largest time limit of the contract, in seconds.
 const MAX_TIMEOUT: u32 = 14_400;
@@ -14,14 +22,15 @@ const MAX_TIMEOUT: u32 = 14_400;
 /// Arguments of `hearth up`.
 #[derive(Args, Debug)]
 pub struct UpArgs {
-    /// URL of the repository: https, http, ssh, git, or git@host:owner/name
+    /// URL of the repository: https, http, ssh, git, or git@host:owner/name; or the folder of a clone (., ./NAME, /PATH), which
+    /// stands for its remote, its branch and its author
     #[arg(
         value_name = "REPO",
         required_unless_present = "workspace",
-        value_parser = parsed::<Repository>()
+        value_parser = parsed::<Source>()
     )]
-    pub repository: Option<Repository>,
-    /// Branch, tag or full commit hash [default: the repository's default branch]
+    pub repository: Option<Source>,
+    /// Branch, tag or commit hash, of 7 digits at least [default: the repository's default branch, or that of the clone]
     #[arg(
         long = "ref",
         value_name = "REF",
@@ -31,6 +40,27 @@ pub struct UpArgs {
         allow_hyphen_values = true
     )]
     pub git_ref: GitRef,
+    /// How much of the history is cloned [default: blobless]
+    #[arg(long, value_enum)]
+    pub clone: Option<Depth>,
+    /// Check out these folders alone, with commas between them, and the files above them [default: everything]
+    #[arg(
+        long,
+        value_name = "FOLDER[,FOLDER…]",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = parsed::<SparsePaths>()
+    )]
+    pub sparse: SparsePaths,
+    /// Who commits in the workspace, as 'NAME <EMAIL>' [default: nobody, or who commits in the clone]
+    #[arg(
+        long,
+        value_name = "AUTHOR",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = parsed::<Optional<GitAuthor>>()
+    )]
+    pub author: Optional<GitAuthor>,
     /// The configuration
     #[command(flatten)]
     pub config: ConfigArg,
@@ -75,6 +105,9 @@ pub struct UpArgs {
         value_parser = parsed::<WorkspaceId>(),
         allow_hyphen_values = true,
         conflicts_with_all = ["repository", "git_ref", "config", "node", "lightweight", "cache", "timeout", "labels", "owner", "ttl", "idle_timeout", "ttl_action"]
+        conflicts_with_all = [
+            "repository", "git_ref", "clone", "sparse", "author", "config", "node", "lightweight", "cache", "timeout"
+        ]
     )]
     pub workspace: Option<WorkspaceId>,
     /// When to stop watching
@@ -103,6 +136,27 @@ pub struct StartArgs {
     /// Reconnecting
     #[command(flatten)]
     pub reconnect: ReconnectArgs,
+}
+
+/// How much of the history is cloned.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Depth {
+    /// All commits, and the contents of files when they are needed.
+    Blobless,
+    /// The commit that is checked out.
+    Shallow,
+    /// Everything.
+    Full,
+}
+
+impl From<Depth> for CloneDepth {
+    fn from(depth: Depth) -> Self {
+        match depth {
+            Depth::Blobless => Self::Blobless,
+            Depth::Shallow => Self::Shallow,
+            Depth::Full => Self::Full,
+        }
+    }
 }
 
 /// What an attempt may do with the cache.

@@ -1,8 +1,8 @@
 use hearth_api::v1::{
-    CacheAccess, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchUntil, Workspace,
+    CacheAccess, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchUntil, Workspace, CloneDepth, GitOptions,
     WorkspaceSpec, WorkspaceState, event::Kind,
 };
-use hearth_domain::text::printable_line;
+use hearth_domain::{GitAuthor, text::printable_line};
 use uuid::Uuid;
 
 use super::{context::Context, display::Display};
@@ -12,13 +12,14 @@ use crate::{
     error::CliError,
     exit::Exit,
     follow::{Follower, Update},
+    local_clone::{LocalClone, Source},
     out,
     render::{describe, names, next, summary},
 };
 
 /// `hearth up`: prepares a workspace and shows its progress.
 pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliError> {
-    let request = request(args);
+    let request = request(args)?;
     context.on_interrupt.replace(Some(format!(
         "hearth: interrupted before the control plane answered. If it has accepted the call, preparation \
          continues; the same command with --request-id {} finds the workspace",
@@ -104,19 +105,10 @@ async fn follow(
     })
 }
 
-fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
-    let spec = args.repository.as_ref().map(|repository| WorkspaceSpec {
-        repository: repository.clone_url(),
-        r#ref: args.git_ref.to_string(),
-        config: args.config.name.to_field(),
-        lightweight: args.lightweight,
-        cache_access: args
-            .cache
-            .map_or(CacheAccess::Unspecified, CacheAccess::from)
-            .into(),
-        timeout_seconds: args.timeout.map_or(0, |seconds| seconds.0),
-    });
-    PrepareWorkspaceRequest {
+fn request(args: &UpArgs) -> Result<PrepareWorkspaceRequest, CliError> {
+    let spec = args.repository.as_ref().map(|source| spec(args, source));
+    let spec = spec.transpose()?;
+    Ok(PrepareWorkspaceRequest {
         // With an id the call can be repeated safely when its answer is lost.
         request_id: match &args.request_id {
             Some(id) if !id.is_empty() => id.clone(),
@@ -142,6 +134,50 @@ fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
             .unwrap_or_default(),
         lifetime: args.lifetime.lifetime(),
     }
+    })
+}
+
+fn spec(args: &UpArgs, source: &Source) -> Result<WorkspaceSpec, CliError> {
+    let mut author = args.author.0.clone();
+    let (repository, git_ref) = match source {
+        Source::Url(repository) => (repository.clone(), args.git_ref.clone()),
+        Source::Folder(folder) => {
+            let clone = LocalClone::look(folder, &args.git_ref)?;
+            for note in &clone.notes {
+                out::note(&format!("hearth: {note}"));
+            }
+            author = author.or(clone.author);
+            (clone.repository, clone.git_ref)
+        }
+    };
+    Ok(WorkspaceSpec {
+        repository: repository.clone_url(),
+        r#ref: git_ref.to_string(),
+        config: args.config.name.to_field(),
+        lightweight: args.lightweight,
+        cache_access: args
+            .cache
+            .map_or(CacheAccess::Unspecified, CacheAccess::from)
+            .into(),
+        timeout_seconds: args.timeout.map_or(0, |seconds| seconds.0),
+        git: git(args, author.as_ref()),
+    })
+}
+
+/// How the repository is cloned, if that was asked for.
+fn git(args: &UpArgs, author: Option<&GitAuthor>) -> Option<GitOptions> {
+    let is_asked_for = args.clone.is_some() || !args.sparse.is_empty() || author.is_some();
+    let depth = args.clone.map_or(CloneDepth::Unspecified, CloneDepth::from);
+    is_asked_for.then(|| GitOptions {
+        depth: depth.into(),
+        sparse: args.sparse.iter().map(str::to_owned).collect(),
+        author_name: author
+            .map(|author| author.name().to_owned())
+            .unwrap_or_default(),
+        author_email: author
+            .map(|author| author.email().to_owned())
+            .unwrap_or_default(),
+    })
 }
 
 fn exit(workspace: &Workspace, state: WorkspaceState) -> Exit {

@@ -1,5 +1,5 @@
 use hearth_api::v1::{
-    CacheAccess, GetWorkspaceRequest, Lifetime, PrepareWorkspaceRequest, TtlAction, WatchUntil,
+    CacheAccess, GetWorkspaceRequest, Lifetime, PrepareWorkspaceRequest, TtlAction, WatchUntil, CloneDepth, GitOptions,
     WorkspaceSpec, WorkspaceState,
 };
 use hearth_runtime::{FieldFaults, Reason, status};
@@ -94,6 +94,12 @@ async fn every_option_reaches_the_request() {
         "read-only",
         "--timeout",
         "60",
+        "--clone",
+        "shallow",
+        "--sparse",
+        "web,docs/",
+        "--author",
+        "Ada <ada@example.org>",
         "--request-id",
         "r-1",
     ]);
@@ -109,6 +115,12 @@ async fn every_option_reaches_the_request() {
             lightweight: true,
             cache_access: CacheAccess::ReadOnly.into(),
             timeout_seconds: 60,
+            git: Some(GitOptions {
+                depth: CloneDepth::Shallow.into(),
+                sparse: vec!["web".into(), "docs".into()],
+                author_name: "Ada".into(),
+                author_email: "ada@example.org".into(),
+            }),
         }),
         node: "node-2".into(),
         workspace_id: String::new(),

@@ -84,6 +84,7 @@ mod tests {
             lightweight: false,
             cache_access: CacheAccess::ReadWrite,
             time_limit: None,
+            git: hearth_domain::GitOptions::default(),
         }
     }
 

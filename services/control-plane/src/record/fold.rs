@@ -340,13 +340,13 @@ impl Record {
 
 /// Takes the newest state of a hook over. Several features can have the same hook, and all begin before they end.
 fn note_hook(hooks: &mut Vec<Hook>, told: &Hook) {
-    let is_same = |hook: &&mut Hook| {
+    let is_same = |hook: &Hook| {
         hook.status() == HookStatus::Started
             && (&hook.name, &hook.origin, &hook.command)
                 == (&told.name, &told.origin, &told.command)
     };
-    match hooks.iter_mut().find(is_same) {
-        Some(hook) => hook.clone_from(told),
+    match hooks.iter().position(is_same) {
+        Some(at) => hooks[at].clone_from(told),
         None if hooks.len() < MAX_HOOKS => hooks.push(told.clone()),
         None => {}
     }

@@ -118,6 +118,13 @@ async fn a_secret_is_replaced_listed_without_its_value_and_deleted() {
     secrets.delete(&name, &pattern).await.expect("deleted");
     let again = secrets.delete(&name, &pattern).await;
     assert!(matches!(again, Err(CallError::SecretUnknown { .. })));
+    set(&secrets, "A", "x/*", false, "third-planted").await;
+    let (_, mut stored) = secrets.list().await.expect("a list").remove(0);
+    let again = secrets.store.set_secret(&stored, 1).await.expect("a store");
+    assert!(again.is_some(), "one that is there is replaced in any case");
+    stored.name = "B".parse().expect("a name");
+    let more = secrets.store.set_secret(&stored, 1).await.expect("a store");
+    assert_eq!(more, None, "as many as are allowed are there");
     let without = Secrets::new(world.store.clone(), secrets.rules.clone(), None);
     let value = SecretValue::new("x".to_owned()).expect("a value");
     let refused = without.set(name, pattern, false, &value).await;

@@ -258,6 +258,7 @@ impl CacheApi {
             lightweight: false,
             cache_access: CacheAccess::ReadWrite,
             time_limit: None,
+            git: hearth_domain::GitOptions::default(),
         };
         self.probe.probe(spec).await
     }

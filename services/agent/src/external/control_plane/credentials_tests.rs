@@ -105,7 +105,7 @@ impl CredentialService for ControlPlane {
         if self.broken || sent != Some(&format!("Bearer {}", self.token())) {
             return Err(Status::unauthenticated("register again"));
         }
-        let value = SecretValue {
+        let value = hearth_api::v1::SecretValue {
             name: "TOKEN".to_owned(),
             value: "planted".to_owned(),
         };

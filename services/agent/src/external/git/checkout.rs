@@ -33,6 +33,10 @@ pub(super) struct Checkout<'a> {
     pub commands: &'a Commands<'a>,
     pub folder: &'a Path,
     pub url: &'a str,
+    /// It has no commit but the one that is checked out.
+    pub is_shallow: bool,
+    /// The options of git by which less is fetched.
+    pub fetched: &'a [&'a str],
     pub warnings: &'a mut Vec<String>,
 }
 
@@ -53,7 +57,19 @@ impl Checkout<'_> {
             }
             // `git clone --branch` takes short names only, and a clone has only the commits that branches reach: the head
             // of a pull request is fetched.
+            GitRef::Branch(branch) if branch.starts_with('-') => {
+                // Git has no local branch of such a name.
+                self.fetch(git_ref, on_line).await?;
+                self.check_out(&["--detach", "FETCH_HEAD", "--"], on_line)
+                    .await?;
+            }
             GitRef::Branch(branch) => {
+                if self.is_shallow {
+                    // Such a clone follows its default branch alone.
+                    let follow = ["remote", "set-branches", "--add", "origin", branch.as_str()];
+                    let followed = self.git().args(follow).run(&mut |_| {}).await;
+                    followed.map_err(CloneFailure::Failed)?;
+                }
                 self.fetch(git_ref, on_line).await?;
                 self.check_out_branch(branch, on_line).await?;
             }
@@ -68,6 +84,17 @@ impl Checkout<'_> {
                     .await?;
             }
         }
+        Ok(self.head().await)
+    }
+
+    /// Checks out a commit that the clone has.
+    pub(super) async fn of_commit(
+        &mut self,
+        commit: &CommitHash,
+        on_line: OnLine<'_>,
+    ) -> Result<Option<CommitHash>, CloneFailure> {
+        self.check_out(&["--detach", commit.as_str(), "--"], on_line)
+            .await?;
         Ok(self.head().await)
     }
 
@@ -138,7 +165,8 @@ impl Checkout<'_> {
             .git()
             // Otherwise git reads `.gitmodules`, and gives up at a value that it does not take.
             .args(["fetch", "--no-recurse-submodules", "--progress"])
-            .args(["--filter=blob:none", "origin"])
+            .args(self.fetched)
+            .args(["origin"])
             .args([git_ref.to_string()])
             .run(on_line)
             .await;

@@ -51,8 +51,23 @@ impl<'a> Commands<'a> {
         }
     }
 
+    /// A command with settings of its own.
+    pub(super) fn git_with<'s>(
+        &self,
+        settings: impl IntoIterator<Item = (&'s str, &'s str)>,
+    ) -> Process {
+        let settings = settings.into_iter();
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings: Vec<_> = self.settings.iter().cloned().chain(settings).collect();
+        self.command(&settings)
+    }
+
     /// A command. Nothing of the node's own configuration shapes what it does: a clone is the same on every node.
     pub(super) fn git(&self) -> Process {
+        self.command(&self.settings)
+    }
+
+    fn command(&self, settings: &[(String, String)]) -> Process {
         let mut child = Process::new(self.sandbox, self.program)
             .reads(self.scratch)
             .writes(self.parent)
@@ -66,8 +81,8 @@ impl<'a> Commands<'a> {
                 "GIT_SSH_COMMAND",
                 "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15",
             )
-            .env("GIT_CONFIG_COUNT", self.settings.len().to_string());
-        for (number, (name, value)) in self.settings.iter().enumerate() {
+            .env("GIT_CONFIG_COUNT", settings.len().to_string());
+        for (number, (name, value)) in settings.iter().enumerate() {
             child = child
                 .env(&format!("GIT_CONFIG_KEY_{number}"), name)
                 .env(&format!("GIT_CONFIG_VALUE_{number}"), value);

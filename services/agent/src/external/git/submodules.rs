@@ -6,12 +6,17 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use hearth_domain::text::shortened;
+use hearth_domain::{GitOptions, text::shortened};
 use hearth_runtime::blocking;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::{checkout::missing_files, command::Commands, failure::told};
+use super::{
+    checkout::missing_files,
+    command::Commands,
+    failure::told,
+    request::{CloneRequest, fetched},
+};
 use crate::{
     clone_files::CloneFiles,
     external::process::{OnLine, Process, ProcessFailure},
@@ -43,13 +48,14 @@ pub(crate) struct Submodule {
 /// Fetches the submodules of the clone in `folder`, and those in them. Returns what is missing, and why.
 pub(super) async fn fetch(
     commands: &Commands<'_>,
-    folder: &Path,
-    within: Duration,
+    request: &CloneRequest<'_>,
     on_line: OnLine<'_>,
 ) -> Vec<String> {
+    let within = request.submodules_within;
     let fetching = Fetching {
         commands,
-        folder,
+        folder: request.into,
+        options: request.options,
         deadline: Instant::now() + within,
         within,
         on_line: Mutex::new(on_line),
@@ -70,6 +76,7 @@ pub(super) async fn fetch(
 struct Fetching<'a> {
     commands: &'a Commands<'a>,
     folder: &'a Path,
+    options: &'a GitOptions,
     deadline: Instant,
     within: Duration,
     on_line: Mutex<OnLine<'a>>,
@@ -94,6 +101,11 @@ impl Fetching<'_> {
                 return Vec::new();
             }
         };
+        // Those of a folder that is not checked out are not either.
+        let is_wanted = |listed: &Submodule| {
+            !parent.as_os_str().is_empty() || self.options.sparse.has(&listed.path)
+        };
+        let listed = listed.into_iter().filter(is_wanted);
         // One after the other: each of them writes the configuration of the checkout.
         let mut results = Vec::new();
         for submodule in listed {
@@ -171,7 +183,8 @@ impl Fetching<'_> {
         let update = self
             .git(dir)
             .args(["submodule", "update", "--init", "--force", "--progress"])
-            .args(["--filter=blob:none", "--", &submodule.path]);
+            .args(fetched(self.options))
+            .args(["--", &submodule.path]);
         timeout_at(self.deadline, self.run(update))
             .await
             .unwrap_or_else(|_| {
