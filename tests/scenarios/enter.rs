@@ -373,6 +373,37 @@ async fn the_distributions_ssh_scp_sftp_and_rsync_work_as_the_user_and_as_root()
             format!("600 {user}\nrenamed")
         );
 
+        // hearth's own copies: files, folders and links, there and back.
+        std::os::unix::fs::symlink("/nowhere/at-all", tree.join("link")).expect("a link");
+        let sent = format!("{}:{home}/copied", inside.workspace.id);
+        text(&output(&mut inside.hearth(&["cp", from, &sent])));
+        let seen = inside.seen(&format!(
+            "cat {home}/copied/deep/a*; readlink {home}/copied/link; stat -c %U {home}/copied/deep"
+        ));
+        assert_eq!(seen, format!("text/nowhere/at-all\n{user}"));
+        let got = inside.home.join("got");
+        text(&output(&mut inside.hearth(&[
+            "cp",
+            &sent,
+            got.to_str().expect("a path"),
+        ])));
+        assert_eq!(
+            fs::read_to_string(got.join("deep/a b")).expect("a file"),
+            "text"
+        );
+        assert_eq!(
+            fs::read_link(got.join("link")).expect("a link"),
+            Path::new("/nowhere/at-all")
+        );
+        let sent = format!("{}:{home}/large", inside.workspace.id);
+        text(&output(&mut inside.hearth(&["cp", source, &sent])));
+        text(&output(&mut inside.hearth(&["cp", &sent, copied])));
+        assert_eq!(self::digest(&back), digest);
+        let missing = format!("{}:/no/such", inside.workspace.id);
+        let refused = output(&mut inside.hearth(&["cp", &missing, copied]));
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("there is no such file"));
+
         // rsync needs a program in the workspace, and says so.
         let config = format!("ssh -F {}", inside.home.join(".ssh/config").display());
         let rsync = || {

@@ -19,7 +19,10 @@ pub use self::{
     clients::{ClientCommand, ContextCommand},
     common::{ConfigArg, ProbeRef, WideArg},
     connection::ConnectionArgs,
-    enter::{AsUser, CpArgs, ExecArgs, Place, PortForwardArgs, ShellArgs, SshArgs, SshConfigArgs, SshProxyArgs},
+    enter::{
+        AsUser, CpArgs, ExecArgs, Place, PortForwardArgs, ShellArgs, SshArgs, SshConfigArgs,
+        SshProxyArgs,
+    },
     token::TokenCommand,
     up::UpArgs,
     values::Subject,
