@@ -426,7 +426,8 @@ async fn the_distributions_ssh_scp_sftp_and_rsync_work_as_the_user_and_as_root()
         assert_eq!(first_word(&at(&place)), digest);
 
         // A port of the container, and a socket, from here.
-        inside.seen("echo served > /tmp/page; nohup nc -lk -p 7654 -s 127.0.0.1 -e cat /tmp/page >/dev/null 2>&1 &");
+        // It listens on the loopback interface of the container alone.
+        inside.seen("echo served > /tmp/page; httpd -p 127.0.0.1:7654 -h /tmp");
         let port = text(&output(
             Command::new("sh").args(["-c", "echo $((20000 + $$ % 20000))"]),
         ));
@@ -492,11 +493,13 @@ fn add_program(inside: &Inside, program: &str) {
     text(&output(&mut command));
 }
 
-/// What comes from a port of this machine; nothing if nobody is there.
+/// The page that a port of this machine serves; nothing if nobody is there.
 fn read_from(port: u16) -> String {
     let mut text = String::new();
     if let Ok(mut connection) = std::net::TcpStream::connect(("127.0.0.1", port)) {
+        let _ = connection.write_all(b"GET /page HTTP/1.0\r\n\r\n");
         let _ = std::io::Read::read_to_string(&mut connection, &mut text);
     }
-    text
+    let page = text.split_once("\r\n\r\n");
+    page.map_or_else(String::new, |(_, page)| page.to_owned())
 }
