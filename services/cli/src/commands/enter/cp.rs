@@ -195,7 +195,7 @@ impl Copy<'_> {
             match self.sftp.receive().await? {
                 // What was asked for ahead is past the end, too.
                 answer if is_end(&answer) => is_over = true,
-                Answer::Data(_) if is_over => {}
+                Answer::Data(bytes) if is_over || bytes.is_empty() => is_over = true,
                 Answer::Data(bytes) => {
                     file.write_all(&bytes).map_err(local(to))?;
                     if bytes.len() < PIECE as usize {
