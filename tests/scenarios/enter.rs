@@ -65,9 +65,9 @@ impl Inside {
     }
 
     fn exec(&self, options: &[&str], script: &str) -> Output {
-        let id = &self.workspace.id;
+        let id: &str = &self.workspace.id;
         let tail = [id, "sh", "-c", script];
-        output(&mut self.hearth(&[&["exec"], options, &tail].concat()))
+        output(&mut self.hearth(&[&["exec"][..], options, &tail[..]].concat()))
     }
 
     /// A program of OpenSSH or rsync, with the configuration that hearth writes.
