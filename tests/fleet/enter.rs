@@ -137,7 +137,6 @@ async fn a_client_that_vanishes_ends_its_command_and_no_other_even_if_it_does_no
         let session = Session::open(&fleet, &id, &[command])
             .await
             .expect("a session");
-        tokio::time::sleep(Duration::from_millis(50)).await;
         drop(session);
     }
     let expected = [

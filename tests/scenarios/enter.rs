@@ -65,9 +65,9 @@ impl Inside {
     }
 
     fn exec(&self, options: &[&str], script: &str) -> Output {
-        let id = &self.workspace.id;
+        let id: &str = &self.workspace.id;
         let tail = [id, "sh", "-c", script];
-        output(&mut self.hearth(&[&["exec"], options, &tail].concat()))
+        output(&mut self.hearth(&[&["exec"][..], options, &tail[..]].concat()))
     }
 
     /// A program of OpenSSH or rsync, with the configuration that hearth writes.
@@ -373,6 +373,37 @@ async fn the_distributions_ssh_scp_sftp_and_rsync_work_as_the_user_and_as_root()
             format!("600 {user}\nrenamed")
         );
 
+        // hearth's own copies: files, folders and links, there and back.
+        std::os::unix::fs::symlink("/nowhere/at-all", tree.join("link")).expect("a link");
+        let sent = format!("{}:{home}/copied", inside.workspace.id);
+        text(&output(&mut inside.hearth(&["cp", from, &sent])));
+        let seen = inside.seen(&format!(
+            "cat {home}/copied/deep/a*; readlink {home}/copied/link; stat -c %U {home}/copied/deep"
+        ));
+        assert_eq!(seen, format!("text/nowhere/at-all\n{user}"));
+        let got = inside.home.join("got");
+        text(&output(&mut inside.hearth(&[
+            "cp",
+            &sent,
+            got.to_str().expect("a path"),
+        ])));
+        assert_eq!(
+            fs::read_to_string(got.join("deep/a b")).expect("a file"),
+            "text"
+        );
+        assert_eq!(
+            fs::read_link(got.join("link")).expect("a link"),
+            Path::new("/nowhere/at-all")
+        );
+        let sent = format!("{}:{home}/large", inside.workspace.id);
+        text(&output(&mut inside.hearth(&["cp", source, &sent])));
+        text(&output(&mut inside.hearth(&["cp", &sent, copied])));
+        assert_eq!(self::digest(&back), digest);
+        let missing = format!("{}:/no/such", inside.workspace.id);
+        let refused = output(&mut inside.hearth(&["cp", &missing, copied]));
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("there is no such file"));
+
         // rsync needs a program in the workspace, and says so.
         let config = format!("ssh -F {}", inside.home.join(".ssh/config").display());
         let rsync = || {
@@ -395,7 +426,8 @@ async fn the_distributions_ssh_scp_sftp_and_rsync_work_as_the_user_and_as_root()
         assert_eq!(first_word(&at(&place)), digest);
 
         // A port of the container, and a socket, from here.
-        inside.seen("echo served > /tmp/page; nohup nc -lk -p 7654 -s 127.0.0.1 -e cat /tmp/page >/dev/null 2>&1 &");
+        // It listens on the loopback interface of the container alone.
+        inside.seen("echo served > /tmp/page; httpd -p 127.0.0.1:7654 -h /tmp");
         let port = text(&output(
             Command::new("sh").args(["-c", "echo $((20000 + $$ % 20000))"]),
         ));
@@ -461,11 +493,13 @@ fn add_program(inside: &Inside, program: &str) {
     text(&output(&mut command));
 }
 
-/// What comes from a port of this machine; nothing if nobody is there.
+/// The page that a port of this machine serves; nothing if nobody is there.
 fn read_from(port: u16) -> String {
     let mut text = String::new();
     if let Ok(mut connection) = std::net::TcpStream::connect(("127.0.0.1", port)) {
+        let _ = connection.write_all(b"GET /page HTTP/1.0\r\n\r\n");
         let _ = std::io::Read::read_to_string(&mut connection, &mut text);
     }
-    text
+    let page = text.split_once("\r\n\r\n");
+    page.map_or_else(String::new, |(_, page)| page.to_owned())
 }

@@ -8,7 +8,7 @@
 //! and git or docker goes on without one.
 
 mod relay;
-pub mod sftp;
+mod sftp;
 
 use std::{
     env,

@@ -24,15 +24,6 @@ use crate::{
     policy::Allowed,
 };
 
-#[allow(dead_code, reason = "its main is not called here")]
-#[path = "../credential-helper/main.rs"]
-mod helper;
-
-/// A request to the SFTP server in workspaces, as it is printed for people.
-pub fn sftp_request(packet: &[u8]) -> String {
-    format!("{:?}", helper::sftp::Request::read(packet))
-}
-
 /// The lines that the log of the devcontainer CLI has for people, and the last of them as a failure tells them.
 /// The lines that the log of the devcontainer CLI has for people, and the last of them as a failure tells them. What they say
 /// of hooks is read, too.

@@ -74,10 +74,3 @@ pub fn submodules(data: &[u8]) {
     }
     assert_eq!(cleaned(&clean), clean);
 }
-
-/// A request to the SFTP server is read without a panic, whatever lengths it names, and never into more than it has.
-pub fn sftp(packet: &[u8]) {
-    let read = fuzzing::sftp_request(packet);
-    // Each byte is printed as a few characters at most.
-    assert!(read.len() <= 1024 + 8 * packet.len(), "{read}");
-}

@@ -18,12 +18,13 @@ mod names;
 mod progress;
 mod registry;
 mod repository;
+mod sftp;
 mod signature;
 
 use hearth_agent::policy::{Allowed, HostAccess, Policy};
 
 pub use builds::{build_options, run_args};
-pub use commands::{cli_log, git_failure, lines, sftp, submodules};
+pub use commands::{cli_log, git_failure, lines, submodules};
 pub use compose::compose;
 pub use configuration::{clone, configuration};
 pub use dockerfile::{dockerfile, words};
@@ -36,6 +37,7 @@ pub use names::names;
 pub use progress::progress;
 pub use registry::registry;
 pub use repository::repository;
+pub use sftp::sftp;
 pub use signature::signature;
 
 /// What an attempt may ask of a node that opens nothing to anybody.

@@ -150,7 +150,13 @@ pub struct CpArgs {
     #[arg(value_name = "TO", value_parser = parsed::<Place>())]
     pub to: Place,
     /// User inside the workspace who reads or owns the files [default: the devcontainer's remote user]
-    #[arg(long, short = 'u', value_name = "USER", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        short = 'u',
+        value_name = "USER",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub user: String,
 }
 

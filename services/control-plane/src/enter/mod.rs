@@ -109,7 +109,7 @@ fn closed(workspace: &Workspace) -> Option<String> {
             because()
         ),
         WorkspaceState::Deleting => "is being deleted".to_owned(),
-        WorkspaceState::Unspecified => "cannot be entered".to_owned(),
+        _ => format!("cannot be entered in its state; `hearth get {id}` says what to do"),
     })
 }
 

@@ -9,10 +9,11 @@ use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{Metrics, Peer, Tasks, in_trace};
+use crate::{Metrics, Peer, Tasks, in_trace, line::Line};
 
 const GET: &str = "/hearth.v1.WorkspaceService/GetWorkspace";
 const WATCH: &str = "/hearth.v1.WorkspaceService/WatchWorkspace";
+const EXEC: &str = "/hearth.v1.WorkspaceService/Exec";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// What a service does with a call.
@@ -37,7 +38,7 @@ struct Server {
 impl Server {
     fn new(does: Does, limits: &LimitArgs) -> Self {
         let handler = any(async move |call: Request| serve(does, call).await);
-        let services = [GET, WATCH, HEALTH, "/made.up/Call"];
+        let services = [GET, WATCH, EXEC, HEALTH, "/made.up/Call"];
         let services = services.into_iter().fold(Router::new(), |router, path| {
             router.route(path, handler.clone())
         });
@@ -254,4 +255,28 @@ async fn a_caller_that_proves_who_it_is_counts_as_itself() {
     }
     let unlimited = stack.for_one_caller();
     assert!(unlimited.callers.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_its_connection_and_a_session_keeps_it() {
+    for (path, keeps) in [(WATCH, false), (EXEC, true)] {
+        let server = Server::new(Does::HangsLater, &LimitArgs::default());
+        let line = Line::default();
+        let mut call = Request::new(Body::empty());
+        *call.uri_mut() = path.parse().unwrap();
+        call.extensions_mut().insert(line.begin());
+        let answer = server.services.clone().oneshot(call).await.unwrap();
+        line.end();
+        let mut read = Box::pin(answer.into_body().collect());
+        let ended = tokio::time::timeout(Duration::from_secs(100_000), &mut read).await;
+        let none_lasts = tokio::time::timeout(Duration::from_secs(1), line.none_lasts()).await;
+        assert_eq!(
+            (ended.is_err(), none_lasts.is_err()),
+            (keeps, keeps),
+            "{path}"
+        );
+        drop(read);
+        drop(ended);
+        line.none_lasts().await;
+    }
 }

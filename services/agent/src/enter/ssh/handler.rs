@@ -58,7 +58,11 @@ impl Handler {
     }
 
     /// Begins on a channel on which nothing has begun. False: that cannot be.
-    fn begin(&mut self, channel: ChannelId, wanted: impl FnOnce(&Self, &mut Fresh) -> Wanted) -> bool {
+    fn begin(
+        &mut self,
+        channel: ChannelId,
+        wanted: impl FnOnce(&Self, &mut Fresh) -> Wanted,
+    ) -> bool {
         let open = self.channels.get_mut(&channel);
         let Some(mut fresh) = open.and_then(|open| open.fresh.take()) else {
             return false;
@@ -326,8 +330,8 @@ impl Requests for Handler {
         name: &str,
         session: &mut Session,
     ) -> Result<(), Error> {
-        let done =
-            name == "sftp" && self.begin(channel, |handler, _| Wanted {
+        let done = name == "sftp"
+            && self.begin(channel, |handler, _| Wanted {
                 user: Some(handler.user.clone()),
                 sftp: true,
                 ..Wanted::default()

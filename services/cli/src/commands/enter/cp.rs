@@ -76,7 +76,11 @@ impl Copy<'_> {
     async fn download(mut self, from: &[u8], to: &Path) -> Result<Exit, CliError> {
         let what = shown(from);
         let found = self.sftp.look(from, true, &what).await?;
-        let found = found.ok_or_else(|| CliError::Local(anyhow::anyhow!("{what}: there is no such file in the workspace")))?;
+        let found = found.ok_or_else(|| {
+            CliError::Local(anyhow::anyhow!(
+                "{what}: there is no such file in the workspace"
+            ))
+        })?;
         // Into a folder that is there, as of cp.
         let to = match (to.is_dir(), last(from)) {
             (true, Some(name)) => to.join(name),
@@ -98,7 +102,10 @@ impl Copy<'_> {
             if found.is_folder() {
                 make_folder(&to)?;
                 if depth == DEEPEST {
-                    return Err(CliError::Local(anyhow::anyhow!("{}: is too deep", shown(&from))));
+                    return Err(CliError::Local(anyhow::anyhow!(
+                        "{}: is too deep",
+                        shown(&from)
+                    )));
                 }
                 for (name, attributes) in self.entries(&from).await? {
                     let to = to.join(OsString::from_vec(name.to_vec()));
@@ -109,7 +116,10 @@ impl Copy<'_> {
             } else if found.is_file() {
                 self.fetch_file(&from, &to, found).await?;
             } else {
-                out::note(&format!("hearth: {} is no file, folder or link, and left out", shown(&from)));
+                out::note(&format!(
+                    "hearth: {} is no file, folder or link, and left out",
+                    shown(&from)
+                ));
             }
         }
         Ok(())
@@ -117,7 +127,10 @@ impl Copy<'_> {
 
     async fn entries(&mut self, folder: &[u8]) -> Result<Vec<(Bytes, Attributes)>, CliError> {
         let what = shown(folder);
-        let handle = self.sftp.open_handle(Request::new(11).text(folder), &what).await?;
+        let handle = self
+            .sftp
+            .open_handle(Request::new(11).text(folder), &what)
+            .await?;
         let (mut entries, mut seen) = (Vec::new(), BTreeSet::new());
         loop {
             match self.sftp.ask(Request::new(12).text(&handle)).await? {
@@ -126,7 +139,8 @@ impl Copy<'_> {
                         if &name[..] == b"." || &name[..] == b".." {
                             continue;
                         }
-                        let is_one = !name.is_empty() && !name.iter().any(|byte| [b'/', 0].contains(byte));
+                        let is_one =
+                            !name.is_empty() && !name.iter().any(|byte| [b'/', 0].contains(byte));
                         if !is_one || !seen.insert(name.clone()) {
                             return Err(CliError::Local(anyhow::anyhow!(
                                 "{what}: the workspace says that there is {:?} in it, which no folder has; nothing more is copied",
@@ -174,12 +188,14 @@ impl Copy<'_> {
                 asked += u64::from(PIECE);
                 under_way += 1;
             }
-            let Some(offset) = waiting.pop_front() else { break };
+            let Some(offset) = waiting.pop_front() else {
+                break;
+            };
             under_way -= 1;
             match self.sftp.receive().await? {
                 // What was asked for ahead is past the end, too.
                 answer if is_end(&answer) => is_over = true,
-                Answer::Data(_) if is_over => {}
+                Answer::Data(bytes) if is_over || bytes.is_empty() => is_over = true,
                 Answer::Data(bytes) => {
                     file.write_all(&bytes).map_err(local(to))?;
                     if bytes.len() < PIECE as usize {
@@ -199,7 +215,8 @@ impl Copy<'_> {
         // Neither set-uid nor sticky: that is for who owns it there.
         let mode = fs::Permissions::from_mode(found.mode & 0o777);
         file.set_permissions(mode).map_err(local(to))?;
-        let modified = std::time::UNIX_EPOCH + std::time::Duration::from_secs(found.modified.into());
+        let modified =
+            std::time::UNIX_EPOCH + std::time::Duration::from_secs(found.modified.into());
         file.set_modified(modified).map_err(local(to))
     }
 
@@ -227,12 +244,18 @@ impl Copy<'_> {
                 }
             } else if found.is_symlink() {
                 let target = fs::read_link(&from).map_err(local(&from))?;
-                let request = Request::new(20).text(target.as_os_str().as_bytes()).text(&to);
+                let request = Request::new(20)
+                    .text(target.as_os_str().as_bytes())
+                    .text(&to);
                 self.sftp.done(request, &shown(&to)).await?;
             } else if found.is_file() {
-                self.send_file(&from, &to, found.permissions().mode()).await?;
+                self.send_file(&from, &to, found.permissions().mode())
+                    .await?;
             } else {
-                out::note(&format!("hearth: {} is no file, folder or link, and left out", from.display()));
+                out::note(&format!(
+                    "hearth: {} is no file, folder or link, and left out",
+                    from.display()
+                ));
             }
         }
         Ok(Exit::Ok)
@@ -240,7 +263,10 @@ impl Copy<'_> {
 
     async fn send_folder(&mut self, to: &[u8], mode: u32) -> Result<(), CliError> {
         let what = shown(to);
-        let request = Request::new(14).text(to).number(4).number((mode & 0o777) | 0o700);
+        let request = Request::new(14)
+            .text(to)
+            .number(4)
+            .number((mode & 0o777) | 0o700);
         let made = self.sftp.ask(request).await?;
         if let Answer::Status(0, _) = made {
             return Ok(());
@@ -255,14 +281,21 @@ impl Copy<'_> {
         const WRITE_NEW: u32 = 0x02 | 0x08 | 0x10;
         let what = shown(to);
         let mut file = File::open(from).map_err(local(from))?;
-        let request = Request::new(3).text(to).number(WRITE_NEW).number(4).number(mode & 0o777);
+        let request = Request::new(3)
+            .text(to)
+            .number(WRITE_NEW)
+            .number(4)
+            .number(mode & 0o777);
         let handle = self.sftp.open_handle(request, &what).await?;
         let (mut offset, mut under_way) = (0_u64, 0);
         let mut chunk = vec![0; PIECE as usize];
         loop {
             let read = file.read(&mut chunk).map_err(local(from))?;
             if read > 0 {
-                let request = Request::new(6).text(&handle).long(offset).text(&chunk[..read]);
+                let request = Request::new(6)
+                    .text(&handle)
+                    .long(offset)
+                    .text(&chunk[..read]);
                 self.sftp.send(request).await;
                 offset += read as u64;
                 under_way += 1;

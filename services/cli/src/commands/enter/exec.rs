@@ -98,6 +98,7 @@ fn begin(workspace_id: String, command: Vec<String>, as_user: &AsUser, tty: bool
             environment,
             folder: as_user.workdir.clone(),
             user: as_user.user.clone(),
+            sftp: false,
         }),
     }
 }

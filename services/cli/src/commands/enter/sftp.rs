@@ -94,7 +94,8 @@ impl Request {
     }
 
     pub(super) fn text(mut self, text: &[u8]) -> Self {
-        self.0.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        self.0
+            .put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
         self.0.put_slice(text);
         self
     }
@@ -248,7 +249,8 @@ impl<'a> Sftp<'a> {
                 Some(Message::Stdout(bytes)) => self.read.extend_from_slice(&bytes),
                 Some(Message::Stderr(bytes)) => {
                     let room = MAX_REASON.saturating_sub(self.reason.len());
-                    self.reason.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                    self.reason
+                        .extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
                 Some(Message::Started(_)) => {}
                 Some(Message::Ended(_)) | None => return Err(self.over()),
