@@ -21,58 +21,6 @@ const MAX_TAIL: usize = 8 * 1024;
 /// The stops of workspaces that go on, by their results; `None` while one goes on.
 pub type Stops = KeyedTasks<WorkspaceId, watch::Receiver<Option<Result<(), String>>>>;
 
-impl Agent {
-    /// Stops the containers of a workspace whose newest attempt this is. That goes on when the call is dropped.
-    pub(super) async fn stop(&self, attempt: AttemptRef, is_start: bool) -> Result<(), Status> {
-        let newest = self.owners.newest(&attempt.workspace);
-        if newest > attempt.number {
-            return Err(refuse(AttemptError::Outdated { newest }));
-        }
-        let log = match self.attempts.log(&attempt) {
-            Ok(log) => Some(log),
-            // From before a restart of this agent.
-            Err(AttemptError::Unknown) => None,
-            Err(error) => return Err(refuse(error)),
-        };
-        if log.as_ref().is_some_and(|log| log.is_preparing()) && !is_start {
-            let why = "the attempt still prepares the workspace";
-            return Err(status(Reason::WorkspaceNotReady, why));
-        }
-        let (done, outcome) = watch::channel(None);
-        let (attempts, runner) = (self.attempts.clone(), self.runner.clone());
-        let of = attempt.clone();
-        // It is not ended half done: a container that is still stopped could not be started.
-        let run = async move |_, _| {
-            let work = async {
-                if let Some(log) = log.filter(|log| log.is_preparing()) {
-                    attempts.end(&of);
-                    until_settled(&log).await;
-                }
-                stop_containers(&runner, &of.workspace).await
-            };
-            let result = match contain("stop workspace", work).await {
-                Ok(stopped) => stopped.map_err(|error| error.to_string()),
-                Err(panicked) => Err(panicked.to_string()),
-            };
-            done.send_replace(Some(result));
-        };
-        let join_if_it_runs = |known: &watch::Receiver<Option<Result<(), String>>>| {
-            Ok::<_, Infallible>(match *known.borrow() {
-                None => Start::Join,
-                Some(_) => Start::Replace,
-            })
-        };
-        let Ok(mut outcome) = self
-            .stops
-            .start(attempt.workspace, outcome, join_if_it_runs, run);
-        let ended = outcome.wait_for(Option::is_some).await;
-        let result = ended.map_or(None, |result| result.clone());
-        match result {
-            Some(Ok(())) => Ok(()),
-            Some(Err(why)) => Err(status(Reason::EngineFailed, why)),
-            None => Err(status(Reason::ShuttingDown, "the agent is shutting down")),
-        }
-    }
 /// What stopping works with.
 pub(super) struct Node<'a> {
     pub(super) attempts: &'a Attempts,

@@ -1,17 +1,10 @@
 use clap::{Args, ValueEnum};
-use hearth_api::v1::{CacheAccess, WatchUntil};
-use hearth_domain::{GitRef, Label, Repository, WorkspaceId, WorkspaceOwner};
+use hearth_api::v1::{CacheAccess, CloneDepth, WatchUntil};
+use hearth_domain::{GitAuthor, GitRef, Label, SparsePaths, WorkspaceId, WorkspaceOwner};
 
 use super::{
     common::{ConfigArg, ReconnectArgs},
     life::LifetimeArgs,
-    values::{Seconds, parsed},
-}
-
-use hearth_api::v1::{CacheAccess, CloneDepth, WatchUntil};
-use hearth_domain::{GitAuthor, GitRef, SparsePaths, WorkspaceId};
-
-    common::{ConfigArg, ReconnectArgs},
     values::{Optional, Seconds, parsed},
 };
 use crate::local_clone::Source;
@@ -104,9 +97,9 @@ pub struct UpArgs {
         value_name = "ID",
         value_parser = parsed::<WorkspaceId>(),
         allow_hyphen_values = true,
-        conflicts_with_all = ["repository", "git_ref", "config", "node", "lightweight", "cache", "timeout", "labels", "owner", "ttl", "idle_timeout", "ttl_action"]
         conflicts_with_all = [
-            "repository", "git_ref", "clone", "sparse", "author", "config", "node", "lightweight", "cache", "timeout"
+            "repository", "git_ref", "clone", "sparse", "author", "config", "node", "lightweight", "cache", "timeout",
+            "labels", "owner", "ttl", "idle_timeout", "ttl_action"
         ]
     )]
     pub workspace: Option<WorkspaceId>,

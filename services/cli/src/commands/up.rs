@@ -133,7 +133,6 @@ fn request(args: &UpArgs) -> Result<PrepareWorkspaceRequest, CliError> {
             .map(ToString::to_string)
             .unwrap_or_default(),
         lifetime: args.lifetime.lifetime(),
-    }
     })
 }
 
