@@ -15,9 +15,12 @@ use tonic::service::Routes;
 
 use crate::{
     attempt::Attempts,
+    build_log::BuildLogs,
     config::Config,
+    configurations::Configurations,
     connection,
     credentials::GitAccess,
+    default_images::{Prefetching, ToldImages},
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
     door::Doors,
     engine_health::{EngineHealth, connected},
@@ -202,6 +205,7 @@ impl App {
             disk: disk.clone(),
             health: health.clone(),
             engine: externals.engine.clone(),
+            told_images: ToldImages::default(),
         };
         let node = Arc::new(NodeFacts {
             platform: info.platform,
@@ -211,6 +215,7 @@ impl App {
             min_free_disk_bytes: config.min_free_disk_mib << 20,
             push_timeout: config.push_timeout(),
             audit_percent: config.cache_audit_percent,
+            build_logs: BuildLogs::new(config.state_dir.join("build-logs"), ports.tasks.clone()),
             images,
             neighbourhood,
             disk,
@@ -254,6 +259,11 @@ impl App {
             self.registration.leftovers.clone(),
         );
         leftovers.find(&attempts_dir)?;
+        let configurations = Configurations::new(
+            self.externals.git.clone(),
+            self.config.state_dir.join("listings"),
+            tasks.clone(),
+        );
         let runner = Arc::new(Runner {
             node: self.node.clone(),
             externals: self.externals,
@@ -267,6 +277,7 @@ impl App {
             attempts: self.attempts,
             runner,
             owners: self.registration.owners.clone(),
+            configurations,
             tasks: tasks.clone(),
             boot_id: self.registration.info.boot_id.clone(),
         };
@@ -280,6 +291,15 @@ impl App {
             "connection",
             connection::keep(control_plane, called, stop.clone()),
         );
+        let prefetching = Prefetching {
+            engine: engine.clone(),
+            disk: self.node.disk.clone(),
+            min_free_disk_bytes: self.node.min_free_disk_bytes,
+            own: self.node.default_image.clone(),
+            told: self.registration.told_images.clone(),
+            refresh: self.config.default_image_refresh(),
+        };
+        tasks.spawn("default images", prefetching.run(stop.clone()));
         let server = GrpcServer::new(routes, &stack, limits, calls)?;
         tasks.spawn("registration", self.registration.run(stop.clone()));
         tasks.spawn(

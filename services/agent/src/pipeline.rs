@@ -28,7 +28,9 @@ mod hooks;
 mod image;
 mod initialize;
 mod job;
+mod kept_clone;
 mod key;
+mod last_good;
 mod node;
 mod override_config;
 pub(crate) mod owner;
@@ -37,11 +39,15 @@ mod prepare;
 mod pull;
 mod push;
 mod rebuild;
+mod recovery;
 mod recovery_note;
 mod resolve;
 mod run;
 mod sources;
+
 mod up;
+mod usable;
+mod validate;
 
 pub use image::unchanged as unchanged_image;
 pub use job::{CacheUse, Job};

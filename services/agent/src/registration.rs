@@ -16,6 +16,7 @@ use tonic::Code;
 
 use crate::{
     attempt::Attempts,
+    default_images::ToldImages,
     disk::DiskKeeper,
     engine_health::{ANSWER, EngineHealth},
     external::{
@@ -57,6 +58,8 @@ pub struct Registration {
     pub leftovers: Arc<Leftovers>,
     /// Folder of the attempts.
     pub attempts_dir: PathBuf,
+    /// Images that the control plane names.
+    pub told_images: ToldImages,
 }
 
 impl Registration {
@@ -154,6 +157,7 @@ impl Registration {
             .register(request)
             .await
             .map_err(|status| format!("{}: {}", status.code(), status.message()))?;
+        self.told_images.learn(&answer.default_images);
         if was_listed {
             self.note_owners(&answer, workspaces).await;
         }

@@ -29,6 +29,7 @@ pub const ENGINE_SOCKET: &str = "docker.sock";
 /// File with the policy of what builds may take, for BuildKit.
 pub const SOURCE_POLICY: &str = "source-policy.json";
 const READY: &str = "ready";
+const KEEPS_CLONE: &str = "keeps-clone";
 /// Begins the names of folders that stand for no workspace any more. No name of a workspace has a dot.
 const ENDED: &str = "ended.";
 
@@ -80,6 +81,17 @@ impl Scratch {
         fs::write(self.path.join(READY), "")
     }
 
+    /// Marks that the attempt works with the clone of an earlier one: what is left of it does not take the clone with it.
+    pub fn keep_clone(&self) -> io::Result<()> {
+        fs::write(self.path.join(KEEPS_CLONE), "")
+    }
+
+    /// The opposite: the clone is the attempt's own.
+    pub fn own_clone(&self) {
+        // It is there if it was made.
+        let _ = fs::remove_file(self.path.join(KEEPS_CLONE));
+    }
+
     /// Docker finds its plugins (buildx, compose) where the agent's own configuration says, and logins by the credential
     /// helper.
     fn write_docker_config(&self, registry: Option<&str>) -> io::Result<()> {
@@ -108,6 +120,8 @@ pub struct Leftover {
     pub path: PathBuf,
     /// The workspace that the engine has to remove first. The folder stands for it when the agent is started again.
     pub workspace: Option<WorkspaceId>,
+    /// Whether the workspace's clone stays.
+    pub keeps_clone: bool,
 }
 
 impl Leftover {
@@ -116,6 +130,7 @@ impl Leftover {
         Self {
             path: attempts.join(format!("{}-{}", attempt.workspace, attempt.number)),
             workspace: None,
+            keeps_clone: false,
         }
     }
 
@@ -124,6 +139,7 @@ impl Leftover {
         Self {
             path: attempts.join(format!("{ENDED}{workspace}")),
             workspace: Some(workspace),
+            keeps_clone: false,
         }
     }
 
@@ -167,7 +183,12 @@ pub fn leftovers(attempts: &Path) -> io::Result<Vec<Leftover>> {
                 number.parse::<u32>().ok()?;
                 workspace.parse().ok()
             });
-            Ok(Leftover { path, workspace })
+            let keeps_clone = path.join(KEEPS_CLONE).exists();
+            Ok(Leftover {
+                path,
+                workspace,
+                keeps_clone,
+            })
         })
         .collect()
 }

@@ -1,3 +1,4 @@
+mod configs;
 mod request;
 
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use hearth_api::v1::{
+    AgentServiceGetBuildLogRequest, AgentServiceGetBuildLogResponse,
+    AgentServiceListConfigsRequest, AgentServiceListConfigsResponse,
     AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse, AttemptAccepted,
     RemoveWorkspaceRequest, RemoveWorkspaceResponse,
     agent_service_prepare_workspace_response::Message, agent_service_server::AgentService,
@@ -18,6 +21,8 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     attempt::{AttemptError, AttemptLog, Attempts, follow},
+    build_log::pieces,
+    configurations::Configurations,
     external::engine::EngineFailure,
     owners::Owners,
     pipeline::{Job, Runner},
@@ -31,6 +36,8 @@ pub struct Agent {
     pub runner: Arc<Runner>,
     /// Whose the workspaces of the node are.
     pub owners: Owners,
+    /// Finds configurations of repositories.
+    pub configurations: Configurations,
     /// The owner of all tasks.
     pub tasks: Tasks,
     /// Identifies this process; `Register` sends it too.
@@ -96,6 +103,7 @@ async fn remove(runner: &Runner, workspace: &WorkspaceId) -> Result<(), EngineFa
         }),
     };
     node.disk.wake();
+    node.build_logs.remove(workspace).await;
     removed
 }
 
@@ -125,6 +133,39 @@ impl AgentService for Agent {
             })
         });
         Ok(Response::new(messages.boxed()))
+    }
+
+    type GetBuildLogStream = BoxStream<'static, Result<AgentServiceGetBuildLogResponse, Status>>;
+
+    async fn list_configs(
+        &self,
+        request: Request<AgentServiceListConfigsRequest>,
+    ) -> Result<Response<AgentServiceListConfigsResponse>, Status> {
+        let (repository, git_ref, login) = configs::wanted(request.into_inner())?;
+        let listing = self.configurations.list(repository, git_ref, login).await;
+        let listing = listing.map_err(|failure| configs::refused(&failure))?;
+        Ok(Response::new(configs::response(listing)))
+    }
+
+    async fn get_build_log(
+        &self,
+        request: Request<AgentServiceGetBuildLogRequest>,
+    ) -> Result<Response<Self::GetBuildLogStream>, Status> {
+        let mut faults = FieldFaults::default();
+        let workspace = request.into_inner().workspace_id;
+        let workspace = faults.check("workspace_id", workspace.parse::<WorkspaceId>());
+        let workspace = faults.complete(workspace)?;
+        let log = self.runner.node.build_logs.read(&workspace).await;
+        let Some((attempt, text)) = log else {
+            return Err(status(
+                Reason::BuildLogUnknown,
+                "no image was built for this workspace, or the log of its build is not kept any more",
+            ));
+        };
+        let pieces: Vec<_> = pieces(&text)
+            .map(|text| Ok(AgentServiceGetBuildLogResponse { attempt, text }))
+            .collect();
+        Ok(Response::new(stream::iter(pieces).boxed()))
     }
 
     async fn remove_workspace(

@@ -29,10 +29,13 @@ use crate::{
     metrics::Counters,
     node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
+    repositories::Repositories,
     services::{Served, identify, routes},
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
-    workspace::{Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces},
+    workspace::{
+        BuildLogs, Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces,
+    },
 };
 
 /// How long tasks may take to end after open calls were drained. Each has at most one transaction to finish.
@@ -150,6 +153,7 @@ impl ControlPlane {
             Reports::new(store.clone(), rules.clone()),
         ));
         let cache_mounts = CacheMounts::load(&*store).await?;
+        let default_images = config.default_images.unwrap_or_default();
         let driving = Driving {
             store: store.clone(),
             journal: journal.clone(),
@@ -157,6 +161,7 @@ impl ControlPlane {
             agents: agents.clone(),
             rules: rules.clone(),
             host_access: config.host_access.unwrap_or_default(),
+            default_images: default_images.clone(),
             cache_mounts,
         };
         let drivers = Arc::new(Drivers::new(driving, tasks.clone()));
@@ -168,6 +173,15 @@ impl ControlPlane {
             agents.clone(),
             tasks.clone(),
         ));
+        let repositories = Arc::new(Repositories {
+            fleet: fleet.clone(),
+            agents: agents.clone(),
+            credentials: credentials.clone(),
+        });
+        let build_logs = BuildLogs {
+            fleet: fleet.clone(),
+            agents: agents.clone(),
+        };
         let recovery = Arc::new(Recovery::new(
             store.clone(),
             drivers.clone(),
@@ -222,6 +236,9 @@ impl ControlPlane {
             obstacle: admin.obstacle(),
             stopping: tasks.stopping().clone(),
             fleet: fleet.clone(),
+            repositories,
+            build_logs,
+            default_images: default_images.all(),
             sessions,
             lease_seconds: config.node_lease_seconds,
             rules: rules.clone(),

@@ -5,7 +5,7 @@
 //! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. The memory holds
 //! nothing that the store does not have, so a restart loses nothing.
 //!
-//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`access`], [`cache`],
+//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`repositories`], [`workspace`], [`access`], [`cache`],
 //! [`credentials`], [`identity`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
 mod access;
@@ -21,6 +21,7 @@ mod metrics;
 mod node;
 mod probe;
 mod record;
+mod repositories;
 mod services;
 mod store;
 mod upkeep;
@@ -31,4 +32,6 @@ pub use cache::{CacheWriters, WritersParseError};
 pub use config::{Config, ConfigError, Database, DatabaseParseError};
 pub use credentials::{CredentialArgs, CredentialKind};
 pub use identity::{CertificateLife, IdentityArgs};
-pub use workspace::{HostAccessParseError, HostAccessRules};
+pub use workspace::{
+    DefaultImages, DefaultImagesParseError, HostAccessParseError, HostAccessRules,
+};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hearth_api::v1;
-use hearth_domain::{AttemptRef, CacheAccess, Repository, Spec, WorkspaceId};
+use hearth_domain::{AttemptRef, CacheAccess, Fallback, Repository, Spec, WorkspaceId};
 
 use crate::FieldFaults;
 
@@ -17,6 +17,9 @@ pub fn spec(message: &v1::WorkspaceSpec, faults: &mut FieldFaults) -> Option<Spe
     let access = v1::CacheAccess::try_from(message.cache_access);
     let access = access.map_err(|_| "is not a kind of access to the cache");
     let cache_access = faults.check("spec.cache_access", access).map(cache_access);
+    let fallback = v1::Fallback::try_from(message.fallback);
+    let fallback = fallback.map_err(|_| "must be one of the values of Fallback");
+    let fallback = faults.check("spec.fallback", fallback).map(self::fallback);
     if message.timeout_seconds > MAX_TIMEOUT_SECONDS {
         faults.add("spec.timeout_seconds", "is more than 14400");
         return None;
@@ -32,6 +35,7 @@ pub fn spec(message: &v1::WorkspaceSpec, faults: &mut FieldFaults) -> Option<Spe
         lightweight: message.lightweight,
         cache_access: cache_access?,
         time_limit,
+        fallback: fallback?,
     })
 }
 
@@ -58,6 +62,14 @@ pub fn attempt_message(attempt: &AttemptRef) -> v1::AttemptRef {
     v1::AttemptRef {
         workspace_id: attempt.workspace.to_string(),
         attempt: attempt.number,
+    }
+}
+
+fn fallback(fallback: v1::Fallback) -> Fallback {
+    match fallback {
+        v1::Fallback::Unspecified | v1::Fallback::DefaultImage => Fallback::DefaultImage,
+        v1::Fallback::LastGood => Fallback::LastGood,
+        v1::Fallback::None => Fallback::None,
     }
 }
 
@@ -93,8 +105,9 @@ mod tests {
 
         message.repository = "file:///etc".into();
         message.r#ref = "-x".into();
-        message.config = "a/b".into();
+        message.config = "a/../b".into();
         message.cache_access = 99;
+        message.fallback = 99;
         message.timeout_seconds = 14_401;
         assert_eq!(super::spec(&message, &mut faults), None);
         assert_eq!(attempt(None, &mut faults), None);
@@ -108,6 +121,7 @@ mod tests {
             "ref",
             "config",
             "cache_access",
+            "fallback",
             "timeout_seconds",
         ] {
             assert!(text.contains(&format!("spec.{field} ")), "{text}");

@@ -39,6 +39,12 @@ pub enum Reason {
     CacheEntryUnknown,
     /// No workspace was prepared from this ref and configuration of the repository.
     RefUnknown,
+    /// The repository cannot be read.
+    RepositoryUnavailable,
+    /// The repository's host did not accept the login, or asks for one.
+    LoginRefused,
+    /// Nothing was built for the workspace, or the log of that is not kept any more.
+    BuildLogUnknown,
     /// The caller did not prove that it is the agent of the node.
     SessionUnknown,
     /// The caller did not prove who it is.
@@ -81,7 +87,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -97,6 +103,9 @@ impl Reason {
         Self::CacheKeyUnknown,
         Self::CacheEntryUnknown,
         Self::RefUnknown,
+        Self::RepositoryUnavailable,
+        Self::LoginRefused,
+        Self::BuildLogUnknown,
         Self::SessionUnknown,
         Self::CallerUnknown,
         Self::NotAllowed,
@@ -136,6 +145,9 @@ impl Reason {
             Self::CacheKeyUnknown => "CACHE_KEY_UNKNOWN",
             Self::CacheEntryUnknown => "CACHE_ENTRY_UNKNOWN",
             Self::RefUnknown => "REF_UNKNOWN",
+            Self::RepositoryUnavailable => "REPOSITORY_UNAVAILABLE",
+            Self::LoginRefused => "LOGIN_REFUSED",
+            Self::BuildLogUnknown => "BUILD_LOG_UNKNOWN",
             Self::SessionUnknown => "SESSION_UNKNOWN",
             Self::CallerUnknown => "CALLER_UNKNOWN",
             Self::NotAllowed => "NOT_ALLOWED",
@@ -166,11 +178,13 @@ impl Reason {
             | Self::AttemptUnknown
             | Self::CacheEntryUnknown
             | Self::RefUnknown
+            | Self::BuildLogUnknown
             | Self::TokenUnknown => Code::NotFound,
             Self::NodeUnavailable
             | Self::StreamUnread
             | Self::DatabaseUnavailable
             | Self::RegistryUnavailable
+            | Self::RepositoryUnavailable
             | Self::ShuttingDown
             | Self::EngineFailed => Code::Unavailable,
             Self::TooManyStreams
@@ -188,7 +202,9 @@ impl Reason {
             | Self::NoCertificateAuthority
             | Self::NodeInUse => Code::FailedPrecondition,
             Self::CacheReadOnly | Self::NotAllowed | Self::JoinRefused => Code::PermissionDenied,
-            Self::SessionUnknown | Self::CallerUnknown => Code::Unauthenticated,
+            Self::SessionUnknown | Self::CallerUnknown | Self::LoginRefused => {
+                Code::Unauthenticated
+            }
             Self::Internal => Code::Internal,
         }
     }
@@ -201,6 +217,7 @@ impl Reason {
             | Self::TooManyStreams
             | Self::DatabaseUnavailable
             | Self::RegistryUnavailable
+            | Self::RepositoryUnavailable
             | Self::EngineFailed => Some(Duration::from_secs(5)),
             Self::StreamUnread
             | Self::ShuttingDown
@@ -220,6 +237,8 @@ impl Reason {
             | Self::CacheKeyUnknown
             | Self::CacheEntryUnknown
             | Self::RefUnknown
+            | Self::LoginRefused
+            | Self::BuildLogUnknown
             | Self::SessionUnknown
             | Self::CallerUnknown
             | Self::NotAllowed

@@ -8,7 +8,10 @@ use hearth_domain::text::printable_lines;
 use parking_lot::Mutex;
 
 use super::log::AttemptLog;
-use crate::external::process::{Line, Tail};
+use crate::{
+    build_log::BuildLog,
+    external::process::{Line, Tail},
+};
 
 /// How long output is collected into one event: a fast build makes few events, and a slow one is still seen live.
 const COLLECT: Duration = Duration::from_millis(200);
@@ -27,6 +30,7 @@ pub struct OutputSink {
     since: Instant,
     tail: Arc<Mutex<Tail>>,
     updates: Option<Updates>,
+    copy: Option<Arc<BuildLog>>,
 }
 
 /// The states of one line so far.
@@ -46,7 +50,14 @@ impl OutputSink {
             since: Instant::now(),
             tail,
             updates: None,
+            copy: None,
         }
+    }
+
+    /// Adds all lines to the log of a build, too.
+    pub fn copied_to(mut self, log: Arc<BuildLog>) -> Self {
+        self.copy = Some(log);
+        self
     }
 
     /// Adds what a command printed.
@@ -71,6 +82,9 @@ impl OutputSink {
     pub fn line(&mut self, line: &str) {
         let line = without_escapes(line);
         self.tail.lock().push(&line);
+        if let Some(copy) = &self.copy {
+            copy.line(&line);
+        }
         if !self.text.is_empty() && self.text.len() + line.len() >= MAX_CHUNK {
             self.flush();
         }

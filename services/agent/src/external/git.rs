@@ -2,6 +2,7 @@
 
 mod checkout;
 mod command;
+mod configs;
 pub(crate) mod failure;
 mod lfs;
 pub(crate) mod submodules;
@@ -17,6 +18,7 @@ use command::Commands;
 use failure::classify;
 
 pub use checkout::At;
+pub use configs::ConfigsRequest;
 pub use failure::{CloneFailure, advice};
 
 /// A clone to make.
@@ -55,6 +57,12 @@ pub trait Git: Send + Sync {
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<GitClone, CloneFailure>;
+
+    /// Checks out nothing but the devcontainer configurations of a ref. `None`: the repository has no commit yet.
+    async fn fetch_configs(
+        &self,
+        request: &ConfigsRequest<'_>,
+    ) -> Result<Option<CommitHash>, CloneFailure>;
 }
 
 /// The git command.
@@ -129,6 +137,20 @@ impl Git for GitCli {
             at,
             warnings,
         })
+    }
+
+    async fn fetch_configs(
+        &self,
+        request: &ConfigsRequest<'_>,
+    ) -> Result<Option<CommitHash>, CloneFailure> {
+        let commands = Commands::new(
+            (&self.sandbox, &self.program),
+            request.into,
+            request.scratch,
+            request.login,
+            request.url,
+        );
+        configs::fetch(&commands, request).await
     }
 }
 

@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use futures_util::future::join_all;
 use hearth_api::v1::{Failure, FailureReason, PipelineStep};
@@ -51,9 +54,10 @@ pub async fn initialize(
         let home = blocking(move || NodeHome::create(&folder, user, network)).await;
         let home = home.map_err(|error| failure(FailureReason::Internal, STEP, error))?;
         // Several commands run at the same time.
+        let place = (clone.folder.as_path(), config.workspace());
         let commands = commands
             .iter()
-            .map(|command| run(cx, clone, &home, command));
+            .map(|command| run(cx, place, &home, command));
         let ran: Vec<Result<(), Failure>> = join_all(commands).await;
         close_network(cx).await;
         // Also after a failure: the default image gets the same clone.
@@ -109,7 +113,7 @@ async fn give(clone: &Checkout, owner: Owner) -> Result<(), Failure> {
 
 async fn run(
     cx: &Context<'_>,
-    clone: &Checkout,
+    (clone, workspace): (&Path, &Path),
     home: &NodeHome,
     command: &NodeCommand,
 ) -> Result<(), Failure> {
@@ -120,7 +124,8 @@ async fn run(
     let mut output = cx.recorder.output(STEP);
     output.line(&format!("Running {title}"));
     let request = NodeRequest {
-        folder: &clone.folder,
+        clone,
+        folder: &clone.join(workspace),
         home,
         words: &command.words,
     };

@@ -1,6 +1,6 @@
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use hearth_api::v1::{
@@ -17,8 +17,10 @@ use super::{
     failure::failure,
     job::Job,
     node::NodeFacts,
-    prepare::{Background, Usable, prepare},
+    prepare::prepare,
     push,
+    recovery::after_recovery,
+    usable::{Background, Usable},
 };
 use crate::{
     attempt::{AttemptLog, Recorder},
@@ -107,7 +109,8 @@ impl Runner {
         match recorder.outcome() {
             None => {
                 // The cleanup may be what panicked.
-                let _ = contain("cleanup", self.remove_workspace(job, recorder)).await;
+                let cleanup = self.remove_workspace(job, recorder, job.keep_clone);
+                let _ = contain("cleanup", cleanup).await;
                 self.fail(
                     job,
                     recorder,
@@ -133,6 +136,12 @@ impl Runner {
     ) {
         match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
             Ok(scratch) => {
+                if job.keep_clone
+                    && let Err(error) = scratch.keep_clone()
+                {
+                    let message = format!("the attempt's folder cannot be written: {error}");
+                    return self.fail(job, recorder, self.cannot_begin(message));
+                }
                 self.run_in(&scratch, job, recorder, stop, shutdown).await;
                 scratch.files().end().await;
             }
@@ -178,6 +187,7 @@ impl Runner {
             allowed: self.node.policy.allow(job.trusted, job.host_access),
             disks: Disks::new(&self.node.data_root, scratch.path()),
             deadline: Instant::now() + job.time_limit(),
+            clone_is_new: AtomicBool::new(false),
         };
         let door = self.doors.open(
             scratch.path(),
@@ -257,11 +267,17 @@ impl Runner {
             Err(failure) => {
                 // Nothing may write into the volume of the next attempt.
                 cx.files.end().await;
-                self.remove_workspace(cx.job, cx.recorder).await;
+                self.remove_workspace(cx.job, cx.recorder, cx.keeps_clone())
+                    .await;
                 self.fail(cx.job, cx.recorder, failure);
             }
         }
-        let Background { push, hooks, audit } = &mut background;
+        let Background {
+            push,
+            hooks,
+            audit,
+            recovered,
+        } = &mut background;
         let is_pushed = push.is_there();
         tokio::select! {
             biased;
@@ -272,12 +288,17 @@ impl Runner {
                 }
             }
             // Their results are in the log.
-            _ = async { tokio::join!(push.finish(), hooks.finish(), audit.finish()) } => {}
+            () = async {
+                tokio::join!(push.finish(), hooks.finish(), audit.finish());
+                if *recovered {
+                    after_recovery(cx).await;
+                }
+            } => {}
         }
     }
 
-    /// Removes what a failed attempt made on the node, apart from its log.
-    async fn remove_workspace(&self, job: &Job, recorder: &Recorder) {
+    /// Removes what a failed attempt made on the node, apart from its log. A clone that it `keeps` is not its own.
+    async fn remove_workspace(&self, job: &Job, recorder: &Recorder, keeps: bool) {
         let workspace = &job.attempt.workspace;
         let problem = self.node.engine.problem().borrow().clone();
         let removed = match problem {
@@ -286,6 +307,7 @@ impl Runner {
                 action: "remove the workspace",
                 cause,
             }),
+            None if keeps => self.leftovers.clear_workspace(workspace).await,
             None => self.leftovers.remove_workspace(workspace).await,
         };
         if let Err(error) = removed {
@@ -294,6 +316,7 @@ impl Runner {
             ));
             self.leftovers.add(Leftover {
                 workspace: Some(workspace.clone()),
+                keeps_clone: keeps,
                 ..Leftover::of(&self.attempts_dir, &job.attempt)
             });
         }

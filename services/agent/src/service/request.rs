@@ -1,6 +1,7 @@
 use hearth_api::v1;
 use hearth_domain::CacheReference;
 use hearth_runtime::{FieldFaults, contract};
+use oci_spec::distribution::Reference;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -25,16 +26,23 @@ pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<J
     if request.control_plane_id.len() > MAX_ID_BYTES {
         faults.add("control_plane_id", "is longer than 256 bytes");
     }
+    let default_image = default_image(&request.default_image, &mut faults);
     let job = attempt.zip(spec).zip(cache).zip(cache_mounts);
-    faults.complete(job.map(|(((attempt, spec), cache), cache_mounts)| Job {
-        attempt,
-        spec,
-        cache,
-        trusted: request.trusted,
-        host_access: HostAccess::of_request(request.host_access()),
-        cache_mounts,
-        control_plane: request.control_plane_id.clone(),
-    }))
+    let job = job.zip(default_image);
+    faults.complete(job.map(
+        |((((attempt, spec), cache), cache_mounts), default_image)| Job {
+            attempt,
+            spec,
+            cache,
+            trusted: request.trusted,
+            host_access: HostAccess::of_request(request.host_access()),
+            cache_mounts,
+            control_plane: request.control_plane_id.clone(),
+            keep_clone: request.keep_clone,
+            no_cache: request.no_cache,
+            default_image,
+        },
+    ))
 }
 
 /// Without a namespace, one of the attempt's own.
@@ -46,6 +54,19 @@ fn cache_mounts(namespace: &str) -> Result<String, &'static str> {
         }
         _ => Err("must be at most 64 letters and digits"),
     }
+}
+
+/// The image for repositories that name none, as the control plane has it.
+fn default_image(image: &str, faults: &mut FieldFaults) -> Option<Option<String>> {
+    if image.is_empty() {
+        return Some(None);
+    }
+    // The engine and the devcontainer CLI get it as an argument.
+    let image = image.parse::<Reference>().map(|_| Some(image.to_owned()));
+    faults.check(
+        "default_image",
+        image.map_err(|_| "must be the name of an image"),
+    )
 }
 
 fn cache_use(target: &v1::CacheTarget, faults: &mut FieldFaults) -> Option<CacheUse> {
@@ -78,7 +99,7 @@ mod tests {
             spec: Some(v1::WorkspaceSpec {
                 repository: "file:///etc".into(),
                 r#ref: "-x".into(),
-                config: "a/b".into(),
+                config: "a/../b".into(),
                 ..v1::WorkspaceSpec::default()
             }),
             cache: Some(v1::CacheTarget {

@@ -1,6 +1,6 @@
 use hearth_api::v1::{
-    CacheAccess, GetWorkspaceRequest, PrepareWorkspaceRequest, WatchUntil, WorkspaceSpec,
-    WorkspaceState,
+    CacheAccess, Fallback, GetWorkspaceRequest, PrepareWorkspaceRequest, Rebuild, WatchUntil,
+    WorkspaceSpec, WorkspaceState,
 };
 use hearth_runtime::{FieldFaults, Reason, status};
 use rustix::process::{Pid, Signal, kill_process};
@@ -94,6 +94,8 @@ async fn every_option_reaches_the_request() {
         "read-only",
         "--timeout",
         "60",
+        "--fallback",
+        "none",
         "--request-id",
         "r-1",
     ]);
@@ -107,10 +109,12 @@ async fn every_option_reaches_the_request() {
             lightweight: true,
             cache_access: CacheAccess::ReadOnly.into(),
             timeout_seconds: 60,
+            fallback: Fallback::None.into(),
         }),
         node: "node-2".into(),
         workspace_id: String::new(),
         until: WatchUntil::Hooks.into(),
+        ..Default::default()
     });
     assert_eq!(plane.calls()[0], expected);
 }
@@ -311,4 +315,57 @@ async fn a_reader_that_leaves_ends_the_client_quietly() {
     drop(child.stdout.take());
     let ended = ended(child).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(141), ""));
+}
+
+#[tokio::test]
+async fn a_rebuild_asks_for_what_it_keeps_and_shows_its_progress() {
+    for (arguments, rebuild, fresh_clone) in [
+        (&[][..], Rebuild::WithCache, false),
+        (&["--no-cache"], Rebuild::WithoutCache, false),
+        (
+            &["--no-cache", "--fresh-clone"],
+            Rebuild::WithoutCache,
+            true,
+        ),
+    ] {
+        let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;
+        let command = [&["rebuild", ID, "--request-id", "r-1"], arguments].concat();
+        let ended = run(plane.hearth(&command)).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("READY after 5.0 s"),
+            "{}",
+            ended.stderr
+        );
+        let asked = Call::Prepare(PrepareWorkspaceRequest {
+            request_id: "r-1".into(),
+            workspace_id: ID.into(),
+            until: WatchUntil::Hooks.into(),
+            rebuild: rebuild.into(),
+            fresh_clone,
+            ..Default::default()
+        });
+        assert_eq!(plane.calls()[0], asked);
+    }
+}
+
+#[tokio::test]
+async fn what_a_failure_leads_to_and_folders_of_the_repository_are_asked_for() {
+    let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;
+    let config = "./services/api/.devcontainer/devcontainer.json";
+    let command = [
+        "up",
+        REPOSITORY,
+        "--config",
+        config,
+        "--fallback",
+        "last-good",
+    ];
+    run(plane.hearth(&command)).await;
+    let Call::Prepare(request) = &plane.calls()[0] else {
+        panic!("a call to prepare");
+    };
+    let spec = request.spec.clone().expect("a spec");
+    assert_eq!(spec.config, "services/api");
+    assert_eq!(spec.fallback(), Fallback::LastGood);
 }

@@ -31,7 +31,7 @@ const PACKAGE: &str = "/hearth.v1.";
 
 /// Every call of the contract. Health and reflection are no part of it: they say nothing that is not in the repository, so
 /// everybody may call them.
-const TABLE: [(&str, MayCall); 39] = [
+const TABLE: [(&str, MayCall); 44] = [
     ("AgentRegistryService/Deregister", Node),
     // With a join token.
     ("AgentRegistryService/Enrol", Anybody),
@@ -39,12 +39,15 @@ const TABLE: [(&str, MayCall); 39] = [
     ("AgentRegistryService/OpenConnection", Node),
     ("AgentRegistryService/Register", Node),
     ("AgentRegistryService/RenewCertificate", Node),
+    ("AgentService/GetBuildLog", ControlPlane),
+    ("AgentService/ListConfigs", ControlPlane),
     ("AgentService/PrepareWorkspace", ControlPlane),
     ("AgentService/RemoveWorkspace", ControlPlane),
     ("CacheIndexService/CommitBuildCache", Node),
     ("CacheIndexService/CommitCache", Node),
     ("CacheIndexService/DropCache", Node),
     ("CacheIndexService/FindBuildCache", Node),
+    ("CacheIndexService/FindLastGood", Node),
     ("CacheIndexService/FindNeighbours", Node),
     ("CacheIndexService/ResolveCache", Node),
     ("CacheService/ExplainRef", Client(Scope::Read)),
@@ -69,7 +72,10 @@ const TABLE: [(&str, MayCall); 39] = [
     ("NodeService/RemoveNode", Client(Scope::Admin)),
     ("NodeService/RemoveQuarantined", Client(Scope::Admin)),
     ("WorkspaceService/DeleteWorkspace", Client(Scope::Prepare)),
+    ("WorkspaceService/GetBuildLog", Client(Scope::Read)),
     ("WorkspaceService/GetWorkspace", Client(Scope::Read)),
+    // It uses the control plane's logins, and a node.
+    ("WorkspaceService/ListConfigs", Client(Scope::Prepare)),
     ("WorkspaceService/ListWorkspaces", Client(Scope::Read)),
     ("WorkspaceService/PrepareWorkspace", Client(Scope::Prepare)),
     ("WorkspaceService/WatchWorkspace", Client(Scope::Read)),

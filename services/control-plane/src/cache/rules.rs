@@ -65,7 +65,7 @@ impl CacheRules {
 
 #[cfg(test)]
 mod tests {
-    use hearth_domain::GitRef;
+    use hearth_domain::{Fallback, GitRef};
 
     use super::*;
 
@@ -84,6 +84,7 @@ mod tests {
             lightweight: false,
             cache_access: CacheAccess::ReadWrite,
             time_limit: None,
+            fallback: Fallback::default(),
         }
     }
 

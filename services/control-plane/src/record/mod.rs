@@ -3,7 +3,7 @@
 mod fold;
 mod sequence;
 
-pub use fold::{Progress, Record};
+pub use fold::{Progress, Rebuilding, Record};
 pub use sequence::{Ending, LogEntry};
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use hearth_api::v1::{
 use hearth_runtime::events::cut;
 use prost_types::Timestamp;
 
-use super::fold::Record;
+use super::fold::{Rebuilding, Record};
 use crate::clock::{millis, seconds_between};
 
 /// An event with its place in the log.
@@ -196,7 +196,10 @@ impl Record {
     }
 
     /// Ends the newest attempt and begins the next one.
-    pub fn begin_attempt(&mut self, now: Timestamp) -> Vec<LogEntry> {
+    pub fn begin_attempt(&mut self, how: Rebuilding, now: Timestamp) -> Vec<LogEntry> {
+        // An attempt that kept the clone and failed has left it as it was.
+        let has_clone = matches!(self.workspace.state(), State::Ready | State::Recovery)
+            || self.progress.keeps_clone;
         let mut entries = self.end(&Ending::Replaced, now);
         let event = Event {
             sequence: self.workspace.last_sequence + 1,
@@ -208,6 +211,8 @@ impl Record {
             })),
         };
         self.put(0, event, &mut entries);
+        self.progress.keeps_clone = how.keep_clone && has_clone;
+        self.progress.no_cache = how.no_cache;
         self.touch(&entries, now);
         entries
     }

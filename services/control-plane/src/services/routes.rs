@@ -29,7 +29,8 @@ use crate::{
     identity::{Enrolment, JoinTokens},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
-    workspace::{Deletions, Recovery, Watching, Workspaces},
+    repositories::Repositories,
+    workspace::{BuildLogs, Deletions, Recovery, Watching, Workspaces},
 };
 
 /// Bytes that a message of an agent may have. A heartbeat names 10,000 workspaces in four lists at most, and an entry of the
@@ -53,6 +54,10 @@ pub(crate) struct Served {
     /// Ends what does not end by itself.
     pub(crate) stopping: CancellationToken,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) repositories: Arc<Repositories>,
+    pub(crate) build_logs: BuildLogs,
+    /// Images that nodes fetch in advance.
+    pub(crate) default_images: Vec<String>,
     pub(crate) sessions: Arc<Sessions>,
     /// Seconds without a heartbeat after which a node counts as lost.
     pub(crate) lease_seconds: u32,
@@ -76,6 +81,8 @@ pub(crate) fn routes(served: Served) -> Routes {
         watching: served.watching,
         deletions: served.deletions,
         fleet: served.fleet,
+        repositories: served.repositories,
+        build_logs: served.build_logs,
     };
     let public_key = served.signing.public_key().map(ToString::to_string);
     let public_keys = served.signing.keys().map(ToString::to_string);
@@ -86,6 +93,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         lease_seconds: served.lease_seconds,
         cache_public_key: public_keys.unwrap_or_default(),
         enrolment: served.enrolment.clone(),
+        default_images: served.default_images,
     };
     let cache = CacheApi {
         rules: served.rules,

@@ -2,11 +2,12 @@ use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event, GetWorkspaceRequest,
-    GetWorkspaceResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest,
-    PrepareWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse, Workspace,
-    prepare_workspace_response as prepared, watch_workspace_response as watched,
-    workspace_service_server::WorkspaceService,
+    AgentServiceListConfigsResponse, DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event,
+    GetBuildLogRequest, GetBuildLogResponse, GetWorkspaceRequest, GetWorkspaceResponse,
+    ListConfigsRequest, ListConfigsResponse, ListWorkspacesRequest, ListWorkspacesResponse,
+    PrepareWorkspaceRequest, PrepareWorkspaceResponse, WatchWorkspaceRequest,
+    WatchWorkspaceResponse, Workspace, prepare_workspace_response as prepared,
+    watch_workspace_response as watched, workspace_service_server::WorkspaceService,
 };
 use hearth_domain::WorkspaceId;
 use hearth_runtime::FieldFaults;
@@ -17,7 +18,8 @@ use crate::{
     access::Caller,
     error::CallError,
     node::Fleet,
-    workspace::{Begin, Deletions, Prepared, Watcher, Watching, What, Workspaces, seen},
+    repositories::Repositories,
+    workspace::{Begin, BuildLogs, Deletions, Prepared, Watcher, Watching, What, Workspaces, seen},
 };
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -28,12 +30,15 @@ pub(super) struct WorkspaceApi {
     pub(super) watching: Arc<Watching>,
     pub(super) deletions: Arc<Deletions>,
     pub(super) fleet: Arc<Fleet>,
+    pub(super) repositories: Arc<Repositories>,
+    pub(super) build_logs: BuildLogs,
 }
 
 #[tonic::async_trait]
 impl WorkspaceService for WorkspaceApi {
     type PrepareWorkspaceStream = Responses<PrepareWorkspaceResponse>;
     type WatchWorkspaceStream = Responses<WatchWorkspaceResponse>;
+    type GetBuildLogStream = Responses<GetBuildLogResponse>;
 
     async fn prepare_workspace(
         &self,
@@ -43,7 +48,7 @@ impl WorkspaceService for WorkspaceApi {
         let (wanted, until) = validate::prepare(request.into_inner())?;
         match &wanted.what {
             What::New { spec, .. } => caller.check_repository(&spec.repository)?,
-            What::Again(id) => self.check(&caller, id).await?,
+            What::Again(id, _) => self.check(&caller, id).await?,
         }
         // Before anything begins: a call that fails has begun nothing.
         let slot = self.watching.open()?;
@@ -153,6 +158,52 @@ impl WorkspaceService for WorkspaceApi {
             .await
             .map_err(CallError::from)?;
         Ok(Response::new(DeleteWorkspaceResponse {}))
+    }
+
+    async fn list_configs(
+        &self,
+        request: Request<ListConfigsRequest>,
+    ) -> Result<Response<ListConfigsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let (repository, git_ref) = validate::list_configs(&request.into_inner())?;
+        caller.check_repository(&repository)?;
+        let listed = self.repositories.configs(&repository, &git_ref).await?;
+        let AgentServiceListConfigsResponse {
+            commit,
+            configs,
+            used,
+        } = listed;
+        Ok(Response::new(ListConfigsResponse {
+            commit,
+            configs,
+            used,
+        }))
+    }
+
+    async fn get_build_log(
+        &self,
+        request: Request<GetBuildLogRequest>,
+    ) -> Result<Response<Self::GetBuildLogStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let id = validate::workspace_id(&request.into_inner().workspace_id)?;
+        let record = self.workspaces.find(&id).await?;
+        if !caller.sees(&record.spec.repository) {
+            return Err(CallError::WorkspaceUnknown(id).into());
+        }
+        let log = self.build_logs.open(&record).await?;
+        let node = record.workspace.node;
+        Ok(Response::new(Box::pin(log.map(move |piece| {
+            let piece = piece.map_err(|status| {
+                Status::from(CallError::AgentFailed {
+                    node: node.clone(),
+                    why: status.message().to_owned(),
+                })
+            })?;
+            Ok(GetBuildLogResponse {
+                attempt: piece.attempt,
+                text: piece.text,
+            })
+        }))))
     }
 }
 

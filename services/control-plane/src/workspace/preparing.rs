@@ -11,7 +11,7 @@ use crate::{
     detached::detached,
     error::CallError,
     node::{Fleet, Nodes},
-    record::Record,
+    record::{Rebuilding, Record},
     store::{Load, Once, PageLimit, RequestId, Store, StoreError},
 };
 
@@ -33,7 +33,7 @@ pub(crate) enum What {
         message: WorkspaceSpec,
     },
     /// A new attempt of a workspace.
-    Again(WorkspaceId),
+    Again(WorkspaceId, Rebuilding),
 }
 
 /// The result of a request to prepare.
@@ -112,7 +112,7 @@ impl Workspaces {
                     error => error.into(),
                 })?
             }
-            What::Again(id) => {
+            What::Again(id, how) => {
                 let node = self.find(&id).await?.workspace.node;
                 if wanted.node.is_some_and(|wanted| wanted != node) {
                     let mut faults = FieldFaults::default();
@@ -121,7 +121,7 @@ impl Workspaces {
                     faults.into_result()?;
                 }
                 self.nodes.check_online(&node)?;
-                self.journal.begin_attempt(&id, wanted.request).await?
+                self.journal.begin_attempt(&id, wanted.request, how).await?
             }
         };
         match once {

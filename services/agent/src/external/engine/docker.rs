@@ -7,7 +7,7 @@ mod removal;
 mod volume;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,10 +16,10 @@ use async_trait::async_trait;
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error,
-    models::{ImageSummary, VolumeCreateRequest},
+    models::ImageSummary,
     query_parameters::{
         CreateContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
-        ListImagesOptions, ListVolumesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+        ListImagesOptions, RemoveImageOptions, TagImageOptionsBuilder,
     },
 };
 use hearth_api::v1::ImageStore;
@@ -30,7 +30,7 @@ use hearth_runtime::Metrics;
 use super::{
     api::{
         ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, LocalImage, OnTransfer,
-        StoredImage, VOLUME_PREFIX, WORKSPACE_LABEL, volume_name,
+        StoredImage, VOLUME_PREFIX, WORKSPACE_LABEL,
     },
     metadata::METADATA_LABEL,
 };
@@ -147,21 +147,29 @@ impl Engine for DockerEngine {
 
     async fn create_volume(&self, workspace_id: &WorkspaceId) -> Result<PathBuf, EngineFailure> {
         self.remove_workspace(workspace_id).await?;
-        let request = VolumeCreateRequest {
-            name: Some(volume_name(workspace_id)),
-            labels: Some(container::labels(workspace_id)),
-            ..VolumeCreateRequest::default()
-        };
-        let volume = self
-            .docker
-            .create_volume(request)
-            .await
-            .map_err(self.failed("make the workspace's volume"))?;
-        Ok(volume.mountpoint.into())
+        let made = volume::create(&self.docker, workspace_id).await;
+        made.map_err(self.failed("make the workspace's volume"))
     }
 
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
         removal::everything(&self.docker, &self.socket, workspace_id).await
+    }
+
+    async fn volume(&self, workspace_id: &WorkspaceId) -> Result<Option<PathBuf>, EngineFailure> {
+        let found = volume::folder(&self.docker, workspace_id).await;
+        found.map_err(self.failed("look at the workspace's volume"))
+    }
+
+    async fn clear_workspace(
+        &self,
+        workspace_id: &WorkspaceId,
+        images: bool,
+    ) -> Result<(), EngineFailure> {
+        removal::but_the_volume(&self.docker, &self.socket, workspace_id, images).await
+    }
+
+    async fn remove_images(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
+        removal::images(&self.docker, &self.socket, workspace_id).await
     }
 
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
@@ -185,33 +193,8 @@ impl Engine for DockerEngine {
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
-        let filters = HashMap::from([("label".to_owned(), vec![WORKSPACE_LABEL.to_owned()])]);
-        let options = ListVolumesOptionsBuilder::default()
-            .filters(&filters)
-            .build();
-        let volumes = self
-            .docker
-            .list_volumes(Some(options))
-            .await
-            .map_err(self.failed("list the workspaces"))?;
-        Ok(volumes
-            .volumes
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|mut volume| {
-                let id = volume.labels.remove(WORKSPACE_LABEL)?;
-                id.parse()
-                    .inspect_err(|error| {
-                        tracing::warn!(
-                            volume = volume.name,
-                            "the label {WORKSPACE_LABEL} of a volume {error}"
-                        );
-                    })
-                    .ok()
-            })
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect())
+        let found = volume::workspaces(&self.docker).await;
+        found.map_err(self.failed("list the workspaces"))
     }
 
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure> {
@@ -269,8 +252,10 @@ impl Engine for DockerEngine {
         folder: &str,
         name: &str,
         content: &[u8],
+        owner: Owner,
     ) -> Result<(), EngineFailure> {
-        container::write(&self.docker, container, folder, (name, 0o644), content)
+        let file = (name, 0o644, owner);
+        container::write(&self.docker, container, folder, file, content)
             .await
             .map_err(self.failed("write into the container"))
     }

@@ -17,7 +17,7 @@ use super::{
     },
 };
 use crate::{
-    record::{Ending, LogEntry, Record},
+    record::{Ending, LogEntry, Rebuilding, Record},
     store::{
         error::StoreError,
         workspaces::{Change, Count, Once, Page, PageLimit, Placement, RequestId, WorkspaceStore},
@@ -137,6 +137,7 @@ impl WorkspaceStore for Sqlite {
         &self,
         id: &WorkspaceId,
         request: Option<RequestId>,
+        how: Rebuilding,
         now: Timestamp,
     ) -> Result<Once, StoreError> {
         let mut transaction = self.begin().await?;
@@ -148,7 +149,7 @@ impl WorkspaceStore for Sqlite {
                 if record.workspace.state() == WorkspaceState::Deleting {
                     return Err(StoreError::Deleting(id.clone()));
                 }
-                Ok(record.begin_attempt(now))
+                Ok(record.begin_attempt(how, now))
             })
             .await?;
         remember(&mut transaction, request.as_ref(), id).await?;
