@@ -240,12 +240,13 @@ async fn a_failing_build_falls_back_to_what_was_asked_for_and_leaves_its_log_and
     assert!(!images.contains("hearth-ws"), "{images}");
 
     // A container that cannot start: its networks, volumes and image go too.
+    let other = format!("{}RUN true\n", good.replace("BASE", &lab.base));
     repo.commit(&[
-        (".devcontainer/Dockerfile", &good.replace("BASE", &lab.base)),
+        (".devcontainer/Dockerfile", &other),
         (
             ".devcontainer/devcontainer.json",
             r#"{ "build": { "dockerfile": "Dockerfile" }, "mounts": ["source=extra,target=/extra,type=volume"],
-                 "runArgs": ["--entrypoint", "/no/such/program"], "overrideCommand": false }"#,
+                 "runArgs": ["--user", "nosuchuser"] }"#,
         ),
     ]);
     let story = run(Fallback::DefaultImage, "").await;
