@@ -38,6 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = tonic_prost_build::Config::new();
     // The CLI finds a message's descriptor by its name.
     config.enable_type_names();
+    // Their order is that of their keys, so that the same message has the same bytes.
+    config.btree_map(["."]);
     tonic_prost_build::configure()
         // They are handed on as they are.
         .bytes(".hearth.v1.OpenConnectionRequest")

@@ -257,6 +257,30 @@ impl AgentService for Idle {
         Err(Status::unimplemented("it does nothing"))
     }
 
+    type StartWorkspaceStream =
+        BoxStream<'static, Result<v1::AgentServiceStartWorkspaceResponse, Status>>;
+
+    async fn start_workspace(
+        &self,
+        _: Request<v1::AgentServiceStartWorkspaceRequest>,
+    ) -> Result<Response<Self::StartWorkspaceStream>, Status> {
+        Err(Status::unimplemented("it does nothing"))
+    }
+
+    async fn stop_workspace(
+        &self,
+        _: Request<v1::AgentServiceStopWorkspaceRequest>,
+    ) -> Result<Response<v1::AgentServiceStopWorkspaceResponse>, Status> {
+        Err(Status::unimplemented("it does nothing"))
+    }
+
+    async fn get_container(
+        &self,
+        _: Request<v1::GetContainerRequest>,
+    ) -> Result<Response<v1::GetContainerResponse>, Status> {
+        Err(Status::unimplemented("it does nothing"))
+    }
+
     async fn remove_workspace(
         &self,
         _: Request<RemoveWorkspaceRequest>,

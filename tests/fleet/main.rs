@@ -11,6 +11,7 @@ mod given_up;
 mod hanging_engine;
 mod identity;
 mod joined;
+mod life;
 mod line;
 mod logins;
 mod once;

@@ -23,6 +23,11 @@ async fn is_ready(client: &Client, id: &str) {
     until(client, id, WorkspaceState::Ready, None).await;
 }
 
+async fn is_stopped(client: &Client, id: &str) {
+    let reason = Some(FailureReason::ContainerGone);
+    until(client, id, WorkspaceState::Stopped, reason).await;
+}
+
 async fn is_lost(client: &Client, id: &str, reason: FailureReason) {
     until(client, id, WorkspaceState::Lost, Some(reason)).await;
 }
@@ -36,7 +41,7 @@ async fn a_container_that_is_stopped_or_removed_is_not_ready() {
     let (id, container) = (&story.workspace.id, &story.workspace.container_id);
     let gone = FailureReason::ContainerGone;
     lab.vms[0].docker(&["stop", "--time", "0", container]);
-    is_lost(&lab.client, id, gone).await;
+    is_stopped(&lab.client, id).await;
     lab.vms[0].docker(&["start", container]);
     is_ready(&lab.client, id).await;
     lab.vms[0].docker(&["rm", "--force", container]);

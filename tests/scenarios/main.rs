@@ -26,6 +26,7 @@ mod kills;
 mod layers;
 mod leaks;
 mod letting_in;
+mod life;
 mod lost;
 mod neighbours;
 mod other_images;

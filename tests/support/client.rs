@@ -3,7 +3,7 @@
 use hearth_api::v1::{
     self, CacheResult, Event, PrepareWorkspaceRequest, PushOutcome, WatchUntil, Workspace,
     WorkspaceState, event::Kind, node_service_client::NodeServiceClient,
-    prepare_workspace_response, watch_workspace_response,
+    prepare_workspace_response, start_workspace_response, watch_workspace_response,
     workspace_service_client::WorkspaceServiceClient,
 };
 use tonic::{Status, Streaming, transport::Channel};
@@ -144,6 +144,62 @@ impl Client {
             .delete_workspace(request)
             .await
             .expect("the workspace is deleted");
+    }
+
+    /// Stops a workspace.
+    pub async fn stop(&self, workspace_id: &str) -> Result<Workspace, Status> {
+        let request = v1::StopWorkspaceRequest {
+            workspace_id: workspace_id.to_owned(),
+        };
+        let answer = self.workspaces().stop_workspace(request).await?;
+        Ok(answer.into_inner().workspace.expect("a workspace"))
+    }
+
+    /// Starts a workspace; the stream is the caller's to read or to drop.
+    pub async fn begin_start(
+        &self,
+        workspace_id: &str,
+    ) -> Result<Streaming<v1::StartWorkspaceResponse>, Status> {
+        let request = v1::StartWorkspaceRequest {
+            workspace_id: workspace_id.to_owned(),
+            until: WatchUntil::Settled.into(),
+        };
+        Ok(self
+            .workspaces()
+            .start_workspace(request)
+            .await?
+            .into_inner())
+    }
+
+    /// Starts a workspace and follows it until it has settled.
+    pub async fn start(&self, workspace_id: &str) -> Story {
+        let stream = self.begin_start(workspace_id).await;
+        let mut stream = stream.expect("the request is accepted");
+        let mut events = Vec::new();
+        while let Some(message) = next(&mut stream).await {
+            if let Some(start_workspace_response::Message::Event(event)) = message.message {
+                events.push(event);
+            }
+        }
+        let workspace = self.get(workspace_id).await;
+        Story { events, workspace }
+    }
+
+    /// Waits until a workspace is in a state.
+    pub async fn until_state(&self, workspace_id: &str, state: WorkspaceState) -> Workspace {
+        let wait = async {
+            loop {
+                let workspace = self.get(workspace_id).await;
+                if workspace.state() == state {
+                    return workspace;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(workspace) => workspace,
+            Err(_) => panic!("never {state:?}: {:#?}", self.get(workspace_id).await),
+        }
     }
 
     pub fn node_service(&self) -> NodeServiceClient<Channel> {

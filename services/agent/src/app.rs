@@ -39,10 +39,10 @@ use crate::{
     metrics::AgentMetrics,
     neighbourhood::Neighbourhood,
     owners::Owners,
-    pipeline::{NodeFacts, Runner},
+    pipeline::{Halts, NodeFacts, Runner},
     ports::Ports,
     registration::Registration,
-    service::Agent,
+    service::{Agent, Stops},
 };
 
 /// How long attempts may take to stop when the agent shuts down.
@@ -103,7 +103,15 @@ impl App {
         )?;
         process::check(&sandbox).await?;
         let ports = Ports::bind(&config).await?;
-        let docker = || DockerEngine::connect(&config.docker_host);
+        let clones = config.clones().context("--workspaces-dir")?;
+        if let Some(folder) = &clones {
+            private_folder(folder)
+                .with_context(|| format!("--workspaces-dir: {}", folder.display()))?;
+        }
+        let docker = || {
+            let engine = DockerEngine::connect(&config.docker_host)?;
+            Ok(engine.with_clones_in(clones.clone()))
+        };
         let (engine, info) = connected(docker).await;
         let engine = engine
             .moving_images(
@@ -272,9 +280,11 @@ impl App {
             doors: Doors::to(&self.config.docker_host),
             metrics: AgentMetrics::new(&metrics),
             leftovers: leftovers.clone(),
+            halts: Halts::default(),
         });
         let service = Agent {
             attempts: self.attempts,
+            stops: Stops::new(tasks.clone(), "stop workspace", 0),
             runner,
             owners: self.registration.owners.clone(),
             configurations,
@@ -341,6 +351,16 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Makes a folder that only root can enter, unless there is one: on the node nobody else reads the clones in it.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
 
 fn node_info(info: &EngineInfo, cli_version: &str) -> NodeInfo {

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use hearth_domain::{Name, is_loopback};
 use hearth_layers::Mirror;
 use hearth_runtime::{LimitArgs, ListenArgs, LogArgs};
@@ -185,6 +185,19 @@ pub struct Config {
         value_name = "DOOR[,DOOR…]"
     )]
     pub open_doors: Vec<Door>,
+    /// Where the clones of workspaces are: in volumes of the engine, or in folders of --workspaces-dir, which the engine mounts as
+    /// volumes; it counts for workspaces that are prepared from now on
+    #[arg(
+        long,
+        env = "HEARTH_WORKSPACE_STORAGE",
+        value_enum,
+        default_value = "volume",
+        value_name = "WHERE"
+    )]
+    pub workspace_storage: Storage,
+    /// Folder of the clones with --workspace-storage bind, on a local disk [default: clones in --state-dir]
+    #[arg(long, env = "HEARTH_WORKSPACES_DIR", value_name = "DIR")]
+    pub workspaces_dir: Option<PathBuf>,
     /// File that is written when the agent serves: JSON with its addresses
     #[arg(long, env = "HEARTH_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -199,7 +212,28 @@ pub struct Config {
     pub logging: LogArgs,
 }
 
+/// Where the clones of workspaces are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Storage {
+    /// In volumes of the engine.
+    Volume,
+    /// In folders of the node.
+    Bind,
+}
+
 impl Config {
+    /// The folder of the clones; `None`: they are in volumes of the engine.
+    pub fn clones(&self) -> std::io::Result<Option<PathBuf>> {
+        match self.workspace_storage {
+            Storage::Volume => Ok(None),
+            Storage::Bind => {
+                let default = || self.state_dir.join("clones");
+                let folder = self.workspaces_dir.clone().unwrap_or_else(default);
+                std::path::absolute(folder).map(Some)
+            }
+        }
+    }
+
     /// See `push_timeout_seconds`.
     pub fn push_timeout(&self) -> Duration {
         Duration::from_secs(self.push_timeout_seconds)

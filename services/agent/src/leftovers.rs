@@ -101,6 +101,16 @@ impl Leftovers {
         Ok(())
     }
 
+    /// Takes back what an attempt did with a workspace.
+    pub async fn undo(&self, leftover: &Leftover) -> Result<(), EngineFailure> {
+        match &leftover.workspace {
+            Some(workspace) if leftover.is_start => self.engine.stop_workspace(workspace).await,
+            Some(workspace) if leftover.keeps_clone => self.clear_workspace(workspace).await,
+            Some(workspace) => self.remove_workspace(workspace).await,
+            None => Ok(()),
+        }
+    }
+
     /// Removes everything that a workspace has on the node but for its clone, which another attempt is to go on with.
     pub async fn clear_workspace(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
         let removal = self.engine.clear_workspace(workspace, true);
@@ -172,10 +182,7 @@ impl Leftovers {
 
     async fn remove(&self, mut leftover: Leftover) -> Result<(), Leftover> {
         if let Some(workspace) = &leftover.workspace
-            && let Err(error) = match leftover.keeps_clone {
-                true => self.clear_workspace(workspace).await,
-                false => self.remove_workspace(workspace).await,
-            }
+            && let Err(error) = self.undo(&leftover).await
         {
             tracing::warn!(workspace.id = %workspace, "what an attempt left is still there: {error}");
             return Err(leftover);

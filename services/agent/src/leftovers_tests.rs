@@ -106,6 +106,7 @@ async fn the_folder_of_an_ended_attempt_stands_for_what_the_engine_did_not_remov
                 number: 1,
             },
         )
+        .without_workspace()
     };
     world.engine.lock().is_down = true;
     world
@@ -148,6 +149,7 @@ async fn a_folder_that_is_removed_in_part_is_no_interrupted_attempt_for_the_next
         path: world.attempts().join("ws-1-1"),
         workspace: None,
         keeps_clone: false,
+        is_start: false,
     };
     ended.disown();
     // As far as the agent came before it was killed.

@@ -23,6 +23,7 @@ mod diagnosis;
 mod disks;
 mod failure;
 pub(crate) mod git_mount;
+mod halts;
 mod hook_runner;
 mod hooks;
 mod image;
@@ -44,16 +45,18 @@ mod recovery_note;
 mod resolve;
 mod run;
 mod sources;
-
+mod start;
 mod up;
 mod usable;
 mod validate;
 
+pub use halts::Halts;
 pub use image::unchanged as unchanged_image;
 pub use job::{CacheUse, Job};
 pub use key::RegistryResolver;
 pub use node::NodeFacts;
 pub use run::Runner;
+pub use start::StartTarget;
 
 #[cfg(test)]
 pub(crate) mod fake;

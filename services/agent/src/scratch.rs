@@ -32,6 +32,8 @@ const READY: &str = "ready";
 const KEEPS_CLONE: &str = "keeps-clone";
 /// Begins the names of folders that stand for no workspace any more. No name of a workspace has a dot.
 const ENDED: &str = "ended.";
+/// Begins the names of folders of attempts at starting a workspace.
+const STARTS: &str = "start.";
 
 /// Private folder of an attempt (0700): the home, temporary files, Docker configuration and credential helper of its
 /// commands. No secret is written into it, and it is removed after the attempt ([`Leftover`]).
@@ -42,17 +44,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the folder in `attempts`, in place of one that an earlier process of the agent left. Docker asks the
-    /// credential helper for logins to `registry`.
-    pub fn create(
-        attempts: &Path,
-        attempt: &AttemptRef,
-        registry: Option<&str>,
-    ) -> io::Result<Self> {
-        let Leftover { path, .. } = Leftover::of(attempts, attempt);
-        remove_folder(&path)?;
+    /// Makes the folder of an attempt, in place of one that an earlier process of the agent left. Docker asks the credential
+    /// helper for logins to `registry`.
+    pub fn create(folder: &Leftover, registry: Option<&str>) -> io::Result<Self> {
+        remove_folder(&folder.path)?;
         let scratch = Self {
-            path,
+            path: folder.path.clone(),
             files: FileWork::default(),
         };
         for part in [HOME, TMP, DOCKER_CONFIG, HELPERS] {
@@ -118,19 +115,48 @@ impl Scratch {
 pub struct Leftover {
     /// Its folder.
     pub path: PathBuf,
-    /// The workspace that the engine has to remove first. The folder stands for it when the agent is started again.
+    /// The workspace that the engine has to remove first, or to stop. The folder stands for it when the agent is started again.
     pub workspace: Option<WorkspaceId>,
     /// Whether the workspace's clone stays.
     pub keeps_clone: bool,
+    /// Whether the workspace is to be stopped, and not removed: the attempt had found it there.
+    pub is_start: bool,
 }
 
 impl Leftover {
-    /// The folder of an attempt.
+    /// Everything of an attempt at preparing a workspace.
     pub fn of(attempts: &Path, attempt: &AttemptRef) -> Self {
         Self {
             path: attempts.join(format!("{}-{}", attempt.workspace, attempt.number)),
+            workspace: Some(attempt.workspace.clone()),
+            is_start: false,
+        }
+    }
+
+    /// Everything of an attempt at starting a workspace.
+    pub fn of_start(attempts: &Path, attempt: &AttemptRef) -> Self {
+        let Self { workspace, .. } = Self::of(attempts, attempt);
+        let name = format!("{STARTS}{}-{}", attempt.workspace, attempt.number);
+        Self {
+            path: attempts.join(name),
+            workspace,
+            is_start: true,
+        }
+    }
+
+    /// The folder alone: its workspace stays as it is.
+    pub fn without_workspace(self) -> Self {
+        Self {
             workspace: None,
-            keeps_clone: false,
+            ..self
+        }
+    }
+
+    /// What the engine has to do; completes "could not …".
+    pub fn action(&self) -> &'static str {
+        match self.is_start {
+            true => "stop the workspace's containers",
+            false => "remove the workspace",
         }
     }
 
@@ -140,6 +166,7 @@ impl Leftover {
             path: attempts.join(format!("{ENDED}{workspace}")),
             workspace: Some(workspace),
             keeps_clone: false,
+            is_start: false,
         }
     }
 
@@ -178,16 +205,20 @@ pub fn leftovers(attempts: &Path) -> io::Result<Vec<Leftover>> {
         .map(|entry| {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let attempt = name.rsplit_once('-').filter(|_| !path.join(READY).exists());
+            let start = name.strip_prefix(STARTS);
+            let attempt = start.unwrap_or(&name).rsplit_once('-');
+            let attempt = attempt.filter(|_| !path.join(READY).exists());
             let workspace = attempt.and_then(|(workspace, number)| {
                 number.parse::<u32>().ok()?;
                 workspace.parse().ok()
             });
             let keeps_clone = path.join(KEEPS_CLONE).exists();
+            let is_start = start.is_some();
             Ok(Leftover {
                 path,
                 workspace,
                 keeps_clone,
+                is_start,
             })
         })
         .collect()
@@ -206,7 +237,8 @@ mod tests {
             workspace: "ws-1".parse().unwrap(),
             number: 2,
         };
-        let scratch = Scratch::create(dir.path(), &attempt, Some("localhost:5000")).unwrap();
+        let folder = Leftover::of(dir.path(), &attempt);
+        let scratch = Scratch::create(&folder, Some("localhost:5000")).unwrap();
         let path = scratch.path().to_path_buf();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o700);
@@ -215,5 +247,31 @@ mod tests {
         let docker: Value = serde_json::from_slice(&docker).unwrap();
         assert_eq!(docker["credHelpers"], json!({ "localhost:5000": "hearth" }));
         assert_eq!(docker["auths"], Value::Null, "no login is in a file");
+    }
+
+    #[test]
+    fn what_an_interrupted_start_leaves_stands_for_a_workspace_that_is_stopped_and_never_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = |number| AttemptRef {
+            workspace: "ws-1".parse().unwrap(),
+            number,
+        };
+        let left = |number, is_start| {
+            let found = leftovers(dir.path()).unwrap();
+            let name = format!("ws-1-{number}");
+            let is_it = |one: &&Leftover| one.path.to_string_lossy().ends_with(&name);
+            let one = found.iter().find(is_it).unwrap();
+            assert_eq!(one.is_start, is_start);
+            one.workspace.is_some()
+        };
+        // Also if it was interrupted before it had anything in it.
+        let start = Leftover::of_start(dir.path(), &attempt(2));
+        fs::create_dir(&start.path).unwrap();
+        assert!(left(2, true));
+        let scratch = Scratch::create(&start, None).unwrap();
+        scratch.mark_ready().unwrap();
+        assert!(!left(2, true));
+        fs::create_dir(Leftover::of(dir.path(), &attempt(3)).path).unwrap();
+        assert!(left(3, false));
     }
 }

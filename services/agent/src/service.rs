@@ -1,4 +1,5 @@
 mod configs;
+mod life;
 mod request;
 
 use std::sync::Arc;
@@ -10,12 +11,15 @@ use futures_util::{
 use hearth_api::v1::{
     AgentServiceGetBuildLogRequest, AgentServiceGetBuildLogResponse,
     AgentServiceListConfigsRequest, AgentServiceListConfigsResponse,
-    AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse, AttemptAccepted,
-    RemoveWorkspaceRequest, RemoveWorkspaceResponse,
-    agent_service_prepare_workspace_response::Message, agent_service_server::AgentService,
+    AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse,
+    AgentServiceStartWorkspaceRequest, AgentServiceStartWorkspaceResponse,
+    AgentServiceStopWorkspaceRequest, AgentServiceStopWorkspaceResponse, AttemptAccepted, Event,
+    GetContainerRequest, GetContainerResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse,
+    agent_service_prepare_workspace_response as prepare, agent_service_server::AgentService,
+    agent_service_start_workspace_response as started,
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
-use hearth_runtime::{FieldFaults, Reason, Tasks, status};
+use hearth_runtime::{FieldFaults, Reason, Tasks, contract, status};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -28,10 +32,14 @@ use crate::{
     pipeline::{Job, Runner},
 };
 
+pub use life::Stops;
+
 /// `hearth.v1.AgentService`; the contract in `proto/` documents the calls.
 pub struct Agent {
     /// All attempts of the node.
     pub attempts: Attempts,
+    /// The stops of workspaces that go on.
+    pub stops: Stops,
     /// Runs an attempt.
     pub runner: Arc<Runner>,
     /// Whose the workspaces of the node are.
@@ -52,11 +60,28 @@ impl Agent {
             // From before a restart of this agent: the control plane has an older copy of its database.
             return Err(AttemptError::Outdated { newest });
         }
-        let runner = self.runner.clone();
+        let (runner, stops) = (self.runner.clone(), self.stops.clone());
         let shutdown = self.tasks.stopping().clone();
         self.attempts.start(&attempt, move |log, stop| async move {
+            // What is being stopped cannot be started.
+            stops.stop(&job.attempt.workspace).await;
             runner.run(&job, log, &stop, &shutdown).await;
         })
+    }
+
+    /// The log of the attempt of a job: begun, unless only its events after a sequence are asked for.
+    fn follow(&self, job: Job, after: u64) -> Result<BoxStream<'static, Event>, Status> {
+        let log = match after {
+            0 => self.start(job),
+            _ => self.attempts.log(&job.attempt),
+        };
+        Ok(follow(log.map_err(refuse)?, after).boxed())
+    }
+
+    fn accepted(&self) -> AttemptAccepted {
+        AttemptAccepted {
+            boot_id: self.boot_id.clone(),
+        }
     }
 
     /// Removes what there is of a workspace: of this attempt at most, if one is given.
@@ -117,16 +142,9 @@ impl AgentService for Agent {
         request: Request<AgentServicePrepareWorkspaceRequest>,
     ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
         let request = request.into_inner();
-        let job = request::job(&request)?;
-        let after = request.after_sequence;
-        let log = match after {
-            0 => self.start(job),
-            _ => self.attempts.log(&job.attempt),
-        };
-        let accepted = Message::Accepted(AttemptAccepted {
-            boot_id: self.boot_id.clone(),
-        });
-        let events = follow(log.map_err(refuse)?, after).map(Message::Event);
+        let events = self.follow(request::job(&request)?, request.after_sequence)?;
+        let accepted = prepare::Message::Accepted(self.accepted());
+        let events = events.map(prepare::Message::Event);
         let messages = stream::iter([accepted]).chain(events).map(|message| {
             Ok(AgentServicePrepareWorkspaceResponse {
                 message: Some(message),
@@ -166,6 +184,49 @@ impl AgentService for Agent {
             .map(|text| Ok(AgentServiceGetBuildLogResponse { attempt, text }))
             .collect();
         Ok(Response::new(stream::iter(pieces).boxed()))
+    }
+
+    type StartWorkspaceStream =
+        BoxStream<'static, Result<AgentServiceStartWorkspaceResponse, Status>>;
+
+    async fn start_workspace(
+        &self,
+        request: Request<AgentServiceStartWorkspaceRequest>,
+    ) -> Result<Response<Self::StartWorkspaceStream>, Status> {
+        let request = request.into_inner();
+        let events = self.follow(request::start_job(&request)?, request.after_sequence)?;
+        let accepted = started::Message::Accepted(self.accepted());
+        let events = events.map(started::Message::Event);
+        let messages = stream::iter([accepted]).chain(events).map(|message| {
+            Ok(AgentServiceStartWorkspaceResponse {
+                message: Some(message),
+            })
+        });
+        Ok(Response::new(messages.boxed()))
+    }
+
+    async fn stop_workspace(
+        &self,
+        request: Request<AgentServiceStopWorkspaceRequest>,
+    ) -> Result<Response<AgentServiceStopWorkspaceResponse>, Status> {
+        let mut faults = FieldFaults::default();
+        let request = request.into_inner();
+        let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
+        let attempt = faults.complete(attempt)?;
+        self.stop(attempt, request.start).await?;
+        Ok(Response::new(AgentServiceStopWorkspaceResponse {}))
+    }
+
+    async fn get_container(
+        &self,
+        request: Request<GetContainerRequest>,
+    ) -> Result<Response<GetContainerResponse>, Status> {
+        let mut faults = FieldFaults::default();
+        let request = request.into_inner();
+        let workspace = faults.check("workspace_id", request.workspace_id.parse());
+        let container = request::container_id(request.container_id, &mut faults);
+        let (workspace, container) = faults.complete(workspace.zip(container))?;
+        Ok(Response::new(self.container(&workspace, container).await?))
     }
 
     async fn remove_workspace(

@@ -33,6 +33,7 @@ impl World {
                 tasks.clone(),
             ),
             owners: Owners::load(dir.path(), Duration::MAX, &Metrics::default()),
+            stops: Stops::new(tasks.clone(), "stop workspace", 0),
             tasks,
             boot_id: "boot-1".to_owned(),
         };

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use hearth_api::v1::{
-    Event, GetWorkspaceRequest, PrepareWorkspaceRequest, WatchUntil, WatchWorkspaceRequest,
-    Workspace, workspace_service_client::WorkspaceServiceClient,
+    Event, GetWorkspaceRequest, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchUntil,
+    WatchWorkspaceRequest, Workspace, workspace_service_client::WorkspaceServiceClient,
 };
 use hearth_domain::text::printable_line;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -36,6 +36,8 @@ pub(crate) enum Update {
 enum Opening {
     /// Until there is a snapshot: the request id makes repeating safe.
     Prepare(PrepareWorkspaceRequest),
+    /// The same: a workspace that is being started is only followed.
+    Start(StartWorkspaceRequest),
     /// From then on, by the workspace's id.
     Watch(String),
 }
@@ -73,6 +75,16 @@ impl Follower {
     ) -> Self {
         let until = request.until();
         Self::new(channel, Opening::Prepare(request), until, 0, backoff)
+    }
+
+    /// Starts a workspace and follows it.
+    pub(crate) fn start(
+        channel: Channel,
+        request: StartWorkspaceRequest,
+        backoff: Backoff,
+    ) -> Self {
+        let until = request.until();
+        Self::new(channel, Opening::Start(request), until, 0, backoff)
     }
 
     /// Follows a workspace until it has settled, from the event after `cursor`.
@@ -146,6 +158,7 @@ impl Follower {
         let workspace_id = match &self.opening {
             Opening::Watch(id) => id.clone(),
             Opening::Prepare(request) => request.workspace_id.clone(),
+            Opening::Start(request) => request.workspace_id.clone(),
         };
         loop {
             let request = GetWorkspaceRequest {
@@ -166,6 +179,7 @@ impl Follower {
     async fn open(&mut self) -> Result<Messages, Status> {
         match &self.opening {
             Opening::Prepare(request) => streams::prepare(&mut self.client, request.clone()).await,
+            Opening::Start(request) => streams::start(&mut self.client, request.clone()).await,
             Opening::Watch(workspace_id) => {
                 let request = WatchWorkspaceRequest {
                     workspace_id: workspace_id.clone(),
@@ -207,6 +221,9 @@ impl Follower {
                 self.cursor = 0;
                 self.stream = None;
             }
+            self.opening = Opening::Watch(workspace.id.clone());
+        } else if let Opening::Start(_) = &self.opening {
+            self.cursor = workspace.last_sequence;
             self.opening = Opening::Watch(workspace.id.clone());
         }
         if self.has_snapshot {
@@ -262,6 +279,10 @@ impl Follower {
                 Opening::Watch(id) => {
                     format!("when it is back, continue with: hearth logs {id} --follow")
                 }
+                Opening::Start(request) => format!(
+                    "when it is back, repeat: hearth start {}",
+                    request.workspace_id
+                ),
                 Opening::Prepare(request) => format!(
                     "when it is back, repeat the command with --request-id {}",
                     request.request_id

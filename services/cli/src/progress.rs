@@ -130,6 +130,8 @@ impl Progress {
                 | Kind::Push(_)
                 | Kind::Container(_)
                 | Kind::Warning(_)
+                | Kind::ContainerEnded(_)
+                | Kind::Expiring(_)
                 | Kind::Settled(_),
             )
             | None => {}

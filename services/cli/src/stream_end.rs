@@ -35,11 +35,13 @@ impl StreamEnd {
             WorkspaceState::Ready
                 | WorkspaceState::Recovery
                 | WorkspaceState::Failed
+                | WorkspaceState::Stopped
                 | WorkspaceState::Lost
         );
         // Of READY it is not known before the next event: a stream that ends with it is believed.
         self.hooks = self.ready;
-        self.settled = false;
+        // What becomes of a workspace after its attempt does not unsettle that.
+        self.settled &= self.ready;
         self.deleting = state == WorkspaceState::Deleting;
     }
 
@@ -49,6 +51,7 @@ impl StreamEnd {
             WatchUntil::Ready => self.ready,
             WatchUntil::Hooks => self.hooks,
             WatchUntil::Settled | WatchUntil::Unspecified => self.settled,
+            WatchUntil::Deleted => return self.deleting,
         };
         reached || self.settled || self.deleting
     }

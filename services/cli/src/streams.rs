@@ -2,9 +2,9 @@
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use hearth_api::v1::{
-    Event, PrepareWorkspaceRequest, WatchWorkspaceRequest, Workspace,
-    prepare_workspace_response as prepared, watch_workspace_response as watched,
-    workspace_service_client::WorkspaceServiceClient,
+    Event, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchWorkspaceRequest, Workspace,
+    prepare_workspace_response as prepared, start_workspace_response as started,
+    watch_workspace_response as watched, workspace_service_client::WorkspaceServiceClient,
 };
 use tonic::Status;
 
@@ -31,6 +31,16 @@ pub(crate) async fn prepare(
         .boxed())
 }
 
+pub(crate) async fn start(
+    client: &mut Client,
+    request: StartWorkspaceRequest,
+) -> Result<Messages, Status> {
+    let messages = client.start_workspace(request).await?.into_inner();
+    Ok(messages
+        .map(|message| Ok(message?.message.map(Message::from)))
+        .boxed())
+}
+
 pub(crate) async fn watch(
     client: &mut Client,
     request: WatchWorkspaceRequest,
@@ -46,6 +56,15 @@ impl From<prepared::Message> for Message {
         match message {
             prepared::Message::Snapshot(workspace) => Self::Snapshot(Box::new(workspace)),
             prepared::Message::Event(event) => Self::Event(Box::new(event)),
+        }
+    }
+}
+
+impl From<started::Message> for Message {
+    fn from(message: started::Message) -> Self {
+        match message {
+            started::Message::Snapshot(workspace) => Self::Snapshot(Box::new(workspace)),
+            started::Message::Event(event) => Self::Event(Box::new(event)),
         }
     }
 }

@@ -34,7 +34,8 @@ use crate::{
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
     workspace::{
-        BuildLogs, Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces,
+        BuildLogs, Deletions, Drivers, Driving, Feeds, Journal, Keeper, Recovery, Stops, Uses,
+        Watching, Workspaces,
     },
 };
 
@@ -52,6 +53,7 @@ pub struct ControlPlane {
     recovery: Arc<Recovery>,
     retention: Arc<Retention>,
     watching: Arc<Watching>,
+    keeper: Keeper,
     history_days: u32,
     server: GrpcServer,
     tasks: Tasks,
@@ -182,6 +184,26 @@ impl ControlPlane {
             fleet: fleet.clone(),
             agents: agents.clone(),
         };
+        let stops = Arc::new(Stops::new(
+            store.clone(),
+            journal.clone(),
+            drivers.clone(),
+            fleet.clone(),
+            agents.clone(),
+            tasks.clone(),
+        ));
+        let uses = Uses::default();
+        let keeper = Keeper {
+            store: store.clone(),
+            journal: journal.clone(),
+            fleet: fleet.clone(),
+            agents: agents.clone(),
+            stops: stops.clone(),
+            deletions: deletions.clone(),
+            uses,
+            lifetimes: config.lifetimes,
+            tasks: tasks.clone(),
+        };
         let recovery = Arc::new(Recovery::new(
             store.clone(),
             drivers.clone(),
@@ -227,8 +249,11 @@ impl ControlPlane {
                 nodes.clone(),
                 fleet.clone(),
                 drivers,
+                stops.clone(),
                 tasks.clone(),
             )),
+            stops,
+            lifetimes: config.lifetimes,
             watching: watching.clone(),
             deletions,
             recovery: recovery.clone(),
@@ -265,6 +290,7 @@ impl ControlPlane {
             recovery,
             retention,
             watching,
+            keeper,
             history_days: config.history_days,
             server: GrpcServer::new(routes, &stack, &config.limits, calls)?,
             tasks,
@@ -296,6 +322,7 @@ impl ControlPlane {
         let days = self.history_days;
         let dropped = upkeep::drop_old_output(store.clone(), days, stopping.clone());
         tasks.spawn("old output", dropped);
+        tasks.spawn("life of workspaces", self.keeper.run());
         tasks.spawn("unread streams", self.watching.end_unread());
         tasks.spawn("admin port", self.admin.serve(tasks.stopping().clone()));
         tasks.spawn("retention", self.retention.hourly());

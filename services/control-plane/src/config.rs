@@ -11,7 +11,7 @@ use crate::{
     cache::CacheWriters,
     credentials::{CredentialArgs, SourceSettings, sources},
     identity::IdentityArgs,
-    workspace::{DefaultImages, HostAccessRules},
+    workspace::{DefaultImages, HostAccessRules, LifetimeArgs},
 };
 
 /// The hearth control plane: takes requests for workspaces and has the nodes' agents prepare them
@@ -174,6 +174,9 @@ pub struct Config {
         value_name = "MIB"
     )]
     pub database_min_free_mib: u64,
+    /// How long workspaces may run
+    #[command(flatten)]
+    pub lifetimes: LifetimeArgs,
     /// Streams of events that may be open at once
     #[arg(
         long,
@@ -261,6 +264,7 @@ impl Config {
         }
         config.access_checked =
             config.admin_token_file.is_some() || config.identity.ca_certificate.is_some();
+        faults.extend(config.lifetimes.fault());
         match sources(&config.credentials) {
             Ok(sources) => config.sources = sources,
             Err(found) => faults.extend(found),
@@ -315,6 +319,9 @@ mod tests {
             ("--history-mib", "0"),
             ("--history-days", "0"),
             ("--database-min-free-mib", "few"),
+            ("--ttl-seconds", "59"),
+            ("--max-idle-timeout-seconds", "1"),
+            ("--expiry-warning-seconds", "0"),
             ("--max-streams", "0"),
             ("--max-calls", "0"),
             ("--max-connection-seconds", "0"),

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use hearth_api::v1::WorkspaceState;
 use hearth_domain::{Name, WorkspaceId};
 use hearth_runtime::{Panicked, Reason, status, status_with_metadata};
 use tonic::Status;
@@ -17,6 +18,11 @@ pub(crate) enum CallError {
     WorkspaceUnknown(WorkspaceId),
     #[error("workspace {0} is being deleted")]
     WorkspaceDeleting(WorkspaceId),
+    #[error("workspace {id} {}", why_not(.state, .id))]
+    NotNow {
+        id: WorkspaceId,
+        state: WorkspaceState,
+    },
     #[error("there is no node {0:?}; `hearth nodes` lists them")]
     NodeUnknown(String),
     #[error(
@@ -123,6 +129,7 @@ impl From<StoreError> for CallError {
                 attempt: attempt.number,
             },
             StoreError::Deleting(id) => Self::WorkspaceDeleting(id),
+            StoreError::NotNow(id, state) => Self::NotNow { id, state },
             StoreError::RequestIdReused => Self::RequestIdReused,
             StoreError::NoNode => Self::NoNode,
             StoreError::Corrupt { .. }
@@ -188,6 +195,7 @@ impl From<&CallError> for Status {
                 Reason::WorkspaceUnknown
             }
             CallError::WorkspaceDeleting(_) => Reason::WorkspaceDeleting,
+            CallError::NotNow { .. } => Reason::WorkspaceNotReady,
             CallError::NodeLost(_)
             | CallError::NodeLeft(_)
             | CallError::NodeUnavailable { .. }
@@ -223,6 +231,21 @@ impl From<&CallError> for Status {
 impl From<CallError> for Status {
     fn from(error: CallError) -> Self {
         Self::from(&error)
+    }
+}
+
+/// Why a workspace cannot be stopped or started now, and what to do.
+fn why_not(state: &WorkspaceState, id: &WorkspaceId) -> String {
+    match state {
+        WorkspaceState::Pending | WorkspaceState::Preparing => {
+            format!("is being prepared: wait until it is ready, or remove it with `hearth rm {id}`")
+        }
+        WorkspaceState::Lost => format!(
+            "has lost its container: it was removed; prepare it anew with `hearth up --workspace {id}`"
+        ),
+        _ => format!(
+            "was never ready, so there is nothing to stop or start; prepare it anew with `hearth up --workspace {id}`"
+        ),
     }
 }
 

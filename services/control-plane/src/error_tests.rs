@@ -40,6 +40,14 @@ fn every_failure_meets_its_status() {
             "WORKSPACE_DELETING",
         ),
         (
+            CallError::NotNow {
+                id: id(),
+                state: WorkspaceState::Failed,
+            },
+            Code::FailedPrecondition,
+            "WORKSPACE_NOT_READY",
+        ),
+        (
             CallError::NodeUnknown("n".into()),
             Code::NotFound,
             "NODE_UNKNOWN",

@@ -138,13 +138,15 @@ impl Counters {
     }
 }
 
-const STATES: [State; 6] = [
+const STATES: [State; 8] = [
     State::Pending,
     State::Preparing,
     State::Ready,
     State::Recovery,
     State::Failed,
     State::Deleting,
+    State::Stopping,
+    State::Stopped,
 ];
 
 fn attempt_outcome(change: &StateChanged) -> Option<&'static str> {
@@ -159,9 +161,14 @@ fn attempt_outcome(change: &StateChanged) -> Option<&'static str> {
                 .unwrap_or_default();
             Some(trimmed(reason.as_str_name(), "FAILURE_REASON_"))
         }
-        State::Unspecified | State::Pending | State::Preparing | State::Deleting | State::Lost => {
-            None
-        }
+        // Of an attempt at starting; what is stopped later comes after its outcome.
+        State::Stopped => Some("STOPPED"),
+        State::Unspecified
+        | State::Pending
+        | State::Preparing
+        | State::Deleting
+        | State::Stopping
+        | State::Lost => None,
     }
 }
 

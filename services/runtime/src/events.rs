@@ -17,7 +17,9 @@ pub fn is_progress(kind: &Kind) -> bool {
         | Kind::Transfer(_)
         | Kind::BuildStep(_)
         | Kind::Waiting(_)
-        | Kind::Activity(_) => true,
+        | Kind::Activity(_)
+        // Announced again and again while a workspace is used now and then.
+        | Kind::Expiring(_) => true,
         Kind::StateChanged(_)
         | Kind::StepStarted(_)
         | Kind::StepFinished(_)
@@ -26,6 +28,7 @@ pub fn is_progress(kind: &Kind) -> bool {
         | Kind::Push(_)
         | Kind::Container(_)
         | Kind::Warning(_)
+        | Kind::ContainerEnded(_)
         | Kind::Settled(_) => false,
     }
 }
@@ -74,13 +77,20 @@ pub fn cut(kind: &mut Kind) {
                 cut_text(text, MAX_TEXT);
             }
         }
-        Kind::StepFinished(_) | Kind::Transfer(_) | Kind::Settled(_) => {}
+        Kind::ContainerEnded(ended) => {
+            cut_text(&mut ended.container_id, MAX_TEXT);
+            cut_tail(&mut ended.output_tail);
+        }
+        Kind::StepFinished(_) | Kind::Transfer(_) | Kind::Expiring(_) | Kind::Settled(_) => {}
     }
 }
 
 fn cut_failure(failure: &mut Failure) {
     cut_text(&mut failure.message, MAX_TEXT);
-    let tail = &mut failure.output_tail;
+    cut_tail(&mut failure.output_tail);
+}
+
+fn cut_tail(tail: &mut String) {
     if tail.len() > MAX_TEXT {
         let start = tail.ceil_char_boundary(tail.len() - MAX_TEXT);
         tail.replace_range(..start, "…");
@@ -100,8 +110,8 @@ fn cut_text(text: &mut String, max: usize) {
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::{
-        Activity, BuildStep, CacheReport, Cloned, ContainerStarted, LogChunk, PushReport,
-        StateChanged, StepStarted, Waiting, Warning,
+        Activity, BuildStep, CacheReport, Cloned, ContainerEnded, ContainerStarted, LogChunk,
+        PushReport, StateChanged, StepStarted, Waiting, Warning,
     };
     use prost::Message as _;
 
@@ -125,6 +135,11 @@ mod tests {
             Kind::StepStarted(StepStarted {
                 description: text(),
                 ..StepStarted::default()
+            }),
+            Kind::ContainerEnded(ContainerEnded {
+                container_id: text(),
+                output_tail: text(),
+                ..ContainerEnded::default()
             }),
             Kind::Cloned(Cloned { commit: text() }),
             Kind::BuildStep(BuildStep {

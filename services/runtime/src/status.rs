@@ -69,6 +69,8 @@ pub enum Reason {
     DeadlineExceeded,
     /// The workspace is being deleted.
     WorkspaceDeleting,
+    /// The workspace is in a state in which this cannot be done.
+    WorkspaceNotReady,
     /// As many streams of events are open as are allowed.
     TooManyStreams,
     /// Nothing was read from a stream of events for a long time.
@@ -87,7 +89,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -118,6 +120,7 @@ impl Reason {
         Self::MessageTooLarge,
         Self::DeadlineExceeded,
         Self::WorkspaceDeleting,
+        Self::WorkspaceNotReady,
         Self::TooManyStreams,
         Self::StreamUnread,
         Self::DiskFull,
@@ -160,6 +163,7 @@ impl Reason {
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::WorkspaceDeleting => "WORKSPACE_DELETING",
+            Self::WorkspaceNotReady => "WORKSPACE_NOT_READY",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
             Self::StreamUnread => "STREAM_UNREAD",
             Self::DiskFull => "DISK_FULL",
@@ -197,6 +201,7 @@ impl Reason {
             Self::HistoryTrimmed => Code::OutOfRange,
             Self::AttemptOutdated
             | Self::WorkspaceDeleting
+            | Self::WorkspaceNotReady
             | Self::CacheKeyUnknown
             | Self::CacheMismatch
             | Self::NoCertificateAuthority
@@ -228,6 +233,7 @@ impl Reason {
             | Self::WorkspaceUnknown
             | Self::NodeUnknown
             | Self::NodeInUse
+            | Self::WorkspaceNotReady
             | Self::RequestIdReused
             | Self::HistoryTrimmed
             | Self::AttemptUnknown

@@ -106,9 +106,10 @@ impl Devcontainer for FakeDevcontainer {
         _: &HooksRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure> {
-        on_line(Line::Text(
-            "Running the postCreateCommand from devcontainer.json...",
-        ));
+        for hook in ["postCreateCommand", "postStartCommand"] {
+            let line = format!("Running the {hook} from devcontainer.json...");
+            on_line(Line::Text(&line));
+        }
         self.builds.hook(&self.node).await;
         Ok(())
     }

@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use hearth_agent::external::engine::{
-    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, LocalImage, OnTransfer, Owner,
-    StoredImage,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage,
+    OnTransfer, Owner, StoredImage,
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Digest, Login, WorkspaceId};
@@ -32,11 +32,22 @@ struct State {
     workspaces: BTreeSet<WorkspaceId>,
     /// Images by their names, `repository:tag` and `repository@digest`.
     images: BTreeMap<String, Image>,
-    /// Image of each workspace's container.
-    containers: BTreeMap<WorkspaceId, String>,
+    /// Each workspace's container.
+    containers: BTreeMap<WorkspaceId, Container>,
+    /// How often containers were stopped and started, after they were made.
+    stops: usize,
+    starts: usize,
     pulls: usize,
     /// What the next push sends in place of the image: its tag was moved meanwhile.
     moved: Option<Image>,
+}
+
+/// A workspace's container.
+#[derive(Clone, Default)]
+struct Container {
+    image: String,
+    /// How it has ended, unless it runs.
+    ended: Option<KnownContainer>,
 }
 
 /// The description of every engine.
@@ -111,10 +122,39 @@ impl FakeEngine {
         state.workspaces.iter().map(ToString::to_string).collect()
     }
 
-    /// Whether a workspace has a container.
+    /// Whether a workspace has a container that runs.
     pub fn runs(&self, workspace: &str) -> bool {
         let state = lock(&self.state);
-        state.containers.keys().any(|id| id.as_str() == workspace)
+        let mut containers = state.containers.iter();
+        containers.any(|(id, container)| id.as_str() == workspace && container.ended.is_none())
+    }
+
+    /// How often containers were stopped, and how often they were started again.
+    pub fn stops_and_starts(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        (state.stops, state.starts)
+    }
+
+    /// The container of a workspace ends by itself.
+    pub fn dies(&self, workspace: &str, how: KnownContainer) {
+        self.change(workspace, |container| container.ended = Some(how));
+    }
+
+    /// Somebody starts it by hand.
+    pub fn comes_back(&self, workspace: &str) {
+        self.change(workspace, |container| container.ended = None);
+    }
+
+    /// Somebody removes it by hand.
+    pub fn removes_container(&self, workspace: &str) {
+        let id = workspace.parse().expect("an id");
+        lock(&self.state).containers.remove(&id);
+    }
+
+    fn change(&self, workspace: &str, change: impl FnOnce(&mut Container)) {
+        let id = workspace.parse().expect("an id");
+        let mut state = lock(&self.state);
+        change(state.containers.get_mut(&id).expect("a container"));
     }
 
     /// Adds an image that was built here.
@@ -127,9 +167,11 @@ impl FakeEngine {
         let mut state = lock(&self.state);
         let there = state.images.contains_key(image);
         if there {
-            state
-                .containers
-                .insert(workspace_id.clone(), image.to_owned());
+            let container = Container {
+                image: image.to_owned(),
+                ended: None,
+            };
+            state.containers.insert(workspace_id.clone(), container);
         }
         there
     }
@@ -190,7 +232,52 @@ impl Engine for FakeEngine {
     async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
         self.answers().await;
         let state = lock(&self.state);
-        Ok(state.containers.keys().map(container_id).collect())
+        let running = state.containers.iter();
+        let running = running.filter(|(_, container)| container.ended.is_none());
+        Ok(running.map(|(id, _)| container_id(id)).collect())
+    }
+
+    async fn stop_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
+        self.answers().await;
+        let mut state = lock(&self.state);
+        state.stops += 1;
+        if let Some(container) = state.containers.get_mut(workspace_id) {
+            container.ended = Some(KnownContainer {
+                exit_code: 143,
+                ..KnownContainer::default()
+            });
+        }
+        Ok(())
+    }
+
+    async fn start_workspace(
+        &self,
+        workspace_id: &WorkspaceId,
+        _: &str,
+        _: &Path,
+    ) -> Result<Vec<String>, EngineFailure> {
+        self.answers().await;
+        let mut state = lock(&self.state);
+        state.starts += 1;
+        let container = state.containers.get_mut(workspace_id);
+        container.expect("a container").ended = None;
+        Ok(Vec::new())
+    }
+
+    async fn container(
+        &self,
+        workspace_id: &WorkspaceId,
+        _: &str,
+    ) -> Result<Option<KnownContainer>, EngineFailure> {
+        self.answers().await;
+        let state = lock(&self.state);
+        let container = state.containers.get(workspace_id);
+        let hook = r#"[{"postStartCommand": "true", "waitFor": "postStartCommand"}]"#;
+        Ok(container.map(|container| KnownContainer {
+            running: container.ended.is_none(),
+            devcontainer_metadata: Some(hook.to_owned()),
+            ..container.ended.clone().unwrap_or_default()
+        }))
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
@@ -289,7 +376,7 @@ impl Engine for FakeEngine {
     async fn images_of_containers(&self) -> Result<BTreeSet<String>, EngineFailure> {
         let state = lock(&self.state);
         let images = state.containers.values();
-        let ids = images.filter_map(|image| state.images.get(image));
+        let ids = images.filter_map(|container| state.images.get(&container.image));
         Ok(ids.map(|image| image.digest().to_string()).collect())
     }
 

@@ -1,7 +1,8 @@
 use std::path::{Component, PathBuf};
 
 use hearth_domain::{
-    CommitHash, ConfigName, FeatureId, GitRef, Platform, RepositoryPatterns, Scopes,
+    CommitHash, ConfigName, FeatureId, GitRef, Label, Platform, RepositoryPatterns, Scopes,
+    WorkspaceOwner,
 };
 
 /// Reads every line of the input as the names that requests and configurations have.
@@ -41,6 +42,14 @@ pub fn names(data: &[u8]) {
         }
         if let Ok(scopes) = name.parse::<Scopes>() {
             assert_eq!(scopes.to_string().parse(), Ok(scopes));
+        }
+        if let Ok(label) = name.parse::<Label>() {
+            let written = format!("{}={}", label.key, label.value);
+            assert_eq!(written.parse(), Ok(label));
+            assert!(!written.starts_with('-'), "{written:?}");
+        }
+        if let Ok(owner) = name.parse::<WorkspaceOwner>() {
+            assert_eq!(owner.to_string(), name);
         }
         let _ = name.parse::<Platform>();
         let _ = FeatureId::new(name);

@@ -2,7 +2,8 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Instant};
 
 use hearth_api::v1::{
     BuildStep, BuildStepStatus, Failure, PipelineStep, Settled, StateChanged, StepFinished,
-    StepStarted, TransferDirection, TransferProgress, Warning, WorkspaceState, event::Kind,
+    StepStarted, StopCause, TransferDirection, TransferProgress, Warning, WorkspaceState,
+    event::Kind,
 };
 use hearth_layers::Transfer;
 use parking_lot::Mutex;
@@ -72,20 +73,37 @@ impl Recorder {
 
     /// Records the workspace's new state.
     pub fn state(&self, state: WorkspaceState, failure: Option<Failure>) {
-        self.enter(state, failure, false);
+        self.enter(StateChanged {
+            state: state.into(),
+            failure,
+            ..StateChanged::default()
+        });
+    }
+
+    /// Records that the workspace could not be started.
+    pub fn not_started(&self, failure: Failure) {
+        self.enter(StateChanged {
+            state: WorkspaceState::Stopped.into(),
+            failure: Some(failure),
+            stop_cause: StopCause::StartFailed.into(),
+            ..StateChanged::default()
+        });
     }
 
     /// Records that the workspace is ready, and whether hooks run next that it did not wait for.
     pub fn ready(&self, hooks_follow: bool) {
-        self.enter(WorkspaceState::Ready, None, hooks_follow);
+        self.enter(StateChanged {
+            state: WorkspaceState::Ready.into(),
+            hooks_follow,
+            ..StateChanged::default()
+        });
     }
 
-    fn enter(&self, state: WorkspaceState, failure: Option<Failure>, hooks_follow: bool) {
+    fn enter(&self, change: StateChanged) {
+        let state = change.state();
         let kind = Kind::StateChanged(StateChanged {
-            state: state.into(),
-            failure,
             seconds: self.began.elapsed().as_secs_f64(),
-            hooks_follow,
+            ..change
         });
         if state != WorkspaceState::Preparing {
             let before = self.progress.lock().outcome.replace(state);
@@ -98,7 +116,7 @@ impl Recorder {
         self.note(kind);
     }
 
-    /// READY, RECOVERY or FAILED, once that is recorded.
+    /// READY, RECOVERY, FAILED or STOPPED, once that is recorded.
     pub fn outcome(&self) -> Option<WorkspaceState> {
         self.progress.lock().outcome
     }

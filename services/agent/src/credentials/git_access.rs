@@ -63,6 +63,22 @@ impl GitAccess {
         Ok(Some(folder.path().to_path_buf()))
     }
 
+    /// Serves the folder of a workspace that is started again, for this attempt from now on: its container has the folder mounted.
+    pub fn renew(
+        &self,
+        attempt: &AttemptRef,
+        repository: &Repository,
+    ) -> io::Result<Option<PathBuf>> {
+        let folder = WorkspaceFolder::of(&self.0.folders, &attempt.workspace);
+        let Some(remote) = GitRemote::of(repository).filter(|_| folder.path().is_dir()) else {
+            return Ok(None);
+        };
+        self.0.served.lock().remove(&attempt.workspace);
+        folder.renew(attempt, repository)?;
+        self.serve(&folder, attempt.clone(), remote)?;
+        Ok(Some(folder.path().to_path_buf()))
+    }
+
     /// Stops serving a workspace and removes its folder, if it has one.
     pub fn close(&self, workspace: &WorkspaceId) -> io::Result<()> {
         self.0.served.lock().remove(workspace);

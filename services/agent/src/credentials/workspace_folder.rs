@@ -6,6 +6,7 @@ use std::{
 };
 
 use hearth_domain::{AttemptRef, Repository, WorkspaceId};
+use hearth_runtime::write_atomically;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
@@ -31,6 +32,16 @@ struct Record {
     repository: String,
 }
 
+impl Record {
+    fn of(attempt: &AttemptRef, repository: &Repository) -> Self {
+        Self {
+            workspace_id: attempt.workspace.to_string(),
+            attempt: attempt.number,
+            repository: repository.clone_url(),
+        }
+    }
+}
+
 impl WorkspaceFolder {
     /// The folder of a workspace in `all`; it need not exist.
     pub(super) fn of(all: &Path, workspace: &WorkspaceId) -> Self {
@@ -43,11 +54,7 @@ impl WorkspaceFolder {
 
     /// Creates it, in place of an existing one. All users in the container can read it, and on the node only root.
     pub(super) fn create(&self, attempt: &AttemptRef, repository: &Repository) -> io::Result<()> {
-        let record = Record {
-            workspace_id: attempt.workspace.to_string(),
-            attempt: attempt.number,
-            repository: repository.clone_url(),
-        };
+        let record = Record::of(attempt, repository);
         self.remove()?;
         if let Some(all) = self.0.parent() {
             fs::DirBuilder::new()
@@ -63,6 +70,12 @@ impl WorkspaceFolder {
             .mode(0o600)
             .open(self.0.join(RECORD))?;
         file.write_all(&serde_json::to_vec(&record)?)
+    }
+
+    /// Notes that it is this attempt's now.
+    pub(super) fn renew(&self, attempt: &AttemptRef, repository: &Repository) -> io::Result<()> {
+        let record = serde_json::to_vec(&Record::of(attempt, repository))?;
+        write_atomically(&self.0.join(RECORD), &record, 0o600)
     }
 
     /// The attempt that made it, and the repository that it is for.

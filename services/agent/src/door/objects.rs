@@ -47,6 +47,8 @@ struct Named {
     name: String,
     labels: Option<HashMap<String, String>>,
     mountpoint: Option<PathBuf>,
+    /// Of a volume's driver.
+    options: Option<HashMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -160,7 +162,13 @@ impl Objects {
         let found: Option<Named> = self.engine.get(&target).await?;
         Ok(found
             .filter(|found| self.is_own(found.labels.as_ref()))
-            .and_then(|found| found.mountpoint))
+            .and_then(|found| {
+                // The agent keeps its files in a folder of the node.
+                let device = found
+                    .options
+                    .and_then(|mut options| options.remove("device"));
+                device.map(PathBuf::from).or(found.mountpoint)
+            }))
     }
 
     /// Whether an image is another workspace's, or in another repository's cache.

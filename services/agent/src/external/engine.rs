@@ -8,8 +8,8 @@ mod isolation;
 mod metadata;
 
 pub use api::{
-    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, LocalImage, OnTransfer,
-    StoredImage, WORKSPACE_LABEL, volume_name,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage,
+    OnTransfer, StoredImage, WORKSPACE_LABEL, volume_name,
 };
 pub use docker::{ContainerdSocket, DockerEngine};
 pub use isolation::Bridge;

@@ -14,7 +14,7 @@ use super::{
     hooks::Hooks,
     override_config::{hookless_config, override_config},
     owner::remote_user,
-    up::{self, Up, config_path, empty_folder},
+    up::{self, Up, config_path, empty_folder, folder_name},
 };
 use crate::{
     clone_files::Owner,
@@ -118,7 +118,7 @@ async fn run(
         remote_user: started.remote_user.clone(),
         remote_folder: started.remote_folder.clone(),
     }));
-    let folder = empty_folder(cx, clone).await?;
+    let folder = empty_folder(cx, folder_name(clone)).await?;
     let runner = HookRunner {
         config: config_path(&folder, config),
         folder,
@@ -167,12 +167,7 @@ async fn on_image(
             "the clone is not in the container: the configuration's workspaceMount ({mount}) takes its place"
         ));
     }
-    let mut properties = override_config(
-        cx.job.spec.repository.name(),
-        &cx.job.attempt.workspace,
-        config,
-        image,
-    );
+    let mut properties = override_config(&clone.folder, config, image);
     if let Some((folder, remote)) = git(cx) {
         git_mount::into_container(&mut properties, folder, &remote, &local);
     }

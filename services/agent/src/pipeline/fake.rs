@@ -13,6 +13,7 @@ use hearth_runtime::{Metrics, Tasks};
 use super::{
     context::Context,
     disks::Disks,
+    halts::Halts,
     job::{CacheUse, Job},
     node::NodeFacts,
     run::Runner,
@@ -40,7 +41,7 @@ use crate::{
     metrics::AgentMetrics,
     owners::Owners,
     policy::{HostAccess, Policy},
-    scratch::Scratch,
+    scratch::{Leftover, Scratch},
 };
 
 /// The newest image of [`World`]'s repository.
@@ -113,6 +114,7 @@ pub(crate) fn runner(engine: FakeEngine, dir: &Path, tasks: &Tasks) -> Runner {
         attempts_dir: dir.join("attempts"),
         git_access,
         metrics: AgentMetrics::new(&metrics),
+        halts: Halts::default(),
     }
 }
 
@@ -158,6 +160,7 @@ impl World {
             keep_clone: false,
             no_cache: false,
             default_image: None,
+            start: None,
         };
         let dir = tempfile::tempdir().unwrap();
         let engine = FakeEngine::default();
@@ -168,7 +171,7 @@ impl World {
             node: node(dir.path()),
             recorder: Recorder::new(log.clone(), AgentMetrics::new(&Metrics::default())),
             log,
-            scratch: Scratch::create(dir.path(), &attempt, None).unwrap(),
+            scratch: Scratch::create(&Leftover::of(dir.path(), &attempt), None).unwrap(),
             logins: Logins::new(credentials, attempt, LoginPurpose::Attempt, |why| {
                 panic!("{why}")
             }),

@@ -85,6 +85,12 @@ impl Hooks {
         self.present.iter().filter(blocks).copied().collect()
     }
 
+    /// Those of them that follow every start of the container, also of one that was stopped.
+    pub fn that_follow_a_start(mut self) -> Self {
+        self.present.retain(|hook| *hook == Hook::PostStart);
+        self
+    }
+
     /// Those that run while the workspace is ready.
     pub fn later(&self) -> BTreeSet<Hook> {
         let blocking = self.blocking();

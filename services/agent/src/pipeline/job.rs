@@ -1,9 +1,10 @@
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use hearth_api::v1::CacheSkipReason;
 use hearth_domain::{AttemptRef, CacheReference, Digest, Spec};
 
-use crate::policy::HostAccess;
+use super::start::StartTarget;
+use crate::{policy::HostAccess, scratch::Leftover};
 
 /// How long an attempt may take until it is ready if its request sets no limit.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(1800);
@@ -31,6 +32,8 @@ pub struct Job {
     pub no_cache: bool,
     /// The image for repositories that name none; `None`: the node's own.
     pub default_image: Option<String>,
+    /// The workspace is there and is started; nothing is prepared. `None`: it is prepared.
+    pub start: Option<StartTarget>,
 }
 
 /// The cache of an attempt.
@@ -49,6 +52,15 @@ impl Job {
     pub fn registry(&self) -> Option<&str> {
         let cache = self.cache.as_ref().ok()?;
         Some(cache.reference.repository().registry_host())
+    }
+
+    /// Its folder in `attempts`. What an attempt at preparing leaves is removed with its workspace, and what one at starting
+    /// leaves is stopped.
+    pub fn folder(&self, attempts: &Path) -> Leftover {
+        match self.start {
+            Some(_) => Leftover::of_start(attempts, &self.attempt),
+            None => Leftover::of(attempts, &self.attempt),
+        }
     }
 
     /// How long it may take until it is ready.

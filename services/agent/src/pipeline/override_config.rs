@@ -1,35 +1,38 @@
-use hearth_domain::WorkspaceId;
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
-use crate::{
-    devcontainer::{Container, DevcontainerConfig},
-    external::engine::volume_name,
-};
+use crate::devcontainer::{Container, DevcontainerConfig};
 
 /// The configuration for `devcontainer up`: the repository's properties of the container, on the finished image.
+///
+/// The clone, at `clone` on the node, is mounted alone: what the image has beside it can be seen. The attempt's door makes a mount
+/// of the workspace's volume of that where the engine can mount a part of one.
 pub fn override_config(
-    repository: &str,
-    workspace: &WorkspaceId,
+    clone: &Path,
     config: Option<&DevcontainerConfig>,
     image: &str,
 ) -> Map<String, Value> {
+    let name = clone.file_name().unwrap_or_default().to_string_lossy();
     let mut properties = config
         .map(|config| config.container.whole())
         .unwrap_or_default();
     properties.insert("image".to_owned(), json!(image));
     properties
         .entry("workspaceMount")
-        .or_insert_with(|| mount(workspace));
+        .or_insert_with(|| mount(clone, &name));
     // The CLI ignores a workspaceMount without a workspaceFolder.
     properties
         .entry("workspaceFolder")
-        .or_insert_with(|| json!(format!("/workspaces/{repository}")));
+        .or_insert_with(|| json!(format!("/workspaces/{name}")));
     properties
 }
 
-fn mount(workspace: &WorkspaceId) -> Value {
-    let volume = volume_name(workspace);
-    json!(format!("source={volume},target=/workspaces,type=volume"))
+fn mount(clone: &Path, name: &str) -> Value {
+    let clone = clone.display();
+    json!(format!(
+        "source={clone},target=/workspaces/{name},type=bind"
+    ))
 }
 
 /// The repository's configuration without its hooks, for a container whose metadata has them and whose clone is at
@@ -48,8 +51,6 @@ pub fn hookless_config(config: Option<&DevcontainerConfig>, folder: &str) -> Map
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::devcontainer::Place;
 
@@ -60,8 +61,7 @@ mod tests {
         };
         let config =
             DevcontainerConfig::parse(place, Path::new(".devcontainer.json"), text).unwrap();
-        let workspace = "ws-1".parse().unwrap();
-        Value::Object(override_config("app", &workspace, Some(&config), "a/b@x"))
+        Value::Object(override_config(place.clone, Some(&config), "a/b@x"))
     }
 
     #[test]
@@ -74,7 +74,7 @@ mod tests {
                 "postCreateCommand": "make",
                 "runArgs": ["--init"],
                 "image": "a/b@x",
-                "workspaceMount": "source=hearth-ws-1,target=/workspaces,type=volume",
+                "workspaceMount": "source=/node/app,target=/workspaces/app,type=bind",
                 "workspaceFolder": "/workspaces/app",
             })
         );

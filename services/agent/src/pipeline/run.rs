@@ -11,15 +11,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    beside::Beside,
     context::Context,
     diagnosis::of_full_disk,
     disks::Disks,
     failure::failure,
+    halts::Halts,
     job::Job,
     node::NodeFacts,
     prepare::prepare,
     push,
     recovery::after_recovery,
+    start::start,
     usable::{Background, Usable},
 };
 use crate::{
@@ -30,7 +33,7 @@ use crate::{
     external::{Externals, control_plane::LoginPurpose, engine::EngineFailure},
     leftovers::Leftovers,
     metrics::AgentMetrics,
-    scratch::{Leftover, SOCKET, Scratch},
+    scratch::{SOCKET, Scratch},
 };
 
 /// Runs the attempts of the node.
@@ -49,6 +52,8 @@ pub struct Runner {
     pub metrics: AgentMetrics,
     /// Removes what attempts leave.
     pub leftovers: Arc<Leftovers>,
+    /// What has to end in containers before they are stopped.
+    pub halts: Halts,
 }
 
 impl Runner {
@@ -79,7 +84,7 @@ impl Runner {
         if let Err(panicked) = work.await {
             self.settle_panicked(job, &recorder, &panicked).await;
         }
-        let folder = Leftover::of(&self.attempts_dir, &job.attempt);
+        let folder = job.folder(&self.attempts_dir).without_workspace();
         self.leftovers.remove_folder(folder).await;
         recorder.settle();
         self.node.disk.wake();
@@ -109,8 +114,7 @@ impl Runner {
         match recorder.outcome() {
             None => {
                 // The cleanup may be what panicked.
-                let cleanup = self.remove_workspace(job, recorder, job.keep_clone);
-                let _ = contain("cleanup", cleanup).await;
+                let _ = contain("cleanup", self.undo(job, recorder, job.keep_clone)).await;
                 self.fail(
                     job,
                     recorder,
@@ -134,7 +138,7 @@ impl Runner {
         stop: &CancellationToken,
         shutdown: &CancellationToken,
     ) {
-        match Scratch::create(&self.attempts_dir, &job.attempt, job.registry()) {
+        match Scratch::create(&job.folder(&self.attempts_dir), job.registry()) {
             Ok(scratch) => {
                 if job.keep_clone
                     && let Err(error) = scratch.keep_clone()
@@ -163,13 +167,14 @@ impl Runner {
     ) {
         let logins = self.logins(job, recorder);
         // A workspace whose git cannot log in can still be used.
-        let git_access = self
-            .git_access
-            .open(&job.attempt, &job.spec.repository)
-            .unwrap_or_else(|error| {
-                recorder.warn(format!("git in the workspace gets no login: {error}"));
-                None
-            });
+        let git_access = match job.start {
+            Some(_) => (self.git_access).renew(&job.attempt, &job.spec.repository),
+            None => (self.git_access).open(&job.attempt, &job.spec.repository),
+        };
+        let git_access = git_access.unwrap_or_else(|error| {
+            recorder.warn(format!("git in the workspace gets no login: {error}"));
+            None
+        });
         let files = FileWork::default();
         let cache = job.cache.as_ref().ok();
         let cache = cache.map(|cache| cache.reference.repository().to_string());
@@ -244,11 +249,18 @@ impl Runner {
         stop: &CancellationToken,
         shutdown: &CancellationToken,
     ) {
+        let halt = self.halts.of(&cx.job.attempt.workspace);
         let mut background = Background::default();
+        let work = async {
+            match &cx.job.start {
+                Some(target) => Box::pin(start(cx, target, &mut background)).await,
+                None => prepare(cx, &mut background).await,
+            }
+        };
         let prepared = tokio::select! {
             biased;
             () = stop.cancelled() => Err(stopped(shutdown)),
-            prepared = prepare(cx, &mut background) => prepared,
+            prepared = work => prepared,
         };
         match prepared {
             Ok(usable) => {
@@ -267,8 +279,7 @@ impl Runner {
             Err(failure) => {
                 // Nothing may write into the volume of the next attempt.
                 cx.files.end().await;
-                self.remove_workspace(cx.job, cx.recorder, cx.keeps_clone())
-                    .await;
+                self.undo(cx.job, cx.recorder, cx.keeps_clone()).await;
                 self.fail(cx.job, cx.recorder, failure);
             }
         }
@@ -289,7 +300,7 @@ impl Runner {
             }
             // Their results are in the log.
             () = async {
-                tokio::join!(push.finish(), hooks.finish(), audit.finish());
+                tokio::join!(push.finish(), in_container(&halt.halted, hooks, audit));
                 if *recovered {
                     after_recovery(cx).await;
                 }
@@ -297,28 +308,27 @@ impl Runner {
         }
     }
 
-    /// Removes what a failed attempt made on the node, apart from its log. A clone that it `keeps` is not its own.
-    async fn remove_workspace(&self, job: &Job, recorder: &Recorder, keeps: bool) {
-        let workspace = &job.attempt.workspace;
+    /// Takes back what a failed attempt made on the node, apart from its log: it is removed, or stopped after an attempt at
+    /// starting. A clone that it `keeps` is not its own.
+    async fn undo(&self, job: &Job, recorder: &Recorder, keeps: bool) {
+        let folder = Leftover {
+            keeps_clone: keeps,
+            ..job.folder(&self.attempts_dir)
+        };
         let problem = self.node.engine.problem().borrow().clone();
-        let removed = match problem {
+        let undone = match problem {
             // The end of the attempt does not wait for it.
             Some(cause) => Err(EngineFailure {
-                action: "remove the workspace",
+                action: folder.action(),
                 cause,
             }),
-            None if keeps => self.leftovers.clear_workspace(workspace).await,
-            None => self.leftovers.remove_workspace(workspace).await,
+            None => self.leftovers.undo(&folder).await,
         };
-        if let Err(error) = removed {
+        if let Err(error) = undone {
             recorder.warn(format!(
                 "{error}; it is tried again when the engine answers"
             ));
-            self.leftovers.add(Leftover {
-                workspace: Some(workspace.clone()),
-                keeps_clone: keeps,
-                ..Leftover::of(&self.attempts_dir, &job.attempt)
-            });
+            self.leftovers.add(folder);
         }
     }
 
@@ -330,7 +340,27 @@ impl Runner {
             "attempt failed: {}",
             failure.message
         );
-        recorder.state(WorkspaceState::Failed, Some(failure));
+        match job.start {
+            Some(_) => recorder.not_started(failure),
+            None => recorder.state(WorkspaceState::Failed, Some(failure)),
+        }
+    }
+}
+
+/// Hooks, and the audit that follows them, until the container is to be stopped.
+async fn in_container(
+    halted: &CancellationToken,
+    hooks: &mut Beside<'_, ()>,
+    audit: &mut Beside<'_, ()>,
+) {
+    let ended = tokio::select! {
+        biased;
+        () = halted.cancelled() => false,
+        _ = async { tokio::join!(hooks.finish(), audit.finish()) } => true,
+    };
+    if !ended {
+        hooks.cancel();
+        audit.cancel();
     }
 }
 

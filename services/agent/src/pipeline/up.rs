@@ -1,4 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use hearth_api::v1::{Failure, FailureReason, PipelineStep};
 use serde_json::{Map, Value};
@@ -48,7 +51,7 @@ impl<'a> Up<'a> {
         // `runArgs` may name files by paths in the clone. The default image comes after a container that may have failed.
         let root = match config {
             Some(_) => clone.folder.clone(),
-            None => empty_folder(cx, clone).await?,
+            None => empty_folder(cx, folder_name(clone)).await?,
         };
         let (from, folder) = match config.map(|config| (&config.source, config.workspace())) {
             // Its files may be anywhere in the clone.
@@ -127,8 +130,7 @@ impl<'a> Up<'a> {
 
 /// A folder named like the clone, for a CLI that only needs a name: it must not read the clone once a container can write
 /// to it.
-pub async fn empty_folder(cx: &Context<'_>, clone: &Checkout) -> Result<PathBuf, Failure> {
-    let name = clone.folder.file_name().unwrap_or_default();
+pub async fn empty_folder(cx: &Context<'_>, name: &OsStr) -> Result<PathBuf, Failure> {
     let folder = cx.scratch.path().join("empty").join(name);
     tokio::fs::create_dir_all(&folder)
         .await
@@ -139,6 +141,11 @@ pub async fn empty_folder(cx: &Context<'_>, clone: &Checkout) -> Result<PathBuf,
 /// The folder that is worked in.
 fn below(root: &Path, workspace: &Path) -> PathBuf {
     root.join(workspace).components().collect()
+}
+
+/// The name of the clone's folder.
+pub fn folder_name(clone: &Checkout) -> &OsStr {
+    clone.folder.file_name().unwrap_or_default()
 }
 
 /// Where the CLI is told that the configuration is.

@@ -1,16 +1,19 @@
 use hearth_api::v1;
-use hearth_domain::CacheReference;
+use hearth_domain::{CacheReference, Spec};
 use hearth_runtime::{FieldFaults, contract};
 use oci_spec::distribution::Reference;
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    pipeline::{CacheUse, Job},
+    external::devcontainer::Started,
+    pipeline::{CacheUse, Job, StartTarget},
     policy::HostAccess,
 };
 
 const MAX_ID_BYTES: usize = 256;
+/// Of a user's name or a folder in a container.
+const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 /// Parses a request. The control plane has checked it too, but a node does not rely on that.
 pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<Job, Status> {
@@ -41,8 +44,57 @@ pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<J
             keep_clone: request.keep_clone,
             no_cache: request.no_cache,
             default_image,
+            start: None,
         },
     ))
+}
+
+/// Parses a request to start a workspace.
+pub(super) fn start_job(request: &v1::AgentServiceStartWorkspaceRequest) -> Result<Job, Status> {
+    let mut faults = FieldFaults::default();
+    let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
+    let spec = request.spec.clone().unwrap_or_default();
+    let spec: Option<Spec> = contract::spec(&spec, &mut faults);
+    let container = container_id(request.container_id.clone(), &mut faults);
+    if request.control_plane_id.len() > MAX_ID_BYTES {
+        faults.add("control_plane_id", "is longer than 256 bytes");
+    }
+    for (field, text) in [
+        ("remote_user", &request.remote_user),
+        ("remote_folder", &request.remote_folder),
+    ] {
+        if text.len() > MAX_TEXT_BYTES {
+            faults.add(field, "is too long");
+        }
+    }
+    let job = attempt.zip(spec).zip(container);
+    faults.complete(job.map(|((attempt, spec), container_id)| Job {
+        attempt,
+        spec,
+        cache: Err(v1::CacheSkipReason::Off),
+        trusted: request.trusted,
+        host_access: HostAccess::of_request(request.host_access()),
+        cache_mounts: String::new(),
+        control_plane: request.control_plane_id.clone(),
+        start: Some(StartTarget {
+            started: Started {
+                container_id,
+                remote_user: request.remote_user.clone(),
+                remote_folder: request.remote_folder.clone(),
+            },
+            recovery: request.recovery.clone(),
+        }),
+    }))
+}
+
+/// Reads the id of a container: it becomes part of a path of the engine's API.
+pub(super) fn container_id(id: String, faults: &mut FieldFaults) -> Option<String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if id.is_empty() || id.len() > MAX_ID_BYTES || !id.bytes().all(good) || id.starts_with('.') {
+        faults.add("container_id", "must be the id of a container");
+        return None;
+    }
+    Some(id)
 }
 
 /// Without a namespace, one of the attempt's own.

@@ -4,6 +4,7 @@ mod cache;
 mod clients;
 mod common;
 mod connection;
+mod life;
 mod token;
 mod up;
 mod values;
@@ -18,6 +19,7 @@ pub use self::{
     clients::{ClientCommand, ContextCommand},
     common::{ConfigArg, ListedRef, ProbeRef, WideArg},
     connection::ConnectionArgs,
+    life::{LifetimeArgs, LsArgs, StartArgs},
     token::TokenCommand,
     up::{RebuildArgs, UpArgs},
     values::Subject,
@@ -83,10 +85,24 @@ pub enum Command {
         workspace: WorkspaceId,
     },
     /// List workspaces, newest first
-    Ls {
-        /// How they are shown
+    Ls(LsArgs),
+    /// Stop a workspace: its containers end, and all its files stay
+    Stop {
+        /// Id of the workspace
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
+        workspace: WorkspaceId,
+    },
+    /// Start a workspace again that was stopped, and show its progress until it is ready
+    #[command(after_help = exit::HELP)]
+    Start(StartArgs),
+    /// Begin the time to live and the idle time of a workspace anew, and change how long they are
+    Renew {
+        /// Id of the workspace
+        #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
+        workspace: WorkspaceId,
+        /// How long it may run; what is not given stays as it is
         #[command(flatten)]
-        wide: WideArg,
+        lifetime: LifetimeArgs,
     },
     /// List nodes, remove one, or remove workspaces from one that are in quarantine there
     #[command(args_conflicts_with_subcommands = true)]

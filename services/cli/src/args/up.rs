@@ -1,9 +1,10 @@
 use clap::{Args, ValueEnum};
 use hearth_api::v1::{CacheAccess, Fallback, WatchUntil};
-use hearth_domain::{GitRef, Repository, WorkspaceId};
+use hearth_domain::{GitRef, Label, Repository, WorkspaceId, WorkspaceOwner};
 
 use super::{
     common::{ConfigArg, ReconnectArgs},
+    life::LifetimeArgs,
     values::{Seconds, parsed},
 };
 
@@ -61,13 +62,22 @@ pub struct UpArgs {
     /// Idempotency key: repeating the command with the same id finds the same workspace [default: a random id]
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub request_id: Option<String>,
+    /// A label to find it by; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parsed::<Label>())]
+    pub labels: Vec<Label>,
+    /// Who it belongs to; only an admin may name another than itself [default: the client that calls]
+    #[arg(long, value_name = "NAME", value_parser = parsed::<WorkspaceOwner>())]
+    pub owner: Option<WorkspaceOwner>,
+    /// How long it may run
+    #[command(flatten)]
+    pub lifetime: LifetimeArgs,
     /// Prepare this existing workspace again, with its own spec and on its own node
     #[arg(
         long,
         value_name = "ID",
         value_parser = parsed::<WorkspaceId>(),
         allow_hyphen_values = true,
-        conflicts_with_all = ["repository", "git_ref", "config", "node", "lightweight", "cache", "timeout", "fallback"]
+        conflicts_with_all = ["repository", "git_ref", "config", "node", "lightweight", "cache", "timeout", "fallback", "labels", "owner", "ttl", "idle_timeout", "ttl_action"]
     )]
     pub workspace: Option<WorkspaceId>,
     /// When to stop watching

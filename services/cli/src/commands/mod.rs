@@ -36,7 +36,13 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
         Command::Logs(args) if args.build => logs::build(context, &args.workspace).await,
         Command::Logs(args) => logs::logs(context, args).await,
         Command::Get { workspace } => workspaces::get(context, workspace).await,
-        Command::Ls { wide } => workspaces::ls(context, wide.room()).await,
+        Command::Ls(args) => workspaces::ls(context, args).await,
+        Command::Stop { workspace } => workspaces::stop(context, workspace).await,
+        Command::Start(args) => up::start(context, args).await,
+        Command::Renew {
+            workspace,
+            lifetime,
+        } => workspaces::renew(context, workspace, *lifetime).await,
         Command::Nodes {
             command: None,
             wide,

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
 use hearth_api::v1::{
-    CacheAccess, Fallback, PrepareWorkspaceRequest, Rebuild, WatchUntil, Workspace, WorkspaceSpec,
-    WorkspaceState, event::Kind,
+    CacheAccess, Fallback, PrepareWorkspaceRequest, Rebuild, StartWorkspaceRequest, WatchUntil,
+    Workspace, WorkspaceSpec, WorkspaceState, event::Kind,
 };
 use hearth_domain::text::printable_line;
 use uuid::Uuid;
 
 use super::{context::Context, display::Display};
 use crate::{
-    args::{RebuildArgs, UpArgs},
+    args::{RebuildArgs, StartArgs, UpArgs},
     backoff::Backoff,
     error::CliError,
     exit::Exit,
@@ -53,7 +53,26 @@ async fn prepare(
         printable_line(&request.request_id)
     )));
     let backoff = Backoff::new(reconnect);
-    let mut follower = Follower::prepare(context.connect().await?, request, backoff);
+    let follower = Follower::prepare(context.connect().await?, request, backoff);
+    follow(context, follower, verbose).await
+}
+
+/// `hearth start`: starts a workspace again and shows its progress.
+pub(super) async fn start(context: &Context, args: &StartArgs) -> Result<Exit, CliError> {
+    let request = StartWorkspaceRequest {
+        workspace_id: args.workspace.to_string(),
+        until: WatchUntil::from(args.until).into(),
+    };
+    let backoff = Backoff::new(args.reconnect.limit());
+    let follower = Follower::start(context.connect().await?, request, backoff);
+    follow(context, follower, args.verbose).await
+}
+
+async fn follow(
+    context: &Context,
+    mut follower: Follower,
+    verbose: bool,
+) -> Result<Exit, CliError> {
     let mut display = Display::new(context.json.as_ref(), verbose);
     let mut reached = WorkspaceState::Unspecified;
     while let Some(update) = follower.next().await? {
@@ -94,14 +113,21 @@ async fn prepare(
             }
         }
         // A failure is not a result: it goes to stderr.
-        None if workspace.state() == WorkspaceState::Failed => {
+        None if matches!(
+            workspace.state(),
+            WorkspaceState::Failed | WorkspaceState::Stopped
+        ) =>
+        {
             out::note(&summary::workspace(&workspace));
         }
         None => out::print(&summary::workspace(&workspace))?,
     }
     Ok(match workspace.state() {
         // What became of it since is not the preparation's result.
-        WorkspaceState::Lost => exit(&workspace, reached),
+        WorkspaceState::Lost | WorkspaceState::Stopping => exit(&workspace, reached),
+        WorkspaceState::Stopped if reached != WorkspaceState::Unspecified => {
+            exit(&workspace, reached)
+        }
         state => exit(&workspace, state),
     })
 }
@@ -132,6 +158,17 @@ fn request(args: &UpArgs) -> PrepareWorkspaceRequest {
             .map(ToString::to_string)
             .unwrap_or_default(),
         until: WatchUntil::from(args.until).into(),
+        labels: args
+            .labels
+            .iter()
+            .map(|label| (label.key.clone(), label.value.clone()))
+            .collect(),
+        owner: args
+            .owner
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        lifetime: args.lifetime.lifetime(),
         ..PrepareWorkspaceRequest::default()
     }
 }
@@ -148,11 +185,13 @@ fn exit(workspace: &Workspace, state: WorkspaceState) -> Exit {
     match state {
         WorkspaceState::Ready => Exit::Ok,
         WorkspaceState::Recovery => Exit::Recovery,
-        WorkspaceState::Failed => Exit::WorkspaceFailed,
+        // A start that failed.
+        WorkspaceState::Failed | WorkspaceState::Stopped => Exit::WorkspaceFailed,
         WorkspaceState::Unspecified
         | WorkspaceState::Pending
         | WorkspaceState::Preparing
         | WorkspaceState::Deleting
+        | WorkspaceState::Stopping
         | WorkspaceState::Lost => {
             out::note(&format!(
                 "hearth: {} is {}: it was deleted or prepared again in the meantime",

@@ -1,21 +1,19 @@
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, GetWorkspaceRequest, ListWorkspacesRequest,
-    workspace_service_client::WorkspaceServiceClient,
+    DeleteWorkspaceRequest, GetWorkspaceRequest, ListWorkspacesRequest, RenewWorkspaceRequest,
+    StopWorkspaceRequest, WorkspaceState, workspace_service_client::WorkspaceServiceClient,
 };
-use hearth_domain::WorkspaceId;
+use hearth_domain::{Repository, WorkspaceId};
 
 use super::{
     context::Context,
     lists::{PAGE_SIZE, print_pages},
 };
 use crate::{
+    args::{LifetimeArgs, LsArgs},
     connect::Channel,
     error::CliError,
     exit::Exit,
-    render::{
-        summary,
-        table::{self, Room},
-    },
+    render::{summary, table},
 };
 
 /// `hearth get`
@@ -30,18 +28,64 @@ pub(super) async fn get(context: &Context, workspace: &WorkspaceId) -> Result<Ex
 }
 
 /// `hearth ls`
-pub(super) async fn ls(context: &Context, room: Room) -> Result<Exit, CliError> {
+pub(super) async fn ls(context: &Context, args: &LsArgs) -> Result<Exit, CliError> {
+    let room = args.wide.room();
+    let states = args.states.iter().map(|state| WorkspaceState::from(*state));
+    let labels = args.labels.iter();
+    let wanted = ListWorkspacesRequest {
+        page_size: PAGE_SIZE,
+        page_token: String::new(),
+        states: states.map(i32::from).collect(),
+        node: args.node.clone(),
+        repository: args
+            .repository
+            .as_ref()
+            .map(Repository::clone_url)
+            .unwrap_or_default(),
+        owner: args.owner.clone(),
+        labels: labels
+            .map(|label| (label.key.clone(), label.value.clone()))
+            .collect(),
+        request_id: args.request_id.clone(),
+    };
     let mut client = client(context).await?;
     let page = async |page_token| {
         let request = ListWorkspacesRequest {
-            page_size: PAGE_SIZE,
             page_token,
+            ..wanted.clone()
         };
         let page = context.answer(client.list_workspaces(request).await)?;
         Ok((page.workspaces, page.next_page_token))
     };
     let table = |rows: &[_], now: &_| table::workspaces(rows, room, now);
     print_pages(context, page, table).await?;
+    Ok(Exit::Ok)
+}
+
+/// `hearth stop`
+pub(super) async fn stop(context: &Context, workspace: &WorkspaceId) -> Result<Exit, CliError> {
+    let request = StopWorkspaceRequest {
+        workspace_id: workspace.to_string(),
+    };
+    let response = client(context).await?.stop_workspace(request).await;
+    let workspace = context.answer(response)?.workspace.unwrap_or_default();
+    context.show(&workspace, summary::workspace)?;
+    Ok(Exit::Ok)
+}
+
+/// `hearth renew`
+pub(super) async fn renew(
+    context: &Context,
+    workspace: &WorkspaceId,
+    lifetime: LifetimeArgs,
+) -> Result<Exit, CliError> {
+    let request = RenewWorkspaceRequest {
+        workspace_id: workspace.to_string(),
+        lifetime: lifetime.lifetime(),
+    };
+    let response = client(context).await?.renew_workspace(request).await;
+    let workspace = context.answer(response)?.workspace.unwrap_or_default();
+    context.show(&workspace, summary::workspace)?;
     Ok(Exit::Ok)
 }
 

@@ -2,8 +2,8 @@
 
 use console::truncate_str;
 use hearth_api::v1::{
-    BuildStep, BuildStepStatus, Failure, StateChanged, StepFinished, TransferDirection,
-    TransferProgress, Waiting, event::Kind,
+    BuildStep, BuildStepStatus, ContainerEnded, Expiring, Failure, StateChanged, StepFinished,
+    StopCause, TransferDirection, TransferProgress, Waiting, WorkspaceState, event::Kind,
 };
 use hearth_domain::text::{printable_line, printable_lines};
 
@@ -66,6 +66,8 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
         )],
         Kind::Warning(warning) => vec![format!("warning: {}", printable_line(&warning.message))],
         Kind::Waiting(told) => vec![waiting(told)],
+        Kind::ContainerEnded(ended) => vec![container_ended(ended)],
+        Kind::Expiring(expiring) => vec![self::expiring(expiring)],
         Kind::Settled(_) => vec!["settled".to_owned()],
     }
 }
@@ -78,6 +80,35 @@ pub(crate) fn waiting(waiting: &Waiting) -> String {
         false => format!("about {:.0} s", waiting.seconds),
     };
     format!("waiting for {node}, which is building the same image: {time}")
+}
+
+/// `container 0123456789ab ended with exit code 137: out of memory`
+fn container_ended(ended: &ContainerEnded) -> String {
+    let id = short(&printable_line(&ended.container_id));
+    match (ended.removed, ended.out_of_memory) {
+        (true, _) => format!("container {id} was removed"),
+        (false, true) => format!(
+            "container {id} ended with exit code {}: out of memory",
+            ended.exit_code
+        ),
+        (false, false) => format!("container {id} ended with exit code {}", ended.exit_code),
+    }
+}
+
+/// `will be stopped in 300 s: nobody uses it; \`hearth renew\` begins its time anew`
+fn expiring(expiring: &Expiring) -> String {
+    let what = match expiring.deleted {
+        true => "deleted, with what was not pushed,",
+        false => "stopped",
+    };
+    let why = match expiring.cause() {
+        StopCause::Idle => "nobody uses it",
+        _ => "its time to live ends",
+    };
+    format!(
+        "will be {what} in {} s: {why}; `hearth renew` begins its time anew",
+        expiring.seconds_left
+    )
 }
 
 /// `BUILD_FAILED in image: the message`
@@ -107,7 +138,15 @@ fn build_step(step: &BuildStep) -> String {
 }
 
 fn state_changed(change: &StateChanged) -> Vec<String> {
-    let state = names::state(change.state);
+    let state = match (change.state(), change.start) {
+        (WorkspaceState::Stopped, _) => format!(
+            "{} ({})",
+            names::state(change.state),
+            names::stop_cause(change.stop_cause)
+        ),
+        (WorkspaceState::Pending, true) => format!("{}: is started", names::state(change.state)),
+        _ => names::state(change.state),
+    };
     let after = seconds(change.seconds);
     let headline = match change.seconds > 0.0 {
         true => format!("{state} after {after}"),

@@ -2,7 +2,7 @@
 
 use hearth_api::v1::{
     AccessCheckKind, AccessCheckStatus, BuildStepStatus, CacheSkipReason, ClientScope,
-    EntryCheckKind, FailureReason, ImageStore, NodeState, PipelineStep, PushOutcome,
+    EntryCheckKind, FailureReason, ImageStore, NodeState, PipelineStep, PushOutcome, StopCause,
     WorkspaceState,
 };
 use tonic::Code;
@@ -22,6 +22,8 @@ names! {
     state = upper(WorkspaceState, "WORKSPACE_STATE_");
     /// `BUILD_FAILED`
     failure_reason = upper(FailureReason, "FAILURE_REASON_");
+    /// `idle`
+    stop_cause = lower(StopCause, "STOP_CAUSE_");
     /// `ONLINE`
     node_state = upper(NodeState, "NODE_STATE_");
     /// `clone`

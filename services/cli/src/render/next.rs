@@ -12,6 +12,11 @@ use super::format::shell_word;
 pub(crate) fn steps(workspace: &Workspace) -> Vec<(&'static str, String)> {
     let id = shell_word(&printable_line(&workspace.id));
     let mut steps = Vec::new();
+    if workspace.state() == WorkspaceState::Stopped {
+        steps.push(("start", format!("hearth start {id}")));
+        steps.push(("log", format!("hearth logs {id}")));
+        return steps;
+    }
     if let Some(failure) = &workspace.failure {
         steps.extend(advice(failure.reason(), workspace).map(|text| ("next", text)));
         steps.extend(other(failure.reason(), workspace));
@@ -80,7 +85,7 @@ fn advice(reason: Reason, workspace: &Workspace) -> Option<String> {
         }
         Reason::NodeLost => format!("start hearth-agent on {node} again, or use another node"),
         Reason::ContainerGone => {
-            format!("start its container on {node} again, or rebuild the workspace")
+            format!("its container on {node} was removed: prepare the workspace again")
         }
         Reason::Internal => format!("see the logs of the control plane and of {node}'s agent"),
         // The agent's message says it.

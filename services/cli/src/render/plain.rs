@@ -84,6 +84,8 @@ impl Plain {
             | Kind::Container(_)
             | Kind::Warning(_)
             | Kind::Waiting(_)
+            | Kind::ContainerEnded(_)
+            | Kind::Expiring(_)
             | Kind::Settled(_) => true,
         }
     }

@@ -1,12 +1,12 @@
 //! Summary of a workspace: the end of `up`, and `get`.
 
-use hearth_api::v1::{Failure, Workspace, WorkspaceState};
+use hearth_api::v1::{Failure, TtlAction, Workspace, WorkspaceState};
 use hearth_domain::text::{printable_line, printable_lines};
 
 use super::{
     describe,
     format::{seconds, shell_word, short},
-    names, next, outcome,
+    names, next, outcome, table,
 };
 
 /// The workspace in a few lines.
@@ -41,13 +41,25 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
                 printable_line(&workspace.remote_folder)
             ),
         );
-        if workspace.state() != WorkspaceState::Lost {
+        if matches!(
+            workspace.state(),
+            WorkspaceState::Ready | WorkspaceState::Recovery
+        ) {
             let node = printable_line(&workspace.node);
             entry("enter", format!("{}  # on {node}", enter(workspace)));
         }
     }
     if let Some(text) = push(workspace) {
         entry("push", text);
+    }
+    if !workspace.owner.is_empty() {
+        entry("owner", printable_line(&workspace.owner));
+    }
+    if !workspace.labels.is_empty() {
+        entry("labels", printable_line(&table::labels(workspace)));
+    }
+    if let Some(text) = lifetime(workspace) {
+        entry("lifetime", text);
     }
     if let Some(failure) = &workspace.failure {
         lines.extend(self::failure(failure));
@@ -70,8 +82,19 @@ fn failure(failure: &Failure) -> Vec<String> {
 
 /// `READY in 34.2 s: w-1 on node-1`
 fn headline(workspace: &Workspace) -> String {
-    let state = names::state(workspace.state);
-    let took = match workspace.ready_seconds > 0.0 && workspace.state() != WorkspaceState::Lost {
+    let state = match workspace.state() {
+        WorkspaceState::Stopped => format!(
+            "{} ({})",
+            names::state(workspace.state),
+            names::stop_cause(workspace.stop_cause)
+        ),
+        _ => names::state(workspace.state),
+    };
+    let is_there = !matches!(
+        workspace.state(),
+        WorkspaceState::Lost | WorkspaceState::Stopping | WorkspaceState::Stopped
+    );
+    let took = match workspace.ready_seconds > 0.0 && is_there {
         true => format!(" in {}", seconds(workspace.ready_seconds)),
         false => String::new(),
     };
@@ -84,6 +107,23 @@ fn headline(workspace: &Workspace) -> String {
         node if node.is_empty() => format!("{state}{took}: {id}{attempt}"),
         node => format!("{state}{took}: {id} on {node}{attempt}"),
     }
+}
+
+/// `8 h since it was prepared, started or renewed, then stopped; stopped after 30 min without use`
+fn lifetime(workspace: &Workspace) -> Option<String> {
+    let lifetime = workspace.lifetime.unwrap_or_default();
+    let seconds = |limit: Option<u32>| limit.filter(|seconds| *seconds > 0);
+    let ttl = seconds(lifetime.ttl_seconds).map(|ttl| {
+        let then = match lifetime.ttl_action() {
+            TtlAction::Delete => "deleted",
+            TtlAction::Stop | TtlAction::Unspecified => "stopped",
+        };
+        format!("{then} {ttl} s after it was prepared, started or renewed")
+    });
+    let idle = seconds(lifetime.idle_timeout_seconds);
+    let idle = idle.map(|idle| format!("stopped after {idle} s without use"));
+    let parts: Vec<_> = ttl.into_iter().chain(idle).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn repository(workspace: &Workspace) -> String {

@@ -27,7 +27,7 @@ pub(crate) enum Room {
 
 /// `hearth ls`
 pub(crate) fn workspaces(workspaces: &[Workspace], room: Room, now: &Timestamp) -> String {
-    let rows = workspaces.iter().map(|workspace| {
+    let cells = |workspace: &Workspace| {
         let spec = workspace.spec.clone().unwrap_or_default();
         [
             workspace.id.clone(),
@@ -37,14 +37,35 @@ pub(crate) fn workspaces(workspaces: &[Workspace], room: Room, now: &Timestamp) 
             outcome::cache_word(workspace.cache.as_ref()),
             age(workspace.create_time.as_ref(), now),
         ]
-    });
+    };
     let head = ["ID", "STATE", "NODE", "REPOSITORY", "CACHE", "AGE"];
-    fitted(head, rows, &[2, 3], room)
+    if room == Room::Fitted {
+        return fitted(head, workspaces.iter().map(cells), &[2, 3], room);
+    }
+    let rows = workspaces.iter().map(|workspace| {
+        let [id, state, node, repository, cache, age] = cells(workspace);
+        let (owner, labels) = (workspace.owner.clone(), labels(workspace));
+        [id, state, node, repository, cache, age, owner, labels]
+    });
+    let [id, state, node, repository, cache, age] = head;
+    let head = [id, state, node, repository, cache, age, "OWNER", "LABELS"];
+    fitted(head, rows, &[], room)
 }
 
-/// The state; of LOST with its reason, which says whether node or container is to be looked after.
+/// `team=web,ticket=7`
+pub(super) fn labels(workspace: &Workspace) -> String {
+    let labels = workspace.labels.iter();
+    let labels = labels.map(|(key, value)| format!("{key}={value}"));
+    labels.collect::<Vec<_>>().join(",")
+}
+
+/// The state; of STOPPED with its cause, and of LOST with its reason, which says whether node or container is to be looked
+/// after.
 fn state(workspace: &Workspace) -> String {
     let state = names::state(workspace.state);
+    if workspace.state() == WorkspaceState::Stopped {
+        return format!("{state} ({})", names::stop_cause(workspace.stop_cause));
+    }
     match &workspace.failure {
         Some(failure) if workspace.state() == WorkspaceState::Lost => {
             let reason = names::failure_reason(failure.reason);

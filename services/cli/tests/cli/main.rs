@@ -5,6 +5,7 @@ mod cache;
 mod connection;
 mod doctor;
 mod failures;
+mod life;
 mod logs;
 mod resuming;
 mod simple;

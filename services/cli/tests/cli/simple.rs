@@ -25,6 +25,7 @@ async fn ls_pages_through_everything() {
         Call::List(ListWorkspacesRequest {
             page_size: 1000,
             page_token: token.into(),
+            ..ListWorkspacesRequest::default()
         })
     });
 

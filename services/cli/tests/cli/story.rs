@@ -98,7 +98,7 @@ pub fn story(last: WorkspaceState) -> Vec<Event> {
             state: last.into(),
             failure,
             seconds: 5.0,
-            hooks_follow: false,
+            ..Default::default()
         }),
     ];
     number(kinds)

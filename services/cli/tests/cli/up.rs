@@ -1,6 +1,6 @@
 use hearth_api::v1::{
-    CacheAccess, Fallback, GetWorkspaceRequest, PrepareWorkspaceRequest, Rebuild, WatchUntil,
-    WorkspaceSpec, WorkspaceState,
+    CacheAccess, Fallback, GetWorkspaceRequest, Lifetime, PrepareWorkspaceRequest, Rebuild,
+    TtlAction, WatchUntil, WorkspaceSpec, WorkspaceState,
 };
 use hearth_runtime::{FieldFaults, Reason, status};
 use rustix::process::{Pid, Signal, kill_process};
@@ -99,6 +99,8 @@ async fn every_option_reaches_the_request() {
         "--request-id",
         "r-1",
     ]);
+    command.args(["--label", "team=web", "--owner", "ann", "--ttl", "3600"]);
+    command.args(["--idle-timeout", "60", "--ttl-action", "delete"]);
     assert_eq!(run(command).await.code, Some(0));
     let expected = Call::Prepare(PrepareWorkspaceRequest {
         request_id: "r-1".into(),
@@ -114,6 +116,13 @@ async fn every_option_reaches_the_request() {
         node: "node-2".into(),
         workspace_id: String::new(),
         until: WatchUntil::Hooks.into(),
+        labels: [("team".to_owned(), "web".to_owned())].into(),
+        owner: "ann".into(),
+        lifetime: Some(Lifetime {
+            ttl_seconds: Some(3600),
+            idle_timeout_seconds: Some(60),
+            ttl_action: TtlAction::Delete.into(),
+        }),
         ..Default::default()
     });
     assert_eq!(plane.calls()[0], expected);

@@ -177,6 +177,28 @@ impl Caller {
         }
     }
 
+    /// Who a workspace belongs to that it asks for. Empty where nobody is asked who calls.
+    pub(crate) fn owner(&self) -> String {
+        match self {
+            Self::Anybody => String::new(),
+            Self::Client(client) => client.to_string(),
+        }
+    }
+
+    /// Fails unless it may name this owner of a workspace.
+    pub(crate) fn check_owner(&self, owner: &str) -> Result<(), CallError> {
+        match self {
+            Self::Client(client)
+                if owner != client.to_string() && !client.scopes.allow(Scope::Admin) =>
+            {
+                Err(CallError::NotAllowed(format!(
+                    "client {client} may not name {owner} as the owner of a workspace, only itself; that needs the scope admin"
+                )))
+            }
+            Self::Client(_) | Self::Anybody => Ok(()),
+        }
+    }
+
     /// Whether there are repositories that it does not see.
     pub(crate) fn is_limited(&self) -> bool {
         match self {

@@ -31,7 +31,7 @@ const PACKAGE: &str = "/hearth.v1.";
 
 /// Every call of the contract. Health and reflection are no part of it: they say nothing that is not in the repository, so
 /// everybody may call them.
-const TABLE: [(&str, MayCall); 44] = [
+const TABLE: [(&str, MayCall); 50] = [
     ("AgentRegistryService/Deregister", Node),
     // With a join token.
     ("AgentRegistryService/Enrol", Anybody),
@@ -40,9 +40,12 @@ const TABLE: [(&str, MayCall); 44] = [
     ("AgentRegistryService/Register", Node),
     ("AgentRegistryService/RenewCertificate", Node),
     ("AgentService/GetBuildLog", ControlPlane),
+    ("AgentService/GetContainer", ControlPlane),
     ("AgentService/ListConfigs", ControlPlane),
     ("AgentService/PrepareWorkspace", ControlPlane),
     ("AgentService/RemoveWorkspace", ControlPlane),
+    ("AgentService/StartWorkspace", ControlPlane),
+    ("AgentService/StopWorkspace", ControlPlane),
     ("CacheIndexService/CommitBuildCache", Node),
     ("CacheIndexService/CommitCache", Node),
     ("CacheIndexService/DropCache", Node),
@@ -78,6 +81,9 @@ const TABLE: [(&str, MayCall); 44] = [
     ("WorkspaceService/ListConfigs", Client(Scope::Prepare)),
     ("WorkspaceService/ListWorkspaces", Client(Scope::Read)),
     ("WorkspaceService/PrepareWorkspace", Client(Scope::Prepare)),
+    ("WorkspaceService/RenewWorkspace", Client(Scope::Prepare)),
+    ("WorkspaceService/StartWorkspace", Client(Scope::Prepare)),
+    ("WorkspaceService/StopWorkspace", Client(Scope::Prepare)),
     ("WorkspaceService/WatchWorkspace", Client(Scope::Read)),
 ];
 

@@ -215,6 +215,18 @@ impl Fleet {
         (!usable).then_some(Unusable::ContainerGone)
     }
 
+    /// Whether the node says that this container of a workspace runs, and that is not too old to count.
+    pub(crate) fn runs(&self, name: &str, workspace: &str, container: &str) -> bool {
+        let members = self.members.lock();
+        members.get(name).is_some_and(|member| {
+            let containers = member.containers.as_ref();
+            let running = containers.map_or(&[][..], |known| &known.running_container_ids);
+            self.standing(member) == Standing::Online
+                && running.iter().any(|id| id == container)
+                && !member.young.keys().any(|id| id.as_str() == workspace)
+        })
+    }
+
     /// The online node with the least to do that is none of `except`. After a restart those come first that have spoken
     /// since: the others may be gone.
     pub(crate) fn place(

@@ -6,7 +6,7 @@ mod nodes;
 mod placement;
 mod sessions;
 
-pub(crate) use agents::{Agents, Verdict, calls_again, verdict, within};
+pub(crate) use agents::{AgentClient, Agents, Verdict, calls_again, verdict, within};
 pub(crate) use fleet::{Fleet, Gone, NodeView, Standing, Unusable};
 pub(crate) use nodes::Nodes;
 pub(crate) use sessions::{Sessions, new_token};

@@ -234,10 +234,15 @@ impl Nodes {
 }
 
 fn is_usable(record: &Record, node: &str, attempt: &AttemptRef) -> bool {
-    let state = record.workspace.state();
     record.workspace.node == node
         && record.attempt() == *attempt
-        && matches!(state, WorkspaceState::Ready | WorkspaceState::Recovery)
+        && matches!(
+            record.workspace.state(),
+            WorkspaceState::Ready
+                | WorkspaceState::Recovery
+                | WorkspaceState::Stopping
+                | WorkspaceState::Stopped
+        )
 }
 
 fn unable(node: NodeView) -> CallError {

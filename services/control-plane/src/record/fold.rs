@@ -6,19 +6,27 @@
 //!   new ──▶ PENDING ──▶ PREPARING ──┬──▶ READY ──┬─────────────────▶ settled ───────────────┤
 //!               │            │      │            ▼  a hook after READY failed               │
 //!               │            │      └──▶ RECOVERY ────────────────▶ settled ───────────────┤
-//!               └────────────┴─────────▶ FAILED ───────────────────▶ settled ───────────────┘
+//!               ├────────────┴─────────▶ FAILED ───────────────────▶ settled ───────────────┤
+//!               └── of a start: STOPPED in place of FAILED ───────▶ settled ───────────────┘
+//!
+//!   READY, RECOVERY ──▶ STOPPING ──▶ STOPPED    asked for, or the end of its time
+//!   READY, RECOVERY ──▶ STOPPED                 its container has ended by itself
+//!   STOPPED ──▶ READY, RECOVERY                 as it was, when its container runs again by itself
 //!
 //!   any state ──▶ DELETING ──▶ forgotten
 //! ```
 //!
-//! The push begins when the image is built and may be reported at any time before the end, in every state.
+//! The push begins when the image is built and may be reported at any time before the end, in every state. An attempt is one at
+//! preparing, or one at starting: that begins in STOPPED, keeps what is known of the workspace, and fails as STOPPED.
 //!
 //! LOST is what readers are told of a READY or RECOVERY that cannot be used now, and never part of a log. The node changes
-//! where an attempt that never began is placed on another. DELETING is entered by the store and not by an event: a deletion first ends the attempt, and `Settled` is the
-//! last event of an attempt.
+//! where an attempt that never began is placed on another. DELETING and STOPPING are entered by the store and not by an event: a
+//! deletion first ends the attempt. After `Settled` an attempt has no events but those of the workspace's further life
+//! ([`super::life`]), which only the control plane makes.
 
 use hearth_api::v1::{
-    Event, PipelineStep, StepTiming, Workspace, WorkspaceSpec, WorkspaceState as State, event::Kind,
+    Event, Failure, PipelineStep, StateChanged, StepTiming, StopCause, Workspace, WorkspaceSpec,
+    WorkspaceState as State, event::Kind,
 };
 use hearth_domain::{AttemptRef, Spec, WorkspaceId};
 use hearth_runtime::{FieldFaults, contract};
@@ -72,6 +80,18 @@ pub struct Progress {
     /// Sequence of the event after which no hook can change the outcome. Zero until then.
     #[prost(uint64, tag = "9")]
     pub hooks_sequence: u64,
+    /// Whether the attempt starts the workspace again, and prepares nothing.
+    #[prost(bool, tag = "10")]
+    pub start: bool,
+    /// READY or RECOVERY, whichever the workspace was last; over starts, too.
+    #[prost(enumeration = "State", tag = "11")]
+    pub usable: i32,
+    /// Why it was in RECOVERY, if that is what it was.
+    #[prost(message, optional, tag = "12")]
+    pub recovery: Option<Failure>,
+    /// The container whose end is in the log already.
+    #[prost(string, tag = "13")]
+    pub ended_container: String,
     /// Whether the clone of the attempts before is kept.
     #[prost(bool, tag = "20")]
     pub keeps_clone: bool,
@@ -144,15 +164,33 @@ pub enum Ignored {
     Unsettled(State),
 }
 
-/// The transitions within an attempt.
-fn leads_to(from: State, to: State) -> bool {
+/// The transitions within an attempt, which is one at starting or one at preparing, and those of the further life.
+fn leads_to(from: State, to: State, start: bool) -> bool {
+    let failed = match start {
+        true => State::Stopped,
+        false => State::Failed,
+    };
     match from {
-        State::Pending => matches!(to, State::Preparing | State::Failed),
-        State::Preparing => matches!(to, State::Ready | State::Recovery | State::Failed),
-        State::Ready => to == State::Recovery,
-        State::Recovery | State::Failed | State::Deleting | State::Unspecified | State::Lost => {
-            false
+        State::Pending => to == State::Preparing || to == failed,
+        State::Preparing => matches!(to, State::Ready | State::Recovery) || to == failed,
+        State::Ready => matches!(to, State::Recovery | State::Stopped),
+        State::Recovery | State::Stopping => to == State::Stopped,
+        // It is stopped once more when it was being started.
+        State::Stopped => matches!(to, State::Ready | State::Recovery | State::Stopped),
+        State::Failed | State::Deleting | State::Unspecified | State::Lost => false,
+    }
+}
+
+/// Whether an event is one of the life after an attempt has settled.
+fn is_of_life(kind: Option<&Kind>) -> bool {
+    match kind {
+        Some(Kind::StateChanged(change)) => {
+            matches!(
+                change.state(),
+                State::Ready | State::Recovery | State::Stopped
+            )
         }
+        kind => matches!(kind, Some(Kind::ContainerEnded(_) | Kind::Expiring(_))),
     }
 }
 
@@ -221,14 +259,21 @@ impl Record {
         }
         if event.attempt > self.workspace.attempt {
             // An attempt begins with PENDING.
-            let announced =
-                matches!(&event.kind, Some(Kind::StateChanged(s)) if s.state() == State::Pending);
-            if !announced || self.workspace.state() == State::Deleting {
+            let start = match &event.kind {
+                Some(Kind::StateChanged(change)) if change.state() == State::Pending => {
+                    change.start
+                }
+                _ => return Err(Ignored::Attempt(event.attempt)),
+            };
+            if self.workspace.state() == State::Deleting {
                 return Err(Ignored::Attempt(event.attempt));
             }
-            self.reset(event.attempt);
+            match start {
+                true => self.restart(event.attempt),
+                false => self.reset(event.attempt),
+            }
         } else {
-            if self.workspace.settled {
+            if self.workspace.settled && !is_of_life(event.kind.as_ref()) {
                 return Err(Ignored::Settled);
             }
             self.fold(event)?;
@@ -248,10 +293,29 @@ impl Record {
             create_time: old.create_time,
             update_time: old.update_time,
             last_sequence: old.last_sequence,
+            labels: old.labels,
+            owner: old.owner,
+            lifetime: old.lifetime,
             ..Workspace::default()
         };
         self.workspace.set_state(State::Pending);
         self.progress = Progress::default();
+    }
+
+    /// Begins an attempt at starting the workspace, which stays what it is.
+    fn restart(&mut self, attempt: u32) {
+        let (before, progress) = (self.workspace.clone(), self.progress.clone());
+        self.reset(attempt);
+        let workspace = &mut self.workspace;
+        workspace.commit = before.commit;
+        workspace.container_id = before.container_id;
+        workspace.remote_user = before.remote_user;
+        workspace.remote_folder = before.remote_folder;
+        workspace.cache = before.cache;
+        workspace.push = before.push;
+        self.progress.start = true;
+        self.progress.usable = progress.usable;
+        self.progress.recovery = progress.recovery;
     }
 
     fn fold(&mut self, event: &Event) -> Result<(), Ignored> {
@@ -259,19 +323,14 @@ impl Record {
         match &event.kind {
             Some(Kind::StateChanged(change)) => {
                 let (from, to) = (workspace.state(), change.state());
-                if !leads_to(from, to) {
+                if !leads_to(from, to, self.progress.start) {
                     return Err(Ignored::Transition { from, to });
                 }
-                workspace.set_state(to);
-                match to {
-                    State::Failed | State::Recovery => {
-                        workspace.failure.clone_from(&change.failure)
-                    }
-                    _ => workspace.failure = None,
-                }
+                self.enter(change);
+                let workspace = &mut self.workspace;
                 if to != State::Preparing && self.progress.ready_sequence == 0 {
                     self.progress.ready_sequence = event.sequence;
-                    if to != State::Failed {
+                    if matches!(to, State::Ready | State::Recovery) {
                         workspace.ready_seconds = change.seconds;
                     }
                 }
@@ -321,6 +380,11 @@ impl Record {
                 self.progress.settled_sequence = event.sequence;
                 self.progress.end_hooks(event.sequence);
             }
+            Some(Kind::ContainerEnded(ended)) => {
+                self.progress
+                    .ended_container
+                    .clone_from(&ended.container_id);
+            }
             // Output and progress are not part of the snapshot, and neither are kinds of a newer contract.
             Some(
                 Kind::Log(_)
@@ -328,11 +392,35 @@ impl Record {
                 | Kind::Transfer(_)
                 | Kind::Waiting(_)
                 | Kind::Activity(_)
+                | Kind::Expiring(_)
                 | Kind::Warning(_),
             )
             | None => {}
         }
         Ok(())
+    }
+
+    fn enter(&mut self, change: &StateChanged) {
+        let Self {
+            workspace,
+            progress,
+            ..
+        } = self;
+        let to = change.state();
+        workspace.set_state(to);
+        workspace.failure = match to {
+            State::Failed | State::Recovery | State::Stopped => change.failure.clone(),
+            _ => None,
+        };
+        workspace.set_stop_cause(match to {
+            State::Stopped => change.stop_cause(),
+            _ => StopCause::Unspecified,
+        });
+        if matches!(to, State::Ready | State::Recovery) {
+            progress.usable = to.into();
+            progress.recovery.clone_from(&workspace.failure);
+            progress.ended_container.clear();
+        }
     }
 }
 

@@ -17,7 +17,7 @@ fn change(state: State) -> Kind {
         state: state.into(),
         failure,
         seconds: 2.5,
-        hooks_follow: false,
+        ..StateChanged::default()
     })
 }
 
@@ -324,12 +324,12 @@ fn steps_without_end_do_not_make_the_snapshot_grow_without_end() {
 }
 
 pub(crate) fn any_kind() -> impl Strategy<Value = Option<Kind>> {
-    let state = (0..8i32).prop_map(|state| {
+    let state = (0..10i32).prop_map(|state| {
         Some(Kind::StateChanged(StateChanged {
             state,
             failure: (state > 3).then(Failure::default),
             seconds: 1.0,
-            hooks_follow: false,
+            ..StateChanged::default()
         }))
     });
     let step = || 0..10i32;
@@ -373,7 +373,7 @@ proptest! {
             if record.workspace.settled {
                 prop_assert!(matches!(
                     record.workspace.state(),
-                    State::Ready | State::Recovery | State::Failed
+                    State::Ready | State::Recovery | State::Failed | State::Stopped
                 ));
             }
         }

@@ -3,7 +3,7 @@
 
 use hearth_api::v1::{
     Event, Failure, FailureReason, PipelineStep, PushOutcome, PushReport, Settled, StateChanged,
-    StepFinished, Warning, WorkspaceState as State, event::Kind,
+    StepFinished, StopCause, Warning, WorkspaceState as State, event::Kind,
 };
 use hearth_runtime::events::cut;
 use prost_types::Timestamp;
@@ -27,6 +27,8 @@ pub enum Ending {
     Replaced,
     /// The workspace is being deleted.
     Deleted,
+    /// The workspace is being stopped, and was being started.
+    Stopped,
     /// The agent was restarted and does not know the attempt.
     AgentRestarted,
     /// The node stopped answering.
@@ -49,6 +51,10 @@ impl Ending {
             Self::Deleted => (
                 FailureReason::Replaced,
                 "The workspace is being deleted.".into(),
+            ),
+            Self::Stopped => (
+                FailureReason::Replaced,
+                "The workspace is being stopped.".into(),
             ),
             Self::AgentRestarted => (
                 FailureReason::AgentRestarted,
@@ -86,6 +92,11 @@ impl Record {
                 continue;
             }
             self.progress.agent_sequence = agent_sequence;
+            if let Some(kind) = &event.kind
+                && !self.may_come_from_agent(kind)
+            {
+                continue;
+            }
             let Some(mut kind) = event.kind else {
                 // A kind of a newer contract: its number is kept, so that the log has no gap.
                 self.push(
@@ -114,6 +125,19 @@ impl Record {
         }
         self.touch(&entries, now);
         entries
+    }
+
+    /// What becomes of a workspace after it was stopped is the control plane's to say: what goes on at the agent meanwhile ends.
+    fn may_come_from_agent(&self, kind: &Kind) -> bool {
+        match kind {
+            Kind::StateChanged(change) => match self.workspace.state() {
+                State::Stopping | State::Stopped => false,
+                State::Pending | State::Preparing => true,
+                _ => change.state() != State::Stopped,
+            },
+            Kind::ContainerEnded(_) | Kind::Expiring(_) => false,
+            _ => true,
+        }
     }
 
     /// Appends a warning of the control plane. Nothing is appended to an attempt that has settled.
@@ -157,8 +181,13 @@ impl Record {
         match state {
             State::Pending | State::Preparing => {
                 let accepted = self.progress.accepted_ms;
+                let (failed, cause) = match self.progress.start {
+                    true => (State::Stopped, StopCause::StartFailed),
+                    false => (State::Failed, StopCause::Unspecified),
+                };
                 let change = StateChanged {
-                    state: State::Failed.into(),
+                    state: failed.into(),
+                    stop_cause: cause.into(),
                     failure: Some(Failure {
                         reason: reason.into(),
                         message: message.clone(),
@@ -169,19 +198,25 @@ impl Record {
                     } else {
                         seconds_between(accepted, &now)
                     },
-                    hooks_follow: false,
+                    ..StateChanged::default()
                 };
                 self.push(0, Some(Kind::StateChanged(change)), now, &mut entries);
             }
             State::Ready
             | State::Recovery
+            | State::Stopping
+            | State::Stopped
             | State::Failed
             | State::Deleting
             | State::Lost
             | State::Unspecified => {}
         }
-        // Every attempt that became ready reports its push, and so does one whose push had begun.
-        let owes = pushes || matches!(state, State::Ready | State::Recovery);
+        // Every attempt at preparing that became ready reports its push, and so does one whose push had begun.
+        let was_ready = matches!(
+            state,
+            State::Ready | State::Recovery | State::Stopping | State::Stopped
+        );
+        let owes = pushes || (was_ready && !self.progress.start);
         if owes && self.workspace.push.is_none() {
             let report = PushReport {
                 outcome: PushOutcome::Interrupted.into(),
@@ -198,8 +233,25 @@ impl Record {
     /// Ends the newest attempt and begins the next one.
     pub fn begin_attempt(&mut self, how: Rebuilding, now: Timestamp) -> Vec<LogEntry> {
         // An attempt that kept the clone and failed has left it as it was.
-        let has_clone = matches!(self.workspace.state(), State::Ready | State::Recovery)
-            || self.progress.keeps_clone;
+        let has_clone = self.has_clone();
+        let entries = self.begin(false, now);
+        self.progress.keeps_clone = how.keep_clone && has_clone;
+        self.progress.no_cache = how.no_cache;
+        entries
+    }
+
+    /// Whether its clone is whole: it was usable with it, or an attempt that kept it has left it as it was.
+    fn has_clone(&self) -> bool {
+        let progress = &self.progress;
+        let was_usable = matches!(
+            self.workspace.state(),
+            State::Ready | State::Recovery | State::Stopping | State::Stopped
+        );
+        was_usable || progress.start || progress.keeps_clone
+    }
+
+    /// Ends the newest attempt and begins one that starts the workspace, or that prepares it.
+    pub(super) fn begin(&mut self, start: bool, now: Timestamp) -> Vec<LogEntry> {
         let mut entries = self.end(&Ending::Replaced, now);
         let event = Event {
             sequence: self.workspace.last_sequence + 1,
@@ -207,12 +259,11 @@ impl Record {
             time: Some(now),
             kind: Some(Kind::StateChanged(StateChanged {
                 state: State::Pending.into(),
+                start,
                 ..StateChanged::default()
             })),
         };
         self.put(0, event, &mut entries);
-        self.progress.keeps_clone = how.keep_clone && has_clone;
-        self.progress.no_cache = how.no_cache;
         self.touch(&entries, now);
         entries
     }
@@ -244,7 +295,7 @@ impl Record {
         }
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         agent_sequence: u64,
         kind: Option<Kind>,
@@ -276,7 +327,7 @@ impl Record {
         }
     }
 
-    fn touch(&mut self, entries: &[LogEntry], now: Timestamp) {
+    pub(super) fn touch(&mut self, entries: &[LogEntry], now: Timestamp) {
         if !entries.is_empty() {
             self.workspace.update_time = Some(now);
         }

@@ -30,7 +30,7 @@ use crate::{
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
     repositories::Repositories,
-    workspace::{BuildLogs, Deletions, Recovery, Watching, Workspaces},
+    workspace::{BuildLogs, Deletions, LifetimeArgs, Recovery, Stops, Watching, Workspaces},
 };
 
 /// Bytes that a message of an agent may have. A heartbeat names 10,000 workspaces in four lists at most, and an entry of the
@@ -47,6 +47,9 @@ pub(crate) struct Served {
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) watching: Arc<Watching>,
     pub(crate) deletions: Arc<Deletions>,
+    pub(crate) stops: Arc<Stops>,
+    /// How long workspaces may run.
+    pub(crate) lifetimes: LifetimeArgs,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) nodes: Arc<Nodes>,
     /// What keeps the control plane from taking work.
@@ -80,6 +83,8 @@ pub(crate) fn routes(served: Served) -> Routes {
         workspaces: served.workspaces,
         watching: served.watching,
         deletions: served.deletions,
+        stops: served.stops,
+        lifetimes: served.lifetimes,
         fleet: served.fleet,
         repositories: served.repositories,
         build_logs: served.build_logs,

@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
+
 use hearth_api::v1::{ListConfigsRequest, PrepareWorkspaceRequest, Rebuild, WatchUntil};
-use hearth_domain::{GitRef, Repository, WorkspaceId, sha256_hex};
+use hearth_domain::{GitRef, Labels, Repository, WorkspaceId, WorkspaceOwner, sha256_hex};
 use hearth_runtime::{FieldFaults, contract};
 use prost::Message as _;
 
@@ -7,15 +9,19 @@ use crate::{
     error::CallError,
     record::Rebuilding,
     store::RequestId,
-    workspace::{Until, Wanted, What},
+    workspace::{LifetimeArgs, Until, Wanted, What},
 };
 
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Longer than the name of any node.
 const MAX_NODE_BYTES: usize = 128;
 
-/// Reads a request for a workspace, and where its stream is to end.
-pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<(Wanted, Until), CallError> {
+/// Reads a request for a workspace, and where its stream is to end. One that names no owner is `caller`'s.
+pub(super) fn prepare(
+    request: PrepareWorkspaceRequest,
+    lifetimes: &LifetimeArgs,
+    caller: &str,
+) -> Result<(Wanted, Until), CallError> {
     let mut faults = FieldFaults::default();
     if request.request_id.len() > MAX_REQUEST_ID_BYTES {
         faults.add("request_id", "is longer than 128 bytes");
@@ -37,10 +43,20 @@ pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<(Wanted, Until
             let how = rebuilding(&request, &mut faults);
             id.zip(how).map(|(id, how)| What::Again(id, how))
         }
-        Some(message) => contract::spec(message, &mut faults).map(|spec| What::New {
-            spec: Box::new(spec),
-            message: message.clone(),
-        }),
+        Some(message) => {
+            let spec = contract::spec(message, &mut faults);
+            let labels = faults.check("labels", Labels::new(request.labels.clone()));
+            let owner = faults.check_optional::<WorkspaceOwner>("owner", &request.owner);
+            let lifetime = lifetimes.resolve(request.lifetime, None, &mut faults);
+            let all = spec.zip(labels).zip(owner).zip(lifetime);
+            all.map(|(((spec, labels), owner), lifetime)| What::New {
+                spec: Box::new(spec),
+                message: message.clone(),
+                labels: labels.into_map(),
+                owner: owner.map_or_else(|| caller.to_owned(), |owner| owner.to_string()),
+                lifetime,
+            })
+        }
         None => {
             faults.add("spec", "must be set, or workspace_id");
             None
@@ -57,6 +73,13 @@ pub(super) fn prepare(request: PrepareWorkspaceRequest) -> Result<(Wanted, Until
         until: 0,
         rebuild: request.rebuild,
         fresh_clone: request.fresh_clone,
+        labels: if again {
+            BTreeMap::new()
+        } else {
+            request.labels
+        },
+        owner: if again { String::new() } else { request.owner },
+        lifetime: request.lifetime.filter(|_| !again),
     };
     let id = request.request_id;
     let request = (!id.is_empty()).then(|| RequestId {
@@ -116,12 +139,13 @@ fn read_until(number: i32, faults: &mut FieldFaults) -> Option<Until> {
         WatchUntil::Ready => Until::Ready,
         WatchUntil::Hooks => Until::Hooks,
         WatchUntil::Settled | WatchUntil::Unspecified => Until::Settled,
+        WatchUntil::Deleted => Until::Deleted,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use hearth_api::v1::WorkspaceSpec;
+    use hearth_api::v1::{Lifetime, WorkspaceSpec};
     use tonic::Status;
     use tonic_types::StatusExt as _;
 
@@ -138,8 +162,20 @@ mod tests {
         }
     }
 
+    const LIFETIMES: LifetimeArgs = LifetimeArgs {
+        ttl_seconds: 0,
+        max_ttl_seconds: 0,
+        idle_timeout_seconds: 0,
+        max_idle_timeout_seconds: 3600,
+        expiry_warning_seconds: 300,
+    };
+
+    fn read(request: PrepareWorkspaceRequest) -> Result<(Wanted, Until), CallError> {
+        prepare(request, &LIFETIMES, "ci")
+    }
+
     fn faulty_fields(request: PrepareWorkspaceRequest) -> Vec<String> {
-        let status = Status::from(prepare(request).expect_err("a fault"));
+        let status = Status::from(read(request).expect_err("a fault"));
         let details = status.get_error_details();
         let violations = &details.bad_request().expect("bad request").field_violations;
         violations.iter().map(|v| v.field.clone()).collect()
@@ -149,7 +185,17 @@ mod tests {
 
     #[test]
     fn each_malformed_field_is_named() {
-        let table: [(&str, Spoil); 15] = [
+        let table: [(&str, Spoil); 18] = [
+            ("labels", |request, _| {
+                request.labels.insert("a b".into(), String::new());
+            }),
+            ("owner", |request, _| request.owner = "a b".into()),
+            ("lifetime.idle_timeout_seconds", |request, _| {
+                request.lifetime = Some(Lifetime {
+                    idle_timeout_seconds: Some(0),
+                    ..Lifetime::default()
+                });
+            }),
             ("spec.fallback", |_, spec| spec.fallback = 99),
             ("spec.repository", |_, spec| spec.repository = String::new()),
             ("spec.repository", |_, spec| spec.repository = "shop".into()),
@@ -211,7 +257,7 @@ mod tests {
     #[test]
     fn a_request_id_stands_for_everything_but_where_the_stream_ends() {
         let payload = |request: PrepareWorkspaceRequest| {
-            let (wanted, _) = prepare(request).expect("a good request");
+            let (wanted, _) = read(request).expect("a good request");
             wanted.request.expect("a request id").payload
         };
         let original = payload(request());
@@ -224,5 +270,32 @@ mod tests {
         let mut spec = request();
         spec.spec.as_mut().expect("a spec").r#ref = "main".into();
         assert_ne!(payload(spec), original);
+        let mut labels = request();
+        labels.labels.insert("team".into(), "web".into());
+        let labelled = payload(labels.clone());
+        assert_ne!(labelled, original);
+        labels.labels.insert("a".into(), "b".into());
+        assert_ne!(payload(labels), labelled);
+        let mut owner = request();
+        owner.owner = "ann".into();
+        assert_ne!(payload(owner), original);
+        let mut lifetime = request();
+        lifetime.lifetime = Some(Lifetime {
+            ttl_seconds: Some(60),
+            ..Lifetime::default()
+        });
+        assert_ne!(payload(lifetime), original);
+    }
+
+    #[test]
+    fn a_workspace_belongs_to_who_calls_unless_another_is_named() {
+        let owner_of = |request| match read(request).expect("a good request").0.what {
+            What::New { owner, .. } => owner,
+            What::Again(_) => panic!("a new one"),
+        };
+        assert_eq!(owner_of(request()), "ci");
+        let mut other = request();
+        other.owner = "ann".into();
+        assert_eq!(owner_of(other), "ann");
     }
 }

@@ -5,21 +5,26 @@ use hearth_api::v1::{
     AgentServiceListConfigsResponse, DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event,
     GetBuildLogRequest, GetBuildLogResponse, GetWorkspaceRequest, GetWorkspaceResponse,
     ListConfigsRequest, ListConfigsResponse, ListWorkspacesRequest, ListWorkspacesResponse,
-    PrepareWorkspaceRequest, PrepareWorkspaceResponse, WatchWorkspaceRequest,
-    WatchWorkspaceResponse, Workspace, prepare_workspace_response as prepared,
+    PrepareWorkspaceRequest, PrepareWorkspaceResponse, RenewWorkspaceRequest,
+    RenewWorkspaceResponse, StartWorkspaceRequest, StartWorkspaceResponse, StopCause,
+    StopWorkspaceRequest, StopWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
+    Workspace, prepare_workspace_response as prepared, start_workspace_response as started,
     watch_workspace_response as watched, workspace_service_server::WorkspaceService,
 };
 use hearth_domain::WorkspaceId;
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
-use super::{paging::Paging, validate};
+use super::{paging::Paging, selection::Selection, validate};
 use crate::{
     access::Caller,
     error::CallError,
     node::Fleet,
     repositories::Repositories,
-    workspace::{Begin, BuildLogs, Deletions, Prepared, Watcher, Watching, What, Workspaces, seen},
+    workspace::{
+        Begin, BuildLogs, Deletions, LifetimeArgs, Prepared, Stops, Stream as Slot, Until, Watcher,
+        Watching, What, Workspaces, seen,
+    },
 };
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -29,6 +34,8 @@ pub(super) struct WorkspaceApi {
     pub(super) workspaces: Arc<Workspaces>,
     pub(super) watching: Arc<Watching>,
     pub(super) deletions: Arc<Deletions>,
+    pub(super) stops: Arc<Stops>,
+    pub(super) lifetimes: LifetimeArgs,
     pub(super) fleet: Arc<Fleet>,
     pub(super) repositories: Arc<Repositories>,
     pub(super) build_logs: BuildLogs,
@@ -39,33 +46,26 @@ impl WorkspaceService for WorkspaceApi {
     type PrepareWorkspaceStream = Responses<PrepareWorkspaceResponse>;
     type WatchWorkspaceStream = Responses<WatchWorkspaceResponse>;
     type GetBuildLogStream = Responses<GetBuildLogResponse>;
+    type StartWorkspaceStream = Responses<StartWorkspaceResponse>;
 
     async fn prepare_workspace(
         &self,
         request: Request<PrepareWorkspaceRequest>,
     ) -> Result<Response<Self::PrepareWorkspaceStream>, Status> {
         let caller = Caller::of(&request)?;
-        let (wanted, until) = validate::prepare(request.into_inner())?;
+        let own = caller.owner();
+        let (wanted, until) = validate::prepare(request.into_inner(), &self.lifetimes, &own)?;
         match &wanted.what {
-            What::New { spec, .. } => caller.check_repository(&spec.repository)?,
+            What::New { spec, owner, .. } => {
+                caller.check_repository(&spec.repository)?;
+                caller.check_owner(owner)?;
+            }
             What::Again(id, _) => self.check(&caller, id).await?,
         }
         // Before anything begins: a call that fails has begun nothing.
         let slot = self.watching.open()?;
         let prepared = self.workspaces.prepare(wanted).await?;
-        let (snapshot, watcher) = match prepared {
-            Prepared::Now(record) => {
-                // The stream continues exactly where the snapshot ends.
-                let begin = Begin::After(record.workspace.last_sequence);
-                let (_, watcher) = self.watching.begin(slot, &record.id, begin, until).await?;
-                (record.workspace, watcher)
-            }
-            Prepared::Before(id) => {
-                let begun = self.watching.begin(slot, &id, Begin::Snapshot, until);
-                let (snapshot, watcher) = begun.await?;
-                (seen(&self.fleet, snapshot), watcher)
-            }
-        };
+        let (snapshot, watcher) = self.follow(slot, prepared, until).await?;
         Ok(Response::new(responses(
             snapshot,
             watcher,
@@ -107,6 +107,66 @@ impl WorkspaceService for WorkspaceApi {
         )))
     }
 
+    async fn start_workspace(
+        &self,
+        request: Request<StartWorkspaceRequest>,
+    ) -> Result<Response<Self::StartWorkspaceStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let id = validate::workspace_id(&request.workspace_id)?;
+        let until = validate::until(request.until)?;
+        self.check(&caller, &id).await?;
+        // Before anything begins: a call that fails has begun nothing.
+        let slot = self.watching.open()?;
+        let prepared = self.workspaces.start(id).await?;
+        let (snapshot, watcher) = self.follow(slot, prepared, until).await?;
+        Ok(Response::new(responses(
+            snapshot,
+            watcher,
+            |snapshot| StartWorkspaceResponse {
+                message: Some(started::Message::Snapshot(snapshot)),
+            },
+            |event| StartWorkspaceResponse {
+                message: Some(started::Message::Event(event)),
+            },
+        )))
+    }
+
+    async fn stop_workspace(
+        &self,
+        request: Request<StopWorkspaceRequest>,
+    ) -> Result<Response<StopWorkspaceResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let id = validate::workspace_id(&request.into_inner().workspace_id)?;
+        self.check(&caller, &id).await?;
+        let stopped = self.stops.stop(&id, StopCause::Requested).await;
+        stopped.map_err(CallError::from)?;
+        let record = self.workspaces.find(&id).await?;
+        Ok(Response::new(StopWorkspaceResponse {
+            workspace: Some(seen(&self.fleet, record.workspace)),
+        }))
+    }
+
+    async fn renew_workspace(
+        &self,
+        request: Request<RenewWorkspaceRequest>,
+    ) -> Result<Response<RenewWorkspaceResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let id = validate::workspace_id(&request.workspace_id)?;
+        self.check(&caller, &id).await?;
+        let before = self.workspaces.find(&id).await?.workspace.lifetime;
+        let mut faults = FieldFaults::default();
+        let lifetime = self
+            .lifetimes
+            .resolve(request.lifetime, before, &mut faults);
+        let lifetime = faults.complete(lifetime)?;
+        let record = self.workspaces.renew(&id, lifetime).await?;
+        Ok(Response::new(RenewWorkspaceResponse {
+            workspace: Some(seen(&self.fleet, record.workspace)),
+        }))
+    }
+
     async fn get_workspace(
         &self,
         request: Request<GetWorkspaceRequest>,
@@ -130,17 +190,34 @@ impl WorkspaceService for WorkspaceApi {
         let request = request.into_inner();
         let mut faults = FieldFaults::default();
         let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
-        let paging = faults.complete(paging)?;
-        let read = |before, limit| self.workspaces.list(before, limit);
+        let selection = Selection::read(&request, &mut faults);
+        let (paging, selection) = faults.complete(paging.zip(selection))?;
         let sees = |workspace: &Workspace| {
             let spec = workspace.spec.as_ref();
-            caller.sees_url(spec.map_or("", |spec| &spec.repository))
+            let is_seen = caller.sees_url(spec.map_or("", |spec| &spec.repository));
+            is_seen && selection.has(workspace)
+        };
+        if !request.request_id.is_empty() {
+            let record = self.workspaces.of_request(&request.request_id).await?;
+            let shown = record.map(|record| seen(&self.fleet, record.workspace));
+            return Ok(Response::new(ListWorkspacesResponse {
+                workspaces: shown.filter(sees).into_iter().collect(),
+                next_page_token: String::new(),
+            }));
+        }
+        let read = async |before, limit| {
+            let found = self.workspaces.list(before, limit).await?;
+            let shown = found.into_iter().map(|(number, workspace)| {
+                (
+                    number,
+                    workspace.map(|workspace| seen(&self.fleet, workspace)),
+                )
+            });
+            Ok(shown.collect())
         };
         let (workspaces, next_page_token) = paging.visible(read, sees).await?;
-        let workspaces = workspaces.into_iter();
-        let seen = workspaces.map(|workspace| seen(&self.fleet, workspace));
         Ok(Response::new(ListWorkspacesResponse {
-            workspaces: seen.collect(),
+            workspaces,
             next_page_token,
         }))
     }
@@ -208,6 +285,28 @@ impl WorkspaceService for WorkspaceApi {
 }
 
 impl WorkspaceApi {
+    /// The workspace as it is when a stream of its log begins, and that stream.
+    async fn follow(
+        &self,
+        slot: Slot,
+        prepared: Prepared,
+        until: Until,
+    ) -> Result<(Workspace, Watcher), CallError> {
+        match prepared {
+            Prepared::Now(record) => {
+                // The stream continues exactly where the snapshot ends.
+                let begin = Begin::After(record.workspace.last_sequence);
+                let (_, watcher) = self.watching.begin(slot, &record.id, begin, until).await?;
+                Ok((record.workspace, watcher))
+            }
+            Prepared::Before(id) => {
+                let begun = self.watching.begin(slot, &id, Begin::Snapshot, until);
+                let (snapshot, watcher) = begun.await?;
+                Ok((seen(&self.fleet, snapshot), watcher))
+            }
+        }
+    }
+
     /// Fails as for a workspace that does not exist unless the caller sees it. Who sees all may also work with one that cannot
     /// be read.
     async fn check(&self, caller: &Caller, id: &WorkspaceId) -> Result<(), CallError> {

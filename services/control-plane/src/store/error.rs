@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use hearth_api::v1::WorkspaceState;
 use hearth_domain::{AttemptRef, WorkspaceId};
 
 /// Why a call to the store failed.
@@ -14,6 +15,9 @@ pub enum StoreError {
     /// The workspace is being deleted.
     #[error("workspace {0} is being deleted")]
     Deleting(WorkspaceId),
+    /// This cannot be done with a workspace in its state.
+    #[error("workspace {0} is {1:?}")]
+    NotNow(WorkspaceId, WorkspaceState),
     /// No node can take the workspace.
     #[error("no node is online")]
     NoNode,

@@ -4,6 +4,7 @@ mod cache;
 mod clients;
 mod history;
 mod joining;
+mod life;
 mod nodes;
 
 use std::{sync::Arc, time::Duration};
@@ -13,7 +14,7 @@ use hearth_api::v1::{
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
 
-use self::{cache::*, clients::*, history::*, joining::*, nodes::*};
+use self::{cache::*, clients::*, history::*, joining::*, life::*, nodes::*};
 use super::{workspaces::Page, *};
 use crate::{
     clock::{from_millis, now},
@@ -322,6 +323,9 @@ macro_rules! suite {
             a_token_is_used_as_often_as_it_may_be
             of_two_nodes_with_one_use_one_joins
             tokens_and_names_end
+            a_workspace_ends_when_nobody_uses_it_or_its_time_is_over
+            what_is_stopped_is_only_looked_after_where_it_is_to_be_deleted
+            only_containers_of_workspaces_that_were_ready_are_watched
         );
     };
     ($store:ident, $open:path, $($test:ident)*) => {

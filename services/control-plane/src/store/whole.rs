@@ -3,13 +3,21 @@ use secrecy::SecretString;
 
 use super::{
     build_caches::BuildCacheStore, clients::ClientStore, entries::EntryStore, error::StoreError,
-    joining::JoiningStore, lookups::LookupStore, nodes::NodeStore, workspaces::WorkspaceStore,
+    joining::JoiningStore, life::LifeStore, lookups::LookupStore, nodes::NodeStore,
+    workspaces::WorkspaceStore,
 };
 
 /// The whole state of the control plane.
 #[async_trait]
 pub trait Store:
-    WorkspaceStore + NodeStore + EntryStore + LookupStore + BuildCacheStore + ClientStore + JoiningStore
+    WorkspaceStore
+    + LifeStore
+    + NodeStore
+    + EntryStore
+    + LookupStore
+    + BuildCacheStore
+    + ClientStore
+    + JoiningStore
 {
     /// The secret of this name: `new`, unless there is one already.
     async fn secret(&self, name: &str, new: &SecretString) -> Result<SecretString, StoreError>;

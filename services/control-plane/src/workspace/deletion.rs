@@ -177,7 +177,7 @@ async fn ask(
 }
 
 /// A node whose agent sends heartbeats.
-fn heard(fleet: &Fleet, name: &str) -> Option<NodeView> {
+pub(super) fn heard(fleet: &Fleet, name: &str) -> Option<NodeView> {
     let node = fleet.get(name)?;
     matches!(node.standing, Standing::Online | Standing::Unavailable).then_some(node)
 }

@@ -6,21 +6,15 @@
 
 use std::{future::Future, time::Duration};
 
-use futures_util::{
-    StreamExt as _, TryStreamExt as _,
-    stream::{self, BoxStream, TryReadyChunksError},
-};
-use hearth_api::v1::{
-    AgentServicePrepareWorkspaceResponse as Response, Event, WorkspaceState,
-    agent_service_prepare_workspace_response::Message,
-};
+use futures_util::StreamExt as _;
+use hearth_api::v1::WorkspaceState;
 use hearth_domain::WorkspaceId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::{
-    dispatch,
+    dispatch::{self, Events},
     driving::Driving,
     phase::{Action, Known, Observation, Phase},
 };
@@ -33,8 +27,6 @@ use crate::{
 
 /// Until an agent accepts a call. Its stream may then be silent for as long as a build.
 const CALL: Duration = Duration::from_secs(10);
-/// Events stored in one transaction; with 64 KiB each, a driver holds at most 16 MiB.
-const BATCH: usize = 256;
 
 struct Driver<'a> {
     with: &'a Driving,
@@ -45,9 +37,6 @@ struct Driver<'a> {
     called: String,
     events: Option<Events>,
 }
-
-/// An open stream of an agent: events, in batches, and the failure that it broke with.
-type Events = BoxStream<'static, Result<Vec<Event>, Status>>;
 
 /// Drives the newest attempt of a workspace until it has settled or `stop` is cancelled.
 pub(super) async fn drive(with: &Driving, id: &WorkspaceId, stop: &CancellationToken) {
@@ -111,7 +100,8 @@ fn store_failed(id: &WorkspaceId, error: &StoreError) -> Observation {
     match error {
         StoreError::WorkspaceUnknown(_)
         | StoreError::AttemptOutdated(_)
-        | StoreError::Deleting(_) => Observation::Over,
+        | StoreError::Deleting(_)
+        | StoreError::NotNow(..) => Observation::Over,
         StoreError::RequestIdReused
         | StoreError::NoNode
         | StoreError::Corrupt { .. }
@@ -158,22 +148,16 @@ impl Driver<'_> {
         self.called.clone_from(&node.info.boot_id);
         let id = self.record.id.clone();
         fleet.prepares(&node.name, &id);
-        let request = dispatch::request(self.with, &self.record, &node, after).await;
+        let call = dispatch::request(self.with, &self.record, &node, after).await;
         let call = within(CALL, async {
-            let mut client = agents.client(&node.name).await?;
-            let mut stream = client.prepare_workspace(request).await?.into_inner();
-            let first = stream.message().await?.and_then(|first| first.message);
-            match first {
-                Some(Message::Accepted(accepted)) => {
-                    fleet.prepares(&node.name, &id);
-                    Ok((accepted.boot_id, stream))
-                }
-                _ => Err(Status::unknown("the agent's first message accepts nothing")),
-            }
+            let client = agents.client(&node.name).await?;
+            let accepted = call.make(client).await?;
+            fleet.prepares(&node.name, &id);
+            Ok(accepted)
         });
         Ok(match self.unless_gone(call).await {
-            Ok(Ok((boot_id, stream))) => {
-                self.events = Some(batches(stream));
+            Ok(Ok((boot_id, events))) => {
+                self.events = Some(events);
                 Observation::Accepted(boot_id)
             }
             Ok(Err(status)) => self.failed(&status),
@@ -265,22 +249,4 @@ impl Driver<'_> {
         );
         Observation::Failed(verdict(code), message.to_owned())
     }
-}
-
-/// The events of a stream, in batches of those that have arrived. Events before a failure come before it.
-fn batches(stream: Streaming<Response>) -> Events {
-    let events = stream.try_filter_map(async |response| {
-        Ok(match response.message {
-            Some(Message::Event(event)) => Some(event),
-            Some(Message::Accepted(_)) | None => None,
-        })
-    });
-    let batches = events.try_ready_chunks(BATCH).flat_map(|batch| {
-        stream::iter(match batch {
-            Ok(events) => vec![Ok(events)],
-            Err(TryReadyChunksError(events, status)) if events.is_empty() => vec![Err(status)],
-            Err(TryReadyChunksError(events, status)) => vec![Ok(events), Err(status)],
-        })
-    });
-    batches.boxed()
 }

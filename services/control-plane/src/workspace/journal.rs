@@ -8,7 +8,7 @@ use crate::{
     cache::{Reports, Waiting},
     clock::now,
     metrics::Counters,
-    record::{Ending, Rebuilding, Record},
+    record::{Ending, LifeChange, Rebuilding, Record},
     store::{Change, Once, Placement, RequestId, Store, StoreError},
 };
 
@@ -116,6 +116,18 @@ impl Journal {
         let change = self.store.end(attempt, ending, now()).await?;
         self.tell(&change);
         Ok(())
+    }
+
+    /// Makes a change in the life of a workspace, of this attempt if one is named.
+    pub(crate) async fn live(
+        &self,
+        id: &WorkspaceId,
+        attempt: Option<u32>,
+        change: LifeChange,
+    ) -> Result<Record, StoreError> {
+        let change = self.store.live(id, attempt, change, now()).await?;
+        self.tell(&change);
+        Ok(change.record)
     }
 
     pub(crate) async fn begin_delete(&self, id: &WorkspaceId) -> Result<Record, StoreError> {

@@ -1,17 +1,17 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use hearth_api::v1::{Workspace, WorkspaceSpec};
+use hearth_api::v1::{Lifetime, Workspace, WorkspaceSpec, WorkspaceState};
 use hearth_domain::{Spec, WorkspaceId};
 use hearth_runtime::{FieldFaults, Tasks};
 use uuid::Uuid;
 
-use super::{drivers::Drivers, journal::Journal};
+use super::{drivers::Drivers, journal::Journal, stopping::Stops};
 use crate::{
     clock::now,
     detached::detached,
     error::CallError,
-    node::{Fleet, Nodes},
-    record::{Rebuilding, Record},
+    node::{Fleet, Nodes, Unusable},
+    record::{LifeChange, Rebuilding, Record},
     store::{Load, Once, PageLimit, RequestId, Store, StoreError},
 };
 
@@ -31,6 +31,10 @@ pub(crate) enum What {
         spec: Box<Spec>,
         /// The message that was parsed, as clients see it.
         message: WorkspaceSpec,
+        labels: BTreeMap<String, String>,
+        /// Empty: nobody.
+        owner: String,
+        lifetime: Lifetime,
     },
     /// A new attempt of a workspace.
     Again(WorkspaceId, Rebuilding),
@@ -51,6 +55,7 @@ pub(crate) struct Workspaces {
     nodes: Arc<Nodes>,
     fleet: Arc<Fleet>,
     drivers: Arc<Drivers>,
+    stops: Arc<Stops>,
     tasks: Tasks,
 }
 
@@ -61,6 +66,7 @@ impl Workspaces {
         nodes: Arc<Nodes>,
         fleet: Arc<Fleet>,
         drivers: Arc<Drivers>,
+        stops: Arc<Stops>,
         tasks: Tasks,
     ) -> Self {
         Self {
@@ -69,6 +75,7 @@ impl Workspaces {
             nodes,
             fleet,
             drivers,
+            stops,
             tasks,
         }
     }
@@ -89,7 +96,13 @@ impl Workspaces {
         }
         self.store.has_room()?;
         let once = match wanted.what {
-            What::New { spec, message } => {
+            What::New {
+                spec,
+                message,
+                labels,
+                owner,
+                lifetime,
+            } => {
                 if let Some(name) = &wanted.node {
                     self.nodes.check_online(name)?;
                 }
@@ -97,6 +110,9 @@ impl Workspaces {
                     spec: Some(message),
                     create_time: Some(now()),
                     update_time: Some(now()),
+                    labels,
+                    owner,
+                    lifetime: Some(lifetime),
                     ..Workspace::default()
                 };
                 let mut record = Record::new(new_id(), *spec, workspace);
@@ -139,6 +155,76 @@ impl Workspaces {
             }
             Once::Before(record) => Ok(Prepared::Before(record.id)),
         }
+    }
+
+    /// Starts a workspace again that is stopped, in the background, also if the call is cancelled. One that can be used, or is
+    /// being prepared or started, is left to that.
+    pub(crate) async fn start(self: &Arc<Self>, id: WorkspaceId) -> Result<Prepared, CallError> {
+        let workspaces = self.clone();
+        let work = async move { workspaces.begin_start(id).await };
+        detached(&self.tasks, "start workspace", work).await
+    }
+
+    async fn begin_start(&self, id: WorkspaceId) -> Result<Prepared, CallError> {
+        self.stops.ended(&id).await;
+        let record = self.find(&id).await?;
+        let Workspace {
+            node, container_id, ..
+        } = &record.workspace;
+        let state = record.workspace.state();
+        match state {
+            WorkspaceState::Pending | WorkspaceState::Preparing => return Ok(Prepared::Before(id)),
+            WorkspaceState::Ready | WorkspaceState::Recovery => {
+                match self.fleet.unusable(node, id.as_str(), container_id) {
+                    None => return Ok(Prepared::Before(id)),
+                    Some(Unusable::ContainerGone)
+                        if record.progress.ended_container == *container_id =>
+                    {
+                        let state = WorkspaceState::Lost;
+                        return Err(CallError::NotNow { id, state });
+                    }
+                    Some(_) => {}
+                }
+            }
+            _ => {}
+        }
+        self.nodes.check_online(node)?;
+        self.store.has_room()?;
+        let begun = self.journal.live(&id, None, LifeChange::BeginStart).await;
+        match begun {
+            Ok(record) => {
+                tracing::info!(
+                    workspace.id = %id,
+                    workspace.attempt = record.workspace.attempt,
+                    node = record.workspace.node,
+                    "start begins"
+                );
+                self.drivers.start(&id);
+                Ok(Prepared::Now(Box::new(record)))
+            }
+            // Another call was quicker.
+            Err(StoreError::NotNow(_, WorkspaceState::Pending | WorkspaceState::Preparing)) => {
+                Ok(Prepared::Before(id))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins the times of a workspace anew.
+    pub(crate) async fn renew(
+        &self,
+        id: &WorkspaceId,
+        lifetime: Lifetime,
+    ) -> Result<Record, CallError> {
+        Ok(self
+            .journal
+            .live(id, None, LifeChange::Renew(lifetime))
+            .await?)
+    }
+
+    /// The workspace that was made for a request.
+    pub(crate) async fn of_request(&self, request_id: &str) -> Result<Option<Record>, CallError> {
+        Ok(self.store.of_request(request_id).await?)
     }
 
     pub(crate) async fn find(&self, id: &WorkspaceId) -> Result<Record, CallError> {

@@ -4,10 +4,7 @@ use crate::node::{Fleet, Unusable};
 
 /// A workspace as it is now: the log says that it became ready, and the fleet whether it can still be used.
 pub(crate) fn seen(fleet: &Fleet, mut workspace: Workspace) -> Workspace {
-    let was_ready = matches!(
-        workspace.state(),
-        WorkspaceState::Ready | WorkspaceState::Recovery
-    );
+    let state = workspace.state();
     let Workspace {
         id,
         node,
@@ -15,7 +12,13 @@ pub(crate) fn seen(fleet: &Fleet, mut workspace: Workspace) -> Workspace {
         ..
     } = &workspace;
     let why = fleet.unusable(node, id, container_id);
-    if let Some(why) = why.filter(|_| was_ready) {
+    let is_lost = |why: &Unusable| match state {
+        WorkspaceState::Ready | WorkspaceState::Recovery => true,
+        // It can be started again while there is its node.
+        WorkspaceState::Stopping | WorkspaceState::Stopped => *why == Unusable::NodeRemoved,
+        _ => false,
+    };
+    if let Some(why) = why.filter(is_lost) {
         let failure = failure(why, id, node, container_id);
         workspace.set_state(WorkspaceState::Lost);
         workspace.failure = Some(failure);
@@ -51,9 +54,8 @@ fn failure(why: Unusable, id: &str, node: &str, container: &str) -> Failure {
         Unusable::ContainerGone => {
             let short: String = container.chars().take(12).collect();
             let message = format!(
-                "Its container {short} does not run: it was stopped or removed, or has ended. If it still exists, \
-                 `docker start {short}` on {node} brings it back; otherwise prepare the workspace anew with: \
-                 hearth up --workspace {id}"
+                "Its container {short} on {node} does not run: it was removed, or has ended a moment ago. If \
+                 `hearth start {id}` does not bring it back, prepare the workspace anew with: hearth up --workspace {id}"
             );
             (FailureReason::ContainerGone, message)
         }
@@ -72,13 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_ready_can_be_lost() {
+    fn only_what_was_ready_can_be_lost_with_its_node() {
         let fleet = Fleet::new(Duration::from_secs(30), Vec::new());
         for (state, expected) in [
             (WorkspaceState::Pending, WorkspaceState::Pending),
             (WorkspaceState::Preparing, WorkspaceState::Preparing),
             (WorkspaceState::Failed, WorkspaceState::Failed),
             (WorkspaceState::Deleting, WorkspaceState::Deleting),
+            (WorkspaceState::Stopped, WorkspaceState::Lost),
             (WorkspaceState::Ready, WorkspaceState::Lost),
             (WorkspaceState::Recovery, WorkspaceState::Lost),
         ] {

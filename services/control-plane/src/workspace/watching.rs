@@ -41,6 +41,7 @@ pub(crate) enum Until {
     Ready,
     Hooks,
     Settled,
+    Deleted,
 }
 
 /// One reader of a workspace's log.
@@ -196,7 +197,10 @@ fn end(record: &Record, until: Until) -> Option<u64> {
     let sequence = match until {
         Until::Ready => progress.ready_sequence,
         Until::Hooks => progress.hooks_sequence,
-        Until::Settled => progress.settled_sequence,
+        // What has become of it since is in its log, too.
+        Until::Settled if progress.settled_sequence > 0 => record.workspace.last_sequence,
+        Until::Settled => 0,
+        Until::Deleted => 0,
     };
     (sequence > 0).then_some(sequence)
 }

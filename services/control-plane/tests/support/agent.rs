@@ -17,9 +17,11 @@ use hearth_api::v1::{
     AgentServiceGetBuildLogRequest, AgentServiceGetBuildLogResponse,
     AgentServiceListConfigsRequest, AgentServiceListConfigsResponse,
     AgentServicePrepareWorkspaceRequest as Asked, AgentServicePrepareWorkspaceResponse as Answer,
-    AttemptAccepted, AttemptRef, CacheSkipReason, DeregisterRequest, Event, HeartbeatRequest,
-    ImageStore, NodeContainers, NodeInfo, RegisterRequest, RegisterResponse,
-    RemoveWorkspaceRequest, RemoveWorkspaceResponse,
+    AgentServiceStartWorkspaceRequest, AgentServiceStartWorkspaceResponse,
+    AgentServiceStopWorkspaceRequest, AgentServiceStopWorkspaceResponse, AttemptAccepted,
+    AttemptRef, CacheSkipReason, DeregisterRequest, Event, GetContainerRequest,
+    GetContainerResponse, HeartbeatRequest, ImageStore, NodeContainers, NodeInfo, RegisterRequest,
+    RegisterResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse,
     agent_service_prepare_workspace_response::Message,
     agent_service_server::{AgentService, AgentServiceServer},
     event::Kind,
@@ -171,6 +173,11 @@ impl FakeAgent {
         Ok(ended
             .map(|ended| (ended.workspace_id, ended.attempt))
             .collect())
+    }
+
+    /// From now on it says this of every container.
+    pub fn says_of_containers(&self, known: GetContainerResponse) {
+        self.shared.change(|state| state.container = Some(known));
     }
 
     /// Heartbeats that say which containers run: of an attempt that was just given to the node the first one is not

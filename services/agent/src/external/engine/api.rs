@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::OwnedFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use hearth_api::v1;
 use hearth_domain::{Login, Platform, WorkspaceId};
 use hearth_layers::{Near, Outgoing, Pulled, Pushed, Transfer, TransferError};
+use prost_types::Timestamp;
 
 use super::metadata::ImageMetadata;
 use crate::clone_files::Owner;
@@ -88,6 +89,30 @@ pub struct ContainerNetwork {
     pub hosts: Vec<u8>,
 }
 
+/// A container of a workspace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KnownContainer {
+    /// Whether it runs.
+    pub running: bool,
+    /// What its first process ended with.
+    pub exit_code: i32,
+    /// Whether the kernel ended a process of it that had used up its memory.
+    pub out_of_memory: bool,
+    /// When it ended, if it has.
+    pub finished: Option<Timestamp>,
+    /// The last of its output, as it was printed, unless it runs.
+    pub output_tail: String,
+    /// Its `devcontainer.metadata` label, if it has one.
+    pub devcontainer_metadata: Option<String>,
+}
+
+impl KnownContainer {
+    /// Its devcontainer metadata.
+    pub fn metadata(&self) -> ImageMetadata {
+        ImageMetadata::read(self.devcontainer_metadata.as_deref())
+    }
+}
+
 /// The engine could not do something.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the engine could not {action}: {cause}")]
@@ -122,6 +147,23 @@ pub trait Engine: Send + Sync {
     async fn remove_images(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
     /// Removes the containers of a workspace and leaves its volume.
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
+    /// Stops the containers of a workspace, those first that no other one needs. Each has its grace time, a minute at most, and
+    /// all of them a minute and a half.
+    async fn stop_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
+    /// Starts a container of a workspace and the others of its Compose project, those first that others need, through the
+    /// attempt's `door`. Returns warnings.
+    async fn start_workspace(
+        &self,
+        workspace_id: &WorkspaceId,
+        container: &str,
+        door: &Path,
+    ) -> Result<Vec<String>, EngineFailure>;
+    /// A container of a workspace. `None` if there is none, or it is not the workspace's.
+    async fn container(
+        &self,
+        workspace_id: &WorkspaceId,
+        container: &str,
+    ) -> Result<Option<KnownContainer>, EngineFailure>;
     /// Ids of the containers of workspaces that run.
     async fn running_containers(&self) -> Result<Vec<String>, EngineFailure>;
     /// Ids of the workspaces that have a volume.

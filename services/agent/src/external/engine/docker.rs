@@ -1,6 +1,7 @@
 mod container;
 mod error;
 mod fetch;
+mod life;
 mod network;
 mod push;
 mod removal;
@@ -18,8 +19,8 @@ use bollard::{
     errors::Error,
     models::ImageSummary,
     query_parameters::{
-        CreateContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
-        ListImagesOptions, RemoveImageOptions, TagImageOptionsBuilder,
+        CreateContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
+        RemoveImageOptions, TagImageOptionsBuilder,
     },
 };
 use hearth_api::v1::ImageStore;
@@ -29,8 +30,8 @@ use hearth_runtime::Metrics;
 
 use super::{
     api::{
-        ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, LocalImage, OnTransfer,
-        StoredImage, VOLUME_PREFIX, WORKSPACE_LABEL,
+        ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage,
+        OnTransfer, StoredImage,
     },
     metadata::METADATA_LABEL,
 };
@@ -39,7 +40,6 @@ use error::{absent_is_fine, failed, is_absent};
 pub use fetch::ContainerdSocket;
 use fetch::Fetcher;
 use push::Sender;
-use removal::COMPOSE_LABEL;
 
 /// How long Docker may take for a request: removing a large container takes long on a slow disk.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -51,6 +51,8 @@ pub struct DockerEngine {
     socket: String,
     fetcher: Fetcher,
     sender: Sender,
+    /// Where the clones are; `None`: in volumes of its own.
+    clones: Option<PathBuf>,
 }
 
 impl DockerEngine {
@@ -63,7 +65,13 @@ impl DockerEngine {
             socket: host.trim_start_matches("unix://").to_owned(),
             fetcher: Fetcher::default(),
             sender: Sender::default(),
+            clones: None,
         })
+    }
+
+    /// Keeps the clones of workspaces in this folder.
+    pub fn with_clones_in(self, clones: Option<PathBuf>) -> Self {
+        Self { clones, ..self }
     }
 
     /// Moves images itself from now on where the engine's containerd can be used: it asks these mirrors first, and what it
@@ -147,16 +155,18 @@ impl Engine for DockerEngine {
 
     async fn create_volume(&self, workspace_id: &WorkspaceId) -> Result<PathBuf, EngineFailure> {
         self.remove_workspace(workspace_id).await?;
-        let made = volume::create(&self.docker, workspace_id).await;
-        made.map_err(self.failed("make the workspace's volume"))
+        let folder = volume::folder(self.clones.as_deref(), workspace_id).await?;
+        let created = volume::create(&self.docker, workspace_id, folder).await;
+        created.map_err(self.failed("make the workspace's volume"))
     }
 
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
-        removal::everything(&self.docker, &self.socket, workspace_id).await
+        removal::everything(&self.docker, &self.socket, workspace_id).await?;
+        volume::remove_folder_of(self.clones.as_deref(), workspace_id).await
     }
 
     async fn volume(&self, workspace_id: &WorkspaceId) -> Result<Option<PathBuf>, EngineFailure> {
-        let found = volume::folder(&self.docker, workspace_id).await;
+        let found = volume::found(&self.docker, self.clones.as_deref(), workspace_id).await;
         found.map_err(self.failed("look at the workspace's volume"))
     }
 
@@ -177,24 +187,38 @@ impl Engine for DockerEngine {
     }
 
     async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {
-        let running = self
-            .docker
-            .list_containers(None::<ListContainersOptions>)
-            .await
-            .map_err(self.failed("list its containers"))?;
-        let of_workspaces = running.into_iter().filter(|container| {
-            container.labels.as_ref().is_some_and(|labels| {
-                let project = labels.get(COMPOSE_LABEL);
-                labels.contains_key(WORKSPACE_LABEL)
-                    || project.is_some_and(|project| project.starts_with(VOLUME_PREFIX))
-            })
-        });
-        Ok(of_workspaces.filter_map(|container| container.id).collect())
+        let running = life::running(&self.docker).await;
+        running.map_err(self.failed("list its containers"))
+    }
+
+    async fn stop_workspace(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+        let stopped = life::stop(&self.docker, workspace).await;
+        stopped.map_err(self.failed("stop the workspace's containers"))
+    }
+
+    async fn start_workspace(
+        &self,
+        workspace: &WorkspaceId,
+        container: &str,
+        door: &Path,
+    ) -> Result<Vec<String>, EngineFailure> {
+        let door = Self::connect(&format!("unix://{}", door.display()))?;
+        let started = life::start(&self.docker, &door.docker, workspace, container).await;
+        started.map_err(self.failed("start the workspace's containers"))
+    }
+
+    async fn container(
+        &self,
+        workspace: &WorkspaceId,
+        container: &str,
+    ) -> Result<Option<KnownContainer>, EngineFailure> {
+        let known = life::known(&self.docker, workspace, container).await;
+        known.map_err(self.failed("tell what became of the container"))
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceId>, EngineFailure> {
-        let found = volume::workspaces(&self.docker).await;
-        found.map_err(self.failed("list the workspaces"))
+        let workspaces = volume::workspaces(&self.docker).await;
+        workspaces.map_err(self.failed("list the workspaces"))
     }
 
     async fn image(&self, image: &str) -> Result<Option<LocalImage>, EngineFailure> {

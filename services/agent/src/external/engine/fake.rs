@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use crate::clone_files::Owner;
 
 use super::{
-    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, LocalImage, OnTransfer,
-    StoredImage,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage,
+    OnTransfer, StoredImage,
 };
 
 /// Bytes of every image.
@@ -68,6 +68,8 @@ pub(crate) struct Contents {
     pub(crate) removed_workspaces: Vec<String>,
     /// Workspaces of which all but the volume was removed, in order.
     pub(crate) cleared_workspaces: Vec<String>,
+    /// Workspaces that were stopped, in order.
+    pub(crate) stopped_workspaces: Vec<String>,
     pulled: BTreeSet<String>,
 }
 
@@ -224,6 +226,29 @@ impl Engine for FakeEngine {
 
     async fn remove_containers(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
         unreachable!()
+    }
+
+    async fn stop_workspace(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+        self.ping().await?;
+        self.lock().stopped_workspaces.push(workspace.to_string());
+        Ok(())
+    }
+
+    async fn start_workspace(
+        &self,
+        _: &WorkspaceId,
+        _: &str,
+        _: &Path,
+    ) -> Result<Vec<String>, EngineFailure> {
+        unreachable!()
+    }
+
+    async fn container(
+        &self,
+        _: &WorkspaceId,
+        _: &str,
+    ) -> Result<Option<KnownContainer>, EngineFailure> {
+        Ok(None)
     }
 
     async fn running_containers(&self) -> Result<Vec<String>, EngineFailure> {

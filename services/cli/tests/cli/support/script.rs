@@ -11,9 +11,11 @@ use hearth_api::v1::{
     ListClientsRequest, ListClientsResponse, ListConfigsRequest, ListConfigsResponse,
     ListEntriesRequest, ListEntriesResponse, ListJoinTokensResponse, ListNodesResponse,
     ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
-    ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, RevokeClientRequest,
-    RevokeJoinTokenRequest, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest,
-    Workspace, prepare_workspace_response as prepared, watch_workspace_response as watched,
+    ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, RenewWorkspaceRequest,
+    RevokeClientRequest, RevokeJoinTokenRequest, StartWorkspaceRequest, StopWorkspaceRequest,
+    VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest, Workspace,
+    prepare_workspace_response as prepared, start_workspace_response as started,
+    watch_workspace_response as watched,
 };
 use tonic::Status;
 
@@ -27,6 +29,9 @@ pub enum Call {
     Delete(DeleteWorkspaceRequest),
     ListConfigs(ListConfigsRequest),
     BuildLog(GetBuildLogRequest),
+    Stop(StopWorkspaceRequest),
+    Start(StartWorkspaceRequest),
+    Renew(RenewWorkspaceRequest),
     Nodes,
     RemoveNode(RemoveNodeRequest),
     Discard(RemoveQuarantinedRequest),
@@ -59,6 +64,10 @@ pub enum Answer {
     Deleted,
     ListConfigs(ListConfigsResponse),
     BuildLog(Vec<GetBuildLogResponse>),
+    /// To Stop and Renew.
+    Lives(Box<Workspace>),
+    /// To Start: messages, and how the stream ends.
+    Start(Vec<started::Message>, End),
     Nodes(ListNodesResponse),
     NodeRemoved,
     Discarded,

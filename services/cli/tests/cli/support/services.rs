@@ -13,11 +13,13 @@ use hearth_api::v1::{
     ListJoinTokensResponse, ListNodesRequest, ListNodesResponse, ListWorkspacesRequest,
     ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, ProbeAccessRequest,
     ProbeAccessResponse, RemoveNodeRequest, RemoveNodeResponse, RemoveQuarantinedRequest,
-    RemoveQuarantinedResponse, RevokeClientRequest, RevokeClientResponse, RevokeJoinTokenRequest,
-    RevokeJoinTokenResponse, VerifyCacheRequest, VerifyCacheResponse, WatchWorkspaceRequest,
-    WatchWorkspaceResponse, cache_service_server::CacheService,
-    client_service_server::ClientService, join_token_service_server::JoinTokenService,
-    node_service_server::NodeService, workspace_service_server::WorkspaceService,
+    RemoveQuarantinedResponse, RenewWorkspaceRequest, RenewWorkspaceResponse, RevokeClientRequest,
+    RevokeClientResponse, RevokeJoinTokenRequest, RevokeJoinTokenResponse, StartWorkspaceRequest,
+    StartWorkspaceResponse, StopWorkspaceRequest, StopWorkspaceResponse, VerifyCacheRequest,
+    VerifyCacheResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
+    cache_service_server::CacheService, client_service_server::ClientService,
+    join_token_service_server::JoinTokenService, node_service_server::NodeService,
+    workspace_service_server::WorkspaceService,
 };
 use tonic::{Request, Response, Status};
 
@@ -70,6 +72,48 @@ impl WorkspaceService for Served {
         })?;
         Ok(streamed(messages, end, |message| WatchWorkspaceResponse {
             message,
+        }))
+    }
+
+    type StartWorkspaceStream = BoxStream<'static, Result<StartWorkspaceResponse, Status>>;
+
+    async fn start_workspace(
+        &self,
+        request: Request<StartWorkspaceRequest>,
+    ) -> Result<Response<Self::StartWorkspaceStream>, Status> {
+        let call = Call::Start(request.into_inner());
+        let (messages, end) = self.answer(call, |answer| match answer {
+            Answer::Start(messages, end) => Some((messages, end)),
+            _ => None,
+        })?;
+        Ok(streamed(messages, end, |message| StartWorkspaceResponse {
+            message,
+        }))
+    }
+
+    async fn stop_workspace(
+        &self,
+        request: Request<StopWorkspaceRequest>,
+    ) -> Result<Response<StopWorkspaceResponse>, Status> {
+        let workspace = self.answer(Call::Stop(request.into_inner()), |answer| match answer {
+            Answer::Lives(workspace) => Some(*workspace),
+            _ => None,
+        })?;
+        Ok(Response::new(StopWorkspaceResponse {
+            workspace: Some(workspace),
+        }))
+    }
+
+    async fn renew_workspace(
+        &self,
+        request: Request<RenewWorkspaceRequest>,
+    ) -> Result<Response<RenewWorkspaceResponse>, Status> {
+        let workspace = self.answer(Call::Renew(request.into_inner()), |answer| match answer {
+            Answer::Lives(workspace) => Some(*workspace),
+            _ => None,
+        })?;
+        Ok(Response::new(RenewWorkspaceResponse {
+            workspace: Some(workspace),
         }))
     }
 

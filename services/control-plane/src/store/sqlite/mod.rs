@@ -1,8 +1,10 @@
 mod build_caches;
+mod change;
 mod clients;
 mod database;
 mod entries;
 mod joining;
+mod life;
 mod log;
 mod lookups;
 mod nodes;

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use hearth_api::v1::{Event, Workspace, WorkspaceState};
 use hearth_domain::{AttemptRef, WorkspaceId};
-use prost::Message as _;
 use prost_types::Timestamp;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -17,56 +16,12 @@ use super::{
     },
 };
 use crate::{
-    record::{Ending, LogEntry, Rebuilding, Record},
+    record::{Ending, Rebuilding, Record},
     store::{
         error::StoreError,
         workspaces::{Change, Count, Once, Page, PageLimit, Placement, RequestId, WorkspaceStore},
     },
 };
-
-impl Sqlite {
-    /// Reads a workspace, changes it, and writes it with the new entries of its log.
-    async fn change(
-        &self,
-        id: &WorkspaceId,
-        change: impl FnOnce(&mut Record) -> Result<Vec<LogEntry>, StoreError> + Send,
-    ) -> Result<Change, StoreError> {
-        let mut transaction = self.begin().await?;
-        let changed = self.change_in(&mut transaction, id, change).await?;
-        transaction.commit().await?;
-        Ok(changed)
-    }
-
-    async fn change_in(
-        &self,
-        connection: &mut SqliteConnection,
-        id: &WorkspaceId,
-        change: impl FnOnce(&mut Record) -> Result<Vec<LogEntry>, StoreError> + Send,
-    ) -> Result<Change, StoreError> {
-        let mut record = find(connection, id)
-            .await?
-            .ok_or_else(|| StoreError::WorkspaceUnknown(id.clone()))?;
-        let entries = change(&mut record)?;
-        if !entries.is_empty() {
-            let mut log = Log::read(connection, id).await?;
-            log.add(connection, id, &entries, self.history).await?;
-            let grown = self.run_time.millis();
-            log.write(connection, id, Some(grown)).await?;
-        }
-        sqlx::query(
-            "UPDATE workspaces SET node = ?, state = ?, settled = ?, snapshot = ?, progress = ? WHERE id = ?",
-        )
-        .bind(&record.workspace.node)
-        .bind(record.workspace.state)
-        .bind(record.workspace.settled)
-        .bind(record.workspace.encode_to_vec())
-        .bind(record.progress.encode_to_vec())
-        .bind(id.as_str())
-        .execute(&mut *connection)
-        .await?;
-        Ok(Change { record, entries })
-    }
-}
 
 #[async_trait]
 impl WorkspaceStore for Sqlite {
@@ -82,18 +37,7 @@ impl WorkspaceStore for Sqlite {
         }
         let node = placement(&loads(&mut transaction).await?);
         record.workspace.node = node.ok_or(StoreError::NoNode)?;
-        let workspace = &record.workspace;
-        sqlx::query(
-            "INSERT INTO workspaces (id, node, state, settled, snapshot, progress) VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(&workspace.id)
-        .bind(&workspace.node)
-        .bind(workspace.state)
-        .bind(workspace.settled)
-        .bind(workspace.encode_to_vec())
-        .bind(record.progress.encode_to_vec())
-        .execute(&mut *transaction)
-        .await?;
+        self.insert(&mut transaction, &record).await?;
         remember(&mut transaction, request.as_ref(), &record.id).await?;
         transaction.commit().await?;
         Ok(Once::New(Change {

@@ -26,6 +26,10 @@ pub(super) struct State {
     pub(super) asked_to_list: Vec<AgentServiceListConfigsRequest>,
     /// The logs of builds, in pieces, by workspace.
     pub(super) build_logs: BTreeMap<String, Vec<String>>,
+    /// Whether it stops workspaces.
+    pub(super) stops: bool,
+    /// What it says of containers.
+    pub(super) container: Option<GetContainerResponse>,
     /// What the control plane did against the contract.
     pub(super) faults: Vec<String>,
 }
@@ -62,6 +66,8 @@ pub(super) fn shared(boot_id: &str) -> Arc<Shared> {
             listings: VecDeque::new(),
             asked_to_list: Vec::new(),
             build_logs: BTreeMap::new(),
+            stops: true,
+            container: None,
             faults: Vec::new(),
         }),
         changed: watch::Sender::default(),
@@ -206,6 +212,38 @@ impl AgentService for Service {
             .into_iter()
             .map(|text| Ok(AgentServiceGetBuildLogResponse { attempt: 1, text }));
         Ok(Response::new(stream::iter(pieces).boxed()))
+    }
+
+    type StartWorkspaceStream =
+        BoxStream<'static, Result<AgentServiceStartWorkspaceResponse, Status>>;
+
+    async fn start_workspace(
+        &self,
+        _: Request<AgentServiceStartWorkspaceRequest>,
+    ) -> Result<Response<Self::StartWorkspaceStream>, Status> {
+        Err(Status::unavailable("it starts nothing"))
+    }
+
+    async fn stop_workspace(
+        &self,
+        _: Request<AgentServiceStopWorkspaceRequest>,
+    ) -> Result<Response<AgentServiceStopWorkspaceResponse>, Status> {
+        let stops = self.0.change(|state| state.stops);
+        match stops {
+            true => Ok(Response::new(AgentServiceStopWorkspaceResponse {})),
+            false => Err(Status::failed_precondition("the test says no")),
+        }
+    }
+
+    /// It does not say before it is told to.
+    async fn get_container(
+        &self,
+        _: Request<GetContainerRequest>,
+    ) -> Result<Response<GetContainerResponse>, Status> {
+        let known = self.0.lock().container.clone();
+        known
+            .map(Response::new)
+            .ok_or_else(|| Status::unavailable("the engine does not answer"))
     }
 
     async fn remove_workspace(

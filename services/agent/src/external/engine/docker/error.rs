@@ -28,6 +28,17 @@ pub(super) fn is_absent(error: &Error) -> bool {
     )
 }
 
+/// It was stopped, or started, already.
+pub(super) fn is_unchanged(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DockerResponseServerError {
+            status_code: 304,
+            ..
+        }
+    )
+}
+
 /// A removal that another client has done, or is doing, is no error.
 pub(super) fn absent_is_fine(result: Result<(), Error>) -> Result<(), Error> {
     match result {

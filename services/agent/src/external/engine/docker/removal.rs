@@ -35,7 +35,7 @@ pub(super) const COMPOSE_LABEL: &str = "com.docker.compose.project";
 const CLI_IMAGE: &str = "vsc-";
 
 /// The labels of what a workspace has. Compose's is on what an agent made that gave no label of its own.
-fn labels(workspace: &WorkspaceId) -> [String; 2] {
+pub(super) fn labels(workspace: &WorkspaceId) -> [String; 2] {
     [
         format!("{WORKSPACE_LABEL}={workspace}"),
         format!("{COMPOSE_LABEL}={}", volume_name(workspace)),
@@ -251,30 +251,41 @@ impl<'a> Removal<'a> {
             );
         }
         for name in names.difference(held) {
-            self.empty(name).await;
+            let folder = self.empty(name).await;
             let options = RemoveVolumeOptionsBuilder::default().force(true).build();
             let removal =
                 async { absent_is_fine(self.docker.remove_volume(name, Some(options)).await) };
-            self.request("remove the workspace's volume", name, removal)
+            let removed = self
+                .request("remove the workspace's volume", name, removal)
                 .await;
+            if let (Some(()), Some(folder)) = (removed, folder)
+                && let Err(error) = blocking(move || remove_folder(&folder)).await
+            {
+                tracing::warn!(workspace.id = %self.workspace, %error, "the folder of a workspace was not removed");
+            }
         }
     }
 
     /// Removes what is in a volume that no container uses any more. The engine opens all folders of a path at once, and fails
-    /// at one that is very deep.
-    async fn empty(&self, volume: &str) {
+    /// at one that is very deep. Returns the folder that an agent has made for the volume, if it has: it is removed after it.
+    async fn empty(&self, volume: &str) -> Option<PathBuf> {
         let inspected = self.docker.inspect_volume(volume);
         let Ok(Ok(found)) = tokio::time::timeout(self.limit, inspected).await else {
-            return;
+            return None;
         };
         // With options it can be a folder from elsewhere.
         if found.driver != "local" || !found.options.is_empty() {
-            return;
+            let own = volume == volume_name(self.workspace);
+            let device = found.options.get("device").filter(|_| own);
+            return device
+                .map(PathBuf::from)
+                .filter(|folder| folder.ends_with(self.workspace.as_str()));
         }
         let folder = PathBuf::from(found.mountpoint);
         if let Err(error) = blocking(move || remove_folder(&folder)).await {
             tracing::warn!(volume, %error, "the files of a volume are left to the engine");
         }
+        None
     }
 
     /// Removes these images, and those with a name of the workspace's.

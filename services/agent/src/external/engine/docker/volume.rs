@@ -1,6 +1,10 @@
-//! The volume of a workspace: made, found again, and handed over while its containers run.
+//! The volumes of workspaces: which there are, and handing one over while its containers run.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use bollard::{
     Docker,
@@ -13,31 +17,85 @@ use bollard::{
 };
 use futures_util::StreamExt as _;
 use hearth_domain::WorkspaceId;
+use hearth_runtime::blocking;
 
 use super::{
     container::{self, HELPER, HELPER_PROGRAM},
     error::is_absent,
 };
 use crate::{
-    clone_files::Owner,
-    external::engine::api::{WORKSPACE_LABEL, volume_name},
+    clone_files::{Owner, remove_folder},
+    external::engine::api::{EngineFailure, WORKSPACE_LABEL, volume_name},
 };
 
 const VOLUME: &str = "/hearth-volume";
 
-/// Makes a volume; returns its folder on the node.
-pub(super) async fn create(docker: &Docker, workspace: &WorkspaceId) -> Result<PathBuf, Error> {
+/// Makes the folder of a workspace's clone in `clones`, in place of one that was left there.
+pub(super) async fn folder(
+    clones: Option<&Path>,
+    workspace: &WorkspaceId,
+) -> Result<Option<PathBuf>, EngineFailure> {
+    let Some(folder) = clones.map(|clones| clones.join(workspace.as_str())) else {
+        return Ok(None);
+    };
+    remove_folder_of(clones, workspace).await?;
+    let made = folder.clone();
+    let made = blocking(move || fs::create_dir_all(&made)).await;
+    made.map_err(|error| of_folder("make the workspace's folder", &folder, &error))?;
+    Ok(Some(folder))
+}
+
+/// Removes that folder, if there is one.
+pub(super) async fn remove_folder_of(
+    clones: Option<&Path>,
+    workspace: &WorkspaceId,
+) -> Result<(), EngineFailure> {
+    let Some(folder) = clones.map(|clones| clones.join(workspace.as_str())) else {
+        return Ok(());
+    };
+    let of = folder.clone();
+    match blocking(move || remove_folder(&of)).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(of_folder("remove the workspace's folder", &folder, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn of_folder(action: &'static str, folder: &Path, error: &io::Error) -> EngineFailure {
+    EngineFailure {
+        action,
+        cause: format!("{}: {error}", folder.display()),
+    }
+}
+
+/// Makes the volume of a workspace, of this folder if there is one. Returns where its files are on the node. A folder is mounted
+/// as a volume, so that its workspace is found, judged and removed like all others.
+pub(super) async fn create(
+    docker: &Docker,
+    workspace: &WorkspaceId,
+    folder: Option<PathBuf>,
+) -> Result<PathBuf, Error> {
+    let options = folder.as_ref().map(|folder| {
+        let device = folder.to_string_lossy().into_owned();
+        let options = [("type", "none"), ("o", "bind"), ("device", &*device)];
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        HashMap::from(options)
+    });
     let request = VolumeCreateRequest {
         name: Some(volume_name(workspace)),
         labels: Some(container::labels(workspace)),
+        driver_opts: options,
         ..VolumeCreateRequest::default()
     };
-    Ok(docker.create_volume(request).await?.mountpoint.into())
+    let volume = docker.create_volume(request).await?;
+    Ok(folder.unwrap_or_else(|| volume.mountpoint.into()))
 }
 
-/// The folder of the volume that [`create`] has made. `None`: there is none, or another one has its name.
-pub(super) async fn folder(
+/// Where the files of a workspace's volume are, that [`create`] has made. `None`: there is none, or another one has its name.
+pub(super) async fn found(
     docker: &Docker,
+    clones: Option<&Path>,
     workspace: &WorkspaceId,
 ) -> Result<Option<PathBuf>, Error> {
     let found = match docker.inspect_volume(&volume_name(workspace)).await {
@@ -45,16 +103,23 @@ pub(super) async fn folder(
         found => found?,
     };
     let label = found.labels.get(WORKSPACE_LABEL).map(String::as_str);
+    if found.driver != "local" || label != Some(workspace.as_str()) {
+        return Ok(None);
+    }
     // With options it can be a folder from elsewhere.
-    let is_own = found.driver == "local" && found.options.is_empty();
-    let is_own = is_own && label == Some(workspace.as_str());
-    Ok(is_own.then(|| found.mountpoint.into()))
+    let device = found.options.get("device").map(PathBuf::from);
+    let own = clones.map(|clones| clones.join(workspace.as_str()));
+    Ok(match device {
+        None if found.options.is_empty() => Some(found.mountpoint.into()),
+        device => device.filter(|device| own.as_ref() == Some(device)),
+    })
 }
 
 /// The workspaces that have a volume.
 pub(super) async fn workspaces(docker: &Docker) -> Result<Vec<WorkspaceId>, Error> {
+    let filters = HashMap::from([("label".to_owned(), vec![WORKSPACE_LABEL.to_owned()])]);
     let options = ListVolumesOptionsBuilder::default()
-        .filters(&container::by_label(WORKSPACE_LABEL))
+        .filters(&filters)
         .build();
     let volumes = docker.list_volumes(Some(options)).await?.volumes;
     let ids = volumes
