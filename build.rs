@@ -6,7 +6,7 @@ use prost::Message as _;
 
 /// Messages that carry secrets: their `Debug` is written by hand in `proto/lib.rs`, and a test there
 /// compares this list with the fields marked `debug_redact`.
-const REDACTED: [&str; 8] = [
+const REDACTED: [&str; 10] = [
     "hearth.v1.AgentServicePrepareWorkspaceRequest",
     "hearth.v1.CreateClientResponse",
     "hearth.v1.CreateJoinTokenResponse",
@@ -15,6 +15,8 @@ const REDACTED: [&str; 8] = [
     "hearth.v1.Neighbour",
     "hearth.v1.RegisterResponse",
     "hearth.v1.RegistryCredential",
+    "hearth.v1.SecretValue",
+    "hearth.v1.SetSecretRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

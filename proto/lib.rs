@@ -93,6 +93,33 @@ impl fmt::Debug for v1::CreateClientResponse {
     }
 }
 
+impl fmt::Debug for v1::SetSecretRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            repositories,
+            value: _,
+            all_refs,
+        } = self;
+        f.debug_struct("SetSecretRequest")
+            .field("name", name)
+            .field("repositories", repositories)
+            .field("value", &REDACTED)
+            .field("all_refs", all_refs)
+            .finish()
+    }
+}
+
+impl fmt::Debug for v1::SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, value: _ } = self;
+        f.debug_struct("SecretValue")
+            .field("name", name)
+            .field("value", &REDACTED)
+            .finish()
+    }
+}
+
 impl fmt::Debug for v1::CreateJoinTokenResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -216,9 +243,21 @@ mod tests {
             service_account_token: "planted-account-token".into(),
             ..Default::default()
         };
+        let set = v1::SetSecretRequest {
+            value: "planted-secret".into(),
+            ..Default::default()
+        };
+        let secrets = v1::GetSecretsResponse {
+            secrets: vec![v1::SecretValue {
+                value: "planted-secret".into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
         let printed = format!(
             "{logins:?} {logins:#?} {session:?} {session:#?} {prepare:?} {prepare:#?} {neighbours:?} {neighbours:#?} \
-             {client:?} {client:#?} {token:?} {token:#?} {enrol:?} {enrol:#?}"
+             {client:?} {client:#?} {token:?} {token:#?} {enrol:?} {enrol:#?} \
+             {set:?} {set:#?} {secrets:?} {secrets:#?}"
         );
         assert!(printed.contains("registry.example") && printed.contains("git.example"));
         assert!(!printed.contains("planted"), "{printed}");
@@ -248,7 +287,9 @@ mod tests {
                 "GitCredential",
                 "Neighbour",
                 "RegisterResponse",
-                "RegistryCredential"
+                "RegistryCredential",
+                "SecretValue",
+                "SetSecretRequest"
             ]
         );
     }

@@ -1,7 +1,8 @@
 //! Hooks: which of them READY waits for, and what becomes of a workspace whose hook fails or does not end.
 
 use hearth_api::v1::{
-    CacheResult, FailureReason, PipelineStep, PushOutcome, WatchUntil, WorkspaceState, event::Kind,
+    CacheResult, FailureReason, HookStatus, PipelineStep, PushOutcome, WatchUntil, WorkspaceState,
+    event::Kind,
 };
 use hearth_tests::{
     Lab, Vm, app,
@@ -51,6 +52,79 @@ async fn ready_waits_for_the_hooks_up_to_wait_for_and_each_runs_once() {
     let story = prepare(&lab, "all", &all, 0).await;
     assert_eq!(story.position(began), None);
     assert_eq!(in_clone(&lab, &story, ".runs"), "a\nb\nc\nd");
+}
+
+/// What the events say of hooks: name, origin, command, status, exit code.
+fn told(story: &Story) -> Vec<(&str, &str, &str, HookStatus, u32)> {
+    let hooks = story.kinds().filter_map(|kind| match kind {
+        Kind::Hook(hook) => Some(hook),
+        _ => None,
+    });
+    let rows = hooks.map(|hook| {
+        let texts = (
+            hook.name.as_str(),
+            hook.origin.as_str(),
+            hook.command.as_str(),
+        );
+        (texts.0, texts.1, texts.2, hook.status(), hook.exit_code)
+    });
+    rows.collect()
+}
+
+#[tokio::test]
+async fn hooks_run_in_the_order_of_the_specification_and_each_is_told_with_its_end() {
+    let lab = Lab::new(1).await;
+    let properties = r#""features": {"./tool": {}}, "remoteUser": "dev",
+        "onCreateCommand": {"b": "echo config-b >> .runs; exit 4", "a": ["sh", "-c", "echo config-a >> .runs"]},
+        "postCreateCommand": "echo never >> .runs""#;
+    let repo = app::with_dockerfile(&lab, "told", OWN, &format!(", {properties}"));
+    repo.commit(&[
+        (
+            ".devcontainer/tool/devcontainer-feature.json",
+            r#"{"id": "tool", "version": "1.0.0", "onCreateCommand": "echo feature >> .runs", "postCreateCommand": "echo never >> .runs"}"#,
+        ),
+        (".devcontainer/tool/install.sh", "#!/bin/sh\nexit 0\n"),
+    ]);
+    let story = lab.client.prepare("node-1", &repo.url).await;
+    story.assert_state(WorkspaceState::Recovery);
+    let message = story.workspace.failure.clone().unwrap().message;
+    assert!(
+        message.starts_with("b of onCreateCommand from devcontainer.json failed with exit code 4"),
+        "{message}"
+    );
+    let (feature, config) = ("Feature './tool'", "devcontainer.json");
+    let hook = |origin, command, status, code| ("onCreateCommand", origin, command, status, code);
+    let mut seen = told(&story);
+    // Both commands are at work at the same time.
+    seen[3..5].sort_by_key(|row| row.2);
+    assert_eq!(
+        seen,
+        [
+            hook(feature, "", HookStatus::Started, 0),
+            hook(feature, "", HookStatus::Succeeded, 0),
+            hook(config, "", HookStatus::Started, 0),
+            hook(config, "a", HookStatus::Succeeded, 0),
+            hook(config, "b", HookStatus::Failed, 4),
+            hook(config, "", HookStatus::Failed, 4),
+        ]
+    );
+    let runs = in_clone(&lab, &story, ".runs");
+    assert!(
+        runs.starts_with("feature\n") && runs.contains("config-a") && !runs.contains("never"),
+        "{runs}"
+    );
+    let kept = story.workspace.hooks.iter();
+    let kept: Vec<_> = kept
+        .map(|hook| (hook.origin.as_str(), hook.command.as_str(), hook.status()))
+        .collect();
+    assert_eq!(
+        kept[..2],
+        [
+            (feature, "", HookStatus::Succeeded),
+            (config, "", HookStatus::Failed)
+        ]
+    );
+    assert_eq!(kept.len(), 4);
 }
 
 #[tokio::test]

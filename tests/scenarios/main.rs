@@ -37,6 +37,7 @@ mod registry_faults;
 mod requests;
 mod restarts;
 mod sandbox;
+mod secrets;
 mod signatures;
 mod stand_in;
 mod strangers;

@@ -119,6 +119,8 @@ fn spawn(
             .args(["--cache-registry", registry])
             .arg("--signing-key")
             .arg(dir.join("signing.pem"))
+            .arg("--secrets-key-file")
+            .arg(dir.join("secrets.key"))
             .args(extra)
             .args([
                 "--database",

@@ -7,6 +7,7 @@
 //! config, service, registration       flags; the gRPC service; the node's registration
 //! pipeline                            the steps of an attempt
 //! door                                what an attempt may ask of the engine
+//! secrets                             secrets of a workspace's repository
 //! leftovers                           what ended attempts left on the node
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
 //! configurations, build_log           configurations of repositories without a workspace; output of builds
@@ -15,7 +16,7 @@
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! engine_health                       whether the engine answers
 //! scratch, devcontainer               an attempt's private folder; devcontainer.json
-//! clone_files, credential_helper, buildkit, metrics, owners, policy
+//! clone_files, credential_helper, buildkit, mask, metrics, owners, policy
 //! ```
 
 pub mod app;
@@ -40,6 +41,7 @@ pub mod identity;
 pub mod key;
 pub mod key_command;
 mod leftovers;
+mod mask;
 mod metrics;
 mod neighbourhood;
 mod owners;
@@ -48,4 +50,5 @@ pub mod policy;
 mod ports;
 mod registration;
 pub mod scratch;
+pub mod secrets;
 mod service;

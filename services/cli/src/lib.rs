@@ -19,6 +19,7 @@ mod json;
 mod out;
 mod progress;
 mod render;
+mod secret_value;
 mod stream_end;
 mod streams;
 mod target;

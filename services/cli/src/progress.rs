@@ -132,6 +132,7 @@ impl Progress {
                 | Kind::Warning(_)
                 | Kind::ContainerEnded(_)
                 | Kind::Expiring(_)
+                | Kind::Hook(_)
                 | Kind::Settled(_),
             )
             | None => {}

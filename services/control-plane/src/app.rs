@@ -30,6 +30,7 @@ use crate::{
     node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
     repositories::Repositories,
+    secrets::{SecretKeys, Secrets},
     services::{Served, identify, routes},
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
@@ -90,6 +91,10 @@ impl ControlPlane {
             .with_context(|| format!("--database (HEARTH_DATABASE): {}", path.display()))?;
         let (metrics, tasks) = (Metrics::default(), Tasks::default());
         let signing = signing_keys(&config)?;
+        let secret_keys = config.secrets_key_file.as_deref().map(SecretKeys::load);
+        let secret_keys = secret_keys
+            .transpose()
+            .context("--secrets-key-file (HEARTH_SECRETS_KEY_FILE)")?;
         let credentials = Credentials::new(config.sources, &tasks, &metrics)
             .context("--credentials (HEARTH_CREDENTIALS)")?;
         let credentials = Arc::new(credentials);
@@ -119,6 +124,8 @@ impl ControlPlane {
             registry: config.cache_registry,
             writers: config.cache_writers,
         });
+        let secrets = Arc::new(Secrets::new(store.clone(), rules.clone(), secret_keys));
+        secrets.reseal().await?;
         let lease = Duration::from_secs(config.cache_lease_seconds.into());
         let waiting = Arc::new(Waiting::new(lease));
         let registry = Arc::new(RegistryLogins::new(credentials.clone()));
@@ -275,6 +282,7 @@ impl ControlPlane {
             verification,
             enrolment,
             join_tokens: Arc::new(JoinTokens::new(store.clone(), ca)),
+            secrets,
             logins: Arc::new(AttemptLogins::new(
                 store.clone(),
                 credentials,

@@ -63,6 +63,10 @@ pub struct Config {
         requires = "signing_key"
     )]
     pub earlier_public_keys: Option<PathBuf>,
+    /// File with the keys that secrets are encrypted with (`hearth secret`); made when it does not exist, with the mode 0600. Each
+    /// line is a key of 64 hex digits: the first encrypts, the others are earlier ones. Without it there are no secrets
+    #[arg(long, env = "HEARTH_SECRETS_KEY_FILE", value_name = "FILE")]
+    pub secrets_key_file: Option<PathBuf>,
     /// TLS, and who nodes are
     #[command(flatten)]
     pub identity: IdentityArgs,

@@ -107,6 +107,18 @@ pub(crate) enum CallError {
     ClientNameInUse(Name),
     #[error("the control plane has no CA, so it issues no certificates: use a token")]
     NoCertificateAuthority,
+    #[error(
+        "the control plane keeps no secrets: start it with --secrets-key-file (HEARTH_SECRETS_KEY_FILE)"
+    )]
+    NoSecretsKey,
+    #[error("there is no secret {name} for {repositories}; `hearth secret ls` lists them")]
+    SecretUnknown { name: String, repositories: String },
+    #[error(
+        "there are {max} secrets, which is as many as are allowed; delete some that are not needed (`hearth secret rm`)"
+    )]
+    TooManySecrets { max: u32 },
+    #[error("the secret is not set: {0}")]
+    SecretUnsealed(String),
     #[error("the system's random number generator failed: {0}")]
     NoRandomness(String),
     #[error(transparent)]
@@ -184,7 +196,10 @@ impl From<&CallError> for Status {
                 let message = failed.outage().unwrap_or_default();
                 return status(Reason::DatabaseUnavailable, message);
             }
-            CallError::Store(_) | CallError::NoRandomness(_) | CallError::Panicked(_) => {
+            CallError::Store(_)
+            | CallError::NoRandomness(_)
+            | CallError::SecretUnsealed(_)
+            | CallError::Panicked(_) => {
                 tracing::error!(%error, "a call failed");
                 return status(
                     Reason::Internal,
@@ -222,6 +237,9 @@ impl From<&CallError> for Status {
             CallError::ClientUnknown(_) => Reason::TokenUnknown,
             CallError::ClientNameInUse(_) => Reason::NameInUse,
             CallError::NoCertificateAuthority => Reason::NoCertificateAuthority,
+            CallError::NoSecretsKey => Reason::NoSecretsKey,
+            CallError::SecretUnknown { .. } => Reason::SecretUnknown,
+            CallError::TooManySecrets { .. } => Reason::TooManySecrets,
             CallError::ShuttingDown => Reason::ShuttingDown,
         };
         status(reason, error.to_string())

@@ -162,6 +162,29 @@ fn every_failure_meets_its_status() {
             "NO_CERTIFICATE_AUTHORITY",
         ),
         (
+            CallError::NoSecretsKey,
+            Code::FailedPrecondition,
+            "NO_SECRETS_KEY",
+        ),
+        (
+            CallError::SecretUnknown {
+                name: "A".into(),
+                repositories: "*".into(),
+            },
+            Code::NotFound,
+            "SECRET_UNKNOWN",
+        ),
+        (
+            CallError::TooManySecrets { max: 7 },
+            Code::ResourceExhausted,
+            "TOO_MANY_SECRETS",
+        ),
+        (
+            CallError::SecretUnsealed("planted-detail".into()),
+            Code::Internal,
+            "INTERNAL",
+        ),
+        (
             CallError::NoRandomness("planted-detail".into()),
             Code::Internal,
             "INTERNAL",

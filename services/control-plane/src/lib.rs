@@ -22,6 +22,7 @@ mod node;
 mod probe;
 mod record;
 mod repositories;
+mod secrets;
 mod services;
 mod store;
 mod upkeep;

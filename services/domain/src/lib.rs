@@ -23,6 +23,7 @@ mod platform;
 mod repository;
 mod repository_pattern;
 mod scope;
+mod secret;
 pub mod text;
 mod workspace;
 
@@ -55,4 +56,5 @@ pub use platform::{Platform, PlatformError};
 pub use repository::{Repository, RepositoryError};
 pub use repository_pattern::{RepositoryPattern, RepositoryPatternError, RepositoryPatterns};
 pub use scope::{Scope, Scopes, ScopesError};
+pub use secret::{Secret, SecretName, SecretNameError, SecretValue, SecretValueError};
 pub use workspace::{AttemptRef, CacheAccess, Fallback, Spec, WorkspaceId, WorkspaceIdError};

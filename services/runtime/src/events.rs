@@ -6,6 +6,8 @@ use hearth_api::v1::{Failure, event::Kind};
 const MAX_OUTPUT: usize = 64 * 1024;
 /// Most bytes of any other text.
 const MAX_TEXT: usize = 16 * 1024;
+/// Most bytes of a name: a snapshot has many of them.
+const MAX_NAME: usize = 256;
 /// Most bytes of all sentences of a list.
 const MAX_LIST: usize = 64 * 1024;
 
@@ -29,6 +31,7 @@ pub fn is_progress(kind: &Kind) -> bool {
         | Kind::Container(_)
         | Kind::Warning(_)
         | Kind::ContainerEnded(_)
+        | Kind::Hook(_)
         | Kind::Settled(_) => false,
     }
 }
@@ -71,6 +74,11 @@ pub fn cut(kind: &mut Kind) {
             }
         }
         Kind::Warning(warning) => cut_text(&mut warning.message, MAX_TEXT),
+        Kind::Hook(hook) => {
+            for text in [&mut hook.name, &mut hook.origin, &mut hook.command] {
+                cut_text(text, MAX_NAME);
+            }
+        }
         Kind::Waiting(waiting) => cut_text(&mut waiting.node, MAX_TEXT),
         Kind::Activity(activity) => {
             for text in [&mut activity.name, &mut activity.detail] {
@@ -110,7 +118,7 @@ fn cut_text(text: &mut String, max: usize) {
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::{
-        Activity, BuildStep, CacheReport, Cloned, ContainerEnded, ContainerStarted, LogChunk,
+        Activity, BuildStep, CacheReport, Cloned, ContainerEnded, ContainerStarted, Hook, LogChunk,
         PushReport, StateChanged, StepStarted, Waiting, Warning,
     };
     use prost::Message as _;
@@ -131,6 +139,12 @@ mod tests {
                     ..Failure::default()
                 }),
                 ..StateChanged::default()
+            }),
+            Kind::Hook(Hook {
+                name: text(),
+                origin: text(),
+                command: text(),
+                ..Hook::default()
             }),
             Kind::StepStarted(StepStarted {
                 description: text(),

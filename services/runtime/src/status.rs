@@ -59,6 +59,12 @@ pub enum Reason {
     NameInUse,
     /// There is no CA to issue certificates.
     NoCertificateAuthority,
+    /// There is no key to encrypt secrets with.
+    NoSecretsKey,
+    /// There is no such secret.
+    SecretUnknown,
+    /// There are as many secrets as are allowed.
+    TooManySecrets,
     /// The caller makes more calls than it may.
     TooManyCalls,
     /// The process has more to do than it can.
@@ -89,7 +95,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -115,6 +121,9 @@ impl Reason {
         Self::TokenUnknown,
         Self::NameInUse,
         Self::NoCertificateAuthority,
+        Self::NoSecretsKey,
+        Self::SecretUnknown,
+        Self::TooManySecrets,
         Self::TooManyCalls,
         Self::Overloaded,
         Self::MessageTooLarge,
@@ -158,6 +167,9 @@ impl Reason {
             Self::TokenUnknown => "TOKEN_UNKNOWN",
             Self::NameInUse => "NAME_IN_USE",
             Self::NoCertificateAuthority => "NO_CERTIFICATE_AUTHORITY",
+            Self::NoSecretsKey => "NO_SECRETS_KEY",
+            Self::SecretUnknown => "SECRET_UNKNOWN",
+            Self::TooManySecrets => "TOO_MANY_SECRETS",
             Self::TooManyCalls => "TOO_MANY_CALLS",
             Self::Overloaded => "OVERLOADED",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
@@ -183,6 +195,7 @@ impl Reason {
             | Self::CacheEntryUnknown
             | Self::RefUnknown
             | Self::BuildLogUnknown
+            | Self::SecretUnknown
             | Self::TokenUnknown => Code::NotFound,
             Self::NodeUnavailable
             | Self::StreamUnread
@@ -193,6 +206,7 @@ impl Reason {
             | Self::EngineFailed => Code::Unavailable,
             Self::TooManyStreams
             | Self::TooManyCalls
+            | Self::TooManySecrets
             | Self::Overloaded
             | Self::MessageTooLarge
             | Self::DiskFull => Code::ResourceExhausted,
@@ -205,6 +219,7 @@ impl Reason {
             | Self::CacheKeyUnknown
             | Self::CacheMismatch
             | Self::NoCertificateAuthority
+            | Self::NoSecretsKey
             | Self::NodeInUse => Code::FailedPrecondition,
             Self::CacheReadOnly | Self::NotAllowed | Self::JoinRefused => Code::PermissionDenied,
             Self::SessionUnknown | Self::CallerUnknown | Self::LoginRefused => {
@@ -252,6 +267,9 @@ impl Reason {
             | Self::TokenUnknown
             | Self::NameInUse
             | Self::NoCertificateAuthority
+            | Self::NoSecretsKey
+            | Self::SecretUnknown
+            | Self::TooManySecrets
             | Self::MessageTooLarge
             | Self::DeadlineExceeded
             | Self::Internal => None,

@@ -6,7 +6,7 @@ use std::{
 use hearth_api::v1::{self, PipelineStep, event::Kind};
 
 use super::{log::AttemptLog, output::without_escapes};
-use crate::external::process::Line;
+use crate::{external::process::Line, mask::Mask};
 
 /// Shortest time between two events of an activity, its beginning and its end left aside.
 const INTERVAL: Duration = Duration::from_millis(400);
@@ -20,10 +20,11 @@ pub struct Activity {
     message: v1::Activity,
     told: Instant,
     changed: bool,
+    mask: Mask,
 }
 
 impl Activity {
-    pub(super) fn begin(log: Arc<AttemptLog>, step: PipelineStep, name: &str) -> Self {
+    pub(super) fn begin(log: Arc<AttemptLog>, step: PipelineStep, name: &str, mask: Mask) -> Self {
         let activity = Self {
             log,
             message: v1::Activity {
@@ -33,6 +34,7 @@ impl Activity {
             },
             told: Instant::now(),
             changed: false,
+            mask,
         };
         activity
             .log
@@ -50,7 +52,7 @@ impl Activity {
 
     /// Says what it does now.
     pub fn detail(&mut self, detail: &str) {
-        let detail = text(detail);
+        let detail = text(&self.mask.of(&without_escapes(detail)));
         // An empty line does not say more than the one before it.
         if !detail.is_empty() {
             self.message.detail = detail;
@@ -114,7 +116,7 @@ mod tests {
     fn an_activity_tells_its_beginning_its_last_line_when_it_is_quiet_and_its_end() {
         let log = Arc::new(AttemptLog::new(1));
         let step = PipelineStep::Container;
-        let mut activity = Activity::begin(log.clone(), step, "postCreateCommand");
+        let mut activity = Activity::begin(log.clone(), step, "postCreateCommand", Mask::default());
         assert_eq!(said(&log), [(String::new(), 0, false)]);
         activity.take(Line::Text("one"));
         activity.take(Line::Text("\u{1b}[32mtwo"));
@@ -129,7 +131,8 @@ mod tests {
     #[test]
     fn a_flood_of_lines_makes_few_events_with_short_texts() {
         let log = Arc::new(AttemptLog::new(1));
-        let mut activity = Activity::begin(log.clone(), PipelineStep::Image, "noise");
+        let mut activity =
+            Activity::begin(log.clone(), PipelineStep::Image, "noise", Mask::default());
         for _ in 0..5000 {
             activity.take(Line::Text(&"ä".repeat(500)));
         }

@@ -11,6 +11,7 @@ use super::log::AttemptLog;
 use crate::{
     build_log::BuildLog,
     external::process::{Line, Tail},
+    mask::Mask,
 };
 
 /// How long output is collected into one event: a fast build makes few events, and a slow one is still seen live.
@@ -31,6 +32,7 @@ pub struct OutputSink {
     tail: Arc<Mutex<Tail>>,
     updates: Option<Updates>,
     copy: Option<Arc<BuildLog>>,
+    mask: Mask,
 }
 
 /// The states of one line so far.
@@ -42,7 +44,12 @@ struct Updates {
 
 impl OutputSink {
     /// Collects the output of `step` for `log`, and its last lines in `tail`.
-    pub(crate) fn new(log: Arc<AttemptLog>, step: PipelineStep, tail: Arc<Mutex<Tail>>) -> Self {
+    pub(crate) fn new(
+        log: Arc<AttemptLog>,
+        step: PipelineStep,
+        tail: Arc<Mutex<Tail>>,
+        mask: Mask,
+    ) -> Self {
         Self {
             log,
             step,
@@ -51,6 +58,7 @@ impl OutputSink {
             tail,
             updates: None,
             copy: None,
+            mask,
         }
     }
 
@@ -81,6 +89,7 @@ impl OutputSink {
     /// Adds a line, without its newline; terminal escapes are removed.
     pub fn line(&mut self, line: &str) {
         let line = without_escapes(line);
+        let line = self.mask.of(&line);
         self.tail.lock().push(&line);
         if let Some(copy) = &self.copy {
             copy.line(&line);
@@ -163,7 +172,12 @@ mod tests {
     #[test]
     fn lines_are_collected_into_few_events_and_none_is_lost() {
         let log = Arc::new(AttemptLog::new(1));
-        let mut sink = OutputSink::new(log.clone(), PipelineStep::Image, Arc::default());
+        let mut sink = OutputSink::new(
+            log.clone(),
+            PipelineStep::Image,
+            Arc::default(),
+            Mask::default(),
+        );
         for number in 0..5000 {
             sink.line(&format!("line {number}"));
         }
@@ -179,7 +193,12 @@ mod tests {
     #[test]
     fn of_a_line_that_is_written_again_the_log_has_the_last_state() {
         let log = Arc::new(AttemptLog::new(1));
-        let mut sink = OutputSink::new(log.clone(), PipelineStep::Clone, Arc::default());
+        let mut sink = OutputSink::new(
+            log.clone(),
+            PipelineStep::Clone,
+            Arc::default(),
+            Mask::default(),
+        );
         for percent in 0..100 {
             sink.take(Line::Update(&format!("Receiving objects: {percent}%")));
         }

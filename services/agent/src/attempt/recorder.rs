@@ -12,6 +12,7 @@ use super::{activity::Activity, log::AttemptLog, output::OutputSink, pace::Pace}
 use crate::{
     buildkit::{Status, StepChange},
     external::process::Tail,
+    mask::Mask,
     metrics::AgentMetrics,
 };
 
@@ -22,6 +23,7 @@ pub struct Recorder {
     metrics: AgentMetrics,
     began: Instant,
     progress: Arc<Mutex<Progress>>,
+    mask: Mask,
 }
 
 /// What was recorded so far.
@@ -59,7 +61,13 @@ impl Recorder {
             metrics,
             began: Instant::now(),
             progress: Arc::default(),
+            mask: Mask::default(),
         }
+    }
+
+    /// What takes secrets out of outputs, warnings and failures.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
     }
 
     /// Records an event.
@@ -102,6 +110,7 @@ impl Recorder {
     fn enter(&self, change: StateChanged) {
         let state = change.state();
         let kind = Kind::StateChanged(StateChanged {
+            failure: change.failure.clone().map(|failure| self.masked(failure)),
             seconds: self.began.elapsed().as_secs_f64(),
             ..change
         });
@@ -129,8 +138,16 @@ impl Recorder {
     /// Records a problem that does not fail the attempt.
     pub fn warn(&self, message: impl Into<String>) {
         self.note(Kind::Warning(Warning {
-            message: message.into(),
+            message: self.mask.of(&message.into()).into_owned(),
         }));
+    }
+
+    fn masked(&self, failure: Failure) -> Failure {
+        Failure {
+            message: self.mask.of(&failure.message).into_owned(),
+            output_tail: self.mask.of(&failure.output_tail).into_owned(),
+            ..failure
+        }
     }
 
     /// Counts an audit by its outcome.
@@ -192,7 +209,7 @@ impl Recorder {
         let progress = self.progress.lock();
         let open = progress.open_steps.get(&step);
         let tail = open.map(|open| open.tail.clone()).unwrap_or_default();
-        OutputSink::new(self.log.clone(), step, tail)
+        OutputSink::new(self.log.clone(), step, tail, self.mask.clone())
     }
 
     /// The step that the workspace's readiness waits for, the one that began last.
@@ -213,7 +230,7 @@ impl Recorder {
 
     /// Begins something within a step that is shown while it goes on, under a name; it ends when it is dropped.
     pub fn activity(&self, step: PipelineStep, name: &str) -> Activity {
-        Activity::begin(self.log.clone(), step, name)
+        Activity::begin(self.log.clone(), step, name, self.mask.clone())
     }
 
     /// A callback that records the progress of a transfer, now and then.

@@ -11,7 +11,7 @@ use hearth_domain::{AttemptRef, Login};
 use parking_lot::Mutex;
 
 use crate::external::control_plane::{
-    CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose,
+    CredentialFailure, Credentials, IssuedLogins, IssuedSecrets, LoginProblem, LoginPurpose,
 };
 
 /// How one question is answered.
@@ -72,6 +72,10 @@ impl Credentials for FakeCredentials {
             Answer::Failure => Err(CredentialFailure("unavailable".to_owned())),
             Answer::Silence => std::future::pending().await,
         }
+    }
+
+    async fn secrets(&self, _: &AttemptRef) -> Result<IssuedSecrets, CredentialFailure> {
+        Ok(IssuedSecrets::default())
     }
 }
 

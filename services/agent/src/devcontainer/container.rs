@@ -19,12 +19,12 @@ pub struct Container {
     /// Everything else.
     pub properties: Map<String, Value>,
     /// Commands that run on the node before anything else.
-    pub initialize: Vec<NodeCommand>,
+    pub initialize: Vec<HookCommand>,
 }
 
-/// A command of `initializeCommand`.
+/// A command of a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeCommand {
+pub struct HookCommand {
     /// Its name, if there are several.
     pub name: Option<String>,
     /// Program and arguments.
@@ -34,7 +34,8 @@ pub struct NodeCommand {
 impl Container {
     /// Takes everything that is left of a configuration.
     pub(super) fn take(mut properties: Properties<'_>) -> Self {
-        let initialize = commands(properties.take("initializeCommand"));
+        let initialize = properties.take("initializeCommand");
+        let initialize = initialize.as_ref().map(hook_commands).unwrap_or_default();
         let mut hooks = Map::new();
         for name in HOOKS {
             if let Some(hook) = properties.take(name) {
@@ -75,23 +76,23 @@ impl Container {
     }
 }
 
-/// A text runs in a shell, a list by itself, and an object has several of both, which run at the same time.
-fn commands(value: Option<Value>) -> Vec<NodeCommand> {
-    match value {
-        Some(Value::Object(several)) => several
+/// The commands of a hook. A text runs in a shell, a list by itself, and an object has several of both, which run at the same
+/// time.
+pub fn hook_commands(hook: &Value) -> Vec<HookCommand> {
+    match hook {
+        Value::Object(several) => several
             .iter()
             .filter_map(|(name, value)| {
-                Some(NodeCommand {
+                Some(HookCommand {
                     name: Some(name.clone()),
                     words: words(value)?,
                 })
             })
             .collect(),
-        Some(one) => words(&one)
-            .map(|words| NodeCommand { name: None, words })
+        one => words(one)
+            .map(|words| HookCommand { name: None, words })
             .into_iter()
             .collect(),
-        None => Vec::new(),
     }
 }
 
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn a_command_is_a_script_a_program_or_several_of_both() {
         let read = |value: Value| -> Vec<(Option<String>, Vec<String>)> {
-            let commands = commands(Some(value)).into_iter();
+            let commands = hook_commands(&value).into_iter();
             commands
                 .map(|command| (command.name, command.words))
                 .collect()

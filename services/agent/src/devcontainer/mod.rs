@@ -30,7 +30,7 @@ pub(crate) use build_option::Keyed;
 pub use build_option::{BuildOption, LeftOut};
 pub(crate) use build_values::CACHE_SOURCE;
 pub(crate) use clone_path::{ClonePath, readable};
-pub use container::{Container, NodeCommand};
+pub use container::{Container, HookCommand, hook_commands};
 pub use error::ConfigError;
 pub(crate) use error::{FileError, FileFault};
 pub use features::{Features, dependencies_of};

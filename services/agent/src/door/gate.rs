@@ -26,6 +26,7 @@ use crate::{
     attempt::Recorder,
     external::engine::Bridge,
     policy::{Allowed, Door},
+    secrets::HeldSecrets,
 };
 
 /// Most bytes of a request that is judged: that for a container has some KiB.
@@ -40,6 +41,8 @@ pub struct Gate {
     pub recorder: Recorder,
     /// Folder through which git in the workspace gets logins.
     pub helper: Option<PathBuf>,
+    /// Secrets that take the places of their stand-ins.
+    pub secrets: HeldSecrets,
     pub reserved: Reserved,
     pub children: Children,
     /// Room for connections that carry bytes both ways.
@@ -137,6 +140,8 @@ impl Gate {
                     exec.privileged = None;
                 }
                 self.tell(verdicts.warnings);
+                self.secrets
+                    .put_into(exec.env.as_deref_mut().unwrap_or_default());
                 self.send(with_json(&call, headers, &exec)?).await
             }
             Action::Exec => {

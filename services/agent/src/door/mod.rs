@@ -33,5 +33,5 @@ mod verdict;
 mod volume;
 
 pub use own_images::OwnImages;
-pub use serve::{Doors, OpenDoor};
+pub use serve::{Doors, OpenDoor, Own};
 pub use source_policy::{denied_source, source_policy};

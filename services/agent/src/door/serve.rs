@@ -20,7 +20,7 @@ use super::{
     ports::Reserved,
     upstream::Upstream,
 };
-use crate::{attempt::Recorder, credentials, policy::Allowed, scratch};
+use crate::{attempt::Recorder, credentials, policy::Allowed, scratch, secrets::HeldSecrets};
 
 /// Most connections at a time; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 128;
@@ -46,16 +46,20 @@ impl Doors {
         }
     }
 
-    /// Opens the door of an attempt, at a socket in its private folder. `helper`: the folder of the credential helper.
+    /// Opens the door of an attempt, at a socket in its private folder.
     pub fn open(
         &self,
         folder: &Path,
         workspace: &WorkspaceId,
         allowed: Allowed,
         recorder: Recorder,
-        images: OwnImages,
-        helper: Option<PathBuf>,
+        own: Own,
     ) -> io::Result<OpenDoor> {
+        let Own {
+            images,
+            helper,
+            secrets,
+        } = own;
         let listener = credentials::bind(folder, scratch::ENGINE_SOCKET)?;
         let children = Children::default();
         let gate = Gate {
@@ -69,6 +73,7 @@ impl Doors {
             allowed,
             recorder,
             helper,
+            secrets,
             reserved: self.reserved.clone(),
             children,
             tunnels: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
@@ -79,6 +84,16 @@ impl Doors {
             gate: Arc::new(gate),
         })
     }
+}
+
+/// What belongs to an attempt.
+pub struct Own {
+    /// The images that it may use.
+    pub images: OwnImages,
+    /// The folder of the credential helper.
+    pub helper: Option<PathBuf>,
+    /// Its secrets, for commands in its containers.
+    pub secrets: HeldSecrets,
 }
 
 /// A door that is open.

@@ -4,6 +4,7 @@ mod world;
 use std::future::Future;
 
 use hearth_api::v1::event::Kind;
+use hearth_domain::{Secret, SecretValue};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
@@ -136,6 +137,17 @@ async fn what_is_made_has_the_label_and_a_name_of_its_own() {
         assert_eq!(status, StatusCode::NOT_FOUND);
         world.call("POST", "/containers/shop/exec", json!({ "Cmd": ["id"], "Privileged": true })).await;
         assert_eq!(world.engine.body_of("/containers/aaaa/exec"), json!({ "Cmd": ["id"] }));
+        world.secrets.hold(vec![Secret {
+            name: "TOKEN".parse().unwrap(),
+            value: SecretValue::new("planted".to_owned()).unwrap(),
+        }]);
+        let stand_in = world.secrets.stand_ins().unwrap()["TOKEN"].as_str().unwrap().to_owned();
+        let environment = json!([format!("TOKEN={stand_in}"), format!("OTHER={stand_in}"), "PATH=/bin"]);
+        world.call("POST", "/containers/shop/exec", json!({ "Cmd": ["make"], "Env": environment })).await;
+        assert_eq!(
+            world.engine.body_of("/containers/aaaa/exec"),
+            json!({ "Cmd": ["make"], "Env": ["TOKEN=planted", format!("OTHER={stand_in}"), "PATH=/bin"] })
+        );
         let (status, answer) = world.call("POST", "/containers/create", json!({ "Image": ["x"] })).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
     })

@@ -63,9 +63,10 @@ impl Engine {
             .collect()
     }
 
+    /// The body of the last call to `part`.
     pub(super) fn body_of(&self, part: &str) -> Value {
         let asked = self.asked.lock();
-        let found = asked.iter().find(|(call, _)| call.contains(part));
+        let found = asked.iter().rfind(|(call, _)| call.contains(part));
         found
             .unwrap_or_else(|| panic!("no {part} in {asked:?}"))
             .1
@@ -98,6 +99,7 @@ fn echo(mut request: Request<Incoming>, children: &Children) -> Response<Body> {
 pub(super) struct World {
     pub(super) engine: Engine,
     pub(super) log: Arc<AttemptLog>,
+    pub(super) secrets: HeldSecrets,
     pub(super) socket: PathBuf,
 }
 
@@ -160,19 +162,24 @@ pub(super) async fn at_the_door<T>(engine: Engine, test: impl AsyncFnOnce(World)
         host_access: HostAccess::Never,
         open_doors: [].into(),
     };
+    let secrets = HeldSecrets::default();
     let door = Doors::to(&format!("unix://{}", real.display()))
         .open(
             dir.path(),
             &"ws-1".parse().unwrap(),
             policy.allow(true, None),
             Recorder::new(log.clone(), metrics),
-            OwnImages::of(&"ws-1".parse().unwrap(), Some("r:5/own/app".to_owned())),
-            None,
+            Own {
+                images: OwnImages::of(&"ws-1".parse().unwrap(), Some("r:5/own/app".to_owned())),
+                helper: None,
+                secrets: secrets.clone(),
+            },
         )
         .unwrap();
     let world = World {
         engine,
         log,
+        secrets,
         socket: dir.path().join(scratch::ENGINE_SOCKET),
     };
     within(door, test(world)).await

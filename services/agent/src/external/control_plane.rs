@@ -14,7 +14,9 @@ pub use cache_index::{
     CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, ReadableCache, Resolution,
 };
 pub use client::{ControlPlaneClient, patient};
-pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
+pub use credentials::{
+    CredentialFailure, Credentials, IssuedLogins, IssuedSecrets, LoginProblem, LoginPurpose,
+};
 pub use pauses::pauses;
 pub use session::Session;
 pub use trusted_keys::TrustedKeys;

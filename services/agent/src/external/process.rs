@@ -22,7 +22,7 @@ use lines::for_each_line;
 pub(crate) use error_line::error_line;
 pub(super) use error_line::last_line;
 pub use lines::{Line, OnLine};
-pub(crate) use lines::{Lines, Tail};
+pub(crate) use lines::{Lines, MAX_LINE, Tail};
 
 /// The only variables of the agent's environment that a command gets: how programs are found, and how the network is
 /// reached.

@@ -10,7 +10,7 @@ use super::{
     context::{Checkout, Context},
     failure::{failure, with_cause},
     git_mount,
-    hook_runner::HookRunner,
+    hook_runner::{self, HookRunner},
     hooks::Hooks,
     override_config::{hookless_config, override_config},
     owner::remote_user,
@@ -59,8 +59,11 @@ pub async fn start<'a>(
 ) -> Result<Running<'a>, Failure> {
     cx.recorder
         .step(STEP, "starts the container", async {
-            let (hooks, runner) = cx.within_limit(run(cx, clone, config, from, up)).await?;
+            let (hooks, mut runner) = cx.within_limit(run(cx, clone, config, from, up)).await?;
             let blocking = hooks.blocking();
+            if !(blocking.is_empty() && hooks.later().is_empty()) {
+                runner.stand_ins = hook_runner::stand_ins(cx).await?;
+            }
             let ran = if blocking.is_empty() {
                 Ok(())
             } else {
@@ -124,6 +127,7 @@ async fn run(
         folder,
         hookless,
         started,
+        stand_ins: None,
     };
     let properties = config.map(|config| config.container.whole());
     Ok((Hooks::of(properties.as_ref(), &metadata), runner))

@@ -17,6 +17,7 @@ use crate::{
     external::{Externals, devcontainer::CliWorkspace, git::At},
     policy::Allowed,
     scratch::Scratch,
+    secrets::HeldSecrets,
 };
 
 /// What the steps of an attempt work with.
@@ -39,6 +40,8 @@ pub struct Context<'a> {
     pub git_access: Option<&'a Path>,
     /// The images that it may use.
     pub images: OwnImages,
+    /// Its secrets, once hooks need them.
+    pub secrets: HeldSecrets,
     /// What it may ask of the node.
     pub allowed: Allowed,
     /// The disks that it fills.

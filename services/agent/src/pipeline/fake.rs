@@ -42,6 +42,7 @@ use crate::{
     owners::Owners,
     policy::{HostAccess, Policy},
     scratch::{Leftover, Scratch},
+    secrets::HeldSecrets,
 };
 
 /// The newest image of [`World`]'s repository.
@@ -191,6 +192,7 @@ impl World {
             logins: &self.logins,
             git_access: None,
             images: OwnImages::of(&self.job.attempt.workspace, None),
+            secrets: HeldSecrets::default(),
             allowed: self.node.policy.allow(true, None),
             disks: Disks::new(self.scratch.path(), self.scratch.path()),
             deadline: tokio::time::Instant::now() + Duration::from_secs(60),

@@ -1,14 +1,16 @@
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use hearth_api::v1::{Failure, PipelineStep, WorkspaceState};
+use hearth_api::v1::{Failure, FailureReason, PipelineStep, WorkspaceState};
+use serde_json::Value;
 use tokio::{sync::watch, time::timeout_at};
 
 use super::{
-    context::Context,
-    hooks::{Hook, HookLog},
-    recovery_note::leave_note,
+    context::Context, failure::failure, hook_log::HookLog, hooks::Hook, recovery_note::leave_note,
 };
-use crate::external::devcontainer::{HooksRequest, Started};
+use crate::{
+    external::devcontainer::{HooksRequest, Started},
+    secrets::secrets_environment,
+};
 
 /// Where the CLI keeps its marks if it cannot write into the user's home folder.
 const OTHER_MARKS: &str = "/tmp/.hearth-hooks";
@@ -25,6 +27,8 @@ pub struct HookRunner {
     pub hookless: PathBuf,
     /// The container.
     pub started: Started,
+    /// File with stand-ins for its secrets.
+    pub stand_ins: Option<PathBuf>,
 }
 
 impl HookRunner {
@@ -37,11 +41,11 @@ impl HookRunner {
         let step = PipelineStep::Container;
         let mut log = HookLog::new(cx.recorder, step);
         let current = log.current();
-        let run = self.run(cx, true, hooks, &mut log);
-        match timeout_at(cx.deadline, run).await {
-            Ok(ran) => ran,
-            Err(_) => Err(cx.timed_out(*current.borrow())),
-        }
+        let ran = timeout_at(cx.deadline, self.run(cx, true, hooks, &mut log)).await;
+        ran.unwrap_or_else(|_| {
+            log.leave_running();
+            Err(cx.timed_out(*current.borrow()))
+        })
     }
 
     /// Runs the hooks that are left while the workspace is ready. A failure puts it into RECOVERY; a hook that does not
@@ -57,6 +61,7 @@ impl HookRunner {
                     biased;
                     ran = self.run(cx, false, &hooks, &mut log) => ran,
                     hook = endless(current, cx.deadline) => {
+                        log.leave_running();
                         let hook = hook.map_or_else(|| "a hook".to_owned(), |hook| hook.to_string());
                         cx.recorder.warn(format!(
                             "{hook} has not ended: it is left running in the container, and its output is not read any more"
@@ -85,6 +90,8 @@ impl HookRunner {
                 hookless_config: &self.hookless,
                 container_id: &self.started.container_id,
                 blocking_only,
+                stand_ins: self.stand_ins.as_deref(),
+                mask: cx.recorder.mask(),
                 marks,
             };
             let cli = &cx.externals.devcontainer;
@@ -97,6 +104,30 @@ impl HookRunner {
         }
         log.all_ran(hooks)
     }
+}
+
+/// Gets the secrets of the hooks, and writes a file with stand-ins for them. Hooks run without those that cannot be had.
+pub async fn stand_ins(cx: &Context<'_>) -> Result<Option<PathBuf>, Failure> {
+    let attempt = &cx.job.attempt;
+    match secrets_environment(&*cx.externals.credentials, attempt).await {
+        Ok(issued) => {
+            for problem in issued.problems {
+                cx.recorder.warn(problem);
+            }
+            cx.recorder.mask().add(&issued.secrets);
+            cx.secrets.hold(issued.secrets);
+        }
+        Err(error) => cx
+            .recorder
+            .warn(format!("the hooks run without secrets: {error}")),
+    }
+    let Some(stand_ins) = cx.secrets.stand_ins() else {
+        return Ok(None);
+    };
+    let file = cx.scratch.path().join("stand-ins.json");
+    let written = tokio::fs::write(&file, Value::Object(stand_ins).to_string()).await;
+    written.map_err(|error| failure(FailureReason::Internal, PipelineStep::Container, error))?;
+    Ok(Some(file))
 }
 
 /// Ends when a `postStartCommand` turns out to be a server, or at the attempt's time limit; returns the hook that runs.

@@ -1,10 +1,11 @@
 use std::{
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
+    time::Instant,
 };
 
 use futures_util::future::join_all;
-use hearth_api::v1::{Failure, FailureReason, PipelineStep};
+use hearth_api::v1::{Failure, FailureReason, Hook, HookStatus, PipelineStep, event::Kind};
 use hearth_runtime::blocking;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     clone_files::Owner,
-    devcontainer::{DevcontainerConfig, NodeCommand},
+    devcontainer::{DevcontainerConfig, HookCommand},
     external::{
         devcontainer::{NodeHome, NodeNetwork, NodeRequest},
         process::Line,
@@ -23,6 +24,8 @@ use crate::{
 
 const STEP: PipelineStep = PipelineStep::Container;
 const HOOK: &str = "initializeCommand";
+/// Commands of a hook whose ends are told.
+const MAX_TOLD: usize = 100;
 /// Numbers of users that neither distributions nor systemd give to anybody.
 const USERS: std::ops::RangeInclusive<u32> = 60_706..=61_183;
 
@@ -55,10 +58,15 @@ pub async fn initialize(
         let home = home.map_err(|error| failure(FailureReason::Internal, STEP, error))?;
         // Several commands run at the same time.
         let place = (clone.folder.as_path(), config.workspace());
+        let began = Instant::now();
+        tell(cx, "", HookStatus::Started, 0.0);
         let commands = commands
             .iter()
-            .map(|command| run(cx, place, &home, command));
+            .enumerate()
+            .map(|(number, command)| run(cx, place, &home, command, number < MAX_TOLD));
         let ran: Vec<Result<(), Failure>> = join_all(commands).await;
+        let status = ended(ran.iter().all(Result::is_ok));
+        tell(cx, "", status, began.elapsed().as_secs_f64());
         close_network(cx).await;
         // Also after a failure: the default image gets the same clone.
         give(clone, Owner::ROOT).await?;
@@ -111,11 +119,31 @@ async fn give(clone: &Checkout, owner: Owner) -> Result<(), Failure> {
     })
 }
 
+fn ended(succeeded: bool) -> HookStatus {
+    match succeeded {
+        true => HookStatus::Succeeded,
+        false => HookStatus::Failed,
+    }
+}
+
+/// Tells what the hook, or one of its commands, is at.
+fn tell(cx: &Context<'_>, command: &str, status: HookStatus, seconds: f64) {
+    cx.recorder.note(Kind::Hook(Hook {
+        name: HOOK.to_owned(),
+        origin: "devcontainer.json".to_owned(),
+        command: command.to_owned(),
+        status: status.into(),
+        exit_code: 0,
+        seconds,
+    }));
+}
+
 async fn run(
     cx: &Context<'_>,
     (clone, workspace): (&Path, &Path),
     home: &NodeHome,
-    command: &NodeCommand,
+    command: &HookCommand,
+    told: bool,
 ) -> Result<(), Failure> {
     let title = match &command.name {
         Some(name) => format!("{HOOK} {name:?}"),
@@ -130,8 +158,13 @@ async fn run(
         words: &command.words,
     };
     let cli = &cx.externals.devcontainer;
+    let began = Instant::now();
     let mut take = |line: Line<'_>| output.take(line);
     let result = cli.run_on_node(&request, &mut take).await;
+    if let Some(name) = command.name.as_ref().filter(|_| told) {
+        let status = ended(result.is_ok());
+        tell(cx, name, status, began.elapsed().as_secs_f64());
+    }
     result.map_err(|child| {
         let message = format!("{title} failed: {child}");
         process_failure(FailureReason::HookFailed, STEP, message, &child)

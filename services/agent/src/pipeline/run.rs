@@ -29,11 +29,12 @@ use crate::{
     attempt::{AttemptLog, Recorder},
     clone_files::FileWork,
     credentials::{GitAccess, Logins, Protocol, bind, serve},
-    door::{Doors, OwnImages},
+    door::{Doors, Own, OwnImages},
     external::{Externals, control_plane::LoginPurpose, engine::EngineFailure},
     leftovers::Leftovers,
     metrics::AgentMetrics,
-    scratch::{SOCKET, Scratch},
+    scratch::{Leftover, SOCKET, Scratch},
+    secrets::HeldSecrets,
 };
 
 /// Runs the attempts of the node.
@@ -189,6 +190,7 @@ impl Runner {
             logins: &logins,
             git_access: git_access.as_deref(),
             images: images.clone(),
+            secrets: HeldSecrets::default(),
             allowed: self.node.policy.allow(job.trusted, job.host_access),
             disks: Disks::new(&self.node.data_root, scratch.path()),
             deadline: Instant::now() + job.time_limit(),
@@ -199,8 +201,11 @@ impl Runner {
             &job.attempt.workspace,
             cx.allowed.clone(),
             recorder.clone(),
-            images,
-            cx.git_access.map(Path::to_owned),
+            Own {
+                images,
+                helper: cx.git_access.map(Path::to_owned),
+                secrets: cx.secrets.clone(),
+            },
         );
         let door = match door {
             Ok(door) => door,

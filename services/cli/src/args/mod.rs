@@ -5,6 +5,7 @@ mod clients;
 mod common;
 mod connection;
 mod life;
+mod secrets;
 mod token;
 mod up;
 mod values;
@@ -20,6 +21,7 @@ pub use self::{
     common::{ConfigArg, ListedRef, ProbeRef, WideArg},
     connection::ConnectionArgs,
     life::{LifetimeArgs, LsArgs, StartArgs},
+    secrets::SecretCommand,
     token::TokenCommand,
     up::{RebuildArgs, UpArgs},
     values::Subject,
@@ -153,6 +155,12 @@ pub enum Command {
         /// The command
         #[command(subcommand)]
         command: ClientCommand,
+    },
+    /// Set, list and delete secrets: variables of the environment of some repositories' workspaces
+    Secret {
+        /// The command
+        #[command(subcommand)]
+        command: SecretCommand,
     },
     /// Delete a workspace: its container, its volume and its log
     Rm {

@@ -11,6 +11,7 @@ mod live;
 mod login;
 mod logs;
 mod nodes;
+mod secrets;
 mod tokens;
 mod up;
 mod workspaces;
@@ -69,6 +70,7 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
         Command::Login { control_plane: _ } => login::login(context).await,
         Command::Context { command } => login::context(command),
         Command::Client { command } => clients::clients(context, command).await,
+        Command::Secret { command } => secrets::secrets(context, command).await,
         Command::Rm { workspace, force } => workspaces::rm(context, workspace, *force).await,
     }
 }

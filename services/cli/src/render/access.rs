@@ -1,6 +1,6 @@
 //! Who may call what.
 
-use hearth_api::v1::{Client, GetCallerResponse};
+use hearth_api::v1::{Client, GetCallerResponse, Secret};
 use hearth_domain::text::printable_line;
 use prost_types::Timestamp;
 
@@ -31,6 +31,25 @@ pub(crate) fn clients(clients: &[Client], room: Room, now: &Timestamp) -> String
         "ENDS IN",
     ];
     fitted(head, rows, &[0, 2], room)
+}
+
+/// `hearth secret ls`
+pub(crate) fn secrets(secrets: &[Secret], room: Room, now: &Timestamp) -> String {
+    let rows = secrets.iter().map(|secret| {
+        let refs = match secret.all_refs {
+            true => "all",
+            false => "trusted",
+        };
+        [
+            secret.name.clone(),
+            secret.repositories.clone(),
+            refs.to_owned(),
+            age(secret.create_time.as_ref(), now),
+            age(secret.update_time.as_ref(), now),
+        ]
+    });
+    let head = ["NAME", "REPOSITORIES", "REFS", "AGE", "SET"];
+    fitted(head, rows, &[0, 1], room)
 }
 
 /// Who calls, and what they may.
@@ -77,6 +96,25 @@ mod tests {
     use hearth_api::v1::ClientScope;
 
     use super::*;
+
+    #[test]
+    fn secrets_are_a_table() {
+        let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        let secret = Secret {
+            name: "NPM_TOKEN".into(),
+            repositories: "github.com/acme/*".into(),
+            all_refs: false,
+            create_time: at(0),
+            update_time: at(3540),
+        };
+        assert_eq!(
+            secrets(&[secret], Room::Fitted, &at(3600).expect("a time")),
+            "\
+NAME       REPOSITORIES       REFS     AGE  SET
+NPM_TOKEN  github.com/acme/*  trusted  1h   1m
+"
+        );
+    }
 
     #[test]
     fn clients_are_a_table_and_what_they_may_is_a_sentence() {

@@ -1,6 +1,6 @@
 //! Events as lines with a time in front, for a pipe.
 
-use hearth_api::v1::{Activity, BuildStepStatus, Event, TransferProgress, event::Kind};
+use hearth_api::v1::{Activity, BuildStepStatus, Event, HookStatus, TransferProgress, event::Kind};
 use prost_types::Timestamp;
 
 use super::{
@@ -75,6 +75,8 @@ impl Plain {
             Kind::BuildStep(step) => step.status() != BuildStepStatus::Started,
             Kind::Transfer(progress) => self.is_due(progress, time),
             Kind::Activity(activity) => is_beginning(activity),
+            // The activity of the hook tells its beginning.
+            Kind::Hook(hook) => hook.status() != HookStatus::Started,
             Kind::StateChanged(_)
             | Kind::StepStarted(_)
             | Kind::StepFinished(_)

@@ -31,6 +31,9 @@ pub(crate) fn workspace(workspace: &Workspace) -> String {
             .map(|timing| format!("{} {}", names::step(timing.step), seconds(timing.seconds)));
         entry("steps", steps.collect::<Vec<_>>().join(", "));
     }
+    for (number, hook) in workspace.hooks.iter().enumerate() {
+        entry(if number == 0 { "hooks" } else { "" }, describe::hook(hook));
+    }
     if !workspace.container_id.is_empty() {
         entry(
             "container",

@@ -31,7 +31,7 @@ const PACKAGE: &str = "/hearth.v1.";
 
 /// Every call of the contract. Health and reflection are no part of it: they say nothing that is not in the repository, so
 /// everybody may call them.
-const TABLE: [(&str, MayCall); 50] = [
+const TABLE: [(&str, MayCall); 54] = [
     ("AgentRegistryService/Deregister", Node),
     // With a join token.
     ("AgentRegistryService/Enrol", Anybody),
@@ -67,6 +67,7 @@ const TABLE: [(&str, MayCall); 50] = [
     ("ClientService/IssueCertificate", AnyClient),
     ("ClientService/ListClients", Client(Scope::Admin)),
     ("ClientService/RevokeClient", Client(Scope::Admin)),
+    ("CredentialService/GetSecrets", Node),
     ("CredentialService/RefreshCredentials", Node),
     ("JoinTokenService/CreateJoinToken", Client(Scope::Admin)),
     ("JoinTokenService/ListJoinTokens", Client(Scope::Admin)),
@@ -74,6 +75,9 @@ const TABLE: [(&str, MayCall); 50] = [
     ("NodeService/ListNodes", Client(Scope::Read)),
     ("NodeService/RemoveNode", Client(Scope::Admin)),
     ("NodeService/RemoveQuarantined", Client(Scope::Admin)),
+    ("SecretService/DeleteSecret", Client(Scope::Admin)),
+    ("SecretService/ListSecrets", Client(Scope::Admin)),
+    ("SecretService/SetSecret", Client(Scope::Admin)),
     ("WorkspaceService/DeleteWorkspace", Client(Scope::Prepare)),
     ("WorkspaceService/GetBuildLog", Client(Scope::Read)),
     ("WorkspaceService/GetWorkspace", Client(Scope::Read)),

@@ -25,8 +25,8 @@
 //! ([`super::life`]), which only the control plane makes.
 
 use hearth_api::v1::{
-    Event, Failure, PipelineStep, StateChanged, StepTiming, StopCause, Workspace, WorkspaceSpec,
-    WorkspaceState as State, event::Kind,
+    Event, Failure, Hook, HookStatus, PipelineStep, StateChanged, StepTiming, StopCause, Workspace,
+    WorkspaceSpec, WorkspaceState as State, event::Kind,
 };
 use hearth_domain::{AttemptRef, Spec, WorkspaceId};
 use hearth_runtime::{FieldFaults, contract};
@@ -36,6 +36,8 @@ use crate::clock::millis;
 
 /// Steps are few; a log that repeats them without end must not make the snapshot grow without end.
 const MAX_TIMINGS: usize = 64;
+/// Hooks in a snapshot, and commands of hooks.
+const MAX_HOOKS: usize = 64;
 
 /// A workspace: the snapshot that clients see, and the state of its newest attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -371,6 +373,7 @@ impl Record {
             }
             Some(Kind::Cache(report)) => workspace.cache = Some(report.clone()),
             Some(Kind::Push(report)) => workspace.push = Some(report.clone()),
+            Some(Kind::Hook(hook)) => note_hook(&mut workspace.hooks, hook),
             Some(Kind::Settled(_)) => {
                 let state = workspace.state();
                 if matches!(state, State::Pending | State::Preparing) {
@@ -421,6 +424,20 @@ impl Record {
             progress.recovery.clone_from(&workspace.failure);
             progress.ended_container.clear();
         }
+    }
+}
+
+/// Takes the newest state of a hook over. Several features can have the same hook, and all begin before they end.
+fn note_hook(hooks: &mut Vec<Hook>, told: &Hook) {
+    let is_same = |hook: &&mut Hook| {
+        hook.status() == HookStatus::Started
+            && (&hook.name, &hook.origin, &hook.command)
+                == (&told.name, &told.origin, &told.command)
+    };
+    match hooks.iter_mut().find(is_same) {
+        Some(hook) => hook.clone_from(told),
+        None if hooks.len() < MAX_HOOKS => hooks.push(told.clone()),
+        None => {}
     }
 }
 

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use hearth_api::v1::{
-    CredentialUse, GitCredential, RefreshCredentialsRequest, RefreshCredentialsResponse,
-    RegistryCredential, credential_service_server::CredentialService,
+    CredentialUse, GetSecretsRequest, GetSecretsResponse, GitCredential, RefreshCredentialsRequest,
+    RefreshCredentialsResponse, RegistryCredential, SecretValue,
+    credential_service_server::CredentialService,
 };
 use hearth_domain::Login;
 use hearth_runtime::{FieldFaults, contract};
@@ -15,13 +16,17 @@ use crate::{
     credentials::Logins,
     error::CallError,
     probe::{AttemptLogins, Purpose},
+    secrets::Secrets,
 };
 
 /// Hex digits of a SHA-256.
 const DIGEST_DIGITS: usize = 64;
 
 /// Serves `CredentialService`.
-pub(super) struct CredentialApi(pub(super) Arc<AttemptLogins>);
+pub(super) struct CredentialApi {
+    pub(super) logins: Arc<AttemptLogins>,
+    pub(super) secrets: Arc<Secrets>,
+}
 
 #[tonic::async_trait]
 impl CredentialService for CredentialApi {
@@ -32,6 +37,16 @@ impl CredentialService for CredentialApi {
         let caller = Caller::of(&request)?;
         Ok(Response::new(
             self.refresh(&caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn get_secrets(
+        &self,
+        request: Request<GetSecretsRequest>,
+    ) -> Result<Response<GetSecretsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.secrets(&caller, request.into_inner()).await?,
         ))
     }
 }
@@ -57,14 +72,37 @@ impl CredentialApi {
         }
         let (attempt, for_whom) = faults.complete(attempt.zip(for_whom))?;
 
-        let record = self.0.workspace(&attempt).await?;
+        let record = self.logins.workspace(&attempt).await?;
         caller.check(&record)?;
         let purpose = match for_whom {
             CredentialUse::Workspace => Purpose::Workspace,
             CredentialUse::Unspecified | CredentialUse::Attempt => Purpose::Attempt,
         };
-        let logins = self.0.give(&record, purpose, &refused).await;
+        let logins = self.logins.give(&record, purpose, &refused).await;
         Ok(response(logins))
+    }
+}
+
+impl CredentialApi {
+    async fn secrets(
+        &self,
+        caller: &Caller,
+        request: GetSecretsRequest,
+    ) -> Result<GetSecretsResponse, CallError> {
+        let mut faults = FieldFaults::default();
+        let attempt = contract::attempt(request.attempt.as_ref(), &mut faults);
+        let attempt = faults.complete(attempt)?;
+        let record = self.logins.workspace(&attempt).await?;
+        caller.check(&record)?;
+        let (secrets, problems) = self.secrets.of(&record).await?;
+        let secrets = secrets.into_iter().map(|secret| SecretValue {
+            name: secret.name.to_string(),
+            value: secret.value.expose().to_owned(),
+        });
+        Ok(GetSecretsResponse {
+            secrets: secrets.collect(),
+            problems,
+        })
     }
 }
 

@@ -12,6 +12,7 @@ mod join_tokens;
 mod nodes;
 mod paging;
 mod routes;
+mod secrets;
 mod selection;
 mod validate;
 mod workspaces;

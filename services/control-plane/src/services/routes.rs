@@ -6,7 +6,7 @@ use hearth_api::v1::{
     cache_index_service_server::CacheIndexServiceServer, cache_service_server::CacheServiceServer,
     client_service_server::ClientServiceServer, credential_service_server::CredentialServiceServer,
     join_token_service_server::JoinTokenServiceServer, node_service_server::NodeServiceServer,
-    workspace_service_server::WorkspaceServiceServer,
+    secret_service_server::SecretServiceServer, workspace_service_server::WorkspaceServiceServer,
 };
 use hearth_runtime::Obstacle;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use super::{
     credentials::CredentialApi,
     join_tokens::JoinTokenApi,
     nodes::NodeApi,
+    secrets::SecretApi,
     workspaces::WorkspaceApi,
 };
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
     repositories::Repositories,
+    secrets::Secrets,
     workspace::{BuildLogs, Deletions, LifetimeArgs, Recovery, Stops, Watching, Workspaces},
 };
 
@@ -75,6 +77,7 @@ pub(crate) struct Served {
     /// `None`: nodes have no certificates.
     pub(crate) enrolment: Option<Arc<Enrolment>>,
     pub(crate) join_tokens: Arc<JoinTokens>,
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 /// All services on one port.
@@ -119,7 +122,10 @@ pub(crate) fn routes(served: Served) -> Routes {
     };
     let registry = AgentRegistryServiceServer::new(registry);
     let index = CacheIndexServiceServer::new(CacheIndexApi(served.index));
-    let credentials = CredentialServiceServer::new(CredentialApi(served.logins));
+    let credentials = CredentialServiceServer::new(CredentialApi {
+        logins: served.logins,
+        secrets: served.secrets.clone(),
+    });
     let mut routes = Routes::new(registry.max_decoding_message_size(MAX_AGENT_MESSAGE))
         .add_service(index.max_decoding_message_size(MAX_AGENT_MESSAGE))
         .add_service(credentials.max_decoding_message_size(MAX_AGENT_MESSAGE));
@@ -133,12 +139,14 @@ pub(crate) fn routes(served: Served) -> Routes {
     *router = std::mem::take(router).route_layer(guard);
     let most = served.max_message_bytes;
     let join_tokens = JoinTokenServiceServer::new(JoinTokenApi(served.join_tokens));
+    let secrets = SecretServiceServer::new(SecretApi(served.secrets));
     let mut routes = routes
         .add_service(WorkspaceServiceServer::new(workspaces).max_decoding_message_size(most))
         .add_service(NodeServiceServer::new(nodes).max_decoding_message_size(most))
         .add_service(CacheServiceServer::new(cache).max_decoding_message_size(most))
         .add_service(ClientServiceServer::new(clients).max_decoding_message_size(most))
-        .add_service(join_tokens.max_decoding_message_size(most));
+        .add_service(join_tokens.max_decoding_message_size(most))
+        .add_service(secrets.max_decoding_message_size(most));
     // In front of all of them.
     let guard = from_fn_with_state(served.access, access::check);
     let router = routes.axum_router_mut();

@@ -3,8 +3,8 @@ use secrecy::SecretString;
 
 use super::{
     build_caches::BuildCacheStore, clients::ClientStore, entries::EntryStore, error::StoreError,
-    joining::JoiningStore, life::LifeStore, lookups::LookupStore, nodes::NodeStore,
-    workspaces::WorkspaceStore,
+    granted_secrets::GrantedSecretStore, joining::JoiningStore, life::LifeStore,
+    lookups::LookupStore, nodes::NodeStore, workspaces::WorkspaceStore,
 };
 
 /// The whole state of the control plane.
@@ -18,6 +18,7 @@ pub trait Store:
     + BuildCacheStore
     + ClientStore
     + JoiningStore
+    + GrantedSecretStore
 {
     /// The secret of this name: `new`, unless there is one already.
     async fn secret(&self, name: &str, new: &SecretString) -> Result<SecretString, StoreError>;

@@ -2,12 +2,14 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use hearth_api::v1::{
-    CredentialProblemReason, CredentialUse, RefreshCredentialsRequest, RefreshCredentialsResponse,
+    CredentialProblemReason, CredentialUse, GetSecretsRequest, GetSecretsResponse,
+    RefreshCredentialsRequest, RefreshCredentialsResponse,
     credential_service_client::CredentialServiceClient,
 };
-use hearth_domain::{AttemptRef, Login};
+use hearth_domain::{AttemptRef, Login, Secret, SecretValue};
 use hearth_runtime::contract::attempt_message;
 use prost_types::Timestamp;
+use tonic::Code;
 
 use super::{
     client::ControlPlaneClient,
@@ -45,9 +47,18 @@ pub struct LoginProblem {
     pub message: String,
 }
 
-/// A failed request for logins, in words.
+/// Secrets of a workspace.
+#[derive(Clone, Debug, Default)]
+pub struct IssuedSecrets {
+    /// Those that it gets.
+    pub secrets: Vec<Secret>,
+    /// Those that it should have and does not get, in sentences.
+    pub problems: Vec<String>,
+}
+
+/// A failed request for logins or secrets, in words.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the control plane was asked for logins: {0}")]
+#[error("the control plane was asked for logins or secrets: {0}")]
 pub struct CredentialFailure(pub String);
 
 /// The source of logins: the control plane.
@@ -61,6 +72,9 @@ pub trait Credentials: Send + Sync {
         purpose: LoginPurpose,
         refused_sha256: Option<&str>,
     ) -> Result<IssuedLogins, CredentialFailure>;
+
+    /// Asks for the secrets of the attempt's workspace. Waits until the node is registered: callers set a limit.
+    async fn secrets(&self, attempt: &AttemptRef) -> Result<IssuedSecrets, CredentialFailure>;
 }
 
 #[async_trait]
@@ -94,6 +108,45 @@ impl Credentials for ControlPlaneClient {
         })?;
         issued(answer.into_inner())
     }
+
+    async fn secrets(&self, attempt: &AttemptRef) -> Result<IssuedSecrets, CredentialFailure> {
+        let request = GetSecretsRequest {
+            attempt: Some(attempt_message(attempt)),
+        };
+        let answer = self.as_node(|bearer| {
+            let request = &request;
+            // A hook waits for the answer.
+            while_unavailable(pauses().with_max_times(3), move || {
+                let request = bearer.on(request.clone());
+                let mut client = CredentialServiceClient::new(self.channel());
+                async move { client.get_secrets(request).await }
+            })
+        });
+        match answer.await {
+            Ok(answer) => secrets(answer.into_inner()),
+            // It is older than secrets are.
+            Err(status) if status.code() == Code::Unimplemented => Ok(IssuedSecrets::default()),
+            Err(status) => Err(CredentialFailure(format!(
+                "{}: {}",
+                status.code(),
+                status.message()
+            ))),
+        }
+    }
+}
+
+fn secrets(answer: GetSecretsResponse) -> Result<IssuedSecrets, CredentialFailure> {
+    let secrets = answer.secrets.into_iter().map(|secret| {
+        let name = secret.name.parse();
+        let name = name.map_err(|error| CredentialFailure(format!("a secret's name {error}")))?;
+        let value = SecretValue::new(secret.value);
+        let value = value.map_err(|error| CredentialFailure(format!("a secret {error}")))?;
+        Ok(Secret { name, value })
+    });
+    Ok(IssuedSecrets {
+        secrets: secrets.collect::<Result<_, _>>()?,
+        problems: answer.problems,
+    })
 }
 
 fn issued(answer: RefreshCredentialsResponse) -> Result<IssuedLogins, CredentialFailure> {

@@ -95,6 +95,25 @@ impl CredentialService for ControlPlane {
         self.calls.lock().push(request.into_inner());
         Ok(Response::new(RefreshCredentialsResponse::default()))
     }
+
+    async fn get_secrets(
+        &self,
+        request: Request<GetSecretsRequest>,
+    ) -> Result<Response<GetSecretsResponse>, Status> {
+        let sent = request.metadata().get("authorization");
+        let sent = sent.and_then(|value| value.to_str().ok());
+        if self.broken || sent != Some(&format!("Bearer {}", self.token())) {
+            return Err(Status::unauthenticated("register again"));
+        }
+        let value = SecretValue {
+            name: "TOKEN".to_owned(),
+            value: "planted".to_owned(),
+        };
+        Ok(Response::new(GetSecretsResponse {
+            secrets: vec![value],
+            problems: vec!["the secret OTHER is left out".to_owned()],
+        }))
+    }
 }
 
 /// Serves it, and an agent's registration, until the test ends.

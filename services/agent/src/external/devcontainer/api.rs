@@ -5,7 +5,10 @@ use hearth_domain::WorkspaceId;
 use tokio::sync::oneshot;
 
 use super::on_node::NodeRequest;
-use crate::external::process::{OnLine, ProcessFailure};
+use crate::{
+    external::process::{OnLine, ProcessFailure},
+    mask::Mask,
+};
 
 /// What the devcontainer CLI works on.
 #[derive(Clone, Copy)]
@@ -72,6 +75,10 @@ pub struct HooksRequest<'a> {
     pub container_id: &'a str,
     /// Only those up to the one that `waitFor` names.
     pub blocking_only: bool,
+    /// File with stand-ins for the secrets of the hooks, by their names: the attempt's door to the engine puts the values in.
+    pub stand_ins: Option<&'a Path>,
+    /// Takes secrets out of what they print.
+    pub mask: &'a Mask,
     /// Folder in the container for the marks; `None`: in the home folder of the user.
     pub marks: Option<&'a str>,
 }

@@ -219,7 +219,7 @@ impl Devcontainer for DevcontainerCli {
             return Err(ProcessFailure::new("nothing is to be started any more"));
         };
         let given = command.give(configuration);
-        let (outcome, ()) = tokio::join!(outcome(command, on_line), given);
+        let (outcome, ()) = tokio::join!(outcome(command, LogLines::new(on_line)), given);
         let outcome = outcome?;
         Ok(Started {
             container_id: outcome.container_id,
@@ -255,21 +255,24 @@ impl Devcontainer for DevcontainerCli {
         if request.blocking_only {
             command = command.args(["--skip-non-blocking-commands"]);
         }
+        if let Some(file) = request.stand_ins {
+            command = command.args(["--secrets-file"]).args([file]);
+        }
         if let Some(folder) = request.marks {
             command = command.args(["--container-data-folder", folder]);
         }
-        run(command, on_line).await.map(|_| ())
+        let output = LogLines::new(on_line).masked(request.mask.clone());
+        outcome(command.start()?, output).await.map(|_| ())
     }
 }
 
 /// Runs the CLI.
 async fn run(command: Process, on_line: OnLine<'_>) -> Result<Outcome, ProcessFailure> {
-    outcome(command.start()?, on_line).await
+    outcome(command.start()?, LogLines::new(on_line)).await
 }
 
 /// Passes the output in the CLI's log on as lines, and reads its result.
-async fn outcome(command: Running, on_line: OnLine<'_>) -> Result<Outcome, ProcessFailure> {
-    let mut output = LogLines::new(on_line);
+async fn outcome(command: Running, mut output: LogLines<'_>) -> Result<Outcome, ProcessFailure> {
     let (success, stdout, _) = command.end(&mut |line| output.take(line)).await?;
     let Printed { tail, crash } = output.finish();
     let outcome: Option<Outcome> = stdout

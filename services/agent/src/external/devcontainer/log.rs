@@ -1,6 +1,9 @@
 use serde::Deserialize;
 
-use crate::external::process::{Line, Lines, OnLine, Tail};
+use crate::{
+    external::process::{Line, Lines, MAX_LINE, OnLine, Tail},
+    mask::{Mask, MaskedLines},
+};
 
 /// A line of the CLI's log on stderr (`--log-format json`).
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +31,7 @@ fn is_error(line: &str) -> bool {
 pub(crate) struct LogLines<'a> {
     on_line: OnLine<'a>,
     lines: Lines,
+    masked: MaskedLines,
     tail: Tail,
     crash: Option<String>,
 }
@@ -45,8 +49,17 @@ impl<'a> LogLines<'a> {
         Self {
             on_line,
             lines: Lines::default(),
+            masked: MaskedLines::default(),
             tail: Tail::default(),
             crash: None,
+        }
+    }
+
+    /// The same, without secrets in it.
+    pub(crate) fn masked(self, mask: Mask) -> Self {
+        Self {
+            masked: MaskedLines::new(mask),
+            ..self
         }
     }
 
@@ -102,14 +115,17 @@ impl<'a> LogLines<'a> {
     /// The lines, and what is done with each of them.
     fn parts(&mut self) -> (&mut Lines, impl FnMut(Line<'_>)) {
         let (tail, on_line) = (&mut self.tail, &mut self.on_line);
-        let pass_on = move |line: Line<'_>| {
-            if let Line::Text(text) = line {
-                if text.trim().is_empty() {
-                    return;
+        let masked = &mut self.masked;
+        let pass_on = move |line: Line<'_>| match line {
+            Line::Text(text) => {
+                let text = masked.line(text, text.len() >= MAX_LINE);
+                if !text.trim().is_empty() {
+                    tail.push(&text);
+                    on_line(Line::Text(&text));
                 }
-                tail.push(text);
             }
-            on_line(line);
+            Line::Update(text) => on_line(Line::Update(&masked.update(text))),
+            Line::Quiet => on_line(Line::Quiet),
         };
         (&mut self.lines, pass_on)
     }

@@ -5,7 +5,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 /// A command that prints nothing for this long is quiet.
 const QUIET: Duration = Duration::from_millis(200);
 /// Longest line that is not split, in bytes.
-const MAX_LINE: usize = 2 * 1024 * 1024;
+pub(crate) const MAX_LINE: usize = 2 * 1024 * 1024;
 /// Most of a command's output that is kept for a failure, in bytes.
 pub(super) const MAX_TAIL: usize = 8 * 1024;
 

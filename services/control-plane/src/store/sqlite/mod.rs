@@ -3,6 +3,7 @@ mod change;
 mod clients;
 mod database;
 mod entries;
+mod granted_secrets;
 mod joining;
 mod life;
 mod log;
