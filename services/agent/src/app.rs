@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use hearth_api::v1::{ImageStore, NodeInfo, agent_service_server::AgentServiceServer};
+use hearth_api::v1::agent_service_server::AgentServiceServer;
 use hearth_runtime::{CallMetrics, GrpcServer, LockError, Stack, lock_file, write_ready_file};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -41,7 +41,7 @@ use crate::{
     owners::Owners,
     pipeline::{Halts, NodeFacts, Runner},
     ports::Ports,
-    registration::Registration,
+    registration::{Registration, node_info},
     service::{Agent, Stops},
 };
 
@@ -361,20 +361,6 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
         .mode(0o700)
         .create(folder)?;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-}
-
-fn node_info(info: &EngineInfo, cli_version: &str) -> NodeInfo {
-    NodeInfo {
-        boot_id: uuid::Uuid::new_v4().to_string(),
-        platform: info.platform.to_string(),
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        engine: info.version.clone(),
-        image_store: ImageStore::into(info.store),
-        devcontainer_cli_version: cli_version.to_owned(),
-        cpus: info.cpus,
-        memory_bytes: info.memory_bytes,
-        ..NodeInfo::default()
-    }
 }
 
 fn pinned_keys(file: &Path) -> anyhow::Result<TrustedKeys> {

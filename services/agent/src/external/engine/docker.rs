@@ -170,12 +170,8 @@ impl Engine for DockerEngine {
         found.map_err(self.failed("look at the workspace's volume"))
     }
 
-    async fn clear_workspace(
-        &self,
-        workspace_id: &WorkspaceId,
-        images: bool,
-    ) -> Result<(), EngineFailure> {
-        removal::but_the_volume(&self.docker, &self.socket, workspace_id, images).await
+    async fn clear_workspace(&self, id: &WorkspaceId, images: bool) -> Result<(), EngineFailure> {
+        removal::but_the_volume(&self.docker, &self.socket, id, images).await
     }
 
     async fn remove_images(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
