@@ -129,6 +129,7 @@ impl Leftover {
         Self {
             path: attempts.join(format!("{}-{}", attempt.workspace, attempt.number)),
             workspace: Some(attempt.workspace.clone()),
+            keeps_clone: false,
             is_start: false,
         }
     }
@@ -140,6 +141,7 @@ impl Leftover {
         Self {
             path: attempts.join(name),
             workspace,
+            keeps_clone: false,
             is_start: true,
         }
     }

@@ -76,6 +76,9 @@ pub(super) fn start_job(request: &v1::AgentServiceStartWorkspaceRequest) -> Resu
         host_access: HostAccess::of_request(request.host_access()),
         cache_mounts: String::new(),
         control_plane: request.control_plane_id.clone(),
+        keep_clone: false,
+        no_cache: false,
+        default_image: None,
         start: Some(StartTarget {
             started: Started {
                 container_id,
