@@ -15,4 +15,5 @@ mod life;
 mod line;
 mod logins;
 mod once;
+mod rebuilding;
 mod signed;
