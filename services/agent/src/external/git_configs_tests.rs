@@ -7,6 +7,7 @@ async fn fetch(
     let dir = tempfile::tempdir().unwrap();
     let scratch = dir.path().join("scratch");
     fs::create_dir(&scratch).unwrap();
+    fs::create_dir(dir.path().join("files")).unwrap();
     let fetched = GitCli::default()
         .fetch_configs(&ConfigsRequest {
             url,
