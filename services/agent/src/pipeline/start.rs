@@ -8,8 +8,8 @@ use super::{
     hook_runner::HookRunner,
     hooks::Hooks,
     override_config::hookless_config,
-    prepare::{Background, Usable},
     up::{config_path, empty_folder},
+    usable::{Background, Usable},
 };
 use crate::{external::devcontainer::Started, scratch::ENGINE_SOCKET};
 
