@@ -5,7 +5,7 @@ use super::{
     beside::Beside,
     context::Context,
     failure::failure,
-    hook_runner::HookRunner,
+    hook_runner::{HookRunner, stand_ins},
     hooks::Hooks,
     override_config::hookless_config,
     up::{config_path, empty_folder},
@@ -32,8 +32,11 @@ pub async fn start<'a>(
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
     let started = cx.recorder.step(STEP, "starts the workspace again", async {
-        let (hooks, runner) = cx.within_limit(run(cx, &target.started)).await?;
+        let (hooks, mut runner) = cx.within_limit(run(cx, &target.started)).await?;
         let blocking = hooks.blocking();
+        if !(blocking.is_empty() && hooks.later().is_empty()) {
+            runner.stand_ins = stand_ins(cx).await?;
+        }
         if !blocking.is_empty()
             && let Err(failure) = runner.run_blocking(cx, &blocking).await
         {
@@ -91,6 +94,7 @@ async fn run(cx: &Context<'_>, target: &Started) -> Result<(Hooks, HookRunner), 
         folder,
         hookless,
         started: target.clone(),
+        stand_ins: None,
     };
     let hooks = Hooks::of(None, &known.metadata().entries);
     Ok((hooks.that_follow_a_start(), runner))
