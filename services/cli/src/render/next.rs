@@ -22,7 +22,11 @@ pub(crate) fn steps(workspace: &Workspace) -> Vec<(&'static str, String)> {
         steps.extend(other(failure.reason(), workspace));
         match (failure.reason(), workspace.state()) {
             (Reason::Replaced, _) => steps.push(("watch", format!("hearth logs {id} --follow"))),
-            (_, WorkspaceState::Recovery | WorkspaceState::Lost) => steps.push((
+            (_, WorkspaceState::Lost) => steps.push((
+                "again",
+                format!("hearth up --workspace {id}  # with a fresh clone: push first what is to be kept"),
+            )),
+            (_, WorkspaceState::Recovery) => steps.push((
                 "again",
                 format!("hearth rebuild {id}  # its clone is kept; `hearth up --workspace` replaces that, too"),
             )),

@@ -177,7 +177,7 @@ BUILD_FAILED in image: the image could not be built
   | make: *** Error 2
   next       mend what the build stumbled over, push it, and prepare the workspace again
   again      hearth up --workspace sample-1
-  log        hearth logs sample-1
+  log        hearth logs sample-1 --build
 ";
     assert!(ended.stderr.ends_with(tail), "{}", ended.stderr);
 
@@ -191,7 +191,7 @@ BUILD_FAILED in image: the image could not be built
 hearth: sample-1 is FAILED: BUILD_FAILED in image: the image could not be built
   next: mend what the build stumbled over, push it, and prepare the workspace again
   again: hearth up --workspace sample-1
-  log: hearth logs sample-1
+  log: hearth logs sample-1 --build
 "
         )
     );
