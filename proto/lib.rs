@@ -69,6 +69,7 @@ impl fmt::Debug for v1::RegisterResponse {
             cache_public_key,
             control_plane_id,
             unknown_workspace_ids,
+            default_images,
         } = self;
         f.debug_struct("RegisterResponse")
             .field("heartbeat_seconds", heartbeat_seconds)
@@ -77,6 +78,7 @@ impl fmt::Debug for v1::RegisterResponse {
             .field("cache_public_key", cache_public_key)
             .field("control_plane_id", control_plane_id)
             .field("unknown_workspace_ids", unknown_workspace_ids)
+            .field("default_images", default_images)
             .finish()
     }
 }
@@ -170,6 +172,9 @@ impl fmt::Debug for v1::AgentServicePrepareWorkspaceRequest {
             host_access,
             cache_mounts: _,
             control_plane_id,
+            keep_clone,
+            no_cache,
+            default_image,
         } = self;
         f.debug_struct("AgentServicePrepareWorkspaceRequest")
             .field("attempt", attempt)
@@ -181,6 +186,9 @@ impl fmt::Debug for v1::AgentServicePrepareWorkspaceRequest {
             .field("host_access", host_access)
             .field("cache_mounts", &REDACTED)
             .field("control_plane_id", control_plane_id)
+            .field("keep_clone", keep_clone)
+            .field("no_cache", no_cache)
+            .field("default_image", default_image)
             .finish()
     }
 }

@@ -240,6 +240,23 @@ impl AgentService for Idle {
         Err(Status::unimplemented("it does nothing"))
     }
 
+    type GetBuildLogStream =
+        BoxStream<'static, Result<v1::AgentServiceGetBuildLogResponse, Status>>;
+
+    async fn list_configs(
+        &self,
+        _: Request<v1::AgentServiceListConfigsRequest>,
+    ) -> Result<Response<v1::AgentServiceListConfigsResponse>, Status> {
+        Err(Status::unimplemented("it does nothing"))
+    }
+
+    async fn get_build_log(
+        &self,
+        _: Request<v1::AgentServiceGetBuildLogRequest>,
+    ) -> Result<Response<Self::GetBuildLogStream>, Status> {
+        Err(Status::unimplemented("it does nothing"))
+    }
+
     type StartWorkspaceStream =
         BoxStream<'static, Result<v1::AgentServiceStartWorkspaceResponse, Status>>;
 

@@ -16,4 +16,5 @@ mod life;
 mod line;
 mod logins;
 mod once;
+mod rebuilding;
 mod signed;

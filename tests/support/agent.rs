@@ -149,6 +149,8 @@ fn begin(node: &str, setup: &Setup) -> Process {
             .args(containerd)
             .args(["--default-image", &setup.default_image])
             .args(["--min-free-disk-mib", "256"])
+            // A test counts what is fetched.
+            .env("HEARTH_DEFAULT_IMAGE_REFRESH_HOURS", "0")
             .arg("--state-dir")
             .arg(setup.dir.join("state"))
             .arg("--ready-file")

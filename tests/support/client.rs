@@ -3,8 +3,8 @@
 use hearth_api::v1::{
     self, CacheResult, Event, PrepareWorkspaceRequest, PushOutcome, WatchUntil, Workspace,
     WorkspaceState, event::Kind, node_service_client::NodeServiceClient,
-    prepare_workspace_response, watch_workspace_response, start_workspace_response,
-    secret_service_client::SecretServiceClient,
+    prepare_workspace_response, secret_service_client::SecretServiceClient,
+    start_workspace_response, watch_workspace_response,
     workspace_service_client::WorkspaceServiceClient,
 };
 use tonic::{Status, Streaming, transport::Channel};
@@ -147,10 +147,6 @@ impl Client {
             .expect("the workspace is deleted");
     }
 
-    pub fn secret_service(&self) -> SecretServiceClient<Channel> {
-        SecretServiceClient::new(self.channel.clone())
-    }
-
     /// Stops a workspace.
     pub async fn stop(&self, workspace_id: &str) -> Result<Workspace, Status> {
         let request = v1::StopWorkspaceRequest {
@@ -205,6 +201,10 @@ impl Client {
             Ok(workspace) => workspace,
             Err(_) => panic!("never {state:?}: {:#?}", self.get(workspace_id).await),
         }
+    }
+
+    pub fn secret_service(&self) -> SecretServiceClient<Channel> {
+        SecretServiceClient::new(self.channel.clone())
     }
 
     pub fn node_service(&self) -> NodeServiceClient<Channel> {

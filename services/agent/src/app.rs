@@ -8,16 +8,19 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use hearth_api::v1::{ImageStore, NodeInfo, agent_service_server::AgentServiceServer};
+use hearth_api::v1::agent_service_server::AgentServiceServer;
 use hearth_runtime::{CallMetrics, GrpcServer, LockError, Stack, lock_file, write_ready_file};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
     attempt::Attempts,
+    build_log::BuildLogs,
     config::Config,
+    configurations::Configurations,
     connection,
     credentials::GitAccess,
+    default_images::{Prefetching, ToldImages},
     disk::{DiskKeeper, DiskMetrics, ImagesInUse, Space},
     door::Doors,
     engine_health::{EngineHealth, connected},
@@ -39,7 +42,7 @@ use crate::{
     owners::Owners,
     pipeline::{Halts, NodeFacts, Runner},
     ports::Ports,
-    registration::Registration,
+    registration::{Registration, node_info},
     service::{Agent, Stops},
 };
 
@@ -221,6 +224,7 @@ impl App {
             disk: disk.clone(),
             health: health.clone(),
             engine: externals.engine.clone(),
+            told_images: ToldImages::default(),
         };
         let node = Arc::new(NodeFacts {
             platform: info.platform,
@@ -230,6 +234,7 @@ impl App {
             min_free_disk_bytes: config.min_free_disk_mib << 20,
             push_timeout: config.push_timeout(),
             audit_percent: config.cache_audit_percent,
+            build_logs: BuildLogs::new(config.state_dir.join("build-logs"), ports.tasks.clone()),
             images,
             neighbourhood,
             disk,
@@ -274,6 +279,11 @@ impl App {
             self.registration.leftovers.clone(),
         );
         leftovers.find(&attempts_dir)?;
+        let configurations = Configurations::new(
+            self.externals.git.clone(),
+            self.config.state_dir.join("listings"),
+            tasks.clone(),
+        );
         let runner = Arc::new(Runner {
             node: self.node.clone(),
             externals: self.externals,
@@ -290,6 +300,7 @@ impl App {
             entering: self.entering,
             runner,
             owners: self.registration.owners.clone(),
+            configurations,
             tasks: tasks.clone(),
             boot_id: self.registration.info.boot_id.clone(),
         };
@@ -303,6 +314,15 @@ impl App {
             "connection",
             connection::keep(control_plane, called, stop.clone()),
         );
+        let prefetching = Prefetching {
+            engine: engine.clone(),
+            disk: self.node.disk.clone(),
+            min_free_disk_bytes: self.node.min_free_disk_bytes,
+            own: self.node.default_image.clone(),
+            told: self.registration.told_images.clone(),
+            refresh: self.config.default_image_refresh(),
+        };
+        tasks.spawn("default images", prefetching.run(stop.clone()));
         let server = GrpcServer::new(routes, &stack, limits, calls)?;
         tasks.spawn("registration", self.registration.run(stop.clone()));
         tasks.spawn(
@@ -354,20 +374,6 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
         .mode(0o700)
         .create(folder)?;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-}
-
-fn node_info(info: &EngineInfo, cli_version: &str) -> NodeInfo {
-    NodeInfo {
-        boot_id: uuid::Uuid::new_v4().to_string(),
-        platform: info.platform.to_string(),
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        engine: info.version.clone(),
-        image_store: ImageStore::into(info.store),
-        devcontainer_cli_version: cli_version.to_owned(),
-        cpus: info.cpus,
-        memory_bytes: info.memory_bytes,
-        ..NodeInfo::default()
-    }
 }
 
 fn pinned_keys(file: &Path) -> anyhow::Result<TrustedKeys> {

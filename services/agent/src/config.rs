@@ -117,7 +117,7 @@ pub struct Config {
     /// What it has to do with other nodes
     #[command(flatten)]
     pub neighbours: NeighbourArgs,
-    /// Image for repositories that have no devcontainer, or whose devcontainer fails
+    /// Image for repositories that have no devcontainer, whose devcontainer names no image, or fails
     #[arg(
         long,
         env = "HEARTH_DEFAULT_IMAGE",
@@ -125,6 +125,10 @@ pub struct Config {
         value_name = "IMAGE"
     )]
     pub default_image: String,
+    /// Hours after which the default images are looked at again, its own and those that the control plane names; they are
+    /// fetched when the agent has started, in the background; with 0 none is fetched before it is needed
+    #[arg(long, env = "HEARTH_DEFAULT_IMAGE_REFRESH_HOURS", default_value = "24", value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8_760))]
+    pub default_image_refresh_hours: u32,
     /// MiB of free disk that an attempt needs to start, and that the push of its image leaves free
     #[arg(
         long,
@@ -237,6 +241,11 @@ impl Config {
     /// See `push_timeout_seconds`.
     pub fn push_timeout(&self) -> Duration {
         Duration::from_secs(self.push_timeout_seconds)
+    }
+
+    /// See `default_image_refresh_hours`.
+    pub fn default_image_refresh(&self) -> Duration {
+        Duration::from_secs(u64::from(self.default_image_refresh_hours) * 3600)
     }
 
     /// See `quarantine_days`.

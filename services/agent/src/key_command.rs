@@ -134,7 +134,7 @@ impl KeyCommand {
             default_image: "",
         };
         match find_in(files, place, self.config.as_ref()) {
-            Ok(Found::Config(config)) => Ok(config),
+            Ok(Found::Config(config) | Found::Only(config, _)) => Ok(config),
             Ok(Found::NoDefault(named)) if named.is_empty() => {
                 Err("there is no devcontainer.json".to_owned())
             }

@@ -96,12 +96,7 @@ impl Leftovers {
         if let Err(error) = self.git_access.close(workspace) {
             tracing::warn!(workspace.id = %workspace, %error, "the workspace's folder on the node was not removed");
         }
-        removed.unwrap_or_else(|_| {
-            Err(EngineFailure {
-                action: "remove the workspace",
-                cause: format!("it has not done so within {} s", REMOVAL.as_secs()),
-            })
-        })?;
+        removed.unwrap_or_else(|_| Err(late()))?;
         self.owners.removed(workspace).await;
         Ok(())
     }
@@ -110,9 +105,17 @@ impl Leftovers {
     pub async fn undo(&self, leftover: &Leftover) -> Result<(), EngineFailure> {
         match &leftover.workspace {
             Some(workspace) if leftover.is_start => self.engine.stop_workspace(workspace).await,
+            Some(workspace) if leftover.keeps_clone => self.clear_workspace(workspace).await,
             Some(workspace) => self.remove_workspace(workspace).await,
             None => Ok(()),
         }
+    }
+
+    /// Removes everything that a workspace has on the node but for its clone, which another attempt is to go on with.
+    pub async fn clear_workspace(&self, workspace: &WorkspaceId) -> Result<(), EngineFailure> {
+        let removal = self.engine.clear_workspace(workspace, true);
+        let removed = tokio::time::timeout(REMOVAL, removal).await;
+        removed.unwrap_or_else(|_| Err(late()))
     }
 
     /// A new attempt begins, for this control plane, which replaces what the ones before left. Waits for a removal that goes
@@ -198,6 +201,13 @@ impl Leftovers {
 
     fn count(&self, left: &VecDeque<Leftover>) {
         self.number.set(left.len().try_into().unwrap_or(i64::MAX));
+    }
+}
+
+fn late() -> EngineFailure {
+    EngineFailure {
+        action: "remove the workspace",
+        cause: format!("it has not done so within {} s", REMOVAL.as_secs()),
     }
 }
 

@@ -148,6 +148,7 @@ async fn a_folder_that_is_removed_in_part_is_no_interrupted_attempt_for_the_next
     let mut ended = Leftover {
         path: world.attempts().join("ws-1-1"),
         workspace: None,
+        keeps_clone: false,
         is_start: false,
     };
     ended.disown();
@@ -157,4 +158,15 @@ async fn a_folder_that_is_removed_in_part_is_no_interrupted_attempt_for_the_next
     world.leftovers.try_all().await;
     assert_eq!(world.folders(), Vec::<String>::new());
     assert_eq!(world.removed(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_interrupted_attempt_that_kept_a_clone_does_not_take_it_along() {
+    let world = World::with(&["ws-1-2", "ws-2-1"]);
+    fs::write(world.attempts().join("ws-1-2/keeps-clone"), "").unwrap();
+    let world = world.found();
+    world.leftovers.try_all().await;
+    assert_eq!(world.folders(), Vec::<String>::new());
+    assert_eq!(world.removed(), ["ws-2"]);
+    assert_eq!(world.engine.lock().cleared_workspaces, ["ws-1"]);
 }

@@ -11,6 +11,8 @@
 //! secrets                             secrets of a workspace's repository
 //! leftovers                           what ended attempts left on the node
 //! attempt, credentials, disk          logs and register of attempts; logins; free disk
+//! configurations, build_log           configurations of repositories without a workspace; output of builds
+//! default_images                      fetches images that repositories get which name none
 //! identity                            the node's key and certificate
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! engine_health                       whether the engine answers
@@ -20,12 +22,15 @@
 
 pub mod app;
 pub mod attempt;
+pub mod build_log;
 pub mod buildkit;
 mod clone_files;
 pub mod config;
+mod configurations;
 mod connection;
 mod credential_helper;
 pub mod credentials;
+mod default_images;
 pub mod devcontainer;
 pub mod disk;
 pub mod door;

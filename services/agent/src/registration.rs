@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ConstantBuilder};
 use hearth_api::v1::{
-    self, DeregisterRequest, HeartbeatRequest, HeartbeatResponse, NodeContainers, NodeInfo,
-    RegisterRequest, RegisterResponse,
+    self, DeregisterRequest, HeartbeatRequest, HeartbeatResponse, ImageStore, NodeContainers,
+    NodeInfo, RegisterRequest, RegisterResponse,
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{
@@ -16,11 +16,12 @@ use tonic::Code;
 
 use crate::{
     attempt::Attempts,
+    default_images::ToldImages,
     disk::DiskKeeper,
     engine_health::{ANSWER, EngineHealth},
     external::{
         control_plane::{ControlPlaneClient, pauses},
-        engine::Engine,
+        engine::{Engine, EngineInfo},
     },
     leftovers::Leftovers,
     owners::Owners,
@@ -57,6 +58,8 @@ pub struct Registration {
     pub leftovers: Arc<Leftovers>,
     /// Folder of the attempts.
     pub attempts_dir: PathBuf,
+    /// Images that the control plane names.
+    pub told_images: ToldImages,
 }
 
 impl Registration {
@@ -154,6 +157,7 @@ impl Registration {
             .register(request)
             .await
             .map_err(|status| format!("{}: {}", status.code(), status.message()))?;
+        self.told_images.learn(&answer.default_images);
         if was_listed {
             self.note_owners(&answer, workspaces).await;
         }
@@ -295,6 +299,21 @@ impl Registration {
 
     fn free_disk(&self) -> u64 {
         self.disk.free_bytes().unwrap_or_default()
+    }
+}
+
+/// What the control plane is told of the node.
+pub fn node_info(info: &EngineInfo, cli_version: &str) -> NodeInfo {
+    NodeInfo {
+        boot_id: uuid::Uuid::new_v4().to_string(),
+        platform: info.platform.to_string(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: info.version.clone(),
+        image_store: ImageStore::into(info.store),
+        devcontainer_cli_version: cli_version.to_owned(),
+        cpus: info.cpus,
+        memory_bytes: info.memory_bytes,
+        ..NodeInfo::default()
     }
 }
 

@@ -29,6 +29,7 @@ pub const ENGINE_SOCKET: &str = "docker.sock";
 /// File with the policy of what builds may take, for BuildKit.
 pub const SOURCE_POLICY: &str = "source-policy.json";
 const READY: &str = "ready";
+const KEEPS_CLONE: &str = "keeps-clone";
 /// Begins the names of folders that stand for no workspace any more. No name of a workspace has a dot.
 const ENDED: &str = "ended.";
 /// Begins the names of folders of attempts at starting a workspace.
@@ -77,6 +78,17 @@ impl Scratch {
         fs::write(self.path.join(READY), "")
     }
 
+    /// Marks that the attempt works with the clone of an earlier one: what is left of it does not take the clone with it.
+    pub fn keep_clone(&self) -> io::Result<()> {
+        fs::write(self.path.join(KEEPS_CLONE), "")
+    }
+
+    /// The opposite: the clone is the attempt's own.
+    pub fn own_clone(&self) {
+        // It is there if it was made.
+        let _ = fs::remove_file(self.path.join(KEEPS_CLONE));
+    }
+
     /// Docker finds its plugins (buildx, compose) where the agent's own configuration says, and logins by the credential
     /// helper.
     fn write_docker_config(&self, registry: Option<&str>) -> io::Result<()> {
@@ -105,6 +117,8 @@ pub struct Leftover {
     pub path: PathBuf,
     /// The workspace that the engine has to remove first, or to stop. The folder stands for it when the agent is started again.
     pub workspace: Option<WorkspaceId>,
+    /// Whether the workspace's clone stays.
+    pub keeps_clone: bool,
     /// Whether the workspace is to be stopped, and not removed: the attempt had found it there.
     pub is_start: bool,
 }
@@ -115,6 +129,7 @@ impl Leftover {
         Self {
             path: attempts.join(format!("{}-{}", attempt.workspace, attempt.number)),
             workspace: Some(attempt.workspace.clone()),
+            keeps_clone: false,
             is_start: false,
         }
     }
@@ -126,6 +141,7 @@ impl Leftover {
         Self {
             path: attempts.join(name),
             workspace,
+            keeps_clone: false,
             is_start: true,
         }
     }
@@ -151,6 +167,7 @@ impl Leftover {
         Self {
             path: attempts.join(format!("{ENDED}{workspace}")),
             workspace: Some(workspace),
+            keeps_clone: false,
             is_start: false,
         }
     }
@@ -197,10 +214,12 @@ pub fn leftovers(attempts: &Path) -> io::Result<Vec<Leftover>> {
                 number.parse::<u32>().ok()?;
                 workspace.parse().ok()
             });
+            let keeps_clone = path.join(KEEPS_CLONE).exists();
             let is_start = start.is_some();
             Ok(Leftover {
                 path,
                 workspace,
+                keeps_clone,
                 is_start,
             })
         })

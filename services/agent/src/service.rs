@@ -1,3 +1,4 @@
+mod configs;
 mod life;
 mod enter;
 mod request;
@@ -9,7 +10,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use hearth_api::v1::{
-    AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse, AgentServiceStartWorkspaceRequest, AgentServiceStartWorkspaceResponse, AgentServiceStopWorkspaceRequest, AgentServiceStopWorkspaceResponse, AttemptAccepted, Event, GetContainerRequest, GetContainerResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse, agent_service_prepare_workspace_response as prepare, agent_service_start_workspace_response as started, AgentServiceExecRequest, AgentServiceExecResponse, AgentServiceOpenSshRequest, AgentServiceOpenSshResponse, AgentServicePortForwardRequest, AgentServicePortForwardResponse,
+    AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse, AgentServiceStartWorkspaceRequest, AgentServiceStartWorkspaceResponse, AgentServiceStopWorkspaceRequest, AgentServiceStopWorkspaceResponse, AttemptAccepted, Event, GetContainerRequest, GetContainerResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse, agent_service_prepare_workspace_response as prepare, agent_service_start_workspace_response as started, AgentServiceExecRequest, AgentServiceExecResponse, AgentServiceOpenSshRequest, AgentServiceOpenSshResponse, AgentServicePortForwardRequest, AgentServicePortForwardResponse, AgentServiceGetBuildLogRequest, AgentServiceGetBuildLogResponse, AgentServiceListConfigsRequest, AgentServiceListConfigsResponse,
     agent_service_server::AgentService,
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
@@ -21,6 +22,8 @@ use self::enter::Answers;
 use crate::{
     attempt::{AttemptError, AttemptLog, Attempts, follow},
     enter::Entering,
+    build_log::pieces,
+    configurations::Configurations,
     external::engine::EngineFailure,
     owners::Owners,
     pipeline::{Job, Runner},
@@ -42,6 +45,8 @@ pub struct Agent {
     pub runner: Arc<Runner>,
     /// Whose the workspaces of the node are.
     pub owners: Owners,
+    /// Finds configurations of repositories.
+    pub configurations: Configurations,
     /// The owner of all tasks.
     pub tasks: Tasks,
     /// Identifies this process; `Register` sends it too.
@@ -124,6 +129,7 @@ async fn remove(runner: &Runner, workspace: &WorkspaceId) -> Result<(), EngineFa
         }),
     };
     node.disk.wake();
+    node.build_logs.remove(workspace).await;
     removed
 }
 
@@ -149,6 +155,39 @@ impl AgentService for Agent {
             })
         });
         Ok(Response::new(messages.boxed()))
+    }
+
+    type GetBuildLogStream = BoxStream<'static, Result<AgentServiceGetBuildLogResponse, Status>>;
+
+    async fn list_configs(
+        &self,
+        request: Request<AgentServiceListConfigsRequest>,
+    ) -> Result<Response<AgentServiceListConfigsResponse>, Status> {
+        let (repository, git_ref, login) = configs::wanted(request.into_inner())?;
+        let listing = self.configurations.list(repository, git_ref, login).await;
+        let listing = listing.map_err(|failure| configs::refused(&failure))?;
+        Ok(Response::new(configs::response(listing)))
+    }
+
+    async fn get_build_log(
+        &self,
+        request: Request<AgentServiceGetBuildLogRequest>,
+    ) -> Result<Response<Self::GetBuildLogStream>, Status> {
+        let mut faults = FieldFaults::default();
+        let workspace = request.into_inner().workspace_id;
+        let workspace = faults.check("workspace_id", workspace.parse::<WorkspaceId>());
+        let workspace = faults.complete(workspace)?;
+        let log = self.runner.node.build_logs.read(&workspace).await;
+        let Some((attempt, text)) = log else {
+            return Err(status(
+                Reason::BuildLogUnknown,
+                "no image was built for this workspace, or the log of its build is not kept any more",
+            ));
+        };
+        let pieces: Vec<_> = pieces(&text)
+            .map(|text| Ok(AgentServiceGetBuildLogResponse { attempt, text }))
+            .collect();
+        Ok(Response::new(stream::iter(pieces).boxed()))
     }
 
     type StartWorkspaceStream =

@@ -8,7 +8,10 @@ use hearth_runtime::Metrics;
 use tonic::Code;
 
 use super::*;
-use crate::{external::engine::fake::FakeEngine, pipeline::fake::runner};
+use crate::{
+    external::{engine::fake::FakeEngine, git::GitCli},
+    pipeline::fake::runner,
+};
 
 /// An agent whose engine can create no volume, and panics for a workspace that is called `bug-…`.
 struct World {
@@ -24,6 +27,11 @@ impl World {
         let agent = Agent {
             attempts: Attempts::new(tasks.clone()),
             runner: Arc::new(runner(engine.clone(), dir.path(), &tasks)),
+            configurations: Configurations::new(
+                Arc::new(GitCli::default()),
+                dir.path().join("listings"),
+                tasks.clone(),
+            ),
             owners: Owners::load(dir.path(), Duration::MAX, &Metrics::default()),
             stops: Stops::new(tasks.clone(), "stop workspace", 0),
             tasks,

@@ -130,9 +130,9 @@ impl Progress {
                 | Kind::Push(_)
                 | Kind::Container(_)
                 | Kind::Warning(_)
-                | Kind::Hook(_)
                 | Kind::ContainerEnded(_)
                 | Kind::Expiring(_)
+                | Kind::Hook(_)
                 | Kind::Settled(_),
             )
             | None => {}

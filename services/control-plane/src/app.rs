@@ -29,12 +29,13 @@ use crate::{
     metrics::{Counters, show_metrics},
     node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
+    repositories::Repositories,
     secrets::{SecretKeys, Secrets},
     services::{Served, identify, routes},
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
     workspace::{
-    Deletions, Drivers, Driving, Feeds, Journal, Keeper, Recovery, Stops, Uses, Watching, Workspaces,
+    Deletions, Drivers, Driving, Feeds, Journal, Keeper, Recovery, Stops, Uses, Watching, Workspaces, BuildLogs,
     },
 };
 
@@ -158,6 +159,7 @@ impl ControlPlane {
             Reports::new(store.clone(), rules.clone()),
         ));
         let cache_mounts = CacheMounts::load(&*store).await?;
+        let default_images = config.default_images.unwrap_or_default();
         let driving = Driving {
             store: store.clone(),
             journal: journal.clone(),
@@ -165,6 +167,7 @@ impl ControlPlane {
             agents: agents.clone(),
             rules: rules.clone(),
             host_access: config.host_access.unwrap_or_default(),
+            default_images: default_images.clone(),
             cache_mounts,
         };
         let drivers = Arc::new(Drivers::new(driving, tasks.clone()));
@@ -176,6 +179,15 @@ impl ControlPlane {
             agents.clone(),
             tasks.clone(),
         ));
+        let repositories = Arc::new(Repositories {
+            fleet: fleet.clone(),
+            agents: agents.clone(),
+            credentials: credentials.clone(),
+        });
+        let build_logs = BuildLogs {
+            fleet: fleet.clone(),
+            agents: agents.clone(),
+        };
         let stops = Arc::new(Stops::new(
             store.clone(),
             journal.clone(),
@@ -255,6 +267,9 @@ impl ControlPlane {
             obstacle: admin.obstacle(),
             stopping: tasks.stopping().clone(),
             fleet: fleet.clone(),
+            repositories,
+            build_logs,
+            default_images: default_images.all(),
             sessions,
             lease_seconds: config.node_lease_seconds,
             rules: rules.clone(),

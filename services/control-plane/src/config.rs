@@ -11,7 +11,7 @@ use crate::{
     cache::CacheWriters,
     credentials::{CredentialArgs, SourceSettings, sources},
     identity::IdentityArgs,
-    workspace::{HostAccessRules, LifetimeArgs},
+    workspace::{DefaultImages, HostAccessRules, LifetimeArgs},
 };
 
 /// The hearth control plane: takes requests for workspaces and has the nodes' agents prepare them
@@ -109,6 +109,11 @@ pub struct Config {
         value_name = "PATTERN=never|trusted|always[,…]"
     )]
     pub host_access: Option<HostAccessRules>,
+    /// Images for repositories that have no devcontainer, whose devcontainer names no image, or fails, by repository
+    /// (HOST/OWNER/NAME): the first pattern that matches counts, before the node's own --default-image. Nodes fetch them in
+    /// advance, without a login
+    #[arg(long, env = "HEARTH_DEFAULT_IMAGES", value_name = "PATTERN=IMAGE[,…]")]
+    pub default_images: Option<DefaultImages>,
     /// Maximum seconds that an attempt may build a key while others wait for its image
     #[arg(
         long,
@@ -327,6 +332,7 @@ mod tests {
             ("--max-message-kib", "5000"),
             ("--cache-lease-seconds", "0"),
             ("--cache-writers", "main,"),
+            ("--default-images", "debian:12"),
             ("--cache-keep-entries", "0"),
             ("--cache-keep-days", "0"),
             ("--certificate-minutes", "0"),

@@ -83,6 +83,16 @@ pub(crate) enum CallError {
     CacheEntryUnknown,
     #[error("no workspace has been prepared from this ref and configuration of the repository")]
     RefUnknown,
+    #[error("{0}")]
+    NoSuchRef(String),
+    #[error("{0}")]
+    RepositoryUnavailable(String),
+    #[error("{0}")]
+    NodesBusy(String),
+    #[error(
+        "no image was built for workspace {0}, or the log of its build is not kept any more: `hearth logs {0}` has its events"
+    )]
+    BuildLogUnknown(WorkspaceId),
     #[error("the session token is missing, or is not that of the workspace's node: register again")]
     SessionUnknown,
     /// What is wrong with the caller's proof, and what to do.
@@ -220,7 +230,10 @@ impl From<&CallError> for Status {
             CallError::RegistryUnavailable { .. } => Reason::RegistryUnavailable,
             CallError::CacheKeyUnknown(_) => Reason::CacheKeyUnknown,
             CallError::CacheEntryUnknown => Reason::CacheEntryUnknown,
-            CallError::RefUnknown => Reason::RefUnknown,
+            CallError::RefUnknown | CallError::NoSuchRef(_) => Reason::RefUnknown,
+            CallError::RepositoryUnavailable(_) => Reason::RepositoryUnavailable,
+            CallError::NodesBusy(_) => Reason::Overloaded,
+            CallError::BuildLogUnknown(_) => Reason::BuildLogUnknown,
             CallError::SessionUnknown => Reason::SessionUnknown,
             CallError::CallerUnknown(_) => Reason::CallerUnknown,
             CallError::NotAllowed(_) => Reason::NotAllowed,

@@ -15,6 +15,26 @@ fn every_failure_meets_its_status() {
             "WORKSPACE_UNKNOWN",
         ),
         (
+            CallError::NoSuchRef("x".into()),
+            Code::NotFound,
+            "REF_UNKNOWN",
+        ),
+        (
+            CallError::RepositoryUnavailable("x".into()),
+            Code::Unavailable,
+            "REPOSITORY_UNAVAILABLE",
+        ),
+        (
+            CallError::NodesBusy("x".into()),
+            Code::ResourceExhausted,
+            "OVERLOADED",
+        ),
+        (
+            CallError::BuildLogUnknown(id()),
+            Code::NotFound,
+            "BUILD_LOG_UNKNOWN",
+        ),
+        (
             CallError::WorkspaceDeleting(id()),
             Code::FailedPrecondition,
             "WORKSPACE_DELETING",

@@ -5,7 +5,7 @@
 //! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. The memory holds
 //! nothing that the store does not have, so a restart loses nothing.
 //!
-//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`enter`], [`workspace`], [`access`], [`cache`],
+//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`repositories`], [`enter`], [`workspace`], [`access`], [`cache`],
 //! [`credentials`], [`identity`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
 mod access;
@@ -22,6 +22,7 @@ mod metrics;
 mod node;
 mod probe;
 mod record;
+mod repositories;
 mod secrets;
 mod services;
 mod store;
@@ -33,4 +34,6 @@ pub use cache::{CacheWriters, WritersParseError};
 pub use config::{Config, ConfigError, Database, DatabaseParseError};
 pub use credentials::{CredentialArgs, CredentialKind};
 pub use identity::{CertificateLife, IdentityArgs};
-pub use workspace::{HostAccessParseError, HostAccessRules};
+pub use workspace::{
+    DefaultImages, DefaultImagesParseError, HostAccessParseError, HostAccessRules,
+};

@@ -5,6 +5,7 @@ mod bad_input;
 mod bounds;
 mod cache_index;
 mod cache_service;
+mod configs;
 mod credentials;
 mod credentials_kept;
 mod credentials_refused;

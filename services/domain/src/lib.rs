@@ -36,7 +36,7 @@ pub use cache_reference::{
     NotCacheable, RegistryParseError,
 };
 pub use canonical_json::canonical_json;
-pub use config_name::{ConfigName, ConfigNameError};
+pub use config_name::{ConfigName, ConfigNameError, config_candidates};
 pub use digest::{Digest, DigestError, sha256_hex};
 pub use dockerfile::{
     AsBuilt, BuildOptions, BuildPlan, ContextSource, DockerfileError, ImageFacts, as_built, plan,
@@ -61,4 +61,4 @@ pub use repository::{Repository, RepositoryError};
 pub use repository_pattern::{RepositoryPattern, RepositoryPatternError, RepositoryPatterns};
 pub use scope::{Scope, Scopes, ScopesError};
 pub use secret::{Secret, SecretName, SecretNameError, SecretValue, SecretValueError};
-pub use workspace::{AttemptRef, CacheAccess, Spec, WorkspaceId, WorkspaceIdError};
+pub use workspace::{AttemptRef, CacheAccess, Fallback, Spec, WorkspaceId, WorkspaceIdError};

@@ -75,6 +75,8 @@ pub struct Spec {
     pub time_limit: Option<Duration>,
     /// How the repository is cloned.
     pub git: GitOptions,
+    /// What the workspace becomes when its own devcontainer fails.
+    pub fallback: Fallback,
 }
 
 impl Spec {
@@ -82,6 +84,18 @@ impl Spec {
     pub fn config_text(&self) -> &str {
         self.config.as_ref().map_or("", ConfigName::as_str)
     }
+}
+
+/// What a workspace becomes when its own devcontainer fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Fallback {
+    /// It runs the default image.
+    #[default]
+    DefaultImage,
+    /// It runs the newest image of its configuration that the cache has; without one the default image.
+    LastGood,
+    /// It has failed.
+    None,
 }
 
 /// What an attempt may do with a repository's cache.

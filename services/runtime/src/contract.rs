@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use hearth_api::v1;
-use hearth_domain::{
-    AttemptRef, CacheAccess, CloneDepth, GitAuthor, GitOptions, Repository, SparsePaths, Spec,
-    WorkspaceId,
-};
+use hearth_domain::{AttemptRef, CacheAccess, CloneDepth, Fallback, GitAuthor, GitOptions, Repository, SparsePaths, Spec, WorkspaceId};
 
 use crate::FieldFaults;
 
@@ -21,6 +18,9 @@ pub fn spec(message: &v1::WorkspaceSpec, faults: &mut FieldFaults) -> Option<Spe
     let access = access.map_err(|_| "is not a kind of access to the cache");
     let cache_access = faults.check("spec.cache_access", access).map(cache_access);
     let git = git_options(message.git.as_ref(), faults);
+    let fallback = v1::Fallback::try_from(message.fallback);
+    let fallback = fallback.map_err(|_| "must be one of the values of Fallback");
+    let fallback = faults.check("spec.fallback", fallback).map(self::fallback);
     if message.timeout_seconds > MAX_TIMEOUT_SECONDS {
         faults.add("spec.timeout_seconds", "is more than 14400");
         return None;
@@ -37,6 +37,7 @@ pub fn spec(message: &v1::WorkspaceSpec, faults: &mut FieldFaults) -> Option<Spe
         cache_access: cache_access?,
         time_limit,
         git: git?,
+        fallback: fallback?,
     })
 }
 
@@ -97,6 +98,14 @@ pub fn attempt_message(attempt: &AttemptRef) -> v1::AttemptRef {
     }
 }
 
+fn fallback(fallback: v1::Fallback) -> Fallback {
+    match fallback {
+        v1::Fallback::Unspecified | v1::Fallback::DefaultImage => Fallback::DefaultImage,
+        v1::Fallback::LastGood => Fallback::LastGood,
+        v1::Fallback::None => Fallback::None,
+    }
+}
+
 fn cache_access(access: v1::CacheAccess) -> CacheAccess {
     match access {
         v1::CacheAccess::Unspecified | v1::CacheAccess::ReadWrite => CacheAccess::ReadWrite,
@@ -129,7 +138,7 @@ mod tests {
 
         message.repository = "file:///etc".into();
         message.r#ref = "-x".into();
-        message.config = "a/b".into();
+        message.config = "a/../b".into();
         message.cache_access = 99;
         message.git = Some(v1::GitOptions {
             depth: 99,
@@ -137,6 +146,7 @@ mod tests {
             author_name: "A".into(),
             ..v1::GitOptions::default()
         });
+        message.fallback = 99;
         message.timeout_seconds = 14_401;
         assert_eq!(super::spec(&message, &mut faults), None);
         assert_eq!(attempt(None, &mut faults), None);
@@ -150,6 +160,7 @@ mod tests {
             "ref",
             "config",
             "cache_access",
+            "fallback",
             "timeout_seconds",
             "git.depth",
             "git.sparse",

@@ -39,6 +39,12 @@ pub enum Reason {
     CacheEntryUnknown,
     /// No workspace was prepared from this ref and configuration of the repository.
     RefUnknown,
+    /// The repository cannot be read.
+    RepositoryUnavailable,
+    /// The repository's host did not accept the login, or asks for one.
+    LoginRefused,
+    /// Nothing was built for the workspace, or the log of that is not kept any more.
+    BuildLogUnknown,
     /// The caller did not prove that it is the agent of the node.
     SessionUnknown,
     /// The caller did not prove who it is.
@@ -93,7 +99,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for tests that walk them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 43] = [
         Self::InvalidField,
         Self::WorkspaceUnknown,
         Self::NodeUnknown,
@@ -109,6 +115,9 @@ impl Reason {
         Self::CacheKeyUnknown,
         Self::CacheEntryUnknown,
         Self::RefUnknown,
+        Self::RepositoryUnavailable,
+        Self::LoginRefused,
+        Self::BuildLogUnknown,
         Self::SessionUnknown,
         Self::CallerUnknown,
         Self::NotAllowed,
@@ -154,6 +163,9 @@ impl Reason {
             Self::CacheKeyUnknown => "CACHE_KEY_UNKNOWN",
             Self::CacheEntryUnknown => "CACHE_ENTRY_UNKNOWN",
             Self::RefUnknown => "REF_UNKNOWN",
+            Self::RepositoryUnavailable => "REPOSITORY_UNAVAILABLE",
+            Self::LoginRefused => "LOGIN_REFUSED",
+            Self::BuildLogUnknown => "BUILD_LOG_UNKNOWN",
             Self::SessionUnknown => "SESSION_UNKNOWN",
             Self::CallerUnknown => "CALLER_UNKNOWN",
             Self::NotAllowed => "NOT_ALLOWED",
@@ -190,12 +202,14 @@ impl Reason {
             | Self::AttemptUnknown
             | Self::CacheEntryUnknown
             | Self::RefUnknown
+            | Self::BuildLogUnknown
             | Self::SecretUnknown
             | Self::TokenUnknown => Code::NotFound,
             Self::NodeUnavailable
             | Self::StreamUnread
             | Self::DatabaseUnavailable
             | Self::RegistryUnavailable
+            | Self::RepositoryUnavailable
             | Self::ShuttingDown
             | Self::EngineFailed => Code::Unavailable,
             Self::TooManyStreams
@@ -218,7 +232,9 @@ impl Reason {
             | Self::NoSecretsKey
             | Self::NodeInUse => Code::FailedPrecondition,
             Self::CacheReadOnly | Self::NotAllowed | Self::JoinRefused => Code::PermissionDenied,
-            Self::SessionUnknown | Self::CallerUnknown => Code::Unauthenticated,
+            Self::SessionUnknown | Self::CallerUnknown | Self::LoginRefused => {
+                Code::Unauthenticated
+            }
             Self::Internal => Code::Internal,
         }
     }
@@ -232,6 +248,7 @@ impl Reason {
             | Self::TooManySessions
             | Self::DatabaseUnavailable
             | Self::RegistryUnavailable
+            | Self::RepositoryUnavailable
             | Self::EngineFailed => Some(Duration::from_secs(5)),
             Self::StreamUnread
             | Self::ShuttingDown
@@ -253,6 +270,8 @@ impl Reason {
             | Self::CacheKeyUnknown
             | Self::CacheEntryUnknown
             | Self::RefUnknown
+            | Self::LoginRefused
+            | Self::BuildLogUnknown
             | Self::SessionUnknown
             | Self::CallerUnknown
             | Self::NotAllowed
@@ -352,52 +371,5 @@ impl FieldFaults {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_status_names_its_domain_and_reason_and_repeatable_ones_say_when() {
-        for reason in Reason::ALL {
-            let details = status(reason, "text").get_error_details();
-            let info = details.error_info().expect("error info");
-            assert_eq!(
-                (info.domain.as_str(), info.reason.as_str()),
-                ("hearth", reason.as_str())
-            );
-            assert_eq!(
-                details.retry_info().is_some(),
-                reason.retry_after().is_some(),
-                "{reason:?}"
-            );
-            assert!(
-                reason.code() != Code::Unavailable || details.retry_info().is_some(),
-                "{reason:?} is UNAVAILABLE and does not say when to retry"
-            );
-        }
-    }
-
-    #[test]
-    fn all_faults_of_a_request_come_in_one_answer() {
-        let mut faults = FieldFaults::default();
-        faults.add("spec.repository", "must not be empty");
-        assert_eq!(faults.check("node", "7".parse::<u8>()), Some(7));
-        assert_eq!(faults.check::<u8, _>("spec.ref", Err("has a space")), None);
-        assert_eq!(faults.check_optional::<u8>("spec.config", ""), Some(None));
-        assert_eq!(faults.check_optional("spec.config", "7"), Some(Some(7_u8)));
-        let status = faults.into_result().unwrap_err();
-        assert_eq!(
-            status.message(),
-            "spec.repository must not be empty; spec.ref has a space"
-        );
-        let details = status.get_error_details();
-        let fields: Vec<_> = details
-            .bad_request()
-            .expect("bad request")
-            .field_violations
-            .iter()
-            .map(|violation| violation.field.as_str())
-            .collect();
-        assert_eq!(fields, ["spec.repository", "spec.ref"]);
-        assert!(FieldFaults::default().into_result().is_ok());
-    }
-}
+#[path = "status_tests.rs"]
+mod tests;

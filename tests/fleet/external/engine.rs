@@ -216,6 +216,23 @@ impl Engine for FakeEngine {
         Ok(())
     }
 
+    async fn volume(&self, workspace_id: &WorkspaceId) -> Result<Option<PathBuf>, EngineFailure> {
+        let is_there = lock(&self.state).workspaces.contains(workspace_id);
+        Ok(is_there.then(|| self.volumes.join(workspace_id.as_str())))
+    }
+
+    async fn clear_workspace(
+        &self,
+        workspace_id: &WorkspaceId,
+        _: bool,
+    ) -> Result<(), EngineFailure> {
+        self.remove_containers(workspace_id).await
+    }
+
+    async fn remove_images(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
+        Ok(())
+    }
+
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
         self.answers().await;
         lock(&self.state).containers.remove(workspace_id);
@@ -306,6 +323,7 @@ impl Engine for FakeEngine {
         _: &str,
         _: &str,
         _: &[u8],
+        _: Owner,
     ) -> Result<(), EngineFailure> {
         Ok(())
     }

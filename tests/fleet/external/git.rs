@@ -2,7 +2,7 @@ use std::{fs, path::Path};
 
 use async_trait::async_trait;
 use hearth_agent::external::{
-    git::{At, CloneFailure, CloneRequest, Git, GitClone},
+    git::{At, CloneFailure, CloneRequest, ConfigsRequest, Git, GitClone},
     process::{OnLine, ProcessFailure},
 };
 use hearth_domain::{CommitHash, Digest};
@@ -28,6 +28,15 @@ impl Git for FakeGit {
             at: At::DefaultBranch,
             warnings: Vec::new(),
         })
+    }
+
+    async fn fetch_configs(
+        &self,
+        request: &ConfigsRequest<'_>,
+    ) -> Result<Option<CommitHash>, CloneFailure> {
+        write_tree(request.into, request.url)
+            .map_err(|error| CloneFailure::Failed(ProcessFailure::new(error.to_string())))?;
+        Ok(Some(commit(&dockerfile(request.url))))
     }
 }
 

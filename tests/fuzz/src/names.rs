@@ -1,3 +1,5 @@
+use std::path::{Component, PathBuf};
+
 use hearth_domain::{
     CommitHash, ConfigName, FeatureId, GitRef, Label, Platform, RepositoryPatterns, Scopes, WorkspaceOwner, GitAuthor, SecretName, SparsePaths,
 };
@@ -17,7 +19,22 @@ pub fn names(data: &[u8]) {
             assert!(matches!(commit.as_str().len(), 40 | 64), "{name:?}");
         }
         if let Ok(config) = name.parse::<ConfigName>() {
-            assert!(!config.as_str().contains(['/', '\0']), "{name:?}");
+            assert_eq!(config.as_str().parse(), Ok(config.clone()), "{name:?}");
+            assert!(!config.as_str().starts_with('-'), "{name:?}");
+            for file in config.candidates() {
+                let within = |part| matches!(part, Component::Normal(_));
+                assert!(file.components().all(within), "{name:?}: {file:?}");
+                let text = file.to_str().unwrap_or_default();
+                assert_eq!(
+                    ConfigName::of_file(text),
+                    Some(Some(config.clone())),
+                    "{name:?}"
+                );
+            }
+        }
+        if let Some(Some(config)) = ConfigName::of_file(name) {
+            let is_it = |file: &PathBuf| file.to_str() == Some(name);
+            assert!(config.candidates().iter().any(is_it), "{name:?}");
         }
         if let Ok(patterns) = name.parse::<RepositoryPatterns>() {
             assert_eq!(patterns.to_string().parse(), Ok(patterns));

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::log::AttemptLog;
 use crate::{
+    build_log::BuildLog,
     external::process::{Line, Tail},
     mask::Mask,
 };
@@ -30,6 +31,7 @@ pub struct OutputSink {
     since: Instant,
     tail: Arc<Mutex<Tail>>,
     updates: Option<Updates>,
+    copy: Option<Arc<BuildLog>>,
     mask: Mask,
 }
 
@@ -55,8 +57,15 @@ impl OutputSink {
             since: Instant::now(),
             tail,
             updates: None,
+            copy: None,
             mask,
         }
+    }
+
+    /// Adds all lines to the log of a build, too.
+    pub fn copied_to(mut self, log: Arc<BuildLog>) -> Self {
+        self.copy = Some(log);
+        self
     }
 
     /// Adds what a command printed.
@@ -82,6 +91,9 @@ impl OutputSink {
         let line = without_escapes(line);
         let line = self.mask.of(&line);
         self.tail.lock().push(&line);
+        if let Some(copy) = &self.copy {
+            copy.line(&line);
+        }
         if !self.text.is_empty() && self.text.len() + line.len() >= MAX_CHUNK {
             self.flush();
         }

@@ -96,7 +96,7 @@ impl Build {
         }
         let target = build.take_text("target")?;
         let options = words(build.take("options"), false);
-        let options = Options::read(options, properties.clone_root(), &mut args);
+        let options = Options::read(options, properties.seen_from_workspace(), &mut args);
         let mut build = Self {
             dockerfile: options.dockerfile.unwrap_or(dockerfile),
             context,

@@ -1,9 +1,6 @@
 //! `build.options`: what of it reaches a build. Each option is read once into a [`BuildOption`], or is left out by its name.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use hearth_domain::Platform;
 
@@ -11,7 +8,7 @@ use super::{
     build_flags::{self, Rule, Written},
     build_option::{BuildOption, LeftOut},
     build_values::{context, secret, ssh},
-    clone_path::in_clone,
+    clone_path::SeenFrom,
 };
 use crate::policy::{Allowed, Door};
 
@@ -26,8 +23,12 @@ pub(super) struct Options {
 
 impl Options {
     /// Reads the words of the property. Build arguments go to `args`: docker takes the last value of each, and options come
-    /// after the arguments. Paths are seen from the workspace's folder, the clone at `root`.
-    pub fn read(words: Vec<String>, root: &Path, args: &mut BTreeMap<String, String>) -> Self {
+    /// after the arguments. Paths are seen from the workspace's folder.
+    pub fn read(
+        words: Vec<String>,
+        seen: SeenFrom<'_>,
+        args: &mut BTreeMap<String, String>,
+    ) -> Self {
         let mut options = Self::default();
         for Written { flag, value } in build_flags::read(words) {
             let (name, decided) = match (flag, value) {
@@ -44,7 +45,7 @@ impl Options {
                     (flag.name.to_owned(), Err((why, true)))
                 }
                 (Ok(flag), Some(value)) if flag.takes_value => {
-                    let decided = options.take(flag, value, root, args);
+                    let decided = options.take(flag, value, seen, args);
                     (flag.name.to_owned(), decided)
                 }
                 (Ok(flag), Some(value)) => (flag.name.to_owned(), options.switch(flag, &value)),
@@ -81,7 +82,7 @@ impl Options {
         &mut self,
         flag: &build_flags::Flag,
         value: String,
-        root: &Path,
+        seen: SeenFrom<'_>,
         args: &mut BTreeMap<String, String>,
     ) -> Result<(), (String, bool)> {
         let word = || format!("{}={value}", flag.name);
@@ -110,12 +111,12 @@ impl Options {
             }
             Rule::Target => self.target = Some(value).filter(|target| !target.is_empty()),
             Rule::File => {
-                let path = in_clone(root, Path::new(""), &value);
+                let path = seen.path(&value);
                 self.dockerfile = Some(path.map_err(|error| shaping(error.to_string()))?);
             }
-            Rule::BuildContext => self.options.push(context(&value, root).map_err(shaping)?),
-            Rule::Secret => self.options.push(secret(&value, root).map_err(shaping)?),
-            Rule::Ssh => self.options.push(ssh(&value, root).map_err(shaping)?),
+            Rule::BuildContext => self.options.push(context(&value, seen).map_err(shaping)?),
+            Rule::Secret => self.options.push(secret(&value, seen).map_err(shaping)?),
+            Rule::Ssh => self.options.push(ssh(&value, seen).map_err(shaping)?),
             Rule::Network => match value.as_str() {
                 "" | "default" => {}
                 "none" => self.plain(word()),

@@ -1,11 +1,15 @@
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use super::*;
 use crate::clone_files::CloneFiles;
 
 fn read(words: &[&str]) -> Options {
     let words = words.iter().map(|word| (*word).to_owned()).collect();
-    Options::read(words, Path::new("/node/app"), &mut BTreeMap::new())
+    let seen = SeenFrom {
+        root: Path::new("/node/app"),
+        folder: Path::new(""),
+    };
+    Options::read(words, seen, &mut BTreeMap::new())
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! The values of the options that name files, images or URLs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{build_option::BuildOption, clone_path::in_clone};
+use super::{build_option::BuildOption, clone_path::SeenFrom};
 
 /// Why builds look for steps in no cache that a repository names. BuildKit believes what a cache says about the result of a
 /// step, and keeps it: the engine's own cache would have it for every later build of the node.
 pub(crate) const CACHE_SOURCE: &str = "later builds of the node would believe what it says; hearth itself keeps the build cache of images that it caches";
 
 /// `name=where`, as `--build-context` has it.
-pub(super) fn context(value: &str, root: &Path) -> Result<BuildOption, String> {
+pub(super) fn context(value: &str, seen: SeenFrom<'_>) -> Result<BuildOption, String> {
     let (name, from) = value
         .split_once('=')
         .filter(|(name, _)| !name.is_empty())
@@ -32,14 +32,13 @@ pub(super) fn context(value: &str, root: &Path) -> Result<BuildOption, String> {
         }
         None => Ok(BuildOption::Folder {
             name,
-            folder: in_clone(root, Path::new(""), from)
-                .map_err(|error| format!("{from} {error}"))?,
+            folder: seen.path(from).map_err(|error| format!("{from} {error}"))?,
         }),
     }
 }
 
 /// A secret as `--secret` has it: `id=…,src=…`.
-pub(super) fn secret(value: &str, root: &Path) -> Result<BuildOption, String> {
+pub(super) fn secret(value: &str, seen: SeenFrom<'_>) -> Result<BuildOption, String> {
     let (mut id, mut source, mut kind) = (String::new(), None, "file".to_owned());
     for field in csv_fields(value)? {
         let (key, value) = field
@@ -61,20 +60,21 @@ pub(super) fn secret(value: &str, root: &Path) -> Result<BuildOption, String> {
     if id.is_empty() || source.is_empty() {
         return Err("it has the form id=ID,src=FILE".to_owned());
     }
-    let file =
-        in_clone(root, Path::new(""), &source).map_err(|error| format!("{source} {error}"))?;
+    let file = seen
+        .path(&source)
+        .map_err(|error| format!("{source} {error}"))?;
     Ok(BuildOption::Secret { id, file })
 }
 
 /// Keys as `--ssh` has them: `ID=FILE,FILE`.
-pub(super) fn ssh(value: &str, root: &Path) -> Result<BuildOption, String> {
+pub(super) fn ssh(value: &str, seen: SeenFrom<'_>) -> Result<BuildOption, String> {
     let (id, paths) = value
         .split_once('=')
         .filter(|(id, paths)| !id.is_empty() && !paths.is_empty())
         .ok_or("the node's agent and keys are not the repository's; give it files of the repository: ID=FILE")?;
     let keys: Result<Vec<PathBuf>, String> = paths
         .split(',')
-        .map(|path| in_clone(root, Path::new(""), path).map_err(|error| format!("{path} {error}")))
+        .map(|path| seen.path(path).map_err(|error| format!("{path} {error}")))
         .collect();
     Ok(BuildOption::Ssh {
         id: id.to_owned(),

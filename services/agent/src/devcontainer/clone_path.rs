@@ -59,6 +59,30 @@ pub(crate) fn in_clone(root: &Path, folder: &Path, path: &str) -> Result<PathBuf
     Ok(named)
 }
 
+/// Where paths are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeenFrom<'a> {
+    /// The clone.
+    pub root: &'a Path,
+    /// Relative to it.
+    pub folder: &'a Path,
+}
+
+impl SeenFrom<'_> {
+    /// A path, relative to the clone.
+    pub(super) fn path(&self, path: &str) -> Result<PathBuf, CloneFileError> {
+        in_clone(self.root, self.folder, path)
+    }
+}
+
+/// The folder that is worked in with a configuration whose file is in `folder`: the one that `.devcontainer` is in. Both are
+/// relative to the clone.
+pub(crate) fn workspace_folder(folder: &Path) -> &Path {
+    let mut above = folder.ancestors();
+    let found = above.find(|folder| folder.file_name() == Some(OsStr::new(".devcontainer")));
+    found.map_or(folder, |found| found.parent().unwrap_or(Path::new("")))
+}
+
 /// A name as text. Different names have different texts.
 pub(crate) fn readable(name: &OsStr) -> String {
     let mut text = String::new();

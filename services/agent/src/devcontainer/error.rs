@@ -1,17 +1,21 @@
 use std::{fmt::Display, path::PathBuf};
 
+use hearth_domain::ConfigName;
+
 use crate::clone_files::CloneFileError;
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The repository has no configuration of that name.
-    #[error("the repository has no {}{}", path.display(), others(named))]
+    #[error("the repository has no {}{}", path.display(), others(named, *more))]
     NotFound {
         /// Where it would be, relative to the clone.
         path: PathBuf,
-        /// The names of those that there are.
-        named: Vec<String>,
+        /// Those that there are.
+        named: Vec<ConfigName>,
+        /// How many more there are.
+        more: usize,
     },
     /// It cannot be read, or is not a configuration.
     #[error("{}: {why}", path.display())]
@@ -23,11 +27,16 @@ pub enum ConfigError {
     },
 }
 
-fn others(named: &[String]) -> String {
-    match named {
+fn others(named: &[ConfigName], more: usize) -> String {
+    let names: Vec<&str> = named.iter().map(ConfigName::as_str).collect();
+    let more = match more {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    match names.as_slice() {
         [] => String::new(),
-        [name] => format!("; it has the configuration {name}"),
-        names => format!("; it has the configurations {}", names.join(", ")),
+        [name] => format!("; it has the configuration {name}{more}"),
+        names => format!("; it has the configurations {}{more}", names.join(", ")),
     }
 }
 

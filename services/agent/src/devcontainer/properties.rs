@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::clone_path::in_clone;
+use super::clone_path::{SeenFrom, in_clone, workspace_folder};
 
 /// A value that stands for a text. Numbers become one, as in the CLI.
 pub(super) fn text_of(value: &Value) -> Option<String> {
@@ -67,9 +67,12 @@ impl<'a> Properties<'a> {
         self.values
     }
 
-    /// The clone.
-    pub fn clone_root(&self) -> &'a Path {
-        self.clone
+    /// What paths are seen from that are no part of the configuration's own files: the workspace's folder.
+    pub fn seen_from_workspace(&self) -> SeenFrom<'a> {
+        SeenFrom {
+            root: self.clone,
+            folder: workspace_folder(self.folder),
+        }
     }
 
     /// A path that a property names, relative to the clone.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     build::{Build, BuildGrant},
     build_option::LeftOut,
+    clone_path::workspace_folder,
     container::Container,
     error::ConfigError,
     features::Features,
@@ -80,8 +81,12 @@ impl DevcontainerConfig {
 
     /// Reads properties as they are written.
     pub fn new(place: Place<'_>, path: &Path, written: Map<String, Value>) -> Result<Self, String> {
-        let config =
-            Self::with_default(place, path, written.clone(), &default_folder(place.clone))?;
+        let config = Self::with_default(
+            place,
+            path,
+            written.clone(),
+            &default_folder(place.clone, path),
+        )?;
         // Where Compose mounts the clone is not known, so a default is no place in particular.
         match config.source {
             Source::Compose(_) if config.container.text("workspaceFolder").is_none() => {
@@ -98,7 +103,7 @@ impl DevcontainerConfig {
         written: Map<String, Value>,
         default_folder: &str,
     ) -> Result<Self, String> {
-        let variables = variables(place, &written, default_folder)?;
+        let variables = variables(place, path, &written, default_folder)?;
         let Value::Object(values) = variables
             .resolve(Value::Object(written))
             .map_err(|error| error.to_string())?
@@ -149,6 +154,11 @@ impl DevcontainerConfig {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
+    /// The folder that is worked in, relative to the clone: the one that the configuration is for.
+    pub fn workspace(&self) -> &Path {
+        workspace_of(&self.path)
+    }
+
     /// Decides what depends on the attempt, and returns what its build does not get.
     pub fn grant(&mut self, grant: &BuildGrant<'_>) -> &[LeftOut] {
         match &mut self.source {
@@ -175,10 +185,12 @@ impl DevcontainerConfig {
 /// The variables of a configuration: they depend on its folder in the container, which may itself be written with some.
 fn variables(
     place: Place<'_>,
+    path: &Path,
     written: &Map<String, Value>,
     default_folder: &str,
 ) -> Result<Variables, String> {
-    let new = |folder: &str| Variables::new(place.clone, folder).map_err(|error| error.to_string());
+    let local: PathBuf = place.clone.join(workspace_of(path)).components().collect();
+    let new = |folder: &str| Variables::new(&local, folder).map_err(|error| error.to_string());
     let folder = written.get("workspaceFolder").and_then(Value::as_str);
     let variables = new(folder.unwrap_or_default())?;
     if variables.container_folder().is_empty() {
@@ -187,10 +199,19 @@ fn variables(
     Ok(variables)
 }
 
-/// The clone's folder in the container if the configuration does not say.
-fn default_folder(clone: &Path) -> String {
-    let name = clone.file_name().unwrap_or_default().to_string_lossy();
-    format!("/workspaces/{name}")
+/// The workspace's folder in the container if the configuration does not say.
+fn default_folder(clone: &Path, config: &Path) -> String {
+    let name = clone.file_name().unwrap_or_default();
+    let folder = Path::new("/workspaces")
+        .join(name)
+        .join(workspace_of(config));
+    let folder: PathBuf = folder.components().collect();
+    folder.to_string_lossy().into_owned()
+}
+
+/// The folder that is worked in with the configuration at `path`.
+fn workspace_of(path: &Path) -> &Path {
+    workspace_folder(path.parent().unwrap_or(Path::new("")))
 }
 
 #[cfg(test)]

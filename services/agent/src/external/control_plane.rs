@@ -3,6 +3,7 @@
 mod cache_index;
 mod client;
 mod credentials;
+mod earlier_image;
 mod neighbours;
 mod pauses;
 mod session;

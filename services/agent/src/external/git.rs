@@ -2,6 +2,7 @@
 
 mod checkout;
 mod command;
+mod configs;
 pub(crate) mod failure;
 mod lfs;
 mod request;
@@ -23,6 +24,7 @@ use failure::classify;
 use request::fetched;
 
 pub use checkout::At;
+pub use configs::ConfigsRequest;
 pub use failure::{CloneFailure, advice};
 pub use request::CloneRequest;
 
@@ -46,6 +48,12 @@ pub trait Git: Send + Sync {
         request: &CloneRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<GitClone, CloneFailure>;
+
+    /// Checks out nothing but the devcontainer configurations of a ref. `None`: the repository has no commit yet.
+    async fn fetch_configs(
+        &self,
+        request: &ConfigsRequest<'_>,
+    ) -> Result<Option<CommitHash>, CloneFailure>;
 }
 
 /// The git command.
@@ -115,6 +123,20 @@ impl Git for GitCli {
             at,
             warnings,
         })
+    }
+
+    async fn fetch_configs(
+        &self,
+        request: &ConfigsRequest<'_>,
+    ) -> Result<Option<CommitHash>, CloneFailure> {
+        let commands = Commands::new(
+            (&self.sandbox, &self.program),
+            request.into,
+            request.scratch,
+            request.login,
+            request.url,
+        );
+        configs::fetch(&commands, request).await
     }
 }
 

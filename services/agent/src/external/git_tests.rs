@@ -1,3 +1,5 @@
+#[path = "git_configs_tests.rs"]
+mod configs;
 #[path = "git_submodule_tests.rs"]
 mod submodules;
 

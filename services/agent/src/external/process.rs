@@ -168,6 +168,12 @@ impl Process {
         self
     }
 
+    /// Writes no file of more bytes.
+    pub(super) fn max_file_bytes(mut self, bytes: u64) -> Self {
+        self.view.max_file_bytes = Some(bytes);
+        self
+    }
+
     /// Reaches this network.
     pub(super) fn network(mut self, network: &Network) -> Self {
         self.view.network = network.clone();

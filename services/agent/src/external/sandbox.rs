@@ -112,6 +112,8 @@ pub(super) struct View {
     pub user: Option<u32>,
     /// Its network.
     pub network: Network,
+    /// Most bytes of a file that it writes, if that is fewer than usual.
+    pub max_file_bytes: Option<u64>,
 }
 
 impl Sandbox {
@@ -324,7 +326,7 @@ impl Words {
             "prlimit".to_owned(),
             "--core=0".to_owned(),
             format!("--nofile={files}"),
-            format!("--fsize={MAX_FILE_BYTES}"),
+            format!("--fsize={}", view.max_file_bytes.unwrap_or(MAX_FILE_BYTES)),
         ]);
         self.push(memory.map(|bytes| format!("--data={bytes}")));
         if view.user.is_some() {

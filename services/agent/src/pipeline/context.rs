@@ -1,6 +1,7 @@
 use std::{
     future::Future,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use hearth_api::v1::{Failure, FailureReason};
@@ -47,6 +48,8 @@ pub struct Context<'a> {
     pub disks: Disks,
     /// When the attempt has to be ready.
     pub deadline: Instant,
+    /// Whether the clone in the volume is this attempt's own, which nobody has worked in yet.
+    pub clone_is_new: AtomicBool,
 }
 
 impl Context<'_> {
@@ -60,11 +63,30 @@ impl Context<'_> {
         }
     }
 
+    /// The image for a repository that names none.
+    pub fn default_image(&self) -> &str {
+        let own = &self.node.default_image;
+        self.job.default_image.as_ref().unwrap_or(own)
+    }
+
+    /// Whether the clone is kept from an attempt before: then nothing of this attempt is pushed, and its failure leaves the
+    /// clone.
+    pub fn keeps_clone(&self) -> bool {
+        self.job.keep_clone && !self.clone_is_new.load(Ordering::Relaxed)
+    }
+
+    /// The volume, and the clone in it, are about to be made anew.
+    pub fn make_clone(&self) {
+        self.clone_is_new.store(true, Ordering::Relaxed);
+        self.scratch.own_clone();
+    }
+
     /// Whether an image of the clone may be entered. A short name is judged as a branch; one of a tag only reads.
     pub fn may_write(&self, clone: &Checkout) -> bool {
         let is_tag = matches!(self.job.spec.git_ref, GitRef::Name(_)) && clone.at == At::Detached;
         let cache = self.job.cache.as_ref();
-        cache.is_ok_and(|cache| cache.writable) && !is_tag
+        // No commit says what was built from files that somebody works on.
+        cache.is_ok_and(|cache| cache.writable) && !is_tag && !self.keeps_clone()
     }
 
     /// Whether the newest tag, which other tools pull, follows the clone: it does that of the default branch.

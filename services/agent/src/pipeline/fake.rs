@@ -1,9 +1,13 @@
 //! What attempts work with, for tests.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use hearth_api::v1::ImageStore;
-use hearth_domain::{CacheAccess, CacheReference, GitRef, Spec};
+use hearth_domain::{CacheAccess, CacheReference, Fallback, GitRef, Spec};
 use hearth_runtime::{Metrics, Tasks};
 
 use super::{
@@ -16,6 +20,7 @@ use super::{
 };
 use crate::{
     attempt::{AttemptLog, Recorder},
+    build_log::BuildLogs,
     credentials::{
         GitAccess, Logins,
         fake::{FakeCredentials, attempt, no_logins},
@@ -73,6 +78,7 @@ pub(super) fn node(dir: &Path) -> NodeFacts {
         min_free_disk_bytes: 0,
         push_timeout: Duration::ZERO,
         audit_percent: 0,
+        build_logs: BuildLogs::new(dir.join("build-logs"), Tasks::default()),
         disk: Arc::new(DiskKeeper::new(
             || Ok(Space::default()),
             never,
@@ -142,6 +148,7 @@ impl World {
                 cache_access: CacheAccess::ReadWrite,
                 time_limit: None,
                 git: hearth_domain::GitOptions::default(),
+                fallback: Fallback::DefaultImage,
             },
             cache: Ok(CacheUse {
                 reference: CacheReference::from_parts(repository, "devcontainer-cache").unwrap(),
@@ -152,6 +159,9 @@ impl World {
             host_access: None,
             cache_mounts: "ns".to_owned(),
             control_plane: String::new(),
+            keep_clone: false,
+            no_cache: false,
+            default_image: None,
             start: None,
         };
         let dir = tempfile::tempdir().unwrap();
@@ -187,6 +197,7 @@ impl World {
             allowed: self.node.policy.allow(true, None),
             disks: Disks::new(self.scratch.path(), self.scratch.path()),
             deadline: tokio::time::Instant::now() + Duration::from_secs(60),
+            clone_is_new: AtomicBool::new(false),
         }
     }
 }

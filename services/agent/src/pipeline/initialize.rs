@@ -1,4 +1,5 @@
 use std::{
+    path::Path,
     sync::atomic::{AtomicU32, Ordering},
     time::Instant,
 };
@@ -56,12 +57,13 @@ pub async fn initialize(
         let home = blocking(move || NodeHome::create(&folder, user, network)).await;
         let home = home.map_err(|error| failure(FailureReason::Internal, STEP, error))?;
         // Several commands run at the same time.
+        let place = (clone.folder.as_path(), config.workspace());
         let began = Instant::now();
         tell(cx, "", HookStatus::Started, 0.0);
         let commands = commands
             .iter()
             .enumerate()
-            .map(|(number, command)| run(cx, clone, &home, command, number < MAX_TOLD));
+            .map(|(number, command)| run(cx, place, &home, command, number < MAX_TOLD));
         let ran: Vec<Result<(), Failure>> = join_all(commands).await;
         let status = ended(ran.iter().all(Result::is_ok));
         tell(cx, "", status, began.elapsed().as_secs_f64());
@@ -138,7 +140,7 @@ fn tell(cx: &Context<'_>, command: &str, status: HookStatus, seconds: f64) {
 
 async fn run(
     cx: &Context<'_>,
-    clone: &Checkout,
+    (clone, workspace): (&Path, &Path),
     home: &NodeHome,
     command: &HookCommand,
     told: bool,
@@ -150,7 +152,8 @@ async fn run(
     let mut output = cx.recorder.output(STEP);
     output.line(&format!("Running {title}"));
     let request = NodeRequest {
-        folder: &clone.folder,
+        clone,
+        folder: &clone.join(workspace),
         home,
         words: &command.words,
     };

@@ -25,6 +25,12 @@ pub struct Job {
     pub cache_mounts: String,
     /// What tells the control plane that asks from every other. Empty: it does not say.
     pub control_plane: String,
+    /// Whether the clone that the workspace has is kept. It was whole when its control plane said so.
+    pub keep_clone: bool,
+    /// Whether the image is built without reading BuildKit's cache.
+    pub no_cache: bool,
+    /// The image for repositories that name none; `None`: the node's own.
+    pub default_image: Option<String>,
     /// The workspace is there and is started; nothing is prepared. `None`: it is prepared.
     pub start: Option<StartTarget>,
 }

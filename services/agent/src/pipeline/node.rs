@@ -4,6 +4,7 @@ use hearth_api::v1;
 use hearth_domain::Platform;
 
 use crate::{
+    build_log::BuildLogs,
     disk::{DiskKeeper, ImagesInUse},
     engine_health::EngineHealth,
     neighbourhood::Neighbourhood,
@@ -27,6 +28,8 @@ pub struct NodeFacts {
     pub push_timeout: Duration,
     /// Percent of exact hits that are audited.
     pub audit_percent: u8,
+    /// The output of image builds.
+    pub build_logs: BuildLogs,
     /// Images that its attempts use.
     pub images: ImagesInUse,
     /// The nodes around it, where the operator lets them share layers.

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use hearth_api::v1::{
     CacheReport, CacheSkipReason, Failure, FailureReason, PipelineStep, event::Kind,
 };
@@ -7,49 +5,27 @@ use hearth_runtime::blocking;
 
 use super::{
     audit,
-    beside::Beside,
     clone::clone,
-    container::{self, Devcontainer, Running},
+    container::Devcontainer,
     context::{Checkout, Context},
     diagnosis::{diagnosed, disk_runs_out},
     failure::failure,
     image::{self, Image, skipped},
     initialize::initialize,
+    kept_clone::kept_clone,
     key,
     prefetch::Prefetch,
     push::{self, PushPlan},
-    recovery_note::leave_note,
+    recovery::{default_image, recover},
     resolve,
     sources::limit_sources,
     up::Up,
+    usable::{Background, Usable, start},
+    validate::validate,
 };
 use crate::devcontainer::{
     self, BuildGrant, ConfigError, DevcontainerConfig, Found, Place, Source,
 };
-
-/// How often room is made on the disk, and the time between, before an attempt is refused.
-const MAKING_ROOM: u32 = 5;
-const ROOM_PAUSE: Duration = Duration::from_secs(1);
-
-/// A workspace that can be used.
-#[derive(Debug)]
-pub enum Usable {
-    /// As the configuration asks for it.
-    Ready,
-    /// To be repaired, for this reason.
-    Recovery(Failure),
-}
-
-/// What goes on beside the steps and after them. None of it can fail the attempt.
-#[derive(Default)]
-pub struct Background<'a> {
-    /// The push of the image, which begins as soon as the image is there.
-    pub push: Beside<'a, ()>,
-    /// The hooks that the workspace does not wait for.
-    pub hooks: Beside<'a, ()>,
-    /// The audit of the image, which begins when the attempt is over with its steps.
-    pub audit: Beside<'a, ()>,
-}
 
 /// Prepares the workspace.
 pub async fn prepare<'a>(
@@ -79,13 +55,22 @@ async fn prepare_with<'a>(
     prefetch: &mut Prefetch<'_>,
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
-    let clone = cx.within_limit(prefetch.alongside(clone(cx))).await?;
+    let clone = prefetch.alongside(async {
+        match kept_clone(cx).await? {
+            Some(kept) => Ok(kept),
+            None => {
+                cx.make_clone();
+                clone(cx).await
+            }
+        }
+    });
+    let clone = cx.within_limit(clone).await?;
     if cx.job.spec.lightweight {
         let reason = CacheSkipReason::Lightweight;
         return default_image(cx, &clone, reason, Vec::new(), None, background).await;
     }
     let (folder, name) = (clone.folder.clone(), cx.job.spec.config.clone());
-    let default_image_name = cx.node.default_image.clone();
+    let default_image_name = cx.default_image().to_owned();
     let found = blocking(move || {
         let place = Place {
             clone: &folder,
@@ -94,11 +79,20 @@ async fn prepare_with<'a>(
         devcontainer::find(place, name.as_ref())
     });
     let found = cx.within_limit(async { Ok(found.await) }).await?;
-    if !matches!(found, Ok(Found::Config(_))) {
+    if !matches!(found, Ok(Found::Config(_) | Found::Only(..))) {
         prefetch.cancel(cx).await;
     }
+    let mut reasons = Vec::new();
     let mut config = match found {
         Ok(Found::Config(config)) => config,
+        Ok(Found::Only(config, name)) => {
+            let why = format!(
+                "the repository has no default configuration: its only other one, {name}, is used"
+            );
+            cx.recorder.warn(why.as_str());
+            reasons.push(why);
+            config
+        }
         Ok(Found::NoDefault(named)) => {
             let reason = CacheSkipReason::NoDevcontainer;
             let reasons = named_ones(&named);
@@ -113,7 +107,7 @@ async fn prepare_with<'a>(
         }
         Err(error @ ConfigError::Invalid { .. }) => {
             let failure = failure(FailureReason::ConfigInvalid, PipelineStep::Key, error);
-            return recover(cx, &clone, failure, background).await;
+            return recover(cx, &clone, None, failure, background).await;
         }
     };
     if let Some(fault) = &config.repaired {
@@ -134,15 +128,13 @@ async fn prepare_with<'a>(
     }
     // On the heap, as are the parts of it: all that an attempt calls has one stack.
     let own = Box::pin(repository_devcontainer(
-        cx, &clone, &config, prefetch, background,
+        cx, &clone, &config, reasons, prefetch, background,
     ));
     match own.await {
-        Err(failure) => match diagnosed(cx, failure).await {
-            failure if is_recoverable(failure.reason()) => {
-                recover(cx, &clone, failure, background).await
-            }
-            failure => Err(failure),
-        },
+        Err(failure) => {
+            let recovery = recover(cx, &clone, Some(&config), failure, background);
+            Box::pin(recovery).await
+        }
         ready => ready,
     }
 }
@@ -152,6 +144,7 @@ async fn repository_devcontainer<'a>(
     cx: &'a Context<'_>,
     clone: &Checkout,
     config: &DevcontainerConfig,
+    reasons: Vec<String>,
     prefetch: &mut Prefetch<'_>,
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
@@ -163,7 +156,10 @@ async fn repository_devcontainer<'a>(
         prefetch.cancel(cx).await;
         limit_sources(cx).await?;
         let reason = CacheSkipReason::Compose;
-        cx.recorder.note(Kind::Cache(skipped(reason)));
+        cx.recorder.note(Kind::Cache(CacheReport {
+            reasons,
+            ..skipped(reason)
+        }));
         background.push = push::begin(cx, PushPlan::skipped(reason));
         return start(
             cx,
@@ -180,11 +176,12 @@ async fn repository_devcontainer<'a>(
     let image = cx.within_limit(image).await?;
     let Image {
         name,
-        report,
+        mut report,
         push,
         hit,
         in_use: _in_use,
     } = image;
+    report.reasons.extend(reasons);
     cx.recorder.note(Kind::Cache(report));
     if let Some(hit) = hit {
         // Before a hook changes the clone.
@@ -228,84 +225,6 @@ async fn image(
     Box::pin(image::obtain(cx, clone, config, key, lookup, prefetch, up)).await
 }
 
-/// Starts the container while the push goes on.
-async fn start<'a>(
-    cx: &'a Context<'_>,
-    clone: &Checkout,
-    config: Option<&DevcontainerConfig>,
-    from: &Devcontainer,
-    up: Up<'_>,
-    replaces: Option<&Failure>,
-    background: &mut Background<'a>,
-) -> Result<Usable, Failure> {
-    let start = Box::pin(container::start(cx, clone, config, from, up));
-    let Running {
-        failure,
-        later,
-        started,
-    } = background.push.alongside(start).await?;
-    background.hooks = later;
-    let failure = match failure {
-        None => None,
-        Some(failure) => match diagnosed(cx, failure).await {
-            gone if gone.reason() == FailureReason::EngineFailed => return Err(gone),
-            failure => Some(failure),
-        },
-    };
-    if let Some(failure) = replaces.or(failure.as_ref()) {
-        leave_note(cx, &started, failure).await;
-    }
-    Ok(failure.map_or(Usable::Ready, Usable::Recovery))
-}
-
-/// Starts the default image with the clone in it. The cache is not used.
-async fn default_image<'a>(
-    cx: &'a Context<'_>,
-    clone: &Checkout,
-    reason: CacheSkipReason,
-    reasons: Vec<String>,
-    replaces: Option<&Failure>,
-    background: &mut Background<'a>,
-) -> Result<Usable, Failure> {
-    // An image that was built before its container failed is in the cache's report, and is pushed.
-    if !background.push.is_there() {
-        cx.recorder.note(Kind::Cache(CacheReport {
-            reasons,
-            ..skipped(reason)
-        }));
-        background.push = push::begin(cx, PushPlan::skipped(reason));
-    }
-    let mut up = Up::of(cx, clone, None).await?;
-    let fetch = Box::pin(up.alongside(image::fetch_default(cx)));
-    let fetch = background.push.alongside(fetch);
-    let name = cx.within_limit(fetch).await?;
-    let from = Devcontainer::Image(name);
-    start(cx, clone, None, &from, up, replaces, background).await
-}
-
-/// Starts the default image in place of a devcontainer that fails, so that it can be repaired in the workspace.
-async fn recover<'a>(
-    cx: &'a Context<'_>,
-    clone: &Checkout,
-    failure: Failure,
-    background: &mut Background<'a>,
-) -> Result<Usable, Failure> {
-    cx.recorder.warn(format!(
-        "the repository's own devcontainer failed, the default image takes its place: {}",
-        failure.message
-    ));
-    let reason = CacheSkipReason::Fallback;
-    match default_image(cx, clone, reason, Vec::new(), Some(&failure), background).await {
-        Ok(_) => Ok(Usable::Recovery(failure)),
-        // The first failure is the cause.
-        Err(second) => {
-            cx.recorder
-                .warn(format!("the default image failed too: {}", second.message));
-            Err(failure)
-        }
-    }
-}
-
 /// How to ask for the configurations of a repository that has no default one.
 fn named_ones(named: &[String]) -> Vec<String> {
     let Some(first) = named.first() else {
@@ -318,61 +237,4 @@ fn named_ones(named: &[String]) -> Vec<String> {
     vec![format!(
         "the repository has no default configuration, but {has}: ask for one with --config {first}"
     )]
-}
-
-async fn validate(cx: &Context<'_>) -> Result<(), Failure> {
-    let step = PipelineStep::Validate;
-    cx.recorder
-        .step(step, "checks the node", async {
-            if let Some(problem) = cx.node.engine.check(cx.externals.engine.as_ref()).await {
-                return Err(failure(FailureReason::EngineFailed, step, problem));
-            }
-            let needed = cx.node.min_free_disk_bytes;
-            let look = || {
-                cx.node.disk.free_bytes().map_err(|error| {
-                    failure(
-                        FailureReason::EngineFailed,
-                        step,
-                        format!(
-                            "the free space of the engine's data folder cannot be read: {error}"
-                        ),
-                    )
-                })
-            };
-            if look()? >= needed {
-                return Ok(());
-            }
-            // Images that nothing uses do not keep a node from working.
-            let engine = cx.externals.engine.as_ref();
-            // What a failed attempt filled is free a while after it was removed.
-            for _ in 0..MAKING_ROOM {
-                cx.node.disk.make_room(engine, needed).await;
-                if look()? >= needed {
-                    return Ok(());
-                }
-                tokio::time::sleep(ROOM_PAUSE).await;
-            }
-            let free = look()?;
-            if free < needed {
-                let message = format!(
-                    "the node has {} MiB of free disk; {} MiB are needed",
-                    free >> 20,
-                    needed >> 20
-                );
-                return Err(failure(FailureReason::DiskFull, step, message));
-            }
-            Ok(())
-        })
-        .await
-}
-
-/// Whether the repository's configuration is the cause, so that the default image may still work.
-fn is_recoverable(reason: FailureReason) -> bool {
-    matches!(
-        reason,
-        FailureReason::ConfigInvalid
-            | FailureReason::HookFailed
-            | FailureReason::BuildFailed
-            | FailureReason::ContainerFailed
-    )
 }

@@ -68,6 +68,7 @@ pub async fn rebuild(
         output: output.as_deref(),
         cache_mounts: &cx.job.cache_mounts,
         sources,
+        no_cache: false,
     };
     let built = cx.externals.devcontainer.build(&request, on_line).await;
     built.map_err(|child| child.message)

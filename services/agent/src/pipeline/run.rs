@@ -1,6 +1,6 @@
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use hearth_api::v1::{
@@ -19,9 +19,11 @@ use super::{
     halts::Halts,
     job::Job,
     node::NodeFacts,
-    prepare::{Background, Usable, prepare},
+    prepare::prepare,
     push,
+    recovery::after_recovery,
     start::start,
+    usable::{Background, Usable},
 };
 use crate::{
     attempt::{AttemptLog, Recorder},
@@ -113,7 +115,7 @@ impl Runner {
         match recorder.outcome() {
             None => {
                 // The cleanup may be what panicked.
-                let _ = contain("cleanup", self.undo(job, recorder)).await;
+                let _ = contain("cleanup", self.undo(job, recorder, job.keep_clone)).await;
                 self.fail(
                     job,
                     recorder,
@@ -139,6 +141,12 @@ impl Runner {
     ) {
         match Scratch::create(&job.folder(&self.attempts_dir), job.registry()) {
             Ok(scratch) => {
+                if job.keep_clone
+                    && let Err(error) = scratch.keep_clone()
+                {
+                    let message = format!("the attempt's folder cannot be written: {error}");
+                    return self.fail(job, recorder, self.cannot_begin(message));
+                }
                 self.run_in(&scratch, job, recorder, stop, shutdown).await;
                 scratch.files().end().await;
             }
@@ -186,6 +194,7 @@ impl Runner {
             allowed: self.node.policy.allow(job.trusted, job.host_access),
             disks: Disks::new(&self.node.data_root, scratch.path()),
             deadline: Instant::now() + job.time_limit(),
+            clone_is_new: AtomicBool::new(false),
         };
         let door = self.doors.open(
             scratch.path(),
@@ -275,11 +284,16 @@ impl Runner {
             Err(failure) => {
                 // Nothing may write into the volume of the next attempt.
                 cx.files.end().await;
-                self.undo(cx.job, cx.recorder).await;
+                self.undo(cx.job, cx.recorder, cx.keeps_clone()).await;
                 self.fail(cx.job, cx.recorder, failure);
             }
         }
-        let Background { push, hooks, audit } = &mut background;
+        let Background {
+            push,
+            hooks,
+            audit,
+            recovered,
+        } = &mut background;
         let is_pushed = push.is_there();
         tokio::select! {
             biased;
@@ -290,14 +304,22 @@ impl Runner {
                 }
             }
             // Their results are in the log.
-            _ = async { tokio::join!(push.finish(), in_container(&halt.halted, hooks, audit)) } => {}
+            () = async {
+                tokio::join!(push.finish(), in_container(&halt.halted, hooks, audit));
+                if *recovered {
+                    after_recovery(cx).await;
+                }
+            } => {}
         }
     }
 
     /// Takes back what a failed attempt made on the node, apart from its log: it is removed, or stopped after an attempt at
-    /// starting.
-    async fn undo(&self, job: &Job, recorder: &Recorder) {
-        let folder = job.folder(&self.attempts_dir);
+    /// starting. A clone that it `keeps` is not its own.
+    async fn undo(&self, job: &Job, recorder: &Recorder, keeps: bool) {
+        let folder = Leftover {
+            keeps_clone: keeps,
+            ..job.folder(&self.attempts_dir)
+        };
         let problem = self.node.engine.problem().borrow().clone();
         let undone = match problem {
             // The end of the attempt does not wait for it.

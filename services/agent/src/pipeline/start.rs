@@ -5,12 +5,12 @@ use super::{
     container::write,
     context::Context,
     failure::failure,
-    hook_runner::HookRunner,
+    hook_runner::{HookRunner, stand_ins},
     hooks::Hooks,
     job::StartTarget,
     override_config::hookless_config,
-    prepare::{Background, Usable},
     up::{config_path, empty_folder},
+    usable::{Background, Usable},
 };
 use crate::{external::devcontainer::Started, scratch::ENGINE_SOCKET};
 
@@ -24,8 +24,11 @@ pub async fn start<'a>(
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
     let started = cx.recorder.step(STEP, "starts the workspace again", async {
-        let (hooks, runner) = cx.within_limit(run(cx, &target.started)).await?;
+        let (hooks, mut runner) = cx.within_limit(run(cx, &target.started)).await?;
         let blocking = hooks.blocking();
+        if !(blocking.is_empty() && hooks.later().is_empty()) {
+            runner.stand_ins = stand_ins(cx).await?;
+        }
         if !blocking.is_empty()
             && let Err(failure) = runner.run_blocking(cx, &blocking).await
         {
@@ -81,6 +84,7 @@ async fn run(cx: &Context<'_>, target: &Started) -> Result<(Hooks, HookRunner), 
         folder,
         hookless,
         started: target.clone(),
+        stand_ins: None,
     };
     let hooks = Hooks::of(None, &known.metadata().entries);
     Ok((hooks.that_follow_a_start(), runner))

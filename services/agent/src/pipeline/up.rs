@@ -49,18 +49,20 @@ impl<'a> Up<'a> {
         config: Option<&DevcontainerConfig>,
     ) -> Result<Self, Failure> {
         // `runArgs` may name files by paths in the clone. The default image comes after a container that may have failed.
-        let folder = match config {
+        let root = match config {
             Some(_) => clone.folder.clone(),
             None => empty_folder(cx, folder_name(clone)).await?,
         };
-        let from = match config.map(|config| &config.source) {
-            Some(Source::Compose(_)) => UpFrom::Compose,
-            _ => UpFrom::Image,
+        let (from, folder) = match config.map(|config| (&config.source, config.workspace())) {
+            // Its files may be anywhere in the clone.
+            Some((Source::Compose(_), _)) => (UpFrom::Compose, root.clone()),
+            Some((Source::Recipe(_), workspace)) => (UpFrom::Image, below(&root, workspace)),
+            None => (UpFrom::Image, root.clone()),
         };
         Ok(Self {
             cx,
             from,
-            config: config_path(&folder, config),
+            config: config_path(&root, config),
             folder,
             clone: clone.folder.clone(),
             cli: Beside::default(),
@@ -134,6 +136,11 @@ pub async fn empty_folder(cx: &Context<'_>, name: &OsStr) -> Result<PathBuf, Fai
         .await
         .map_err(|error| failure(FailureReason::Internal, STEP, error))?;
     Ok(folder)
+}
+
+/// The folder that is worked in.
+fn below(root: &Path, workspace: &Path) -> PathBuf {
+    root.join(workspace).components().collect()
 }
 
 /// The name of the clone's folder.

@@ -1,6 +1,7 @@
 use hearth_api::v1;
 use hearth_domain::{CacheReference, Spec};
 use hearth_runtime::{FieldFaults, contract};
+use oci_spec::distribution::Reference;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -28,17 +29,24 @@ pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<J
     if request.control_plane_id.len() > MAX_ID_BYTES {
         faults.add("control_plane_id", "is longer than 256 bytes");
     }
+    let default_image = default_image(&request.default_image, &mut faults);
     let job = attempt.zip(spec).zip(cache).zip(cache_mounts);
-    faults.complete(job.map(|(((attempt, spec), cache), cache_mounts)| Job {
-        attempt,
-        spec,
-        cache,
-        trusted: request.trusted,
-        host_access: HostAccess::of_request(request.host_access()),
-        cache_mounts,
-        control_plane: request.control_plane_id.clone(),
-        start: None,
-    }))
+    let job = job.zip(default_image);
+    faults.complete(job.map(
+        |((((attempt, spec), cache), cache_mounts), default_image)| Job {
+            attempt,
+            spec,
+            cache,
+            trusted: request.trusted,
+            host_access: HostAccess::of_request(request.host_access()),
+            cache_mounts,
+            control_plane: request.control_plane_id.clone(),
+            keep_clone: request.keep_clone,
+            no_cache: request.no_cache,
+            default_image,
+            start: None,
+        },
+    ))
 }
 
 /// Parses a request to start a workspace.
@@ -68,6 +76,9 @@ pub(super) fn start_job(request: &v1::AgentServiceStartWorkspaceRequest) -> Resu
         host_access: HostAccess::of_request(request.host_access()),
         cache_mounts: String::new(),
         control_plane: request.control_plane_id.clone(),
+        keep_clone: false,
+        no_cache: false,
+        default_image: None,
         start: Some(StartTarget {
             started: Started {
                 container_id,
@@ -100,6 +111,19 @@ fn cache_mounts(namespace: &str) -> Result<String, &'static str> {
     }
 }
 
+/// The image for repositories that name none, as the control plane has it.
+fn default_image(image: &str, faults: &mut FieldFaults) -> Option<Option<String>> {
+    if image.is_empty() {
+        return Some(None);
+    }
+    // The engine and the devcontainer CLI get it as an argument.
+    let image = image.parse::<Reference>().map(|_| Some(image.to_owned()));
+    faults.check(
+        "default_image",
+        image.map_err(|_| "must be the name of an image"),
+    )
+}
+
 fn cache_use(target: &v1::CacheTarget, faults: &mut FieldFaults) -> Option<CacheUse> {
     let repository = faults.check("cache.repository", target.repository.parse());
     let reference = repository.and_then(|repository| {
@@ -130,7 +154,7 @@ mod tests {
             spec: Some(v1::WorkspaceSpec {
                 repository: "file:///etc".into(),
                 r#ref: "-x".into(),
-                config: "a/b".into(),
+                config: "a/../b".into(),
                 ..v1::WorkspaceSpec::default()
             }),
             cache: Some(v1::CacheTarget {

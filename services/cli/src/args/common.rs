@@ -28,10 +28,27 @@ pub struct ProbeRef {
     pub name: GitRef,
 }
 
+/// The ref whose configurations are listed.
+#[derive(Args, Debug)]
+pub struct ListedRef {
+    /// Branch, tag or full commit hash [default: the repository's default branch]
+    #[arg(
+        id = "git_ref",
+        long = "ref",
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = parsed::<GitRef>(),
+        allow_hyphen_values = true
+    )]
+    pub name: GitRef,
+}
+
 /// A devcontainer configuration of the repository.
 #[derive(Args, Debug)]
 pub struct ConfigArg {
-    /// Name of the configuration, as in .devcontainer/NAME/devcontainer.json [default: the one without a name]
+    /// Name of the configuration, as in .devcontainer/NAME/devcontainer.json, or a folder of the repository that has one of
+    /// its own, as services/api; `hearth configs` lists them [default: the one without a name]
     #[arg(
         id = "config",
         long = "config",

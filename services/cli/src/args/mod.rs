@@ -4,9 +4,9 @@ mod cache;
 mod clients;
 mod common;
 mod connection;
-mod secrets;
 mod life;
 mod enter;
+mod secrets;
 mod token;
 mod up;
 mod values;
@@ -19,13 +19,13 @@ use crate::{address::Address, exit};
 pub use self::{
     cache::CacheCommand,
     clients::{ClientCommand, ContextCommand},
-    common::{ConfigArg, ProbeRef, WideArg},
+    common::{ConfigArg, ListedRef, ProbeRef, WideArg},
     connection::ConnectionArgs,
-    secrets::SecretCommand,
     life::{LifetimeArgs, LsArgs, StartArgs},
     enter::{AsUser, CpArgs, ExecArgs, Place, PortForwardArgs, ShellArgs, SshArgs, SshConfigArgs, SshProxyArgs},
     token::TokenCommand,
-    up::{StartArgs, UpArgs},
+    up::{RebuildArgs, UpArgs},
+    secrets::SecretCommand,
     values::Subject,
 };
 use self::{
@@ -64,6 +64,21 @@ pub enum Command {
     /// Prepare a workspace and show its progress until it is ready
     #[command(after_help = exit::HELP)]
     Up(UpArgs),
+    /// Make a workspace's image and container anew, from the files that its clone has now
+    #[command(after_help = exit::HELP)]
+    Rebuild(RebuildArgs),
+    /// List the devcontainer configurations of a repository, without preparing anything
+    Configs {
+        /// URL of the repository
+        #[arg(value_name = "REPO", value_parser = parsed::<Repository>())]
+        repository: Repository,
+        /// Its ref
+        #[command(flatten)]
+        git_ref: ListedRef,
+        /// How they are shown
+        #[command(flatten)]
+        wide: WideArg,
+    },
     /// Print the log of a workspace: its events and the output of its commands
     #[command(after_help = exit::HELP)]
     Logs(LogsArgs),
@@ -221,6 +236,9 @@ pub struct LogsArgs {
     /// Continue until the workspace has settled: it failed, or its background push has ended
     #[arg(long, short)]
     pub follow: bool,
+    /// Print the whole output of the last image build instead, as its node has kept it
+    #[arg(long, conflicts_with_all = ["after", "follow"])]
+    pub build: bool,
     /// Reconnecting
     #[command(flatten)]
     pub reconnect: ReconnectArgs,

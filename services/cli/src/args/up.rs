@@ -1,5 +1,5 @@
 use clap::{Args, ValueEnum};
-use hearth_api::v1::{CacheAccess, CloneDepth, WatchUntil};
+use hearth_api::v1::{CacheAccess, CloneDepth, Fallback, WatchUntil};
 use hearth_domain::{GitAuthor, GitRef, Label, SparsePaths, WorkspaceId, WorkspaceOwner};
 
 use super::{
@@ -79,6 +79,9 @@ pub struct UpArgs {
         allow_hyphen_values = true
     )]
     pub timeout: Option<Seconds<MAX_TIMEOUT>>,
+    /// What the workspace becomes if its own devcontainer fails [default: default-image]
+    #[arg(long, value_enum)]
+    pub fallback: Option<FallbackArg>,
     /// Idempotency key: repeating the command with the same id finds the same workspace [default: a random id]
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub request_id: Option<String>,
@@ -98,7 +101,7 @@ pub struct UpArgs {
         value_parser = parsed::<WorkspaceId>(),
         allow_hyphen_values = true,
         conflicts_with_all = [
-            "repository", "git_ref", "clone", "sparse", "author", "config", "node", "lightweight", "cache", "timeout",
+            "repository", "git_ref", "clone", "sparse", "author", "config", "node", "lightweight", "cache", "timeout", "fallback",
             "labels", "owner", "ttl", "idle_timeout", "ttl_action"
         ]
     )]
@@ -169,6 +172,53 @@ impl From<Cache> for CacheAccess {
             Cache::ReadWrite => Self::ReadWrite,
             Cache::ReadOnly => Self::ReadOnly,
             Cache::Off => Self::Off,
+        }
+    }
+}
+
+/// Arguments of `hearth rebuild`.
+#[derive(Args, Debug)]
+pub struct RebuildArgs {
+    /// Id of the workspace
+    #[arg(value_name = "ID", value_parser = parsed::<WorkspaceId>(), allow_hyphen_values = true)]
+    pub workspace: WorkspaceId,
+    /// Build the image without reading the cache
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Replace the clone as well: what was not pushed is lost
+    #[arg(long)]
+    pub fresh_clone: bool,
+    /// Idempotency key: repeating the command with the same id begins no second attempt [default: a random id]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub request_id: Option<String>,
+    /// When to stop watching
+    #[arg(long, value_enum, default_value_t)]
+    pub until: Until,
+    /// Also print the output of the commands
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Reconnecting
+    #[command(flatten)]
+    pub reconnect: ReconnectArgs,
+}
+
+/// What a workspace becomes if its own devcontainer fails.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FallbackArg {
+    /// It runs the default image.
+    DefaultImage,
+    /// It runs the newest image that the cache has of its ref, else of the default branch; without one the default image.
+    LastGood,
+    /// It has failed.
+    None,
+}
+
+impl From<FallbackArg> for Fallback {
+    fn from(fallback: FallbackArg) -> Self {
+        match fallback {
+            FallbackArg::DefaultImage => Self::DefaultImage,
+            FallbackArg::LastGood => Self::LastGood,
+            FallbackArg::None => Self::None,
         }
     }
 }

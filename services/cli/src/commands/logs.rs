@@ -1,3 +1,7 @@
+use hearth_api::v1::{GetBuildLogRequest, workspace_service_client::WorkspaceServiceClient};
+use hearth_domain::{WorkspaceId, text::printable_lines};
+use tonic::Response;
+
 use super::context::Context;
 use crate::{
     args::LogsArgs,
@@ -33,6 +37,22 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Exit, Cli
             }
             Some(Update::Note(note)) => out::note(&format!("hearth: {note}")),
             None => break,
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// `hearth logs --build`: the whole output of the last image build.
+pub(super) async fn build(context: &Context, workspace: &WorkspaceId) -> Result<Exit, CliError> {
+    let mut client = WorkspaceServiceClient::new(context.connect().await?);
+    let request = GetBuildLogRequest {
+        workspace_id: workspace.to_string(),
+    };
+    let mut pieces = context.answer(client.get_build_log(request).await)?;
+    while let Some(piece) = context.answer(pieces.message().await.map(Response::new))? {
+        match &context.json {
+            Some(json) => json.print(&piece)?,
+            None => out::print(&printable_lines(&piece.text))?,
         }
     }
     Ok(Exit::Ok)

@@ -2,6 +2,7 @@
 
 mod cache;
 mod clients;
+mod configs;
 mod context;
 mod display;
 mod doctor;
@@ -28,6 +29,13 @@ pub(crate) use self::context::Context;
 pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exit, CliError> {
     match command {
         Command::Up(args) => up::up(context, args).await,
+        Command::Rebuild(args) => up::rebuild(context, args).await,
+        Command::Configs {
+            repository,
+            git_ref,
+            wide,
+        } => configs::configs(context, repository, &git_ref.name, wide.room()).await,
+        Command::Logs(args) if args.build => logs::build(context, &args.workspace).await,
         Command::Logs(args) => logs::logs(context, args).await,
         Command::Get { workspace } => workspaces::get(context, workspace).await,
         Command::Ls(args) => workspaces::ls(context, args).await,

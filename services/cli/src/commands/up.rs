@@ -1,13 +1,15 @@
+use std::time::Duration;
+
 use hearth_api::v1::{
-    CacheAccess, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchUntil, Workspace, CloneDepth, GitOptions,
-    WorkspaceSpec, WorkspaceState, event::Kind,
+    CacheAccess, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchUntil, Workspace, CloneDepth, GitOptions, WorkspaceSpec, WorkspaceState, Fallback, Rebuild,
+    event::Kind,
 };
 use hearth_domain::{GitAuthor, text::printable_line};
 use uuid::Uuid;
 
 use super::{context::Context, display::Display};
 use crate::{
-    args::{StartArgs, UpArgs},
+    args::{RebuildArgs, StartArgs, UpArgs},
     backoff::Backoff,
     error::CliError,
     exit::Exit,
@@ -20,14 +22,40 @@ use crate::{
 /// `hearth up`: prepares a workspace and shows its progress.
 pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<Exit, CliError> {
     let request = request(args)?;
+    prepare(context, request, args.verbose, args.reconnect.limit()).await
+}
+
+/// `hearth rebuild`: the same for a workspace that there is.
+pub(super) async fn rebuild(context: &Context, args: &RebuildArgs) -> Result<Exit, CliError> {
+    let rebuild = match args.no_cache {
+        true => Rebuild::WithoutCache,
+        false => Rebuild::WithCache,
+    };
+    let request = PrepareWorkspaceRequest {
+        request_id: request_id(args.request_id.as_ref()),
+        workspace_id: args.workspace.to_string(),
+        until: WatchUntil::from(args.until).into(),
+        rebuild: rebuild.into(),
+        fresh_clone: args.fresh_clone,
+        ..PrepareWorkspaceRequest::default()
+    };
+    prepare(context, request, args.verbose, args.reconnect.limit()).await
+}
+
+async fn prepare(
+    context: &Context,
+    request: PrepareWorkspaceRequest,
+    verbose: bool,
+    reconnect: Duration,
+) -> Result<Exit, CliError> {
     context.on_interrupt.replace(Some(format!(
         "hearth: interrupted before the control plane answered. If it has accepted the call, preparation \
          continues; the same command with --request-id {} finds the workspace",
         printable_line(&request.request_id)
     )));
-    let backoff = Backoff::new(args.reconnect.limit());
+    let backoff = Backoff::new(reconnect);
     let follower = Follower::prepare(context.connect().await?, request, backoff);
-    follow(context, follower, args.verbose).await
+    follow(context, follower, verbose).await
 }
 
 /// `hearth start`: starts a workspace again and shows its progress.
@@ -109,11 +137,7 @@ fn request(args: &UpArgs) -> Result<PrepareWorkspaceRequest, CliError> {
     let spec = args.repository.as_ref().map(|source| spec(args, source));
     let spec = spec.transpose()?;
     Ok(PrepareWorkspaceRequest {
-        // With an id the call can be repeated safely when its answer is lost.
-        request_id: match &args.request_id {
-            Some(id) if !id.is_empty() => id.clone(),
-            _ => Uuid::new_v4().to_string(),
-        },
+        request_id: request_id(args.request_id.as_ref()),
         spec,
         node: args.node.clone(),
         workspace_id: args
@@ -133,6 +157,7 @@ fn request(args: &UpArgs) -> Result<PrepareWorkspaceRequest, CliError> {
             .map(ToString::to_string)
             .unwrap_or_default(),
         lifetime: args.lifetime.lifetime(),
+        ..PrepareWorkspaceRequest::default()
     })
 }
 
@@ -159,6 +184,7 @@ fn spec(args: &UpArgs, source: &Source) -> Result<WorkspaceSpec, CliError> {
             .map_or(CacheAccess::Unspecified, CacheAccess::from)
             .into(),
         timeout_seconds: args.timeout.map_or(0, |seconds| seconds.0),
+        fallback: args.fallback.map_or(Fallback::Unspecified, Fallback::from).into(),
         git: git(args, author.as_ref()),
     })
 }
@@ -177,6 +203,14 @@ fn git(args: &UpArgs, author: Option<&GitAuthor>) -> Option<GitOptions> {
             .map(|author| author.email().to_owned())
             .unwrap_or_default(),
     })
+}
+
+/// With an id the call can be repeated safely when its answer is lost.
+fn request_id(asked_for: Option<&String>) -> String {
+    match asked_for {
+        Some(id) if !id.is_empty() => id.clone(),
+        _ => Uuid::new_v4().to_string(),
+    }
 }
 
 fn exit(workspace: &Workspace, state: WorkspaceState) -> Exit {

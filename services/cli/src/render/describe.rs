@@ -1,11 +1,10 @@
 //! An event as lines of text, without a time in front.
 
 use console::truncate_str;
-use hearth_api::v1::{BuildStep, BuildStepStatus, ContainerEnded, Expiring, Failure, Hook, HookStatus, StateChanged, StepFinished, StopCause, TransferDirection, TransferProgress, Waiting, WorkspaceState};
-use hearth_api::v1::event::Kind;
 use hearth_api::v1::{
-    BuildStep, BuildStepStatus, ContainerEnded, Expiring, Failure, StateChanged, StepFinished,
-    StopCause, TransferDirection, TransferProgress, Waiting, WorkspaceState, event::Kind,
+    BuildStep, BuildStepStatus, ContainerEnded, Expiring, Failure, Hook, HookStatus, StateChanged,
+    StepFinished, StopCause, TransferDirection, TransferProgress, Waiting, WorkspaceState,
+    event::Kind,
 };
 use hearth_domain::text::{printable_line, printable_lines};
 
@@ -68,9 +67,9 @@ pub(crate) fn describe(kind: &Kind) -> Vec<String> {
         )],
         Kind::Warning(warning) => vec![format!("warning: {}", printable_line(&warning.message))],
         Kind::Waiting(told) => vec![waiting(told)],
-        Kind::Hook(told) => vec![hook(told)],
         Kind::ContainerEnded(ended) => vec![container_ended(ended)],
         Kind::Expiring(expiring) => vec![self::expiring(expiring)],
+        Kind::Hook(told) => vec![hook(told)],
         Kind::Settled(_) => vec!["settled".to_owned()],
     }
 }
@@ -83,23 +82,6 @@ pub(crate) fn waiting(waiting: &Waiting) -> String {
         false => format!("about {:.0} s", waiting.seconds),
     };
     format!("waiting for {node}, which is building the same image: {time}")
-}
-
-/// `postCreateCommand from devcontainer.json done (3.2 s)`, `lint of postCreateCommand from … failed with exit code 2 (0.1 s)`
-pub(crate) fn hook(hook: &Hook) -> String {
-    let of = match hook.command.is_empty() {
-        true => String::new(),
-        false => format!("{} of ", hook.command),
-    };
-    let what = printable_line(&format!("{of}{} from {}", hook.name, hook.origin));
-    let how = match (hook.status(), hook.exit_code) {
-        (HookStatus::Started | HookStatus::Unspecified, _) => return format!("{what} runs"),
-        (HookStatus::Succeeded, _) => "done".to_owned(),
-        (HookStatus::Failed, 0) => "failed".to_owned(),
-        (HookStatus::Failed, code) => format!("failed with exit code {code}"),
-        (HookStatus::LeftRunning, _) => "is left running".to_owned(),
-    };
-    format!("{what} {how} ({})", seconds(hook.seconds))
 }
 
 /// `container 0123456789ab ended with exit code 137: out of memory`
@@ -129,6 +111,23 @@ fn expiring(expiring: &Expiring) -> String {
         "will be {what} in {} s: {why}; `hearth renew` begins its time anew",
         expiring.seconds_left
     )
+}
+
+/// `postCreateCommand from devcontainer.json done (3.2 s)`, `lint of postCreateCommand from … failed with exit code 2 (0.1 s)`
+pub(crate) fn hook(hook: &Hook) -> String {
+    let of = match hook.command.is_empty() {
+        true => String::new(),
+        false => format!("{} of ", hook.command),
+    };
+    let what = printable_line(&format!("{of}{} from {}", hook.name, hook.origin));
+    let how = match (hook.status(), hook.exit_code) {
+        (HookStatus::Started | HookStatus::Unspecified, _) => return format!("{what} runs"),
+        (HookStatus::Succeeded, _) => "done".to_owned(),
+        (HookStatus::Failed, 0) => "failed".to_owned(),
+        (HookStatus::Failed, code) => format!("failed with exit code {code}"),
+        (HookStatus::LeftRunning, _) => "is left running".to_owned(),
+    };
+    format!("{what} {how} ({})", seconds(hook.seconds))
 }
 
 /// `BUILD_FAILED in image: the message`

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod cache;
+pub(crate) mod configs;
 pub(crate) mod describe;
 pub(crate) mod findings;
 pub(crate) mod format;

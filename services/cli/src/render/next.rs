@@ -1,8 +1,8 @@
 //! What a user can do about a workspace that is not as it was asked for.
 
 use hearth_api::v1::{
-    CacheReport, CacheSkipReason, Failure, FailureReason as Reason, PushOutcome, PushReport,
-    Workspace, WorkspaceState,
+    CacheReport, CacheSkipReason, Failure, FailureReason as Reason, Fallback, PushOutcome,
+    PushReport, Workspace, WorkspaceState,
 };
 use hearth_domain::text::printable_line;
 
@@ -22,13 +22,21 @@ pub(crate) fn steps(workspace: &Workspace) -> Vec<(&'static str, String)> {
         steps.extend(other(failure.reason(), workspace));
         match (failure.reason(), workspace.state()) {
             (Reason::Replaced, _) => steps.push(("watch", format!("hearth logs {id} --follow"))),
-            (_, WorkspaceState::Recovery | WorkspaceState::Lost) => steps.push((
+            (_, WorkspaceState::Lost) => steps.push((
                 "again",
                 format!("hearth up --workspace {id}  # with a fresh clone: push first what is to be kept"),
             )),
+            (_, WorkspaceState::Recovery) => steps.push((
+                "again",
+                format!("hearth rebuild {id}  # its clone is kept; `hearth up --workspace` replaces that, too"),
+            )),
             _ => steps.push(("again", format!("hearth up --workspace {id}"))),
         }
-        steps.push(("log", format!("hearth logs {id}")));
+        let build = match failure.reason() {
+            Reason::BuildFailed => " --build",
+            _ => "",
+        };
+        steps.push(("log", format!("hearth logs {id}{build}")));
     }
     let push = workspace.push.as_ref().map(PushReport::outcome);
     if let Some(PushOutcome::Denied | PushOutcome::LoginFailed | PushOutcome::Failed) = push {
@@ -47,24 +55,31 @@ pub(crate) fn recovery(workspace: &Workspace) -> Option<&'static str> {
     // A hook that fails before there is an image leaves nothing but the default one.
     let is_own = matches!(reason, Some(Reason::HookFailed | Reason::TimedOut))
         && skipped != Some(CacheSkipReason::Fallback);
+    let spec = workspace.spec.as_ref();
+    let asks_for_last_good = spec.is_some_and(|spec| spec.fallback() == Fallback::LastGood);
     Some(if is_own {
         "the project's own container"
+    } else if asks_for_last_good {
+        "the last good image, or without one the default image, with the clone in it; the project's own devcontainer failed"
     } else {
         "the default image with the clone in it; the project's own devcontainer failed"
     })
 }
 
 fn advice(reason: Reason, workspace: &Workspace) -> Option<String> {
-    const AGAIN: &str = "push it, and prepare the workspace again";
+    let again = match workspace.state() {
+        WorkspaceState::Recovery => "rebuild the workspace, and push it when it works",
+        _ => "push it, and prepare the workspace again",
+    };
     let node = printable_line(&workspace.node);
     Some(match reason {
         Reason::RefNotFound => "push the ref, or ask for another one".to_owned(),
         Reason::ConfigNotFound => "ask for a configuration that the repository has".to_owned(),
         Reason::ConfigInvalid | Reason::ContainerFailed => {
-            format!("mend the configuration, {AGAIN}")
+            format!("mend the configuration, {again}")
         }
-        Reason::BuildFailed => format!("mend what the build stumbled over, {AGAIN}"),
-        Reason::HookFailed => format!("mend the hook, {AGAIN}"),
+        Reason::BuildFailed => format!("mend what the build stumbled over, {again}"),
+        Reason::HookFailed => format!("mend the hook, {again}"),
         Reason::EngineFailed => format!("check Docker on {node}, or use another node"),
         Reason::DiskFull => format!("free disk on {node}, or use another node"),
         Reason::TimedOut => "allow more time (--timeout), or see what took it".to_owned(),

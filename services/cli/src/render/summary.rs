@@ -301,7 +301,7 @@ BUILD_FAILED in image: the image could not be built
   | Error 2
   next       mend what the build stumbled over, push it, and prepare the workspace again
   again      hearth up --workspace w-2
-  log        hearth logs w-2"
+  log        hearth logs w-2 --build"
         );
     }
 }

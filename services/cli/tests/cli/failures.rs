@@ -100,15 +100,7 @@ fn arguments() -> Vec<Case> {
         ),
         ("ref", &["up", REPOSITORY, "--ref", "a..b"]),
         ("ref-with-a-dash", &["up", REPOSITORY, "--ref", "-x"]),
-        (
-            "config-path",
-            &[
-                "up",
-                REPOSITORY,
-                "--config",
-                ".devcontainer/gpu/devcontainer.json",
-            ],
-        ),
+        ("config-path", &["up", REPOSITORY, "--config", "../gpu"]),
         ("timeout", &["up", REPOSITORY, "--timeout", "99999"]),
         ("timeout-zero", &["up", REPOSITORY, "--timeout", "0"]),
         ("id-with-a-dash", &["get", "-ws-1"]),

@@ -1,4 +1,6 @@
-use hearth_api::v1::{WatchUntil, WatchWorkspaceRequest, WorkspaceState};
+use hearth_api::v1::{
+    GetBuildLogRequest, GetBuildLogResponse, WatchUntil, WatchWorkspaceRequest, WorkspaceState,
+};
 use hearth_runtime::{Reason, status, status_with_metadata};
 
 use crate::{
@@ -111,4 +113,36 @@ async fn an_unknown_workspace_is_an_error_of_the_call() {
         ended.stderr,
         "hearth: there is no workspace `gone`\n  reason WORKSPACE_UNKNOWN (NOT_FOUND)\n  list the workspaces with: hearth ls\n"
     );
+}
+
+#[tokio::test]
+async fn the_log_of_a_build_is_printed_whole_and_safe_for_a_terminal() {
+    let piece = |text: &str| GetBuildLogResponse {
+        attempt: 2,
+        text: text.into(),
+    };
+    let unknown = status(Reason::BuildLogUnknown, "nothing was built");
+    let plane = ControlPlane::start([
+        Answer::BuildLog(vec![piece("one\n"), piece("t\u{1b}[2Jwo\n")]),
+        Answer::BuildLog(vec![piece("one\n")]),
+        Answer::Refuse(unknown),
+    ])
+    .await;
+    let text = run(plane.hearth(&["logs", ID, "--build"])).await;
+    assert_eq!((text.code, text.stdout.as_str()), (Some(0), "one\ntwo\n"));
+    let json = run(plane.hearth(&["logs", ID, "--build", "--output", "json"])).await;
+    let parsed: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(parsed["text"], "one\n");
+    let none = run(plane.hearth(&["logs", ID, "--build"])).await;
+    assert!(
+        none.code != Some(0) && none.stderr.contains("nothing was built"),
+        "{}",
+        none.stderr
+    );
+    let both = run(plane.hearth(&["logs", ID, "--build", "--follow"])).await;
+    assert_eq!(both.code, Some(64));
+    let asked = Call::BuildLog(GetBuildLogRequest {
+        workspace_id: ID.into(),
+    });
+    assert_eq!(plane.calls(), vec![asked; 3]);
 }

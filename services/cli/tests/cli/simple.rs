@@ -1,5 +1,6 @@
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, Node,
+    ConfigKind, DeleteWorkspaceRequest, DevcontainerConfig, ListConfigsRequest,
+    ListConfigsResponse, ListNodesResponse, ListWorkspacesRequest, ListWorkspacesResponse, Node,
     NodeState, QuarantinedWorkspace, RemoveNodeRequest, RemoveQuarantinedRequest, WorkspaceState,
 };
 use hearth_runtime::{Reason, status};
@@ -226,4 +227,39 @@ async fn help_explains_the_exit_codes_and_wrong_usage_has_its_own() {
         "{}",
         ended.stderr
     );
+}
+
+#[tokio::test]
+async fn configurations_of_a_repository_are_listed() {
+    const REPOSITORY: &str = "https://git.example/team/sample";
+    let listed = ListConfigsResponse {
+        commit: "1".repeat(40),
+        configs: vec![DevcontainerConfig {
+            config: "services/api".into(),
+            path: "services/api/.devcontainer.json".into(),
+            kind: ConfigKind::Dockerfile.into(),
+            ..DevcontainerConfig::default()
+        }],
+        used: None,
+    };
+    let answers = [listed.clone(), listed].map(Answer::ListConfigs);
+    let plane = ControlPlane::start(answers).await;
+    let text = run(plane.hearth(&["configs", REPOSITORY, "--ref", "main"])).await;
+    assert_eq!((text.code, text.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<_> = text.stdout.lines().collect();
+    assert!(
+        lines[1].starts_with("services/api  dockerfile"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[2], "without --config: the default image");
+    let json = run(plane.hearth(&["configs", REPOSITORY, "--output", "json"])).await;
+    let parsed: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(parsed["configs"][0]["kind"], "CONFIG_KIND_DOCKERFILE");
+    let asked = ["main", ""].map(|git_ref| {
+        Call::ListConfigs(ListConfigsRequest {
+            repository: REPOSITORY.into(),
+            r#ref: git_ref.into(),
+        })
+    });
+    assert_eq!(plane.calls(), asked);
 }

@@ -1,6 +1,5 @@
 use hearth_api::v1::{
-    CacheAccess, GetWorkspaceRequest, Lifetime, PrepareWorkspaceRequest, TtlAction, WatchUntil, CloneDepth, GitOptions,
-    WorkspaceSpec, WorkspaceState,
+    CacheAccess, GetWorkspaceRequest, Lifetime, PrepareWorkspaceRequest, TtlAction, WatchUntil, CloneDepth, GitOptions, WorkspaceSpec, WorkspaceState, Fallback, Rebuild,
 };
 use hearth_runtime::{FieldFaults, Reason, status};
 use rustix::process::{Pid, Signal, kill_process};
@@ -100,6 +99,8 @@ async fn every_option_reaches_the_request() {
         "web,docs/",
         "--author",
         "Ada <ada@example.org>",
+        "--fallback",
+        "none",
         "--request-id",
         "r-1",
     ]);
@@ -121,6 +122,7 @@ async fn every_option_reaches_the_request() {
                 author_name: "Ada".into(),
                 author_email: "ada@example.org".into(),
             }),
+            fallback: Fallback::None.into(),
         }),
         node: "node-2".into(),
         workspace_id: String::new(),
@@ -132,6 +134,7 @@ async fn every_option_reaches_the_request() {
             idle_timeout_seconds: Some(60),
             ttl_action: TtlAction::Delete.into(),
         }),
+        ..Default::default()
     });
     assert_eq!(plane.calls()[0], expected);
 }
@@ -185,7 +188,7 @@ BUILD_FAILED in image: the image could not be built
   | make: *** Error 2
   next       mend what the build stumbled over, push it, and prepare the workspace again
   again      hearth up --workspace sample-1
-  log        hearth logs sample-1
+  log        hearth logs sample-1 --build
 ";
     assert!(ended.stderr.ends_with(tail), "{}", ended.stderr);
 
@@ -199,7 +202,7 @@ BUILD_FAILED in image: the image could not be built
 hearth: sample-1 is FAILED: BUILD_FAILED in image: the image could not be built
   next: mend what the build stumbled over, push it, and prepare the workspace again
   again: hearth up --workspace sample-1
-  log: hearth logs sample-1
+  log: hearth logs sample-1 --build
 "
         )
     );
@@ -332,4 +335,57 @@ async fn a_reader_that_leaves_ends_the_client_quietly() {
     drop(child.stdout.take());
     let ended = ended(child).await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(141), ""));
+}
+
+#[tokio::test]
+async fn a_rebuild_asks_for_what_it_keeps_and_shows_its_progress() {
+    for (arguments, rebuild, fresh_clone) in [
+        (&[][..], Rebuild::WithCache, false),
+        (&["--no-cache"], Rebuild::WithoutCache, false),
+        (
+            &["--no-cache", "--fresh-clone"],
+            Rebuild::WithoutCache,
+            true,
+        ),
+    ] {
+        let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;
+        let command = [&["rebuild", ID, "--request-id", "r-1"], arguments].concat();
+        let ended = run(plane.hearth(&command)).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("READY after 5.0 s"),
+            "{}",
+            ended.stderr
+        );
+        let asked = Call::Prepare(PrepareWorkspaceRequest {
+            request_id: "r-1".into(),
+            workspace_id: ID.into(),
+            until: WatchUntil::Hooks.into(),
+            rebuild: rebuild.into(),
+            fresh_clone,
+            ..Default::default()
+        });
+        assert_eq!(plane.calls()[0], asked);
+    }
+}
+
+#[tokio::test]
+async fn what_a_failure_leads_to_and_folders_of_the_repository_are_asked_for() {
+    let plane = ControlPlane::start(smooth(WorkspaceState::Ready)).await;
+    let config = "./services/api/.devcontainer/devcontainer.json";
+    let command = [
+        "up",
+        REPOSITORY,
+        "--config",
+        config,
+        "--fallback",
+        "last-good",
+    ];
+    run(plane.hearth(&command)).await;
+    let Call::Prepare(request) = &plane.calls()[0] else {
+        panic!("a call to prepare");
+    };
+    let spec = request.spec.clone().expect("a spec");
+    assert_eq!(spec.config, "services/api");
+    assert_eq!(spec.fallback(), Fallback::LastGood);
 }

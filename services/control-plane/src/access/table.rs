@@ -31,7 +31,7 @@ const PACKAGE: &str = "/hearth.v1.";
 
 /// Every call of the contract. Health and reflection are no part of it: they say nothing that is not in the repository, so
 /// everybody may call them.
-const TABLE: [(&str, MayCall); 55] = [
+const TABLE: [(&str, MayCall); 60] = [
     ("AgentRegistryService/Deregister", Node),
     // With a join token.
     ("AgentRegistryService/Enrol", Anybody),
@@ -40,7 +40,9 @@ const TABLE: [(&str, MayCall); 55] = [
     ("AgentRegistryService/Register", Node),
     ("AgentRegistryService/RenewCertificate", Node),
     ("AgentService/Exec", ControlPlane),
+    ("AgentService/GetBuildLog", ControlPlane),
     ("AgentService/GetContainer", ControlPlane),
+    ("AgentService/ListConfigs", ControlPlane),
     ("AgentService/OpenSsh", ControlPlane),
     ("AgentService/PortForward", ControlPlane),
     ("AgentService/PrepareWorkspace", ControlPlane),
@@ -51,6 +53,7 @@ const TABLE: [(&str, MayCall); 55] = [
     ("CacheIndexService/CommitCache", Node),
     ("CacheIndexService/DropCache", Node),
     ("CacheIndexService/FindBuildCache", Node),
+    ("CacheIndexService/FindLastGood", Node),
     ("CacheIndexService/FindNeighbours", Node),
     ("CacheIndexService/ResolveCache", Node),
     ("CacheService/ExplainRef", Client(Scope::Read)),
@@ -80,7 +83,10 @@ const TABLE: [(&str, MayCall); 55] = [
     ("SecretService/SetSecret", Client(Scope::Admin)),
     ("WorkspaceService/DeleteWorkspace", Client(Scope::Prepare)),
     ("WorkspaceService/Exec", Client(Scope::Exec)),
+    ("WorkspaceService/GetBuildLog", Client(Scope::Read)),
     ("WorkspaceService/GetWorkspace", Client(Scope::Read)),
+    // It uses the control plane's logins, and a node.
+    ("WorkspaceService/ListConfigs", Client(Scope::Prepare)),
     ("WorkspaceService/ListWorkspaces", Client(Scope::Read)),
     ("WorkspaceService/OpenSsh", Client(Scope::Exec)),
     ("WorkspaceService/PortForward", Client(Scope::Exec)),

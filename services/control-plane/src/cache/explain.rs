@@ -186,7 +186,7 @@ fn skipped(reason: CacheSkipReason) -> &'static str {
              aside and uses the default image."
         }
         CacheSkipReason::Fallback => {
-            "The cache was not used: the repository's own configuration failed, and the default image runs instead."
+            "The cache was not used: the repository's own configuration failed, and another image runs instead."
         }
         CacheSkipReason::Compose => {
             "The cache was not used: the configuration starts several containers with Docker Compose, and their images \
@@ -195,6 +195,9 @@ fn skipped(reason: CacheSkipReason) -> &'static str {
         CacheSkipReason::NotEligible => {
             "The cache was not used: the image has nothing of the repository's own in it, or the registry keeps no images \
              for repositories of this host."
+        }
+        CacheSkipReason::Rebuild => {
+            "The cache was not used because the request asked for a build without it."
         }
         CacheSkipReason::Slower => {
             "There is a finished image, but fetching it was expected to take longer than building it."

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::ImageStore;
-use hearth_domain::{AttemptRef, CacheKey, Digest, KeyedManifest};
+use hearth_domain::{AttemptRef, CacheKey, Digest, GitRef, KeyedManifest};
 
 use super::{
     claims::Claims,
@@ -170,6 +170,30 @@ impl Index {
         })
     }
 
+    /// The newest image of the workspace's configuration: of its ref, else of the default branch. Signed as a hit is.
+    pub(crate) async fn last_good(
+        &self,
+        record: &Record,
+        cache: &CacheUse,
+    ) -> Result<Option<Entry>, CallError> {
+        let node = self.resolving.fleet.known(&record.workspace.node)?;
+        let (repository, config) = (cache.reference.repository(), record.spec.config.as_ref());
+        for refs in [texts(&record.spec.git_ref), texts(&GitRef::Default)] {
+            let newest = self
+                .store
+                .newest_of_refs(repository, config, &node.platform, &refs);
+            let Some(newest) = newest.await? else {
+                continue;
+            };
+            // With its manifest, and noted as used.
+            if let Some(mut entry) = self.store.cache_hit(&newest.place, now()).await? {
+                self.signing.keep_signed(&mut entry).await;
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
     /// Notes the build cache that a build of the workspace wrote.
     pub(crate) async fn commit_build_cache(
         &self,
@@ -260,4 +284,15 @@ impl Index {
         );
         Ok(())
     }
+}
+
+/// How requests write a ref. A short name is a branch where there is one.
+fn texts(git_ref: &GitRef) -> Vec<String> {
+    let mut texts = vec![git_ref.to_string()];
+    match git_ref {
+        GitRef::Name(name) => texts.push(GitRef::Branch(name.clone()).to_string()),
+        GitRef::Branch(name) | GitRef::Tag(name) => texts.push(name.clone()),
+        GitRef::Default | GitRef::Other(_) | GitRef::Commit(_) => {}
+    }
+    texts
 }

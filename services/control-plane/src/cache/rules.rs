@@ -65,7 +65,7 @@ impl CacheRules {
 
 #[cfg(test)]
 mod tests {
-    use hearth_domain::GitRef;
+    use hearth_domain::{Fallback, GitRef};
 
     use super::*;
 
@@ -85,6 +85,7 @@ mod tests {
             cache_access: CacheAccess::ReadWrite,
             time_limit: None,
             git: hearth_domain::GitOptions::default(),
+            fallback: Fallback::default(),
         }
     }
 

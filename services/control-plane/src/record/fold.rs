@@ -25,8 +25,8 @@
 //! ([`super::life`]), which only the control plane makes.
 
 use hearth_api::v1::{
-    Event, Failure, PipelineStep, StateChanged, StepTiming, StopCause, Workspace, WorkspaceSpec, WorkspaceState as State, Hook, HookStatus,
-    event::Kind,
+    Event, Failure, Hook, HookStatus, PipelineStep, StateChanged, StepTiming, StopCause, Workspace,
+    WorkspaceSpec, WorkspaceState as State, event::Kind,
 };
 use hearth_domain::{AttemptRef, Spec, WorkspaceId};
 use hearth_runtime::{FieldFaults, contract};

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     clock::from_millis,
     record::{
-        LogEntry,
+        LogEntry, Rebuilding,
         fold::tests::{any_kind, asked_for},
     },
 };
@@ -129,7 +129,7 @@ fn a_workspace_is_stopped_and_started_and_stays_what_it_is() {
     let entries = record.append(from_agent(1, started), now());
     assert_eq!(states(&entries), [State::Preparing, State::Ready]);
     // A new attempt at preparing begins from nothing.
-    record.begin_attempt(now());
+    record.begin_attempt(Rebuilding::default(), now());
     assert_eq!(record.workspace.container_id, "");
     assert_eq!(record.workspace.owner, "ann");
     assert!(!record.progress.start);
@@ -304,7 +304,7 @@ proptest! {
                 Action::End => record.end(&Ending::NodeLost, now()),
                 Action::Attempt => {
                     sequence = 0;
-                    record.begin_attempt(now())
+                    record.begin_attempt(Rebuilding::default(), now())
                 }
                 Action::Live(change) => {
                     let starts = change == LifeChange::BeginStart;

@@ -7,7 +7,7 @@ mod sequence;
 
 pub use fold::Record;
 pub use life::{LifeChange, NotNow, is_usable};
-pub use progress::Progress;
+pub use progress::{Progress, Rebuilding};
 pub use sequence::{Ending, LogEntry};
 
 #[cfg(test)]

@@ -45,6 +45,21 @@ pub struct Progress {
     /// The container whose end is in the log already.
     #[prost(string, tag = "13")]
     pub ended_container: String,
+    /// Whether the clone of the attempts before is kept.
+    #[prost(bool, tag = "20")]
+    pub keeps_clone: bool,
+    /// Whether the image is built without the cache.
+    #[prost(bool, tag = "21")]
+    pub no_cache: bool,
+}
+
+/// What an attempt at an existing workspace does with what is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rebuilding {
+    /// The clone is kept, if the workspace was READY or in RECOVERY with it.
+    pub keep_clone: bool,
+    /// The image is built without the cache.
+    pub no_cache: bool,
 }
 
 /// How many nodes may pass an attempt on.

@@ -8,7 +8,7 @@ use hearth_api::v1::{
 use hearth_runtime::events::cut;
 use prost_types::Timestamp;
 
-use super::fold::Record;
+use super::{fold::Record, progress::Rebuilding};
 use crate::clock::{millis, seconds_between};
 
 /// An event with its place in the log.
@@ -231,8 +231,23 @@ impl Record {
     }
 
     /// Ends the newest attempt and begins the next one.
-    pub fn begin_attempt(&mut self, now: Timestamp) -> Vec<LogEntry> {
-        self.begin(false, now)
+    pub fn begin_attempt(&mut self, how: Rebuilding, now: Timestamp) -> Vec<LogEntry> {
+        // An attempt that kept the clone and failed has left it as it was.
+        let has_clone = self.has_clone();
+        let entries = self.begin(false, now);
+        self.progress.keeps_clone = how.keep_clone && has_clone;
+        self.progress.no_cache = how.no_cache;
+        entries
+    }
+
+    /// Whether its clone is whole: it was usable with it, or an attempt that kept it has left it as it was.
+    fn has_clone(&self) -> bool {
+        let progress = &self.progress;
+        let was_usable = matches!(
+            self.workspace.state(),
+            State::Ready | State::Recovery | State::Stopping | State::Stopped
+        );
+        was_usable || progress.start || progress.keeps_clone
     }
 
     /// Ends the newest attempt and begins one that starts the workspace, or that prepares it.

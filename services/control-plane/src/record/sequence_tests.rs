@@ -212,10 +212,38 @@ fn an_agent_that_settles_without_a_word_leaves_a_failure_and_no_open_step() {
 }
 
 #[test]
+fn a_clone_is_kept_while_there_is_a_whole_one_and_until_a_retry_replaces_it() {
+    let keep = Rebuilding {
+        keep_clone: true,
+        no_cache: true,
+    };
+    let mut record = new();
+    record.append(from_agent([change(State::Preparing)]), now());
+    record.begin_attempt(keep, now());
+    assert!(!record.progress.keeps_clone, "it may be half done");
+    assert!(record.progress.no_cache);
+    record.append(
+        from_agent([change(State::Preparing), change(State::Ready)]),
+        now(),
+    );
+    // It was ended at once, by a failure, and by a deletion that did not come to its end.
+    for _ in 0..3 {
+        record.begin_attempt(keep, now());
+        assert!(record.progress.keeps_clone);
+        record.end(&Ending::NodeLost, now());
+    }
+    record.begin_attempt(Rebuilding::default(), now());
+    assert!(!record.progress.keeps_clone && !record.progress.no_cache);
+    record.end(&Ending::NodeLost, now());
+    record.begin_attempt(keep, now());
+    assert!(!record.progress.keeps_clone, "the retry has removed it");
+}
+
+#[test]
 fn a_new_attempt_ends_the_one_before_and_announces_itself() {
     let mut record = new();
     record.append(from_agent([change(State::Preparing)]), now());
-    let entries = record.begin_attempt(now());
+    let entries = record.begin_attempt(Rebuilding::default(), now());
     assert_eq!(
         kinds(&entries),
         [
@@ -289,7 +317,7 @@ proptest! {
                 Action::End => record.end(&Ending::NodeLost, now()),
                 Action::Attempt => {
                     (sequence, last) = (0, Vec::new());
-                    record.begin_attempt(now())
+                    record.begin_attempt(Rebuilding::default(), now())
                 }
             };
             for entry in &entries {

@@ -53,6 +53,8 @@ pub(super) struct AgentRegistryApi {
     pub(super) cache_public_key: String,
     /// `None`: nodes have no certificates.
     pub(super) enrolment: Option<Arc<Enrolment>>,
+    /// Images that nodes fetch in advance.
+    pub(super) default_images: Vec<String>,
 }
 
 #[tonic::async_trait]
@@ -96,6 +98,7 @@ impl AgentRegistryService for AgentRegistryApi {
             cache_public_key: self.cache_public_key.clone(),
             control_plane_id: self.nodes.identity().to_owned(),
             unknown_workspace_ids: unknown.iter().map(ToString::to_string).collect(),
+            default_images: self.default_images.clone(),
         }))
     }
 

@@ -7,7 +7,9 @@ use hearth_api::v1::{
     ListEntriesResponse, ProbeAccessRequest, ProbeAccessResponse, VerifiedEntry,
     VerifyCacheRequest, VerifyCacheResponse, cache_service_server::CacheService,
 };
-use hearth_domain::{CacheAccess, CacheRepository, ConfigName, KEY_VERSION, Repository, Spec};
+use hearth_domain::{
+    CacheAccess, CacheRepository, ConfigName, Fallback, KEY_VERSION, Repository, Spec,
+};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
@@ -259,6 +261,7 @@ impl CacheApi {
             cache_access: CacheAccess::ReadWrite,
             time_limit: None,
             git: hearth_domain::GitOptions::default(),
+            fallback: Fallback::default(),
         };
         self.probe.probe(spec).await
     }

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use hearth_api::v1::{
     AttemptRef, CacheEntry, CommitBuildCacheRequest, CommitBuildCacheResponse, CommitCacheRequest,
     CommitCacheResponse, DropCacheRequest, DropCacheResponse, FindBuildCacheRequest,
-    FindBuildCacheResponse, FindNeighboursRequest, FindNeighboursResponse, Neighbour,
-    ResolveCacheRequest, cache_index_service_server::CacheIndexService,
+    FindBuildCacheResponse, FindLastGoodRequest, FindLastGoodResponse, FindNeighboursRequest,
+    FindNeighboursResponse, Neighbour, ResolveCacheRequest,
+    cache_index_service_server::CacheIndexService,
 };
 use hearth_domain::{
     Digest,
@@ -85,6 +86,22 @@ impl CacheIndexService for CacheIndexApi {
         self.commit_build_cache(&Caller::of(&request)?, request.into_inner())
             .await?;
         Ok(Response::new(CommitBuildCacheResponse {}))
+    }
+
+    async fn find_last_good(
+        &self,
+        request: Request<FindLastGoodRequest>,
+    ) -> Result<Response<FindLastGoodResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let record = self.workspace(&caller, request.attempt).await?;
+        let mut faults = FieldFaults::default();
+        let cache = self.cache("repository", &request.repository, &record, &mut faults);
+        let cache = faults.complete(cache)?;
+        let entry = self.0.last_good(&record, &cache).await?;
+        Ok(Response::new(FindLastGoodResponse {
+            entry: entry.map(CacheEntry::from),
+        }))
     }
 
     async fn find_neighbours(

@@ -13,8 +13,8 @@ mod join_tokens;
 mod nodes;
 mod paging;
 mod routes;
-mod selection;
 mod secrets;
+mod selection;
 mod validate;
 mod workspaces;
 

@@ -32,7 +32,9 @@ use crate::{
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
     workspace::{Deletions, LifetimeArgs, Recovery, Stops, Uses, Watching, Workspaces},
+    repositories::Repositories,
     secrets::Secrets,
+    workspace::{BuildLogs, Deletions, LifetimeArgs, Recovery, Stops, Watching, Workspaces},
 };
 
 /// Bytes that a message of an agent may have. A heartbeat names 10,000 workspaces in four lists at most, and an entry of the
@@ -61,6 +63,10 @@ pub(crate) struct Served {
     /// Ends what does not end by itself.
     pub(crate) stopping: CancellationToken,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) repositories: Arc<Repositories>,
+    pub(crate) build_logs: BuildLogs,
+    /// Images that nodes fetch in advance.
+    pub(crate) default_images: Vec<String>,
     pub(crate) sessions: Arc<Sessions>,
     /// Seconds without a heartbeat after which a node counts as lost.
     pub(crate) lease_seconds: u32,
@@ -89,6 +95,8 @@ pub(crate) fn routes(served: Served) -> Routes {
         uses: served.uses,
         fleet: served.fleet,
         entrances: served.entrances,
+        repositories: served.repositories,
+        build_logs: served.build_logs,
     };
     let public_key = served.signing.public_key().map(ToString::to_string);
     let public_keys = served.signing.keys().map(ToString::to_string);
@@ -99,6 +107,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         lease_seconds: served.lease_seconds,
         cache_public_key: public_keys.unwrap_or_default(),
         enrolment: served.enrolment.clone(),
+        default_images: served.default_images,
     };
     let cache = CacheApi {
         rules: served.rules,

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
-use hearth_api::v1::{PrepareWorkspaceRequest, WatchUntil};
-use hearth_domain::{Labels, WorkspaceId, WorkspaceOwner, sha256_hex};
+use hearth_api::v1::{ListConfigsRequest, PrepareWorkspaceRequest, Rebuild, WatchUntil};
+use hearth_domain::{GitRef, Labels, Repository, WorkspaceId, WorkspaceOwner, sha256_hex};
 use hearth_runtime::{FieldFaults, contract};
 use prost::Message as _;
 
 use crate::{
     error::CallError,
+    record::Rebuilding,
     store::RequestId,
     workspace::{LifetimeArgs, Until, Wanted, What},
 };
@@ -30,8 +31,18 @@ pub(super) fn prepare(
     }
     let until = read_until(request.until, &mut faults);
     let again = !request.workspace_id.is_empty();
+    if !again && (request.rebuild != 0 || request.fresh_clone) {
+        faults.add(
+            "rebuild",
+            "is for a workspace that there is: set workspace_id",
+        );
+    }
     let what = match &request.spec {
-        _ if again => read_id(&request.workspace_id, &mut faults).map(What::Again),
+        _ if again => {
+            let id = read_id(&request.workspace_id, &mut faults);
+            let how = rebuilding(&request, &mut faults);
+            id.zip(how).map(|(id, how)| What::Again(id, how))
+        }
         Some(message) => {
             let spec = contract::spec(message, &mut faults);
             let labels = faults.check("labels", Labels::new(request.labels.clone()));
@@ -60,6 +71,8 @@ pub(super) fn prepare(
         node: request.node,
         workspace_id: request.workspace_id,
         until: 0,
+        rebuild: request.rebuild,
+        fresh_clone: request.fresh_clone,
         labels: if again {
             BTreeMap::new()
         } else {
@@ -81,11 +94,32 @@ pub(super) fn prepare(
     Ok((wanted, until))
 }
 
+/// Reads what an attempt keeps of a workspace.
+fn rebuilding(request: &PrepareWorkspaceRequest, faults: &mut FieldFaults) -> Option<Rebuilding> {
+    let rebuild = Rebuild::try_from(request.rebuild);
+    let rebuild = rebuild.map_err(|_| "must be one of the values of Rebuild");
+    let rebuild = faults.check("rebuild", rebuild)?;
+    Some(Rebuilding {
+        keep_clone: rebuild != Rebuild::Unspecified && !request.fresh_clone,
+        no_cache: rebuild == Rebuild::WithoutCache,
+    })
+}
+
 /// Reads the id of a workspace that a request names.
 pub(super) fn workspace_id(id: &str) -> Result<WorkspaceId, CallError> {
     let mut faults = FieldFaults::default();
     let id = read_id(id, &mut faults);
     Ok(faults.complete(id)?)
+}
+
+/// Reads which ref of which repository a request is about.
+pub(super) fn list_configs(
+    request: &ListConfigsRequest,
+) -> Result<(Repository, GitRef), CallError> {
+    let mut faults = FieldFaults::default();
+    let repository = faults.check("repository", request.repository.parse());
+    let git_ref = faults.check("ref", request.r#ref.parse());
+    Ok(faults.complete(repository.zip(git_ref))?)
 }
 
 /// Reads where a stream is to end.
@@ -151,7 +185,7 @@ mod tests {
 
     #[test]
     fn each_malformed_field_is_named() {
-        let table: [(&str, Spoil); 17] = [
+        let table: [(&str, Spoil); 18] = [
             ("labels", |request, _| {
                 request.labels.insert("a b".into(), String::new());
             }),
@@ -162,6 +196,7 @@ mod tests {
                     ..Lifetime::default()
                 });
             }),
+            ("spec.fallback", |_, spec| spec.fallback = 99),
             ("spec.repository", |_, spec| spec.repository = String::new()),
             ("spec.repository", |_, spec| spec.repository = "shop".into()),
             ("spec.repository", |_, spec| {
@@ -173,7 +208,7 @@ mod tests {
             ("spec.ref", |_, spec| spec.r#ref = "--upload-pack=x".into()),
             ("spec.ref", |_, spec| spec.r#ref = "x".repeat(256)),
             ("spec.config", |_, spec| spec.config = "../etc".into()),
-            ("spec.config", |_, spec| spec.config = "a/b".into()),
+            ("spec.config", |_, spec| spec.config = "a//b".into()),
             ("spec.cache_access", |_, spec| spec.cache_access = 99),
             ("spec.timeout_seconds", |_, spec| {
                 spec.timeout_seconds = 14_401;
@@ -194,6 +229,26 @@ mod tests {
             request.spec = Some(spec);
             assert_eq!(faulty_fields(request), [field]);
         }
+        let mut rebuild = request();
+        rebuild.rebuild = Rebuild::WithCache.into();
+        assert_eq!(
+            faulty_fields(rebuild.clone()),
+            ["rebuild"],
+            "a new workspace"
+        );
+        rebuild.workspace_id = "w".into();
+        let (wanted, _) = prepare(rebuild.clone()).expect("a good request");
+        let keeps = Rebuilding {
+            keep_clone: true,
+            no_cache: false,
+        };
+        assert!(matches!(wanted.what, What::Again(_, how) if how == keeps));
+        rebuild.fresh_clone = true;
+        let (fresh, _) = prepare(rebuild.clone()).expect("a good request");
+        assert!(matches!(fresh.what, What::Again(_, how) if how == Rebuilding::default()));
+        assert_ne!(fresh.request, wanted.request);
+        rebuild.rebuild = 99;
+        assert_eq!(faulty_fields(rebuild), ["rebuild"]);
         let mut none = request();
         none.spec = None;
         assert_eq!(faulty_fields(none), ["spec"]);

@@ -2,7 +2,7 @@ use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event, GetWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, RenewWorkspaceRequest, RenewWorkspaceResponse, StartWorkspaceRequest, StartWorkspaceResponse, StopCause, StopWorkspaceRequest, StopWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse, Workspace, prepare_workspace_response as prepared, start_workspace_response as started, ExecRequest, ExecResponse, OpenSshRequest, OpenSshResponse, PortForwardRequest, PortForwardResponse,
+    DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event, GetWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, RenewWorkspaceRequest, RenewWorkspaceResponse, StartWorkspaceRequest, StartWorkspaceResponse, StopCause, StopWorkspaceRequest, StopWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse, Workspace, prepare_workspace_response as prepared, start_workspace_response as started, ExecRequest, ExecResponse, OpenSshRequest, OpenSshResponse, PortForwardRequest, PortForwardResponse, AgentServiceListConfigsResponse, GetBuildLogRequest, GetBuildLogResponse, ListConfigsRequest, ListConfigsResponse,
     watch_workspace_response as watched, workspace_service_server::WorkspaceService,
 };
 use hearth_domain::WorkspaceId;
@@ -17,8 +17,9 @@ use crate::{
     enter::Entrances,
     error::CallError,
     node::Fleet,
+    repositories::Repositories,
     workspace::{
-        Begin, Deletions, LifetimeArgs, Prepared, Stops, Stream as Slot, Until, Use, Uses, Watcher,
+    Begin, Deletions, LifetimeArgs, Prepared, Stops, Stream as Slot, Until, Use, Uses, Watcher, BuildLogs,
         Watching, What, Workspaces, seen,
     },
 };
@@ -35,12 +36,15 @@ pub(super) struct WorkspaceApi {
     pub(super) uses: Uses,
     pub(super) fleet: Arc<Fleet>,
     pub(super) entrances: Entrances,
+    pub(super) repositories: Arc<Repositories>,
+    pub(super) build_logs: BuildLogs,
 }
 
 #[tonic::async_trait]
 impl WorkspaceService for WorkspaceApi {
     type PrepareWorkspaceStream = Responses<PrepareWorkspaceResponse>;
     type WatchWorkspaceStream = Responses<WatchWorkspaceResponse>;
+    type GetBuildLogStream = Responses<GetBuildLogResponse>;
     type StartWorkspaceStream = Responses<StartWorkspaceResponse>;
     type ExecStream = Responses<ExecResponse>;
     type OpenSshStream = Responses<OpenSshResponse>;
@@ -58,7 +62,7 @@ impl WorkspaceService for WorkspaceApi {
                 caller.check_repository(&spec.repository)?;
                 caller.check_owner(owner)?;
             }
-            What::Again(id) => self.check(&caller, id).await?,
+            What::Again(id, _) => self.check(&caller, id).await?,
         }
         // Before anything begins: a call that fails has begun nothing.
         let slot = self.watching.open()?;
@@ -259,6 +263,52 @@ impl WorkspaceService for WorkspaceApi {
     ) -> Result<Response<Self::PortForwardStream>, Status> {
         let answers = enter::port_forward(&self.entrances, request).await?;
         Ok(Response::new(answers))
+    }
+
+    async fn list_configs(
+        &self,
+        request: Request<ListConfigsRequest>,
+    ) -> Result<Response<ListConfigsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let (repository, git_ref) = validate::list_configs(&request.into_inner())?;
+        caller.check_repository(&repository)?;
+        let listed = self.repositories.configs(&repository, &git_ref).await?;
+        let AgentServiceListConfigsResponse {
+            commit,
+            configs,
+            used,
+        } = listed;
+        Ok(Response::new(ListConfigsResponse {
+            commit,
+            configs,
+            used,
+        }))
+    }
+
+    async fn get_build_log(
+        &self,
+        request: Request<GetBuildLogRequest>,
+    ) -> Result<Response<Self::GetBuildLogStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let id = validate::workspace_id(&request.into_inner().workspace_id)?;
+        let record = self.workspaces.find(&id).await?;
+        if !caller.sees(&record.spec.repository) {
+            return Err(CallError::WorkspaceUnknown(id).into());
+        }
+        let log = self.build_logs.open(&record).await?;
+        let node = record.workspace.node;
+        Ok(Response::new(Box::pin(log.map(move |piece| {
+            let piece = piece.map_err(|status| {
+                Status::from(CallError::AgentFailed {
+                    node: node.clone(),
+                    why: status.message().to_owned(),
+                })
+            })?;
+            Ok(GetBuildLogResponse {
+                attempt: piece.attempt,
+                text: piece.text,
+            })
+        }))))
     }
 }
 

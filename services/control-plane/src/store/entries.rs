@@ -42,6 +42,15 @@ pub trait EntryStore: Send + Sync {
         platform: &Platform,
     ) -> Result<Option<Entry>, StoreError>;
 
+    /// The newest entry of a repository, configuration and platform that was built from one of these refs, by their texts.
+    async fn newest_of_refs(
+        &self,
+        repository: &CacheRepository,
+        config: Option<&ConfigName>,
+        platform: &Platform,
+        refs: &[String],
+    ) -> Result<Option<Entry>, StoreError>;
+
     /// Enters an image; the newest for a key replaces the one before. False, and nothing is entered: the key was removed on
     /// request since its writer asked for it. An image that was found in the registry has no writer that asked.
     async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<bool, StoreError>;

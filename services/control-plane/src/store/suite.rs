@@ -18,7 +18,7 @@ use self::{cache::*, clients::*, history::*, joining::*, life::*, nodes::*};
 use super::{workspaces::Page, *};
 use crate::{
     clock::{from_millis, now},
-    record::{Ending, Record, asked_for},
+    record::{Ending, Rebuilding, Record, asked_for},
 };
 
 /// Few enough that a test can fill it, and so many that no part of it is dropped beyond what is too much.
@@ -148,14 +148,14 @@ pub(super) async fn a_request_leads_to_one_workspace(store: Arc<dyn Store>) {
         Err(StoreError::RequestIdReused)
     ));
     match store
-        .begin_attempt(&id("a"), request("r2", "p"), now())
+        .begin_attempt(&id("a"), request("r2", "p"), Rebuilding::default(), now())
         .await
     {
         Ok(Once::New(change)) => assert_eq!(change.record.workspace.attempt, 2),
         other => panic!("{other:?}"),
     }
     match store
-        .begin_attempt(&id("a"), request("r2", "p"), now())
+        .begin_attempt(&id("a"), request("r2", "p"), Rebuilding::default(), now())
         .await
     {
         Ok(Once::Before(record)) => assert_eq!(record.workspace.attempt, 2),
@@ -206,7 +206,7 @@ pub(super) async fn nothing_is_written_for_an_attempt_that_is_not_the_newest(
 ) {
     create(&*store, "a").await;
     store
-        .begin_attempt(&id("a"), None, now())
+        .begin_attempt(&id("a"), None, Rebuilding::default(), now())
         .await
         .expect("an attempt");
     for number in [1, 3] {
@@ -246,7 +246,9 @@ pub(super) async fn a_deleted_workspace_is_unfinished_until_it_is_forgotten(stor
     let unfinished = store.unfinished().await.expect("a read");
     assert_eq!(unfinished[0].workspace.state(), WorkspaceState::Deleting);
     assert!(matches!(
-        store.begin_attempt(&id("a"), None, now()).await,
+        store
+            .begin_attempt(&id("a"), None, Rebuilding::default(), now())
+            .await,
         Err(StoreError::Deleting(_))
     ));
     store.forget(&id("a")).await.expect("a deletion");

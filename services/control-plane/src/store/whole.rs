@@ -3,12 +3,8 @@ use secrecy::SecretString;
 
 use super::{
     build_caches::BuildCacheStore, clients::ClientStore, entries::EntryStore, error::StoreError,
-    joining::JoiningStore,
-    life::LifeStore,
-    lookups::LookupStore,
-    nodes::NodeStore,
-    workspaces::WorkspaceStore,
-    granted_secrets::GrantedSecretStore,
+    granted_secrets::GrantedSecretStore, joining::JoiningStore, life::LifeStore,
+    lookups::LookupStore, nodes::NodeStore, workspaces::WorkspaceStore,
 };
 
 /// The whole state of the control plane.

@@ -6,7 +6,7 @@ use hearth_domain::{AttemptRef, WorkspaceId};
 use prost_types::Timestamp;
 
 use super::error::StoreError;
-use crate::record::{Ending, LogEntry, Record};
+use crate::record::{Ending, LogEntry, Rebuilding, Record};
 
 /// A request id with the digest of its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +119,7 @@ pub trait WorkspaceStore: Send + Sync {
         &self,
         id: &WorkspaceId,
         request: Option<RequestId>,
+        how: Rebuilding,
         now: Timestamp,
     ) -> Result<Once, StoreError>;
 

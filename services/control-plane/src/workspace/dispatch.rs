@@ -119,12 +119,18 @@ async fn prepare_request(
         store,
         rules,
         host_access,
+        default_images,
         cache_mounts,
         ..
     } = with;
     let repository = &record.spec.repository;
     let trusted = rules.writers.allow(&record.spec.git_ref);
-    let (cache, skip) = match rules.cache_use(&record.spec) {
+    let progress = &record.progress;
+    let cache = match progress.no_cache {
+        true => Err(CacheSkipReason::Rebuild),
+        false => rules.cache_use(&record.spec),
+    };
+    let (cache, skip) = match cache {
         Ok(cache) => {
             let target = target(record, cache, node, &**store).await;
             (Some(target), CacheSkipReason::Unspecified)
@@ -141,6 +147,9 @@ async fn prepare_request(
         host_access: host_access.of(repository).into(),
         cache_mounts: cache_mounts.of(repository, trusted),
         control_plane_id: store.identity().to_owned(),
+        keep_clone: progress.keeps_clone,
+        no_cache: progress.no_cache,
+        default_image: default_images.of(repository).unwrap_or_default().to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{host_access::HostAccessRules, journal::Journal};
+use super::{default_images::DefaultImages, host_access::HostAccessRules, journal::Journal};
 use crate::{
     cache::{CacheMounts, CacheRules},
     node::{Agents, Fleet},
@@ -15,5 +15,6 @@ pub(crate) struct Driving {
     pub(crate) agents: Arc<Agents>,
     pub(crate) rules: Arc<CacheRules>,
     pub(crate) host_access: HostAccessRules,
+    pub(crate) default_images: DefaultImages,
     pub(crate) cache_mounts: CacheMounts,
 }

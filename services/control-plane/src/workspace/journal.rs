@@ -8,7 +8,7 @@ use crate::{
     cache::{Reports, Waiting},
     clock::now,
     metrics::Counters,
-    record::{Ending, LifeChange, Record},
+    record::{Ending, LifeChange, Rebuilding, Record},
     store::{Change, Once, Placement, RequestId, Store, StoreError},
 };
 
@@ -71,8 +71,9 @@ impl Journal {
         &self,
         id: &WorkspaceId,
         request: Option<RequestId>,
+        how: Rebuilding,
     ) -> Result<Once, StoreError> {
-        let once = self.store.begin_attempt(id, request, now()).await?;
+        let once = self.store.begin_attempt(id, request, how, now()).await?;
         if let Once::New(change) = &once {
             self.tell(change);
         }

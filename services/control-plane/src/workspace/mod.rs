@@ -1,6 +1,8 @@
 //! Workspaces from the request to the deletion: every change goes through the journal, a driver has each attempt prepared by
 //! its node's agent, and what a restart interrupts is resumed.
 
+mod build_log;
+mod default_images;
 mod deletion;
 mod dispatch;
 mod driver;
@@ -20,9 +22,11 @@ mod streams;
 mod uses;
 mod watching;
 
+pub use default_images::{DefaultImages, DefaultImagesParseError};
 pub use host_access::{HostAccessParseError, HostAccessRules};
 pub use lifetime::LifetimeArgs;
 
+pub(crate) use build_log::BuildLogs;
 pub(crate) use deletion::Deletions;
 pub(crate) use drivers::Drivers;
 pub(crate) use driving::Driving;

@@ -12,7 +12,7 @@ use crate::{
     metrics::Counters,
     record::asked_for,
     store::{Load, Sqlite},
-    workspace::{Driving, Feeds, HostAccessRules},
+    workspace::{DefaultImages, Driving, Feeds, HostAccessRules},
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -54,6 +54,7 @@ impl Lab {
             agents: agents.clone(),
             rules,
             host_access: HostAccessRules::default(),
+            default_images: DefaultImages::default(),
             cache_mounts,
         };
         let drivers = Arc::new(Drivers::new(driving, tasks.clone()));

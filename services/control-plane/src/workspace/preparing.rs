@@ -11,7 +11,7 @@ use crate::{
     detached::detached,
     error::CallError,
     node::{Fleet, Nodes, Unusable},
-    record::{LifeChange, Record},
+    record::{LifeChange, Rebuilding, Record},
     store::{Load, Once, PageLimit, RequestId, Store, StoreError},
 };
 
@@ -37,7 +37,7 @@ pub(crate) enum What {
         lifetime: Lifetime,
     },
     /// A new attempt of a workspace.
-    Again(WorkspaceId),
+    Again(WorkspaceId, Rebuilding),
 }
 
 /// The result of a request to prepare.
@@ -128,7 +128,7 @@ impl Workspaces {
                     error => error.into(),
                 })?
             }
-            What::Again(id) => {
+            What::Again(id, how) => {
                 let node = self.find(&id).await?.workspace.node;
                 if wanted.node.is_some_and(|wanted| wanted != node) {
                     let mut faults = FieldFaults::default();
@@ -137,7 +137,7 @@ impl Workspaces {
                     faults.into_result()?;
                 }
                 self.nodes.check_online(&node)?;
-                self.journal.begin_attempt(&id, wanted.request).await?
+                self.journal.begin_attempt(&id, wanted.request, how).await?
             }
         };
         match once {

@@ -139,7 +139,9 @@ impl Recovery {
         }
         let record = self.store.workspace(id).await?;
         let failed = record.filter(|record| {
-            record.workspace.settled && record.workspace.state() == WorkspaceState::Failed
+            let has_failed = record.workspace.state() == WorkspaceState::Failed;
+            // A clone that was kept waits for another attempt.
+            record.workspace.settled && has_failed && !record.progress.keeps_clone
         });
         Ok(failed.map_or(Verdict::Keep, |record| {
             Verdict::Remove(RemoveWorkspaceRequest {

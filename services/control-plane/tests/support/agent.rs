@@ -4,7 +4,7 @@
 mod service;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -14,6 +14,8 @@ use futures_util::{
     stream::{self, BoxStream, try_unfold},
 };
 use hearth_api::v1::{
+    AgentServiceGetBuildLogRequest, AgentServiceGetBuildLogResponse,
+    AgentServiceListConfigsRequest, AgentServiceListConfigsResponse,
     AgentServicePrepareWorkspaceRequest as Asked, AgentServicePrepareWorkspaceResponse as Answer,
     AgentServiceStartWorkspaceRequest, AgentServiceStartWorkspaceResponse,
     AgentServiceStopWorkspaceRequest, AgentServiceStopWorkspaceResponse, AttemptAccepted,
@@ -293,6 +295,24 @@ impl FakeAgent {
 
     pub fn was_asked_to_remove(&self, id: &str) -> bool {
         self.shared.lock().asked_to_remove.contains(id)
+    }
+
+    /// Answers the next question about a repository.
+    pub fn lists(&self, listing: Result<AgentServiceListConfigsResponse, Status>) {
+        self.shared
+            .change(|state| state.listings.push_back(listing));
+    }
+
+    /// What it was asked about repositories.
+    pub fn asked_to_list(&self) -> Vec<AgentServiceListConfigsRequest> {
+        self.shared.lock().asked_to_list.clone()
+    }
+
+    /// Keeps the log of a build, in pieces.
+    pub fn keeps_log(&self, id: &str, pieces: &[&str]) {
+        let pieces = pieces.iter().map(|piece| (*piece).to_owned()).collect();
+        self.shared
+            .change(|state| state.build_logs.insert(id.to_owned(), pieces));
     }
 
     /// How often an attempt was started, whether it was taken or not.

@@ -3,12 +3,11 @@ use std::{future::Future, time::Duration};
 use async_trait::async_trait;
 use hearth_api::v1::{
     BuildDecision, CacheEntry, CommitBuildCacheRequest, CommitCacheRequest, DropCacheRequest,
-    FindBuildCacheRequest, ResolveCacheRequest, WaitDecision, Waiting,
+    FindBuildCacheRequest, FindLastGoodRequest, ResolveCacheRequest, WaitDecision, Waiting,
     cache_index_service_client::CacheIndexServiceClient, resolve_cache_response::Decision,
 };
 use hearth_domain::{
-    AttemptRef, CacheKey, CacheRepository, CommitHash, ConfigName, Digest, DigestError,
-    KeyedManifest, Platform,
+    AttemptRef, CacheKey, CacheRepository, CommitHash, ConfigName, Digest, KeyedManifest, Platform,
 };
 use hearth_runtime::contract::attempt_message;
 use hearth_signatures::Claim;
@@ -16,6 +15,7 @@ use tonic::{Request, Status, transport::Channel};
 
 use super::{
     client::{CALL_TIMEOUT, ControlPlaneClient},
+    earlier_image::{EarlierImage, earlier, optional, parsed},
     pauses::{pauses, while_unavailable},
     trusted_keys::TrustedKeys,
 };
@@ -117,6 +117,13 @@ pub trait CacheIndex: Send + Sync {
         digest: &Digest,
         generation: u64,
     ) -> Result<(), IndexFailure>;
+    /// The newest image of the attempt's configuration that the cache has: of its ref, else of the default branch.
+    async fn last_good(
+        &self,
+        attempt: &AttemptRef,
+        repository: &CacheRepository,
+        platform: &Platform,
+    ) -> Result<Option<EarlierImage>, IndexFailure>;
 }
 
 /// A build cache that a build may read.
@@ -266,7 +273,7 @@ impl CacheIndex for ControlPlaneClient {
         });
         let answer = within(CALL_TIMEOUT, answer).await?.into_inner();
         Ok(ReadableCache {
-            digest: optional(&answer.digest)?,
+            digest: optional(&answer.digest).map_err(IndexFailure)?,
             generation: answer.generation,
         })
     }
@@ -290,6 +297,27 @@ impl CacheIndex for ControlPlaneClient {
             client(self).commit_build_cache(request).await
         })
         .await
+    }
+
+    async fn last_good(
+        &self,
+        attempt: &AttemptRef,
+        repository: &CacheRepository,
+        platform: &Platform,
+    ) -> Result<Option<EarlierImage>, IndexFailure> {
+        let request = FindLastGoodRequest {
+            attempt: Some(attempt_message(attempt)),
+            repository: repository.to_string(),
+        };
+        let answer = self.as_node(|bearer| {
+            let request = bearer.on(request.clone());
+            async { client(self).find_last_good(request).await }
+        });
+        let answer = within(CALL_TIMEOUT, answer).await?.into_inner();
+        let image = answer
+            .entry
+            .map(|entry| earlier(entry, repository, platform, self.keys()));
+        image.transpose().map_err(IndexFailure)
     }
 }
 
@@ -337,9 +365,9 @@ fn hit(
         let other = format!("it answered with the entry {} of another key", entry.key);
         return Err(IndexFailure(other));
     }
-    let build_cache = optional(&entry.build_cache)?;
+    let build_cache = optional(&entry.build_cache).map_err(IndexFailure)?;
     let claim = Claim {
-        digest: entry.digest.parse().map_err(malformed)?,
+        digest: parsed(&entry.digest).map_err(IndexFailure)?,
         repository: repository.clone(),
         key: key.clone(),
         platform: platform.clone(),
@@ -357,17 +385,6 @@ fn hit(
         },
         Err(why) => Resolution::Unproven(why),
     })
-}
-
-fn optional(digest: &str) -> Result<Option<Digest>, IndexFailure> {
-    match digest {
-        "" => Ok(None),
-        digest => digest.parse().map(Some).map_err(malformed),
-    }
-}
-
-fn malformed(error: DigestError) -> IndexFailure {
-    IndexFailure(format!("it answered with a malformed digest: {error}"))
 }
 
 pub(super) fn client(control_plane: &ControlPlaneClient) -> CacheIndexServiceClient<Channel> {

@@ -38,6 +38,8 @@ pub struct BuildRequest<'a> {
     pub output: Option<&'a str>,
     /// Folder of the files that it is built from.
     pub sources: &'a Path,
+    /// Whether BuildKit's own cache is left unread.
+    pub no_cache: bool,
     /// Whose cache mounts it uses: those of builds with another name are not seen.
     pub cache_mounts: &'a str,
 }

@@ -179,6 +179,9 @@ impl Devcontainer for DevcontainerCli {
                 command = command.args([name, value]);
             }
         }
+        if request.no_cache {
+            command = command.args(["--no-cache"]);
+        }
         run(command, on_line).await.map(|_| ())
     }
 

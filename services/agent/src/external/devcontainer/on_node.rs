@@ -91,7 +91,9 @@ impl NodeHome {
 /// A command of the configuration that runs on the node, without the engine.
 #[derive(Clone, Copy)]
 pub struct NodeRequest<'a> {
-    /// Folder of the clone, which belongs to the command's user.
+    /// The clone, which belongs to the command's user.
+    pub clone: &'a Path,
+    /// The folder in it that the command runs in.
     pub folder: &'a Path,
     /// Its user's home.
     pub home: &'a NodeHome,
@@ -111,7 +113,7 @@ pub(super) async fn run(
         .args(["-c", "exec \"$@\" 1>&2", "sh"])
         .args(request.words)
         .dir(request.folder)
-        .writes(request.folder)
+        .writes(request.clone)
         .run_as(home.user)
         .writes(&home.folder)
         .network(&home.network)

@@ -135,6 +135,16 @@ pub trait Engine: Send + Sync {
     /// Removes what a workspace has: containers, networks, volumes, and images that nothing else uses. Something that
     /// cannot be removed keeps nothing else; it is an error. It is none if there is nothing.
     async fn remove_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
+    /// The folder on the node of the volume of a workspace. `None`: it has none of its own.
+    async fn volume(&self, workspace_id: &WorkspaceId) -> Result<Option<PathBuf>, EngineFailure>;
+    /// Removes what [`Self::remove_workspace`] does, but for the workspace's volume, and images only if asked to.
+    async fn clear_workspace(
+        &self,
+        workspace_id: &WorkspaceId,
+        images: bool,
+    ) -> Result<(), EngineFailure>;
+    /// Removes the images of a workspace that no container needs.
+    async fn remove_images(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
     /// Removes the containers of a workspace and leaves its volume.
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure>;
     /// Stops the containers of a workspace, those first that no other one needs. Each has its grace time, a minute at most, and
@@ -174,7 +184,7 @@ pub trait Engine: Send + Sync {
         container: &str,
         path: &str,
     ) -> Result<Option<Vec<u8>>, EngineFailure>;
-    /// Writes a file into a folder of a container, in place of what has its name there. The engine does it inside of the
+    /// Writes a file of `owner` into a folder of a container, in place of what has its name there. The engine does it inside of the
     /// container: a link leads nowhere else.
     async fn write_to_container(
         &self,
@@ -182,6 +192,7 @@ pub trait Engine: Send + Sync {
         folder: &str,
         name: &str,
         content: &[u8],
+        owner: Owner,
     ) -> Result<(), EngineFailure>;
     /// Gives everything in the volume of a workspace to `owner` while containers write to it: inside of one more container,
     /// which has the image of `container`, the volume and nothing else.

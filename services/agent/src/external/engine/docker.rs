@@ -167,6 +167,19 @@ impl Engine for DockerEngine {
         volume::remove_folder_of(self.clones.as_deref(), workspace_id).await
     }
 
+    async fn volume(&self, workspace_id: &WorkspaceId) -> Result<Option<PathBuf>, EngineFailure> {
+        let found = volume::found(&self.docker, self.clones.as_deref(), workspace_id).await;
+        found.map_err(self.failed("look at the workspace's volume"))
+    }
+
+    async fn clear_workspace(&self, id: &WorkspaceId, images: bool) -> Result<(), EngineFailure> {
+        removal::but_the_volume(&self.docker, &self.socket, id, images).await
+    }
+
+    async fn remove_images(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
+        removal::images(&self.docker, &self.socket, workspace_id).await
+    }
+
     async fn remove_containers(&self, workspace_id: &WorkspaceId) -> Result<(), EngineFailure> {
         removal::containers(&self.docker, &self.socket, workspace_id).await
     }
@@ -261,8 +274,10 @@ impl Engine for DockerEngine {
         folder: &str,
         name: &str,
         content: &[u8],
+        owner: Owner,
     ) -> Result<(), EngineFailure> {
-        container::write(&self.docker, container, folder, (name, 0o644), content)
+        let file = (name, 0o644, owner);
+        container::write(&self.docker, container, folder, file, content)
             .await
             .map_err(self.failed("write into the container"))
     }

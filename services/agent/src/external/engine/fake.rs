@@ -66,6 +66,8 @@ pub(crate) struct Contents {
     pub(crate) mute: bool,
     /// Workspaces that were removed, in order.
     pub(crate) removed_workspaces: Vec<String>,
+    /// Workspaces of which all but the volume was removed, in order.
+    pub(crate) cleared_workspaces: Vec<String>,
     /// Workspaces that were stopped, in order.
     pub(crate) stopped_workspaces: Vec<String>,
     pulled: BTreeSet<String>,
@@ -208,6 +210,20 @@ impl Engine for FakeEngine {
         Ok(())
     }
 
+    async fn volume(&self, _: &WorkspaceId) -> Result<Option<PathBuf>, EngineFailure> {
+        Ok(None)
+    }
+
+    async fn clear_workspace(&self, workspace: &WorkspaceId, _: bool) -> Result<(), EngineFailure> {
+        self.ping().await?;
+        self.lock().cleared_workspaces.push(workspace.to_string());
+        Ok(())
+    }
+
+    async fn remove_images(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
+        Ok(())
+    }
+
     async fn remove_containers(&self, _: &WorkspaceId) -> Result<(), EngineFailure> {
         unreachable!()
     }
@@ -266,6 +282,7 @@ impl Engine for FakeEngine {
         _: &str,
         _: &str,
         _: &[u8],
+        _: Owner,
     ) -> Result<(), EngineFailure> {
         unreachable!()
     }

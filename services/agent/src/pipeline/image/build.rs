@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use hearth_api::v1::{Failure, FailureReason};
 use hearth_domain::{CacheKey, KeyedManifest, Repository, annotation, text::shortened};
@@ -6,6 +6,7 @@ use hearth_layers::RegistryError;
 
 use super::{outcome::STEP, progress::BuildProgress, used::Used};
 use crate::{
+    build_log::BuildLog,
     buildkit::{Counts, Progress},
     devcontainer::{Base, DevcontainerConfig, Source},
     door::denied_source,
@@ -56,6 +57,7 @@ pub(super) async fn build(
     for left_out in &folder.left_out {
         cx.recorder.warn(left_out.to_string());
     }
+    let log = Arc::new(cx.node.build_logs.begin(&cx.job.attempt));
     let (cache_from, cache_generation) = build_cache(cx, reasons).await;
     let annotations = match manifest {
         Some(manifest) => annotations(&cx.job.spec.repository, manifest.key(), builder(cx).await),
@@ -70,8 +72,9 @@ pub(super) async fn build(
         output: output.as_deref(),
         cache_mounts: &cx.job.cache_mounts,
         sources: &clone.folder,
+        no_cache: cx.job.no_cache,
     };
-    let mut result = run_build(cx, &request).await;
+    let mut result = run_build(cx, &request, &log).await;
     if let (Err(child), true) = (&result, cache_from.is_some()) {
         // A cache with a missing blob fails every build that reads it. The engine's own cache has the steps built so far.
         reasons.insert(
@@ -85,7 +88,8 @@ pub(super) async fn build(
             cache_from: None,
             ..request
         };
-        result = run_build(cx, &request).await;
+        log.line("The build failed, and is repeated without the registry's cache.");
+        result = run_build(cx, &request, &log).await;
     }
     let fault = fault_of_base(cx, config).await;
     if let Some(fault) = &fault {
@@ -158,8 +162,9 @@ async fn fault_of_base(cx: &Context<'_>, config: &DevcontainerConfig) -> Option<
 async fn run_build(
     cx: &Context<'_>,
     request: &BuildRequest<'_>,
+    log: &Arc<BuildLog>,
 ) -> Result<Progress, ProcessFailure> {
-    let mut progress = BuildProgress::new(cx.recorder);
+    let mut progress = BuildProgress::new(cx.recorder, log.clone());
     let result = cx
         .externals
         .devcontainer

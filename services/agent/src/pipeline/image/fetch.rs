@@ -16,7 +16,7 @@ use crate::{
 
 /// Fetches the default image, and returns its name.
 pub async fn fetch_default(cx: &Context<'_>) -> Result<String, Failure> {
-    let image = cx.node.default_image.clone();
+    let image = cx.default_image().to_owned();
     cx.recorder
         .step(
             STEP,

@@ -1,9 +1,10 @@
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::outcome::STEP;
 use crate::{
-    attempt::{Activity, OutputSink, Recorder},
-    buildkit::{ActivityChange, Progress, Update},
+    attempt::{Activity, OutputSink, Recorder, without_escapes},
+    build_log::BuildLog,
+    buildkit::{ActivityChange, Progress, Status, StepChange, Update},
     external::process::{Line, Tail},
 };
 
@@ -11,6 +12,7 @@ use crate::{
 pub(super) struct BuildProgress<'a> {
     recorder: &'a Recorder,
     output: OutputSink,
+    log: Arc<BuildLog>,
     progress: Progress,
     /// What docker says about a build that failed before any step.
     error: Option<String>,
@@ -19,10 +21,11 @@ pub(super) struct BuildProgress<'a> {
 }
 
 impl<'a> BuildProgress<'a> {
-    pub(super) fn new(recorder: &'a Recorder) -> Self {
+    pub(super) fn new(recorder: &'a Recorder, log: Arc<BuildLog>) -> Self {
         Self {
             recorder,
-            output: recorder.output(STEP),
+            output: recorder.output(STEP).copied_to(log.clone()),
+            log,
             progress: Progress::default(),
             error: None,
             tail: Tail::default(),
@@ -62,6 +65,7 @@ impl<'a> BuildProgress<'a> {
                 Update::Step(change) => {
                     // Output from before the change comes before it in the log.
                     self.output.flush();
+                    self.log.line(&step_line(&change));
                     self.recorder.build_step(change);
                 }
             }
@@ -85,6 +89,18 @@ impl BuildProgress<'_> {
     }
 }
 
+/// What the log of a build says of a step that began or ended.
+fn step_line(change: &StepChange) -> String {
+    let number = change.number;
+    match change.status {
+        Status::Started => format!("#{number} {}", without_escapes(&change.name)),
+        Status::Done => format!("#{number} DONE {:.1} s", change.seconds),
+        Status::Cached => format!("#{number} CACHED {}", without_escapes(&change.name)),
+        Status::Failed => format!("#{number} FAILED after {:.1} s", change.seconds),
+        Status::Canceled => format!("#{number} CANCELED"),
+    }
+}
+
 /// The error that a line of docker's tells, without the names of its parts that passed it on.
 fn error_of(line: &str) -> Option<&str> {
     let mut error = line.trim().strip_prefix("ERROR: ")?;
@@ -97,9 +113,11 @@ fn error_of(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::event::Kind;
+    use hearth_domain::AttemptRef;
+    use hearth_runtime::Tasks;
 
     use super::*;
-    use crate::buildkit::Counts;
+    use crate::{build_log::BuildLogs, buildkit::Counts};
 
     #[test]
     fn the_error_of_a_build_is_told_without_the_parts_that_passed_it_on() {
@@ -119,14 +137,21 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_step_is_told_between_the_output_before_and_after_it() {
-        let log = std::sync::Arc::new(crate::attempt::AttemptLog::new(1));
+    #[tokio::test]
+    async fn a_step_is_told_between_the_output_before_and_after_it() {
+        let log = Arc::new(crate::attempt::AttemptLog::new(1));
         let recorder = Recorder::new(
             log.clone(),
             crate::metrics::AgentMetrics::new(&hearth_runtime::Metrics::default()),
         );
-        let mut progress = BuildProgress::new(&recorder);
+        let dir = tempfile::tempdir().unwrap();
+        let logs = BuildLogs::new(dir.path().to_owned(), Tasks::default());
+        let attempt = AttemptRef {
+            workspace: "ws-1".parse().unwrap(),
+            number: 3,
+        };
+        let kept = Arc::new(logs.begin(&attempt));
+        let mut progress = BuildProgress::new(&recorder, kept.clone());
         let vertex = |rest: &str| {
             format!(
                 r#"{{"vertexes":[{{"digest":"a","name":"[1/1] RUN x","started":"2026-01-01T00:00:00Z"{rest}}}]}}"#
@@ -161,5 +186,7 @@ mod tests {
             kinds,
             ["before", "<Started>", "#1 inside", "<Cached>", "after"]
         );
+        let whole = "before\n#1 [1/1] RUN x\n#1 inside\n#1 CACHED [1/1] RUN x\nafter\n";
+        assert_eq!(kept.whole(), whole);
     }
 }

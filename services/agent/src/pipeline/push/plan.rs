@@ -57,6 +57,11 @@ impl PushPlan {
     ) -> Self {
         match (&cx.job.cache, manifest) {
             (Err(reason), _) => Self::skipped(*reason),
+            (Ok(_), _) if cx.keeps_clone() => Self::nothing(
+                PushOutcome::SkippedReadOnly,
+                "the image was built from the clone as it was left in the workspace, which is no commit: push your work, and \
+                 prepare a workspace of it",
+            ),
             (Ok(_), _) if !may_write => Self::nothing(
                 PushOutcome::SkippedReadOnly,
                 "this attempt may only read the cache: refs that may write are named by --cache-writers of the control plane, \
@@ -102,12 +107,17 @@ impl PushPlan {
             CacheSkipReason::Off | CacheSkipReason::Unspecified => {
                 Self::nothing(PushOutcome::SkippedOff, "the cache is off")
             }
+            CacheSkipReason::Rebuild => Self::nothing(
+                PushOutcome::SkippedOff,
+                "the request asked for a build without the cache; the entry that the cache has for the same inputs stays, and \
+                 `hearth cache rm` removes it",
+            ),
             CacheSkipReason::Lightweight => {
                 Self::nothing(PushOutcome::SkippedLightweight, "lightweight mode")
             }
             CacheSkipReason::Fallback => Self::nothing(
                 PushOutcome::SkippedFallback,
-                "the default image runs in place of the repository's own",
+                "another image runs in place of the repository's own",
             ),
             CacheSkipReason::NoDevcontainer => {
                 Self::not_eligible("the default image is used as it is")
@@ -157,6 +167,7 @@ mod tests {
             outcome(CacheSkipReason::Fallback),
             PushOutcome::SkippedFallback
         );
+        assert_eq!(outcome(CacheSkipReason::Rebuild), PushOutcome::SkippedOff);
         assert_eq!(
             outcome(CacheSkipReason::NoDevcontainer),
             PushOutcome::SkippedNotEligible

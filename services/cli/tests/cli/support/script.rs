@@ -6,8 +6,7 @@ use std::{
 use hearth_api::v1::{
     CreateClientRequest, CreateClientResponse, CreateJoinTokenRequest, CreateJoinTokenResponse,
     DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
-    GetCallerResponse, GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest,
-    InvalidateEntryRequest, InvalidateEntryResponse, ListClientsRequest, ListClientsResponse,
+    GetCallerResponse, GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse, ListClientsRequest, ListClientsResponse, GetBuildLogRequest, GetBuildLogResponse, ListConfigsRequest, ListConfigsResponse,
     ListEntriesRequest, ListEntriesResponse, ListJoinTokensResponse, ListNodesResponse,
     ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
     ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, RenewWorkspaceRequest,
@@ -26,6 +25,8 @@ pub enum Call {
     Get(GetWorkspaceRequest),
     List(ListWorkspacesRequest),
     Delete(DeleteWorkspaceRequest),
+    ListConfigs(ListConfigsRequest),
+    BuildLog(GetBuildLogRequest),
     Stop(StopWorkspaceRequest),
     Start(StartWorkspaceRequest),
     Renew(RenewWorkspaceRequest),
@@ -59,6 +60,8 @@ pub enum Answer {
     Get(Box<Workspace>),
     List(ListWorkspacesResponse),
     Deleted,
+    ListConfigs(ListConfigsResponse),
+    BuildLog(Vec<GetBuildLogResponse>),
     /// To Stop and Renew.
     Lives(Box<Workspace>),
     /// To Start: messages, and how the stream ends.

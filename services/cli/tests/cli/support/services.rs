@@ -4,11 +4,12 @@ use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use hearth_api::v1::{
     CreateClientRequest, CreateClientResponse, CreateJoinTokenRequest, CreateJoinTokenResponse,
     DeleteWorkspaceRequest, DeleteWorkspaceResponse, ExplainRefRequest, ExplainRefResponse,
-    ExplainWorkspaceRequest, ExplainWorkspaceResponse, Explanation, GetCallerRequest,
-    GetCallerResponse, GetPublicKeyRequest, GetPublicKeyResponse, GetStatsRequest,
-    GetStatsResponse, GetWorkspaceRequest, GetWorkspaceResponse, InvalidateEntryRequest,
-    InvalidateEntryResponse, IssueCertificateRequest, IssueCertificateResponse, ListClientsRequest,
-    ListClientsResponse, ListEntriesRequest, ListEntriesResponse, ListJoinTokensRequest,
+    ExplainWorkspaceRequest, ExplainWorkspaceResponse, Explanation, GetBuildLogRequest,
+    GetBuildLogResponse, GetCallerRequest, GetCallerResponse, GetPublicKeyRequest,
+    GetPublicKeyResponse, GetStatsRequest, GetStatsResponse, GetWorkspaceRequest,
+    GetWorkspaceResponse, InvalidateEntryRequest, InvalidateEntryResponse, IssueCertificateRequest,
+    IssueCertificateResponse, ListClientsRequest, ListClientsResponse, ListConfigsRequest,
+    ListConfigsResponse, ListEntriesRequest, ListEntriesResponse, ListJoinTokensRequest,
     ListJoinTokensResponse, ListNodesRequest, ListNodesResponse, ListWorkspacesRequest,
     ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, ProbeAccessRequest,
     ProbeAccessResponse, RemoveNodeRequest, RemoveNodeResponse, RemoveQuarantinedRequest,
@@ -138,6 +139,34 @@ impl WorkspaceService for Served {
             _ => None,
         })
         .map(Response::new)
+    }
+
+    type GetBuildLogStream = BoxStream<'static, Result<GetBuildLogResponse, Status>>;
+
+    async fn list_configs(
+        &self,
+        request: Request<ListConfigsRequest>,
+    ) -> Result<Response<ListConfigsResponse>, Status> {
+        let call = Call::ListConfigs(request.into_inner());
+        self.answer(call, |answer| match answer {
+            Answer::ListConfigs(listed) => Some(listed),
+            _ => None,
+        })
+        .map(Response::new)
+    }
+
+    async fn get_build_log(
+        &self,
+        request: Request<GetBuildLogRequest>,
+    ) -> Result<Response<Self::GetBuildLogStream>, Status> {
+        let call = Call::BuildLog(request.into_inner());
+        let pieces = self.answer(call, |answer| match answer {
+            Answer::BuildLog(pieces) => Some(pieces),
+            _ => None,
+        })?;
+        Ok(Response::new(
+            stream::iter(pieces.into_iter().map(Ok)).boxed(),
+        ))
     }
 
     async fn delete_workspace(

@@ -72,6 +72,29 @@ impl EntryStore for Sqlite {
         .transpose()
     }
 
+    async fn newest_of_refs(
+        &self,
+        repository: &CacheRepository,
+        config: Option<&ConfigName>,
+        platform: &Platform,
+        refs: &[String],
+    ) -> Result<Option<Entry>, StoreError> {
+        // A ref has no character 10.
+        sqlx::query(
+            "SELECT * FROM cache_entries WHERE repository = ? AND config = ? AND platform = ? \
+             AND instr(char(10) || ? || char(10), char(10) || ref || char(10)) > 0 ORDER BY rowid DESC LIMIT 1",
+        )
+        .bind(repository.as_str())
+        .bind(config.map_or("", ConfigName::as_str))
+        .bind(platform.as_str())
+        .bind(refs.join("\n"))
+        .fetch_optional(&self.reader)
+        .await?
+        .as_ref()
+        .map(entry)
+        .transpose()
+    }
+
     async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<bool, StoreError> {
         let entry = CacheEntry::from(entry.clone());
         let mut transaction = self.begin().await?;

@@ -16,7 +16,7 @@ use super::{
     },
 };
 use crate::{
-    record::{Ending, Record},
+    record::{Ending, Rebuilding, Record},
     store::{
         error::StoreError,
         workspaces::{Change, Count, Once, Page, PageLimit, Placement, RequestId, WorkspaceStore},
@@ -81,6 +81,7 @@ impl WorkspaceStore for Sqlite {
         &self,
         id: &WorkspaceId,
         request: Option<RequestId>,
+        how: Rebuilding,
         now: Timestamp,
     ) -> Result<Once, StoreError> {
         let mut transaction = self.begin().await?;
@@ -92,7 +93,7 @@ impl WorkspaceStore for Sqlite {
                 if record.workspace.state() == WorkspaceState::Deleting {
                     return Err(StoreError::Deleting(id.clone()));
                 }
-                Ok(record.begin_attempt(now))
+                Ok(record.begin_attempt(how, now))
             })
             .await?;
         remember(&mut transaction, request.as_ref(), id).await?;

@@ -128,7 +128,7 @@ pub(in crate::store) async fn old_output_of_what_has_settled_is_dropped_once(
     assert_eq!(page(&*store, "b", 0).await.events.len(), 3);
     // It grows again with another attempt.
     let again = store
-        .begin_attempt(&id("a"), None, from_millis(10_000))
+        .begin_attempt(&id("a"), None, Rebuilding::default(), from_millis(10_000))
         .await;
     assert!(matches!(again, Ok(Once::New(_))), "{again:?}");
     let a = page(&*store, "a", 5).await;

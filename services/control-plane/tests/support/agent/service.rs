@@ -20,6 +20,12 @@ pub(super) struct State {
     pub(super) connections: u32,
     /// Streams that began under a smaller number break.
     pub(super) line: u32,
+    /// What it answers about repositories, one after the other.
+    pub(super) listings: VecDeque<Result<AgentServiceListConfigsResponse, Status>>,
+    /// What it was asked about repositories.
+    pub(super) asked_to_list: Vec<AgentServiceListConfigsRequest>,
+    /// The logs of builds, in pieces, by workspace.
+    pub(super) build_logs: BTreeMap<String, Vec<String>>,
     /// Whether it stops workspaces.
     pub(super) stops: bool,
     /// What it says of containers.
@@ -57,6 +63,9 @@ pub(super) fn shared(boot_id: &str) -> Arc<Shared> {
             asked_after: Vec::new(),
             connections: 0,
             line: 0,
+            listings: VecDeque::new(),
+            asked_to_list: Vec::new(),
+            build_logs: BTreeMap::new(),
             stops: true,
             container: None,
             faults: Vec::new(),
@@ -176,6 +185,33 @@ impl AgentService for Service {
         let accepted = answer(Message::Accepted(AttemptAccepted { boot_id }));
         let first = stream::once(async move { Ok(accepted) });
         Ok(Response::new(first.chain(events).boxed()))
+    }
+
+    type GetBuildLogStream = BoxStream<'static, Result<AgentServiceGetBuildLogResponse, Status>>;
+
+    async fn list_configs(
+        &self,
+        request: Request<AgentServiceListConfigsRequest>,
+    ) -> Result<Response<AgentServiceListConfigsResponse>, Status> {
+        let listing = self.0.change(|state| {
+            state.asked_to_list.push(request.into_inner());
+            state.listings.pop_front()
+        });
+        let none = || Err(Status::unimplemented("an agent of an earlier version"));
+        listing.unwrap_or_else(none).map(Response::new)
+    }
+
+    async fn get_build_log(
+        &self,
+        request: Request<AgentServiceGetBuildLogRequest>,
+    ) -> Result<Response<Self::GetBuildLogStream>, Status> {
+        let id = request.into_inner().workspace_id;
+        let pieces = self.0.lock().build_logs.get(&id).cloned();
+        let pieces = pieces.ok_or_else(|| Status::not_found("nothing was built"))?;
+        let pieces = pieces
+            .into_iter()
+            .map(|text| Ok(AgentServiceGetBuildLogResponse { attempt: 1, text }));
+        Ok(Response::new(stream::iter(pieces).boxed()))
     }
 
     type StartWorkspaceStream =

@@ -18,7 +18,7 @@ use futures_util::StreamExt as _;
 use hearth_domain::WorkspaceId;
 
 use super::error::{absent_is_fine, is_absent, is_being_removed};
-use crate::external::engine::api::WORKSPACE_LABEL;
+use crate::{clone_files::Owner, external::engine::api::WORKSPACE_LABEL};
 
 /// `/etc/passwd` is read from images and containers, and nothing larger.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -100,27 +100,34 @@ pub(super) async fn file(
     Ok(first_file(&archive))
 }
 
-/// Writes a file with this name and mode into a folder of a container.
+/// Writes a file with this name, mode and owner into a folder of a container.
 pub(super) async fn write(
     docker: &Docker,
     container: &str,
     folder: &str,
-    (name, mode): (&str, u32),
+    (name, mode, owner): (&str, u32, Owner),
     content: &[u8],
 ) -> Result<(), Error> {
     let options = UploadToContainerOptionsBuilder::default()
         .path(folder)
         .build();
-    let archive = bollard::body_full(archive_of(name, mode, content)?.into());
+    let archive = bollard::body_full(archive_of(name, mode, owner, content)?.into());
     docker
         .upload_to_container(container, Some(options), archive)
         .await
 }
 
 /// An archive with one file.
-pub(super) fn archive_of(name: &str, mode: u32, content: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn archive_of(
+    name: &str,
+    mode: u32,
+    owner: Owner,
+    content: &[u8],
+) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(mode);
+    header.set_uid(owner.uid.into());
+    header.set_gid(owner.gid.into());
     header.set_size(content.len() as u64);
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_data(&mut header, name, content)?;

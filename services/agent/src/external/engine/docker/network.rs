@@ -26,9 +26,12 @@ use super::{
     container::{self, HELPER, HELPER_PROGRAM},
     error::absent_is_fine,
 };
-use crate::external::engine::{
-    api::{ContainerNetwork, volume_name},
-    isolation::Bridge,
+use crate::{
+    clone_files::Owner,
+    external::engine::{
+        api::{ContainerNetwork, volume_name},
+        isolation::Bridge,
+    },
 };
 
 /// Name of the default bridge where the engine tells none.
@@ -71,7 +74,7 @@ async fn start(docker: &Docker, workspace: &WorkspaceId) -> Result<ContainerNetw
         .repo(&volume_name(workspace))
         .tag(NAME)
         .build();
-    let files = container::archive_of(HELPER, 0o755, HELPER_PROGRAM)?;
+    let files = container::archive_of(HELPER, 0o755, Owner::ROOT, HELPER_PROGRAM)?;
     let files = bollard::body_full(files.into());
     let imported = docker.create_image(Some(import), Some(files), None);
     imported.try_for_each(|_| async { Ok(()) }).await?;

@@ -78,6 +78,36 @@ pub(super) async fn containers(
     removal.end()
 }
 
+/// Removes what [`everything`] does but for the volume of the clone, and images only if asked to.
+pub(super) async fn but_the_volume(
+    docker: &Docker,
+    socket: &str,
+    workspace: &WorkspaceId,
+    images: bool,
+) -> Result<(), EngineFailure> {
+    let removal = Removal::new(docker, socket, workspace, LIMIT);
+    if let Some(mut used) = removal.containers().await {
+        used.held.insert(volume_name(workspace));
+        tokio::join!(removal.networks(), removal.volumes(&used.held), async {
+            if images {
+                removal.images(&used.images).await;
+            }
+        });
+    }
+    removal.end()
+}
+
+/// Removes the images of a workspace that no container needs.
+pub(super) async fn images(
+    docker: &Docker,
+    socket: &str,
+    workspace: &WorkspaceId,
+) -> Result<(), EngineFailure> {
+    let removal = Removal::new(docker, socket, workspace, LIMIT);
+    removal.images(&BTreeSet::new()).await;
+    removal.end()
+}
+
 /// Removes containers, networks, volumes and images of a workspace, with what Compose made.
 pub(super) async fn everything(
     docker: &Docker,

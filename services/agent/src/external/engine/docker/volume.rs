@@ -19,7 +19,10 @@ use futures_util::StreamExt as _;
 use hearth_domain::WorkspaceId;
 use hearth_runtime::blocking;
 
-use super::container::{self, HELPER, HELPER_PROGRAM};
+use super::{
+    container::{self, HELPER, HELPER_PROGRAM},
+    error::is_absent,
+};
 use crate::{
     clone_files::{Owner, remove_folder},
     external::engine::api::{EngineFailure, WORKSPACE_LABEL, volume_name},
@@ -89,6 +92,29 @@ pub(super) async fn create(
     Ok(folder.unwrap_or_else(|| volume.mountpoint.into()))
 }
 
+/// Where the files of a workspace's volume are, that [`create`] has made. `None`: there is none, or another one has its name.
+pub(super) async fn found(
+    docker: &Docker,
+    clones: Option<&Path>,
+    workspace: &WorkspaceId,
+) -> Result<Option<PathBuf>, Error> {
+    let found = match docker.inspect_volume(&volume_name(workspace)).await {
+        Err(error) if is_absent(&error) => return Ok(None),
+        found => found?,
+    };
+    let label = found.labels.get(WORKSPACE_LABEL).map(String::as_str);
+    if found.driver != "local" || label != Some(workspace.as_str()) {
+        return Ok(None);
+    }
+    // With options it can be a folder from elsewhere.
+    let device = found.options.get("device").map(PathBuf::from);
+    let own = clones.map(|clones| clones.join(workspace.as_str()));
+    Ok(match device {
+        None if found.options.is_empty() => Some(found.mountpoint.into()),
+        device => device.filter(|device| own.as_ref() == Some(device)),
+    })
+}
+
 /// The workspaces that have a volume.
 pub(super) async fn workspaces(docker: &Docker) -> Result<Vec<WorkspaceId>, Error> {
     let filters = HashMap::from([("label".to_owned(), vec![WORKSPACE_LABEL.to_owned()])]);
@@ -156,7 +182,14 @@ fn body(workspace: &WorkspaceId, image: String, owner: Owner) -> ContainerCreate
 }
 
 async fn run(docker: &Docker, id: &str) -> Result<(), Error> {
-    container::write(docker, id, "/", (HELPER, 0o755), HELPER_PROGRAM).await?;
+    container::write(
+        docker,
+        id,
+        "/",
+        (HELPER, 0o755, Owner::ROOT),
+        HELPER_PROGRAM,
+    )
+    .await?;
     docker
         .start_container(id, None::<StartContainerOptions>)
         .await?;
