@@ -8,6 +8,7 @@ mod build_cache;
 mod build_options;
 mod cache;
 mod compose_asks;
+mod compose_cache;
 mod configurations;
 mod credentials;
 mod disk;

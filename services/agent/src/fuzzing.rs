@@ -102,8 +102,10 @@ pub fn compose(clone: &Path, allowed: &Allowed, project: &str) -> Option<(String
         cache_mounts: "ns",
         clone: (clone, &files),
     };
-    let (project, warnings) = rules.judge(project).ok()?;
-    Some((project.to_string(), warnings))
+    let judged = rules.judge(project).ok()?;
+    let of_builds = judged.left_out.values().flatten().map(ToString::to_string);
+    let warnings = judged.warnings.into_iter().chain(of_builds).collect();
+    Some((judged.project.to_string(), warnings))
 }
 
 /// The user of an image's workspace, and the configuration after git's settings were added to it.

@@ -16,7 +16,6 @@ mod build_folder;
 mod builder;
 mod clone;
 pub(crate) mod compose;
-mod compose_files;
 mod container;
 mod context;
 mod diagnosis;
@@ -41,6 +40,7 @@ mod recovery_note;
 mod resolve;
 mod run;
 mod sources;
+mod subject;
 mod up;
 
 pub use image::unchanged as unchanged_image;

@@ -22,6 +22,7 @@ mod platform;
 mod repository;
 mod repository_pattern;
 mod scope;
+mod service_name;
 pub mod text;
 mod workspace;
 
@@ -53,4 +54,5 @@ pub use platform::{Platform, PlatformError};
 pub use repository::{Repository, RepositoryError};
 pub use repository_pattern::{RepositoryPattern, RepositoryPatternError, RepositoryPatterns};
 pub use scope::{Scope, Scopes, ScopesError};
+pub use service_name::{ServiceName, ServiceNameError};
 pub use workspace::{AttemptRef, CacheAccess, Spec, WorkspaceId, WorkspaceIdError};

@@ -1,7 +1,7 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use hearth_api::v1::CacheSkipReason;
-use hearth_domain::{AttemptRef, CacheReference, Digest, Spec};
+use hearth_domain::{AttemptRef, CacheReference, Digest, ServiceName, Spec};
 
 use crate::policy::HostAccess;
 
@@ -36,6 +36,8 @@ pub struct CacheUse {
     pub writable: bool,
     /// Digest of the newest image, if it is to be prefetched.
     pub newest_digest: Option<Digest>,
+    /// The same of the other services of its Docker Compose project.
+    pub newest_of_services: BTreeMap<ServiceName, Digest>,
 }
 
 impl Job {

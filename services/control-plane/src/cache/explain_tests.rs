@@ -33,6 +33,7 @@ fn entry() -> Entry {
         manifest: Some(manifest().into()),
         source: None,
         config: None,
+        service: None,
         platform: platform(),
         commit: Some(
             "0123456789abcdef0123456789abcdef01234567"
@@ -69,6 +70,7 @@ fn lookup(decided: Decided, entry: Option<Entry>, manifest: &KeyManifest) -> Loo
         place: place(manifest),
         git_ref: "main".parse().expect("a ref"),
         config: None,
+        service: None,
         platform: platform(),
         manifest: Some(manifest.clone().into()),
         decided,
@@ -268,7 +270,7 @@ fn each_case_is_explained_as_it_was_agreed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain");
     let update = env::var_os("UPDATE_SNAPSHOTS").is_some();
     for (name, lookup, report) in cases() {
-        let text = explain(lookup.as_ref(), report.as_ref())
+        let text = explain(lookup.as_slice(), report.as_ref())
             .expect("an explanation")
             .text;
         let path = folder.join(format!("{name}.txt"));
@@ -283,7 +285,7 @@ fn each_case_is_explained_as_it_was_agreed() {
 
 #[test]
 fn nothing_is_explained_before_the_key_is_known() {
-    assert_eq!(explain(None, None), None);
+    assert_eq!(explain(&[], None), None);
 }
 
 #[test]
@@ -292,14 +294,14 @@ fn an_attempt_that_goes_on_is_not_explained_before_its_key_is_known() {
         state: WorkspaceState::Preparing.into(),
         ..Workspace::default()
     };
-    assert_eq!(explain(None, Some(&preparing)), None);
+    assert_eq!(explain(&[], Some(&preparing)), None);
 }
 
 #[test]
 fn a_key_stands_beside_its_own_image_and_not_the_one_it_is_compared_with() {
     let lookup = missed(|manifest| manifest.insert(Input::File, "a", "1"));
     let image = |workspace: Option<&Workspace>| {
-        let explanation = explain(Some(&lookup), workspace).expect("one");
+        let explanation = explain(std::slice::from_ref(&lookup), workspace).expect("one");
         let entry = explanation.entry.expect("an entry");
         assert_ne!(
             (&explanation.key, &explanation.image_digest),
@@ -313,7 +315,7 @@ fn a_key_stands_beside_its_own_image_and_not_the_one_it_is_compared_with() {
     assert_eq!(image(Some(&built)), digest('f'));
     assert_eq!(image(None), "");
     let hit = explain(
-        Some(&self::lookup(Decided::Hit, Some(entry()), &manifest())),
+        &[self::lookup(Decided::Hit, Some(entry()), &manifest())],
         None,
     );
     assert_eq!(
@@ -325,7 +327,7 @@ fn a_key_stands_beside_its_own_image_and_not_the_one_it_is_compared_with() {
 #[test]
 fn changes_carry_both_values() {
     let lookup = missed(|manifest| manifest.insert(Input::BuildArg, "VARIANT", "3.13"));
-    let changes = explain(Some(&lookup), None).expect("one").changes;
+    let changes = explain(std::slice::from_ref(&lookup), None).expect("one").changes;
     assert_eq!(
         changes,
         [InputChange {
@@ -333,6 +335,7 @@ fn changes_carry_both_values() {
             name: "VARIANT".into(),
             before: "3.12".into(),
             after: "3.13".into(),
+            service: String::new(),
         }]
     );
 }

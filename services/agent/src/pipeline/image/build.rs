@@ -18,6 +18,7 @@ use crate::{
         builder::{builder, image_output},
         context::{Checkout, Context},
         failure::{failure, process_failure, with_cause},
+        subject::Subject,
     },
 };
 
@@ -40,23 +41,24 @@ pub(super) async fn build(
     cx: &Context<'_>,
     clone: &Checkout,
     config: &DevcontainerConfig,
-    name: &str,
+    subject: &Subject,
     manifest: Option<&KeyedManifest>,
     reasons: &mut Vec<String>,
 ) -> Result<Built, Failure> {
     let began = Instant::now();
+    let name = &subject.image_name(cx);
     let folder = build_folder(
-        cx.scratch.path().join("build"),
+        cx.scratch.path().join(subject.file("build")),
         &clone.files,
         &clone.folder,
         config,
     )
     .await
-    .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
+    .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, subject.about(why)))?;
     for left_out in &folder.left_out {
-        cx.recorder.warn(left_out.to_string());
+        cx.recorder.warn(subject.about(left_out.to_string()));
     }
-    let (cache_from, cache_generation) = build_cache(cx, reasons).await;
+    let (cache_from, cache_generation) = build_cache(cx, subject, reasons).await;
     let annotations = match manifest {
         Some(manifest) => annotations(&cx.job.spec.repository, manifest.key(), builder(cx).await),
         None => Vec::new(),
@@ -65,13 +67,14 @@ pub(super) async fn build(
     let request = BuildRequest {
         workspace: cx.cli_workspace(&folder.folder, &folder.config),
         image_name: name,
+        plain: folder.plain.as_ref(),
         cache_from: cache_from.as_deref(),
         cache_to: None,
         output: output.as_deref(),
         cache_mounts: &cx.job.cache_mounts,
         sources: &clone.folder,
     };
-    let mut result = run_build(cx, &request).await;
+    let mut result = run_build(cx, subject, &request).await;
     if let (Err(child), true) = (&result, cache_from.is_some()) {
         // A cache with a missing blob fails every build that reads it. The engine's own cache has the steps built so far.
         reasons.insert(
@@ -85,7 +88,7 @@ pub(super) async fn build(
             cache_from: None,
             ..request
         };
-        result = run_build(cx, &request).await;
+        result = run_build(cx, subject, &request).await;
     }
     let fault = fault_of_base(cx, config).await;
     if let Some(fault) = &fault {
@@ -93,7 +96,7 @@ pub(super) async fn build(
     }
     let progress = result.map_err(|child| {
         let child = child.without_folders(&[&clone.folder, &folder.folder, cx.scratch.path()]);
-        let message = format!("the image cannot be built: {}", child.message);
+        let message = subject.about(format!("the image cannot be built: {}", child.message));
         let failed = process_failure(FailureReason::BuildFailed, STEP, message, &child);
         with_cause(failed, fault.as_deref())
     })?;
@@ -157,9 +160,10 @@ async fn fault_of_base(cx: &Context<'_>, config: &DevcontainerConfig) -> Option<
 
 async fn run_build(
     cx: &Context<'_>,
+    subject: &Subject,
     request: &BuildRequest<'_>,
 ) -> Result<Progress, ProcessFailure> {
-    let mut progress = BuildProgress::new(cx.recorder);
+    let mut progress = BuildProgress::new(cx.recorder, subject.clone());
     let result = cx
         .externals
         .devcontainer
@@ -206,7 +210,11 @@ fn annotations(
 /// The value of `--cache-from`, if the index knows a build cache that the registry has, and the generation of the
 /// repository's build caches. By its digest: whoever may push can move a tag. The check comes before the build, which a
 /// registry that does not answer would hold up.
-async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> (Option<String>, Option<u64>) {
+async fn build_cache(
+    cx: &Context<'_>,
+    subject: &Subject,
+    reasons: &mut Vec<String>,
+) -> (Option<String>, Option<u64>) {
     let Ok(cache) = &cx.job.cache else {
         return (None, None);
     };
@@ -215,7 +223,10 @@ async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> (Option<Str
         index, registry, ..
     } = cx.externals;
     let ReadableCache { digest, generation } =
-        match index.build_cache(&cx.job.attempt, repository).await {
+        match index
+            .build_cache(&cx.job.attempt, repository, subject.service())
+            .await
+        {
             Ok(readable) => readable,
             Err(error) => {
                 reasons.push(format!("the build cache could not be asked for: {error}"));
@@ -223,7 +234,11 @@ async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> (Option<Str
             }
         };
     let Some(digest) = digest else {
-        reasons.push("there is no build cache for this repository yet".to_owned());
+        let of = match subject.service() {
+            Some(_) => "service",
+            None => "repository",
+        };
+        reasons.push(format!("there is no build cache for this {of} yet"));
         return (None, Some(generation));
     };
     let reference = repository.image(&digest);

@@ -3,13 +3,15 @@ use std::collections::HashMap;
 use super::outcome::STEP;
 use crate::{
     attempt::{Activity, OutputSink, Recorder},
-    buildkit::{ActivityChange, Progress, Update},
+    buildkit::{ActivityChange, Progress, StepChange, Update},
     external::process::{Line, Tail},
+    pipeline::subject::Subject,
 };
 
 /// Turns a build's output into events.
 pub(super) struct BuildProgress<'a> {
     recorder: &'a Recorder,
+    subject: Subject,
     output: OutputSink,
     progress: Progress,
     /// What docker says about a build that failed before any step.
@@ -19,9 +21,10 @@ pub(super) struct BuildProgress<'a> {
 }
 
 impl<'a> BuildProgress<'a> {
-    pub(super) fn new(recorder: &'a Recorder) -> Self {
+    pub(super) fn new(recorder: &'a Recorder, subject: Subject) -> Self {
         Self {
             recorder,
+            subject,
             output: recorder.output(STEP),
             progress: Progress::default(),
             error: None,
@@ -62,7 +65,10 @@ impl<'a> BuildProgress<'a> {
                 Update::Step(change) => {
                     // Output from before the change comes before it in the log.
                     self.output.flush();
-                    self.recorder.build_step(change);
+                    self.recorder.build_step(StepChange {
+                        name: self.subject.about(change.name),
+                        ..change
+                    });
                 }
             }
         }
@@ -126,7 +132,7 @@ mod tests {
             log.clone(),
             crate::metrics::AgentMetrics::new(&hearth_runtime::Metrics::default()),
         );
-        let mut progress = BuildProgress::new(&recorder);
+        let mut progress = BuildProgress::new(&recorder, Subject::default());
         let vertex = |rest: &str| {
             format!(
                 r#"{{"vertexes":[{{"digest":"a","name":"[1/1] RUN x","started":"2026-01-01T00:00:00Z"{rest}}}]}}"#
