@@ -6,7 +6,7 @@ use hearth_api::v1::{CacheReport, CacheResult, PushOutcome, WorkspaceState, even
 use hearth_tests::{
     Lab, Repo,
     client::{Story, request},
-    process::binary,
+    process::{binary, eventually},
 };
 
 const COMPOSE: &str = "\
@@ -68,7 +68,10 @@ fn repo(lab: &Lab, name: &str) -> Repo {
 
 /// The container of another service of a workspace.
 fn container(lab: &Lab, node: usize, story: &Story, service: &str) -> String {
-    let project = format!("label=com.docker.compose.project=hearth-{}", story.workspace.id);
+    let project = format!(
+        "label=com.docker.compose.project=hearth-{}",
+        story.workspace.id
+    );
     let service = format!("label=com.docker.compose.service={service}");
     let listed = ["ps", "--quiet", "--filter", &project, "--filter", &service];
     lab.vms[node - 1].docker(&listed).trim().to_owned()
@@ -84,7 +87,9 @@ fn outcomes(report: &CacheReport) -> Vec<(&str, CacheResult)> {
 /// Nothing ran that builds.
 #[track_caller]
 fn assert_nothing_built(story: &Story) {
-    let built = story.kinds().find(|kind| matches!(kind, Kind::BuildStep(_)));
+    let built = story
+        .kinds()
+        .find(|kind| matches!(kind, Kind::BuildStep(_)));
     assert_eq!(built, None, "{:#?}", story.cache());
 }
 
@@ -106,7 +111,10 @@ async fn a_compose_project_is_fetched_as_a_whole_and_only_the_service_that_chang
     cold.assert_state(WorkspaceState::Ready);
     cold.assert_result(CacheResult::Miss);
     let miss = CacheResult::Miss;
-    assert_eq!(outcomes(&cold.cache()), [("app", miss), ("api", miss), ("web", miss)]);
+    assert_eq!(
+        outcomes(&cold.cache()),
+        [("app", miss), ("api", miss), ("web", miss)]
+    );
     cold.assert_push(PushOutcome::Pushed);
 
     let warm = lab.client.prepare("node-2", &repo.url).await;
@@ -121,14 +129,28 @@ async fn a_compose_project_is_fetched_as_a_whole_and_only_the_service_that_chang
         let vm = &lab.vms[node - 1];
         let own = &story.workspace.container_id;
         assert_eq!(story.workspace.remote_user, "dev");
-        assert_eq!(vm.cat(own, "/project/.hook-runs"), "dev", "once, as the user");
+        assert_eq!(
+            vm.cat(own, "/project/.hook-runs"),
+            "dev",
+            "once, as the user"
+        );
         assert_eq!(vm.cat(own, "/opt/greeting"), "moin");
         assert_eq!(vm.cat(own, "/opt/tools"), "tools");
         let api = container(&lab, node, story, "api");
-        assert_eq!((vm.cat(&api, "/opt/word"), vm.cat(&api, "/opt/built")), ("moin".into(), "first".into()));
-        assert_eq!(vm.cat(&container(&lab, node, story, "web"), "/opt/page"), "page");
+        assert_eq!(
+            (vm.cat(&api, "/opt/word"), vm.cat(&api, "/opt/built")),
+            ("moin".into(), "first".into())
+        );
+        assert_eq!(
+            vm.cat(&container(&lab, node, story, "web"), "/opt/page"),
+            "page"
+        );
         assert_ne!(container(&lab, node, story, "db"), "");
-        assert_eq!(container(&lab, node, story, "debug"), "", "it is not asked for");
+        assert_eq!(
+            container(&lab, node, story, "debug"),
+            "",
+            "it is not asked for"
+        );
     }
     let tags = lab.registry.tags(&lab.cache_path(&repo.url)).await;
     let has = |begins: &str, ends: &str| {
@@ -145,8 +167,14 @@ async fn a_compose_project_is_fetched_as_a_whole_and_only_the_service_that_chang
     let exact = CacheResult::Exact;
     let report = edited.cache();
     let partial = CacheResult::Partial;
-    assert_eq!(outcomes(&report), [("app", exact), ("api", partial), ("web", exact)]);
-    assert!(0 < report.steps_reused && report.steps_reused < report.steps_total, "{report:?}");
+    assert_eq!(
+        outcomes(&report),
+        [("app", exact), ("api", partial), ("web", exact)]
+    );
+    assert!(
+        0 < report.steps_reused && report.steps_reused < report.steps_total,
+        "{report:?}"
+    );
     let built = edited.kinds().filter_map(|kind| match kind {
         Kind::BuildStep(step) => Some(step.name.as_str()),
         _ => None,
@@ -157,8 +185,15 @@ async fn a_compose_project_is_fetched_as_a_whole_and_only_the_service_that_chang
     assert!(text.contains("api: The inputs differ"), "{text}");
     assert!(text.contains("The file api/main changed."), "{text}");
     assert!(text.contains("app: The cache has an image"), "{text}");
-    let (first, second) = (container(&lab, 2, &warm, "api"), container(&lab, 2, &edited, "api"));
-    assert_eq!(lab.vms[1].cat(&first, "/opt/built"), "first", "side by side");
+    let (first, second) = (
+        container(&lab, 2, &warm, "api"),
+        container(&lab, 2, &edited, "api"),
+    );
+    assert_eq!(
+        lab.vms[1].cat(&first, "/opt/built"),
+        "first",
+        "side by side"
+    );
     assert_eq!(lab.vms[1].cat(&second, "/opt/built"), "second");
 
     // A pull request reads what is there, and leaves nothing.
@@ -268,7 +303,10 @@ async fn every_form_of_a_compose_project_has_keys_and_comes_from_the_cache() {
     let edited = lab.client.prepare("node-2", &repo.url).await;
     edited.assert_state(WorkspaceState::Ready);
     let of = outcomes_of(&edited);
-    assert_eq!((of("app"), of("inline"), of("included")), (exact, exact, exact));
+    assert_eq!(
+        (of("app"), of("inline"), of("included")),
+        (exact, exact, exact)
+    );
     assert!(of("named") != exact && of("on-base") != exact);
     let named = container(&lab, 2, &edited, "named");
     assert_eq!(lab.vms[1].cat(&named, "/opt/named"), "other");
@@ -280,4 +318,32 @@ fn outcomes_of(story: &Story) -> impl Fn(&str) -> CacheResult {
         let of = report.services.iter().find(|of| of.service == name);
         of.map(|of| of.result()).unwrap_or_default()
     }
+}
+
+#[tokio::test]
+async fn a_project_whose_agent_is_killed_while_a_service_is_built_leaves_nothing() {
+    let mut lab = Lab::new(1).await;
+    let repo = repo(&lab, "killed");
+    repo.commit(&[(
+        "api/Dockerfile",
+        &format!("FROM {} AS dev\nRUN sleep 3\nFROM dev AS web\n", lab.base),
+    )]);
+    let builds = |kind: &Kind| matches!(kind, Kind::BuildStep(step) if step.name.contains("sleep"));
+    let begun = lab.client.begin_until(request("node-1", &repo.url), builds);
+    let (id, _) = begun.await;
+    lab.agents[0].kill();
+    lab.agents[0].restart();
+    let story = lab.client.watch(&id, 0).await;
+    story.assert_whole();
+    story.assert_state(WorkspaceState::Failed);
+    let again = lab.client.prepare_anew(&id).await;
+    again.assert_state(WorkspaceState::Ready);
+    lab.client.delete(&id).await;
+    lab.assert_nothing_left(1).await;
+    let vm = &lab.vms[0];
+    eventually("no image of the workspace is left", || {
+        let images = vm.docker(&["image", "ls", "--format", "{{.Repository}}"]);
+        !images.contains("hearth-ws") && !images.contains(&format!("hearth-{id}"))
+    })
+    .await;
 }

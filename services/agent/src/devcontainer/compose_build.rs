@@ -235,7 +235,11 @@ fn unescaped(value: Value) -> Value {
         Value::Array(items) => items.into_iter().map(unescaped).collect(),
         Value::Object(pairs) => {
             let pairs = pairs.into_iter();
-            Value::Object(pairs.map(|(name, value)| (name, unescaped(value))).collect())
+            Value::Object(
+                pairs
+                    .map(|(name, value)| (name, unescaped(value)))
+                    .collect(),
+            )
         }
         other => other,
     }
@@ -263,7 +267,9 @@ mod tests {
     }
 
     fn made(build: Value) -> Build {
-        read(&json!({ "build": build }), &json!({})).unwrap().unwrap()
+        read(&json!({ "build": build }), &json!({}))
+            .unwrap()
+            .unwrap()
     }
 
     #[test]
@@ -306,7 +312,8 @@ mod tests {
 
     #[test]
     fn a_dockerfile_in_the_compose_file_is_the_text_that_is_meant() {
-        let build = made(json!({ "context": "/node/app", "dockerfile_inline": "FROM a\nENV B=$$C" }));
+        let build =
+            made(json!({ "context": "/node/app", "dockerfile_inline": "FROM a\nENV B=$$C" }));
         assert_eq!(build.inline.as_deref(), Some("FROM a\nENV B=$C"));
         assert_eq!(build.context, Path::new(""));
         assert_eq!(build.ignore_files(), [Path::new(".dockerignore")]);

@@ -9,8 +9,8 @@ mod on_node;
 mod plain;
 
 pub use api::{
-    BuildRequest, CliWorkspace, ComposeProject, Devcontainer, HooksRequest, PlainBuild, Started, UpFrom,
-    UpRequest, default_config_path,
+    BuildRequest, CliWorkspace, ComposeProject, Devcontainer, HooksRequest, PlainBuild, Started,
+    UpFrom, UpRequest, default_config_path,
 };
 pub use cli::DevcontainerCli;
 pub use on_node::{NodeHome, NodeNetwork, NodeRequest};

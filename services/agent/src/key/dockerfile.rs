@@ -76,11 +76,7 @@ pub(super) async fn read(
         );
     }
     let instructions = serde_json::json!(plan.instructions).to_string();
-    manifest.insert(
-        Input::Dockerfile,
-        &name,
-        Digest::of(instructions).as_str(),
-    );
+    manifest.insert(Input::Dockerfile, &name, Digest::of(instructions).as_str());
     for (name, value) in &plan.args {
         manifest.insert(Input::BuildArg, name, value);
     }
@@ -163,8 +159,7 @@ fn counted(
         // What cannot be used is left out of the build too. An image of another service may not be there yet.
         let is_image = matches!(option, BuildOption::Service { .. });
         if !is_image
-            && let Err(LeftOut { what, why, .. }) =
-                option.word(files, Path::new(""), &mut keep)
+            && let Err(LeftOut { what, why, .. }) = option.word(files, Path::new(""), &mut keep)
         {
             return unkeyable(what, format!("it is left out: {why}"));
         }
@@ -213,8 +208,9 @@ async fn planned(
             Some(recipe) if recipe.features.is_some() => By::CliWithFeatures,
             _ => By::Cli,
         };
-        let plan =
-            blocking(move || plan_or_count_all(&text, target.as_deref(), args, &platform, by, &known));
+        let plan = blocking(move || {
+            plan_or_count_all(&text, target.as_deref(), args, &platform, by, &known)
+        });
         let plan = plan.await;
         if plan.missing_facts.is_empty() {
             return Ok(contexts.applied_to(plan));

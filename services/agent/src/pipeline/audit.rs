@@ -16,11 +16,7 @@ use super::{
 use crate::{
     buildkit::{Progress, Status, Update},
     devcontainer::DevcontainerConfig,
-    external::{
-        control_plane::Dropped,
-        engine::LocalImage,
-        process::Line,
-    },
+    external::{control_plane::Dropped, engine::LocalImage, process::Line},
 };
 
 /// What BuildKit says about an exact hit.

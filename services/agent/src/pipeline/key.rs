@@ -81,7 +81,10 @@ pub async fn read(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerConfi
     let reading = Box::pin(read_key_of(&clone.files, &source, &resolver));
     let reading = match timeout(TIME_LIMIT, reading).await {
         Ok(reading) => reading.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("it was not computed within {} s", TIME_LIMIT.as_secs())),
+        Err(_) => Err(format!(
+            "it was not computed within {} s",
+            TIME_LIMIT.as_secs()
+        )),
     };
     if let Ok(reading) = &reading {
         let images = reading.manifest.inputs().inputs(Input::BaseImage);

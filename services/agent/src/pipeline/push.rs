@@ -64,10 +64,7 @@ pub fn begin_several<'a>(cx: &'a Context<'_>) -> (Plans, Beside<'a, ()>) {
 }
 
 /// Pushes what the plan says. Returns what is to be exported to the build cache afterwards.
-async fn upload(
-    cx: &Context<'_>,
-    plan: PushPlan,
-) -> (PushReport, Option<(Box<Upload>, CacheUse)>) {
+async fn upload(cx: &Context<'_>, plan: PushPlan) -> (PushReport, Option<(Box<Upload>, CacheUse)>) {
     let (upload, cache) = match plan {
         PushPlan::Nothing(report) => return (report, None),
         PushPlan::Upload(upload, cache) => (upload, cache),

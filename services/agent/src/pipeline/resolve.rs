@@ -67,12 +67,7 @@ pub enum Entering {
 
 /// Asks the index, and waits for another node's build if the index says so. Not fatal: without an answer the image is
 /// built.
-pub async fn resolve(
-    cx: &Context<'_>,
-    clone: &Checkout,
-    key: &Key,
-    subject: &Subject,
-) -> Lookup {
+pub async fn resolve(cx: &Context<'_>, clone: &Checkout, key: &Key, subject: &Subject) -> Lookup {
     let (Ok(cache), Ok(manifest)) = (&subject.cache(cx), &key.manifest) else {
         return Lookup::default();
     };
@@ -178,9 +173,7 @@ pub async fn ask_again(
     let mut pauses = pauses().build();
     loop {
         let index = &cx.externals.index;
-        let answer = index
-            .resolve(&cx.job.attempt, question, &mut |_| {})
-            .await;
+        let answer = index.resolve(&cx.job.attempt, question, &mut |_| {}).await;
         match (answer, pauses.next()) {
             (Ok(Resolution::Hit { digest, .. }), _) => return Ok(Some(digest)),
             (Ok(Resolution::Build { .. }), _) => return Ok(None),

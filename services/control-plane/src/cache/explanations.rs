@@ -28,8 +28,7 @@ impl Explanations {
             return Err(CallError::WorkspaceUnknown(id));
         };
         let lookups = self.0.lookups(&record.attempt()).await?;
-        explain(&lookups, Some(&record.workspace))
-            .ok_or(CallError::CacheKeyUnknown(id.to_string()))
+        explain(&lookups, Some(&record.workspace)).ok_or(CallError::CacheKeyUnknown(id.to_string()))
     }
 
     /// What the newest attempt of a ref would find now.

@@ -147,9 +147,9 @@ impl Index {
     ) -> Result<Readable, CallError> {
         let node = self.resolving.fleet.known(&record.workspace.node)?;
         let (repository, config) = (cache.reference.repository(), record.spec.config.as_ref());
-        let newest = self
-            .store
-            .newest_build_cache(repository, config, service, &node.platform, now());
+        let newest =
+            self.store
+                .newest_build_cache(repository, config, service, &node.platform, now());
         let newest = newest.await?;
         if node.info.image_store() != ImageStore::Classic {
             return Ok(newest);

@@ -74,7 +74,10 @@ async fn target(
         repository: cache.reference.repository().to_string(),
         tag: cache.reference.tag().to_owned(),
         access: access.into(),
-        newest_digest: own.first().map(|entry| digest_of(entry)).unwrap_or_default(),
+        newest_digest: own
+            .first()
+            .map(|entry| digest_of(entry))
+            .unwrap_or_default(),
         newest_of_services: services
             .into_iter()
             .map(|entry| ServiceImage {

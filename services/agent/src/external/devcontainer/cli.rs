@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::{
     api::{
-        BuildRequest, CliWorkspace, ComposeProject, Devcontainer, HooksRequest, PlainBuild, Started,
-        UpFrom, UpRequest,
+        BuildRequest, CliWorkspace, ComposeProject, Devcontainer, HooksRequest, PlainBuild,
+        Started, UpFrom, UpRequest,
     },
     compose, features,
     log::{LogLines, Printed},

@@ -39,6 +39,9 @@ pub async fn keys(
     parts: &mut BTreeMap<String, Part>,
 ) -> BTreeMap<String, Key> {
     let mut keys: BTreeMap<String, Key> = BTreeMap::new();
+    if parts.is_empty() {
+        return keys;
+    }
     let step = PipelineStep::Key;
     let what = format!("computes the cache keys of {} images", parts.len());
     let computed = cx.recorder.step(step, what, async {
@@ -60,7 +63,7 @@ pub async fn keys(
             let next = join_all(next).await;
             keys.extend(next);
         }
-        match keys.values().all(|key| key.manifest.is_err()) && !keys.is_empty() {
+        match keys.values().all(|key| key.manifest.is_err()) {
             true => Err(()),
             false => Ok(()),
         }
@@ -138,6 +141,10 @@ impl<'a, 'p, F: Fn(Transfer) + Send + Sync> Images<'a, 'p, F> {
     pub async fn make_all(&self) -> Result<(), Failure> {
         let run = || self.parts.iter().filter(|(_, part)| part.runs);
         let first = run().filter(|(name, _)| self.same.get(*name).is_none());
+        if self.parts.is_empty() {
+            self.prefetch.lock().await.cancel(self.cx).await;
+            return Ok(());
+        }
         let count = u32::try_from(first.count()).unwrap_or(u32::MAX);
         let what = format!("asks for {count} images");
         let answered = self.cx.recorder.step(PipelineStep::Resolve, what, async {
@@ -162,7 +169,9 @@ impl<'a, 'p, F: Fn(Transfer) + Send + Sync> Images<'a, 'p, F> {
             let (Some(cell), Some(part)) = (self.made.get(service), self.parts.get(service)) else {
                 return Ok(String::new());
             };
-            let made = cell.get_or_init(|| Box::pin(self.make(service, part))).await;
+            let made = cell
+                .get_or_init(|| Box::pin(self.make(service, part)))
+                .await;
             made.as_ref()
                 .map(|image| image.name.clone())
                 .map_err(Clone::clone)
@@ -213,7 +222,10 @@ impl<'a, 'p, F: Fn(Transfer) + Send + Sync> Images<'a, 'p, F> {
                 Box::pin(make(cx, &making, key, lookup)).await?
             }
         };
-        let push = std::mem::replace(&mut image.push, crate::pipeline::push::PushPlan::not_eligible(""));
+        let push = std::mem::replace(
+            &mut image.push,
+            crate::pipeline::push::PushPlan::not_eligible(""),
+        );
         // The pushes end with the attempt.
         let _ = self.plans.send((service.to_owned(), push));
         Ok(image)
@@ -249,10 +261,7 @@ impl<'a, 'p, F: Fn(Transfer) + Send + Sync> Images<'a, 'p, F> {
 }
 
 /// Services whose images have the key of another one's: its image is theirs too.
-fn same(
-    parts: &BTreeMap<String, Part>,
-    keys: &BTreeMap<String, Key>,
-) -> BTreeMap<String, String> {
+fn same(parts: &BTreeMap<String, Part>, keys: &BTreeMap<String, Key>) -> BTreeMap<String, String> {
     let mut first: BTreeMap<&str, &String> = BTreeMap::new();
     let mut same = BTreeMap::new();
     // The devcontainer's own is no other's: its name in the index is that of the configuration.

@@ -23,7 +23,9 @@ pub enum Unstarted {
     )]
     Provider(String),
     /// The configuration names none of its services.
-    #[error("the Compose project has no service {named:?}, which devcontainer.json names: it has {there}")]
+    #[error(
+        "the Compose project has no service {named:?}, which devcontainer.json names: it has {there}"
+    )]
     NoService {
         /// What it names.
         named: String,

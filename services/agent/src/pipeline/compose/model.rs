@@ -145,6 +145,12 @@ impl Project {
         is_plain.then(|| tagged(&unescaped_text(image)))
     }
 
+    /// The user of a service, if it names one.
+    pub fn user(&self, service: &str) -> Option<String> {
+        let user = self.service(service)?.get("user")?.as_str()?;
+        Some(unescaped_text(user)).filter(|user| !user.is_empty())
+    }
+
     /// The service that builds the image which another one only names.
     pub fn builder_of(&self, service: &str) -> Option<&str> {
         let image = self.service(service)?.get("image")?;
@@ -198,7 +204,11 @@ mod tests {
 
     use super::*;
 
-    fn project(services: Value, run: &[&str], active: Option<&[&str]>) -> Result<Project, Unstarted> {
+    fn project(
+        services: Value,
+        run: &[&str],
+        active: Option<&[&str]>,
+    ) -> Result<Project, Unstarted> {
         let names = [("base:latest".to_owned(), "hearth-ws-1_0".to_owned())];
         let judged = Judged {
             project: json!({ "services": services }),
@@ -263,7 +273,8 @@ mod tests {
     fn a_pinned_service_runs_that_image_and_compose_builds_and_pulls_nothing() {
         let mut project = project(services(), &[], None).unwrap();
         project.pin("app", "r/a@sha256:d");
-        let expected = json!({ "image": "r/a@sha256:d", "pull_policy": "never", "depends_on": { "db": {} } });
+        let expected =
+            json!({ "image": "r/a@sha256:d", "pull_policy": "never", "depends_on": { "db": {} } });
         assert_eq!(project.into_value()["services"]["app"], expected);
     }
 

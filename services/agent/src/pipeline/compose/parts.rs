@@ -96,7 +96,12 @@ impl Reader<'_> {
     /// Reads the image of a service, if it is built, and returns those that it is built from.
     async fn read(&mut self, service: &str, runs: bool) -> Result<BTreeSet<String>, Unstarted> {
         let is_own = service == self.project.own();
-        let features = self.compose.features.clone().filter(|_| is_own);
+        let mut features = self.compose.features.clone().filter(|_| is_own);
+        if let Some(features) = &mut features {
+            // The CLI tells the user of the service to install scripts where the configuration names none.
+            let user = self.project.user(service);
+            features.container_user = features.container_user.take().or(user);
+        }
         let mut needs = BTreeSet::new();
         let base = if self.project.is_built(service) {
             match self.build(service).await? {
@@ -150,7 +155,9 @@ impl Reader<'_> {
         if let Some(unknown) = unknown {
             return Err(Unstarted::Build {
                 service: service.to_owned(),
-                why: format!("its context is the image of the service {unknown}, which is not built"),
+                why: format!(
+                    "its context is the image of the service {unknown}, which is not built"
+                ),
             });
         }
         let number = self.parts.parts.len();
@@ -235,7 +242,8 @@ fn without_circle(parts: &BTreeMap<String, Part>) -> Result<(), Unstarted> {
     loop {
         let before = done.len();
         for (name, part) in parts {
-            let is_ready = |need: &String| done.contains(need.as_str()) || !parts.contains_key(need);
+            let is_ready =
+                |need: &String| done.contains(need.as_str()) || !parts.contains_key(need);
             if part.needs.iter().all(is_ready) {
                 done.insert(name);
             }

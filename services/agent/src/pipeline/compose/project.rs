@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use hearth_api::v1::{
-    CacheReport, Failure, FailureReason, PipelineStep, TransferDirection,
-};
+use futures_util::future::join_all;
+use hearth_api::v1::{CacheReport, Failure, FailureReason, PipelineStep, TransferDirection};
 use hearth_layers::Transfer;
 use hearth_runtime::blocking;
-use futures_util::future::join_all;
 
 use super::{
     images::{Images, keys},
@@ -177,11 +175,10 @@ async fn read(
     let files: Vec<_> = files.iter().map(|file| clone.folder.join(file)).collect();
     let path = clone.folder.join(&config.path);
     let workspace = cx.cli_workspace(&clone.folder, &path);
-    let read = cx.externals.devcontainer.compose_project(
-        &workspace,
-        &files,
-        compose.run.is_empty(),
-    );
+    let read =
+        cx.externals
+            .devcontainer
+            .compose_project(&workspace, &files, compose.run.is_empty());
     let read = read
         .await
         .map_err(|child| child.without_folders(&[&clone.folder, cx.scratch.path()]))
@@ -208,11 +205,14 @@ async fn read(
 fn named_only(project: &Project) -> BTreeMap<String, Vec<String>> {
     let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for service in project.running() {
-        let policy = project.service(service).and_then(|of| of.get("pull_policy"));
-        let is_build = policy.is_some_and(|policy| *policy == "build" || *policy == "never");
+        let property = |name: &str| project.service(service).and_then(|of| of.get(name));
+        let stays = property("pull_policy").is_some_and(|policy| *policy == "never");
+        // Compose chooses among the images of several platforms.
+        let has_platform = property("platform").is_some_and(|platform| !platform.is_null());
         if let Some(image) = project.image(service)
             && project.builder_of(service).is_none()
-            && !is_build
+            && !stays
+            && !has_platform
         {
             named.entry(image).or_default().push(service.to_owned());
         }
@@ -255,7 +255,10 @@ async fn audits<'a>(
     let mut all = Vec::new();
     for (part, hit) in hits {
         let Part {
-            subject, config, needs, ..
+            subject,
+            config,
+            needs,
+            ..
         } = part;
         // Images that it is built from are not there after a hit.
         if needs.is_empty() {

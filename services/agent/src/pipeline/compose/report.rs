@@ -140,7 +140,10 @@ mod tests {
             outcome("app", Partial, (2, 5)),
             outcome("api", Miss, (0, 3)),
         ]);
-        assert_eq!((built.result(), built.steps_reused, built.steps_total), (Partial, 2, 8));
+        assert_eq!(
+            (built.result(), built.steps_reused, built.steps_total),
+            (Partial, 2, 8)
+        );
         let nothing = vec![outcome("app", Miss, (0, 5)), outcome("api", Miss, (0, 3))];
         assert_eq!(of(nothing).result(), Miss);
         let by_compose = Outcome {

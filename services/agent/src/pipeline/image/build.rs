@@ -222,17 +222,16 @@ async fn build_cache(
     let Externals {
         index, registry, ..
     } = cx.externals;
-    let ReadableCache { digest, generation } =
-        match index
-            .build_cache(&cx.job.attempt, repository, subject.service())
-            .await
-        {
-            Ok(readable) => readable,
-            Err(error) => {
-                reasons.push(format!("the build cache could not be asked for: {error}"));
-                return (None, None);
-            }
-        };
+    let ReadableCache { digest, generation } = match index
+        .build_cache(&cx.job.attempt, repository, subject.service())
+        .await
+    {
+        Ok(readable) => readable,
+        Err(error) => {
+            reasons.push(format!("the build cache could not be asked for: {error}"));
+            return (None, None);
+        }
+    };
     let Some(digest) = digest else {
         let of = match subject.service() {
             Some(_) => "service",

@@ -45,7 +45,16 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
         };
         let (config, to) = (&upload.config, Again::BuildCache(&to));
         let subject = &upload.subject;
-        rebuild(cx, sources, config, &upload.image, to, subject, &mut on_line).await?;
+        rebuild(
+            cx,
+            sources,
+            config,
+            &upload.image,
+            to,
+            subject,
+            &mut on_line,
+        )
+        .await?;
         let digest = progress
             .exported_cache()
             .ok_or("BuildKit named no digest")?;

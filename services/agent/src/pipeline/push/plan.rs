@@ -4,9 +4,7 @@ use hearth_domain::{CommitHash, Digest, KeyedManifest};
 use crate::{
     devcontainer::DevcontainerConfig,
     disk::ImageUse,
-    pipeline::{
-        job::CacheUse, rebuild::Sources, resolve::Entering, subject::Subject,
-    },
+    pipeline::{job::CacheUse, rebuild::Sources, resolve::Entering, subject::Subject},
 };
 
 /// What is pushed after the workspace is ready.
@@ -78,9 +76,7 @@ impl PushPlan {
             (Ok(_), Err(why)) if report.skip_reason() == CacheSkipReason::NotEligible => {
                 Self::not_eligible(&why)
             }
-            (Ok(cache), Ok(manifest)) => {
-                Self::Upload(Box::new(upload(&cache, manifest)), cache)
-            }
+            (Ok(cache), Ok(manifest)) => Self::Upload(Box::new(upload(&cache, manifest)), cache),
             (Ok(_), Err(why)) => Self::nothing(PushOutcome::SkippedNoKey, &why),
         }
     }

@@ -44,7 +44,10 @@ pub(super) fn of(reports: Vec<(String, PushReport)>) -> PushReport {
         digest: digest.map_or_else(String::new, |(_, report)| report.digest.clone()),
         bytes: reports.iter().map(|(_, report)| report.bytes).sum(),
         seconds: reports.iter().map(|(_, report)| report.seconds).sum(),
-        ..report(outcome, hearth_domain::text::shortened(&message, MAX_MESSAGE))
+        ..report(
+            outcome,
+            hearth_domain::text::shortened(&message, MAX_MESSAGE),
+        )
     }
 }
 
@@ -70,7 +73,10 @@ mod tests {
         assert_eq!(sum.outcome(), PushOutcome::Pushed);
         assert_eq!((sum.digest.as_str(), sum.message.as_str()), ("b", "api: m"));
         assert_eq!((sum.bytes, sum.seconds), (4, 3.0));
-        let failed = [one("db", PushOutcome::Failed, ""), one("web", PushOutcome::Failed, "")];
+        let failed = [
+            one("db", PushOutcome::Failed, ""),
+            one("web", PushOutcome::Failed, ""),
+        ];
         let sum = of(failed.into_iter().chain([pushed()]).collect());
         assert_eq!(sum.outcome(), PushOutcome::Failed);
         assert_eq!(sum.message, "db: m; web: m");

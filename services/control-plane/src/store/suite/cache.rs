@@ -199,7 +199,8 @@ pub(in crate::store) async fn the_newest_build_cache_is_read_until_something_is_
             ..
         } = build_cache("", config, "");
         let at = from_millis(9_000);
-        let newest = store.newest_build_cache(&place.repository, config.as_ref(), None, &platform, at);
+        let newest =
+            store.newest_build_cache(&place.repository, config.as_ref(), None, &platform, at);
         let Readable { digest, generation } = newest.await.expect("a read");
         (digest, generation)
     };
@@ -487,7 +488,11 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
         ..lookup.clone()
     };
     store.put_lookup(&api, at).await.expect("a write");
-    assert_eq!(read(1).await, [lookup.clone(), api.clone()], "of each service");
+    assert_eq!(
+        read(1).await,
+        [lookup.clone(), api.clone()],
+        "of each service"
+    );
     let of = repository("r/x");
     let newest = store.newest_lookups(&of, &lookup.git_ref, None).await;
     assert_eq!(newest.expect("a read"), [lookup.clone(), api.clone()]);
