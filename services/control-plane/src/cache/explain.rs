@@ -1,5 +1,6 @@
 //! Why the cache did what it did, in plain words. One set of sentences serves the agent's report and the explanations.
 
+mod sentences;
 mod services;
 
 use hearth_api::v1::{
@@ -11,6 +12,7 @@ use hearth_domain::{
     text::{printable_line, shortened},
 };
 
+use self::sentences::{UNUSED, sentence_of};
 use super::cost::{PASSED_OVER, too_slow};
 use crate::store::{Decided, Entry, Lookup};
 
@@ -18,10 +20,6 @@ use crate::store::{Decided, Entry, Lookup};
 const MAX_CHANGES: usize = 5;
 /// Values longer than this are not repeated in sentences; the changes have them in full.
 const MAX_VALUE: usize = 80;
-
-/// How the agent's sentence begins that says why it did not use the image of a hit: it could not be fetched, or its entry
-/// is not signed.
-const UNUSED: &str = "the image for this key ";
 
 /// Why an attempt is to build, sentence by sentence.
 pub(super) fn reasons(lookup: &Lookup) -> Vec<String> {
@@ -44,7 +42,7 @@ pub(super) fn explain(lookups: &[Lookup], workspace: Option<&Workspace>) -> Opti
     let lookup = lookups.first();
     let is_project = lookups.len() > 1 || lookup.is_some_and(|lookup| lookup.service.is_some());
     let mut sentences = match lookup {
-        Some(_) if is_project => services::asked(lookups, report),
+        Some(_) if is_project => services::asked(lookups, report, asked),
         Some(lookup) => asked(lookup, report, result),
         None if result != CacheResult::Unspecified => not_asked(report),
         None if failed.is_some() => vec!["The cache was not asked.".to_owned()],
@@ -172,15 +170,6 @@ fn built(workspace: Option<&Workspace>) -> Option<String> {
         .into_iter()
         .flatten()
         .find(|digest| !digest.is_empty())
-}
-
-/// A text of the agent as a sentence on one line.
-fn sentence_of(text: &str) -> String {
-    let line = printable_line(text);
-    match line.ends_with(['.', '!', '?', ':']) {
-        true => line,
-        false => line + ".",
-    }
 }
 
 fn skipped(reason: CacheSkipReason) -> &'static str {

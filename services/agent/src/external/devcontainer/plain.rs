@@ -47,7 +47,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::external::devcontainer::CliWorkspace;
+    use crate::external::devcontainer::api::CliWorkspace;
 
     #[test]
     fn docker_is_told_what_to_build_from_what_and_where_the_image_goes() {

@@ -9,7 +9,7 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, join_all, try_join_all},
 };
-use hearth_api::v1::{Failure, PipelineStep};
+use hearth_api::v1::{CacheReport, Failure, PipelineStep};
 use hearth_layers::Transfer;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     devcontainer::{Base, BuildOption, DevcontainerConfig, Source},
+    disk::ImageUse,
     pipeline::{
         context::{Checkout, Context},
         image::{Image, Making, fetch_hit, make},
@@ -27,7 +28,7 @@ use crate::{
         prefetch::Prefetch,
         push::Plans,
         rebuild::KeptSources,
-        resolve::resolve,
+        resolve::{Hit, resolve},
         sources::limit_sources,
     },
 };
@@ -89,6 +90,18 @@ fn enter_keys(config: &mut DevcontainerConfig, keys: &BTreeMap<String, Key>) {
     }
 }
 
+/// An image that the engine has, whose push goes on by itself.
+pub struct Obtained {
+    /// Its name in the engine.
+    pub name: String,
+    /// The cache's part in it.
+    pub report: CacheReport,
+    /// The hit that it is.
+    pub hit: Option<Hit>,
+    /// Keeps it until the containers are there.
+    pub in_use: ImageUse,
+}
+
 /// The images of a project.
 pub struct Images<'a, 'p, F> {
     cx: &'a Context<'a>,
@@ -97,7 +110,7 @@ pub struct Images<'a, 'p, F> {
     keys: Mutex<BTreeMap<String, Key>>,
     /// The service that an image is made for, where several have the same.
     same: BTreeMap<String, String>,
-    made: BTreeMap<String, OnceCell<Result<Image, Failure>>>,
+    made: BTreeMap<String, OnceCell<Result<Obtained, Failure>>>,
     /// Held by the build that goes on.
     building: tokio::sync::Mutex<()>,
     /// One permit for each service that runs and has an answer of the index.
@@ -179,7 +192,7 @@ impl<'a, 'p, F: Fn(Transfer) + Send + Sync> Images<'a, 'p, F> {
         .boxed()
     }
 
-    async fn make(&self, service: &str, part: &Part) -> Result<Image, Failure> {
+    async fn make(&self, service: &str, part: &Part) -> Result<Obtained, Failure> {
         let cx = self.cx;
         let key = self.keys.lock().remove(service);
         let key = key.unwrap_or_else(|| Key::none("it was not computed".to_owned(), Vec::new()));
@@ -208,7 +221,7 @@ impl<'a, 'p, F: Fn(Transfer) + Send + Sync> Images<'a, 'p, F> {
             image = Box::pin(fetched).await;
             prefetch.cancel(cx).await;
         }
-        let mut image = match image {
+        let image = match image {
             Some(image) => image,
             None => {
                 let config = self.with_images(part).await?;
@@ -222,13 +235,21 @@ impl<'a, 'p, F: Fn(Transfer) + Send + Sync> Images<'a, 'p, F> {
                 Box::pin(make(cx, &making, key, lookup)).await?
             }
         };
-        let push = std::mem::replace(
-            &mut image.push,
-            crate::pipeline::push::PushPlan::not_eligible(""),
-        );
+        let Image {
+            name,
+            report,
+            push,
+            hit,
+            in_use,
+        } = image;
         // The pushes end with the attempt.
         let _ = self.plans.send((service.to_owned(), push));
-        Ok(image)
+        Ok(Obtained {
+            name,
+            report,
+            hit,
+            in_use,
+        })
     }
 
     /// The configuration of a part with the images of the services that it is built from.
@@ -253,7 +274,7 @@ impl<'a, 'p, F: Fn(Transfer) + Send + Sync> Images<'a, 'p, F> {
     }
 
     /// What was made, by the services that it was made for, and which services have the same.
-    pub fn into_made(self) -> (BTreeMap<String, Image>, BTreeMap<String, String>) {
+    pub fn into_made(self) -> (BTreeMap<String, Obtained>, BTreeMap<String, String>) {
         let made = self.made.into_iter();
         let made = made.filter_map(|(name, cell)| Some((name, cell.into_inner()?.ok()?)));
         (made.collect(), self.same)

@@ -8,7 +8,7 @@ use hearth_layers::Transfer;
 use hearth_runtime::blocking;
 
 use super::{
-    images::{Images, keys},
+    images::{Images, Obtained, keys},
     judge::{Rules, Unstarted, ssh_of_build, write_inline_dockerfiles},
     model::{Project, files},
     parts::{Part, Parts, parts},
@@ -25,7 +25,6 @@ use crate::{
         beside::Beside,
         context::{Checkout, Context},
         failure::failure,
-        image::Image,
         prefetch::Prefetch,
         push::Plans,
         rebuild::KeptSources,
@@ -124,7 +123,7 @@ pub async fn make<'a>(
     let mut in_use: Vec<ImageUse> = pulled.into_values().map(|pulled| pulled.in_use).collect();
     let (mut outcomes, mut hits) = (Vec::new(), Vec::new());
     for (service, image) in made {
-        let Image {
+        let Obtained {
             report,
             hit,
             in_use: used,

@@ -3,11 +3,15 @@
 use hearth_api::v1::{CacheReport, CacheResult, ServiceReport};
 use hearth_domain::text::printable_line;
 
-use super::{UNUSED, asked as asked_for, sentence_of};
+use super::sentences::{UNUSED, sentence_of};
 use crate::store::Lookup;
 
-/// The sentences about each image, in one that begins with the service's name.
-pub(super) fn asked(lookups: &[Lookup], report: Option<&CacheReport>) -> Vec<String> {
+/// The sentences about each image, in one that begins with the service's name. `asked_for` has those of one.
+pub(super) fn asked(
+    lookups: &[Lookup],
+    report: Option<&CacheReport>,
+    asked_for: impl Fn(&Lookup, Option<&CacheReport>, CacheResult) -> Vec<String>,
+) -> Vec<String> {
     let told = lookups.iter().map(|lookup| {
         let of = report.and_then(|report| report_of(lookup, report));
         let name = name_of(lookup, of);
