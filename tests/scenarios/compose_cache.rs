@@ -12,19 +12,19 @@ use hearth_tests::{
 const COMPOSE: &str = "\
 services:
   app:
-    build: {context: .., dockerfile: .devcontainer/Dockerfile, args: [BASE]}
+    build: {context: .., dockerfile: .devcontainer/Dockerfile, args: ['BASE=IMAGE']}
     command: sleep infinity
     volumes: ['..:/project']
     depends_on: {db: {condition: service_healthy}, api: {condition: service_started}}
   api:
-    build: {context: ../api, args: {BASE: 'BASE', WORD: moin}, target: dev}
+    build: {context: ../api, args: {BASE: 'IMAGE', WORD: moin}, target: dev}
     command: sleep infinity
   web:
     # The same files up to another stage.
-    build: {context: ../api, args: {BASE: 'BASE', WORD: moin}, target: web}
+    build: {context: ../api, args: {BASE: 'IMAGE', WORD: moin}, target: web}
     command: sleep infinity
   db:
-    image: BASE
+    image: IMAGE
     command: sleep infinity
     healthcheck: {test: ['CMD', 'true'], interval: 1s}
   debug:
@@ -44,7 +44,7 @@ fn repo(lab: &Lab, name: &str) -> Repo {
                      "runServices": ["web"], "features": { "./hello": { "greeting": "moin" } },
                      "remoteUser": "dev", "postCreateCommand": "id -un >> .hook-runs" }"#,
             ),
-            (".devcontainer/compose.yml", &COMPOSE.replace("BASE", base).replace("args: [", "args: [BASE=")),
+            (".devcontainer/compose.yml", &COMPOSE.replace("IMAGE", base)),
             (".devcontainer/Dockerfile", "ARG BASE\nFROM $BASE\nRUN echo tools > /opt/tools\n"),
             (
                 ".devcontainer/hello/devcontainer-feature.json",
@@ -209,6 +209,17 @@ async fn a_compose_project_is_fetched_as_a_whole_and_only_the_service_that_chang
     assert_eq!(lab.registry.tags(&lab.cache_path(&repo.url)).await, before);
 
     for story in [&cold, &warm, &edited, &forked] {
+        eprintln!(
+            "MEASURE {:?} {:?}",
+            story.workspace.timings,
+            story
+                .kinds()
+                .filter_map(|k| match k {
+                    Kind::StateChanged(c) => Some((c.state(), c.seconds)),
+                    _ => None,
+                })
+                .collect::<Vec<_>>()
+        );
         lab.client.delete(&story.workspace.id).await;
     }
     lab.assert_nothing_left(1).await;

@@ -108,7 +108,7 @@ pub fn compose(clone: &Path, allowed: &Allowed, project: &str) -> Option<(String
     Some((judged.project.to_string(), warnings))
 }
 
-/// The builds of the services of a Compose project that hearth makes itself, by the services.
+/// The builds of the services of a Compose project that hearth makes itself, by the services. Their files are in `/clone`.
 pub fn service_builds(clone: &Path, allowed: &Allowed, project: &str) -> Vec<(String, Build)> {
     let (Some((judged, _)), Ok(platform)) =
         (compose(clone, allowed, project), "linux/amd64".parse())
@@ -123,7 +123,7 @@ pub fn service_builds(clone: &Path, allowed: &Allowed, project: &str) -> Vec<(St
         let of = ServiceBuild {
             properties: service.as_object()?,
             secrets: &secrets,
-            clone,
+            clone: Path::new("/clone"),
             platform: &platform,
         };
         Some((name, Build::of_service(of, Vec::new()).ok()??))

@@ -4,10 +4,14 @@ use hearth_api::v1::{Failure, FailureReason};
 use hearth_domain::{CacheKey, KeyedManifest, Repository, annotation, text::shortened};
 use hearth_layers::RegistryError;
 
-use super::{outcome::STEP, progress::BuildProgress, used::Used};
+use super::{
+    outcome::STEP,
+    progress::BuildProgress,
+    used::{Used, is_same},
+};
 use crate::{
     buildkit::{Counts, Progress},
-    devcontainer::{Base, DevcontainerConfig, Source},
+    devcontainer::{Base, BuildOption, DevcontainerConfig, Source},
     door::denied_source,
     external::{
         Externals, control_plane::ReadableCache, devcontainer::BuildRequest,
@@ -137,13 +141,32 @@ async fn beside_the_key(
     let files = cx.scratch.files().open(&folder.folder);
     let files = files.map_err(|error| error.to_string());
     let used = match files {
-        Ok(files) => Used::read(progress.images().clone(), files, &config.path).await,
+        Ok(files) => {
+            let mut images = progress.images().clone();
+            // Those of other services are in the key by theirs.
+            let services: Vec<&str> = images_of_services(config).collect();
+            images.retain(|image| !services.iter().any(|service| is_same(image, service)));
+            Used::read(images, files, &config.path).await
+        }
         Err(error) => Err(error),
     };
     used.map_or_else(
         |error| Some(format!("what was built from cannot be read: {error}")),
         |used| used.beside_the_key(manifest.inputs()),
     )
+}
+
+/// The images of other services that a build takes.
+fn images_of_services(config: &DevcontainerConfig) -> impl Iterator<Item = &str> {
+    let base = config.recipe().map(|recipe| &recipe.base);
+    let options = match base {
+        Some(Base::Dockerfile(build)) => &build.options[..],
+        _ => &[],
+    };
+    options.iter().filter_map(|option| match option {
+        BuildOption::Service { image, .. } => image.as_deref(),
+        _ => None,
+    })
 }
 
 /// What is wrong with the metadata of the image that features are installed on. The engine has it when the CLI has read it.
