@@ -217,7 +217,10 @@ fn made_of(
         &build.args,
         &words,
     );
-    (read, built.unwrap_or_else(|log| panic!("{service}: {log}")))
+    let mut built = built.unwrap_or_else(|log| panic!("{service}: {log}"));
+    // A context is looked up each time, by the name of an image that was built anew.
+    built.ran.retain(|step| !step.contains("[context "));
+    (read, built)
 }
 
 fn word(clone: &Path, option: &BuildOption) -> String {
