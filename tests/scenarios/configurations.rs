@@ -126,7 +126,8 @@ async fn a_compose_project_runs_with_the_clone_in_it() {
     let story = lab.client.prepare("node-1", &repo.url).await;
     story.assert_whole();
     story.assert_state(WorkspaceState::Ready);
-    assert_eq!(story.cache().skip_reason(), CacheSkipReason::Compose);
+    // Its one image is used as it is.
+    assert_eq!(story.cache().skip_reason(), CacheSkipReason::NotEligible);
     let id = &story.workspace.container_id;
     assert_eq!(lab.vms[0].cat(id, "/project/.hook-runs"), "dev");
     lab.client.delete(&story.workspace.id).await;

@@ -9,6 +9,7 @@ mod build_options;
 mod cache;
 mod choosing;
 mod compose_asks;
+mod compose_cache;
 mod configurations;
 mod credentials;
 mod disk;

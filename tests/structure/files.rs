@@ -17,7 +17,7 @@ const PLACES: [&str; 5] = [
 /// Files of the agent's own that are touched there, and by what.
 const ALLOWED: [(&str, &str); 4] = [
     // What the devcontainer CLI is given, in the attempt's private folder.
-    ("pipeline/compose.rs", "std::fs"),
+    ("pipeline/compose/judge.rs", "std::fs"),
     ("pipeline/container.rs", "tokio::fs"),
     ("pipeline/sources.rs", "tokio::fs"),
     ("pipeline/up.rs", "tokio::fs"),

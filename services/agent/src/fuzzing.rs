@@ -8,7 +8,7 @@ pub use crate::door::fuzzing::{Node, call};
 use crate::{
     clone_files::CloneFiles,
     credentials::GitRemote,
-    devcontainer::DevcontainerConfig,
+    devcontainer::{Build, DevcontainerConfig, ServiceBuild},
     external::{
         devcontainer::log::LogLines,
         engine::LocalImage,
@@ -105,8 +105,33 @@ pub fn compose(clone: &Path, allowed: &Allowed, project: &str) -> Option<(String
         cache_mounts: "ns",
         clone: (clone, &files),
     };
-    let (project, warnings) = rules.judge(project).ok()?;
-    Some((project.to_string(), warnings))
+    let judged = rules.judge(project).ok()?;
+    let of_builds = judged.left_out.values().flatten().map(ToString::to_string);
+    let warnings = judged.warnings.into_iter().chain(of_builds).collect();
+    Some((judged.project.to_string(), warnings))
+}
+
+/// The builds of the services of a Compose project that hearth makes itself, by the services. Their files are in `/clone`.
+pub fn service_builds(clone: &Path, allowed: &Allowed, project: &str) -> Vec<(String, Build)> {
+    let (Some((judged, _)), Ok(platform)) =
+        (compose(clone, allowed, project), "linux/amd64".parse())
+    else {
+        return Vec::new();
+    };
+    let judged: Value = serde_json::from_str(&judged).unwrap_or_default();
+    let of = |name: &str| judged.get(name).and_then(Value::as_object).cloned();
+    let (services, secrets) = (of("services"), of("secrets").unwrap_or_default());
+    let services = services.into_iter().flatten();
+    let builds = services.filter_map(|(name, service)| {
+        let of = ServiceBuild {
+            properties: service.as_object()?,
+            secrets: &secrets,
+            clone: Path::new("/clone"),
+            platform: &platform,
+        };
+        Some((name, Build::of_service(of, Vec::new()).ok()??))
+    });
+    builds.collect()
 }
 
 /// The user of an image's workspace, and the configuration after git's settings were added to it.

@@ -111,6 +111,7 @@ impl KeyCommand {
             manifest,
             careful,
             unpinned,
+            defers: _,
         } = reading.map_err(|error| error.to_string())?;
         let inputs: Value =
             serde_json::from_str(manifest.canonical_json()).map_err(|error| error.to_string())?;

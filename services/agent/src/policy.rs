@@ -164,9 +164,12 @@ impl Allowed {
 
     /// The warning about something that is left out. `what` names the property and its value.
     pub fn refusal(&self, what: impl fmt::Display, door: &Door) -> String {
-        format!(
-            "{what} is left out: this node does not open {door} to this ref (--host-access, --open-doors)"
-        )
+        format!("{what} is left out: {}", self.why_closed(door))
+    }
+
+    /// Why something is left out.
+    pub fn why_closed(&self, door: &Door) -> String {
+        format!("this node does not open {door} to this ref (--host-access, --open-doors)")
     }
 }
 

@@ -82,6 +82,7 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
     let find = FindBuildCacheRequest {
         attempt: cache::attempt(&id, 1),
         repository: entry.repository.clone(),
+        service: String::new(),
     };
     let build_cache = CommitBuildCacheRequest {
         attempt: cache::attempt(&id, 1),
@@ -89,6 +90,7 @@ async fn only_the_agent_of_the_workspaces_node_uses_the_index() {
         key: entry.key.clone(),
         digest: entry.digest.clone(),
         generation: 0,
+        service: String::new(),
     };
     let neighbours = FindNeighboursRequest {
         attempt: cache::attempt(&id, 1),

@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use crate::{CacheKey, ConfigName, Digest, Platform, Repository, digest::sha256_hex};
+use crate::{CacheKey, ConfigName, Digest, Platform, Repository, ServiceName, digest::sha256_hex};
 
 /// Longest tag that the OCI distribution spec allows.
 const MAX_TAG: usize = 128;
@@ -176,6 +176,20 @@ impl CacheReference {
             repository: CacheRepository(format!("{registry}/{path}")),
             tag,
         })
+    }
+
+    /// The place of the image of a service of this configuration's Docker Compose project, other than the devcontainer's own.
+    /// Its tag always has a hash of both names: dashes alone would not tell where one ends.
+    pub fn of_service(&self, service: &ServiceName) -> Self {
+        let named = &self.tag[BASE_TAG.len()..];
+        let written = format!("{named}-{service}");
+        let room = MAX_TAG - BASE_TAG.len() - 1 - HASH - MAX_ARCH_SUFFIX - MAX_KIND_SUFFIX;
+        let written = &written[..written.len().min(room)];
+        let hash = hash(&format!("{} {service}", self.tag));
+        Self {
+            repository: self.repository.clone(),
+            tag: format!("{BASE_TAG}{written}-{hash}"),
+        }
     }
 
     /// A reference that travelled in two parts, as [`Self::repository`] and [`Self::tag`].

@@ -205,6 +205,58 @@ fn what_is_not_a_cache_is_not_read_as_one() {
     }
 }
 
+#[test]
+fn a_service_has_a_tag_that_no_configuration_and_no_other_service_has() {
+    let of = |config: &str| {
+        let config = (!config.is_empty()).then(|| config.parse().unwrap());
+        CacheReference::new(
+            &"localhost:5000".parse().unwrap(),
+            &"https://github.com/a/b".parse().unwrap(),
+            config.as_ref(),
+        )
+        .unwrap()
+    };
+    let service = |config: &str, name: &str| of(config).of_service(&name.parse().unwrap());
+    let long = "x".repeat(128);
+    let all = [
+        of(""),
+        of("api"),
+        of("a-b"),
+        of("a"),
+        of(&long),
+        service("", "api"),
+        service("a", "b-c"),
+        service("a-b", "c"),
+        service("", "a-b"),
+        service("a", "b"),
+        service("", &long),
+        service(&long, &long),
+        service(&long, "api"),
+        service("", "buildcache"),
+    ];
+    let tags: std::collections::BTreeSet<_> = all.iter().map(CacheReference::tag).collect();
+    assert_eq!(tags.len(), all.len(), "{tags:?}");
+    for reference in &all {
+        let again = CacheReference::from_parts(reference.repository().clone(), reference.tag());
+        assert_eq!(again.as_ref(), Ok(reference));
+        let longest = reference.entry(&platform("linux/arm64"), &key());
+        assert!(
+            longest.rsplit_once(':').unwrap().1.len() <= MAX_TAG,
+            "{longest}"
+        );
+    }
+    assert!(
+        service("", "api")
+            .tag()
+            .starts_with("devcontainer-cache-api-")
+    );
+    assert!(
+        service("gpu", "api")
+            .tag()
+            .starts_with("devcontainer-cache-gpu-api-")
+    );
+}
+
 proptest! {
     #[test]
     fn every_tag_is_valid_and_no_two_configs_share_one(

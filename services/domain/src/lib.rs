@@ -25,6 +25,7 @@ mod repository;
 mod repository_pattern;
 mod scope;
 mod secret;
+mod service_name;
 pub mod text;
 mod workspace;
 
@@ -62,3 +63,4 @@ pub use repository_pattern::{RepositoryPattern, RepositoryPatternError, Reposito
 pub use scope::{Scope, Scopes, ScopesError};
 pub use secret::{Secret, SecretName, SecretNameError, SecretValue, SecretValueError};
 pub use workspace::{AttemptRef, CacheAccess, Fallback, Spec, WorkspaceId, WorkspaceIdError};
+pub use service_name::{ServiceName, ServiceNameError};

@@ -3,7 +3,8 @@ use std::{fs, path::PathBuf, process::Command, sync::Arc};
 use async_trait::async_trait;
 use hearth_agent::external::{
     devcontainer::{
-        BuildRequest, CliWorkspace, Devcontainer, HooksRequest, NodeRequest, Started, UpRequest,
+        BuildRequest, CliWorkspace, ComposeProject, Devcontainer, HooksRequest, NodeRequest,
+        Started, UpRequest,
     },
     process::{Line, OnLine, ProcessFailure},
 };
@@ -97,7 +98,8 @@ impl Devcontainer for FakeDevcontainer {
         &self,
         _: &CliWorkspace<'_>,
         _: &[PathBuf],
-    ) -> Result<(String, Vec<String>), ProcessFailure> {
+        _: bool,
+    ) -> Result<ComposeProject, ProcessFailure> {
         Err(ProcessFailure::new("there is no Compose here".to_owned()))
     }
 

@@ -63,7 +63,9 @@ pub fn build_options(data: &[u8]) {
             }
             BuildOption::Folder { folder, .. } => assert!(inside(folder), "{option:?}"),
             BuildOption::Remote { from, .. } => assert!(from.contains("://"), "{option:?}"),
-            BuildOption::Asks(..) | BuildOption::Platform(_) => panic!("{option:?}"),
+            BuildOption::Service { .. } | BuildOption::Asks(..) | BuildOption::Platform(_) => {
+                panic!("{option:?}")
+            }
         }
     }
 }

@@ -1,4 +1,6 @@
-use hearth_agent::fuzzing;
+use std::path::Path;
+
+use hearth_agent::{devcontainer::BuildOption, fuzzing};
 use serde_json::Value;
 
 use crate::closed;
@@ -36,6 +38,20 @@ pub fn compose(data: &[u8]) {
         assert!(rights.is_none_or(Vec::is_empty));
         let image = service["image"].as_str().unwrap_or("hearth-ws-1_");
         assert!(image.starts_with("hearth-ws-1_"), "{image}");
+    }
+    for (service, build) in fuzzing::service_builds(CLONE.as_ref(), &closed(), &text) {
+        let inside = |path: &Path| path.is_relative() && !path.starts_with("..");
+        assert!(inside(&build.context), "{service}: {build:?}");
+        assert!(inside(&build.dockerfile), "{service}: {build:?}");
+        assert!(!build.args.contains_key("BUILDKIT_CACHE_MOUNT_NS"));
+        for option in &build.options {
+            match option {
+                BuildOption::Secret { file, .. } => assert!(inside(file), "{option:?}"),
+                BuildOption::Folder { folder, .. } => assert!(inside(folder), "{option:?}"),
+                BuildOption::Plain(word) => assert!(word.starts_with("--"), "{option:?}"),
+                _ => {}
+            }
+        }
     }
     // Names of its own are given again, so only that it can be read again is the same.
     assert!(fuzzing::compose(CLONE.as_ref(), &closed(), &project).is_some());

@@ -21,6 +21,8 @@ use crate::policy::Allowed;
 pub struct Build {
     /// The Dockerfile, relative to the clone.
     pub dockerfile: PathBuf,
+    /// The text of the Dockerfile, if a Compose file has it; `dockerfile` is where it would be.
+    pub inline: Option<String>,
     /// The context, relative to the clone.
     pub context: PathBuf,
     /// The stage to build; the last one if there is none.
@@ -62,10 +64,14 @@ const MAX_WORDS_BYTES: usize = 1024 * 1024;
 
 impl Build {
     /// The ignore files that may apply: which of them does, depends on the devcontainer CLI's version.
-    pub(crate) fn ignore_files(&self) -> [PathBuf; 2] {
-        let mut special = self.dockerfile.as_os_str().to_owned();
-        special.push(".dockerignore");
-        [self.context.join(".dockerignore"), special.into()]
+    pub(crate) fn ignore_files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.context.join(".dockerignore")];
+        if self.inline.is_none() {
+            let mut special = self.dockerfile.as_os_str().to_owned();
+            special.push(".dockerignore");
+            files.push(special.into());
+        }
+        files
     }
 
     /// Takes the properties of a build out of a configuration. `None` if it names no Dockerfile.
@@ -99,6 +105,7 @@ impl Build {
         let options = Options::read(options, properties.seen_from_workspace(), &mut args);
         let mut build = Self {
             dockerfile: options.dockerfile.unwrap_or(dockerfile),
+            inline: None,
             context,
             target: options.target.or(target),
             args,
@@ -117,7 +124,7 @@ impl Build {
     }
 
     /// Values that no build can have, and the one argument that is hearth's.
-    fn check(&mut self) -> Result<(), String> {
+    pub(super) fn check(&mut self) -> Result<(), String> {
         if self.args.remove(CACHE_MOUNTS).is_some() {
             self.left_out.push(LeftOut {
                 what: format!("the build argument {CACHE_MOUNTS}"),
@@ -183,6 +190,7 @@ impl Build {
     pub(super) fn to_property(&self, located: Located) -> Value {
         let Self {
             dockerfile: _,
+            inline: _,
             context: _,
             target,
             args,

@@ -3,6 +3,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hearth_domain::CacheKey;
+
 use crate::{
     clone_files::{CloneFileError, CloneFiles},
     policy::Door,
@@ -44,6 +46,17 @@ pub enum BuildOption {
         /// `docker-image://…` or a URL.
         from: String,
     },
+    /// The same with the image of another service of the Docker Compose project.
+    Service {
+        /// The name.
+        name: String,
+        /// The service.
+        service: String,
+        /// What its image is made from, if there is a key.
+        key: Option<CacheKey>,
+        /// Its image in the engine, once it is there.
+        image: Option<String>,
+    },
     /// A word for docker, if the attempt may ask for that of the node. Nothing before that is decided.
     Asks(String, Door),
     /// The platform, if it is the node's. Nothing before that is decided.
@@ -69,8 +82,21 @@ pub(crate) enum Keyed {
     Nothing,
     /// Nothing, since it asks for a build whatever there is already.
     Always,
+    /// The name of a context beside the build's own, and what it stands for.
+    Context(String, NamedContext),
     /// There can be no key.
     Not,
+}
+
+/// What the name of a context stands for, where a key can have it.
+#[derive(Clone, Debug)]
+pub(crate) enum NamedContext {
+    /// A folder of the clone.
+    Folder(PathBuf),
+    /// An image, by its reference.
+    Image(String),
+    /// The image of another service, by the key of it.
+    Service(CacheKey),
 }
 
 impl fmt::Display for LeftOut {
@@ -80,6 +106,16 @@ impl fmt::Display for LeftOut {
 }
 
 impl BuildOption {
+    /// The image of another service, which is not there yet.
+    pub fn service(name: String, service: &str) -> Self {
+        Self::Service {
+            name,
+            service: service.to_owned(),
+            key: None,
+            image: None,
+        }
+    }
+
     /// The word that docker gets, for a build from the files in `clone`. `keep` gets the content of a file and says where it
     /// is then: docker opens paths itself, and would follow a link out of the clone. `None` if docker gets nothing.
     pub(crate) fn word(
@@ -111,6 +147,10 @@ impl BuildOption {
                 .map(|real| format!("--build-context={name}={}", clone.join(real).display()))
                 .map_err(|error| at(folder, &error)),
             Self::Remote { name, from } => Ok(format!("--build-context={name}={from}")),
+            Self::Service { name, image, .. } => match image {
+                Some(image) => Ok(format!("--build-context={name}=docker-image://{image}")),
+                None => Err("the service has no image".to_owned()),
+            },
             Self::Asks(..) | Self::Platform(_) => return Ok(None),
         };
         word.map(Some).map_err(|why| LeftOut {
@@ -133,9 +173,19 @@ impl BuildOption {
                 Keyed::Text(format!("--secret=id={id},src={}", file.display()))
             }
             Self::Ssh { id, keys } => Keyed::Text(format!("--ssh={id}={keys:?}")),
-            Self::Folder { .. } | Self::Remote { .. } | Self::Asks(..) | Self::Platform(_) => {
-                Keyed::Not
+            Self::Folder { name, folder } => {
+                Keyed::Context(name.clone(), NamedContext::Folder(folder.clone()))
             }
+            Self::Remote { name, from } => match from.strip_prefix("docker-image://") {
+                Some(image) => Keyed::Context(name.clone(), NamedContext::Image(image.to_owned())),
+                None => Keyed::Not,
+            },
+            Self::Service {
+                name,
+                key: Some(key),
+                ..
+            } => Keyed::Context(name.clone(), NamedContext::Service(key.clone())),
+            Self::Service { key: None, .. } | Self::Asks(..) | Self::Platform(_) => Keyed::Not,
         }
     }
 
@@ -145,7 +195,7 @@ impl BuildOption {
             Self::Plain(word) | Self::Asks(word, _) => word.clone(),
             Self::Secret { id, .. } => format!("--secret id={id}"),
             Self::Ssh { id, .. } => format!("--ssh {id}"),
-            Self::Folder { name, .. } | Self::Remote { name, .. } => {
+            Self::Folder { name, .. } | Self::Remote { name, .. } | Self::Service { name, .. } => {
                 format!("--build-context {name}")
             }
             Self::Platform(platform) => format!("--platform {platform}"),

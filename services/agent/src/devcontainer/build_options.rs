@@ -193,7 +193,7 @@ pub(super) fn decide(
 }
 
 /// Whether `asked` is another name of `platform`, as containerd's package `platforms` reads them.
-fn is_platform(asked: &str, platform: &Platform) -> bool {
+pub(super) fn is_platform(asked: &str, platform: &Platform) -> bool {
     let plain = |text: &str| {
         let text = text.trim().to_lowercase();
         let text = text

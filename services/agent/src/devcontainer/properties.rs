@@ -62,6 +62,12 @@ impl<'a> Properties<'a> {
         self.values.get(name).and_then(text_of)
     }
 
+    /// The texts in a list.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let list = self.values.get(name).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(text_of).collect()
+    }
+
     /// What is left.
     pub fn rest(self) -> Map<String, Value> {
         self.values

@@ -55,8 +55,21 @@ pub struct DevcontainerConfig {
 pub enum Source {
     /// By a recipe.
     Recipe(Box<Recipe>),
-    /// By Docker Compose, from these files, relative to the clone; [`DevcontainerConfig::container`] has all properties.
-    Compose(Vec<PathBuf>),
+    /// By Docker Compose. [`DevcontainerConfig::container`] has all other properties.
+    Compose(Box<Compose>),
+}
+
+/// A Docker Compose project, as a configuration names it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compose {
+    /// Its files, relative to the clone; without one, the usual ones.
+    pub files: Vec<PathBuf>,
+    /// The service that is the devcontainer.
+    pub service: Option<String>,
+    /// The services to run, beside those that they need. Empty: all that the project has without a profile.
+    pub run: Vec<String>,
+    /// What is installed on top of the devcontainer's image.
+    pub features: Option<Features>,
 }
 
 impl DevcontainerConfig {
@@ -136,9 +149,15 @@ impl DevcontainerConfig {
                 Source::Recipe(Box::new(Recipe {
                     base,
                     features: Features::take(&mut properties),
+                    plain: false,
                 }))
             }
-            None => Source::Compose(properties.paths("dockerComposeFile")?),
+            None => Source::Compose(Box::new(Compose {
+                files: properties.paths("dockerComposeFile")?,
+                service: properties.text("service"),
+                run: properties.texts("runServices"),
+                features: Features::take(&mut properties),
+            })),
         };
         Ok(Self {
             path: path.to_owned(),
@@ -170,6 +189,17 @@ impl DevcontainerConfig {
                 Base::Image(_) | Base::Default(_) => &[],
             },
             Source::Compose(_) => &[],
+        }
+    }
+
+    /// The configuration of nothing but an image, that of a service of this one's Docker Compose project.
+    pub fn of_service(&self, recipe: Recipe) -> Self {
+        Self {
+            path: self.path.clone(),
+            source: Source::Recipe(Box::new(recipe)),
+            container: Container::default(),
+            repaired: None,
+            unread: Vec::new(),
         }
     }
 

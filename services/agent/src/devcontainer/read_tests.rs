@@ -98,7 +98,7 @@ fn variables_are_resolved_in_both_halves() {
         "containerEnv": {"A": "${localEnv:A:none}", "P": "${containerEnv:PATH}"},
     }))
     .unwrap();
-    let Recipe { base, features } = config.recipe().unwrap().clone();
+    let Recipe { base, features, .. } = config.recipe().unwrap().clone();
     let Base::Dockerfile(build) = base else {
         panic!("{base:?}")
     };
@@ -151,21 +151,27 @@ fn users_are_in_the_recipe_only_where_features_see_them() {
 }
 
 #[test]
-fn a_compose_project_keeps_all_properties() {
+fn a_compose_project_keeps_all_properties_but_the_features_of_its_image() {
     let config = read(json!({
         "dockerComposeFile": ["a.yml", "../b.yml"], "service": "s", "features": {"./f": {}},
-        "containerEnv": {"DIR": "${containerWorkspaceFolder}"},
+        "runServices": ["db"], "containerEnv": {"DIR": "${containerWorkspaceFolder}"},
     }))
     .unwrap();
+    let Source::Compose(compose) = config.source else {
+        panic!("{:?}", config.source)
+    };
+    let files = [".devcontainer/a.yml", "b.yml"].map(PathBuf::from);
+    assert_eq!(compose.files, files);
     assert_eq!(
-        config.source,
-        Source::Compose(vec![".devcontainer/a.yml".into(), "b.yml".into()])
+        (compose.service.as_deref(), &*compose.run),
+        (Some("s"), &["db".to_owned()][..])
     );
+    assert_eq!(json!(compose.features.unwrap().options), json!({"./f": {}}));
     assert_eq!(
         Value::Object(config.container.properties),
         json!({
-            "dockerComposeFile": ["a.yml", "../b.yml"], "service": "s", "features": {"./f": {}},
-            "containerEnv": {"DIR": "/"},
+            "dockerComposeFile": ["a.yml", "../b.yml"], "service": "s",
+            "runServices": ["db"], "containerEnv": {"DIR": "/"},
         })
     );
 }

@@ -12,6 +12,8 @@ pub struct Recipe {
     pub base: Base,
     /// What is installed on top.
     pub features: Option<Features>,
+    /// It is built by docker alone, without the devcontainer CLI: the image of a service beside the devcontainer's own.
+    pub plain: bool,
 }
 
 /// What an image begins with.
@@ -37,7 +39,11 @@ impl Recipe {
     /// A devcontainer configuration that makes this image and says nothing else. `located` is where the files of a build are
     /// on the node, for a Dockerfile.
     pub fn to_properties(&self, located: Option<Located>) -> Map<String, Value> {
-        let Self { base, features } = self;
+        let Self {
+            base,
+            features,
+            plain: _,
+        } = self;
         let mut properties = Map::new();
         match base {
             Base::Image(image) | Base::Default(image) => {
@@ -68,7 +74,11 @@ mod tests {
         let image = Base::Image("a:1".to_owned());
         let default = Base::Default("b:1".to_owned());
         let unchanged = |base, features| {
-            let recipe = Recipe { base, features };
+            let recipe = Recipe {
+                base,
+                features,
+                plain: false,
+            };
             recipe.unchanged_image().map(str::to_owned)
         };
         assert_eq!(unchanged(image.clone(), None).as_deref(), Some("a:1"));

@@ -1,5 +1,6 @@
 //! The control plane's services for agents: registration, the index of the cache, logins.
 
+mod cache_api;
 mod cache_index;
 mod client;
 mod credentials;
@@ -10,8 +11,8 @@ mod session;
 mod trusted_keys;
 mod unsent;
 
-pub use cache_index::{
-    CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, ReadableCache, Resolution,
+pub use cache_api::{
+    CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, Question, ReadableCache, Resolution,
 };
 pub use client::{ControlPlaneClient, patient};
 pub use credentials::{

@@ -6,10 +6,11 @@ mod compose;
 mod features;
 pub(crate) mod log;
 mod on_node;
+mod plain;
 
 pub use api::{
-    BuildRequest, CliWorkspace, Devcontainer, HooksRequest, SshOfBuild, Started, UpFrom, UpRequest,
-    default_config_path,
+    BuildRequest, CliWorkspace, ComposeProject, Devcontainer, HooksRequest, PlainBuild, Started,
+    UpFrom, UpRequest, default_config_path,
 };
 pub use cli::DevcontainerCli;
 pub use on_node::{NodeHome, NodeNetwork, NodeRequest};

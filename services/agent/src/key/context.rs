@@ -27,12 +27,17 @@ pub(super) struct Seen {
 pub(super) fn see(
     files: &CloneFiles,
     context: &ClonePath,
-    dockerfile: &ClonePath,
+    dockerfile: Option<&ClonePath>,
     sources: &BTreeSet<ContextSource>,
     limits: &Limits,
 ) -> Result<Seen, KeyError> {
     let mut careful = Vec::new();
-    let ignores = ignores::read(files, &context.real, &dockerfile.real, &mut careful)?;
+    let ignores = ignores::read(
+        files,
+        &context.real,
+        dockerfile.map(|file| &*file.real),
+        &mut careful,
+    )?;
     let walk = |sources| {
         let mut walk = Walk {
             files,

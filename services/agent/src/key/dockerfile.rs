@@ -15,6 +15,7 @@ use oci_spec::distribution::Reference;
 
 use super::{
     context,
+    contexts::Contexts,
     error::KeyError,
     remote::{add_download, image_digest},
     source::{KeySource, Reading, ResolveImage},
@@ -22,9 +23,11 @@ use super::{
 };
 use crate::{
     clone_files::CloneFiles,
-    devcontainer::{Build, ClonePath, Keyed, LeftOut},
+    devcontainer::{Build, BuildOption, ClonePath, Keyed, LeftOut},
 };
 
+/// What stands for the name of a Dockerfile whose text is in a Compose file.
+const INLINE: &str = "dockerfile_inline";
 /// Largest Dockerfile that is read, in bytes; BuildKit's own limit.
 const MAX_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -42,10 +45,12 @@ pub(super) async fn read(
         text,
         options,
         always,
+        contexts,
     } = locate(files, build).await?;
     // Arguments count as the plan uses them.
     let Build {
         dockerfile: _,
+        inline: _,
         context: _,
         target,
         args: _,
@@ -53,9 +58,12 @@ pub(super) async fn read(
         left_out: _,
     } = build;
     let is_last = target.is_some() && *target == stage_of(&text);
-    let plan = planned(text, source, build, resolver).await?;
+    let plan = planned(text, source, build, &contexts, resolver).await?;
     let manifest = &mut reading.manifest;
-    manifest.insert(Input::Config, "build.dockerfile", dockerfile.name());
+    let name = dockerfile
+        .as_ref()
+        .map_or_else(|| INLINE.to_owned(), ClonePath::name);
+    manifest.insert(Input::Config, "build.dockerfile", &name);
     manifest.insert(Input::Config, "build.context", context.name());
     if let Some(target) = target.as_ref().filter(|_| !is_last) {
         manifest.insert(Input::Config, "build.target", target);
@@ -68,16 +76,15 @@ pub(super) async fn read(
         );
     }
     let instructions = serde_json::json!(plan.instructions).to_string();
-    manifest.insert(
-        Input::Dockerfile,
-        dockerfile.name(),
-        Digest::of(instructions).as_str(),
-    );
+    manifest.insert(Input::Dockerfile, &name, Digest::of(instructions).as_str());
     for (name, value) in &plan.args {
         manifest.insert(Input::BuildArg, name, value);
     }
     reading.careful.extend(plan.careful.iter().cloned());
+    let defers = |instruction: &String| instruction.contains("ONBUILD");
+    reading.defers = plan.instructions.iter().any(defers);
     images(&plan, resolver, reading).await?;
+    contexts.enter(files, resolver, reading).await?;
     for (url, pin) in &plan.remotes {
         add_download(url, pin.as_deref(), reading);
     }
@@ -90,44 +97,58 @@ pub(super) async fn read(
 
 /// A Dockerfile and its context in the clone.
 struct Located {
-    dockerfile: ClonePath,
+    /// `None`: its text is in a Compose file.
+    dockerfile: Option<ClonePath>,
     context: ClonePath,
     text: String,
     options: Vec<String>,
     /// Options by which a build is asked for every time.
     always: Vec<String>,
+    /// Contexts beside its own.
+    contexts: Contexts,
 }
 
 async fn locate(files: &CloneFiles, build: &Build) -> Result<Located, KeyError> {
     let files = files.clone();
     let build = build.clone();
     blocking(move || {
-        let (options, always) = counted(&files, &build)?;
-        let dockerfile = ClonePath::new(&files, &build.dockerfile)?;
+        let (options, always, contexts) = counted(&files, &build)?;
         let context = ClonePath::new(&files, &build.context)?;
-        let name = &dockerfile.named;
-        let bytes = files
-            .read(&dockerfile.real, MAX_BYTES)
-            .map_err(|error| KeyError::reading(name, error))?;
-        let text = String::from_utf8(bytes).map_err(|error| KeyError::file(name, error))?;
+        let (dockerfile, text) = match &build.inline {
+            Some(text) => (None, text.clone()),
+            None => {
+                let dockerfile = ClonePath::new(&files, &build.dockerfile)?;
+                let name = &dockerfile.named;
+                let bytes = files
+                    .read(&dockerfile.real, MAX_BYTES)
+                    .map_err(|error| KeyError::reading(name, error))?;
+                let text = String::from_utf8(bytes).map_err(|error| KeyError::file(name, error))?;
+                (Some(dockerfile), text)
+            }
+        };
         Ok(Located {
             dockerfile,
             context,
             text,
             options,
             always,
+            contexts,
         })
     })
     .await
 }
 
-/// The options that can change the image, as they go into the key, and those that ask for a build every time.
-fn counted(files: &CloneFiles, build: &Build) -> Result<(Vec<String>, Vec<String>), KeyError> {
+/// The options that can change the image, as they go into the key, those that ask for a build every time, and contexts.
+fn counted(
+    files: &CloneFiles,
+    build: &Build,
+) -> Result<(Vec<String>, Vec<String>, Contexts), KeyError> {
     let unkeyable = |what: String, why: String| Err(KeyError::Unkeyable { what, why });
     if let Some(LeftOut { what, why, .. }) = build.left_out.iter().find(|left| left.shapes) {
         return unkeyable(what.clone(), format!("it is left out: {why}"));
     }
     let (mut counted, mut always) = (Vec::new(), Vec::new());
+    let mut contexts = Contexts::default();
     for option in &build.options {
         // A step with a secret is in BuildKit's cache whatever the secret is: whoever writes the file could shape the image.
         let mut secret = String::new();
@@ -135,8 +156,11 @@ fn counted(files: &CloneFiles, build: &Build) -> Result<(Vec<String>, Vec<String
             secret.push_str(&format!(" {}", Digest::of(content)));
             Ok(PathBuf::new())
         };
-        // What cannot be used is left out of the build too.
-        if let Err(LeftOut { what, why, .. }) = option.word(files, Path::new(""), &mut keep) {
+        // What cannot be used is left out of the build too. An image of another service may not be there yet.
+        let is_image = matches!(option, BuildOption::Service { .. });
+        if !is_image
+            && let Err(LeftOut { what, why, .. }) = option.word(files, Path::new(""), &mut keep)
+        {
             return unkeyable(what, format!("it is left out: {why}"));
         }
         match option.keyed() {
@@ -146,6 +170,7 @@ fn counted(files: &CloneFiles, build: &Build) -> Result<(Vec<String>, Vec<String
                 option.name()
             )),
             Keyed::Nothing => {}
+            Keyed::Context(name, context) => contexts.add(name, context),
             Keyed::Not => {
                 let what = format!("the build option {}", option.name());
                 let why = "it replaces something that the key is made of".to_owned();
@@ -156,7 +181,7 @@ fn counted(files: &CloneFiles, build: &Build) -> Result<(Vec<String>, Vec<String
     // Those of one name keep their order, and names have none.
     let name = |option: &String| option.split('=').next().map(str::to_owned);
     counted.sort_by_key(name);
-    Ok((counted, always))
+    Ok((counted, always, contexts))
 }
 
 /// The stage that the CLI builds upon where no target is named.
@@ -169,6 +194,7 @@ async fn planned(
     text: String,
     source: &KeySource<'_>,
     build: &Build,
+    contexts: &Contexts,
     resolver: &dyn ResolveImage,
 ) -> Result<BuildPlan, KeyError> {
     let text = Arc::new(text);
@@ -177,36 +203,41 @@ async fn planned(
         let (target, args) = (build.target.clone(), build.args.clone());
         let (platform, text, known) = (source.platform.clone(), text.clone(), facts.clone());
         let recipe = source.config.recipe();
-        let features = recipe.is_some_and(|recipe| recipe.features.is_some());
+        let by = match recipe {
+            Some(recipe) if recipe.plain => By::Docker,
+            Some(recipe) if recipe.features.is_some() => By::CliWithFeatures,
+            _ => By::Cli,
+        };
         let plan = blocking(move || {
-            plan_or_count_all(&text, target.as_deref(), args, &platform, features, &known)
-        })
-        .await;
+            plan_or_count_all(&text, target.as_deref(), args, &platform, by, &known)
+        });
+        let plan = plan.await;
         if plan.missing_facts.is_empty() {
-            return Ok(plan);
+            return Ok(contexts.applied_to(plan));
         }
         for reference in &plan.missing_facts {
-            let known =
-                resolver
-                    .image_facts(reference)
-                    .await
-                    .map_err(|why| KeyError::Unresolved {
-                        reference: reference.clone(),
-                        why,
-                    })?;
+            let known = contexts.facts(reference, resolver).await?;
             Arc::make_mut(&mut facts).insert(reference.clone(), known);
         }
     }
 }
 
-/// The plan of what the devcontainer CLI builds; one that has everything where the Dockerfile is not understood, or is read
+/// What builds an image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Cli,
+    CliWithFeatures,
+    Docker,
+}
+
+/// The plan of what is built; one that has everything where the Dockerfile is not understood, or is read
 /// by another frontend.
 fn plan_or_count_all(
     text: &str,
     target: Option<&str>,
     mut args: BTreeMap<String, String>,
     platform: &Platform,
-    has_features: bool,
+    by: By,
     facts: &BTreeMap<String, Option<ImageFacts>>,
 ) -> BuildPlan {
     let given = args.clone();
@@ -215,20 +246,23 @@ fn plan_or_count_all(
         args,
         platform: platform.as_str(),
     };
-    let planned = as_built(text, target).and_then(|built| {
-        let (name, stage) = built.arg.clone();
-        args.insert(name.to_owned(), stage);
-        let mut plan = plan(&built.text, &options(Some(built.target), &args), facts)?;
-        // Instructions have the stage by its number.
-        if !text.contains(name) {
-            plan.args.remove(name);
-        }
-        if has_features && !built.read_by_cli.is_empty() {
-            plan.instructions.extend(built.read_by_cli);
-            plan.args.extend(given.clone());
-        }
-        Ok(plan)
-    });
+    let planned = match by {
+        By::Docker => plan(text, &options(target, &given), facts),
+        By::Cli | By::CliWithFeatures => as_built(text, target).and_then(|built| {
+            let (name, stage) = built.arg.clone();
+            args.insert(name.to_owned(), stage);
+            let mut plan = plan(&built.text, &options(Some(built.target), &args), facts)?;
+            // Instructions have the stage by its number.
+            if !text.contains(name) {
+                plan.args.remove(name);
+            }
+            if by == By::CliWithFeatures && !built.read_by_cli.is_empty() {
+                plan.instructions.extend(built.read_by_cli);
+                plan.args.extend(given.clone());
+            }
+            Ok(plan)
+        }),
+    };
     let options = options(target, &given);
     let plan = match planned {
         Ok(plan) => plan,
@@ -290,13 +324,13 @@ async fn images(
 async fn add_context(
     files: &CloneFiles,
     context: ClonePath,
-    dockerfile: ClonePath,
+    dockerfile: Option<ClonePath>,
     sources: BTreeSet<ContextSource>,
     reading: &mut Reading,
 ) -> Result<(), KeyError> {
     let (files, limits) = (files.clone(), reading.limits.clone());
     let (values, careful) = blocking(move || {
-        let seen = context::see(&files, &context, &dockerfile, &sources, &limits)?;
+        let seen = context::see(&files, &context, dockerfile.as_ref(), &sources, &limits)?;
         Ok::<_, KeyError>((tree::values(&files, seen.found, &limits)?, seen.careful))
     })
     .await?;

@@ -19,11 +19,12 @@ pub enum KeyError {
          cached; give it one"
     )]
     NoImage,
-    /// Docker Compose projects have no key.
+    /// A Docker Compose project has a key for each image that it builds.
     #[error(
-        "configurations with dockerComposeFile have no cache key yet; an image or a Dockerfile has"
+        "a Docker Compose project has no key of its own: each image that it builds has one, which `hearth cache explain` \
+         tells of a workspace"
     )]
-    UnsupportedCompose,
+    SeveralImages,
     /// A property or option whose effect a key cannot hold.
     #[error("{what} cannot be part of a cache key ({why}); without it, the image can be cached")]
     Unkeyable {

@@ -10,7 +10,7 @@ use crate::clone_files::CloneFiles;
 /// Largest ignore file that is read, in bytes. Real ones have a few KiB.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// The ignore files that may apply, of a context and a Dockerfile in the clone. A file is left out when all of them leave
+/// The ignore files that may apply, of a context and a Dockerfile in the clone, where it is a file. A file is left out when all of them leave
 /// it out.
 ///
 /// BuildKit takes `<Dockerfile>.dockerignore` instead of the context's `.dockerignore`. But the devcontainer CLI builds
@@ -19,14 +19,17 @@ const MAX_BYTES: u64 = 1024 * 1024;
 pub(super) fn read(
     files: &CloneFiles,
     context: &Path,
-    dockerfile: &Path,
+    dockerfile: Option<&Path>,
     careful: &mut Vec<String>,
 ) -> Result<Vec<Ignore>, KeyError> {
-    let mut special = dockerfile.as_os_str().to_owned();
+    let mut special = dockerfile.unwrap_or(context).as_os_str().to_owned();
     special.push(".dockerignore");
     let special = PathBuf::from(special);
     let mut paths = vec![context.join(".dockerignore")];
-    if special != paths[0] && (files.has_file(&special) || files.is_link(&special)) {
+    if dockerfile.is_some()
+        && special != paths[0]
+        && (files.has_file(&special) || files.is_link(&special))
+    {
         careful.push(format!(
             "Only files that both {} and .dockerignore leave out are left out: which of the two applies depends on the \
              version of the devcontainer CLI.",

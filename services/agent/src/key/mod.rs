@@ -21,6 +21,7 @@
 //! does not hold. Where a build cannot be understood, more is counted than necessary, and [`KeyReading::careful`] says why.
 
 mod context;
+mod contexts;
 mod dockerfile;
 mod error;
 mod features;

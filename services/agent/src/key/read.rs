@@ -45,7 +45,11 @@ pub(crate) async fn read_key_of(
     reading
         .manifest
         .insert(Input::Platform, "platform", source.platform.as_str());
-    let Recipe { base, features } = source.config.recipe().ok_or(KeyError::UnsupportedCompose)?;
+    let Recipe {
+        base,
+        features,
+        plain,
+    } = source.config.recipe().ok_or(KeyError::SeveralImages)?;
     match base {
         Base::Default(_) => return Err(KeyError::NoImage),
         Base::Image(reference) => {
@@ -60,11 +64,13 @@ pub(crate) async fn read_key_of(
         enter(features, &mut reading);
         features::read(source, files, features, resolver, &mut reading).await?;
     }
-    // It adds a stage to each Dockerfile.
-    let version: Vec<&str> = source.cli_version.split('.').take(2).collect();
-    reading
-        .manifest
-        .insert(Input::Tool, "devcontainer", version.join("."));
+    if !plain {
+        // It adds a stage to each Dockerfile.
+        let version: Vec<&str> = source.cli_version.split('.').take(2).collect();
+        reading
+            .manifest
+            .insert(Input::Tool, "devcontainer", version.join("."));
+    }
     complete(reading, source)
 }
 
@@ -104,6 +110,7 @@ fn complete(reading: Reading, source: &KeySource<'_>) -> Result<KeyReading, KeyE
         files,
         careful,
         unpinned,
+        defers,
     } = reading;
     for (name, value) in folded(files) {
         manifest.insert(Input::File, name, value);
@@ -123,6 +130,7 @@ fn complete(reading: Reading, source: &KeySource<'_>) -> Result<KeyReading, KeyE
         manifest: manifest.into(),
         careful,
         unpinned,
+        defers,
     })
 }
 

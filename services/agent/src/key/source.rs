@@ -50,6 +50,8 @@ pub struct KeyReading {
     /// Inputs that the key cannot see, such as a URL without a checksum. BuildKit checks whether they have changed, and an
     /// exact hit would not: such an image is to be built, with BuildKit's cache, and never fetched by its key.
     pub unpinned: Vec<String>,
+    /// Whether builds on top of the image carry out instructions that it defers (ONBUILD), which no key of theirs sees.
+    pub defers: bool,
 }
 
 /// A [`KeyReading`] that is not complete yet.
@@ -61,4 +63,5 @@ pub(super) struct Reading {
     pub files: BTreeMap<String, String>,
     pub careful: Vec<String>,
     pub unpinned: Vec<String>,
+    pub defers: bool,
 }

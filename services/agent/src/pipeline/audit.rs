@@ -8,18 +8,15 @@ use super::{
     beside::Beside,
     builder::builder,
     context::{Checkout, Context},
-    rebuild::{Again, Sources, keep_sources, rebuild},
+    rebuild::{Again, KeptSources, Sources, rebuild},
     resolve::Hit,
     sources::limit_sources,
+    subject::Subject,
 };
 use crate::{
     buildkit::{Progress, Status, Update},
     devcontainer::DevcontainerConfig,
-    external::{
-        control_plane::Dropped,
-        engine::{LocalImage, volume_name},
-        process::Line,
-    },
+    external::{control_plane::Dropped, engine::LocalImage, process::Line},
 };
 
 /// What BuildKit says about an exact hit.
@@ -53,6 +50,8 @@ pub async fn prepare<'a>(
     clone: &Checkout,
     config: &DevcontainerConfig,
     hit: Hit,
+    subject: Subject,
+    kept: &KeptSources,
 ) -> Beside<'a, ()> {
     // One that only reads drops nothing, and its cache mounts have other names, which BuildKit counts.
     let wanted = cx.may_write(clone) && is_chosen(&cx.job.attempt, cx.node.audit_percent);
@@ -63,16 +62,16 @@ pub async fn prepare<'a>(
     else {
         return Beside::default();
     };
-    let Some(sources) = keep_sources(cx, clone).await else {
+    let Some(sources) = kept.get(cx, clone).await else {
         return Beside::default();
     };
     let config = config.clone();
     Beside::new(async move {
         let limit = cx.node.push_timeout;
         // A name of the attempt's own, with which it is removed.
-        let AttemptRef { workspace, number } = &cx.job.attempt;
-        let name = format!("{}:{number}-audit", volume_name(workspace));
-        let audit = audit(cx, &sources, &config, &hit, &build_cache, &name);
+        let workspace = &cx.job.attempt.workspace;
+        let name = format!("{}-audit", subject.image_name(cx));
+        let audit = audit(cx, &sources, &config, &hit, &build_cache, (&name, &subject));
         let verdict = tokio::time::timeout(limit, audit)
             .await
             .unwrap_or_else(|_| Verdict::Unknown("it did not end in time".to_owned()));
@@ -89,7 +88,7 @@ async fn audit(
     config: &DevcontainerConfig,
     hit: &Hit,
     build_cache: &Digest,
-    name: &str,
+    (name, subject): (&str, &Subject),
 ) -> Verdict {
     match is_of_this_builder(cx, hit).await {
         Ok(true) => {}
@@ -109,7 +108,7 @@ async fn audit(
     };
     let again = Again::Image(&from);
     let built = tokio::select! {
-        built = rebuild(cx, sources, config, name, again, &mut on_line) => Some(built),
+        built = rebuild(cx, sources, config, name, again, subject, &mut on_line) => Some(built),
         // What comes next would be executed too, and tells no more.
         () = seen.notified() => None,
     };

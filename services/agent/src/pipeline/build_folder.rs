@@ -13,6 +13,7 @@ use crate::{
         Base, BuildOption, ClonePath, DevcontainerConfig, Features, LeftOut, LocalFeature, Located,
         MAX_FEATURES, Recipe, lockfile, lockfile_path,
     },
+    external::devcontainer::PlainBuild,
 };
 
 /// A workspace folder that is made for the build alone.
@@ -22,6 +23,8 @@ pub struct BuildFolder {
     pub folder: PathBuf,
     /// The configuration in it.
     pub config: PathBuf,
+    /// What docker builds, where the devcontainer CLI does not.
+    pub plain: Option<PlainBuild>,
     /// Options that the build does not get since their files cannot be used.
     pub left_out: Vec<LeftOut>,
 }
@@ -55,10 +58,25 @@ fn make(
         folder: below.with_extension("files"),
         left_out: Vec::new(),
     };
-    let properties = options.properties(recipe)?;
+    let located = options.located(recipe)?;
     let left_out = options.left_out;
     let folder = below.join(clone.file_name().unwrap_or_default());
     let mut target = NewFolder::create(&folder)?;
+    if let (true, Base::Dockerfile(build), Some(located)) = (recipe.plain, &recipe.base, &located) {
+        return Ok(BuildFolder {
+            config: folder.join(&config.path),
+            folder,
+            plain: Some(PlainBuild {
+                dockerfile: located.dockerfile.clone(),
+                context: located.context.clone(),
+                target: build.target.clone(),
+                args: build.args.clone(),
+                options: located.options.clone(),
+            }),
+            left_out,
+        });
+    }
+    let properties = Value::Object(recipe.to_properties(located));
     if let Some(features) = &recipe.features {
         copy_features(files, config.folder(), features, &mut target)?;
     }
@@ -69,6 +87,7 @@ fn make(
     Ok(BuildFolder {
         config: folder.join(&config.path),
         folder,
+        plain: None,
         left_out,
     })
 }
@@ -83,30 +102,35 @@ struct Options<'a> {
 }
 
 impl Options<'_> {
-    /// The configuration, with absolute paths of what is in the clone. Links that lead out of it are refused: the build
-    /// could read any file of the node otherwise.
-    fn properties(&mut self, recipe: &Recipe) -> Result<Value, String> {
+    /// Where the files of the build are, by absolute paths. Links that lead out of the clone are refused: the build could read any
+    /// file of the node otherwise.
+    fn located(&mut self, recipe: &Recipe) -> Result<Option<Located>, String> {
         let Base::Dockerfile(build) = &recipe.base else {
-            return Ok(Value::Object(recipe.to_properties(None)));
+            return Ok(None);
         };
         let located = |path: &Path| -> Result<PathBuf, String> {
             ClonePath::new(self.files, path)
                 .map(|path| self.clone.join(path.real).components().collect())
                 .map_err(|error| error.to_string())
         };
+        let dockerfile = match &build.inline {
+            Some(text) => keep(&self.folder, "Dockerfile", text.as_bytes())?,
+            None => located(&build.dockerfile)?,
+        };
         let located = Located {
-            dockerfile: located(&build.dockerfile)?,
+            dockerfile,
             context: located(&build.context)?,
             options: self.words(&build.options),
         };
         // docker waits at a pipe until the attempt's time limit.
         let ignores = build.ignore_files();
-        for path in [&build.dockerfile].into_iter().chain(&ignores) {
+        let dockerfile = build.inline.is_none().then_some(&build.dockerfile);
+        for path in dockerfile.into_iter().chain(&ignores) {
             if let Err(error @ CloneFileError::NotAFile(_)) = self.files.open_file(path) {
                 return Err(format!("{}: {error}", path.display()));
             }
         }
-        Ok(Value::Object(recipe.to_properties(Some(located))))
+        Ok(Some(located))
     }
 
     fn words(&mut self, options: &[BuildOption]) -> Vec<String> {

@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::{
     beside::Beside,
-    compose,
     context::{Checkout, Context},
     failure::{failure, with_cause},
     git_mount,
@@ -14,16 +13,13 @@ use super::{
     hooks::Hooks,
     override_config::{hookless_config, override_config},
     owner::remote_user,
-    up::{self, Up, config_path, empty_folder, folder_name},
+    up::{Up, config_path, empty_folder, folder_name, self},
 };
 use crate::{
     clone_files::Owner,
     credentials::GitRemote,
     devcontainer::{DevcontainerConfig, Source},
-    external::{
-        devcontainer::{SshOfBuild, Started},
-        engine::EngineFailure,
-    },
+    external::{devcontainer::Started, engine::EngineFailure},
 };
 
 const STEP: PipelineStep = PipelineStep::Container;
@@ -35,7 +31,12 @@ pub enum Devcontainer {
     /// An image that the engine has.
     Image(String),
     /// The repository's Docker Compose project.
-    Compose,
+    Compose {
+        /// What Compose starts.
+        project: String,
+        /// The image of the devcontainer's own service, if the engine has it.
+        image: Option<String>,
+    },
 }
 
 /// A container that runs.
@@ -101,7 +102,9 @@ async fn run(
         removed.map_err(engine_failure)?;
         match from {
             Devcontainer::Image(image) => on_image(cx, clone, config, image).await,
-            Devcontainer::Compose => of_compose(cx, clone, config).await,
+            Devcontainer::Compose { project, image } => {
+                of_compose(cx, clone, config, project, image.as_deref()).await
+            }
         }
     }));
     let Made {
@@ -111,7 +114,7 @@ async fn run(
     } = made.await?;
     let started = up.with(properties).await;
     let started = started.map_err(|failure| with_cause(failure, fault.as_deref()))?;
-    if let Devcontainer::Compose = from {
+    if let Devcontainer::Compose { .. } = from {
         give_to_user(cx, &started).await?;
     }
     let hookless = cx.scratch.path().join("hookless.json");
@@ -195,47 +198,44 @@ fn foreign_mount<'a>(config: &'a DevcontainerConfig, clone: &Path) -> Option<&'a
     (!names_clone).then_some(mount)
 }
 
-/// The files of a Compose project are used unchanged, but for the names of what they build: they mount the clone from the
-/// volume's folder on the node.
+/// The properties of a project: it mounts the clone from the volume's folder on the node.
 async fn of_compose(
     cx: &Context<'_>,
     clone: &Checkout,
     config: Option<&DevcontainerConfig>,
+    project: &str,
+    image: Option<&str>,
 ) -> Result<Made, Failure> {
     let mut properties = config
         .map(|config| config.container.whole())
         .unwrap_or_default();
     let source = config.map(|config| &config.source);
-    if let (Some((folder, remote)), Some(Source::Compose(files))) = (git(cx), source) {
-        let (clone, files) = (clone.files.clone(), files.clone());
+    if let (Some((folder, remote)), Some(Source::Compose(compose))) = (git(cx), source) {
+        let (clone, files) = (clone.files.clone(), compose.files.clone());
         let has_settings = blocking(move || git_mount::compose_has_settings(&clone, &files)).await;
         git_mount::into_service(&mut properties, folder, &remote, has_settings);
     }
-    if let (Some(config), Some(Source::Compose(named))) = (config, source) {
-        let (of_clone, named) = (clone.files.clone(), named.clone());
-        let files = blocking(move || compose::files(&of_clone, &named)).await;
-        let files: Vec<_> = files.iter().map(|file| clone.folder.join(file)).collect();
-        let path = clone.folder.join(&config.path);
-        let (project, without_ssh) = cx
-            .externals
-            .devcontainer
-            .compose_project(&cx.cli_workspace(&clone.folder, &path), &files)
-            .await
-            .map_err(|child| child.without_folders(&[&clone.folder, cx.scratch.path()]))
-            .map_err(up::failed)?;
-        for service in &without_ssh {
-            cx.recorder.warn(SshOfBuild(service).to_string());
-        }
-        let project = compose::judged(cx, clone, &project)
-            .map_err(|error| failure(FailureReason::ContainerFailed, STEP, error))?;
-        let own = cx.scratch.path().join("compose.json");
-        write_text(&own, project).await?;
-        properties.insert("dockerComposeFile".to_owned(), json!([own]));
+    let own = cx.scratch.path().join("compose.json");
+    write_text(&own, project.to_owned()).await?;
+    properties.insert("dockerComposeFile".to_owned(), json!([own]));
+    let Some(image) = image else {
+        return Ok(Made {
+            properties,
+            metadata: Vec::new(),
+            fault: None,
+        });
+    };
+    let engine = &cx.externals.engine;
+    let local = engine.image(image).await.map_err(engine_failure)?;
+    let metadata = local.unwrap_or_default().metadata();
+    let fault = metadata.fault(image);
+    if let Some(fault) = &fault {
+        cx.recorder.warn(fault);
     }
     Ok(Made {
         properties,
-        metadata: Vec::new(),
-        fault: None,
+        metadata: metadata.entries,
+        fault,
     })
 }
 

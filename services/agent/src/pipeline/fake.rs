@@ -154,6 +154,7 @@ impl World {
                 reference: CacheReference::from_parts(repository, "devcontainer-cache").unwrap(),
                 writable: true,
                 newest_digest: Some(digest.parse().unwrap()),
+                newest_of_services: [].into(),
             }),
             trusted: true,
             host_access: None,

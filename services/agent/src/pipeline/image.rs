@@ -4,20 +4,26 @@ mod outcome;
 mod progress;
 mod used;
 
-use hearth_api::v1::{CacheReport, CacheResult, CacheSkipReason, Failure, ImageStore};
+use hearth_api::v1::{
+    CacheReport, CacheResult, CacheSkipReason, Failure, ImageStore, TransferDirection,
+};
+use hearth_domain::KeyedManifest;
 
 use super::{
     context::{Checkout, Context},
+    job::CacheUse,
     key::Key,
     prefetch::Prefetch,
     push::{PushPlan, Upload, sources_to_export},
+    rebuild::KeptSources,
     resolve::{Lookup, resolve},
     sources::limit_sources,
+    subject::Subject,
     up::Up,
 };
 use crate::{
     devcontainer::{Base, DevcontainerConfig},
-    external::engine::volume_name,
+    external::engine::OnTransfer,
     key::KeyError,
 };
 use build::build;
@@ -45,68 +51,110 @@ fn is_on_default(config: &DevcontainerConfig) -> bool {
     recipe.is_some_and(|recipe| matches!(recipe.base, Base::Default(_)))
 }
 
+/// What an image is made of.
+pub struct Making<'a> {
+    /// The clone.
+    pub clone: &'a Checkout,
+    /// The configuration of the image.
+    pub config: &'a DevcontainerConfig,
+    /// Which image it is.
+    pub subject: &'a Subject,
+    /// The copy of the clone for builds in the background.
+    pub kept: &'a KeptSources,
+}
+
 /// Fetches the image, or builds it. A hit that cannot be fetched is built, so only a build can fail.
 pub async fn obtain(
     cx: &Context<'_>,
-    clone: &Checkout,
-    config: &DevcontainerConfig,
+    making: &Making<'_>,
     key: Key,
     lookup: Lookup,
     prefetch: &mut Prefetch<'_>,
     up: &mut Up<'_>,
 ) -> Result<Image, Failure> {
     let mut lookup = lookup;
-    let mut reasons = Vec::new();
-    let mut has_entry = lookup.has_entry();
-    while let Some(hit) = lookup.hit.take() {
-        let fetched = up.alongside(Box::pin(fetch(cx, &hit, prefetch))).await;
-        if fetched.is_err() {
-            up.put_off();
+    if lookup.hit.is_some() {
+        let progress = cx.recorder.transfer(TransferDirection::Fetch);
+        let fetched = fetch_hit(cx, making, &key, &mut lookup, prefetch, &progress);
+        if let Some(image) = up.alongside(Box::pin(fetched)).await {
+            return Ok(image);
         }
-        match fetched {
+        up.put_off();
+    }
+    // Before the build, which needs network and disk for itself.
+    prefetch.cancel(cx).await;
+    // With the digests of the base images, which the key has found out.
+    limit_sources(cx).await?;
+    make(cx, making, key, lookup).await
+}
+
+/// Fetches the image of a hit. `None`: it is to be built, for the reasons that are in `lookup` afterwards.
+pub async fn fetch_hit(
+    cx: &Context<'_>,
+    making: &Making<'_>,
+    key: &Key,
+    lookup: &mut Lookup,
+    prefetch: &mut Prefetch<'_>,
+    progress: OnTransfer<'_>,
+) -> Option<Image> {
+    let subject = making.subject;
+    let mut reasons = Vec::new();
+    while let Some(hit) = lookup.hit.take() {
+        match Box::pin(fetch(cx, &hit, subject, prefetch, progress)).await {
             Ok(mut image) => {
-                image.report.reasons.extend(lookup.reasons);
+                image.report.reasons.append(&mut lookup.reasons);
                 image.report.reasons.extend(reasons);
-                return Ok(image);
+                return Some(image);
             }
             // Its entry was dropped. Asking again before a build makes sure that one attempt builds and others wait.
             Err(Unfetched::Gone(reason)) if reasons.is_empty() => {
                 reasons.push(reason);
-                lookup = resolve(cx, clone, &key).await;
-                has_entry = lookup.has_entry();
+                *lookup = resolve(cx, making.clone, key, subject).await;
             }
             Err(Unfetched::Gone(reason)) => reasons.push(reason),
             // Another error of the registry would come again.
             Err(Unfetched::Failed(reason)) => {
                 reasons.push(reason);
-                has_entry = true;
+                lookup.unfetched = true;
             }
         }
     }
-    reasons.extend(lookup.reasons);
-    // Before the build, which needs network and disk for itself.
-    prefetch.cancel(cx).await;
+    reasons.append(&mut lookup.reasons);
+    lookup.reasons = reasons;
+    None
+}
+
+/// Builds the image.
+pub async fn make(
+    cx: &Context<'_>,
+    making: &Making<'_>,
+    key: Key,
+    lookup: Lookup,
+) -> Result<Image, Failure> {
+    let Making {
+        clone,
+        config,
+        subject,
+        kept,
+    } = *making;
+    let has_entry = lookup.has_entry();
+    let mut reasons = lookup.reasons;
     reasons.extend(key.reasons);
-    // With the digests of the base images, which the key has found out.
-    limit_sources(cx).await?;
-    // A name of the attempt's own: no other one can give it to another image.
-    let name = format!(
-        "{}:{}",
-        volume_name(&cx.job.attempt.workspace),
-        cx.job.attempt.number
-    );
+    let name = subject.image_name(cx);
     // Before the build: the image must not be removed from the moment it has its name.
     let in_use = cx.node.images.enter(&name);
     let manifest = key.manifest.as_ref().ok();
-    let building = build(cx, clone, config, &name, manifest, &mut reasons);
-    let building = cx.recorder.step(STEP, "builds the image", building);
+    let building = build(cx, clone, config, subject, manifest, &mut reasons);
+    let building = subject.step(cx, STEP, "builds the image".to_owned(), building);
     let will_be_pushed = manifest.is_some() && !has_entry && cx.may_write(clone);
     // No hook changes the clone while the image is built.
-    let (built, sources) = tokio::join!(building, sources_to_export(cx, clone, will_be_pushed));
+    let sources = sources_to_export(cx, clone, will_be_pushed, kept);
+    let (built, sources) = tokio::join!(building, sources);
     let built = built?;
     let disk = &cx.node.disk;
     disk.used(cx.externals.engine.as_ref(), &name).await;
-    let skip_reason = match &cx.job.cache {
+    let cache = subject.cache(cx);
+    let skip_reason = match &cache {
         Err(reason) => Some(*reason),
         Ok(_) if is_on_default(config) => Some(CacheSkipReason::NotEligible),
         Ok(_) => lookup.fetch_is_slower.then_some(CacheSkipReason::Slower),
@@ -137,34 +185,29 @@ pub async fn obtain(
     };
     let manifest = match built.beside_the_key {
         Some(why) => {
-            cx.recorder
-                .warn(format!("the image is not entered into the cache: {why}"));
+            let told = subject.about(format!("the image is not entered into the cache: {why}"));
+            cx.recorder.warn(told);
             Err(why)
         }
         None => key.manifest,
     };
     let may_write = cx.may_write(clone);
-    let push = PushPlan::after_build(
-        cx,
+    let upload = |cache: &CacheUse, manifest: KeyedManifest| Upload {
+        entry: cache.reference.entry(&cx.node.platform, manifest.key()),
+        image: name.clone(),
+        image_id: built.image_id,
         manifest,
-        &report,
-        may_write,
-        has_entry,
-        |cache, manifest| Upload {
-            entry: cache.reference.entry(&cx.node.platform, manifest.key()),
-            image: name.clone(),
-            image_id: built.image_id,
-            manifest,
-            build_seconds: built.seconds,
-            commit: clone.commit.clone(),
-            entering: lookup.entering,
-            is_newest: cx.is_newest(clone),
-            config: config.clone(),
-            sources,
-            cache_generation: built.cache_generation,
-            _in_use: cx.node.images.enter(&name),
-        },
-    );
+        build_seconds: built.seconds,
+        commit: clone.commit.clone(),
+        entering: lookup.entering,
+        is_newest: cx.is_newest(clone),
+        subject: subject.clone(),
+        config: config.clone(),
+        sources,
+        cache_generation: built.cache_generation,
+        _in_use: cx.node.images.enter(&name),
+    };
+    let push = PushPlan::after_build(cx, cache, manifest, &report, may_write, has_entry, upload);
     Ok(Image {
         in_use,
         name,

@@ -1,7 +1,7 @@
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use hearth_api::v1::{CacheSkipReason, Failure};
-use hearth_domain::{AttemptRef, CacheReference, Digest, Spec};
+use hearth_domain::{AttemptRef, CacheReference, Digest, ServiceName, Spec};
 
 use crate::{external::devcontainer::Started, policy::HostAccess, scratch::Leftover};
 
@@ -53,6 +53,8 @@ pub struct CacheUse {
     pub writable: bool,
     /// Digest of the newest image, if it is to be prefetched.
     pub newest_digest: Option<Digest>,
+    /// The same of the other services of its Docker Compose project.
+    pub newest_of_services: BTreeMap<ServiceName, Digest>,
 }
 
 impl Job {

@@ -17,6 +17,8 @@ use crate::{
 /// How long a key may take. Real ones take a second, and a minute where a context has many GB.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 
+const UNUSED: &str = "the cache is not used";
+
 /// The inputs of the image, and remarks about them.
 #[derive(Debug)]
 pub struct Key {
@@ -26,16 +28,44 @@ pub struct Key {
     pub reasons: Vec<String>,
     /// Inputs that BuildKit checks and the key does not cover: an image with such inputs is built, not fetched.
     pub unpinned: Vec<String>,
+    /// The image defers instructions to the builds on top of it.
+    pub defers: bool,
 }
 
 /// Computes the key of the clone's image, and pins the base images that it names. Without a key the image is built.
 pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerConfig) -> Key {
     if cx.job.cache.is_err() {
-        return Key {
-            manifest: Err("the cache is not used".to_owned()),
-            reasons: Vec::new(),
+        return Key::none(UNUSED.to_owned(), Vec::new());
+    }
+    let step = PipelineStep::Key;
+    let computed = cx.recorder.step(step, "computes the cache key", async {
+        let key = Box::pin(read(cx, clone, config)).await;
+        // A step without a key has failed.
+        match key.manifest {
+            Ok(_) => Ok(key),
+            Err(_) => Err(key),
+        }
+    });
+    let (Ok(key) | Err(key)) = computed.await;
+    key
+}
+
+impl Key {
+    /// There is none, and why.
+    pub fn none(why: String, reasons: Vec<String>) -> Self {
+        Self {
+            manifest: Err(why),
+            reasons,
             unpinned: Vec::new(),
-        };
+            defers: false,
+        }
+    }
+}
+
+/// The same within a step.
+pub async fn read(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerConfig) -> Key {
+    if cx.job.cache.is_err() {
+        return Key::none(UNUSED.to_owned(), Vec::new());
     }
     let source = KeySource {
         clone: &clone.folder,
@@ -47,18 +77,15 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
         registry: cx.externals.registry.as_ref(),
         logins: Some(cx.logins),
     };
-    let reading = cx
-        .recorder
-        .step(PipelineStep::Key, "computes the cache key", async {
-            // What ends too late is worth less than a build.
-            let reading = Box::pin(read_key_of(&clone.files, &source, &resolver));
-            let reading = timeout(TIME_LIMIT, reading).await;
-            let late = || format!("it was not computed within {} s", TIME_LIMIT.as_secs());
-            reading
-                .map_err(|_| late())?
-                .map_err(|error| error.to_string())
-        });
-    let reading = reading.await;
+    // What ends too late is worth less than a build.
+    let reading = Box::pin(read_key_of(&clone.files, &source, &resolver));
+    let reading = match timeout(TIME_LIMIT, reading).await {
+        Ok(reading) => reading.map_err(|error| error.to_string()),
+        Err(_) => Err(format!(
+            "it was not computed within {} s",
+            TIME_LIMIT.as_secs()
+        )),
+    };
     if let Ok(reading) = &reading {
         let images = reading.manifest.inputs().inputs(Input::BaseImage);
         cx.images.pins().pin(images);
@@ -68,14 +95,11 @@ pub async fn compute(cx: &Context<'_>, clone: &Checkout, config: &DevcontainerCo
             manifest: Ok(reading.manifest),
             reasons: reading.careful,
             unpinned: reading.unpinned,
+            defers: reading.defers,
         },
         Err(error) => {
             let why = format!("there is no cache key: {error}");
-            Key {
-                reasons: vec![why.clone()],
-                manifest: Err(why),
-                unpinned: Vec::new(),
-            }
+            Key::none(why.clone(), vec![why])
         }
     }
 }

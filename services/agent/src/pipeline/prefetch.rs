@@ -1,12 +1,14 @@
 use std::{
-    future::Future,
+    future::{Future, pending},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use futures_util::future::join_all;
 use hearth_api::v1::TransferDirection;
+use hearth_domain::{CacheRepository, Digest};
 use hearth_layers::{Transfer, TransferError};
 
 use super::{
@@ -23,6 +25,7 @@ use crate::disk::ImageUse;
 ///
 /// It is a bet on a digest that nothing proves yet: the image is used only if it is that of the hit that the index answers
 /// with afterwards, and is removed otherwise.
+#[derive(Default)]
 pub struct Prefetch<'a> {
     image: String,
     fetch: Beside<'a, Arrival>,
@@ -31,29 +34,38 @@ pub struct Prefetch<'a> {
     /// Whether the log shows its progress: only once the image is known to be used.
     visible: Arc<AtomicBool>,
     in_use: Option<ImageUse>,
+    /// The same of the services of a Docker Compose project.
+    others: Vec<Self>,
 }
 
 /// What was fetched, or how that failed; `None` when the engine had the image before.
 type Arrival = Option<Result<Fetched, TransferError>>;
 
 impl<'a> Prefetch<'a> {
-    /// Prepares the fetch of the newest image, if there is one that the attempt may use.
+    /// Prepares the fetch of the newest images, if there are some that the attempt may use.
     pub fn start(cx: &'a Context<'_>) -> Self {
+        let cache = cx.job.cache.as_ref().ok();
+        let Some(cache) = cache.filter(|_| !cx.job.spec.lightweight) else {
+            return Self::default();
+        };
+        let repository = cache.reference.repository();
+        let services = cache.newest_of_services.values();
+        let own = cache.newest_digest.as_ref();
+        let own = own.map(|digest| Self::of(cx, repository, digest));
+        Self {
+            others: services
+                .map(|digest| Self::of(cx, repository, digest))
+                .collect(),
+            ..own.unwrap_or_default()
+        }
+    }
+
+    fn of(cx: &'a Context<'_>, repository: &'a CacheRepository, digest: &'a Digest) -> Self {
         let started = Arc::new(AtomicBool::new(false));
         let visible = Arc::new(AtomicBool::new(false));
-        let newest = cx
-            .job
-            .cache
-            .as_ref()
-            .ok()
-            .filter(|_| !cx.job.spec.lightweight)
-            .and_then(|cache| {
-                let digest = cache.newest_digest.as_ref()?;
-                Some((cache.reference.repository(), digest))
-            });
-        let image = newest.map(|(repository, digest)| repository.image(digest));
-        let fetch = image.clone().map(|image| {
-            let (started, visible) = (started.clone(), visible.clone());
+        let image = repository.image(digest);
+        let fetch = {
+            let (image, started, visible) = (image.clone(), started.clone(), visible.clone());
             Beside::new(async move {
                 let engine = &cx.externals.engine;
                 // If the engine does not answer now, the step that needs the image reports it.
@@ -67,21 +79,51 @@ impl<'a> Prefetch<'a> {
                         report(transfer);
                     }
                 };
-                Some(pull(cx, &image, newest, &progress).await)
+                Some(pull(cx, &image, Some((repository, digest)), &progress).await)
             })
-        });
+        };
         Self {
-            in_use: image.as_ref().map(|image| cx.node.images.enter(image)),
-            image: image.unwrap_or_default(),
-            fetch: fetch.unwrap_or_default(),
+            in_use: Some(cx.node.images.enter(&image)),
+            image,
+            fetch,
             started,
             visible,
+            others: Vec::new(),
         }
     }
 
-    /// Runs `work`, and the fetch at the same time.
+    /// Runs `work`, and the fetches at the same time.
     pub async fn alongside<T>(&mut self, work: impl Future<Output = T>) -> T {
-        self.fetch.alongside(work).await
+        let others = self.others.iter_mut();
+        let others = join_all(others.map(|other| other.fetch.alongside(pending::<()>())));
+        let others = async {
+            others.await;
+            pending::<T>().await
+        };
+        tokio::select! {
+            biased;
+            done = self.fetch.alongside(work) => done,
+            done = others => done,
+        }
+    }
+
+    /// Takes the fetch of `image` out of it, if there is one.
+    pub fn take(&mut self, image: &str) -> Self {
+        if self.is_for(image) {
+            let others = std::mem::take(&mut self.others);
+            return std::mem::replace(
+                self,
+                Self {
+                    others,
+                    ..Self::default()
+                },
+            );
+        }
+        let mut others = self.others.iter();
+        match others.position(|other| other.is_for(image)) {
+            Some(place) => self.others.swap_remove(place),
+            None => Self::default(),
+        }
     }
 
     /// Whether it fetches `image`.
@@ -97,9 +139,16 @@ impl<'a> Prefetch<'a> {
         arrival.flatten()
     }
 
-    /// Stops the fetch, if it still runs, and removes its image unless another attempt uses it. Does nothing after
+    /// Stops the fetches that still run, and removes their images unless another attempt uses them. Does nothing after
     /// [`Prefetch::finish`].
     pub async fn cancel(&mut self, cx: &Context<'_>) {
+        for other in &mut std::mem::take(&mut self.others) {
+            other.cancel_own(cx).await;
+        }
+        self.cancel_own(cx).await;
+    }
+
+    async fn cancel_own(&mut self, cx: &Context<'_>) {
         self.fetch.cancel();
         let Some(in_use) = self.in_use.take() else {
             return;

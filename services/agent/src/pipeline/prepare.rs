@@ -6,19 +6,21 @@ use hearth_runtime::blocking;
 use super::{
     audit,
     clone::clone,
+    compose,
     container::Devcontainer,
     context::{Checkout, Context},
     diagnosis::{diagnosed, disk_runs_out},
     failure::failure,
-    image::{self, Image, skipped},
+    image::{self, Image, Making, skipped},
     initialize::initialize,
     kept_clone::kept_clone,
     key,
     prefetch::Prefetch,
     push::{self, PushPlan},
     recovery::{default_image, recover},
+    rebuild::KeptSources,
     resolve,
-    sources::limit_sources,
+    subject::Subject,
     up::Up,
     usable::{Background, Usable, start},
     validate::validate,
@@ -52,7 +54,7 @@ pub async fn prepare<'a>(
 
 async fn prepare_with<'a>(
     cx: &'a Context<'_>,
-    prefetch: &mut Prefetch<'_>,
+    prefetch: &mut Prefetch<'a>,
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
     let clone = prefetch.alongside(async {
@@ -145,32 +147,31 @@ async fn repository_devcontainer<'a>(
     clone: &Checkout,
     config: &DevcontainerConfig,
     reasons: Vec<String>,
-    prefetch: &mut Prefetch<'_>,
+    prefetch: &mut Prefetch<'a>,
     background: &mut Background<'a>,
 ) -> Result<Usable, Failure> {
     // Before the key: the image may be built from files that it makes.
     let initialize = prefetch.alongside(initialize(cx, clone, config));
     cx.within_limit(initialize).await?;
     let mut up = Up::of(cx, clone, Some(config)).await?;
-    if let Source::Compose(_) = config.source {
-        prefetch.cancel(cx).await;
-        limit_sources(cx).await?;
-        let reason = CacheSkipReason::Compose;
-        cx.recorder.note(Kind::Cache(CacheReport {
-            reasons,
-            ..skipped(reason)
-        }));
-        background.push = push::begin(cx, PushPlan::skipped(reason));
-        return start(
-            cx,
-            clone,
-            Some(config),
-            &Devcontainer::Compose,
-            up,
-            None,
-            background,
-        )
-        .await;
+    if let Source::Compose(compose) = &config.source {
+        let (plans, pushes) = push::begin_several(cx);
+        background.push = pushes;
+        let made = Box::pin(compose::make(cx, clone, (config, compose), prefetch, plans));
+        let made = background.push.alongside(cx.within_limit(made)).await;
+        // What was built is not pushed when the project does not come up by it.
+        let made = made.inspect_err(|_| background.push.cancel())?;
+        let mut report = made.report;
+        report.reasons.extend(reasons);
+        cx.recorder.note(Kind::Cache(report));
+        background.audit = made.audit;
+        let from = Devcontainer::Compose {
+            project: made.project,
+            image: made.image,
+        };
+        let started = start(cx, clone, Some(config), &from, up, None, background).await;
+        drop(made.in_use);
+        return started;
     }
     let image = Box::pin(image(cx, clone, config, prefetch, &mut up));
     let image = cx.within_limit(image).await?;
@@ -185,7 +186,8 @@ async fn repository_devcontainer<'a>(
     cx.recorder.note(Kind::Cache(report));
     if let Some(hit) = hit {
         // Before a hook changes the clone.
-        let audit = async { Ok(audit::prepare(cx, clone, config, hit).await) };
+        let (subject, kept) = (Subject::default(), KeptSources::default());
+        let audit = async { Ok(audit::prepare(cx, clone, config, hit, subject, &kept).await) };
         background.audit = cx.within_limit(audit).await?;
     }
     // Others may wait for this image, and do not wait for this container.
@@ -218,11 +220,17 @@ async fn image(
     let (key, lookup) = prefetch
         .alongside(async {
             let key = Box::pin(key::compute(cx, clone, config)).await;
-            let lookup = resolve::resolve(cx, clone, &key).await;
+            let lookup = resolve::resolve(cx, clone, &key, &Subject::default()).await;
             (key, lookup)
         })
         .await;
-    Box::pin(image::obtain(cx, clone, config, key, lookup, prefetch, up)).await
+    let making = Making {
+        clone,
+        config,
+        subject: &Subject::default(),
+        kept: &KeptSources::default(),
+    };
+    Box::pin(image::obtain(cx, &making, key, lookup, prefetch, up)).await
 }
 
 /// How to ask for the configurations of a repository that has no default one.

@@ -1,6 +1,7 @@
 mod build_cache;
 mod plan;
 mod refusal;
+mod sum;
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use hearth_api::v1::{
 };
 use hearth_domain::{CacheRepository, repository_and_tag};
 use hearth_layers::{Outgoing, RegistryError, Way};
+use tokio::sync::mpsc;
 
 use super::{
     beside::Beside,
@@ -32,11 +34,39 @@ pub fn begin<'a>(cx: &'a Context<'_>, plan: PushPlan) -> Beside<'a, ()> {
 
 /// Carries out the plan and records its outcome.
 async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
-    let (upload, cache) = match plan {
-        PushPlan::Nothing(report) => {
-            cx.recorder.note(Kind::Push(report));
-            return;
+    let (report, exported) = upload(cx, plan).await;
+    cx.recorder.note(Kind::Push(report));
+    if let Some((upload, cache)) = exported {
+        export_build_cache(cx, &upload, &cache).await;
+    }
+}
+
+/// Where the plans of several images go, with the services that they are for.
+pub type Plans = mpsc::UnboundedSender<(String, PushPlan)>;
+
+/// The pushes of several images as work beside the steps: each begins as soon as its plan is there, and they have one outcome,
+/// which is recorded when there is none any more.
+pub fn begin_several<'a>(cx: &'a Context<'_>) -> (Plans, Beside<'a, ()>) {
+    let (plans, mut queue) = mpsc::unbounded_channel::<(String, PushPlan)>();
+    let work = async move {
+        let (mut reports, mut exports) = (Vec::new(), Vec::new());
+        while let Some((service, plan)) = queue.recv().await {
+            let (report, exported) = Box::pin(upload(cx, plan)).await;
+            reports.push((service, report));
+            exports.extend(exported);
         }
+        cx.recorder.note(Kind::Push(sum::of(reports)));
+        for (upload, cache) in exports {
+            Box::pin(export_build_cache(cx, &upload, &cache)).await;
+        }
+    };
+    (plans, Beside::new(work))
+}
+
+/// Pushes what the plan says. Returns what is to be exported to the build cache afterwards.
+async fn upload(cx: &Context<'_>, plan: PushPlan) -> (PushReport, Option<(Box<Upload>, CacheUse)>) {
+    let (upload, cache) = match plan {
+        PushPlan::Nothing(report) => return (report, None),
         PushPlan::Upload(upload, cache) => (upload, cache),
     };
     if let Entering::Never(inputs) = &upload.entering {
@@ -44,9 +74,8 @@ async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
             "the key does not cover all inputs, so no other build uses the image: {inputs}"
         );
         let report = report(PushOutcome::SkippedNoKey, message);
-        cx.recorder.note(Kind::Push(report));
         // BuildKit checks what it takes from its cache.
-        return export_build_cache(cx, &upload, &cache).await;
+        return (report, Some((upload, cache)));
     }
     let began = Instant::now();
     let limit = cx.node.push_timeout;
@@ -61,10 +90,7 @@ async fn carry_out(cx: &Context<'_>, plan: PushPlan) {
     let (Ok(mut report) | Err(mut report)) = outcome;
     report.seconds = began.elapsed().as_secs_f64();
     let pushed = report.outcome() == PushOutcome::Pushed;
-    cx.recorder.note(Kind::Push(report));
-    if pushed {
-        export_build_cache(cx, &upload, &cache).await;
-    }
+    (report, pushed.then_some((upload, cache)))
 }
 
 /// Pushes the image under the tag of its key, adds it to the index, and moves the newest tag if it follows the image's branch.
@@ -81,7 +107,8 @@ async fn push(
         return Err(report(PushOutcome::Denied, why));
     }
     if upload.entering == Entering::Unanswered {
-        let known = ask_again(cx, repository, &upload.manifest).await;
+        let service = upload.subject.service();
+        let known = ask_again(cx, cache, service, &upload.manifest).await;
         let unknown = |error| {
             let why = format!(
                 "the index was asked in vain whether it has an image for this key: {error}"
@@ -154,6 +181,7 @@ async fn push(
         digest: &pushed.digest,
         manifest: &upload.manifest,
         config: cx.job.spec.config.as_ref(),
+        service: upload.subject.service(),
         platform: &cx.node.platform,
         commit: upload.commit.as_ref(),
         build_seconds: upload.build_seconds,

@@ -1,13 +1,15 @@
 use backon::BackoffBuilder as _;
 use hearth_api::v1::{PipelineStep, Waiting, event::Kind};
-use hearth_domain::{CacheKey, CacheRepository, Digest, KeyedManifest};
+use hearth_domain::{CacheKey, CacheRepository, Digest, KeyedManifest, ServiceName};
 use tokio::time::Instant;
 
 use super::{
     context::{Checkout, Context},
+    job::CacheUse,
     key::Key,
+    subject::Subject,
 };
-use crate::external::control_plane::{IndexFailure, Resolution, pauses};
+use crate::external::control_plane::{IndexFailure, Question, Resolution, pauses};
 
 /// Smallest change of an estimate that is recorded, in seconds …
 const NOTABLE_SECONDS: f64 = 5.0;
@@ -36,6 +38,8 @@ pub struct Lookup {
     pub fetch_is_slower: bool,
     /// There is an image, and nothing proves that it is for the key.
     pub unproven: bool,
+    /// There is an image, and it could not be fetched.
+    pub unfetched: bool,
     /// Why there is no image to fetch; on a hit, remarks.
     pub reasons: Vec<String>,
     /// Whether an image that is built may be entered into the index.
@@ -45,7 +49,7 @@ pub struct Lookup {
 impl Lookup {
     /// Whether the index has an image that is not fetched.
     pub fn has_entry(&self) -> bool {
-        self.fetch_is_slower || self.unproven
+        self.fetch_is_slower || self.unproven || self.unfetched
     }
 }
 
@@ -63,8 +67,8 @@ pub enum Entering {
 
 /// Asks the index, and waits for another node's build if the index says so. Not fatal: without an answer the image is
 /// built.
-pub async fn resolve(cx: &Context<'_>, clone: &Checkout, key: &Key) -> Lookup {
-    let (Ok(cache), Ok(manifest)) = (&cx.job.cache, &key.manifest) else {
+pub async fn resolve(cx: &Context<'_>, clone: &Checkout, key: &Key, subject: &Subject) -> Lookup {
+    let (Ok(cache), Ok(manifest)) = (&subject.cache(cx), &key.manifest) else {
         return Lookup::default();
     };
     if !key.unpinned.is_empty() {
@@ -76,14 +80,16 @@ pub async fn resolve(cx: &Context<'_>, clone: &Checkout, key: &Key) -> Lookup {
     }
     let repository = cache.reference.repository();
     let mut wait = Wait::default();
-    let answer = cx
-        .recorder
-        .step(
-            PipelineStep::Resolve,
-            format!("asks for {}", manifest.key()),
-            ask(cx, repository, manifest, cx.may_write(clone), &mut wait),
-        )
-        .await;
+    let question = Question {
+        repository,
+        service: subject.service(),
+        platform: &cx.node.platform,
+        manifest,
+        may_write: cx.may_write(clone),
+    };
+    let asks = format!("asks for {}", manifest.key());
+    let asking = ask(cx, question, &mut wait);
+    let answer = subject.step(cx, PipelineStep::Resolve, asks, asking).await;
     let mut lookup = match answer {
         Ok(Resolution::Hit {
             digest,
@@ -126,9 +132,7 @@ pub async fn resolve(cx: &Context<'_>, clone: &Checkout, key: &Key) -> Lookup {
 /// control plane.
 async fn ask(
     cx: &Context<'_>,
-    repository: &CacheRepository,
-    manifest: &KeyedManifest,
-    may_write: bool,
+    question: Question<'_>,
     wait: &mut Wait,
 ) -> Result<Resolution, IndexFailure> {
     let mut pauses = pauses().build();
@@ -141,14 +145,7 @@ async fn ask(
         let answer = cx
             .externals
             .index
-            .resolve(
-                &cx.job.attempt,
-                repository,
-                &cx.node.platform,
-                manifest,
-                may_write,
-                &mut on_wait,
-            )
+            .resolve(&cx.job.attempt, question, &mut on_wait)
             .await;
         match (answer, pauses.next()) {
             (Err(_), Some(pause)) if wait.began.is_some() => tokio::time::sleep(pause).await,
@@ -161,23 +158,22 @@ async fn ask(
 /// attempt that there is by now, or that is being built, counts: its digest.
 pub async fn ask_again(
     cx: &Context<'_>,
-    repository: &CacheRepository,
+    cache: &CacheUse,
+    service: Option<&ServiceName>,
     manifest: &KeyedManifest,
 ) -> Result<Option<Digest>, IndexFailure> {
+    let question = Question {
+        repository: cache.reference.repository(),
+        service,
+        platform: &cx.node.platform,
+        manifest,
+        // It is about to.
+        may_write: true,
+    };
     let mut pauses = pauses().build();
     loop {
         let index = &cx.externals.index;
-        let answer = index
-            .resolve(
-                &cx.job.attempt,
-                repository,
-                &cx.node.platform,
-                manifest,
-                // It is about to.
-                true,
-                &mut |_| {},
-            )
-            .await;
+        let answer = index.resolve(&cx.job.attempt, question, &mut |_| {}).await;
         match (answer, pauses.next()) {
             (Ok(Resolution::Hit { digest, .. }), _) => return Ok(Some(digest)),
             (Ok(Resolution::Build { .. }), _) => return Ok(None),

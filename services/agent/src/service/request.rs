@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
+
 use hearth_api::v1;
-use hearth_domain::{CacheReference, Spec};
+use hearth_domain::{CacheReference, Digest, ServiceName, Spec};
 use hearth_runtime::{FieldFaults, contract};
 use oci_spec::distribution::Reference;
 use tonic::Status;
@@ -14,6 +16,7 @@ use crate::{
 const MAX_ID_BYTES: usize = 256;
 /// Of a user's name or a folder in a container.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
+const MAX_SERVICES: usize = 20;
 
 /// Parses a request. The control plane has checked it too, but a node does not rely on that.
 pub(super) fn job(request: &v1::AgentServicePrepareWorkspaceRequest) -> Result<Job, Status> {
@@ -124,6 +127,24 @@ fn default_image(image: &str, faults: &mut FieldFaults) -> Option<Option<String>
     )
 }
 
+fn newest_of_services(
+    newest: &[v1::ServiceImage],
+    faults: &mut FieldFaults,
+) -> Option<BTreeMap<ServiceName, Digest>> {
+    if newest.len() > MAX_SERVICES {
+        faults.add("cache.newest_of_services", "has more than 20 services");
+        return None;
+    }
+    let read = newest.iter().map(|image| {
+        let service = faults.check("cache.newest_of_services.service", image.service.parse());
+        let digest = faults.check("cache.newest_of_services.digest", image.digest.parse());
+        service.zip(digest)
+    });
+    // All of them are looked at: each fault is told.
+    let read: Vec<_> = read.collect();
+    read.into_iter().collect()
+}
+
 fn cache_use(target: &v1::CacheTarget, faults: &mut FieldFaults) -> Option<CacheUse> {
     let repository = faults.check("cache.repository", target.repository.parse());
     let reference = repository.and_then(|repository| {
@@ -131,10 +152,12 @@ fn cache_use(target: &v1::CacheTarget, faults: &mut FieldFaults) -> Option<Cache
         faults.check("cache.tag", reference)
     });
     let newest_digest = faults.check_optional("cache.newest_digest", &target.newest_digest);
+    let newest_of_services = newest_of_services(&target.newest_of_services, faults);
     Some(CacheUse {
         reference: reference?,
         writable: target.access() == v1::CacheAccess::ReadWrite,
         newest_digest: newest_digest?,
+        newest_of_services: newest_of_services?,
     })
 }
 

@@ -41,6 +41,8 @@ pub struct Engine {
 /// One build.
 #[derive(Clone)]
 pub struct Build {
+    /// Its name in the engine.
+    pub name: String,
     /// Its layers and its configuration, but for the history, which is the text of its Dockerfile.
     pub image: String,
     /// Steps that were not found in the cache.
@@ -141,6 +143,16 @@ impl Engine {
         self.built(&name, command)
     }
 
+    /// What Compose makes of the project in a folder.
+    pub fn compose(&self, folder: &Path) -> Value {
+        let mut compose = self.docker();
+        compose
+            .args(["compose", "--file"])
+            .arg(folder.join("compose.yml"))
+            .args(["--profile", "*", "config", "--format", "json"]);
+        serde_json::from_str(&output(&mut compose)).unwrap()
+    }
+
     /// Builds what the configuration of a checkout says, by the devcontainer CLI.
     pub fn build_with_cli(&self, clone: &Path) -> Result<Build, String> {
         let number = self.builds.fetch_add(1, Ordering::Relaxed);
@@ -168,6 +180,7 @@ impl Engine {
         let mut inspect = self.docker();
         inspect.args(["image", "inspect", "--format", format, name]);
         Ok(Build {
+            name: name.to_owned(),
             image: output(&mut inspect),
             ran: steps_that_ran(&log),
             log,

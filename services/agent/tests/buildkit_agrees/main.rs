@@ -12,6 +12,7 @@
 
 mod cases;
 mod cli;
+mod compose;
 mod engine;
 mod judge;
 mod named;

@@ -17,7 +17,7 @@ pub(crate) fn entries(entries: &[CacheEntry], room: Room, now: &Timestamp) -> St
     let rows = entries.iter().map(|entry| {
         [
             named(&entry.source, &entry.repository),
-            entry.config.clone(),
+            config_of(entry),
             key_digits(&entry.key),
             entry.r#ref.clone(),
             bytes(entry.bytes),
@@ -50,6 +50,14 @@ pub(crate) fn entries(entries: &[CacheEntry], room: Room, now: &Timestamp) -> St
             &[0, 1, 3],
             room,
         ),
+    }
+}
+
+/// The configuration that an entry is for, and the service of its Docker Compose project, if it is one's.
+pub(super) fn config_of(entry: &CacheEntry) -> String {
+    match (&*entry.config, &*entry.service) {
+        (config, "") => config.to_owned(),
+        (config, service) => format!("{config} service {service}").trim().to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@ use hearth_api::v1::{AccessCheckStatus, EntryCheck, EntryCheckKind, VerifiedEntr
 use hearth_domain::text::printable_line;
 
 use super::{
+    cache::config_of,
     cache::key_digits,
     names,
     table::{Room, fitted},
@@ -30,7 +31,7 @@ pub(crate) fn entries(entries: &[VerifiedEntry]) -> String {
     let rows = entries.iter().map(|verified| {
         let [image, annotations, platform, signature, cosign, attestation] =
             CHECKS.map(|kind| status(verified, kind));
-        let config = verified.entry.as_ref().map(|entry| entry.config.clone());
+        let config = verified.entry.as_ref().map(config_of);
         [
             key(verified),
             config.unwrap_or_default(),

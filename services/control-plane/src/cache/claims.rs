@@ -54,9 +54,13 @@ impl Claims {
             ));
         }
         let node = self.fleet.known(&record.workspace.node)?;
-        let lookup = self.store.lookup(&record.attempt()).await?;
+        let lookups = self.store.lookups(&record.attempt()).await?;
+        let lookup = lookups
+            .iter()
+            .find(|asked| asked.service == entry.service && asked.place.key == entry.place.key)
+            .or(lookups.first());
         let known = self.store.cache_entry(&entry.place).await?;
-        was_asked_for(&entry, lookup.as_ref(), known.as_ref(), &node).map_err(refused)?;
+        was_asked_for(&entry, lookup, known.as_ref(), &node).map_err(refused)?;
         let image = entry.place.repository.image(&entry.digest);
         let client = self.registry.client(
             Some(&record.spec.repository),
@@ -126,9 +130,10 @@ impl Claims {
         place: &Place,
         digest: &Digest,
     ) -> Result<Entry, CallError> {
-        let lookup = self.store.lookup(&record.attempt()).await?;
-        let told = lookup
-            .filter(|lookup| lookup.decided == Decided::Hit && lookup.place == *place)
+        let lookups = self.store.lookups(&record.attempt()).await?;
+        let told = lookups
+            .into_iter()
+            .find(|lookup| lookup.decided == Decided::Hit && lookup.place == *place)
             .and_then(|lookup| lookup.entry)
             .filter(|entry| entry.digest == *digest);
         told.ok_or_else(|| stays("it is not the one that the attempt was told of".to_owned()))
@@ -167,6 +172,7 @@ fn was_asked_for(
         ),
         ("key", entry.place.key.as_str(), asked.place.key.as_str()),
         ("configuration", entry.config_text(), asked.config_text()),
+        ("service", entry.service_text(), asked.service_text()),
         ("platform", entry.platform.as_str(), asked.platform.as_str()),
         ("platform", entry.platform.as_str(), node.platform.as_str()),
     ] {

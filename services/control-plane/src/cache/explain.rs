@@ -1,5 +1,8 @@
 //! Why the cache did what it did, in plain words. One set of sentences serves the agent's report and the explanations.
 
+mod sentences;
+mod services;
+
 use hearth_api::v1::{
     CacheReport, CacheResult, CacheSkipReason, Explanation, InputChange, InputKind, Workspace,
     WorkspaceState,
@@ -9,6 +12,7 @@ use hearth_domain::{
     text::{printable_line, shortened},
 };
 
+use self::sentences::{UNUSED, sentence_of};
 use super::cost::{PASSED_OVER, too_slow};
 use crate::store::{Decided, Entry, Lookup};
 
@@ -16,10 +20,6 @@ use crate::store::{Decided, Entry, Lookup};
 const MAX_CHANGES: usize = 5;
 /// Values longer than this are not repeated in sentences; the changes have them in full.
 const MAX_VALUE: usize = 80;
-
-/// How the agent's sentence begins that says why it did not use the image of a hit: it could not be fetched, or its entry
-/// is not signed.
-const UNUSED: &str = "the image for this key ";
 
 /// Why an attempt is to build, sentence by sentence.
 pub(super) fn reasons(lookup: &Lookup) -> Vec<String> {
@@ -34,25 +34,27 @@ pub(super) fn reasons(lookup: &Lookup) -> Vec<String> {
 }
 
 /// Explains the newest attempt of a workspace, or what one would find now. `None` while it has not come so far that there
-/// is anything to explain.
-pub(super) fn explain(
-    lookup: Option<&Lookup>,
-    workspace: Option<&Workspace>,
-) -> Option<Explanation> {
+/// is anything to explain. A Docker Compose project has a lookup for each image that it builds.
+pub(super) fn explain(lookups: &[Lookup], workspace: Option<&Workspace>) -> Option<Explanation> {
     let report = workspace.and_then(|workspace| workspace.cache.as_ref());
     let result = report.map(CacheReport::result).unwrap_or_default();
     let failed = workspace.and_then(failed);
+    let lookup = lookups.first();
+    let is_project = lookups.len() > 1 || lookup.is_some_and(|lookup| lookup.service.is_some());
     let mut sentences = match lookup {
+        Some(_) if is_project => services::asked(lookups, report, asked),
         Some(lookup) => asked(lookup, report, result),
         None if result != CacheResult::Unspecified => not_asked(report),
         None if failed.is_some() => vec!["The cache was not asked.".to_owned()],
         None => return None,
     };
     match (report, result) {
-        (Some(report), CacheResult::Partial) => sentences.push(format!(
-            "The build took {} of its {} steps from earlier builds.",
-            report.steps_reused, report.steps_total
-        )),
+        (Some(report), CacheResult::Partial) if report.steps_total > 0 => {
+            sentences.push(format!(
+                "The build took {} of its {} steps from earlier builds.",
+                report.steps_reused, report.steps_total
+            ));
+        }
         (Some(report), CacheResult::Miss) if lookup.is_none() => sentences.push(format!(
             "All {} steps of the image were built.",
             report.steps_total
@@ -62,10 +64,6 @@ pub(super) fn explain(
     sentences.extend(failed);
     let hit = lookup.filter(|lookup| lookup.decided != Decided::Build);
     let found = lookup.and_then(|lookup| lookup.entry.as_ref());
-    let changes = lookup
-        .filter(|lookup| lookup.decided == Decided::Build)
-        .zip(found)
-        .and_then(|(lookup, found)| changes(found.manifest.as_ref(), lookup.manifest.as_ref()));
     let key = lookup.map(|lookup| lookup.place.key.to_string());
     Some(Explanation {
         text: sentences.join(" "),
@@ -74,8 +72,22 @@ pub(super) fn explain(
             .or_else(|| Some(hit?.entry.as_ref()?.digest.to_string()))
             .unwrap_or_default(),
         entry: found.cloned().map(Into::into),
-        changes: changes.into_iter().flatten().map(message).collect(),
+        changes: lookups.iter().flat_map(changed).collect(),
     })
+}
+
+/// What an image is built for that is not the newest one.
+fn changed(lookup: &Lookup) -> Vec<InputChange> {
+    let found = lookup
+        .entry
+        .as_ref()
+        .filter(|_| lookup.decided == Decided::Build);
+    let changes =
+        found.and_then(|found| changes(found.manifest.as_ref(), lookup.manifest.as_ref()));
+    let changes = changes.into_iter().flatten();
+    changes
+        .map(|change| message(change, lookup.service_text()))
+        .collect()
 }
 
 /// What the cache was asked, what it had, and what came of it.
@@ -158,15 +170,6 @@ fn built(workspace: Option<&Workspace>) -> Option<String> {
         .into_iter()
         .flatten()
         .find(|digest| !digest.is_empty())
-}
-
-/// A text of the agent as a sentence on one line.
-fn sentence_of(text: &str) -> String {
-    let line = printable_line(text);
-    match line.ends_with(['.', '!', '?', ':']) {
-        true => line,
-        false => line + ".",
-    }
 }
 
 fn skipped(reason: CacheSkipReason) -> &'static str {
@@ -334,12 +337,13 @@ fn changes(
     Some(hearth_domain::changes(before?.inputs(), after?.inputs()))
 }
 
-fn message(change: KeyChange) -> InputChange {
+fn message(change: KeyChange, service: &str) -> InputChange {
     InputChange {
         kind: kind(change.kind).into(),
         name: change.name,
         before: change.before.unwrap_or_default(),
         after: change.after.unwrap_or_default(),
+        service: service.to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{env, fs, path::Path};
 
-use hearth_api::v1::Failure;
+use hearth_api::v1::{Failure, ServiceReport};
 use hearth_domain::{AttemptRef, Digest, KeyManifest, Platform};
 
 use super::*;
@@ -33,6 +33,7 @@ fn entry() -> Entry {
         manifest: Some(manifest().into()),
         source: None,
         config: None,
+        service: None,
         platform: platform(),
         commit: Some(
             "0123456789abcdef0123456789abcdef01234567"
@@ -69,6 +70,7 @@ fn lookup(decided: Decided, entry: Option<Entry>, manifest: &KeyManifest) -> Loo
         place: place(manifest),
         git_ref: "main".parse().expect("a ref"),
         config: None,
+        service: None,
         platform: platform(),
         manifest: Some(manifest.clone().into()),
         decided,
@@ -268,7 +270,7 @@ fn each_case_is_explained_as_it_was_agreed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain");
     let update = env::var_os("UPDATE_SNAPSHOTS").is_some();
     for (name, lookup, report) in cases() {
-        let text = explain(lookup.as_ref(), report.as_ref())
+        let text = explain(lookup.as_slice(), report.as_ref())
             .expect("an explanation")
             .text;
         let path = folder.join(format!("{name}.txt"));
@@ -283,7 +285,7 @@ fn each_case_is_explained_as_it_was_agreed() {
 
 #[test]
 fn nothing_is_explained_before_the_key_is_known() {
-    assert_eq!(explain(None, None), None);
+    assert_eq!(explain(&[], None), None);
 }
 
 #[test]
@@ -292,14 +294,14 @@ fn an_attempt_that_goes_on_is_not_explained_before_its_key_is_known() {
         state: WorkspaceState::Preparing.into(),
         ..Workspace::default()
     };
-    assert_eq!(explain(None, Some(&preparing)), None);
+    assert_eq!(explain(&[], Some(&preparing)), None);
 }
 
 #[test]
 fn a_key_stands_beside_its_own_image_and_not_the_one_it_is_compared_with() {
     let lookup = missed(|manifest| manifest.insert(Input::File, "a", "1"));
     let image = |workspace: Option<&Workspace>| {
-        let explanation = explain(Some(&lookup), workspace).expect("one");
+        let explanation = explain(std::slice::from_ref(&lookup), workspace).expect("one");
         let entry = explanation.entry.expect("an entry");
         assert_ne!(
             (&explanation.key, &explanation.image_digest),
@@ -313,7 +315,7 @@ fn a_key_stands_beside_its_own_image_and_not_the_one_it_is_compared_with() {
     assert_eq!(image(Some(&built)), digest('f'));
     assert_eq!(image(None), "");
     let hit = explain(
-        Some(&self::lookup(Decided::Hit, Some(entry()), &manifest())),
+        &[self::lookup(Decided::Hit, Some(entry()), &manifest())],
         None,
     );
     assert_eq!(
@@ -325,7 +327,9 @@ fn a_key_stands_beside_its_own_image_and_not_the_one_it_is_compared_with() {
 #[test]
 fn changes_carry_both_values() {
     let lookup = missed(|manifest| manifest.insert(Input::BuildArg, "VARIANT", "3.13"));
-    let changes = explain(Some(&lookup), None).expect("one").changes;
+    let changes = explain(std::slice::from_ref(&lookup), None)
+        .expect("one")
+        .changes;
     assert_eq!(
         changes,
         [InputChange {
@@ -333,6 +337,7 @@ fn changes_carry_both_values() {
             name: "VARIANT".into(),
             before: "3.12".into(),
             after: "3.13".into(),
+            service: String::new(),
         }]
     );
 }
@@ -372,4 +377,52 @@ fn without_a_manifest_it_is_only_said_that_something_differs() {
     let reasons = reasons(&lookup);
     assert_eq!(reasons.len(), 1);
     assert!(reasons[0].starts_with("There is no image for exactly these inputs"));
+}
+
+#[test]
+fn of_a_compose_project_each_image_is_told_by_its_service() {
+    let own = lookup(Decided::Hit, Some(entry()), &manifest());
+    let api = Lookup {
+        service: Some("api".parse().expect("a name")),
+        ..missed(|manifest| manifest.insert(Input::File, "api/main", "b"))
+    };
+    let of = |service: &str, devcontainer, result: CacheResult| ServiceReport {
+        service: service.to_owned(),
+        devcontainer,
+        result: result.into(),
+        key: "k2:1".to_owned(),
+        ..ServiceReport::default()
+    };
+    let report = CacheReport {
+        result: CacheResult::Partial.into(),
+        steps_total: 4,
+        steps_reused: 1,
+        reasons: vec!["web: its build context is at a URL".to_owned()],
+        services: vec![
+            of("app", true, CacheResult::Exact),
+            of("api", false, CacheResult::Partial),
+            ServiceReport {
+                service: "web".to_owned(),
+                ..ServiceReport::default()
+            },
+        ],
+        ..CacheReport::default()
+    };
+    let workspace = Workspace {
+        cache: Some(report),
+        ..Workspace::default()
+    };
+    let told = explain(&[own, api], Some(&workspace)).expect("one");
+    for part in [
+        "app: The cache has an image that was made from exactly these inputs",
+        "So the image was fetched, and nothing was built. api: The inputs differ",
+        "The build sees the file api/main, which it did not see before. So a new image was built.",
+        "web: its build context is at a URL.",
+        "The build took 1 of its 4 steps from earlier builds.",
+    ] {
+        assert!(told.text.contains(part), "{part}: {}", told.text);
+    }
+    assert_eq!(told.key, place(&manifest()).key.to_string());
+    let services: Vec<_> = told.changes.iter().map(|change| &*change.service).collect();
+    assert_eq!(services, ["api"]);
 }

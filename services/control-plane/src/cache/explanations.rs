@@ -6,7 +6,7 @@ use hearth_domain::{CacheRepository, ConfigName, GitRef, Repository, WorkspaceId
 use super::explain::explain;
 use crate::{
     error::CallError,
-    store::{Decided, Lookup, Store},
+    store::{Decided, Store},
 };
 
 /// Why the cache did what it did, from what attempts asked it.
@@ -27,9 +27,8 @@ impl Explanations {
         let Some(record) = record.filter(|record| sees(&record.spec.repository)) else {
             return Err(CallError::WorkspaceUnknown(id));
         };
-        let lookup = self.0.lookup(&record.attempt()).await?;
-        explain(lookup.as_ref(), Some(&record.workspace))
-            .ok_or(CallError::CacheKeyUnknown(id.to_string()))
+        let lookups = self.0.lookups(&record.attempt()).await?;
+        explain(&lookups, Some(&record.workspace)).ok_or(CallError::CacheKeyUnknown(id.to_string()))
     }
 
     /// What the newest attempt of a ref would find now.
@@ -39,26 +38,23 @@ impl Explanations {
         git_ref: &GitRef,
         config: Option<&ConfigName>,
     ) -> Result<Option<Explanation>, CallError> {
-        let seen = self.0.newest_lookup(repository, git_ref, config).await?;
-        let seen = seen.ok_or(CallError::RefUnknown)?;
-        let found = self.0.cache_entry(&seen.place).await?;
-        let decided = match found {
-            Some(_) => Decided::Hit,
-            None => Decided::Build,
-        };
-        let entry = match found {
-            Some(entry) => Some(entry),
-            None => {
-                self.0
-                    .newest_cache_entry(repository, config, &seen.platform)
-                    .await?
-            }
-        };
-        let lookup = Lookup {
-            decided,
-            entry,
-            ..seen
-        };
-        Ok(explain(Some(&lookup), None))
+        let mut seen = self.0.newest_lookups(repository, git_ref, config).await?;
+        if seen.is_empty() {
+            return Err(CallError::RefUnknown);
+        }
+        for lookup in &mut seen {
+            let found = self.0.cache_entry(&lookup.place).await?;
+            (lookup.decided, lookup.entry) = match found {
+                Some(found) => (Decided::Hit, Some(found)),
+                None => {
+                    let (service, platform) = (lookup.service.as_ref(), &lookup.platform);
+                    let newest = self
+                        .0
+                        .newest_cache_entry(repository, config, service, platform);
+                    (Decided::Build, newest.await?)
+                }
+            };
+        }
+        Ok(explain(&seen, None))
     }
 }

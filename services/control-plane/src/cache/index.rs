@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use hearth_api::v1::ImageStore;
-use hearth_domain::{AttemptRef, CacheKey, Digest, GitRef, KeyedManifest};
+use hearth_domain::{AttemptRef, CacheKey, Digest, GitRef, KeyedManifest, ServiceName};
 
 use super::{
     claims::Claims,
     neighbours::{Fetching, Neighbours, Offer},
-    resolve::{Decisions, Question, Resolving},
+    resolve::{Asked, Decisions, Question, Resolving},
     retention::Retention,
     rules::{CacheRules, CacheUse},
     signing::Signing,
@@ -70,18 +70,15 @@ impl Index {
         self.rules.cache_use(&record.spec).ok()
     }
 
-    /// Whether there is an image for a key, or it is to be built; the stream ends with one of them. An attempt that `only_reads`
-    /// builds for itself.
+    /// Whether there is an image for a key, or it is to be built; the stream ends with one of them.
     pub(crate) async fn resolve(
         &self,
         record: &Record,
         cache: CacheUse,
-        key: CacheKey,
-        manifest: Option<KeyedManifest>,
-        only_reads: bool,
+        asked: Asked,
     ) -> Result<Decisions, CallError> {
         let resolving = self.resolving.clone();
-        Question::new(resolving, record, cache, key, manifest, only_reads)?
+        Question::new(resolving, record, cache, asked)?
             .answer()
             .await
     }
@@ -146,12 +143,13 @@ impl Index {
         &self,
         record: &Record,
         cache: &CacheUse,
+        service: Option<&ServiceName>,
     ) -> Result<Readable, CallError> {
         let node = self.resolving.fleet.known(&record.workspace.node)?;
         let (repository, config) = (cache.reference.repository(), record.spec.config.as_ref());
-        let newest = self
-            .store
-            .newest_build_cache(repository, config, &node.platform, now());
+        let newest =
+            self.store
+                .newest_build_cache(repository, config, service, &node.platform, now());
         let newest = newest.await?;
         if node.info.image_store() != ImageStore::Classic {
             return Ok(newest);
@@ -159,7 +157,7 @@ impl Index {
         // Its images carry their own.
         let image = self
             .store
-            .newest_cache_entry(repository, config, &node.platform)
+            .newest_cache_entry(repository, config, service, &node.platform)
             .await?;
         if let Some(image) = &image {
             self.store.note_cache_use(&image.place, now()).await;
@@ -199,6 +197,7 @@ impl Index {
         &self,
         record: &Record,
         place: Place,
+        service: Option<ServiceName>,
         digest: Digest,
         generation: u64,
     ) -> Result<(), CallError> {
@@ -206,6 +205,7 @@ impl Index {
         let cache = BuildCache {
             place,
             config: record.spec.config.clone(),
+            service,
             platform: node.platform,
             writer: record.id.clone(),
             digest,
@@ -272,7 +272,9 @@ impl Index {
             key: place.key.as_str(),
         };
         let dropped = self.store.drop_cache_entries(selection).await?;
-        self.store.put_finding(&record.attempt(), finding).await?;
+        self.store
+            .put_finding(&record.attempt(), &place.key, finding)
+            .await?;
         tracing::warn!(
             workspace.id = %record.id,
             cache.repository = %place.repository,

@@ -34,7 +34,7 @@ pub(crate) use mounts::CacheMounts;
 pub(crate) use neighbours::Offer;
 pub(crate) use registry_logins::RegistryLogins;
 pub(crate) use reports::Reports;
-pub(crate) use resolve::{Decisions, Resolving};
+pub(crate) use resolve::{Asked, Decisions, Resolving};
 pub(crate) use retention::{Keep, Retention};
 pub(crate) use rules::{CacheRules, CacheUse};
 pub(crate) use signing::{Signing, SigningKeys};

@@ -37,13 +37,15 @@ impl Reports {
         let exact = report.result() == CacheResult::Exact;
         let mut saved = 0.0;
         if exact {
-            let lookup = store.lookup(&record.attempt()).await?;
-            let entry = lookup
-                .filter(|lookup| lookup.decided == Decided::Hit)
-                .and_then(|lookup| lookup.entry);
+            let lookups = store.lookups(&record.attempt()).await?;
+            let hits = lookups
+                .into_iter()
+                .filter(|lookup| lookup.decided == Decided::Hit);
+            let builds = hits.filter_map(|lookup| Some(lookup.entry?.build_seconds));
             // An adopted image does not tell how long its build took.
-            if let Some(entry) = entry.filter(|entry| entry.build_seconds > 0.0) {
-                saved = entry.build_seconds - report.seconds;
+            let built: f64 = builds.filter(|seconds| *seconds > 0.0).sum();
+            if built > 0.0 {
+                saved = built - report.seconds;
             }
             if let Some(rate) = rate(report.bytes_fetched, report.seconds) {
                 let known = store.fetch_rate(&workspace.node).await?;

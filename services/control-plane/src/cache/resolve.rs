@@ -7,7 +7,7 @@ use hearth_api::v1::{
     BuildDecision, CacheEntry, ResolveCacheResponse, WaitDecision, resolve_cache_response::Decision,
 };
 use hearth_domain::{
-    CacheKey, CacheReference, ConfigName, GitRef, KeyedManifest, Platform, Repository,
+    CacheKey, CacheReference, ConfigName, GitRef, KeyedManifest, Platform, Repository, ServiceName,
 };
 use hearth_runtime::Tasks;
 use tokio::sync::mpsc;
@@ -46,6 +46,17 @@ pub(crate) struct Resolving {
     pub(crate) tasks: Tasks,
 }
 
+/// What an attempt asks for.
+pub(crate) struct Asked {
+    pub(crate) key: CacheKey,
+    /// The service of its Docker Compose project; `None`: the devcontainer's own image.
+    pub(crate) service: Option<ServiceName>,
+    /// The inputs behind the key, if it tells them.
+    pub(crate) manifest: Option<KeyedManifest>,
+    /// It builds for itself.
+    pub(crate) only_reads: bool,
+}
+
 /// A checked question.
 pub(super) struct Question {
     with: Arc<Resolving>,
@@ -54,6 +65,7 @@ pub(super) struct Question {
     manifest: Option<KeyedManifest>,
     source: Repository,
     config: Option<ConfigName>,
+    service: Option<ServiceName>,
     git_ref: GitRef,
     platform: Platform,
     rights: Rights,
@@ -73,10 +85,14 @@ impl Question {
         with: Arc<Resolving>,
         record: &Record,
         cache: CacheUse,
-        key: CacheKey,
-        manifest: Option<KeyedManifest>,
-        only_reads: bool,
+        asked: Asked,
     ) -> Result<Self, CallError> {
+        let Asked {
+            key,
+            service,
+            manifest,
+            only_reads,
+        } = asked;
         let workspace = &record.workspace;
         let node = with.fleet.known(&workspace.node)?;
         Ok(Self {
@@ -95,7 +111,11 @@ impl Question {
                 node: node.name,
                 may_write: cache.writable && !only_reads && may_commit(workspace),
             },
-            reference: cache.reference,
+            reference: match &service {
+                Some(service) => cache.reference.of_service(service),
+                None => cache.reference,
+            },
+            service,
             with,
         })
     }
@@ -197,6 +217,8 @@ impl Question {
             manifest: claim.manifest,
             source: claim.source.parse().ok(),
             config: claim.config.parse().ok(),
+            // Who asks says so. It shapes no image: the key has all that does.
+            service: self.service.clone(),
             platform: claim.platform,
             commit: claim.commit.parse().ok(),
             git_ref: claim.git_ref.parse().unwrap_or(GitRef::Default),
@@ -266,7 +288,8 @@ impl Question {
     async fn newest(&self) -> Result<Option<Entry>, CallError> {
         let store = &self.with.store;
         let repository = &self.place.repository;
-        let newest = store.newest_cache_entry(repository, self.config.as_ref(), &self.platform);
+        let (config, service) = (self.config.as_ref(), self.service.as_ref());
+        let newest = store.newest_cache_entry(repository, config, service, &self.platform);
         Ok(newest.await?)
     }
 
@@ -315,6 +338,7 @@ impl Question {
             place: self.place.clone(),
             git_ref: self.git_ref.clone(),
             config: self.config.clone(),
+            service: self.service.clone(),
             platform: self.platform.clone(),
             manifest: self.manifest.clone(),
             decided,

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
 use crate::{
-    cache::{CacheUse, Decisions, Index, Offer},
+    cache::{Asked, CacheUse, Decisions, Index, Offer},
     error::CallError,
     record::Record,
     store::{Entry, Place, Readable, manifest},
@@ -132,11 +132,16 @@ impl CacheIndexApi {
         let key = faults.check("key", request.key.parse());
         let manifest = manifest(&request.key_manifest, "key_manifest", &mut faults);
         let cache = self.cache("repository", &request.repository, &record, &mut faults);
-        let asked = cache.zip(key).zip(manifest);
-        let ((cache, key), manifest) = faults.complete(asked)?;
-        self.0
-            .resolve(&record, cache, key, manifest, request.only_reads)
-            .await
+        let service = faults.check_optional("service", &request.service);
+        let asked = cache.zip(key).zip(manifest.zip(service));
+        let ((cache, key), (manifest, service)) = faults.complete(asked)?;
+        let asked = Asked {
+            key,
+            service,
+            manifest,
+            only_reads: request.only_reads,
+        };
+        self.0.resolve(&record, cache, asked).await
     }
 
     async fn commit(&self, caller: &Caller, request: CommitCacheRequest) -> Result<(), CallError> {
@@ -202,8 +207,9 @@ impl CacheIndexApi {
         let record = self.workspace(caller, request.attempt).await?;
         let mut faults = FieldFaults::default();
         let cache = self.cache("repository", &request.repository, &record, &mut faults);
-        let cache = faults.complete(cache)?;
-        self.0.build_cache(&record, &cache).await
+        let service = faults.check_optional("service", &request.service);
+        let (cache, service) = faults.complete(cache.zip(service))?;
+        self.0.build_cache(&record, &cache, service.as_ref()).await
     }
 
     async fn commit_build_cache(
@@ -214,11 +220,14 @@ impl CacheIndexApi {
         let record = self.workspace(caller, request.attempt).await?;
         let (cache, place, digest) =
             self.place(&record, &request.repository, &request.key, &request.digest)?;
+        let mut faults = FieldFaults::default();
+        let service = faults.check_optional("service", &request.service);
+        let service = faults.complete(service)?;
         if !cache.writable {
             return Err(CallError::CacheReadOnly);
         }
         self.0
-            .commit_build_cache(&record, place, digest, request.generation)
+            .commit_build_cache(&record, place, service, digest, request.generation)
             .await
     }
 

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use hearth_domain::{CacheRepository, ConfigName, Digest, Platform, WorkspaceId};
+use hearth_domain::{CacheRepository, ConfigName, Digest, Platform, ServiceName, WorkspaceId};
 use prost_types::Timestamp;
 
 use super::{entry::Place, error::StoreError};
@@ -11,6 +11,8 @@ pub struct BuildCache {
     pub place: Place,
     /// The configuration; `None`: the default one.
     pub config: Option<ConfigName>,
+    /// The service of its Docker Compose project; `None`: the devcontainer's own.
+    pub service: Option<ServiceName>,
     /// What the image runs on.
     pub platform: Platform,
     /// The workspace that built.
@@ -31,11 +33,12 @@ pub struct Readable {
 /// The build caches that builds may read. Every method is one transaction.
 #[async_trait]
 pub trait BuildCacheStore: Send + Sync {
-    /// The newest one of a repository, configuration and platform, and notes that it is used.
+    /// The newest one of a repository, configuration, service and platform, and notes that it is used.
     async fn newest_build_cache(
         &self,
         repository: &CacheRepository,
         config: Option<&ConfigName>,
+        service: Option<&ServiceName>,
         platform: &Platform,
         now: Timestamp,
     ) -> Result<Readable, StoreError>;

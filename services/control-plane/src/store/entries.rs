@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hearth_domain::{CacheRepository, ConfigName, Digest, Platform};
+use hearth_domain::{CacheRepository, ConfigName, Digest, Platform, ServiceName};
 use hearth_signatures::Signature;
 use prost_types::Timestamp;
 
@@ -34,11 +34,12 @@ pub trait EntryStore: Send + Sync {
     /// The image for a key.
     async fn cache_entry(&self, place: &Place) -> Result<Option<Entry>, StoreError>;
 
-    /// The newest entry of a repository, configuration and platform.
+    /// The newest entry of a repository, configuration, service (`None`: the devcontainer's own) and platform.
     async fn newest_cache_entry(
         &self,
         repository: &CacheRepository,
         config: Option<&ConfigName>,
+        service: Option<&ServiceName>,
         platform: &Platform,
     ) -> Result<Option<Entry>, StoreError>;
 
@@ -50,6 +51,15 @@ pub trait EntryStore: Send + Sync {
         platform: &Platform,
         refs: &[String],
     ) -> Result<Option<Entry>, StoreError>;
+
+    /// The newest entry of each service of a repository, configuration and platform, without their manifests, at most `limit`.
+    async fn newest_of_services(
+        &self,
+        repository: &CacheRepository,
+        config: Option<&ConfigName>,
+        platform: &Platform,
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError>;
 
     /// Enters an image; the newest for a key replaces the one before. False, and nothing is entered: the key was removed on
     /// request since its writer asked for it. An image that was found in the registry has no writer that asked.
@@ -79,7 +89,7 @@ pub trait EntryStore: Send + Sync {
     /// Where all keys are meant, or one by all of its digits, that goes for those too that have no entry.
     async fn drop_cache_entries(&self, selection: Selection<'_>) -> Result<Vec<Entry>, StoreError>;
 
-    /// Drops what was not used for so long, and of a repository, configuration and platform what is more than `keep`, least
+    /// Drops what was not used for so long, and of a repository, configuration, service and platform what is more than `keep`, least
     /// recently used first; returns it. What was found within the last days is never too much, nor is the newest. Lookups
     /// and build caches that are as old go too, except the newest lookup of each ref. Time is [`RunTime`].
     ///

@@ -1,7 +1,7 @@
 use hearth_api::v1;
 use hearth_domain::{
     CacheKey, CacheRepository, CommitHash, ConfigName, Digest, GitRef, KeyedManifest, Platform,
-    Repository,
+    Repository, ServiceName,
 };
 use hearth_runtime::FieldFaults;
 use hearth_signatures::Signature;
@@ -32,6 +32,8 @@ pub struct Entry {
     pub source: Option<Repository>,
     /// The configuration; `None`: the default one.
     pub config: Option<ConfigName>,
+    /// The service of its Docker Compose project; `None`: the devcontainer's own.
+    pub service: Option<ServiceName>,
     /// What the image runs on.
     pub platform: Platform,
     /// The commit that it was built from, where that is known.
@@ -63,6 +65,7 @@ impl Entry {
         let manifest = manifest(text, "entry.key_manifest", faults);
         let source = faults.check_optional("entry.source", &message.source);
         let config = faults.check_optional("entry.config", &message.config);
+        let service = faults.check_optional("entry.service", &message.service);
         let commit = faults.check_optional("entry.commit", &message.commit);
         if !message.build_seconds.is_finite() || message.build_seconds < 0.0 {
             faults.add("entry.build_seconds", "must be a number of seconds");
@@ -86,6 +89,7 @@ impl Entry {
             manifest: manifest?,
             source: source?,
             config: config?,
+            service: service?,
             platform: platform?,
             commit: commit?,
             git_ref: git_ref?,
@@ -101,6 +105,11 @@ impl Entry {
     /// The configuration's name; empty for the default one.
     pub(crate) fn config_text(&self) -> &str {
         self.config.as_ref().map_or("", ConfigName::as_str)
+    }
+
+    /// The service's name; empty for the devcontainer's own.
+    pub(crate) fn service_text(&self) -> &str {
+        self.service.as_ref().map_or("", ServiceName::as_str)
     }
 
     /// The URL of the git repository; empty where it is not known.
@@ -146,6 +155,7 @@ impl From<Entry> for v1::CacheEntry {
         Self {
             key_manifest: entry.manifest_text().to_owned(),
             config: entry.config_text().to_owned(),
+            service: entry.service_text().to_owned(),
             repository: entry.place.repository.to_string(),
             key: entry.place.key.to_string(),
             digest: entry.digest.to_string(),

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_api::v1::{CacheResult, CacheStats};
-use hearth_domain::{AttemptRef, CacheRepository, ConfigName, GitRef, KeyedManifest, Platform};
+use hearth_domain::{
+    AttemptRef, CacheKey, CacheRepository, ConfigName, GitRef, KeyedManifest, Platform, ServiceName,
+};
 use prost_types::Timestamp;
 
 use super::{
@@ -32,6 +34,8 @@ pub struct Lookup {
     pub git_ref: GitRef,
     /// The configuration; `None`: the default one.
     pub config: Option<ConfigName>,
+    /// The service of its Docker Compose project; `None`: the devcontainer's own.
+    pub service: Option<ServiceName>,
     /// What the image is to run on.
     pub platform: Platform,
     /// The inputs behind the key. `None` when the agent did not send them.
@@ -51,6 +55,11 @@ impl Lookup {
     pub(crate) fn config_text(&self) -> &str {
         self.config.as_ref().map_or("", ConfigName::as_str)
     }
+
+    /// The service's name; empty for the devcontainer's own image.
+    pub(crate) fn service_text(&self) -> &str {
+        self.service.as_ref().map_or("", ServiceName::as_str)
+    }
 }
 
 /// How fast a node fetches.
@@ -69,22 +78,28 @@ pub struct FetchRate {
 /// What the control plane remembers of the cache's use. Every method is one transaction.
 #[async_trait]
 pub trait LookupStore: Send + Sync {
-    /// Remembers what an attempt was told. The last answer counts.
+    /// Remembers what an attempt was told. The last answer for each service counts.
     async fn put_lookup(&self, lookup: &Lookup, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Remembers what an audit found wrong with the image that an attempt was told of.
-    async fn put_finding(&self, attempt: &AttemptRef, finding: &str) -> Result<(), StoreError>;
+    /// Remembers what an audit found wrong with the image of a key that an attempt was told of.
+    async fn put_finding(
+        &self,
+        attempt: &AttemptRef,
+        key: &CacheKey,
+        finding: &str,
+    ) -> Result<(), StoreError>;
 
-    /// What an attempt was told.
-    async fn lookup(&self, attempt: &AttemptRef) -> Result<Option<Lookup>, StoreError>;
+    /// What an attempt was told, of the devcontainer's own image first and of each service's after it, in the order of
+    /// their names.
+    async fn lookups(&self, attempt: &AttemptRef) -> Result<Vec<Lookup>, StoreError>;
 
-    /// What the newest attempt of a ref was told.
-    async fn newest_lookup(
+    /// What the newest attempt of a ref was told, in the same order.
+    async fn newest_lookups(
         &self,
         repository: &CacheRepository,
         git_ref: &GitRef,
         config: Option<&ConfigName>,
-    ) -> Result<Option<Lookup>, StoreError>;
+    ) -> Result<Vec<Lookup>, StoreError>;
 
     /// Remembers how fast a node fetches.
     async fn put_fetch_rate(&self, node: &str, rate: FetchRate) -> Result<(), StoreError>;

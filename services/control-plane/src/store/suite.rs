@@ -318,6 +318,7 @@ macro_rules! suite {
             a_use_is_noted_once_an_hour
             what_was_removed_is_entered_again_only_by_who_asks_afterwards
             lookups_rates_and_results_are_remembered
+            each_service_of_a_configuration_has_a_newest_image_of_its_own
             a_client_reads_back_with_its_last_use_until_it_is_revoked
             the_name_of_a_client_is_given_once
             a_token_is_used_as_often_as_it_may_be

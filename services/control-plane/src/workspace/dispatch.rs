@@ -3,11 +3,8 @@ use futures_util::{
     stream::{self, BoxStream, TryReadyChunksError},
 };
 use hearth_api::v1::{
-    AgentServicePrepareWorkspaceRequest, AgentServiceStartWorkspaceRequest, CacheAccess,
-    CacheSkipReason, CacheTarget, Event, agent_service_prepare_workspace_response as prepare,
-    agent_service_start_workspace_response as start,
+    AgentServicePrepareWorkspaceRequest, AgentServiceStartWorkspaceRequest, CacheAccess, CacheSkipReason, CacheTarget, Event, agent_service_prepare_workspace_response as prepare, agent_service_start_workspace_response as start, ServiceImage,
 };
-use hearth_domain::Digest;
 use hearth_runtime::contract;
 use tonic::{Status, Streaming};
 
@@ -16,9 +13,11 @@ use crate::{
     cache::{CacheUse, too_slow},
     node::{AgentClient, NodeView},
     record::Record,
-    store::{Store, StoreError},
+    store::{Entry, Store, StoreError},
 };
 
+/// Most services whose images are prefetched.
+const MAX_SERVICES: u32 = 20;
 /// Events stored in one transaction; with 64 KiB each, a driver holds at most 16 MiB.
 const BATCH: usize = 256;
 
@@ -164,34 +163,47 @@ async fn target(
         true => CacheAccess::ReadWrite,
         false => CacheAccess::ReadOnly,
     };
-    let newest = newest(record, &cache, node, store).await;
     // The cache never holds up a workspace: without an image to prefetch it is prepared all the same.
+    let newest = newest(record, &cache, node, store).await;
     let newest = newest.unwrap_or_else(|error| {
-        tracing::error!(workspace.id = %record.id, %error, "cannot read which image to prefetch");
-        None
+        tracing::error!(workspace.id = %record.id, %error, "cannot read which images to prefetch");
+        Vec::new()
     });
+    let digest_of = |entry: &Entry| entry.digest.to_string();
+    let (own, services): (Vec<_>, Vec<_>) =
+        newest.iter().partition(|entry| entry.service.is_none());
     CacheTarget {
         repository: cache.reference.repository().to_string(),
         tag: cache.reference.tag().to_owned(),
         access: access.into(),
-        newest_digest: newest.map_or_else(String::new, |digest| digest.to_string()),
+        newest_digest: own
+            .first()
+            .map(|entry| digest_of(entry))
+            .unwrap_or_default(),
+        newest_of_services: services
+            .into_iter()
+            .map(|entry| ServiceImage {
+                service: entry.service_text().to_owned(),
+                digest: digest_of(entry),
+            })
+            .collect(),
     }
 }
 
-/// The newest image, unless fetching it is expected to take longer than building.
+/// The newest images, without those that are expected to take longer to fetch than to build.
 async fn newest(
     record: &Record,
     cache: &CacheUse,
     node: &NodeView,
     store: &dyn Store,
-) -> Result<Option<Digest>, StoreError> {
+) -> Result<Vec<Entry>, StoreError> {
     let (repository, config) = (cache.reference.repository(), record.spec.config.as_ref());
-    let newest = store.newest_cache_entry(repository, config, &node.platform);
-    let Some(newest) = newest.await? else {
-        return Ok(None);
-    };
+    let own = store.newest_cache_entry(repository, config, None, &node.platform);
+    let own = own.await?;
+    let services = store.newest_of_services(repository, config, &node.platform, MAX_SERVICES);
+    let services = services.await?;
     let rate = store.fetch_rate(&node.name).await?;
     let rate = rate.map(|rate| rate.bytes_per_second);
-    let slow = too_slow(newest.bytes, newest.build_seconds, rate).is_some();
-    Ok((!slow).then_some(newest.digest))
+    let is_quick = |entry: &Entry| too_slow(entry.bytes, entry.build_seconds, rate).is_none();
+    Ok(own.into_iter().chain(services).filter(is_quick).collect())
 }

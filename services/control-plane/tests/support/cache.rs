@@ -139,6 +139,7 @@ pub async fn build_cache(plane: &Plane, id: &str, repository: &str) -> FindBuild
     let request = FindBuildCacheRequest {
         attempt: attempt(id, 1),
         repository: repository.to_owned(),
+        service: String::new(),
     };
     let request = plane.of_agent(id, request).await;
     let found = plane.cache().await.find_build_cache(request).await;
@@ -159,6 +160,7 @@ pub async fn commit_build_cache(
         key: entry.key.clone(),
         digest: digest.to_owned(),
         generation,
+        service: String::new(),
     };
     let request = plane.of_agent(id, request).await;
     let committed = plane.cache().await.commit_build_cache(request).await;

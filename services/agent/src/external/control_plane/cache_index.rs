@@ -7,13 +7,16 @@ use hearth_api::v1::{
     cache_index_service_client::CacheIndexServiceClient, resolve_cache_response::Decision,
 };
 use hearth_domain::{
-    AttemptRef, CacheKey, CacheRepository, CommitHash, ConfigName, Digest, KeyedManifest, Platform,
+    AttemptRef, CacheKey, CacheRepository, CommitHash, ConfigName, Digest, KeyedManifest, Platform, DigestError, ServiceName,
 };
 use hearth_runtime::contract::attempt_message;
 use hearth_signatures::Claim;
 use tonic::{Request, Status, transport::Channel};
 
 use super::{
+    cache_api::{
+        CacheIndex, Dropped, IndexFailure, OnWait, PushedImage, Question, ReadableCache, Resolution,
+    },
     client::{CALL_TIMEOUT, ControlPlaneClient},
     earlier_image::{EarlierImage, earlier, optional, parsed},
     pauses::{pauses, while_unavailable},
@@ -23,146 +26,28 @@ use super::{
 /// How long a call that no workspace waits for may take, with its repetitions.
 const BACKGROUND: Duration = Duration::from_secs(120);
 
-/// What the index has for a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    /// An image, by its digest.
-    Hit {
-        /// The image's.
-        digest: Digest,
-        /// That of BuildKit's cache of its build, if there is one.
-        build_cache: Option<Digest>,
-    },
-    /// There is one, and nothing proves that it is for this key; why, in a sentence.
-    Unproven(String),
-    /// The image is to be built.
-    Build {
-        /// Why, in sentences.
-        reasons: Vec<String>,
-        /// There is an image, and fetching it is expected to take longer than building it.
-        fetch_is_slower: bool,
-    },
-}
-
-/// An image that was pushed.
-#[derive(Clone, Debug)]
-pub struct PushedImage<'a> {
-    /// Where it was pushed to.
-    pub repository: &'a CacheRepository,
-    /// Its digest there.
-    pub digest: &'a Digest,
-    /// Its inputs.
-    pub manifest: &'a KeyedManifest,
-    /// The configuration that it was built from; `None`: the default one.
-    pub config: Option<&'a ConfigName>,
-    /// What it runs on.
-    pub platform: &'a Platform,
-    /// The commit that it was built from.
-    pub commit: Option<&'a CommitHash>,
-    /// How long it took to build.
-    pub build_seconds: f64,
-    /// Compressed bytes of its layers.
-    pub bytes: u64,
-}
-
-/// Called with what is known of the build that the index makes the caller wait for.
-pub type OnWait<'a> = &'a mut (dyn FnMut(Waiting) + Send);
-
-/// The index gave no answer, and why.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the cache index: {0}")]
-pub struct IndexFailure(pub String);
-
-/// The control plane's index of the cache.
-#[async_trait]
-pub trait CacheIndex: Send + Sync {
-    /// Looks up a key for a platform. May take as long as another node builds it; dropping the future ends the wait. Others
-    /// wait for what the attempt builds if it `may_write`.
-    async fn resolve(
-        &self,
-        attempt: &AttemptRef,
-        repository: &CacheRepository,
-        platform: &Platform,
-        manifest: &KeyedManifest,
-        may_write: bool,
-        on_wait: OnWait<'_>,
-    ) -> Result<Resolution, IndexFailure>;
-    /// Adds an entry for a pushed image.
-    async fn commit(
-        &self,
-        attempt: &AttemptRef,
-        image: &PushedImage<'_>,
-    ) -> Result<(), IndexFailure>;
-    /// Reports that an entry's image is gone from the registry.
-    async fn drop_entry(
-        &self,
-        attempt: &AttemptRef,
-        repository: &CacheRepository,
-        key: &CacheKey,
-        digest: &Digest,
-        why: Dropped<'_>,
-    ) -> Result<(), IndexFailure>;
-    /// The build cache that a build may read, by its digest in the repository.
-    async fn build_cache(
-        &self,
-        attempt: &AttemptRef,
-        repository: &CacheRepository,
-    ) -> Result<ReadableCache, IndexFailure>;
-    /// Notes the build cache that a build of the key wrote, whose generation was told before.
-    async fn commit_build_cache(
-        &self,
-        attempt: &AttemptRef,
-        repository: &CacheRepository,
-        key: &CacheKey,
-        digest: &Digest,
-        generation: u64,
-    ) -> Result<(), IndexFailure>;
-    /// The newest image of the attempt's configuration that the cache has: of its ref, else of the default branch.
-    async fn last_good(
-        &self,
-        attempt: &AttemptRef,
-        repository: &CacheRepository,
-        platform: &Platform,
-    ) -> Result<Option<EarlierImage>, IndexFailure>;
-}
-
-/// A build cache that a build may read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadableCache {
-    /// Its digest, if there is one.
-    pub digest: Option<Digest>,
-    /// What the index wants to be told with what the build writes.
-    pub generation: u64,
-}
-
-/// Why an entry is dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dropped<'a> {
-    /// The registry does not have its image.
-    Missing,
-    /// BuildKit would have executed this step again.
-    Executed(&'a str),
-    /// BuildKit would have made another configuration: these of its properties differ.
-    Differs(&'a str),
-}
-
 #[async_trait]
 impl CacheIndex for ControlPlaneClient {
     async fn resolve(
         &self,
         attempt: &AttemptRef,
-        repository: &CacheRepository,
-        platform: &Platform,
-        manifest: &KeyedManifest,
-        may_write: bool,
+        question: Question<'_>,
         on_wait: OnWait<'_>,
     ) -> Result<Resolution, IndexFailure> {
+        let Question {
+            repository,
+            service,
+            platform,
+            manifest,
+            may_write,
+        } = question;
         let request = ResolveCacheRequest {
             attempt: Some(attempt_message(attempt)),
             repository: repository.to_string(),
             key: manifest.key().to_string(),
             key_manifest: manifest.canonical_json().to_owned(),
             only_reads: !may_write,
+            service: service_text(service),
         };
         let answer = self.as_node(|bearer| {
             let request = bearer.on(request.clone());
@@ -215,6 +100,7 @@ impl CacheIndex for ControlPlaneClient {
             digest: image.digest.to_string(),
             key_manifest: image.manifest.canonical_json().to_owned(),
             config: image.config.map(ToString::to_string).unwrap_or_default(),
+            service: service_text(image.service),
             platform: image.platform.to_string(),
             commit: image.commit.map(ToString::to_string).unwrap_or_default(),
             build_seconds: image.build_seconds,
@@ -262,10 +148,12 @@ impl CacheIndex for ControlPlaneClient {
         &self,
         attempt: &AttemptRef,
         repository: &CacheRepository,
+        service: Option<&ServiceName>,
     ) -> Result<ReadableCache, IndexFailure> {
         let request = FindBuildCacheRequest {
             attempt: Some(attempt_message(attempt)),
             repository: repository.to_string(),
+            service: service_text(service),
         };
         let answer = self.as_node(|bearer| {
             let request = bearer.on(request.clone());
@@ -282,6 +170,7 @@ impl CacheIndex for ControlPlaneClient {
         &self,
         attempt: &AttemptRef,
         repository: &CacheRepository,
+        service: Option<&ServiceName>,
         key: &CacheKey,
         digest: &Digest,
         generation: u64,
@@ -292,6 +181,7 @@ impl CacheIndex for ControlPlaneClient {
             key: key.to_string(),
             digest: digest.to_string(),
             generation,
+            service: service_text(service),
         };
         self.background(&request, |request| async {
             client(self).commit_build_cache(request).await
@@ -338,6 +228,10 @@ impl ControlPlaneClient {
         });
         within(BACKGROUND, answer).await.map(|_| ())
     }
+}
+
+fn service_text(service: Option<&ServiceName>) -> String {
+    service.map(ToString::to_string).unwrap_or_default()
 }
 
 /// The answer to a call, if it comes in time.

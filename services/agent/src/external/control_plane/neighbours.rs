@@ -6,7 +6,8 @@ use hearth_layers::Neighbour;
 use hearth_runtime::contract::attempt_message;
 
 use super::{
-    cache_index::{IndexFailure, client, within},
+    cache_api::IndexFailure,
+    cache_index::{client, within},
     client::ControlPlaneClient,
 };
 

@@ -1,4 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
 use hearth_domain::WorkspaceId;
@@ -30,6 +33,8 @@ pub struct BuildRequest<'a> {
     pub workspace: CliWorkspace<'a>,
     /// Name of the image.
     pub image_name: &'a str,
+    /// What docker is to build; `None`: the configuration of the workspace says so to the CLI.
+    pub plain: Option<&'a PlainBuild>,
     /// BuildKit cache to read, as `--cache-from` takes it.
     pub cache_from: Option<&'a str>,
     /// BuildKit cache to write, as `--cache-to` takes it.
@@ -94,10 +99,31 @@ pub struct Started {
     pub remote_folder: String,
 }
 
-/// The warning about the property `ssh` of this service's build.
-#[derive(Debug, thiserror::Error)]
-#[error("ssh of the build of {0} is left out: the node's agent and keys are not the repository's")]
-pub struct SshOfBuild<'a>(pub &'a str);
+/// What Compose makes of a project's files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ComposeProject {
+    /// The whole project as JSON, with the services that are run on request only.
+    pub model: String,
+    /// The services whose builds it is without the keys of, which not every version can write.
+    pub without_keys: Vec<String>,
+    /// The services that are run where none is named. `None`: they are not asked for, or Compose runs none like that.
+    pub active: Option<Vec<String>>,
+}
+
+/// A build by docker alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlainBuild {
+    /// Where the Dockerfile is.
+    pub dockerfile: PathBuf,
+    /// Where the context is.
+    pub context: PathBuf,
+    /// The stage to build; the last one if there is none.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Words for docker.
+    pub options: Vec<String>,
+}
 
 /// The devcontainer CLI.
 #[async_trait]
@@ -122,12 +148,13 @@ pub trait Devcontainer: Send + Sync {
         request: UpRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<Started, ProcessFailure>;
-    /// What Compose makes of a project's files: JSON, and the services whose builds it is without the keys of.
+    /// What Compose makes of a project's files, `with_active` including which services are run where none is named.
     async fn compose_project(
         &self,
         workspace: &CliWorkspace<'_>,
         files: &[PathBuf],
-    ) -> Result<(String, Vec<String>), ProcessFailure>;
+        with_active: bool,
+    ) -> Result<ComposeProject, ProcessFailure>;
     /// Runs hooks, but for `postAttachCommand`.
     async fn run_hooks(
         &self,

@@ -7,10 +7,14 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::{
-    api::{BuildRequest, CliWorkspace, Devcontainer, HooksRequest, Started, UpFrom, UpRequest},
+    api::{
+        BuildRequest, CliWorkspace, ComposeProject, Devcontainer, HooksRequest, PlainBuild,
+        Started, UpFrom, UpRequest,
+    },
     compose, features,
     log::{LogLines, Printed},
     on_node::{self, NodeRequest},
+    plain,
 };
 use crate::{
     credential_helper::SOCKET_VARIABLE,
@@ -137,6 +141,23 @@ impl DevcontainerCli {
     }
 }
 
+impl DevcontainerCli {
+    /// Builds by docker alone.
+    async fn build_plainly(
+        &self,
+        request: &BuildRequest<'_>,
+        build: &PlainBuild,
+        on_line: OnLine<'_>,
+    ) -> Result<(), ProcessFailure> {
+        let command = self
+            .process("docker", &request.workspace)
+            .reads(request.sources)
+            .env(CACHE_MOUNTS, request.cache_mounts)
+            .args(plain::words(request, build));
+        command.run(on_line).await.map(|_| ())
+    }
+}
+
 #[async_trait]
 impl Devcontainer for DevcontainerCli {
     async fn version(&self) -> Result<String, ProcessFailure> {
@@ -160,6 +181,9 @@ impl Devcontainer for DevcontainerCli {
         request: &BuildRequest<'_>,
         on_line: OnLine<'_>,
     ) -> Result<(), ProcessFailure> {
+        if let Some(plain) = request.plain {
+            return self.build_plainly(request, plain, on_line).await;
+        }
         let docker = write_docker(request.workspace.scratch)
             .map_err(|error| ProcessFailure::new(format!("docker cannot be prepared: {error}")))?;
         let mut command = self
@@ -232,13 +256,10 @@ impl Devcontainer for DevcontainerCli {
         &self,
         workspace: &CliWorkspace<'_>,
         files: &[PathBuf],
-    ) -> Result<(String, Vec<String>), ProcessFailure> {
-        compose::project(
-            || self.process("docker", workspace),
-            workspace.scratch,
-            files,
-        )
-        .await
+        with_active: bool,
+    ) -> Result<ComposeProject, ProcessFailure> {
+        let docker = || self.process("docker", workspace);
+        compose::project(docker, workspace.scratch, files, with_active).await
     }
 
     async fn run_hooks(

@@ -2,28 +2,50 @@
 
 use std::path::{Path, PathBuf};
 
+use super::api::ComposeProject;
 use crate::external::process::{Process, ProcessFailure};
 
 /// What Compose says of a project with keys (`build.ssh`) that it cannot write as JSON; versions before 2.27 cannot.
 const UNWRITABLE_KEYS: &str = "SSHKey";
 
-/// The project as JSON. Where Compose cannot write its keys, it is without them; the services that had some are returned.
-/// `docker` begins a command.
+/// The project. `docker` begins a command.
 pub(super) async fn project(
     docker: impl Fn() -> Process,
     scratch: &Path,
     files: &[PathBuf],
-) -> Result<(String, Vec<String>), ProcessFailure> {
-    let config = |files: &[PathBuf], format: &'static str| {
+    with_active: bool,
+) -> Result<ComposeProject, ProcessFailure> {
+    let compose = |files: &[PathBuf]| {
         let mut command = docker().args(["compose"]);
         for file in files {
             command = command.args(["--file"]).args([file]);
         }
-        command.args(["--profile", "*", "config", "--format", format])
+        command
     };
-    match config(files, "json").run(&mut |_| {}).await {
+    let config = |files: &[PathBuf], format: &'static str| {
+        compose(files).args(["--profile", "*", "config", "--format", format])
+    };
+    let (model, active) = tokio::join!(
+        async { config(files, "json").run(&mut |_| {}).await },
+        async {
+            if !with_active {
+                return None;
+            }
+            // Compose runs nothing of a project of which it cannot say that, and says why itself.
+            let listed = compose(files).args(["config", "--services"]);
+            let listed = listed.run(&mut |_| {}).await.ok()?;
+            Some(listed.lines().map(|line| line.trim().to_owned()).collect())
+        }
+    );
+    match model {
         Err(failure) if failure.message.contains(UNWRITABLE_KEYS) => {}
-        result => return result.map(|project| (project, Vec::new())),
+        model => {
+            return Ok(ComposeProject {
+                model: model?,
+                without_keys: Vec::new(),
+                active,
+            });
+        }
     }
     let text = config(files, "yaml").run(&mut |_| {}).await?;
     let services = with_keys(&text);
@@ -36,8 +58,14 @@ pub(super) async fn project(
         .map_err(|error| ProcessFailure::new(format!("Compose cannot be prepared: {error}")))?;
     let mut files = files.to_vec();
     files.push(file);
-    let project = config(&files, "json").run(&mut |_| {}).await?;
-    Ok((project, services))
+    Ok(ComposeProject {
+        model: config(&files, "json").run(&mut |_| {}).await?,
+        without_keys: services
+            .iter()
+            .map(|service| service.trim_matches(['"', '\'']).to_owned())
+            .collect(),
+        active,
+    })
 }
 
 /// The services whose builds have keys, as they are written in YAML of Compose's own: two spaces for each level.

@@ -12,7 +12,7 @@ fn without_an_answer_there_is_no_key_and_the_reason_says_what_to_do() {
             json!({"image": "missing:1"}),
             "missing:1 could not be resolved (no such image); check",
         ),
-        (json!({"dockerComposeFile": "x"}), "no cache key yet"),
+        (json!({"dockerComposeFile": "x"}), "no key of its own"),
         (json!({}), "names no image, Dockerfile or Compose file"),
         (
             json!({"build": {"dockerfile": "Nothing"}}),
@@ -23,7 +23,7 @@ fn without_an_answer_there_is_no_key_and_the_reason_says_what_to_do() {
             "leads out of the repository",
         ),
         (
-            json!({"build": {"dockerfile": "Dockerfile", "options": ["--build-context", "a=b"]}}),
+            json!({"build": {"dockerfile": "Dockerfile", "options": ["--build-context", "a=https://x/y.git"]}}),
             "--build-context a cannot be part",
         ),
         (

@@ -4,11 +4,15 @@ use hearth_api::v1::{Failure, FailureReason};
 use hearth_domain::{CacheKey, KeyedManifest, Repository, annotation, text::shortened};
 use hearth_layers::RegistryError;
 
-use super::{outcome::STEP, progress::BuildProgress, used::Used};
+use super::{
+    outcome::STEP,
+    progress::BuildProgress,
+    used::{Used, is_same},
+};
 use crate::{
     build_log::BuildLog,
     buildkit::{Counts, Progress},
-    devcontainer::{Base, DevcontainerConfig, Source},
+    devcontainer::{Base, BuildOption, DevcontainerConfig, Source},
     door::denied_source,
     external::{
         Externals, control_plane::ReadableCache, devcontainer::BuildRequest,
@@ -19,6 +23,7 @@ use crate::{
         builder::{builder, image_output},
         context::{Checkout, Context},
         failure::{failure, process_failure, with_cause},
+        subject::Subject,
     },
 };
 
@@ -41,24 +46,25 @@ pub(super) async fn build(
     cx: &Context<'_>,
     clone: &Checkout,
     config: &DevcontainerConfig,
-    name: &str,
+    subject: &Subject,
     manifest: Option<&KeyedManifest>,
     reasons: &mut Vec<String>,
 ) -> Result<Built, Failure> {
     let began = Instant::now();
+    let name = &subject.image_name(cx);
     let folder = build_folder(
-        cx.scratch.path().join("build"),
+        cx.scratch.path().join(subject.file("build")),
         &clone.files,
         &clone.folder,
         config,
     )
     .await
-    .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, why))?;
+    .map_err(|why| failure(FailureReason::ConfigInvalid, STEP, subject.about(why)))?;
     for left_out in &folder.left_out {
-        cx.recorder.warn(left_out.to_string());
+        cx.recorder.warn(subject.about(left_out.to_string()));
     }
     let log = Arc::new(cx.node.build_logs.begin(&cx.job.attempt));
-    let (cache_from, cache_generation) = build_cache(cx, reasons).await;
+    let (cache_from, cache_generation) = build_cache(cx, subject, reasons).await;
     let annotations = match manifest {
         Some(manifest) => annotations(&cx.job.spec.repository, manifest.key(), builder(cx).await),
         None => Vec::new(),
@@ -67,6 +73,7 @@ pub(super) async fn build(
     let request = BuildRequest {
         workspace: cx.cli_workspace(&folder.folder, &folder.config),
         image_name: name,
+        plain: folder.plain.as_ref(),
         cache_from: cache_from.as_deref(),
         cache_to: None,
         output: output.as_deref(),
@@ -74,7 +81,7 @@ pub(super) async fn build(
         sources: &clone.folder,
         no_cache: cx.job.no_cache,
     };
-    let mut result = run_build(cx, &request, &log).await;
+    let mut result = run_build(cx, subject, &request, &log).await;
     if let (Err(child), true) = (&result, cache_from.is_some()) {
         // A cache with a missing blob fails every build that reads it. The engine's own cache has the steps built so far.
         reasons.insert(
@@ -89,7 +96,7 @@ pub(super) async fn build(
             ..request
         };
         log.line("The build failed, and is repeated without the registry's cache.");
-        result = run_build(cx, &request, &log).await;
+        result = run_build(cx, subject, &request, &log).await;
     }
     let fault = fault_of_base(cx, config).await;
     if let Some(fault) = &fault {
@@ -97,7 +104,7 @@ pub(super) async fn build(
     }
     let progress = result.map_err(|child| {
         let child = child.without_folders(&[&clone.folder, &folder.folder, cx.scratch.path()]);
-        let message = format!("the image cannot be built: {}", child.message);
+        let message = subject.about(format!("the image cannot be built: {}", child.message));
         let failed = process_failure(FailureReason::BuildFailed, STEP, message, &child);
         with_cause(failed, fault.as_deref())
     })?;
@@ -138,13 +145,32 @@ async fn beside_the_key(
     let files = cx.scratch.files().open(&folder.folder);
     let files = files.map_err(|error| error.to_string());
     let used = match files {
-        Ok(files) => Used::read(progress.images().clone(), files, &config.path).await,
+        Ok(files) => {
+            let mut images = progress.images().clone();
+            // Those of other services are in the key by theirs.
+            let services: Vec<&str> = images_of_services(config).collect();
+            images.retain(|image| !services.iter().any(|service| is_same(image, service)));
+            Used::read(images, files, &config.path).await
+        }
         Err(error) => Err(error),
     };
     used.map_or_else(
         |error| Some(format!("what was built from cannot be read: {error}")),
         |used| used.beside_the_key(manifest.inputs()),
     )
+}
+
+/// The images of other services that a build takes.
+fn images_of_services(config: &DevcontainerConfig) -> impl Iterator<Item = &str> {
+    let base = config.recipe().map(|recipe| &recipe.base);
+    let options = match base {
+        Some(Base::Dockerfile(build)) => &build.options[..],
+        _ => &[],
+    };
+    options.iter().filter_map(|option| match option {
+        BuildOption::Service { image, .. } => image.as_deref(),
+        _ => None,
+    })
 }
 
 /// What is wrong with the metadata of the image that features are installed on. The engine has it when the CLI has read it.
@@ -161,10 +187,11 @@ async fn fault_of_base(cx: &Context<'_>, config: &DevcontainerConfig) -> Option<
 
 async fn run_build(
     cx: &Context<'_>,
+    subject: &Subject,
     request: &BuildRequest<'_>,
     log: &Arc<BuildLog>,
 ) -> Result<Progress, ProcessFailure> {
-    let mut progress = BuildProgress::new(cx.recorder, log.clone());
+    let mut progress = BuildProgress::new(cx.recorder, subject.clone(), log.clone());
     let result = cx
         .externals
         .devcontainer
@@ -211,7 +238,11 @@ fn annotations(
 /// The value of `--cache-from`, if the index knows a build cache that the registry has, and the generation of the
 /// repository's build caches. By its digest: whoever may push can move a tag. The check comes before the build, which a
 /// registry that does not answer would hold up.
-async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> (Option<String>, Option<u64>) {
+async fn build_cache(
+    cx: &Context<'_>,
+    subject: &Subject,
+    reasons: &mut Vec<String>,
+) -> (Option<String>, Option<u64>) {
     let Ok(cache) = &cx.job.cache else {
         return (None, None);
     };
@@ -219,16 +250,22 @@ async fn build_cache(cx: &Context<'_>, reasons: &mut Vec<String>) -> (Option<Str
     let Externals {
         index, registry, ..
     } = cx.externals;
-    let ReadableCache { digest, generation } =
-        match index.build_cache(&cx.job.attempt, repository).await {
-            Ok(readable) => readable,
-            Err(error) => {
-                reasons.push(format!("the build cache could not be asked for: {error}"));
-                return (None, None);
-            }
-        };
+    let ReadableCache { digest, generation } = match index
+        .build_cache(&cx.job.attempt, repository, subject.service())
+        .await
+    {
+        Ok(readable) => readable,
+        Err(error) => {
+            reasons.push(format!("the build cache could not be asked for: {error}"));
+            return (None, None);
+        }
+    };
     let Some(digest) = digest else {
-        reasons.push("there is no build cache for this repository yet".to_owned());
+        let of = match subject.service() {
+            Some(_) => "service",
+            None => "repository",
+        };
+        reasons.push(format!("there is no build cache for this {of} yet"));
         return (None, Some(generation));
     };
     let reference = repository.image(&digest);

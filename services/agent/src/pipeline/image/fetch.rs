@@ -7,10 +7,10 @@ use hearth_layers::TransferError;
 
 use super::outcome::{Image, STEP, skipped};
 use crate::{
-    external::control_plane::Dropped,
+    external::{control_plane::Dropped, engine::OnTransfer},
     pipeline::{
         context::Context, failure::failure, prefetch::Prefetch, pull::pull, push::PushPlan,
-        resolve::Hit,
+        resolve::Hit, subject::Subject,
     },
 };
 
@@ -74,15 +74,16 @@ pub(super) enum Unfetched {
 pub(super) async fn fetch(
     cx: &Context<'_>,
     hit: &Hit,
+    subject: &Subject,
     prefetch: &mut Prefetch<'_>,
+    progress: OnTransfer<'_>,
 ) -> Result<Image, Unfetched> {
     let name = hit.repository.image(&hit.digest);
     let in_use = cx.node.images.enter(&name);
     let began = Instant::now();
     let mut reasons = vec!["an image built from the same inputs is in the registry".to_owned()];
-    let fetched = cx
-        .recorder
-        .step(STEP, format!("fetches {name}"), async {
+    let fetched = subject
+        .step(cx, STEP, format!("fetches {name}"), async {
             if prefetch.is_for(&name)
                 && let Some(fetched) = prefetch.finish().await
             {
@@ -91,9 +92,8 @@ pub(super) async fn fetch(
             }
             // It fetches another image, or found that the engine has this one.
             prefetch.cancel(cx).await;
-            let progress = cx.recorder.transfer(TransferDirection::Fetch);
             let of_cache = (&hit.repository, &hit.digest);
-            pull(cx, &name, Some(of_cache), &progress).await
+            pull(cx, &name, Some(of_cache), progress).await
         })
         .await;
     let fetched = match fetched {

@@ -6,11 +6,13 @@ use crate::{
     build_log::BuildLog,
     buildkit::{ActivityChange, Progress, Status, StepChange, Update},
     external::process::{Line, Tail},
+    pipeline::subject::Subject,
 };
 
 /// Turns a build's output into events.
 pub(super) struct BuildProgress<'a> {
     recorder: &'a Recorder,
+    subject: Subject,
     output: OutputSink,
     log: Arc<BuildLog>,
     progress: Progress,
@@ -21,9 +23,10 @@ pub(super) struct BuildProgress<'a> {
 }
 
 impl<'a> BuildProgress<'a> {
-    pub(super) fn new(recorder: &'a Recorder, log: Arc<BuildLog>) -> Self {
+    pub(super) fn new(recorder: &'a Recorder, subject: Subject, log: Arc<BuildLog>) -> Self {
         Self {
             recorder,
+            subject,
             output: recorder.output(STEP).copied_to(log.clone()),
             log,
             progress: Progress::default(),
@@ -65,6 +68,10 @@ impl<'a> BuildProgress<'a> {
                 Update::Step(change) => {
                     // Output from before the change comes before it in the log.
                     self.output.flush();
+                    let change = StepChange {
+                        name: self.subject.about(change.name),
+                        ..change
+                    };
                     self.log.line(&step_line(&change));
                     self.recorder.build_step(change);
                 }
@@ -151,7 +158,7 @@ mod tests {
             number: 3,
         };
         let kept = Arc::new(logs.begin(&attempt));
-        let mut progress = BuildProgress::new(&recorder, kept.clone());
+        let mut progress = BuildProgress::new(&recorder, Subject::default(), kept.clone());
         let vertex = |rest: &str| {
             format!(
                 r#"{{"vertexes":[{{"digest":"a","name":"[1/1] RUN x","started":"2026-01-01T00:00:00Z"{rest}}}]}}"#

@@ -49,6 +49,19 @@ impl Used {
     }
 }
 
+/// Whether BuildKit's name of an image is that of `named`: by its digest, where it has one.
+pub(super) fn is_same(used: &str, named: &str) -> bool {
+    let (Ok(used), Ok(named)) = (used.parse::<Reference>(), named.parse::<Reference>()) else {
+        return false;
+    };
+    let is_there = used.registry() == named.registry() && used.repository() == named.repository();
+    is_there
+        && match named.digest() {
+            Some(digest) => used.digest() == Some(digest),
+            None => used.tag() == named.tag() || used.tag().is_none(),
+        }
+}
+
 fn other_image(image: &str, key: &KeyManifest) -> Option<String> {
     let used = image.parse::<Reference>().ok();
     let place = |image: &Reference| (image.registry().to_owned(), image.repository().to_owned());
@@ -114,6 +127,18 @@ mod tests {
             images: images.iter().cloned().collect(),
             features: Lockfile::default(),
         }
+    }
+
+    #[test]
+    fn the_image_of_another_service_is_known_by_its_name_or_its_digest() {
+        let (one, two) = (digest("1"), digest("2"));
+        let own = "hearth-ws-1_service_2:1";
+        assert!(is_same(&format!("docker.io/library/{own}@{one}"), own));
+        assert!(!is_same("docker.io/library/hearth-ws-1_service_2:2", own));
+        assert!(!is_same("docker.io/library/hearth-ws-1_service_3:1", own));
+        let cached = format!("r:5/own@{one}");
+        assert!(is_same(&cached, &cached));
+        assert!(!is_same(&format!("r:5/own@{two}"), &cached));
     }
 
     #[test]

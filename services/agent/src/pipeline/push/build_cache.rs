@@ -7,7 +7,7 @@ use crate::{
     pipeline::{
         context::{Checkout, Context},
         job::CacheUse,
-        rebuild::{Again, Sources, keep_sources, rebuild},
+        rebuild::{Again, KeptSources, Sources, rebuild},
     },
 };
 
@@ -16,11 +16,12 @@ pub async fn sources_to_export(
     cx: &Context<'_>,
     clone: &Checkout,
     will_be_pushed: bool,
+    kept: &KeptSources,
 ) -> Option<Sources> {
     if !will_be_pushed || cx.node.store != ImageStore::Containerd {
         return None;
     }
-    keep_sources(cx, clone).await
+    kept.get(cx, clone).await
 }
 
 /// Exports BuildKit's cache of all stages by a second build from the same files, whose steps are all in the engine's
@@ -43,7 +44,17 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             }
         };
         let (config, to) = (&upload.config, Again::BuildCache(&to));
-        rebuild(cx, sources, config, &upload.image, to, &mut on_line).await?;
+        let subject = &upload.subject;
+        rebuild(
+            cx,
+            sources,
+            config,
+            &upload.image,
+            to,
+            subject,
+            &mut on_line,
+        )
+        .await?;
         let digest = progress
             .exported_cache()
             .ok_or("BuildKit named no digest")?;
@@ -53,6 +64,7 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             .commit_build_cache(
                 attempt,
                 cache.reference.repository(),
+                subject.service(),
                 key,
                 digest,
                 generation,

@@ -4,7 +4,7 @@ use hearth_domain::{CommitHash, Digest, KeyedManifest};
 use crate::{
     devcontainer::DevcontainerConfig,
     disk::ImageUse,
-    pipeline::{context::Context, job::CacheUse, rebuild::Sources, resolve::Entering},
+    pipeline::{job::CacheUse, rebuild::Sources, resolve::Entering, subject::Subject},
 };
 
 /// What is pushed after the workspace is ready.
@@ -35,6 +35,8 @@ pub struct Upload {
     pub entering: Entering,
     /// Whether the newest tag follows it.
     pub is_newest: bool,
+    /// Which image it is.
+    pub subject: Subject,
     /// The configuration that it was built from.
     pub config: DevcontainerConfig,
     /// A copy of what it was built from, if the build cache is to be exported.
@@ -49,14 +51,15 @@ impl PushPlan {
     /// The plan after a build. `has_entry`: the index has an image for the key, which this node did not fetch.
     pub fn after_build(
         cx: &Context<'_>,
+        cache: Result<CacheUse, CacheSkipReason>,
         manifest: Result<KeyedManifest, String>,
         report: &CacheReport,
         may_write: bool,
         has_entry: bool,
         upload: impl FnOnce(&CacheUse, KeyedManifest) -> Upload,
     ) -> Self {
-        match (&cx.job.cache, manifest) {
-            (Err(reason), _) => Self::skipped(*reason),
+        match (cache, manifest) {
+            (Err(reason), _) => Self::skipped(reason),
             (Ok(_), _) if cx.keeps_clone() => Self::nothing(
                 PushOutcome::SkippedReadOnly,
                 "the image was built from the clone as it was left in the workspace, which is no commit: push your work, and \
@@ -79,9 +82,7 @@ impl PushPlan {
             (Ok(_), Err(why)) if report.skip_reason() == CacheSkipReason::NotEligible => {
                 Self::not_eligible(&why)
             }
-            (Ok(cache), Ok(manifest)) => {
-                Self::Upload(Box::new(upload(cache, manifest)), cache.clone())
-            }
+            (Ok(cache), Ok(manifest)) => Self::Upload(Box::new(upload(&cache, manifest)), cache),
             (Ok(_), Err(why)) => Self::nothing(PushOutcome::SkippedNoKey, &why),
         }
     }

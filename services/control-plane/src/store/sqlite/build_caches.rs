@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use hearth_domain::{CacheRepository, ConfigName, Digest, DigestError, Platform};
+use hearth_domain::{CacheRepository, ConfigName, Digest, DigestError, Platform, ServiceName};
 use prost_types::Timestamp;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -22,15 +22,17 @@ impl BuildCacheStore for Sqlite {
         &self,
         repository: &CacheRepository,
         config: Option<&ConfigName>,
+        service: Option<&ServiceName>,
         platform: &Platform,
         now: Timestamp,
     ) -> Result<Readable, StoreError> {
         let newest = sqlx::query(
-            "SELECT repository, key, digest FROM build_caches WHERE repository = ? AND config = ? AND platform = ? \
-             ORDER BY rowid DESC LIMIT 1",
+            "SELECT repository, key, digest FROM build_caches WHERE repository = ? AND config = ? AND service = ? \
+             AND platform = ? ORDER BY rowid DESC LIMIT 1",
         )
         .bind(repository.as_str())
         .bind(config.map_or("", ConfigName::as_str))
+        .bind(service.map_or("", ServiceName::as_str))
         .bind(platform.as_str())
         .fetch_optional(&self.reader)
         .await?;
@@ -71,12 +73,13 @@ impl BuildCacheStore for Sqlite {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let put = sqlx::query(
-            "INSERT OR REPLACE INTO build_caches (repository, config, platform, key, workspace_id, digest, created_ms, \
-             used_run_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE ? = coalesce( \
+            "INSERT OR REPLACE INTO build_caches (repository, config, service, platform, key, workspace_id, digest, \
+             created_ms, used_run_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ? = coalesce( \
                (SELECT generation FROM build_cache_generations WHERE repository = ?), 0)",
         )
         .bind(cache.place.repository.as_str())
         .bind(cache.config.as_ref().map_or("", ConfigName::as_str))
+        .bind(cache.service.as_ref().map_or("", ServiceName::as_str))
         .bind(cache.platform.as_str())
         .bind(cache.place.key.as_str())
         .bind(cache.writer.as_str())

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_api::v1::CacheEntry;
-use hearth_domain::{CacheKey, CacheRepository, ConfigName, Digest, Platform};
+use hearth_domain::{CacheKey, CacheRepository, ConfigName, Digest, Platform, ServiceName};
 use hearth_runtime::FieldFaults;
 use hearth_signatures::Signature;
 use prost_types::Timestamp;
@@ -56,15 +56,17 @@ impl EntryStore for Sqlite {
         &self,
         repository: &CacheRepository,
         config: Option<&ConfigName>,
+        service: Option<&ServiceName>,
         platform: &Platform,
     ) -> Result<Option<Entry>, StoreError> {
         sqlx::query(
-            "SELECT * FROM cache_entries WHERE repository = ? AND config = ? AND platform = ? \
+            "SELECT * FROM cache_entries WHERE repository = ? AND config = ? AND platform = ? AND service = ? \
              ORDER BY rowid DESC LIMIT 1",
         )
         .bind(repository.as_str())
         .bind(config.map_or("", ConfigName::as_str))
         .bind(platform.as_str())
+        .bind(service.map_or("", ServiceName::as_str))
         .fetch_optional(&self.reader)
         .await?
         .as_ref()
@@ -95,6 +97,30 @@ impl EntryStore for Sqlite {
         .transpose()
     }
 
+    async fn newest_of_services(
+        &self,
+        repository: &CacheRepository,
+        config: Option<&ConfigName>,
+        platform: &Platform,
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        sqlx::query(
+            "SELECT repository, key, digest, '' AS manifest, config, service, platform, commit_hash, ref, \
+             workspace_id, source, build_seconds, bytes, signature, created_ms, last_used_ms FROM cache_entries WHERE rowid IN ( \
+               SELECT max(rowid) FROM cache_entries WHERE repository = ? AND config = ? AND platform = ? \
+               AND service <> '' GROUP BY service) ORDER BY rowid DESC LIMIT ?",
+        )
+        .bind(repository.as_str())
+        .bind(config.map_or("", ConfigName::as_str))
+        .bind(platform.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await?
+        .iter()
+        .map(entry)
+        .collect()
+    }
+
     async fn put_cache_entry(&self, entry: &Entry, now: Timestamp) -> Result<bool, StoreError> {
         let entry = CacheEntry::from(entry.clone());
         let mut transaction = self.begin().await?;
@@ -118,9 +144,9 @@ impl EntryStore for Sqlite {
             .await?;
         // REPLACE gives the row a new rowid, so that it also counts as the newest within one millisecond.
         sqlx::query(
-            "INSERT OR REPLACE INTO cache_entries (repository, key, digest, manifest, config, platform, commit_hash, \
+            "INSERT OR REPLACE INTO cache_entries (repository, key, digest, manifest, config, service, platform, commit_hash, \
              ref, workspace_id, source, build_seconds, bytes, signature, created_ms, last_used_ms, entered_run_ms, \
-             found_run_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+             found_run_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
              (SELECT found_run_ms FROM cache_entries WHERE repository = ? AND key = ?))",
         )
         .bind(&entry.repository)
@@ -128,6 +154,7 @@ impl EntryStore for Sqlite {
         .bind(&entry.digest)
         .bind(&entry.key_manifest)
         .bind(&entry.config)
+        .bind(&entry.service)
         .bind(&entry.platform)
         .bind(&entry.commit)
         .bind(&entry.r#ref)
@@ -184,7 +211,7 @@ impl EntryStore for Sqlite {
         limit: u32,
     ) -> Result<Vec<(u64, Option<Entry>)>, StoreError> {
         sqlx::query(
-            "SELECT rowid AS number, repository, key, digest, '' AS manifest, config, platform, commit_hash, ref, \
+            "SELECT rowid AS number, repository, key, digest, '' AS manifest, config, service, platform, commit_hash, ref, \
              workspace_id, source, build_seconds, bytes, signature, created_ms, last_used_ms FROM cache_entries \
              WHERE (? IS NULL OR repository = ?) AND rowid < ? ORDER BY rowid DESC LIMIT ?",
         )
@@ -260,11 +287,11 @@ impl EntryStore for Sqlite {
             "DELETE FROM cache_entries WHERE rowid IN ( \
                SELECT number FROM ( \
                  SELECT number, used, in_use, \
-                   row_number() OVER (PARTITION BY repository, config, platform \
+                   row_number() OVER (PARTITION BY repository, config, service, platform \
                      ORDER BY in_use DESC, used DESC, last_used_ms DESC, number DESC) AS place, \
-                   row_number() OVER (PARTITION BY repository, config, platform ORDER BY number DESC) AS age \
+                   row_number() OVER (PARTITION BY repository, config, service, platform ORDER BY number DESC) AS age \
                  FROM ( \
-                   SELECT rowid AS number, repository, config, platform, last_used_ms, \
+                   SELECT rowid AS number, repository, config, service, platform, last_used_ms, \
                      max(entered_run_ms, coalesce(found_run_ms, entered_run_ms)) AS used, \
                      found_run_ms IS NOT NULL AND found_run_ms >= ? AS in_use \
                    FROM cache_entries)) \
@@ -280,7 +307,7 @@ impl EntryStore for Sqlite {
              AND NOT EXISTS (SELECT 1 FROM workspaces WHERE id = workspace_id) AND EXISTS ( \
                SELECT 1 FROM cache_lookups AS newer WHERE newer.repository = cache_lookups.repository \
                AND newer.ref = cache_lookups.ref AND newer.config = cache_lookups.config \
-               AND newer.rowid > cache_lookups.rowid)",
+               AND newer.service = cache_lookups.service AND newer.rowid > cache_lookups.rowid)",
         )
         .bind(since)
         .execute(&mut *transaction)
@@ -368,6 +395,7 @@ fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
         digest: row.try_get("digest")?,
         key_manifest: row.try_get("manifest")?,
         config: row.try_get("config")?,
+        service: row.try_get("service")?,
         platform: row.try_get("platform")?,
         commit: row.try_get("commit_hash")?,
         build_seconds: row.try_get("build_seconds")?,

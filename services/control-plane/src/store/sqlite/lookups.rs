@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_api::v1::{self, CacheEntry, CacheResult, CacheStats};
-use hearth_domain::{AttemptRef, CacheRepository, ConfigName, GitRef};
+use hearth_domain::{AttemptRef, CacheKey, CacheRepository, ConfigName, GitRef, ServiceName};
 use hearth_runtime::{FieldFaults, contract};
 use prost::Message as _;
 use prost_types::Timestamp;
@@ -31,14 +31,15 @@ impl LookupStore for Sqlite {
         };
         let entry = lookup.entry.clone();
         sqlx::query(
-            "INSERT OR REPLACE INTO cache_lookups (workspace_id, attempt, repository, ref, config, platform, key, \
-             manifest, decision, entry, rate, created_ms, run_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO cache_lookups (workspace_id, attempt, repository, ref, config, service, platform, key, \
+             manifest, decision, entry, rate, created_ms, run_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(lookup.attempt.workspace.as_str())
         .bind(i64::from(lookup.attempt.number))
         .bind(lookup.place.repository.as_str())
         .bind(lookup.git_ref.to_string())
         .bind(lookup.config.as_ref().map_or("", ConfigName::as_str))
+        .bind(lookup.service.as_ref().map_or("", ServiceName::as_str))
         .bind(lookup.platform.as_str())
         .bind(lookup.place.key.as_str())
         .bind(manifest_text(lookup.manifest.as_ref()))
@@ -52,45 +53,56 @@ impl LookupStore for Sqlite {
         Ok(())
     }
 
-    async fn put_finding(&self, attempt: &AttemptRef, finding: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE cache_lookups SET finding = ? WHERE workspace_id = ? AND attempt = ?")
-            .bind(finding)
-            .bind(attempt.workspace.as_str())
-            .bind(i64::from(attempt.number))
-            .execute(&self.writer)
-            .await?;
+    async fn put_finding(
+        &self,
+        attempt: &AttemptRef,
+        key: &CacheKey,
+        finding: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE cache_lookups SET finding = ? WHERE workspace_id = ? AND attempt = ? AND key = ?",
+        )
+        .bind(finding)
+        .bind(attempt.workspace.as_str())
+        .bind(i64::from(attempt.number))
+        .bind(key.as_str())
+        .execute(&self.writer)
+        .await?;
         Ok(())
     }
 
-    async fn lookup(&self, attempt: &AttemptRef) -> Result<Option<Lookup>, StoreError> {
-        sqlx::query("SELECT * FROM cache_lookups WHERE workspace_id = ? AND attempt = ?")
-            .bind(attempt.workspace.as_str())
-            .bind(i64::from(attempt.number))
-            .fetch_optional(&self.reader)
-            .await?
-            .as_ref()
-            .map(lookup)
-            .transpose()
+    async fn lookups(&self, attempt: &AttemptRef) -> Result<Vec<Lookup>, StoreError> {
+        sqlx::query(
+            "SELECT * FROM cache_lookups WHERE workspace_id = ? AND attempt = ? ORDER BY service",
+        )
+        .bind(attempt.workspace.as_str())
+        .bind(i64::from(attempt.number))
+        .fetch_all(&self.reader)
+        .await?
+        .iter()
+        .map(lookup)
+        .collect()
     }
 
-    async fn newest_lookup(
+    async fn newest_lookups(
         &self,
         repository: &CacheRepository,
         git_ref: &GitRef,
         config: Option<&ConfigName>,
-    ) -> Result<Option<Lookup>, StoreError> {
+    ) -> Result<Vec<Lookup>, StoreError> {
         sqlx::query(
-            "SELECT * FROM cache_lookups WHERE repository = ? AND ref = ? AND config = ? \
-             ORDER BY rowid DESC LIMIT 1",
+            "SELECT * FROM cache_lookups WHERE (workspace_id, attempt) = ( \
+               SELECT workspace_id, attempt FROM cache_lookups WHERE repository = ? AND ref = ? AND config = ? \
+               ORDER BY rowid DESC LIMIT 1) ORDER BY service",
         )
         .bind(repository.as_str())
         .bind(git_ref.to_string())
         .bind(config.map_or("", ConfigName::as_str))
-        .fetch_optional(&self.reader)
+        .fetch_all(&self.reader)
         .await?
-        .as_ref()
+        .iter()
         .map(lookup)
-        .transpose()
+        .collect()
     }
 
     async fn put_fetch_rate(&self, node: &str, rate: FetchRate) -> Result<(), StoreError> {
@@ -203,6 +215,7 @@ fn lookup(row: &SqliteRow) -> Result<Lookup, StoreError> {
     let key = faults.check("key", row.try_get::<&str, _>("key")?.parse());
     let git_ref = faults.check("ref", row.try_get::<&str, _>("ref")?.parse());
     let config = faults.check_optional("config", row.try_get("config")?);
+    let service = faults.check_optional("service", row.try_get("service")?);
     let platform = faults.check("platform", row.try_get::<&str, _>("platform")?.parse());
     let manifest = manifest(row.try_get("manifest")?, "manifest", &mut faults);
     let entry = match entry {
@@ -220,6 +233,7 @@ fn lookup(row: &SqliteRow) -> Result<Lookup, StoreError> {
             },
             git_ref: git_ref?,
             config: config?,
+            service: service?,
             platform: platform?,
             manifest: manifest?,
             decided,

@@ -72,7 +72,7 @@ async fn newest(
     let config = (!config.is_empty()).then(|| config.parse().expect("a name"));
     let platform = platform.parse().expect("a platform");
     store
-        .newest_cache_entry(&repository("r/x"), config.as_ref(), &platform)
+        .newest_cache_entry(&repository("r/x"), config.as_ref(), None, &platform)
         .await
 }
 
@@ -99,6 +99,7 @@ fn cached(digits: &str, image: &str, config: &str) -> Entry {
         manifest: None,
         source: None,
         config: (!config.is_empty()).then(|| config.parse().expect("a name")),
+        service: None,
         platform: "linux/amd64".parse().expect("a platform"),
         commit: None,
         git_ref: GitRef::Default,
@@ -181,6 +182,7 @@ pub(in crate::store) async fn the_newest_build_cache_is_read_until_something_is_
     let build_cache = |digits: &str, config: &str, cache: &str| BuildCache {
         place: place("r/x", digits),
         config: (!config.is_empty()).then(|| config.parse().expect("a name")),
+        service: None,
         platform: "linux/amd64".parse().expect("a platform"),
         writer: "w".parse().expect("an id"),
         digest: Digest::of(cache),
@@ -197,7 +199,8 @@ pub(in crate::store) async fn the_newest_build_cache_is_read_until_something_is_
             ..
         } = build_cache("", config, "");
         let at = from_millis(9_000);
-        let newest = store.newest_build_cache(&place.repository, config.as_ref(), &platform, at);
+        let newest =
+            store.newest_build_cache(&place.repository, config.as_ref(), None, &platform, at);
         let Readable { digest, generation } = newest.await.expect("a read");
         (digest, generation)
     };
@@ -254,6 +257,7 @@ async fn ask_for_at(store: &Arc<dyn Store>, entry: &Entry, at: i64) {
         place: entry.place.clone(),
         git_ref: GitRef::Default,
         config: entry.config.clone(),
+        service: entry.service.clone(),
         platform: entry.platform.clone(),
         manifest: None,
         decided: Decided::Build,
@@ -414,6 +418,7 @@ pub(in crate::store) async fn a_clock_that_jumps_retires_nothing(store: Arc<dyn 
         let cache = BuildCache {
             place: place("r/x", "1"),
             config: None,
+            service: None,
             platform: "linux/amd64".parse().expect("a platform"),
             writer: "w".parse().expect("an id"),
             digest: Digest::of("c"),
@@ -425,8 +430,8 @@ pub(in crate::store) async fn a_clock_that_jumps_retires_nothing(store: Arc<dyn 
             assert_eq!(retire(&store, 9, days(1)).await, []);
         }
         for entry in &attempt {
-            let told = store.lookup(&super::attempt(&entry.writer, 1)).await;
-            assert!(told.expect("a read").is_some(), "after {jump}");
+            let told = store.lookups(&super::attempt(&entry.writer, 1)).await;
+            assert_eq!(told.expect("a read").len(), 1, "after {jump}");
         }
         let cached = store.build_cache(&cache.place, "w").await;
         assert!(cached.expect("a read").is_some(), "after {jump}");
@@ -462,6 +467,7 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
         place: place("r/x", "1"),
         git_ref: "main".parse().expect("a ref"),
         config: None,
+        service: None,
         platform: "linux/amd64".parse().expect("a platform"),
         manifest: Some(KeyManifest::default().into()),
         decided: Decided::Build,
@@ -473,17 +479,29 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
     store.put_lookup(&lookup, at).await.expect("a write");
     lookup.decided = Decided::Slower;
     store.put_lookup(&lookup, at).await.expect("a write");
-    let read = store.lookup(&attempt("w", 1)).await.expect("a read");
-    assert_eq!(read.as_ref(), Some(&lookup), "the last answer counts");
-    assert_eq!(store.lookup(&attempt("w", 2)).await.expect("a read"), None);
+    let read = async |number| store.lookups(&attempt("w", number)).await.expect("a read");
+    assert_eq!(read(1).await, [lookup.clone()], "the last answer counts");
+    assert_eq!(read(2).await, []);
+    let api = Lookup {
+        service: Some("api".parse().expect("a name")),
+        place: place("r/x", "2"),
+        ..lookup.clone()
+    };
+    store.put_lookup(&api, at).await.expect("a write");
+    assert_eq!(
+        read(1).await,
+        [lookup.clone(), api.clone()],
+        "of each service"
+    );
     let of = repository("r/x");
-    let newest = store.newest_lookup(&of, &lookup.git_ref, None).await;
-    assert_eq!(newest.expect("a read"), Some(lookup.clone()));
-    let noted = store.put_finding(&lookup.attempt, "found").await;
+    let newest = store.newest_lookups(&of, &lookup.git_ref, None).await;
+    assert_eq!(newest.expect("a read"), [lookup.clone(), api.clone()]);
+    let noted = store
+        .put_finding(&lookup.attempt, &lookup.place.key, "found")
+        .await;
     noted.expect("a write");
     lookup.finding = "found".to_owned();
-    let read = store.lookup(&lookup.attempt).await.expect("a read");
-    assert_eq!(read, Some(lookup));
+    assert_eq!(read(1).await, [lookup, api]);
 
     assert_eq!(store.fetch_rate("n").await.expect("a read"), None);
     let mut rate = FetchRate {
@@ -528,4 +546,35 @@ pub(in crate::store) async fn lookups_rates_and_results_are_remembered(store: Ar
     assert_eq!(x.source, "https://github.com/acme/shop");
     assert_eq!((x.entries, x.bytes, x.saved_seconds), (1, 10, 7.5));
     assert_eq!((stats[1].repository.as_str(), stats[1].skipped), ("", 1));
+}
+
+pub(in crate::store) async fn each_service_of_a_configuration_has_a_newest_image_of_its_own(
+    store: Arc<dyn Store>,
+) {
+    let of_service = |digits: &str, service: &str| Entry {
+        service: (!service.is_empty()).then(|| service.parse().expect("a name")),
+        ..cached(digits, digits, "")
+    };
+    for entry in [
+        of_service("1", ""),
+        of_service("2", "api"),
+        of_service("3", "api"),
+        of_service("4", "db"),
+    ] {
+        ask_for(&store, &entry).await;
+        let put = store.put_cache_entry(&entry, from_millis(1_000)).await;
+        assert!(put.expect("a write"));
+    }
+    let newest_of_all = newest(&store, "", "linux/amd64").await.expect("a read");
+    assert_eq!(newest_of_all.expect("an entry").place.key, key("1"));
+    let platform = "linux/amd64".parse().expect("a platform");
+    let repository = repository("r/x");
+    let found = store.newest_of_services(&repository, None, &platform, 10);
+    let found = found.await.expect("a read");
+    let found: Vec<_> = found.iter().map(|entry| entry.place.key.clone()).collect();
+    assert_eq!(found, [key("4"), key("3")]);
+    let limited = store.newest_of_services(&repository, None, &platform, 1);
+    assert_eq!(limited.await.expect("a read").len(), 1);
+    // Each service keeps as many as a configuration without services.
+    assert_eq!(retire(&store, 1, days(9)).await, [key("2")]);
 }

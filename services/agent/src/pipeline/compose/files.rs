@@ -1,14 +1,22 @@
 //! Files that a Compose project hands to its services: secrets and configs.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Map, Value};
 
-use crate::clone_files::CloneFiles;
+use crate::{clone_files::CloneFiles, devcontainer::LeftOut};
 
-/// Leaves out the secrets and configs that cannot be handed over, so that the workspace comes up without them, and says so.
-pub fn leave_out_unusable(project: &mut Value, clone: (&Path, &CloneFiles)) -> Vec<String> {
+/// What builds do not get, by their services.
+pub type LeftOutOfBuilds = BTreeMap<String, Vec<LeftOut>>;
+
+/// Leaves out the secrets and configs that cannot be handed over, so that the workspace comes up without them, and says so:
+/// of services, and of the builds of services.
+pub fn leave_out_unusable(
+    project: &mut Value,
+    clone: (&Path, &CloneFiles),
+) -> (Vec<String>, LeftOutOfBuilds) {
     let mut warnings = Vec::new();
+    let mut of_builds = LeftOutOfBuilds::new();
     for kind in ["secrets", "configs"] {
         let defined = project.get(kind).and_then(Value::as_object);
         let defined = defined.cloned().unwrap_or_default();
@@ -22,10 +30,19 @@ pub fn leave_out_unusable(project: &mut Value, clone: (&Path, &CloneFiles)) -> V
                             .unwrap_or(used)
                             .as_str()
                             .unwrap_or_default();
-                        let why = why_unusable(&defined, name, clone, is_build);
-                        let tell = |why| format!("{name} of the {kind} of {of} is left out: {why}");
-                        warnings.extend(why.map(tell));
-                        why.is_none()
+                        let Some(why) = why_unusable(&defined, name, clone, is_build) else {
+                            return true;
+                        };
+                        let left_out = LeftOut {
+                            what: format!("{name} of the {kind} of {of}"),
+                            why: why.to_owned(),
+                            shapes: true,
+                        };
+                        match is_build {
+                            true => of_builds.entry(service.clone()).or_default().push(left_out),
+                            false => warnings.push(left_out.to_string()),
+                        }
+                        false
                     });
                     owner
                         .as_object_mut()
@@ -39,7 +56,7 @@ pub fn leave_out_unusable(project: &mut Value, clone: (&Path, &CloneFiles)) -> V
             sift(properties, service.clone(), false);
         }
     }
-    warnings
+    (warnings, of_builds)
 }
 
 /// The devcontainer CLI passes an empty list on as none, which Compose does not take for one.
@@ -108,7 +125,7 @@ mod tests {
             "secrets": definitions, "configs": definitions,
             "services": { "app": { "build": { "secrets": all }, "secrets": all, "configs": all }, "db": { "secrets": ["missing"] } },
         });
-        let warnings = leave_out_unusable(&mut project, (folder, &files));
+        let (warnings, of_builds) = leave_out_unusable(&mut project, (folder, &files));
         let app = &project["services"]["app"];
         let kept = |used: &Value| -> Vec<String> {
             let used = used.as_array().unwrap().iter();
@@ -120,7 +137,8 @@ mod tests {
             assert_eq!(kept(&app[kind]), ["there", "outside", "text"]);
         }
         assert_eq!(project["services"]["db"].get("secrets"), None);
-        assert_eq!(warnings.len(), 5 + 4 + 4 + 1);
-        assert!(warnings[0].starts_with("missing of the secrets of the build of app is left out"));
+        assert_eq!((warnings.len(), of_builds["app"].len()), (4 + 4 + 1, 5));
+        let told = of_builds["app"][0].to_string();
+        assert!(told.starts_with("missing of the secrets of the build of app is left out"));
     }
 }
