@@ -9,9 +9,45 @@ use tonic::Code;
 
 use super::*;
 use crate::{
-    external::{engine::fake::FakeEngine, git::GitCli},
+    external::{
+        engine::{
+            Command, Exec, ExecState, Execs, RunningContainer, Signal, TerminalSize,
+            fake::FakeEngine,
+        },
+        git::GitCli,
+    },
     pipeline::fake::runner,
 };
+
+/// An engine without containers.
+struct NoContainers;
+
+#[async_trait::async_trait]
+impl Execs for NoContainers {
+    async fn container(&self, _: &str) -> Result<Option<RunningContainer>, EngineFailure> {
+        Ok(None)
+    }
+
+    async fn exec(&self, _: &str, _: &Command) -> Result<Exec, EngineFailure> {
+        unreachable!()
+    }
+
+    async fn resize(&self, _: &str, _: TerminalSize) -> Result<(), EngineFailure> {
+        unreachable!()
+    }
+
+    async fn state(&self, _: &str) -> Result<ExecState, EngineFailure> {
+        unreachable!()
+    }
+
+    async fn signal(&self, _: &str, _: Signal) -> Result<(), EngineFailure> {
+        unreachable!()
+    }
+
+    async fn place(&self, _: &str, _: &str, _: &'static [u8]) -> Result<(), EngineFailure> {
+        unreachable!()
+    }
+}
 
 /// An agent whose engine can create no volume, and panics for a workspace that is called `bug-…`.
 struct World {
@@ -24,7 +60,11 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (engine, tasks) = (FakeEngine::default(), Tasks::default());
+        let execs = Arc::new(NoContainers);
+        let on_engine = Arc::new(engine.clone());
+        let entering = Entering::new(on_engine, execs, tasks.clone(), 0, dir.path()).unwrap();
         let agent = Agent {
+            entering: Arc::new(entering),
             attempts: Attempts::new(tasks.clone()),
             runner: Arc::new(runner(engine.clone(), dir.path(), &tasks)),
             configurations: Configurations::new(
@@ -70,9 +110,9 @@ impl World {
         let accepted = AttemptAccepted {
             boot_id: "boot-1".to_owned(),
         };
-        assert_eq!(next().await, Some(Message::Accepted(accepted)));
+        assert_eq!(next().await, Some(prepare::Message::Accepted(accepted)));
         let mut events = Vec::new();
-        while let Some(Message::Event(event)) = next().await {
+        while let Some(prepare::Message::Event(event)) = next().await {
             events.push(event);
         }
         Ok(events)

@@ -256,7 +256,7 @@ mod tests {
                     ..Default::default()
                 }),
                 seconds: 2.0,
-                hooks_follow: false,
+                ..Default::default()
             })),
             [
                 "FAILED after 2.0 s",

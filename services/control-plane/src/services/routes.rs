@@ -31,10 +31,9 @@ use crate::{
     identity::{Enrolment, JoinTokens},
     node::{Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe},
-    workspace::{Deletions, LifetimeArgs, Recovery, Stops, Uses, Watching, Workspaces},
     repositories::Repositories,
     secrets::Secrets,
-    workspace::{BuildLogs, Deletions, LifetimeArgs, Recovery, Stops, Watching, Workspaces},
+    workspace::{BuildLogs, Deletions, LifetimeArgs, Recovery, Stops, Uses, Watching, Workspaces},
 };
 
 /// Bytes that a message of an agent may have. A heartbeat names 10,000 workspaces in four lists at most, and an entry of the

@@ -237,14 +237,14 @@ mod tests {
             "a new workspace"
         );
         rebuild.workspace_id = "w".into();
-        let (wanted, _) = prepare(rebuild.clone()).expect("a good request");
+        let (wanted, _) = read(rebuild.clone()).expect("a good request");
         let keeps = Rebuilding {
             keep_clone: true,
             no_cache: false,
         };
         assert!(matches!(wanted.what, What::Again(_, how) if how == keeps));
         rebuild.fresh_clone = true;
-        let (fresh, _) = prepare(rebuild.clone()).expect("a good request");
+        let (fresh, _) = read(rebuild.clone()).expect("a good request");
         assert!(matches!(fresh.what, What::Again(_, how) if how == Rebuilding::default()));
         assert_ne!(fresh.request, wanted.request);
         rebuild.rebuild = 99;
@@ -291,7 +291,7 @@ mod tests {
     fn a_workspace_belongs_to_who_calls_unless_another_is_named() {
         let owner_of = |request| match read(request).expect("a good request").0.what {
             What::New { owner, .. } => owner,
-            What::Again(_) => panic!("a new one"),
+            What::Again(..) => panic!("a new one"),
         };
         assert_eq!(owner_of(request()), "ci");
         let mut other = request();

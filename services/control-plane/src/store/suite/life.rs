@@ -31,7 +31,8 @@ async fn ready(store: &dyn Store, name: &str, lifetime: Lifetime) {
         change(State::Ready),
         Kind::Settled(Settled {}),
     ];
-    let appended = store.append(&attempt(name, 1), events(1, kinds), now());
+    let attempt = attempt(name, 1);
+    let appended = store.append(&attempt, events(1, kinds), now());
     appended.await.expect("events");
 }
 
