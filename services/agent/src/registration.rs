@@ -19,7 +19,7 @@ use crate::{
     disk::DiskKeeper,
     engine_health::{ANSWER, EngineHealth},
     external::{
-        control_plane::{ControlPlaneClient, pauses},
+        control_plane::{ControlPlaneClient, Retries},
         engine::Engine,
     },
     leftovers::Leftovers,
@@ -99,11 +99,7 @@ impl Registration {
     }
 
     async fn register(&self) -> Duration {
-        let mut retries = pauses()
-            .with_max_delay(RETRY_MAX)
-            .without_max_times()
-            .build();
-        let mut warned = false;
+        let mut retries = Retries::up_to(RETRY_MAX);
         loop {
             match self.try_register().await {
                 Ok(interval) => {
@@ -111,11 +107,10 @@ impl Registration {
                     return interval;
                 }
                 Err(why) => {
-                    if !warned {
+                    if retries.is_news(&why) {
                         tracing::warn!("registration failed, trying again: {why}");
-                        warned = true;
                     }
-                    tokio::time::sleep(retries.next().unwrap_or(RETRY_MAX)).await;
+                    retries.pause().await;
                 }
             }
         }
@@ -212,6 +207,7 @@ impl Registration {
                 preparing_attempts: preparing.iter().map(attempt_message).collect(),
                 unconfirmed_attempts: unconfirmed.iter().map(attempt_message).collect(),
                 quarantined: self.owners.quarantined(),
+                trust: self.control_plane.trust(),
             };
             match self.control_plane.heartbeat(request).await {
                 Ok(answer) if answer.known => {

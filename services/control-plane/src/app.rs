@@ -29,7 +29,7 @@ use crate::{
     metrics::Counters,
     node::{Agents, Fleet, Nodes, Sessions},
     probe::{AttemptLogins, Probe, ProbeOnce},
-    services::{Served, identify, routes},
+    services::{PageTokens, Served, identify, routes},
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
     workspace::{Deletions, Drivers, Driving, Feeds, Journal, Recovery, Watching, Workspaces},
@@ -204,6 +204,7 @@ impl ControlPlane {
         let stack =
             Stack::new(&config.limits, calls.clone()).identifying(identify(&sessions, &access));
         let routes = routes(Served {
+            pages: PageTokens::load(&*store).await?,
             access: access.clone(),
             issuer: ca.clone().map(|ca| ca as Arc<dyn CertificateIssuer>),
             max_message_bytes: config.limits.max_message_bytes(),
@@ -222,7 +223,6 @@ impl ControlPlane {
             obstacle: admin.obstacle(),
             stopping: tasks.stopping().clone(),
             fleet: fleet.clone(),
-            sessions,
             lease_seconds: config.node_lease_seconds,
             rules: rules.clone(),
             index: Arc::new(Index::new(resolving, rules.clone(), retention.clone())),

@@ -5,7 +5,7 @@
 //! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. The memory holds
 //! nothing that the store does not have, so a restart loses nothing.
 //!
-//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`workspace`], [`access`], [`cache`],
+//! Imports run one way, from the top: `app` and [`fuzzing`], [`services`], [`probe`], [`workspace`], [`access`], [`cache`],
 //! [`credentials`], [`identity`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
 mod access;
@@ -16,6 +16,8 @@ mod config;
 mod credentials;
 mod detached;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod metrics;
 mod node;

@@ -5,6 +5,7 @@ mod client;
 mod credentials;
 mod neighbours;
 mod pauses;
+mod retries;
 mod session;
 mod trusted_keys;
 mod unsent;
@@ -15,6 +16,7 @@ pub use cache_index::{
 pub use client::{ControlPlaneClient, patient};
 pub use credentials::{CredentialFailure, Credentials, IssuedLogins, LoginProblem, LoginPurpose};
 pub use pauses::pauses;
+pub use retries::Retries;
 pub use session::Session;
 pub use trusted_keys::TrustedKeys;
 pub use unsent::sent;

@@ -10,10 +10,12 @@ mod credentials;
 mod enrolment;
 mod join_tokens;
 mod nodes;
+mod page_tokens;
 mod paging;
 mod routes;
 mod validate;
 mod workspaces;
 
 pub(crate) use caller::identify;
+pub(crate) use page_tokens::PageTokens;
 pub(crate) use routes::{Served, routes};

@@ -21,13 +21,14 @@ use super::{
     credentials::CredentialApi,
     join_tokens::JoinTokenApi,
     nodes::NodeApi,
+    page_tokens::PageTokens,
     workspaces::WorkspaceApi,
 };
 use crate::{
     access::{self, Access, CertificateIssuer},
     cache::{CacheRules, Entries, Explanations, Index, Signing, Verification},
     identity::{Enrolment, JoinTokens},
-    node::{Fleet, Nodes, Sessions},
+    node::{Fleet, Nodes},
     probe::{AttemptLogins, Probe},
     workspace::{Deletions, Recovery, Watching, Workspaces},
 };
@@ -39,6 +40,7 @@ const MAX_AGENT_MESSAGE: usize = 4 * 1024 * 1024;
 /// What the services work with.
 pub(crate) struct Served {
     pub(crate) access: Arc<Access>,
+    pub(crate) pages: PageTokens,
     /// Signs certificates of clients, where there is a CA.
     pub(crate) issuer: Option<Arc<dyn CertificateIssuer>>,
     /// Bytes that a message of a client may have.
@@ -53,7 +55,6 @@ pub(crate) struct Served {
     /// Ends what does not end by itself.
     pub(crate) stopping: CancellationToken,
     pub(crate) fleet: Arc<Fleet>,
-    pub(crate) sessions: Arc<Sessions>,
     /// Seconds without a heartbeat after which a node counts as lost.
     pub(crate) lease_seconds: u32,
     pub(crate) rules: Arc<CacheRules>,
@@ -76,6 +77,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         watching: served.watching,
         deletions: served.deletions,
         fleet: served.fleet,
+        pages: served.pages.clone(),
     };
     let public_key = served.signing.public_key().map(ToString::to_string);
     let public_keys = served.signing.keys().map(ToString::to_string);
@@ -88,6 +90,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         enrolment: served.enrolment.clone(),
     };
     let cache = CacheApi {
+        pages: served.pages.clone(),
         rules: served.rules,
         entries: served.entries,
         explanations: served.explanations,
@@ -99,8 +102,13 @@ pub(crate) fn routes(served: Served) -> Routes {
         nodes: served.nodes,
         recovery: served.recovery,
         obstacle: served.obstacle,
+        ca: served
+            .enrolment
+            .as_ref()
+            .map(|enrolment| enrolment.ca().clone()),
     };
     let clients = ClientApi {
+        pages: served.pages,
         access: served.access.clone(),
         issuer: served.issuer,
     };
@@ -112,7 +120,6 @@ pub(crate) fn routes(served: Served) -> Routes {
         .add_service(credentials.max_decoding_message_size(MAX_AGENT_MESSAGE));
     // In front of what was added so far.
     let guard = Arc::new(Guard {
-        sessions: served.sessions,
         certified: served.enrolment.is_some(),
     });
     let guard = from_fn_with_state(guard, agents_only);

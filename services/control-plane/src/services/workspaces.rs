@@ -12,7 +12,7 @@ use hearth_domain::WorkspaceId;
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
-use super::{paging::Paging, validate};
+use super::{page_tokens::PageTokens, paging::Paging, validate};
 use crate::{
     access::Caller,
     error::CallError,
@@ -28,6 +28,7 @@ pub(super) struct WorkspaceApi {
     pub(super) watching: Arc<Watching>,
     pub(super) deletions: Arc<Deletions>,
     pub(super) fleet: Arc<Fleet>,
+    pub(super) pages: PageTokens,
 }
 
 #[tonic::async_trait]
@@ -46,7 +47,7 @@ impl WorkspaceService for WorkspaceApi {
             What::Again(id) => self.check(&caller, id).await?,
         }
         // Before anything begins: a call that fails has begun nothing.
-        let slot = self.watching.open()?;
+        let slot = self.watching.open(caller.name())?;
         let prepared = self.workspaces.prepare(wanted).await?;
         let (snapshot, watcher) = match prepared {
             Prepared::Now(record) => {
@@ -88,7 +89,7 @@ impl WorkspaceService for WorkspaceApi {
         };
         let (snapshot, watcher) = self
             .watching
-            .begin(self.watching.open()?, &id, begin, until)
+            .begin(self.watching.open(caller.name())?, &id, begin, until)
             .await?;
         Ok(Response::new(responses(
             seen(&self.fleet, snapshot),
@@ -124,7 +125,12 @@ impl WorkspaceService for WorkspaceApi {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let mut faults = FieldFaults::default();
-        let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
+        let paging = Paging::read(
+            self.pages.of("workspaces"),
+            request.page_size,
+            &request.page_token,
+            &mut faults,
+        );
         let paging = faults.complete(paging)?;
         let read = |before, limit| self.workspaces.list(before, limit);
         let sees = |workspace: &Workspace| {
