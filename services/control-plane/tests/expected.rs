@@ -24,7 +24,10 @@ async fn a_node_is_expected_until_it_is_heard_of() {
     let plane = Plane::start(directory.path(), LEASE).await;
     assert_eq!(states(&plane).await, [NodeState::Expected]);
     let metrics = plane.admin("/metrics").await;
-    assert!(metrics.contains("hearth_nodes{state=\"EXPECTED\"}"), "{metrics}");
+    assert!(
+        metrics.contains("hearth_nodes{state=\"EXPECTED\"}"),
+        "{metrics}"
+    );
     assert!(agent.heartbeat(&plane).await);
     assert_eq!(states(&plane).await, [NodeState::Online]);
     plane.stop().await;

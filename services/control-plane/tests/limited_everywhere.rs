@@ -65,9 +65,7 @@ async fn call(
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("authorization", format!("Bearer {token}"))
-        .body(tonic::body::Body::new(
-            Full::new(framed.freeze()).map_err(|never| match never {}),
-        ))
+        .body(tonic::body::Body::new(Full::new(framed.freeze())))
         .expect("a request");
     let answer = channel.clone().oneshot(request);
     let answer = soon("an answer", answer).await.expect("an answer");

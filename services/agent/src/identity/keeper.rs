@@ -19,7 +19,6 @@ use crate::external::control_plane::{ControlPlaneClient, Retries, sent};
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A certificate that was there at the start is renewed so soon: how much of its life is over only a good clock knows.
 const AT_START: Duration = Duration::from_secs(2);
-
 /// Shortest time between two renewals.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// What TLS says where a server refuses a certificate that has expired by its clock.

@@ -78,11 +78,6 @@ impl Agents {
         })
     }
 
-    /// Whether a node has a connection.
-    pub(crate) fn is_connected(&self, node: &str) -> bool {
-        self.0.borrow().contains_key(node)
-    }
-
     /// Ends the connection of a node, and the calls on it.
     pub(crate) fn disconnect(&self, node: &str) {
         self.0.send_if_modified(|connections| {

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
     error::Unspecified,
@@ -24,7 +25,8 @@ impl PageTokens {
     /// Those of no list yet. Their key is made once, with the database: a token stays valid over a restart.
     pub(crate) async fn load(store: &dyn Store) -> anyhow::Result<Self> {
         let key = store.secret(SECRET, &new_token()?).await?;
-        Ok(Self::with(&hex::decode(key.expose_secret())?)?)
+        let made = Self::with(&hex::decode(key.expose_secret())?);
+        made.map_err(|_| anyhow!("the key of the tokens of pages cannot be used"))
     }
 
     fn with(key: &[u8]) -> Result<Self, Unspecified> {

@@ -108,13 +108,13 @@ impl<H: Unpin> http_body::Body for Answer<H> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        let end = this.end.as_mut().map(|end| end.as_mut().poll(cx));
         let open = &mut *this.open.lock();
         if open.over {
             return Poll::Ready(None);
         }
-        if let Some(Poll::Ready(status)) = end
-            && open.ended.is_none()
+        if open.ended.is_none()
+            && let Some(end) = &mut this.end
+            && let Poll::Ready(status) = end.as_mut().poll(cx)
         {
             drop(open.end(status));
         }
