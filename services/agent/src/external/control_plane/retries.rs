@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff};
 
-use super::pauses;
+use super::pauses::pauses;
 
 /// Tries again without an end what the node cannot do without, after longer and longer pauses.
 #[derive(Debug)]
