@@ -77,12 +77,12 @@ pub(super) async fn agents_only(
         let small = |body| Body::new(Limited::new(body, MAX_ENROLMENT_BYTES));
         return next.run(request.map(small)).await;
     }
+    let session = request.extensions_mut().remove::<InSession>();
     let peer = request.extensions().get::<Peer>();
     let certified = peer.and_then(|peer| certified(peer, SystemTime::now()));
     if guard.certified && certified.is_none() {
         return Status::from(IdentityError::NoCertificate).into_http();
     }
-    let session = request.extensions_mut().remove::<InSession>();
     if let Some(InSession(node)) = session {
         let is_another = |certified: &CertifiedNode| certified.name.as_str() != node;
         if certified.as_ref().is_some_and(is_another) {
