@@ -28,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     external::{Builds, FakeEngine, FakeRegistry, info, on_node},
     follow::follow,
+    interpreter::Interpreter,
     line::Line,
+    speech::{Speech, Version},
 };
 
 /// A control plane and nodes; all of it ends when it is dropped.
@@ -40,6 +42,8 @@ pub struct Fleet {
     /// From the nodes to the control plane.
     pub line: Line,
     plane: Option<Service>,
+    /// What stands in front of the control plane, where nodes and clients are of another version.
+    interpreter: Option<Interpreter>,
     address: SocketAddr,
     flags: Vec<String>,
     dir: tempfile::TempDir,
@@ -61,20 +65,40 @@ impl Fleet {
         Self::at(Arc::default(), nodes, flags).await
     }
 
+    /// One whose control plane takes its nodes and clients for those of another version, and the other way round.
+    pub async fn speaking(version: Version, nodes: usize) -> Self {
+        Self::made(Arc::default(), nodes, &[], Some(version)).await
+    }
+
     /// One whose caches are in this registry.
     pub async fn at(registry: Arc<FakeRegistry>, nodes: usize, flags: &[&str]) -> Self {
+        Self::made(registry, nodes, flags, None).await
+    }
+
+    async fn made(
+        registry: Arc<FakeRegistry>,
+        nodes: usize,
+        flags: &[&str],
+        version: Option<Version>,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let mut flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         flags.push(format!("--cache-registry={}", registry.host()));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (plane, address) = start_plane(dir.path(), any, &flags).await;
+        let interpreter = match version {
+            Some(version) => Some(Interpreter::to(address, Speech::of(version)).await),
+            None => None,
+        };
+        let reached = interpreter.as_ref().map_or(address, |one| one.address);
         let mut fleet = Self {
-            client: Client::new(&format!("http://{address}")),
+            client: Client::new(&format!("http://{reached}")),
             nodes: Vec::new(),
             builds: Arc::default(),
             registry,
-            line: Line::to(address).await,
+            line: Line::to(reached).await,
             plane: Some(plane),
+            interpreter,
             address,
             flags,
             dir,
@@ -93,6 +117,12 @@ impl Fleet {
         let node = self.start_node(name, flags).await;
         self.nodes.push(node);
         self.until_online(self.nodes.len()).await;
+    }
+
+    /// How the other version speaks.
+    pub fn speech(&self) -> &Speech {
+        let interpreter = self.interpreter.as_ref();
+        &interpreter.expect("there is another version").speech
     }
 
     /// A folder for files of the test.

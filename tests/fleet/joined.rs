@@ -40,9 +40,9 @@ use crate::{
 };
 
 /// A control plane with TLS; all of it ends when it is dropped.
-struct World {
+pub struct World {
     folder: TempDir,
-    url: String,
+    pub url: String,
     registry: Arc<FakeRegistry>,
     builds: Arc<Builds>,
     services: JoinSet<()>,
@@ -50,7 +50,7 @@ struct World {
 
 impl World {
     /// One whose certificates are valid for so long.
-    async fn start(life: Duration) -> Self {
+    pub async fn start(life: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).display().to_string();
         let registry = Arc::<FakeRegistry>::default();
@@ -84,12 +84,12 @@ impl World {
         }
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
     /// A new connection, by the CAs that are trusted now.
-    fn channel(&self) -> Channel {
+    pub fn channel(&self) -> Channel {
         let trusted = std::fs::read_to_string(self.path("ca.pem")).expect("a file");
         let trusted = Authorities::from_pem(&trusted).expect("CAs");
         let tls = ClientTls::new(&ServerTrust::Authorities(trusted), None).expect("TLS");
@@ -107,9 +107,14 @@ impl World {
     }
 
     /// Writes a join token for any number of nodes into a file.
-    async fn token(&self, file: &str) {
+    pub async fn token(&self, file: &str) {
+        self.token_for(file, 0).await;
+    }
+
+    /// The same for so many; 0: any number.
+    pub async fn token_for(&self, file: &str, uses: u32) {
         let request = self.by_admin(CreateJoinTokenRequest {
-            uses: Some(0),
+            uses: Some(uses),
             ..CreateJoinTokenRequest::default()
         });
         let mut client = JoinTokenServiceClient::new(self.channel());
@@ -119,7 +124,7 @@ impl World {
     }
 
     /// Starts the agent of a node with these flags besides, which joins and serves until the returned token is cancelled.
-    fn start_agent(&mut self, name: &str, url: &str, flags: &[String]) -> CancellationToken {
+    pub fn start_agent(&mut self, name: &str, url: &str, flags: &[String]) -> CancellationToken {
         let folder = self.path(name);
         let volumes = folder.join("volumes");
         std::fs::create_dir_all(&volumes).expect("a folder");
@@ -152,7 +157,7 @@ impl World {
         stop
     }
 
-    async fn nodes(&self) -> Vec<Node> {
+    pub async fn nodes(&self) -> Vec<Node> {
         let mut client = NodeServiceClient::new(self.channel());
         match client.list_nodes(self.by_admin(ListNodesRequest {})).await {
             Ok(answer) => answer.into_inner().nodes,
@@ -160,7 +165,7 @@ impl World {
         }
     }
 
-    async fn until_online(&self, count: usize) {
+    pub async fn until_online(&self, count: usize) {
         let is_online = |node: &&Node| node.state() == NodeState::Online;
         until("nodes", async || {
             self.nodes().await.iter().filter(is_online).count() == count
@@ -169,7 +174,7 @@ impl World {
     }
 
     /// Prepares a workspace; its id and its last state.
-    async fn prepare(&self, channel: Channel, number: usize) -> (String, WorkspaceState) {
+    pub async fn prepare(&self, channel: Channel, number: usize) -> (String, WorkspaceState) {
         let mut request: PrepareWorkspaceRequest =
             hearth_tests::client::request("", &repository(number));
         request.until = WatchUntil::Ready.into();
@@ -192,7 +197,7 @@ impl World {
     }
 
     /// Deletes a workspace: its node is called for it.
-    async fn delete(&self, channel: Channel, workspace_id: String) {
+    pub async fn delete(&self, channel: Channel, workspace_id: String) {
         let request = self.by_admin(DeleteWorkspaceRequest {
             workspace_id,
             force: false,
@@ -203,7 +208,7 @@ impl World {
 }
 
 /// Waits until it is so.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -213,7 +218,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     assert!(waited.is_ok(), "waited in vain for {what}");
 }
 
-fn join_by(file: &Path) -> Vec<String> {
+pub fn join_by(file: &Path) -> Vec<String> {
     vec![format!("--join-token-file={}", file.display())]
 }
 
@@ -360,10 +365,29 @@ async fn no_call_fails_while_certificates_are_renewed_and_the_ca_is_changed() {
     let new = params.self_signed(&new_key).expect("a certificate").pem();
     std::fs::write(&ca, format!("{old}{new}")).expect("a write");
     renewed(&format!("{old}{new}")).await;
+    let digest = |pem: &str| {
+        let ca = Authorities::from_pem(pem).expect("a CA");
+        ca.fingerprints().remove(0)
+    };
+    let (old_ca, new_ca) = (digest(&old), digest(&new));
+    // The operator sees when they do, and what their certificates are of.
+    let trusting = async |issuer: &str, known: &[&str]| {
+        until("what nodes know", async || {
+            let nodes = world.nodes().await;
+            let is_so = |node: &Node| {
+                let trust = node.trust.clone().unwrap_or_default();
+                trust.issuer_sha256 == issuer && trust.authorities_sha256 == known
+            };
+            nodes.len() == 2 && nodes.iter().all(is_so)
+        })
+        .await;
+    };
+    trusting(&old_ca, &[&old_ca, &new_ca]).await;
     // In front of it: it issues.
     std::fs::write(&key, new_key.serialize_pem()).expect("a write");
     std::fs::write(&ca, format!("{new}{old}")).expect("a write");
     renewed(&format!("{new}{old}")).await;
+    trusting(&new_ca, &[&new_ca, &old_ca]).await;
     // Alone.
     std::fs::write(&ca, &new).expect("a write");
     renewed(&new).await;

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use backon::BackoffBuilder as _;
 use hearth_domain::text::innermost_cause;
 use hearth_runtime::serve_tunnel;
 use tokio::{
     sync::oneshot,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::external::control_plane::{ControlPlaneClient, pauses};
+use crate::external::control_plane::{ControlPlaneClient, Retries};
 
 /// Longest pause between two tries, which jitter makes twice as long at most: the control plane waits 3 s for a connection.
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -26,11 +25,7 @@ const LAST_WORDS: Duration = Duration::from_secs(18);
 /// the way to the control plane is exchanged: then the calls on the one before go on. Until `stop`. Waits until the node is
 /// registered. After `stop` the control plane hears of attempts to their ends.
 pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: CancellationToken) {
-    let retries = || {
-        let endless = pauses().with_max_delay(RETRY_MAX).without_max_times();
-        endless.build()
-    };
-    let (mut pauses, mut warned) = (retries(), false);
+    let mut retries = Retries::up_to(RETRY_MAX);
     let mut serving = JoinSet::new();
     loop {
         let began = Instant::now();
@@ -60,17 +55,16 @@ pub async fn keep(control_plane: ControlPlaneClient, routes: Routes, stop: Cance
         };
         while serving.try_join_next().is_some() {}
         if began.elapsed() > SETTLED {
-            (pauses, warned) = (retries(), false);
+            retries = Retries::up_to(RETRY_MAX);
         }
         if let Err(why) = ended
-            && !warned
+            && retries.is_news(&why)
         {
             tracing::warn!("the control plane cannot call this node; trying again: {why}");
-            warned = true;
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = sleep(pauses.next().unwrap_or(RETRY_MAX)) => {}
+            () = retries.pause() => {}
         }
     }
     let told = async { while serving.join_next().await.is_some() {} };

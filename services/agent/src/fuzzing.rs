@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
 pub use crate::door::fuzzing::{Node, call};
@@ -19,6 +20,7 @@ use crate::{
         },
         process::{Line, Lines, ProcessFailure},
     },
+    identity::JoinToken,
     key::Lockfile,
     pipeline::{compose, git_mount, hook_sentences::Said, owner},
     policy::Allowed,
@@ -83,6 +85,12 @@ pub fn submodules(config: &str, index: &str) -> (Vec<String>, Vec<(String, Strin
     let paths = submodules::paths_in(config).into_iter();
     let listed = submodules::in_commit(index).map(|one| (one.path, one.commit));
     (paths.map(str::to_owned).collect(), listed.collect())
+}
+
+/// The secret of a join token, and the digest of the CA that it names.
+pub fn join_token(text: &str) -> Option<(String, String)> {
+    let token: JoinToken = text.parse().ok()?;
+    Some((token.secret.expose_secret().to_owned(), token.ca_sha256))
 }
 
 /// A text without the passwords of the URLs in it.

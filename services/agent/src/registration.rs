@@ -20,8 +20,8 @@ use crate::{
     disk::DiskKeeper,
     engine_health::{ANSWER, EngineHealth},
     external::{
-        control_plane::{ControlPlaneClient, pauses},
-        engine::{Engine, EngineInfo},
+    control_plane::{ControlPlaneClient, Retries},
+    engine::{Engine, EngineInfo},
     },
     leftovers::Leftovers,
     owners::Owners,
@@ -102,11 +102,7 @@ impl Registration {
     }
 
     async fn register(&self) -> Duration {
-        let mut retries = pauses()
-            .with_max_delay(RETRY_MAX)
-            .without_max_times()
-            .build();
-        let mut warned = false;
+        let mut retries = Retries::up_to(RETRY_MAX);
         loop {
             match self.try_register().await {
                 Ok(interval) => {
@@ -114,11 +110,10 @@ impl Registration {
                     return interval;
                 }
                 Err(why) => {
-                    if !warned {
+                    if retries.is_news(&why) {
                         tracing::warn!("registration failed, trying again: {why}");
-                        warned = true;
                     }
-                    tokio::time::sleep(retries.next().unwrap_or(RETRY_MAX)).await;
+                    retries.pause().await;
                 }
             }
         }
@@ -216,6 +211,7 @@ impl Registration {
                 preparing_attempts: preparing.iter().map(attempt_message).collect(),
                 unconfirmed_attempts: unconfirmed.iter().map(attempt_message).collect(),
                 quarantined: self.owners.quarantined(),
+                trust: self.control_plane.trust(),
             };
             match self.control_plane.heartbeat(request).await {
                 Ok(answer) if answer.known => {

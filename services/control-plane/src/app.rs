@@ -31,7 +31,7 @@ use crate::{
     probe::{AttemptLogins, Probe, ProbeOnce},
     repositories::Repositories,
     secrets::{SecretKeys, Secrets},
-    services::{Served, identify, routes},
+    services::{PageTokens, Served, identify, routes},
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
     workspace::{
@@ -254,6 +254,7 @@ impl ControlPlane {
         ));
         let entrances = Entrances::new(workspaces.clone(), fleet.clone(), agents, uses);
         let routes = routes(Served {
+            pages: PageTokens::load(&*store).await?,
             access: access.clone(),
             issuer: ca.clone().map(|ca| ca as Arc<dyn CertificateIssuer>),
             max_message_bytes: config.limits.max_message_bytes(),
@@ -270,7 +271,6 @@ impl ControlPlane {
             repositories,
             build_logs,
             default_images: default_images.all(),
-            sessions,
             lease_seconds: config.node_lease_seconds,
             rules: rules.clone(),
             index: Arc::new(Index::new(resolving, rules.clone(), retention.clone())),

@@ -66,6 +66,10 @@ pub(crate) enum CallError {
     )]
     TooManyStreams { max: u32 },
     #[error(
+        "this client has {most} streams of events open, a quarter of those that may be open; close some, or have the operator raise --max-streams (HEARTH_MAX_STREAMS)"
+    )]
+    TooManyOwnStreams { most: u32 },
+    #[error(
         "nothing was read from this stream for minutes, so it was ended; continue with WatchWorkspace after the last event that was received"
     )]
     StreamUnread,
@@ -222,7 +226,9 @@ impl From<&CallError> for Status {
             | CallError::AgentFailed { .. } => Reason::NodeUnavailable,
             CallError::NodeOnline(_) | CallError::NodeInUse { .. } => Reason::NodeInUse,
             CallError::RequestIdReused => Reason::RequestIdReused,
-            CallError::TooManyStreams { .. } => Reason::TooManyStreams,
+            CallError::TooManyStreams { .. } | CallError::TooManyOwnStreams { .. } => {
+                Reason::TooManyStreams
+            }
             CallError::StreamUnread => Reason::StreamUnread,
             CallError::AttemptUnknown { .. } => Reason::AttemptUnknown,
             CallError::CacheReadOnly => Reason::CacheReadOnly,

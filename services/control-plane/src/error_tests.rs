@@ -203,6 +203,11 @@ fn every_failure_meets_its_status() {
             Code::ResourceExhausted,
             "TOO_MANY_STREAMS",
         ),
+        (
+            CallError::TooManyOwnStreams { most: 7 },
+            Code::ResourceExhausted,
+            "TOO_MANY_STREAMS",
+        ),
         (CallError::StreamUnread, Code::Unavailable, "STREAM_UNREAD"),
         (
             CallError::Store(StoreError::LittleRoom {

@@ -5,7 +5,7 @@
 //! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. The memory holds
 //! nothing that the store does not have, so a restart loses nothing.
 //!
-//! Imports run one way, from the top: `app`, [`services`], [`probe`], [`repositories`], [`enter`], [`workspace`], [`access`], [`cache`],
+//! Imports run one way, from the top: `app` and [`fuzzing`], [`services`], [`probe`], [`repositories`], [`enter`], [`workspace`], [`access`], [`cache`],
 //! [`credentials`], [`identity`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
 mod access;
@@ -17,6 +17,8 @@ mod credentials;
 mod detached;
 mod enter;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod metrics;
 mod node;

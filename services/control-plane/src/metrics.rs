@@ -137,6 +137,7 @@ impl Counters {
             ("LOST", Standing::Lost),
             ("LEFT", Standing::Left),
             ("UNAVAILABLE", Standing::Unavailable),
+            ("EXPECTED", Standing::Expected),
         ] {
             let nodes = nodes.iter().filter(|node| **node == standing).count();
             self.nodes

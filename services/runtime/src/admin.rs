@@ -4,6 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -12,12 +13,23 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use parking_lot::Mutex;
 use prometheus_client::{encoding::text::encode, registry::Registry};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{ListenError, listen::bind};
+
+/// How long a request may take, from its connection on.
+const REQUEST: Duration = Duration::from_secs(30);
+/// Connections that are open at once; others wait.
+const MAX_CONNECTIONS: usize = 100;
+/// After a connection could not be accepted, for example because the process has as many open files as it may.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long requests may take at the end of the process.
+const LAST: Duration = Duration::from_millis(500);
 
 /// The metrics of a process. Its parts register theirs, the admin port serves them.
 #[derive(Clone, Debug)]
@@ -132,12 +144,28 @@ impl Admin {
                     }
                 }),
             );
-        let served = axum::serve(self.listener, router)
-            .with_graceful_shutdown(async move { stop.cancelled().await })
-            .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the admin port stopped serving");
+        let mut http = http1::Builder::new();
+        http.keep_alive(false);
+        let mut serving = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = serving.join_next() => continue,
+                accepted = self.listener.accept(), if serving.len() < MAX_CONNECTIONS => accepted,
+            };
+            let Ok((connection, _)) = accepted else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            let service = TowerToHyperService::new(router.clone());
+            let served = http.serve_connection(TokioIo::new(connection), service);
+            serving.spawn(async move {
+                // Whoever asks sees how it ended.
+                let _ = timeout(REQUEST, served).await;
+            });
         }
+        let answered = async { while serving.join_next().await.is_some() {} };
+        let _ = timeout(LAST, answered).await;
     }
 }
 
@@ -175,5 +203,30 @@ mod tests {
         }
         obstacle.set(None);
         assert!(readyz().await.ends_with("\r\n\r\nready\n"));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_never_ends_holds_up_no_other_and_not_the_end() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let admin = Admin::bind(any, Metrics::default()).await.unwrap();
+        let (address, stop) = (admin.address().unwrap(), CancellationToken::new());
+        let mut serving = JoinSet::new();
+        serving.spawn(admin.serve(stop.clone()));
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(b"GET /healthz HTTP/1.1\r\nHost: ")
+            .await
+            .unwrap();
+        let mut whole = TcpStream::connect(address).await.unwrap();
+        whole
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        whole.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("ok\n"), "{answer}");
+        stop.cancel();
+        let ended = timeout(Duration::from_secs(20), serving.join_next()).await;
+        ended.expect("it ends").unwrap().unwrap();
+        drop(half);
     }
 }

@@ -11,6 +11,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -84,7 +85,10 @@ impl Connections {
             tracing::debug!(?peer, "closed a connection that does not speak HTTP/2");
             return;
         };
-        let line = Line::default();
+        let (line, beside) = Line::new();
+        // It ends with this function.
+        let mut working = JoinSet::new();
+        working.spawn(beside.run());
         let calls = line.clone();
         let services = self.services.clone();
         let services = services.map_request(move |mut call: http::Request<Incoming>| {

@@ -2,6 +2,7 @@
 //! with an owner, and a shutdown with a deadline.
 
 mod admin;
+mod bearer;
 mod blocking;
 mod connection;
 mod contain;
@@ -30,6 +31,7 @@ mod tunnel;
 mod variables;
 
 pub use admin::{Admin, Metrics, Obstacle};
+pub use bearer::{MalformedBearer, bearer};
 pub use blocking::blocking;
 pub use contain::{Panicked, contain};
 pub use files::{create_whole, replace_whole, write_atomically};
@@ -44,7 +46,7 @@ pub use port::Port;
 pub use process::{EXIT_CONFIG, EXIT_FAILED, run};
 pub use rarely::Rarely;
 pub use ready::write_ready_file;
-pub use stack::{CallMetrics, Stack};
+pub use stack::{CallMetrics, EndsWith, Stack};
 pub use status::{FieldFaults, Reason, status, status_with_metadata};
 pub use tasks::Tasks;
 pub use telemetry::{LogArgs, LogFormat};

@@ -1,14 +1,38 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::timeout};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What a connection and the calls on it know of each other.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Line {
     calls: watch::Sender<Calls>,
     closing: CancellationToken,
     over: CancellationToken,
+    beside: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
+}
+
+/// What is to be done beside the calls of a connection.
+pub(crate) struct Beside(mpsc::UnboundedReceiver<BoxFuture<'static, ()>>);
+
+impl Beside {
+    /// Does it, as long as there are calls or a connection.
+    pub(crate) async fn run(mut self) {
+        let mut all = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some(()) = all.next() => {}
+                another = self.0.recv() => match another {
+                    Some(another) => all.push(another),
+                    None => return,
+                }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +59,17 @@ struct Open(watch::Sender<Calls>);
 pub(crate) struct Lasting(watch::Sender<Calls>);
 
 impl Line {
+    pub(crate) fn new() -> (Self, Beside) {
+        let (beside, to_do) = mpsc::unbounded_channel();
+        let line = Self {
+            calls: watch::Sender::default(),
+            closing: CancellationToken::new(),
+            over: CancellationToken::new(),
+            beside,
+        };
+        (line, Beside(to_do))
+    }
+
     /// A call begins. It is open as long as somebody has this.
     pub(crate) fn begin(&self) -> OnConnection {
         self.calls.send_modify(|calls| {
@@ -106,6 +141,12 @@ impl OnConnection {
     /// Waits until the connection takes no new calls. Its caller opens another one for them.
     pub async fn closing(&self) {
         self.line.closing.cancelled().await;
+    }
+
+    /// Has something done as long as the connection is there, also while nobody asks its calls for more.
+    pub(crate) fn beside(&self, work: BoxFuture<'static, ()>) {
+        // Without a connection there is nothing to be done.
+        let _ = self.line.beside.send(work);
     }
 
     /// Waits until streams have to end.

@@ -86,6 +86,11 @@ impl PublicKeys {
         other.0.first().is_some_and(|key| self.0.contains(key))
     }
 
+    /// The SHA-256 of each, in hex: the first is that of the key which signs now.
+    pub fn fingerprints(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(PublicKey::fingerprint)
+    }
+
     /// These, and then those of `others` that are not among them.
     pub fn and(mut self, others: Self) -> Result<Self, PublicKeyError> {
         for key in others.0 {

@@ -7,6 +7,7 @@ mod credentials;
 mod earlier_image;
 mod neighbours;
 mod pauses;
+mod retries;
 mod session;
 mod trusted_keys;
 mod unsent;
@@ -19,6 +20,7 @@ pub use credentials::{
     CredentialFailure, Credentials, IssuedLogins, IssuedSecrets, LoginProblem, LoginPurpose,
 };
 pub use pauses::pauses;
+pub use retries::Retries;
 pub use session::Session;
 pub use trusted_keys::TrustedKeys;
 pub use unsent::sent;

@@ -1,13 +1,12 @@
 use std::{path::Path, time::Duration};
 
-use anyhow::bail;
-use backon::BackoffBuilder as _;
+use anyhow::{Context as _, bail};
 use hearth_domain::Name;
 use hearth_runtime::{Obstacle, Tasks};
 use tonic::transport::Endpoint;
 
 use super::{args::JoinArgs, joining::Joining, keeper::Keeper};
-use crate::external::control_plane::{ControlPlaneClient, pauses};
+use crate::external::control_plane::{ControlPlaneClient, Retries};
 
 /// Longest pause between two tries to join, which jitter makes twice as long at most.
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -41,38 +40,47 @@ pub async fn reach(
 /// why it has not.
 async fn join(joining: Joining, obstacle: &Obstacle) -> anyhow::Result<Keeper> {
     let held = joining.held();
-    if let Some(held) = held.filter(|held| !held.has_expired()) {
-        return Keeper::start(joining, held, None);
-    }
+    let held = held.map(|held| Keeper::start(joining.clone(), held, None));
+    let mut expired = match held.transpose()? {
+        Some(keeper) if !keeper.has_expired() => return Ok(keeper),
+        expired => expired,
+    };
     if !joining.may_enrol() {
-        bail!(
-            "this node has no valid certificate in {}, and nothing to join with: give it a join token (`hearth token create`) by --join-token-file (HEARTH_JOIN_TOKEN_FILE)",
-            joining.files.folder().display()
-        );
+        let Some(mut keeper) = expired else {
+            bail!(
+                "this node has no valid certificate in {}, and nothing to join with: give it a join token (`hearth token create`) by --join-token-file (HEARTH_JOIN_TOKEN_FILE)",
+                joining.files.folder().display()
+            );
+        };
+        // It has expired by the clock of this machine.
+        keeper.renew_once().await?;
+        return Ok(keeper);
     }
-    let mut retries = pauses()
-        .with_max_delay(RETRY_MAX)
-        .without_max_times()
-        .build();
-    let mut warned = String::new();
+    let mut retries = Retries::up_to(RETRY_MAX);
     loop {
-        match joining.enrol().await {
-            Ok((held, life)) => {
+        let joined = match &mut expired {
+            Some(keeper) => keeper.renew_once().await.map(drop),
+            None => joining.enrol().await.and_then(|(held, life)| {
+                expired = Some(Keeper::start(joining.clone(), held, Some(life))?);
+                Ok(())
+            }),
+        };
+        match joined {
+            Ok(()) => {
                 obstacle.set(None);
                 tracing::info!(node = %joining.node, "joined the control plane");
-                return Keeper::start(joining, held, Some(life));
+                return expired.context("the node has joined");
             }
             Err(error) => {
                 let why = format!("{error:#}");
-                if why != warned {
+                if retries.is_news(&why) {
                     tracing::warn!("the node has not joined, trying again: {why}");
                 }
                 obstacle.set(Some(format!(
                     "the node has not joined the control plane: {why}"
                 )));
-                warned = why;
             }
         }
-        tokio::time::sleep(retries.next().unwrap_or(RETRY_MAX)).await;
+        retries.pause().await;
     }
 }

@@ -7,17 +7,17 @@ const MAX_SECRET_BYTES: usize = 1024;
 
 /// What `hearth token create` prints: `<secret>@<SHA-256 of the CA's certificate, in hex>`.
 #[derive(Debug)]
-pub(super) struct JoinToken {
+pub(crate) struct JoinToken {
     /// What lets the node join.
-    pub(super) secret: SecretString,
+    pub(crate) secret: SecretString,
     /// The CA of the control plane that may hear it.
-    pub(super) ca_sha256: String,
+    pub(crate) ca_sha256: String,
 }
 
 /// The text is no join token. It is secret, so it is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no join token: `hearth token create` prints one, as SECRET@SHA256-OF-THE-CA")]
-pub(super) struct JoinTokenError;
+pub(crate) struct JoinTokenError;
 
 impl FromStr for JoinToken {
     type Err = JoinTokenError;

@@ -130,9 +130,13 @@ impl Joining {
             valid_seconds,
         } = certificate;
         let held = Held::read(&chain, &authorities, &self.key, &self.node)?;
-        self.files
-            .keep(&chain, &authorities)
-            .with_context(|| self.files.folder().display().to_string())?;
+        if let Err(error) = self.files.keep(&chain, &authorities) {
+            // The node goes on with it: one that waited for the disk would be out when the present one expires.
+            tracing::warn!(
+                folder = %self.files.folder().display(),
+                "the node's certificate cannot be kept on the disk, so an agent that is started again may have to join again; the next one is tried anew: {error}"
+            );
+        }
         Ok((held, Duration::from_secs(valid_seconds.into())))
     }
 

@@ -2,22 +2,27 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ConstantBuilder};
 use hearth_api::v1::{
-    RenewCertificateRequest, agent_registry_service_client::AgentRegistryServiceClient,
+    NodeTrust, RenewCertificateRequest, agent_registry_service_client::AgentRegistryServiceClient,
 };
 use hearth_runtime::tls::{ClientTls, PolledFiles, ServerTrust};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
 use super::{
     files::Held,
     joining::{Joining, said},
 };
-use crate::external::control_plane::{ControlPlaneClient, pauses, sent};
+use crate::external::control_plane::{ControlPlaneClient, Retries, sent};
 
 /// Longest pause between two tries to renew, which jitter makes twice as long at most.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A certificate that was there at the start is renewed so soon: how much of its life is over only a good clock knows.
 const AT_START: Duration = Duration::from_secs(2);
+/// Shortest time between two renewals.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// What TLS says where a server refuses a certificate that has expired by its clock.
+const EXPIRED: &str = "CertificateExpired";
 
 /// Keeps a node's certificate valid, and its connections on the newest.
 #[derive(Debug)]
@@ -37,8 +42,10 @@ impl Keeper {
         held: Held,
         life: Option<Duration>,
     ) -> anyhow::Result<Self> {
-        let tls = ClientTls::new(&trust(&joining, &held)?, Some(&held.own))?;
+        let trust = trust(&joining, &held)?;
+        let tls = ClientTls::new(&trust, Some(&held.own))?;
         let control_plane = ControlPlaneClient::over(tls.channel(&joining.endpoint));
+        control_plane.trusts(told(&trust, &held));
         let renewal = life.map_or_else(|| jittered(AT_START), renewed_after);
         Ok(Self {
             joining,
@@ -63,23 +70,19 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = files.changed() => self.trust_again(),
-                life = async {
+                _ = async {
                     sleep_until(renewal).await;
                     self.renew().await
-                } => renewal = Instant::now() + renewed_after(life),
+                } => renewal = Instant::now() + self.renewal,
             }
         }
     }
 
     /// Renews the certificate, and returns how long the new one is valid. Tries until it works.
     async fn renew(&mut self) -> Duration {
-        let mut retries = pauses()
-            .with_max_delay(RETRY_MAX)
-            .without_max_times()
-            .build();
-        let mut warned = String::new();
+        let mut retries = Retries::up_to(RETRY_MAX);
         loop {
-            match self.try_renew().await {
+            match self.renew_once().await {
                 Ok(life) => {
                     tracing::info!(
                         life_seconds = life.as_secs(),
@@ -89,46 +92,69 @@ impl Keeper {
                 }
                 Err(error) => {
                     let why = format!("{error:#}");
-                    if why != warned {
+                    if retries.is_news(&why) {
                         tracing::warn!(
-                            expired = self.held.has_expired(),
+                            expired = self.has_expired(),
                             "the node's certificate is not renewed, trying again: {why}"
                         );
                     }
-                    warned = why;
                 }
             }
-            sleep(retries.next().unwrap_or(RETRY_MAX)).await;
+            retries.pause().await;
         }
     }
 
-    async fn try_renew(&mut self) -> anyhow::Result<Duration> {
-        let (held, life) = if self.held.has_expired() && self.joining.may_enrol() {
-            self.joining.enrol().await?
-        } else {
-            let request = RenewCertificateRequest {
-                certificate_request: self.joining.certificate_request()?,
-            };
-            let call = async || {
-                let mut client = AgentRegistryServiceClient::new(self.control_plane.channel());
-                client.renew_certificate(request.clone()).await
-            };
-            let answer = sent(call).await.map_err(|status| said(&status))?;
-            self.joining.take(answer.into_inner().certificate)?
+    /// Asks for the next certificate by the present one, whatever the clock of this machine says of it, and joins again when
+    /// that has expired. Returns how long the new one is valid.
+    pub(super) async fn renew_once(&mut self) -> anyhow::Result<Duration> {
+        let request = RenewCertificateRequest {
+            certificate_request: self.joining.certificate_request()?,
         };
-        self.tls
-            .exchange(&trust(&self.joining, &held)?, Some(&held.own))?;
+        let call = async || {
+            let mut client = AgentRegistryServiceClient::new(self.control_plane.channel());
+            client.renew_certificate(request.clone()).await
+        };
+        let (held, life) = match sent(call).await {
+            Ok(answer) => self.joining.take(answer.into_inner().certificate)?,
+            Err(status) => {
+                let why = said(&status);
+                let is_over = self.has_expired()
+                    || status.code() == Code::Unauthenticated
+                    || why.to_string().contains(EXPIRED);
+                match (is_over, self.joining.may_enrol()) {
+                    (false, _) => return Err(why),
+                    (true, true) => self.joining.enrol().await?,
+                    (true, false) => {
+                        return Err(why.context(
+                            "the node's certificate has expired, and there is nothing to join with: give it a join token (`hearth token create`) by --join-token-file (HEARTH_JOIN_TOKEN_FILE)",
+                        ));
+                    }
+                }
+            }
+        };
+        let trust = trust(&self.joining, &held)?;
+        self.tls.exchange(&trust, Some(&held.own))?;
+        self.control_plane.trusts(told(&trust, &held));
         // Calls that are under way end on the connection on which they began.
         let channel = self.tls.channel(&self.joining.endpoint);
         self.control_plane.exchange(channel);
         self.held = held;
+        self.renewal = renewed_after(life);
         Ok(life)
+    }
+
+    /// Whether the certificate has expired, by the clock of this machine.
+    pub(super) fn has_expired(&self) -> bool {
+        self.held.has_expired()
     }
 
     /// Trusts what the operator's file names now.
     fn trust_again(&self) {
-        let trusted = trust(&self.joining, &self.held)
-            .and_then(|trust| Ok(self.tls.exchange(&trust, Some(&self.held.own))?));
+        let trusted = trust(&self.joining, &self.held).and_then(|trust| {
+            self.tls.exchange(&trust, Some(&self.held.own))?;
+            self.control_plane.trusts(told(&trust, &self.held));
+            Ok(())
+        });
         match trusted {
             Ok(()) => tracing::info!("the CAs of the control plane were read again"),
             Err(error) => {
@@ -141,12 +167,26 @@ impl Keeper {
 /// Whom the node takes for the control plane: what its operator has named, else the CAs that it told with the certificate.
 fn trust(joining: &Joining, held: &Held) -> anyhow::Result<ServerTrust> {
     let known = joining.known_authorities()?;
-    Ok(known.unwrap_or_else(|| ServerTrust::Authorities(held.authorities.clone())))
+    Ok(known.unwrap_or_else(|| ServerTrust::Issuers(held.authorities.clone())))
+}
+
+/// What the control plane is told of it.
+fn told(trust: &ServerTrust, held: &Held) -> NodeTrust {
+    let authorities = match trust {
+        ServerTrust::Authorities(known) | ServerTrust::Issuers(known) => known.fingerprints(),
+        ServerTrust::Pinned(sha256) => vec![sha256.clone()],
+    };
+    NodeTrust {
+        issuer_sha256: held.own.issuer_fingerprint().unwrap_or_default(),
+        authorities_sha256: authorities,
+        expire_time: Some(held.not_after.into()),
+    }
 }
 
 /// Two thirds of a certificate's life, or up to a twelfth of it less: nodes that joined at once renew one after the other.
 fn renewed_after(life: Duration) -> Duration {
-    life / 2 + jittered(life / 12)
+    // That of a CA which is about to expire gets shorter each time.
+    (life / 2 + jittered(life / 12)).max(SHORTEST)
 }
 
 /// Once to twice this time.

@@ -10,3 +10,4 @@ mod keeper;
 
 pub use args::JoinArgs;
 pub use join::reach;
+pub(crate) use join_token::JoinToken;

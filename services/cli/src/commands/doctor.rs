@@ -134,6 +134,10 @@ fn nodes(nodes: &[Node]) -> Finding {
                 let problem = node.info.as_ref().map_or("", |info| &info.problem);
                 format!("{} ({problem})", node.name)
             }
+            NodeState::Expected => format!(
+                "{} (not heard of since the control plane was started)",
+                node.name
+            ),
             _ => node.name.clone(),
         })
         .collect();

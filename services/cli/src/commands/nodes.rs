@@ -9,17 +9,23 @@ use crate::{
     error::CliError,
     exit::Exit,
     out,
-    render::table::{self, Room},
+    render::{
+        table::{self, Room},
+        trust,
+    },
 };
 
 /// `hearth nodes`
 pub(super) async fn nodes(context: &Context, room: Room) -> Result<Exit, CliError> {
     let mut client = NodeServiceClient::new(context.connect().await?);
     let response = client.list_nodes(ListNodesRequest {}).await;
-    let nodes = context.answer(response)?.nodes;
+    let listed = context.answer(response)?;
     match &context.json {
-        Some(json) => json.print_all(&nodes)?,
-        None => out::print(&table::nodes(&nodes, room, &now()))?,
+        Some(json) => json.print_all(&listed.nodes)?,
+        None => {
+            let nodes = table::nodes(&listed.nodes, room, &now());
+            out::print(&(nodes + &trust::authorities(&listed)))?;
+        }
     }
     Ok(Exit::Ok)
 }

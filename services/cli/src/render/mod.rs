@@ -13,5 +13,6 @@ pub(crate) mod plain;
 pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod tokens;
+pub(crate) mod trust;
 pub(crate) mod verified;
 pub(crate) mod view;

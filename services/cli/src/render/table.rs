@@ -366,6 +366,7 @@ w            READY  node-1  -                        -      2m
                         seconds_left: None,
                     },
                 ],
+                trust: None,
             },
             Node::default(),
         ];

@@ -199,6 +199,14 @@ impl Caller {
         }
     }
 
+    /// The client, where one was asked for.
+    pub(crate) fn name(&self) -> Option<String> {
+        match self {
+            Self::Anybody => None,
+            Self::Client(client) => Some(client.to_string()),
+        }
+    }
+
     /// Whether there are repositories that it does not see.
     pub(crate) fn is_limited(&self) -> bool {
         match self {

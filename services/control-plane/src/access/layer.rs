@@ -1,17 +1,11 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::Response,
 };
-use futures_util::{StreamExt as _, future::ready, stream};
-use hearth_runtime::{Peer, Reason};
-use http::HeaderMap;
-use http_body::{Body as _, Frame};
-use http_body_util::{BodyStream, StreamBody};
-use tokio_util::sync::CancellationToken;
+use hearth_runtime::{EndsWith, Peer, Reason};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -41,7 +35,7 @@ pub(crate) async fn check(
     let identified = may
         .is_for_clients()
         .then(|| access.identify(request.headers(), &peer));
-    let response = match &identified {
+    let mut response = match &identified {
         None => next.run(request).await,
         Some(Err(error)) => Status::from(error).into_http(),
         Some(Ok(caller)) => match caller.check(call, may) {
@@ -66,13 +60,15 @@ pub(crate) async fn check(
             );
         }
     }
-    match caller {
-        Some(Caller::Client(client)) => {
-            let why = format!("client {client} was revoked or has expired");
-            ended_by(client.ended().clone(), why, response)
-        }
-        Some(Caller::Anybody) | None => response,
+    if let Some(Caller::Client(client)) = caller {
+        // A stream would go on otherwise, however long.
+        let why = format!("client {client} was revoked or has expired");
+        response.extensions_mut().insert(EndsWith {
+            token: client.ended().clone(),
+            status: CallError::CallerUnknown(why).into(),
+        });
     }
+    response
 }
 
 /// Why a call was not let in, if that is what it was answered.
@@ -81,31 +77,4 @@ fn refusal(response: &Response) -> Option<Reason> {
     let info = status.get_details_error_info()?;
     let mut all = REFUSALS.into_iter();
     all.find(|reason| reason.as_str() == info.reason)
-}
-
-/// The response, whose body ends with the token: a stream would go on otherwise, however long.
-fn ended_by(token: CancellationToken, why: String, response: Response) -> Response {
-    // An error is in the headers, and it has to stay the only thing that is sent.
-    if response.body().is_end_stream() {
-        return response;
-    }
-    response.map(|body| {
-        let frames = BodyStream::new(body).take_until(token.clone().cancelled_owned());
-        let end = stream::once(ready(())).filter_map(move |()| {
-            ready(
-                token
-                    .is_cancelled()
-                    .then(|| Ok(Frame::trailers(trailers(&why)))),
-            )
-        });
-        Body::new(StreamBody::new(frames.chain(end)))
-    })
-}
-
-fn trailers(why: &str) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    let status = Status::from(CallError::CallerUnknown(why.to_owned()));
-    // Made of text alone, which always fits.
-    status.add_header(&mut trailers).ok();
-    trailers
 }

@@ -7,7 +7,7 @@ use clap::Args;
 pub struct IdentityArgs {
     /// File with the certificate of the CA that nodes and clients get theirs from (PEM). With it the port speaks TLS, nodes have
     /// to join, and --listen may be any address. Both files are made when they do not exist. Of several CAs in the file the
-    /// first issues, and all are trusted: SECURITY.md says how a CA is changed. Read again when it changes
+    /// first issues, and all are trusted: docs/runbook.md says how a CA is changed. Read again when it changes
     #[arg(
         long,
         env = "HEARTH_CA_CERTIFICATE",

@@ -1,4 +1,5 @@
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -21,8 +22,9 @@ use super::{
     error::{IdentityError, RequestFault},
 };
 
-/// Certificates are valid from some time ago: the clocks of machines differ.
-const BACKDATED: Duration = Duration::from_secs(5 * 60);
+/// Certificates are valid from some time ago: the clocks of machines differ, and a node whose clock is behind has to believe the
+/// certificate of the port.
+const BACKDATED: Duration = Duration::from_secs(24 * 3600);
 /// How long a certificate of the port is valid. It is in memory alone, and clients' clocks may be far off.
 const PORT: Duration = Duration::from_secs(7 * 24 * 3600);
 const SERIAL_BYTES: usize = 16;
@@ -57,6 +59,15 @@ impl Ca {
             life,
             authority,
         })
+    }
+
+    /// The CA whose two files are in a folder.
+    pub(crate) fn in_folder(folder: &Path, life: Duration) -> anyhow::Result<Self> {
+        let files = CaFiles {
+            certificate: folder.join("ca.pem"),
+            key: folder.join("ca-key.pem"),
+        };
+        Ok(Self::open(files, life)?)
     }
 
     /// What is in the files now. It counts from [`Self::take`] on.
@@ -127,6 +138,9 @@ fn sign(
     life: Duration,
 ) -> Result<Issued, IdentityError> {
     let now = SystemTime::now();
+    if authority.not_after <= now {
+        return Err(IdentityError::CaExpired);
+    }
     let not_after = authority.not_after.min(now + life);
     params.not_before = (now - BACKDATED).into();
     params.not_after = not_after.into();
@@ -186,3 +200,7 @@ fn first_pem(pem: &str) -> String {
 #[cfg(test)]
 #[path = "ca_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "ca_brought_tests.rs"]
+mod brought_tests;

@@ -8,7 +8,7 @@ use std::{
 use hearth_domain::sha256_hex;
 use hearth_runtime::{
     create_whole,
-    tls::{Authorities, TlsError, read_small},
+    tls::{Authorities, TlsError, private_key, read_small},
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
@@ -45,8 +45,13 @@ pub(super) enum CaError {
     Expired(PathBuf),
     #[error("{} is not the key of the first certificate in {}", .0.key.display(), .0.certificate.display())]
     OtherKey(CaFiles),
-    #[error("{}: must be a private key in PEM", .0.display())]
-    MalformedKey(PathBuf),
+    #[error(
+        "{}: the first certificate may not sign others (its key usage has no keyCertSign), so nobody would accept what it issues",
+        .0.display()
+    )]
+    MayNotSign(PathBuf),
+    #[error("{}: the key cannot be used: it has to be of P-256, P-384, P-521, Ed25519 or RSA", .0.display())]
+    UnusableKey(PathBuf),
     #[error("the certificate of the CA cannot be used: {0}")]
     Rcgen(#[from] rcgen::Error),
 }
@@ -92,6 +97,10 @@ impl CaFiles {
         if !first.is_ca() {
             return Err(CaError::NoCa(self.certificate.clone()));
         }
+        let usage = first.key_usage().ok().flatten();
+        if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
+            return Err(CaError::MayNotSign(self.certificate.clone()));
+        }
         if first.public_key().subject_public_key.data != key.public_key_raw() {
             return Err(CaError::OtherKey(self.clone()));
         }
@@ -115,7 +124,11 @@ impl CaFiles {
             tracing::warn!(file = %self.key.display(), "every user of this machine can read the key of the CA; chmod 600");
         }
         let text = read_small(&self.key).map_err(failed)?;
-        KeyPair::from_pem(&text).map_err(|_| CaError::MalformedKey(self.key.clone()))
+        let key = private_key(&text).map_err(|cause| CaError::Unusable {
+            path: self.key.clone(),
+            cause,
+        })?;
+        KeyPair::try_from(&key).map_err(|_| CaError::UnusableKey(self.key.clone()))
     }
 }
 

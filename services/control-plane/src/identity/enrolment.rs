@@ -69,7 +69,7 @@ impl Enrolment {
     }
 
     /// The CA.
-    pub(crate) fn ca(&self) -> &Ca {
+    pub(crate) fn ca(&self) -> &Arc<Ca> {
         &self.ca
     }
 

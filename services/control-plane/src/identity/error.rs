@@ -24,6 +24,10 @@ pub(crate) enum IdentityError {
         "the control plane cannot ask the Kubernetes API server whether the node may join; its log says why"
     )]
     NoApiServer,
+    #[error(
+        "the CA of this control plane has expired, so it issues no certificates; its operator has to give it another one (--ca-certificate, --ca-key)"
+    )]
+    CaExpired,
     #[error("the certificate cannot be issued: {0}")]
     Issue(#[from] rcgen::Error),
     #[error(transparent)]
@@ -55,7 +59,7 @@ impl From<IdentityError> for Status {
             IdentityError::Request(_) => Reason::InvalidField,
             IdentityError::TokenUnknown(_) => Reason::TokenUnknown,
             IdentityError::NoCa => Reason::NotAllowed,
-            IdentityError::NoApiServer => Reason::NodeUnavailable,
+            IdentityError::NoApiServer | IdentityError::CaExpired => Reason::NodeUnavailable,
             IdentityError::Issue(_) => {
                 tracing::error!(%error, "a call failed");
                 return status(

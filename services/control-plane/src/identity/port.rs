@@ -1,6 +1,11 @@
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use hearth_runtime::{
     Metrics,
     tls::{KeyedCertificate, PolledFiles, ServerTls, read_small},
@@ -18,6 +23,8 @@ use super::{
 const RENEWED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600 * 2 / 3);
 /// When it could not be.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// From when on the log says that the CA is about to expire, with each renewal.
+const WARNED_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Keeps the certificate of the port, and the CAs that clients' certificates are verified with.
 pub(crate) struct PortCertificate {
@@ -67,6 +74,7 @@ impl PortCertificate {
         let files = PolledFiles::new(paths);
         let own = from.certificate(&ca.authority())?;
         let tls = ServerTls::new(own, &ca.trusted(), metrics)?;
+        ca.authority().warn_of_end();
         tracing::info!(
             ca.sha256 = ca.fingerprint(),
             "the port speaks TLS, and nodes join with tokens of this CA"
@@ -119,6 +127,7 @@ impl PortCertificate {
         let authority = self.ca.read_again()?;
         let own = self.from.certificate(&authority)?;
         self.tls.exchange(own, &authority.trusted)?;
+        authority.warn_of_end();
         // Only when all of it can be used.
         self.ca.take(authority);
         tracing::info!(
@@ -126,6 +135,19 @@ impl PortCertificate {
             "the port has a new certificate"
         );
         Ok(())
+    }
+}
+
+impl Authority {
+    fn warn_of_end(&self) {
+        let left = self.not_after.duration_since(SystemTime::now());
+        let left = left.unwrap_or_default();
+        if left < WARNED_BEFORE {
+            tracing::warn!(
+                days_left = left.as_secs() / (24 * 3600),
+                "the CA is about to expire, and all certificates with it; docs/runbook.md says how it is changed (Rotate keys)"
+            );
+        }
     }
 }
 
@@ -143,7 +165,14 @@ impl From {
                 };
                 let read = |path| read_small(path).with_context(about);
                 let (chain, private) = (read(certificate)?, read(key)?);
-                KeyedCertificate::from_pem(&chain, &private).with_context(about)
+                let own = KeyedCertificate::from_pem(&chain, &private).with_context(about)?;
+                let ends = own.not_after();
+                ensure!(
+                    ends.is_none_or(|end| end > SystemTime::now()),
+                    "{}: the certificate has expired",
+                    about()
+                );
+                Ok(own)
             }
         }
     }

@@ -64,8 +64,8 @@ impl Agents {
         })
     }
 
-    /// Forgets the connection of a node that ends with this token.
-    pub(crate) fn disconnected(&self, node: &str, ended: &CancellationToken) {
+    /// Forgets the connection of a node that ends with this token. False: new calls are made on another one.
+    pub(crate) fn disconnected(&self, node: &str, ended: &CancellationToken) -> bool {
         // The one that took its place has another token, which nobody has cancelled.
         ended.cancel();
         self.0.send_if_modified(|connections| {
@@ -75,7 +75,7 @@ impl Agents {
                 connections.remove(node);
             }
             found
-        });
+        })
     }
 
     /// Ends the connection of a node, and the calls on it.

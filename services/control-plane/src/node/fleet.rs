@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use hearth_api::v1::{NodeContainers, NodeInfo, QuarantinedWorkspace};
+use hearth_api::v1::{NodeContainers, NodeInfo, NodeTrust, QuarantinedWorkspace};
 use hearth_domain::{Platform, WorkspaceId};
 use parking_lot::Mutex;
 use prost_types::Timestamp;
@@ -33,6 +33,8 @@ struct Member {
     containers: Option<NodeContainers>,
     /// Workspaces in quarantine there.
     quarantined: Vec<QuarantinedWorkspace>,
+    /// Whose certificate it has and whom it trusts, if its agent has said so since it registered.
+    trust: Option<NodeTrust>,
     /// Workspaces whose attempt was given to the node, and how many lists of containers still come before what they say
     /// about them counts.
     young: BTreeMap<WorkspaceId, u8>,
@@ -65,6 +67,7 @@ pub(crate) struct NodeView {
     pub(crate) heartbeat: Timestamp,
     pub(crate) standing: Standing,
     pub(crate) quarantined: Vec<QuarantinedWorkspace>,
+    pub(crate) trust: Option<NodeTrust>,
 }
 
 /// Whether a node can take work.
@@ -78,6 +81,18 @@ pub(crate) enum Standing {
     Left,
     /// Its agent sends heartbeats, and says that it cannot work.
     Unavailable,
+    /// The control plane was started, and has not heard of it since.
+    Expected,
+}
+
+impl Standing {
+    /// Whether nothing says that it is gone.
+    pub(crate) fn is_there(self) -> bool {
+        match self {
+            Self::Online | Self::Unavailable | Self::Expected => true,
+            Self::Lost | Self::Left => false,
+        }
+    }
 }
 
 /// Why a node no longer does the work that it accepted.
@@ -165,10 +180,16 @@ impl Fleet {
         })
     }
 
-    /// Notes which workspaces are in quarantine on a node.
-    pub(crate) fn quarantines(&self, name: &str, workspaces: Vec<QuarantinedWorkspace>) {
+    /// Notes what else a node has said: which workspaces are in quarantine there, and whom it trusts.
+    pub(crate) fn told(
+        &self,
+        name: &str,
+        quarantined: Vec<QuarantinedWorkspace>,
+        trust: Option<NodeTrust>,
+    ) {
         if let Some(member) = self.members.lock().get_mut(name) {
-            member.quarantined = workspaces;
+            member.quarantined = quarantined;
+            member.trust = trust;
         }
     }
 
@@ -204,7 +225,7 @@ impl Fleet {
             Standing::Lost => return Some(Unusable::NodeLost),
             Standing::Left => return Some(Unusable::NodeLeft),
             Standing::Unavailable => return Some(Unusable::NodeUnavailable),
-            Standing::Online => {}
+            Standing::Online | Standing::Expected => {}
         }
         let containers = member.containers.as_ref()?;
         let has = |ids: &[String], id: &str| ids.iter().any(|known| known == id);
@@ -236,16 +257,14 @@ impl Fleet {
         except: &[String],
     ) -> Option<String> {
         let members = self.members.lock();
-        let online = |spoken: bool| {
-            let online = members.iter().filter(move |(name, member)| {
-                self.standing(member) == Standing::Online
-                    && member.has_spoken == spoken
-                    && !except.contains(name)
+        let standing = |standing: Standing| {
+            let those = members.iter().filter(move |(name, member)| {
+                self.standing(member) == standing && !except.contains(name)
             });
-            online.map(|(name, _)| name.clone())
+            those.map(|(name, _)| name.clone())
         };
-        let place = |spoken| least_loaded(online(spoken), loads, workspace);
-        place(true).or_else(|| place(false))
+        let place = |among| least_loaded(standing(among), loads, workspace);
+        place(Standing::Online).or_else(|| place(Standing::Expected))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<NodeView> {
@@ -303,6 +322,7 @@ impl Fleet {
             heartbeat: member.heartbeat,
             standing: self.standing(member),
             quarantined: member.quarantined.clone(),
+            trust: member.trust.clone(),
         }
     }
 
@@ -311,6 +331,8 @@ impl Fleet {
             Standing::Left
         } else if member.heard.elapsed() >= self.lease {
             Standing::Lost
+        } else if !member.has_spoken {
+            Standing::Expected
         } else if member.info.problem.is_empty() {
             Standing::Online
         } else {
@@ -330,6 +352,7 @@ impl Member {
             has_spoken,
             containers: None,
             quarantined: Vec::new(),
+            trust: None,
             young: BTreeMap::new(),
         }
     }

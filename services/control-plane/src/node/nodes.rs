@@ -77,8 +77,11 @@ impl Nodes {
 
     /// Forgets the connection of a node that ends with this token.
     pub(crate) fn disconnected(&self, node: &str, ended: &CancellationToken) {
-        tracing::info!(node, "a node's connection has ended");
-        self.agents.disconnected(node, ended);
+        match self.agents.disconnected(node, ended) {
+            true => tracing::info!(node, "a node's connection has ended"),
+            // Another one has taken its place.
+            false => tracing::debug!(node, "an older connection of a node has ended"),
+        }
     }
 
     /// Notes that the agent of a node ends.
@@ -93,8 +96,7 @@ impl Nodes {
     /// Forgets a node.
     pub(crate) async fn remove(&self, name: &str, force: bool) -> Result<(), CallError> {
         let node = self.fleet.known(name)?;
-        let is_heard = matches!(node.standing, Standing::Online | Standing::Unavailable);
-        if is_heard && !force {
+        if node.standing.is_there() && !force {
             return Err(CallError::NodeOnline(node.name));
         }
         let workspaces = self.store.remove_node(name, force).await?;
@@ -123,13 +125,14 @@ impl Nodes {
             preparing_attempts: _,
             unconfirmed_attempts: _,
             quarantined,
+            trust,
         } = heartbeat;
         let fleet = &self.fleet;
         let heard = fleet.heartbeat(&node, &boot_id, disk_free_bytes, problem, containers, now());
         let Some(heard) = heard else {
             return false;
         };
-        fleet.quarantines(&node, quarantined);
+        fleet.told(&node, quarantined, trust);
         let node = StoredNode {
             name: heard.name,
             platform: heard.platform,
@@ -225,7 +228,7 @@ impl Nodes {
     pub(crate) fn check_online(&self, name: &str) -> Result<(), CallError> {
         let node = self.fleet.known(name)?;
         match node.standing {
-            Standing::Online => Ok(()),
+            Standing::Online | Standing::Expected => Ok(()),
             Standing::Lost => Err(CallError::NodeLost(node.name)),
             Standing::Left => Err(CallError::NodeLeft(node.name)),
             Standing::Unavailable => Err(unable(node)),

@@ -1,10 +1,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use hearth_domain::sha256_hex;
-use http::{HeaderMap, header::AUTHORIZATION};
+use hearth_runtime::bearer;
+use http::HeaderMap;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
-use subtle::ConstantTimeEq as _;
 
 use crate::{
     error::CallError,
@@ -12,25 +12,47 @@ use crate::{
 };
 
 const TOKEN_BYTES: usize = 32;
-const SCHEME: &str = "bearer ";
 
 /// Session tokens of agents: one for each registration, of which only the digest is kept. It is stored, so that tokens
 /// stay valid over a restart of the control plane.
 pub(crate) struct Sessions {
     store: Arc<dyn Store>,
-    /// SHA-256 of each node's newest token, in hex.
-    digests: Mutex<HashMap<String, String>>,
+    known: Mutex<Known>,
     /// Serializes registrations, so that the store and the memory have the same newest token.
     opening: tokio::sync::Mutex<()>,
+}
+
+/// Nodes and the SHA-256 of each one's newest token, in hex, both ways.
+#[derive(Default)]
+struct Known {
+    nodes: HashMap<String, String>,
+    digests: HashMap<String, String>,
+}
+
+impl Known {
+    fn put(&mut self, node: String, digest: String) {
+        self.remove(&node);
+        self.nodes.insert(digest.clone(), node.clone());
+        self.digests.insert(node, digest);
+    }
+
+    fn remove(&mut self, node: &str) {
+        if let Some(digest) = self.digests.remove(node) {
+            self.nodes.remove(&digest);
+        }
+    }
 }
 
 impl Sessions {
     /// Loads the stored sessions.
     pub(crate) async fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let digests = store.sessions().await?.into_iter().collect();
+        let mut known = Known::default();
+        for (node, digest) in store.sessions().await? {
+            known.put(node, digest);
+        }
         Ok(Self {
             store,
-            digests: Mutex::new(digests),
+            known: Mutex::new(known),
             opening: tokio::sync::Mutex::default(),
         })
     }
@@ -41,31 +63,21 @@ impl Sessions {
         let digest = sha256_hex(token.expose_secret());
         let _one = self.opening.lock().await;
         self.store.put_session(node, &digest).await?;
-        self.digests.lock().insert(node.to_owned(), digest);
+        self.known.lock().put(node.to_owned(), digest);
         Ok(token)
     }
 
     /// Forgets the token of a node that was removed from the store.
     pub(crate) fn close(&self, node: &str) {
-        self.digests.lock().remove(node);
+        self.known.lock().remove(node);
     }
 
     /// The node whose agent calls, as its headers prove (`authorization: Bearer <token>`).
     pub(crate) fn node(&self, headers: &HeaderMap) -> Option<String> {
-        let presented = sha256_hex(bearer(headers)?);
-        let digests = self.digests.lock();
-        let is_it = |known: &str| bool::from(presented.as_bytes().ct_eq(known.as_bytes()));
-        let found = digests.iter().find(|(_, known)| is_it(known));
-        found.map(|(node, _)| node.clone())
+        // By its digest: the time that it takes tells nothing of a token.
+        let presented = sha256_hex(bearer(headers).ok()??);
+        self.known.lock().nodes.get(&presented).cloned()
     }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let scheme = value.get(..SCHEME.len())?;
-    scheme
-        .eq_ignore_ascii_case(SCHEME)
-        .then(|| value[SCHEME.len()..].trim())
 }
 
 /// A new secret: 256 random bits of the system, in hex.

@@ -38,6 +38,8 @@ const MAX_TEXT_BYTES: usize = 256;
 const MAX_WORKSPACES: usize = 10_000;
 /// Longest quarantine that a node can have.
 const MAX_QUARANTINE_SECONDS: u64 = 100 * 366 * 24 * 3600;
+/// CAs that a node knows: there are two while one is changed.
+const MAX_AUTHORITIES: usize = 100;
 /// A node may miss two heartbeats before it counts as lost.
 const HEARTBEATS_PER_LEASE: u32 = 3;
 
@@ -113,6 +115,7 @@ impl AgentRegistryService for AgentRegistryApi {
         let preparing = attempts("preparing_attempts", &request.preparing_attempts)?;
         let unconfirmed = attempts("unconfirmed_attempts", &request.unconfirmed_attempts)?;
         check_quarantined(&request.quarantined)?;
+        check_trust(request.trust.as_ref())?;
         let known = self.nodes.heartbeat(request).await;
         let (ended, confirmed) = match known {
             true => (
@@ -249,6 +252,24 @@ fn check_quarantined(workspaces: &[QuarantinedWorkspace]) -> Result<(), CallErro
         if one.seconds_left > Some(MAX_QUARANTINE_SECONDS) {
             faults.add("quarantined.seconds_left", "is more than 100 years");
         }
+    }
+    Ok(faults.complete(Some(()))?)
+}
+
+fn check_trust(trust: Option<&v1::NodeTrust>) -> Result<(), CallError> {
+    let mut faults = FieldFaults::default();
+    let Some(trust) = trust else {
+        return Ok(());
+    };
+    if trust.authorities_sha256.len() > MAX_AUTHORITIES {
+        faults.add("trust.authorities_sha256", "are more than 100");
+    }
+    let known = trust.authorities_sha256.iter().take(MAX_AUTHORITIES);
+    if !known
+        .chain([&trust.issuer_sha256])
+        .all(|one| is_identity(one))
+    {
+        faults.add("trust", "must have digests in hex");
     }
     Ok(faults.complete(Some(()))?)
 }

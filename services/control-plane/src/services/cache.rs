@@ -13,7 +13,7 @@ use hearth_domain::{
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
-use super::{paging::Paging, validate};
+use super::{page_tokens::PageTokens, paging::Paging, validate};
 use crate::{
     access::Caller,
     cache::{CacheRules, Entries, Explanations, Verification},
@@ -33,6 +33,7 @@ const MAX_KEY_DIGITS: usize = 64;
 
 /// Serves `CacheService`.
 pub(super) struct CacheApi {
+    pub(super) pages: PageTokens,
     pub(super) rules: Arc<CacheRules>,
     pub(super) entries: Arc<Entries>,
     pub(super) explanations: Arc<Explanations>,
@@ -123,7 +124,12 @@ impl CacheApi {
         request: ListEntriesRequest,
     ) -> Result<ListEntriesResponse, CallError> {
         let mut faults = FieldFaults::default();
-        let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
+        let paging = Paging::read(
+            self.pages.of("entries"),
+            request.page_size,
+            &request.page_token,
+            &mut faults,
+        );
         let of = match &*request.repository {
             "" => Some(None),
             url => self.cache_of(url, "", &mut faults).map(Some),
@@ -214,7 +220,12 @@ impl CacheApi {
             0 => MAX_VERIFIED,
             size => size.min(MAX_VERIFIED),
         };
-        let paging = Paging::read(size, &request.page_token, &mut faults);
+        let paging = Paging::read(
+            self.pages.of("verified"),
+            size,
+            &request.page_token,
+            &mut faults,
+        );
         let of = self.cache_of(&request.repository, "", &mut faults);
         let (paging, of) = faults.complete(paging.zip(of))?;
         let (Some(repository), _) = of.checked(caller)? else {

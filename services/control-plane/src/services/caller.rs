@@ -22,7 +22,6 @@ const MAX_ENROLMENT_BYTES: usize = 64 * 1024;
 
 /// What tells agents from others.
 pub(super) struct Guard {
-    pub(super) sessions: Arc<Sessions>,
     /// Whether they have certificates.
     pub(super) certified: bool,
 }
@@ -30,6 +29,10 @@ pub(super) struct Guard {
 /// The node whose agent calls.
 #[derive(Clone, Debug)]
 pub(super) struct Caller(String);
+
+/// The node whose session a call has. Whether it may be used on its connection is not known yet.
+#[derive(Clone, Debug)]
+struct InSession(String);
 
 /// Says which node or client makes a call, so that its calls count as its own, wherever they come from. It lets nobody in.
 pub(crate) fn identify(
@@ -42,6 +45,9 @@ pub(crate) fn identify(
             return;
         }
         let node = sessions.node(&call.headers);
+        if let Some(node) = &node {
+            call.extensions.insert(InSession(node.clone()));
+        }
         let node = node.and_then(|node| node.parse().ok()).map(Identity::Node);
         let client = || access.named(&call.headers).map(Identity::Client);
         if let Some(identity) = node.or_else(client) {
@@ -71,12 +77,13 @@ pub(super) async fn agents_only(
         let small = |body| Body::new(Limited::new(body, MAX_ENROLMENT_BYTES));
         return next.run(request.map(small)).await;
     }
+    let session = request.extensions_mut().remove::<InSession>();
     let peer = request.extensions().get::<Peer>();
     let certified = peer.and_then(|peer| certified(peer, SystemTime::now()));
     if guard.certified && certified.is_none() {
         return Status::from(IdentityError::NoCertificate).into_http();
     }
-    if let Some(node) = guard.sessions.node(request.headers()) {
+    if let Some(InSession(node)) = session {
         let is_another = |certified: &CertifiedNode| certified.name.as_str() != node;
         if certified.as_ref().is_some_and(is_another) {
             tracing::warn!(?peer, node, "a node used the session of another one");
@@ -93,7 +100,7 @@ pub(super) async fn agents_only(
 }
 
 /// The name of a call to the registry of agents.
-fn call(path: &str) -> Option<&str> {
+fn call(path: &str) -> Option<&'static str> {
     let (service, call) = path.strip_prefix('/')?.split_once('/')?;
     match call {
         "Enrol" => Some("Enrol"),

@@ -11,7 +11,7 @@ use prost_types::Timestamp;
 use secrecy::ExposeSecret as _;
 use tonic::{Request, Response, Status};
 
-use super::paging::Paging;
+use super::{page_tokens::PageTokens, paging::Paging};
 use crate::{
     access::{Access, Caller, CertificateIssuer},
     clock::{from_millis, millis, now},
@@ -26,6 +26,7 @@ const MAX_CSR_BYTES: usize = 16 * 1024;
 
 /// Serves `ClientService`.
 pub(super) struct ClientApi {
+    pub(super) pages: PageTokens,
     pub(super) access: Arc<Access>,
     /// `None`: there is no CA.
     pub(super) issuer: Option<Arc<dyn CertificateIssuer>>,
@@ -64,7 +65,12 @@ impl ClientService for ClientApi {
     ) -> Result<Response<ListClientsResponse>, Status> {
         let request = request.into_inner();
         let mut faults = FieldFaults::default();
-        let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
+        let paging = Paging::read(
+            self.pages.of("clients"),
+            request.page_size,
+            &request.page_token,
+            &mut faults,
+        );
         let paging = faults.complete(paging)?;
         let all = self.access.list().into_iter();
         let all = all.filter_map(|client| Some((client.number()?, client)));

@@ -11,6 +11,7 @@ mod enrolment;
 mod enter;
 mod join_tokens;
 mod nodes;
+mod page_tokens;
 mod paging;
 mod routes;
 mod secrets;
@@ -19,4 +20,5 @@ mod validate;
 mod workspaces;
 
 pub(crate) use caller::identify;
+pub(crate) use page_tokens::PageTokens;
 pub(crate) use routes::{Served, routes};

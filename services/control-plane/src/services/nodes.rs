@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     access::Caller,
+    identity::Ca,
     node::{Nodes, Standing},
     workspace::Recovery,
 };
@@ -20,6 +21,8 @@ pub(super) struct NodeApi {
     pub(super) recovery: Arc<Recovery>,
     /// What keeps the control plane from taking work.
     pub(super) obstacle: Obstacle,
+    /// `None`: nodes have no certificates.
+    pub(super) ca: Option<Arc<Ca>>,
 }
 
 #[tonic::async_trait]
@@ -37,6 +40,7 @@ impl NodeService for NodeApi {
                 Standing::Lost => NodeState::Lost,
                 Standing::Left => NodeState::Left,
                 Standing::Unavailable => NodeState::Unavailable,
+                Standing::Expected => NodeState::Expected,
             }
             .into(),
             info: Some(node.info),
@@ -47,11 +51,16 @@ impl NodeService for NodeApi {
                 true => Vec::new(),
                 false => node.quarantined,
             },
+            trust: node.trust,
         });
         Ok(Response::new(ListNodesResponse {
             nodes: nodes.collect(),
             problem: self.obstacle.get().unwrap_or_default(),
             control_plane_id: self.nodes.identity().to_owned(),
+            authorities_sha256: self
+                .ca
+                .as_ref()
+                .map_or_else(Vec::new, |ca| ca.trusted().fingerprints()),
         }))
     }
 

@@ -1,6 +1,7 @@
 use hearth_runtime::FieldFaults;
 use prost::Message;
 
+use super::page_tokens::PageTokens;
 use crate::{error::CallError, store::PageLimit};
 
 const DEFAULT_SIZE: u32 = 100;
@@ -11,32 +12,43 @@ const MAX_BYTES: u64 = 2 * 1024 * 1024;
 const MAX_LOOKED_AT: usize = 10_000;
 
 /// The page of a list that a request asks for. Items have numbers, and lists begin with the highest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Paging {
     /// It begins below this number; `None`: with the highest.
     pub(super) before: Option<u64>,
     size: u32,
+    tokens: PageTokens,
 }
 
 impl Paging {
     /// Reads `page_size` and `page_token`. `None` when a fault was added.
-    pub(super) fn read(size: u32, token: &str, faults: &mut FieldFaults) -> Option<Self> {
+    pub(super) fn read(
+        tokens: PageTokens,
+        size: u32,
+        token: &str,
+        faults: &mut FieldFaults,
+    ) -> Option<Self> {
         let before = match token {
             "" => None,
             token => {
-                let number = token.parse();
-                Some(faults.check("page_token", number.map_err(|_| "is not a token of a page"))?)
+                let opened = tokens.open(token);
+                let fault = "is not a token of a page of this list; list from the beginning";
+                Some(faults.check("page_token", opened.ok_or(fault))?)
             }
         };
         let size = match size {
             0 => DEFAULT_SIZE,
             size => size.min(MAX_SIZE),
         };
-        Some(Self { before, size })
+        Some(Self {
+            before,
+            size,
+            tokens,
+        })
     }
 
     /// How many items to look for: one more than the page holds tells whether there is another page.
-    pub(super) fn limit(self) -> PageLimit {
+    pub(super) fn limit(&self) -> PageLimit {
         PageLimit {
             items: self.size + 1,
             bytes: MAX_BYTES,
@@ -46,7 +58,7 @@ impl Paging {
     /// The page out of the items that `sees` lets through, and the token of the next page; empty: there is none. `read` finds
     /// items below a number.
     pub(super) async fn visible<M: Message, F>(
-        self,
+        &self,
         read: impl Fn(Option<u64>, PageLimit) -> F,
         sees: impl Fn(&M) -> bool,
     ) -> Result<(Vec<M>, String), CallError>
@@ -73,7 +85,8 @@ impl Paging {
             }
             if looked_at >= MAX_LOOKED_AT {
                 let (items, next) = self.page(found);
-                let further = before.map(|number| number.to_string()).unwrap_or_default();
+                let further = before.map(|number| self.tokens.seal(number));
+                let further = further.unwrap_or_default();
                 return Ok((items, if next.is_empty() { further } else { next }));
             }
             limit.items = MAX_SIZE;
@@ -82,7 +95,7 @@ impl Paging {
 
     /// The page out of the items that were found, without those that cannot be read, and the token of the next page; empty:
     /// there is none.
-    pub(super) fn page<M: Message>(self, found: Vec<(u64, Option<M>)>) -> (Vec<M>, String) {
+    pub(super) fn page<M: Message>(&self, found: Vec<(u64, Option<M>)>) -> (Vec<M>, String) {
         let available = found.len();
         let (mut items, mut bytes, mut last, mut taken) = (Vec::new(), 0, 0, 0);
         for (number, item) in found.into_iter().take(self.size as usize) {
@@ -94,7 +107,7 @@ impl Paging {
             items.extend(item);
         }
         let next = match taken < available {
-            true => last.to_string(),
+            true => self.tokens.seal(last),
             false => String::new(),
         };
         (items, next)
@@ -105,12 +118,20 @@ impl Paging {
 mod tests {
     use super::*;
 
+    fn tokens() -> PageTokens {
+        PageTokens::of_test().of("things")
+    }
+
     fn read(size: u32, token: &str) -> Option<Paging> {
-        Paging::read(size, token, &mut FieldFaults::default())
+        Paging::read(tokens(), size, token, &mut FieldFaults::default())
+    }
+
+    fn opened((items, next): (Vec<String>, String)) -> (usize, Option<u64>) {
+        (items.len(), tokens().open(&next))
     }
 
     #[test]
-    fn a_size_is_clamped_and_a_token_is_a_number() {
+    fn a_size_is_clamped_and_a_token_is_of_the_list() {
         for (asked, size) in [
             (0, 100),
             (1, 1),
@@ -118,11 +139,13 @@ mod tests {
             (1001, 1000),
             (u32::MAX, 1000),
         ] {
-            let paging = read(asked, "7").expect("good fields");
+            let paging = read(asked, &tokens().seal(7)).expect("good fields");
             assert_eq!((paging.size, paging.before), (size, Some(7)));
         }
         assert_eq!(read(1, "").expect("good fields").before, None);
-        assert_eq!(read(1, "third"), None);
+        for bad in ["third", "7", &tokens().of("others").seal(7)] {
+            assert!(read(1, bad).is_none(), "{bad}");
+        }
     }
 
     /// Reads items with the numbers below `before`, down to 1, at most `limit` of them; the text of each is its number.
@@ -171,16 +194,15 @@ mod tests {
     fn a_page_ends_with_its_size_or_its_bytes() {
         let paging = read(2, "").expect("good fields");
         let text = |length: usize| Some("x".repeat(length));
-        let (items, next) = paging.page(vec![(9, text(1)), (7, text(1)), (4, text(1))]);
-        assert_eq!((items.len(), next.as_str()), (2, "7"));
-        let (items, next) = paging.page(vec![(9, text(1)), (7, text(1))]);
-        assert_eq!((items.len(), next.as_str()), (2, ""));
-        let (items, next) = paging.page(vec![(9, text(2 * 1024 * 1024 + 1)), (7, text(1))]);
-        assert_eq!((items.len(), next.as_str()), (1, "9"));
+        let page = |found| opened(paging.page(found));
+        let some = vec![(9, text(1)), (7, text(1)), (4, text(1))];
+        assert_eq!(page(some), (2, Some(7)));
+        assert_eq!(page(vec![(9, text(1)), (7, text(1))]), (2, None));
+        let long = text(2 * 1024 * 1024 + 1);
+        assert_eq!(page(vec![(9, long), (7, text(1))]), (1, Some(9)));
         // What cannot be read is left out, and hides nothing that follows.
-        let (items, next) = paging.page(vec![(9, None), (7, text(1)), (4, text(1))]);
-        assert_eq!((items.len(), next.as_str()), (1, "7"));
-        let (items, next) = paging.page::<String>(vec![(9, None), (7, None), (4, None)]);
-        assert_eq!((items.len(), next.as_str()), (0, "7"));
+        let some = vec![(9, None), (7, text(1)), (4, text(1))];
+        assert_eq!(page(some), (1, Some(7)));
+        assert_eq!(page(vec![(9, None), (7, None), (4, None)]), (0, Some(7)));
     }
 }

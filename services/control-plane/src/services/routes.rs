@@ -22,6 +22,7 @@ use super::{
     join_tokens::JoinTokenApi,
     nodes::NodeApi,
     secrets::SecretApi,
+    page_tokens::PageTokens,
     workspaces::WorkspaceApi,
 };
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
     cache::{CacheRules, Entries, Explanations, Index, Signing, Verification},
     enter::Entrances,
     identity::{Enrolment, JoinTokens},
-    node::{Fleet, Nodes, Sessions},
+    node::{Fleet, Nodes},
     probe::{AttemptLogins, Probe},
     repositories::Repositories,
     secrets::Secrets,
@@ -43,6 +44,7 @@ const MAX_AGENT_MESSAGE: usize = 4 * 1024 * 1024;
 /// What the services work with.
 pub(crate) struct Served {
     pub(crate) access: Arc<Access>,
+    pub(crate) pages: PageTokens,
     /// Signs certificates of clients, where there is a CA.
     pub(crate) issuer: Option<Arc<dyn CertificateIssuer>>,
     /// Bytes that a message of a client may have.
@@ -66,7 +68,6 @@ pub(crate) struct Served {
     pub(crate) build_logs: BuildLogs,
     /// Images that nodes fetch in advance.
     pub(crate) default_images: Vec<String>,
-    pub(crate) sessions: Arc<Sessions>,
     /// Seconds without a heartbeat after which a node counts as lost.
     pub(crate) lease_seconds: u32,
     pub(crate) rules: Arc<CacheRules>,
@@ -96,6 +97,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         entrances: served.entrances,
         repositories: served.repositories,
         build_logs: served.build_logs,
+        pages: served.pages.clone(),
     };
     let public_key = served.signing.public_key().map(ToString::to_string);
     let public_keys = served.signing.keys().map(ToString::to_string);
@@ -109,6 +111,7 @@ pub(crate) fn routes(served: Served) -> Routes {
         default_images: served.default_images,
     };
     let cache = CacheApi {
+        pages: served.pages.clone(),
         rules: served.rules,
         entries: served.entries,
         explanations: served.explanations,
@@ -120,8 +123,13 @@ pub(crate) fn routes(served: Served) -> Routes {
         nodes: served.nodes,
         recovery: served.recovery,
         obstacle: served.obstacle,
+        ca: served
+            .enrolment
+            .as_ref()
+            .map(|enrolment| enrolment.ca().clone()),
     };
     let clients = ClientApi {
+        pages: served.pages,
         access: served.access.clone(),
         issuer: served.issuer,
     };
@@ -136,7 +144,6 @@ pub(crate) fn routes(served: Served) -> Routes {
         .add_service(credentials.max_decoding_message_size(MAX_AGENT_MESSAGE));
     // In front of what was added so far.
     let guard = Arc::new(Guard {
-        sessions: served.sessions,
         certified: served.enrolment.is_some(),
     });
     let guard = from_fn_with_state(guard, agents_only);

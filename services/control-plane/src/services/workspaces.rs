@@ -9,9 +9,7 @@ use hearth_domain::WorkspaceId;
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::paging::Paging;
-use super::selection::Selection;
-use super::{enter, validate};
+use super::{enter, page_tokens::PageTokens, paging::Paging, selection::Selection, validate};
 use crate::{
     access::Caller,
     enter::Entrances,
@@ -38,6 +36,7 @@ pub(super) struct WorkspaceApi {
     pub(super) entrances: Entrances,
     pub(super) repositories: Arc<Repositories>,
     pub(super) build_logs: BuildLogs,
+    pub(super) pages: PageTokens,
 }
 
 #[tonic::async_trait]
@@ -65,7 +64,7 @@ impl WorkspaceService for WorkspaceApi {
             What::Again(id, _) => self.check(&caller, id).await?,
         }
         // Before anything begins: a call that fails has begun nothing.
-        let slot = self.watching.open()?;
+        let slot = self.watching.open(caller.name())?;
         let prepared = self.workspaces.prepare(wanted).await?;
         let (snapshot, watcher) = self.follow(slot, prepared, until).await?;
         Ok(Response::new(responses(
@@ -95,7 +94,7 @@ impl WorkspaceService for WorkspaceApi {
         };
         let (snapshot, watcher) = self
             .watching
-            .begin(self.watching.open()?, &id, begin, until)
+            .begin(self.watching.open(caller.name())?, &id, begin, until)
             .await?;
         Ok(Response::new(responses(
             seen(&self.fleet, snapshot),
@@ -121,7 +120,7 @@ impl WorkspaceService for WorkspaceApi {
         // Nobody is to find it stopped for its idle time at this moment.
         let _in_use: Use = self.uses.begin(&id);
         // Before anything begins: a call that fails has begun nothing.
-        let slot = self.watching.open()?;
+        let slot = self.watching.open(caller.name())?;
         let prepared = self.workspaces.start(id).await?;
         let (snapshot, watcher) = self.follow(slot, prepared, until).await?;
         Ok(Response::new(responses(
@@ -194,7 +193,12 @@ impl WorkspaceService for WorkspaceApi {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let mut faults = FieldFaults::default();
-        let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
+        let paging = Paging::read(
+            self.pages.of("workspaces"),
+            request.page_size,
+            &request.page_token,
+            &mut faults,
+        );
         let selection = Selection::read(&request, &mut faults);
         let (paging, selection) = faults.complete(paging.zip(selection))?;
         let sees = |workspace: &Workspace| {

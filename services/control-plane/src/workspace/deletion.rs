@@ -10,7 +10,7 @@ use tonic::Status;
 use super::{drivers::Drivers, journal::Journal};
 use crate::{
     error::CallError,
-    node::{Agents, Fleet, NodeView, Standing, calls_again, within},
+    node::{Agents, Fleet, NodeView, calls_again, within},
     store::{Store, StoreError},
 };
 
@@ -179,7 +179,7 @@ async fn ask(
 /// A node whose agent sends heartbeats.
 pub(super) fn heard(fleet: &Fleet, name: &str) -> Option<NodeView> {
     let node = fleet.get(name)?;
-    matches!(node.standing, Standing::Online | Standing::Unavailable).then_some(node)
+    node.standing.is_there().then_some(node)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::now,
-    node::{Gone, Standing, calls_again, verdict, within},
+    node::{Gone, NodeView, Standing, calls_again, verdict, within},
     record::{Ending, Record},
     store::{Load, StoreError},
 };
@@ -36,6 +36,8 @@ struct Driver<'a> {
     /// Boot id of the node's agent when it was called.
     called: String,
     events: Option<Events>,
+    /// Whether its log says that the attempt waits for its node.
+    waits: bool,
 }
 
 /// Drives the newest attempt of a workspace until it has settled or `stop` is cancelled.
@@ -58,12 +60,14 @@ pub(super) async fn drive(with: &Driving, id: &WorkspaceId, stop: &CancellationT
                         boot_id: record.progress.boot_id.clone(),
                         movable: record.progress.is_movable(),
                     };
+                    let waits = driver.as_ref().is_some_and(|driver| driver.waits);
                     driver = Some(Driver {
                         with,
                         stop,
                         record,
                         called: String::new(),
                         events: None,
+                        waits,
                     });
                     Observation::Unsettled(known)
                 }
@@ -197,6 +201,7 @@ impl Driver<'_> {
         let place = |loads: &[Load]| self.with.fleet.place(id, loads, &tried);
         let journal = &self.with.journal;
         let Some(moved) = journal.move_on(&self.record.attempt(), why, &place).await? else {
+            self.say_what_is_waited_for(why).await?;
             return Ok(Observation::Nowhere);
         };
         tracing::warn!(
@@ -208,6 +213,21 @@ impl Driver<'_> {
         );
         self.record = moved;
         Ok(Observation::Stored { settled: false })
+    }
+
+    /// Says once that the attempt waits for its node, unless that is gone.
+    async fn say_what_is_waited_for(&mut self, why: &str) -> Result<(), StoreError> {
+        let node = &self.record.workspace.node;
+        let is_there = |node: NodeView| node.standing.is_there();
+        if self.waits || !self.with.fleet.get(node).is_some_and(is_there) {
+            return Ok(());
+        }
+        self.waits = true;
+        let warning = format!(
+            "{node} does not begin the attempt, and there is no other node for it: {why}. It is asked again until it does, or is lost; `hearth nodes` shows its state."
+        );
+        let attempt = self.record.attempt();
+        self.with.journal.note(&attempt, &warning).await
     }
 
     async fn end(&mut self, ending: &Ending) -> Result<(), StoreError> {

@@ -13,12 +13,22 @@ use crate::error::CallError;
 /// How long a client may read nothing while there is something to read. It resumes by sequence.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// A client has at most this part of the streams, so that no one takes those of all.
+const PART: u32 = 4;
+
 /// The open streams of events, and what each of them holds: as many as are allowed, each with a page at most. A client that
 /// does not read keeps its page for a while only.
 #[derive(Debug)]
 pub(super) struct Streams {
     max: u32,
-    open: Mutex<Vec<Weak<Mutex<Held>>>>,
+    open: Mutex<Vec<Opened>>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    held: Weak<Mutex<Held>>,
+    /// The client that has proved to have opened it.
+    by: Option<String>,
 }
 
 /// One of the open streams.
@@ -54,17 +64,21 @@ impl Streams {
         }
     }
 
-    /// Another stream, if one may be opened.
-    pub(super) fn open(&self) -> Result<Stream, CallError> {
+    /// Another stream, if one may be opened: by this client, where clients prove who they are.
+    pub(super) fn open(&self, by: Option<String>) -> Result<Stream, CallError> {
         let mut open = self.open.lock();
-        if open.len() >= self.max as usize {
-            open.retain(|stream| stream.strong_count() > 0);
-        }
+        open.retain(|stream| stream.held.strong_count() > 0);
         if open.len() >= self.max as usize {
             return Err(CallError::TooManyStreams { max: self.max });
         }
+        let most = self.max.div_ceil(PART);
+        let own = open.iter().filter(|stream| stream.by == by).count();
+        if by.is_some() && own >= most as usize {
+            return Err(CallError::TooManyOwnStreams { most });
+        }
         let stream = Arc::new(Mutex::new(Held::Events(VecDeque::new(), Instant::now())));
-        open.push(Arc::downgrade(&stream));
+        let held = Arc::downgrade(&stream);
+        open.push(Opened { held, by });
         Ok(Stream(stream))
     }
 
@@ -72,7 +86,7 @@ impl Streams {
     pub(super) fn end_unread(&self) {
         let now = Instant::now();
         self.open.lock().retain(|stream| {
-            let Some(stream) = stream.upgrade() else {
+            let Some(stream) = stream.held.upgrade() else {
                 return false;
             };
             let mut held = stream.lock();
@@ -129,21 +143,37 @@ mod tests {
     #[test]
     fn as_many_streams_are_open_as_are_allowed_and_one_that_ends_makes_room() {
         let streams = Streams::new(2);
-        let first = streams.open().expect("a stream");
-        let _second = streams.open().expect("a stream");
+        let first = streams.open(None).expect("a stream");
+        let _second = streams.open(None).expect("a stream");
         for _ in 0..2 {
-            let refused = streams.open().expect_err("two are open");
+            let refused = streams.open(None).expect_err("two are open");
             assert!(refused.to_string().contains("--max-streams"), "{refused}");
         }
         drop(first);
-        let _third = streams.open().expect("a stream");
-        streams.open().expect_err("two are open");
+        let _third = streams.open(None).expect("a stream");
+        streams.open(None).expect_err("two are open");
+    }
+
+    #[test]
+    fn a_client_leaves_most_of_the_streams_to_others() {
+        let streams = Streams::new(8);
+        let open = |by: &str| streams.open(Some(by.to_owned()));
+        let first = open("greedy").expect("one");
+        let _second = open("greedy").expect("two");
+        let refused = open("greedy").expect_err("a quarter is open");
+        assert!(refused.to_string().contains("--max-streams"), "{refused}");
+        let _other = open("other").expect("its own");
+        drop(first);
+        let _again = open("greedy").expect("one of them has ended");
+        // Where nobody is asked who it is, all are one.
+        let all: Vec<_> = std::iter::from_fn(|| streams.open(None).ok()).collect();
+        assert_eq!(all.len(), 5);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_nobody_reads_loses_what_it_holds_and_its_place() {
         let streams = Streams::new(3);
-        let [unread, read, waiting] = [(); 3].map(|()| streams.open().expect("a stream"));
+        let [unread, read, waiting] = [(); 3].map(|()| streams.open(None).expect("a stream"));
         for stream in [&unread, &read] {
             stream.hold(vec![event(1), event(2)]);
         }
@@ -159,7 +189,7 @@ mod tests {
         assert_eq!(read.take().expect("an event"), Some(event(2)));
         assert_eq!(waiting.take().expect("no end"), None);
         // Its place is free although its client is still there.
-        let _next = streams.open().expect("a stream");
-        streams.open().expect_err("three are open");
+        let _next = streams.open(None).expect("a stream");
+        streams.open(None).expect_err("three are open");
     }
 }

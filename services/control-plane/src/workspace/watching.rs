@@ -82,9 +82,9 @@ impl Watching {
         }
     }
 
-    /// Takes one of the streams that may be open.
-    pub(crate) fn open(&self) -> Result<Slot, CallError> {
-        self.streams.open()
+    /// Takes one of the streams that may be open: for this client, where clients prove who they are.
+    pub(crate) fn open(&self, by: Option<String>) -> Result<Slot, CallError> {
+        self.streams.open(by)
     }
 
     /// Ends streams that nobody reads, until the process stops.

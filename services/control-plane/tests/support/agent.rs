@@ -204,6 +204,7 @@ impl FakeAgent {
             preparing_attempts: Vec::new(),
             unconfirmed_attempts: Vec::new(),
             quarantined: Vec::new(),
+            trust: None,
         };
         let request = plane.of_node(&self.name, request);
         match plane.registry().await.heartbeat(request).await {

@@ -41,9 +41,13 @@ impl TlsPlane {
 
     /// One whose certificates are valid for so long.
     pub async fn with_life(life: Duration) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::in_folder(tempfile::tempdir().expect("a folder"), life, &[]).await
+    }
+
+    /// One with what is in a folder, and these flags besides.
+    pub async fn in_folder(folder: TempDir, life: Duration, flags: &[String]) -> Self {
         let path = |name: &str| folder.path().join(name).display().to_string();
-        let config = Config::read([
+        let own = [
             "hearth-control-plane".to_owned(),
             "--listen=127.0.0.1:0".to_owned(),
             "--admin-listen=127.0.0.1:0".to_owned(),
@@ -51,7 +55,8 @@ impl TlsPlane {
             format!("--ca-certificate={}", path("ca.pem")),
             format!("--ca-key={}", path("ca-key.pem")),
             format!("--admin-token-file={}", path("admin-token")),
-        ]);
+        ];
+        let config = Config::read(own.iter().chain(flags));
         let mut config = config.expect("a good command line");
         config.identity.certificate_minutes = CertificateLife(life);
         let plane = ControlPlane::build(config).await.expect("a control plane");
@@ -83,7 +88,13 @@ impl TlsPlane {
     /// A new connection of who has this certificate.
     pub fn channel(&self, own: Option<&KeyedCertificate>) -> Channel {
         let trusted = Authorities::from_pem(&self.file("ca.pem")).expect("a CA");
-        let tls = ClientTls::new(&ServerTrust::Authorities(trusted), own).expect("TLS");
+        self.channel_to(&trusted, own)
+    }
+
+    /// The same by these CAs.
+    pub fn channel_to(&self, trusted: &Authorities, own: Option<&KeyedCertificate>) -> Channel {
+        let trust = ServerTrust::Authorities(trusted.clone());
+        let tls = ClientTls::new(&trust, own).expect("TLS");
         let url = format!("https://{}", self.addresses.listen);
         tls.channel(&ClientTls::endpoint(&url.parse().expect("a URL")))
     }

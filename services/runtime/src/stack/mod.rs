@@ -17,6 +17,7 @@ use axum::{
 };
 use futures_util::{FutureExt as _, future};
 use http::request::Parts;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, service::Routes};
 use tracing::Instrument as _;
 
@@ -115,15 +116,42 @@ async fn pass(State(stack): State<Stack>, call: Request, next: Next) -> Response
     let lasting = connection.as_ref().filter(|_| method.lasts());
     let lasting = lasting.map(OnConnection::lasts);
     let ends_it = connection.clone().filter(|_| !method.lasts());
-    let end = method.streams.then(|| end(deadline, ends_it).boxed());
+    let ends_with = answer.extensions().get::<EndsWith>().cloned();
+    let end = || end(deadline, ends_it.clone(), ends_with.clone());
+    let in_time = method.streams.then(|| end().boxed());
     answer.map(|body| {
-        let held = (admitted, connection, lasting);
-        axum::body::Body::new(Answer::new(body, &method.name, end, counted, held))
+        let gone = CancellationToken::new();
+        let held = (admitted, connection.clone(), lasting, gone.clone().drop_guard());
+        let answer = Answer::new(body, &method.name, in_time, counted, held);
+        if let Some(connection) = connection.as_ref().filter(|_| method.streams) {
+            let (end, ender) = (end(), answer.ender());
+            let watched = async move {
+                tokio::select! {
+                    () = gone.cancelled() => {}
+                    status = end => ender.end(status),
+                }
+            };
+            connection.beside(watched.boxed());
+        }
+        axum::body::Body::new(answer)
     })
 }
 
-/// Waits until a stream has to end: its caller wants it to be over, or its connection is as old as it may be.
-async fn end(deadline: Deadline, connection: Option<OnConnection>) -> Status {
+/// Ends the stream of a call when the token is cancelled. A service puts it into the extensions of its answer.
+#[derive(Clone, Debug)]
+pub struct EndsWith {
+    /// What ends it.
+    pub token: CancellationToken,
+    /// What its caller is told.
+    pub status: Status,
+}
+
+/// Waits until a stream has to end: its caller wants it to be over, its service does, or its connection is as old as it may be.
+async fn end(
+    deadline: Deadline,
+    connection: Option<OnConnection>,
+    ends_with: Option<EndsWith>,
+) -> Status {
     let passed = async {
         match deadline.end() {
             Some(end) => tokio::time::sleep_until(end).await,
@@ -136,8 +164,18 @@ async fn end(deadline: Deadline, connection: Option<OnConnection>) -> Status {
             None => future::pending().await,
         }
     };
+    let ended = async {
+        match ends_with {
+            Some(EndsWith { token, status }) => {
+                token.cancelled().await;
+                status
+            }
+            None => future::pending().await,
+        }
+    };
     tokio::select! {
         () = passed => deadline::passed(),
+        status = ended => status,
         () = over => status(
             Reason::ShuttingDown,
             "this connection is as old as one may be; go on where you are on another one",
@@ -164,3 +202,5 @@ fn explained(answer: Response) -> Response {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+#[cfg(test)]
+mod unread_tests;

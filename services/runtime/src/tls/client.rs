@@ -32,6 +32,9 @@ use super::{
 pub enum ServerTrust {
     /// Those with a certificate of one of these CAs.
     Authorities(Authorities),
+    /// Those whose certificate one of these CAs has issued itself. The CAs above that of a control plane are among them where an
+    /// operator has brought it, and may have certified those of others.
+    Issuers(Authorities),
     /// Those with a certificate of the CA whose own certificate, which they send along, has this SHA-256 (hex).
     Pinned(String),
 }
@@ -104,14 +107,20 @@ fn config(
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let builder =
         ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let builder = match trust {
-        ServerTrust::Authorities(authorities) => {
-            builder.with_root_certificates(authorities.roots.clone())
-        }
-        ServerTrust::Pinned(sha256) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(OfPinnedCa(sha256.clone()))),
-    };
+    let builder =
+        match trust {
+            ServerTrust::Authorities(authorities) => {
+                builder.with_root_certificates(authorities.roots.clone())
+            }
+            ServerTrust::Issuers(authorities) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(OfCa::Issuers(verifier(
+                    authorities.roots.clone(),
+                )?))),
+            ServerTrust::Pinned(sha256) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(OfCa::Pinned(sha256.clone()))),
+        };
     let mut config = match own {
         Some(own) => {
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.0.clone())))
@@ -124,8 +133,7 @@ fn config(
     Ok(Arc::new(config))
 }
 
-/// Why a server was refused that is not of the CA that it has to be of, if an error is that: it would be shown as the library
-/// writes it for programmers.
+/// Why a server was refused by its certificate, in words with what to do, where the library writes it for programmers.
 pub fn refused_server(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -133,10 +141,21 @@ pub fn refused_server(error: &(dyn Error + 'static)) -> Option<String> {
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);
         let error = inner.map_or(error, |inner| inner as &(dyn Error + 'static));
-        if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) =
-            error.downcast_ref()
-        {
-            return Some(other.0.to_string());
+        if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+            return match why {
+                CertificateError::Other(other) => Some(other.0.to_string()),
+                CertificateError::UnknownIssuer => Some(
+                    "the server's certificate is not of a CA that is trusted here: the address is wrong, something is in between, or the CA was changed meanwhile"
+                        .to_owned(),
+                ),
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    Some(format!("{why}; the clock of this machine may be behind"))
+                }
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some(
+                    format!("{why}; the clock of this machine may be ahead, or that of the server's behind"),
+                ),
+                _ => None,
+            };
         }
         cause = error.source();
     }
@@ -150,11 +169,22 @@ pub fn refused_server(error: &(dyn Error + 'static)) -> Option<String> {
 )]
 struct NotOfPinnedCa(String);
 
-/// Verifies a server by one CA, of which only the digest is known before.
-#[derive(Debug)]
-struct OfPinnedCa(String);
+fn verifier(roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
+    WebPkiServerVerifier::builder_with_provider(roots, provider())
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))
+}
 
-impl ServerCertVerifier for OfPinnedCa {
+/// Verifies a server by its CA.
+#[derive(Debug)]
+enum OfCa {
+    /// By those who may have issued its certificate.
+    Issuers(Arc<WebPkiServerVerifier>),
+    /// By one of which only the digest is known before.
+    Pinned(String),
+}
+
+impl ServerCertVerifier for OfCa {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -163,17 +193,20 @@ impl ServerCertVerifier for OfPinnedCa {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let pinned = others.iter().find(|other| sha256_hex(other) == self.0);
+        let pin = match self {
+            Self::Issuers(issuers) => {
+                return issuers.verify_server_cert(certificate, &[], name, ocsp, now);
+            }
+            Self::Pinned(pin) => pin,
+        };
+        let pinned = others.iter().find(|other| sha256_hex(other) == *pin);
         let Some(pinned) = pinned else {
-            let error = NotOfPinnedCa(self.0.clone());
+            let error = NotOfPinnedCa(pin.clone());
             return Err(CertificateError::Other(OtherError(Arc::new(error))).into());
         };
         let mut roots = RootCertStore::empty();
         roots.add(pinned.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider())
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        verifier.verify_server_cert(certificate, others, name, ocsp, now)
+        verifier(roots.into())?.verify_server_cert(certificate, others, name, ocsp, now)
     }
 
     fn verify_tls12_signature(

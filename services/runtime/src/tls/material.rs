@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use hearth_domain::sha256_hex;
 use pem::Pem;
@@ -7,6 +11,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     sign::CertifiedKey,
 };
+use x509_parser::prelude::parse_x509_certificate;
 
 use super::{client_certificate::read, provider};
 use crate::peer::PeerCertificate;
@@ -23,6 +28,9 @@ pub enum TlsError {
     /// There is none, or something else.
     #[error("has no private key in PEM that can be used")]
     NoKey,
+    /// It cannot be read without a password.
+    #[error("has a private key that is encrypted; write it without a password (`openssl pkey`)")]
+    EncryptedKey,
     /// They do not fit together.
     #[error("do not fit together: the key is another certificate's")]
     OtherKey,
@@ -43,12 +51,24 @@ impl KeyedCertificate {
     /// When one of them cannot be read, or they do not fit together.
     pub fn from_pem(chain: &str, key: &str) -> Result<Self, TlsError> {
         let chain = certificates(chain)?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::NoKey)?;
+        let key = private_key(key)?;
         match CertifiedKey::from_der(chain, key, &provider()) {
             Ok(both) => Ok(Self(Arc::new(both))),
             Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::OtherKey),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The SHA-256 of the certificate that comes behind it, in hex: that of the CA which has issued it.
+    pub fn issuer_fingerprint(&self) -> Option<String> {
+        self.0.cert.get(1).map(sha256_hex)
+    }
+
+    /// When it ends, by what it says.
+    pub fn not_after(&self) -> Option<SystemTime> {
+        let (_, certificate) = parse_x509_certificate(self.certificate()).ok()?;
+        let seconds = certificate.validity().not_after.timestamp();
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().ok()?))
     }
 
     /// Whose it is, if it is a node's or a client's.
@@ -67,6 +87,21 @@ impl fmt::Debug for KeyedCertificate {
         let sha256 = sha256_hex(self.certificate());
         f.debug_tuple("KeyedCertificate").field(&sha256).finish()
     }
+}
+
+/// Reads a private key from PEM, in any of the forms that tools write (PKCS #8, PKCS #1, SEC 1), whatever else is in the text.
+///
+/// # Errors
+///
+/// When there is none that can be used.
+pub fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
+        // `BEGIN ENCRYPTED PRIVATE KEY`, and `Proc-Type: 4,ENCRYPTED` in older ones.
+        match text.contains("ENCRYPTED") {
+            true => TlsError::EncryptedKey,
+            false => TlsError::NoKey,
+        }
+    })
 }
 
 /// Certificates of CAs that are trusted, at least one.
@@ -97,6 +132,11 @@ impl Authorities {
     /// The first of them, in DER.
     pub fn first(&self) -> &[u8] {
         self.certificates.first().map_or(&[], |first| first)
+    }
+
+    /// The SHA-256 of each of them, in hex.
+    pub fn fingerprints(&self) -> Vec<String> {
+        self.certificates.iter().map(sha256_hex).collect()
     }
 
     /// The certificates in PEM, and nothing else that their file may have.

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use client::{ClientTls, ServerTrust, refused_server};
+pub use client_certificate::read as read_certificate;
 pub use files::{PolledFiles, read_small};
 pub(crate) use handshakes::handshakes;
-pub use material::{Authorities, KeyedCertificate, TlsError};
+pub use material::{Authorities, KeyedCertificate, TlsError, private_key};
 pub use server::ServerTls;
 
 /// HTTP/2, by which gRPC is spoken.

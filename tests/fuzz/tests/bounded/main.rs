@@ -68,6 +68,11 @@ fn every_name_is_written_as_it_is_read_or_refused() {
 }
 
 #[test]
+fn every_certificate_names_whom_it_was_issued_for() {
+    fuzz("joining", hearth_fuzz::joining, 200);
+}
+
+#[test]
 fn every_answer_of_a_registry_is_understood_or_refused() {
     fuzz("registry", hearth_fuzz::registry, 30);
 }

@@ -2,10 +2,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use hearth_api::v1::{
-    DeregisterRequest, HeartbeatRequest, HeartbeatResponse, OpenConnectionRequest, RegisterRequest,
-    RegisterResponse, agent_registry_service_client::AgentRegistryServiceClient,
+    DeregisterRequest, HeartbeatRequest, HeartbeatResponse, NodeTrust, OpenConnectionRequest,
+    RegisterRequest, RegisterResponse, agent_registry_service_client::AgentRegistryServiceClient,
 };
 use hearth_runtime::{Tunnel, in_trace};
+use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +67,7 @@ pub struct ControlPlaneClient {
     channel: Arc<watch::Sender<Channel>>,
     session: Session,
     keys: TrustedKeys,
+    trust: Arc<Mutex<Option<NodeTrust>>>,
 }
 
 impl ControlPlaneClient {
@@ -80,6 +82,7 @@ impl ControlPlaneClient {
             channel: Arc::new(watch::Sender::new(channel)),
             session: Session::default(),
             keys: TrustedKeys::default(),
+            trust: Arc::default(),
         }
     }
 
@@ -179,6 +182,16 @@ impl ControlPlaneClient {
     /// The connection, shared by all calls.
     pub fn channel(&self) -> Channel {
         self.channel.borrow().clone()
+    }
+
+    /// Whose certificate the node has and whom it trusts, where it has joined by TLS.
+    pub fn trust(&self) -> Option<NodeTrust> {
+        self.trust.lock().clone()
+    }
+
+    /// Notes it. The control plane hears of it with the next heartbeat.
+    pub fn trusts(&self, trust: NodeTrust) {
+        *self.trust.lock() = Some(trust);
     }
 
     /// Takes another connection for the calls that begin from now on. Others end on the one before, which ends after them.

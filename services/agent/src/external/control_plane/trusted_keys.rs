@@ -50,8 +50,9 @@ impl TrustedKeys {
             (Some(_), _) => tracing::warn!(
                 "the control plane does not sign with a key of --cache-public-key (HEARTH_CACHE_PUBLIC_KEY): no image of the cache is used"
             ),
-            (None, Told::Key(key)) => {
-                tracing::info!(?key, "entries of the cache have to be signed")
+            (None, Told::Key(keys)) => {
+                let keys = keys.fingerprints().collect::<Vec<_>>().join(", ");
+                tracing::info!(keys.sha256 = keys, "entries of the cache have to be signed");
             }
             (None, Told::NoKey) => {
                 tracing::info!("the control plane does not sign the entries of the cache");
