@@ -13,6 +13,7 @@ mod credentials;
 mod disk;
 mod door;
 mod engine;
+mod failures;
 mod field;
 mod git;
 mod git_in_workspace;
