@@ -214,7 +214,7 @@ fn git(clone: &Path, seen: &mut Observed) {
         ("commit", &["rev-parse", "HEAD"]),
         ("branch", &["branch", "--show-current"]),
         ("upstream", &["rev-parse", "--abbrev-ref", "@{upstream}"]),
-        ("remote", &["remote", "--verbose"]),
+        ("remote", &["remote", "get-url", "origin"]),
         ("submodules", &["submodule", "status", "--recursive"]),
         ("commits", &["rev-list", "--count", "--all"]),
     ];

@@ -62,14 +62,15 @@ fn of(lab: &Lab, vm: &Vm, agent: &Agent) -> Vec<String> {
     left
 }
 
-/// Mounts below the folder of an engine, which has some of its own only while it has containers or builds.
+/// Mounts below the folder of an engine, but for its own, which is its data folder.
 fn mounts(folder: &Path) -> impl Iterator<Item = String> {
+    let own = folder.join("data").display().to_string();
     let folder = format!("{}/", folder.display());
     let all = fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
     let points: Vec<_> = all
         .lines()
         .filter_map(|line| line.split(' ').nth(4))
-        .filter(|point| point.starts_with(&folder))
+        .filter(|point| point.starts_with(&folder) && *point != own)
         .map(str::to_owned)
         .collect();
     points.into_iter()
