@@ -14,6 +14,7 @@ use crate::fixture::Fixture;
 /// The machine, and what `devcontainer up` came to.
 pub struct Developer {
     pub vm: Vm,
+    pub home: PathBuf,
     pub clone: PathBuf,
     /// The container, also one that is left by an `up` that failed.
     pub container: Option<String>,
@@ -71,6 +72,7 @@ impl Developer {
         };
         Self {
             vm,
+            home,
             clone,
             container,
             result,

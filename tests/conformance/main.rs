@@ -131,6 +131,7 @@ async fn conforms(name: &str) {
                 (container.clone(), "<container>".to_owned()),
                 (container[..12].to_owned(), "<container>".to_owned()),
                 (path(&developer.clone), "<clone>".to_owned()),
+                (path(&developer.home), "<folder of the clone>".to_owned()),
             ],
             scratch: world.lab.folder("plain"),
         };

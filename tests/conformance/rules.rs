@@ -23,13 +23,16 @@ pub const RULES: &[Rule] = &[
         subject: "the clone",
         everywhere: true,
         explains: |of| match of.name {
-            // The folder that it is mounted at.
+            // The folder that it is mounted at; and beside it, what a workspace has that is to be repaired.
+            "file /workspaces/hearth-recovery.txt" | "file /workspaces/hearth-build.log" => true,
             name if name.starts_with("file /workspaces/") => of.hearth.is_empty(),
             name if name.starts_with("mount ") => {
                 let rights = |text: &str| text.rsplit(' ').next().map(str::to_owned);
                 let is_same = rights(of.cli) == rights(of.hearth);
                 let is_one = of.cli.is_empty() || of.hearth.is_empty();
-                let is_clone = of.cli.starts_with("bind <clone>")
+                let is_clone = ["bind <clone>", "bind <folder of the clone>"]
+                    .iter()
+                    .any(|clone| of.cli.starts_with(clone))
                     || of.hearth.starts_with("volume <workspace> ");
                 is_clone && (is_same || is_one)
             }
@@ -68,6 +71,15 @@ pub const RULES: &[Rule] = &[
                 others.join("\n") == of.hearth
             }
             name => name.ends_with("devcontainer-lock.json") && of.hearth.is_empty(),
+        },
+    },
+    Rule {
+        name: "empty-text",
+        subject: "empty text in `image`, `dockerFile`, `dockerComposeFile`, `workspaceFolder`, `workspaceMount`",
+        everywhere: false,
+        explains: |of| {
+            let is_empty = of.cli == r#""""# && of.hearth.is_empty();
+            of.name.starts_with("metadata ") && is_empty
         },
     },
     Rule {
