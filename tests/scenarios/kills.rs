@@ -5,7 +5,7 @@ use hearth_api::v1::{FailureReason, PipelineStep, WorkspaceState, event::Kind};
 use hearth_tests::{
     Lab, Repo, app,
     client::{Client, Story, request},
-    process::eventually,
+    footprint,
 };
 
 const STEPS: [PipelineStep; 7] = [
@@ -64,26 +64,7 @@ async fn retry_and_delete(lab: &Lab, ids: &[String]) {
 
 async fn delete(lab: &Lab, ids: &[String]) {
     join_all(ids.iter().map(|id| lab.client.delete(id))).await;
-    assert_nothing_left(lab).await;
-}
-
-async fn assert_nothing_left(lab: &Lab) {
-    let vm = &lab.vms[0];
-    for list in [
-        &["ps", "--all", "--quiet"][..],
-        &["volume", "ls", "--quiet"],
-        &["network", "ls", "--quiet", "--filter", "type=custom"],
-    ] {
-        eventually(&format!("docker {list:?} is empty"), || {
-            vm.docker(list).is_empty()
-        })
-        .await;
-    }
-    let attempts = lab.agents[0].attempts_dir();
-    eventually("no folder of an attempt is left", || {
-        std::fs::read_dir(&attempts).expect("a folder").count() == 0
-    })
-    .await;
+    footprint::assert_none(lab, 0).await;
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod disk;
 mod door;
 mod engine;
 mod enter;
+mod failures;
 mod field;
 mod git;
 mod git_in_workspace;

@@ -247,6 +247,14 @@ impl Story {
         self.events.iter().filter_map(|event| event.kind.as_ref())
     }
 
+    /// What warnings say.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.kinds().filter_map(|kind| match kind {
+            Kind::Warning(warning) => Some(&*warning.message),
+            _ => None,
+        })
+    }
+
     /// States in their order.
     pub fn states(&self) -> Vec<WorkspaceState> {
         self.kinds()

@@ -79,6 +79,11 @@ pub struct Repo {
 }
 
 impl Repo {
+    /// Its work tree.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Writes files and commits them.
     pub fn commit(&self, files: &[(&str, &str)]) {
         for (path, text) in files {

@@ -11,6 +11,7 @@ pub mod app;
 pub mod client;
 pub mod control_plane;
 pub mod curl;
+pub mod footprint;
 pub mod ghcr;
 pub mod git;
 pub mod github;

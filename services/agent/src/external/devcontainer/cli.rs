@@ -53,6 +53,10 @@ impl Outcome {
     /// What failed. Of a command that failed the CLI says only how it was called: the last line of its output that is an
     /// error takes that place.
     fn error(&self, tail: &str) -> String {
+        // Behind everything else the CLI prints what it says here, too.
+        let own = format!("Error: {}", self.message);
+        let before = tail.split_once(&own).filter(|_| !self.message.is_empty());
+        let tail = before.map_or(tail, |(before, _)| before);
         let description = self.description.trim_end_matches('.');
         let says_nothing = ["Command failed: ", "Exit code "]
             .iter()

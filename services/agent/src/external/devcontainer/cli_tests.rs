@@ -106,6 +106,15 @@ fn a_failure_is_the_error_and_not_the_command_line() {
         ),
         "An error occurred setting up the container: unable to find user x: no matching entries in passwd file"
     );
+    let twice = "An error occurred setting up the container.";
+    assert_eq!(
+        error(
+            twice,
+            twice,
+            "Shell server terminated (code: 126, signal: null)\nno users found\n\nError: An error occurred setting up the container.\n    at sW"
+        ),
+        "An error occurred setting up the container: no users found"
+    );
     let same = "No image information specified in devcontainer.json.";
     assert_eq!(
         error(same, same, ""),

@@ -25,7 +25,8 @@ pub async fn sources_to_export(
 }
 
 /// Exports BuildKit's cache of all stages by a second build from the same files, whose steps are all in the engine's
-/// cache, and tells the index its digest: whoever may push can move a tag.
+/// cache, and tells the index its digest: whoever may push can move a tag. Of an image without a step there is nothing to
+/// export.
 pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache: &CacheUse) {
     let Some(sources) = &upload.sources else {
         return;
@@ -55,9 +56,12 @@ pub(super) async fn export_build_cache(cx: &Context<'_>, upload: &Upload, cache:
             &mut on_line,
         )
         .await?;
-        let digest = progress
-            .exported_cache()
-            .ok_or("BuildKit named no digest")?;
+        let digest = match progress.exported_cache() {
+            Some(digest) => digest,
+            // A Dockerfile that sets variables and a user, for example.
+            None if progress.counts().total == 0 => return Ok(()),
+            None => return Err("BuildKit named no digest".to_owned()),
+        };
         let (attempt, key) = (&cx.job.attempt, upload.manifest.key());
         cx.externals
             .index
