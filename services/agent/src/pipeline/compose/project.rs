@@ -91,32 +91,29 @@ pub async fn make<'a>(
     let (made, same) = images.into_made();
     // For what Compose builds itself.
     limit_sources(cx).await?;
-    let pin = |service: &str, project: &mut Project| {
-        let of = same.get(service).map_or(service, String::as_str);
-        let image = made.get(of).map(|image| &image.name);
+    let own = project.own().to_owned();
+    // Of each service, the one that builds what it runs: found before the first of them has another image.
+    let builders: Vec<(String, String)> = project
+        .running()
+        .map(|service| {
+            let builder = project.builder_of(service).unwrap_or(service);
+            (service.to_owned(), builder.to_owned())
+        })
+        .collect();
+    let mut own_image = None;
+    for (service, builder) in &builders {
+        // Features make an image of its own of what another service builds.
+        let of = [service, builder]
+            .map(|of| same.get(of).unwrap_or(of))
+            .into_iter()
+            .find_map(|of| made.get(of));
+        let image = of.map(|made| &made.name);
         let image = image.or_else(|| pulled.get(service).map(|pulled| &pulled.name));
         if let Some(image) = image {
             project.pin(service, image);
         }
-        image.cloned()
-    };
-    let own = project.own().to_owned();
-    let services: Vec<String> = project.running().map(str::to_owned).collect();
-    let mut own_image = None;
-    for service in &services {
-        // What another service builds may be all that it runs.
-        let of = project.builder_of(service).map(str::to_owned);
-        let of = of.filter(|of| made.contains_key(of) && !made.contains_key(service));
-        let image = match of {
-            Some(of) => {
-                let image = made[&of].name.clone();
-                project.pin(service, &image);
-                Some(image)
-            }
-            None => pin(service, &mut project),
-        };
         if *service == own {
-            own_image = image;
+            own_image = image.cloned();
         }
     }
     let bytes = pulled.values().map(|pulled| pulled.bytes).sum();
