@@ -20,8 +20,8 @@ use crate::{
     disk::DiskKeeper,
     engine_health::{ANSWER, EngineHealth},
     external::{
-    control_plane::{ControlPlaneClient, Retries},
-    engine::{Engine, EngineInfo},
+        control_plane::{ControlPlaneClient, Retries},
+        engine::{Engine, EngineInfo},
     },
     leftovers::Leftovers,
     owners::Owners,

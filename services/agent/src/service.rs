@@ -1,6 +1,6 @@
 mod configs;
-mod life;
 mod enter;
+mod life;
 mod request;
 
 use std::sync::Arc;
@@ -10,8 +10,16 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use hearth_api::v1::{
-    AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse, AgentServiceStartWorkspaceRequest, AgentServiceStartWorkspaceResponse, AgentServiceStopWorkspaceRequest, AgentServiceStopWorkspaceResponse, AttemptAccepted, Event, GetContainerRequest, GetContainerResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse, agent_service_prepare_workspace_response as prepare, agent_service_start_workspace_response as started, AgentServiceExecRequest, AgentServiceExecResponse, AgentServiceOpenSshRequest, AgentServiceOpenSshResponse, AgentServicePortForwardRequest, AgentServicePortForwardResponse, AgentServiceGetBuildLogRequest, AgentServiceGetBuildLogResponse, AgentServiceListConfigsRequest, AgentServiceListConfigsResponse,
-    agent_service_server::AgentService,
+    AgentServiceExecRequest, AgentServiceExecResponse, AgentServiceGetBuildLogRequest,
+    AgentServiceGetBuildLogResponse, AgentServiceListConfigsRequest,
+    AgentServiceListConfigsResponse, AgentServiceOpenSshRequest, AgentServiceOpenSshResponse,
+    AgentServicePortForwardRequest, AgentServicePortForwardResponse,
+    AgentServicePrepareWorkspaceRequest, AgentServicePrepareWorkspaceResponse,
+    AgentServiceStartWorkspaceRequest, AgentServiceStartWorkspaceResponse,
+    AgentServiceStopWorkspaceRequest, AgentServiceStopWorkspaceResponse, AttemptAccepted, Event,
+    GetContainerRequest, GetContainerResponse, RemoveWorkspaceRequest, RemoveWorkspaceResponse,
+    agent_service_prepare_workspace_response as prepare, agent_service_server::AgentService,
+    agent_service_start_workspace_response as started,
 };
 use hearth_domain::{AttemptRef, WorkspaceId};
 use hearth_runtime::{FieldFaults, Reason, Tasks, contract, status};
@@ -21,9 +29,9 @@ use tonic::{Request, Response, Status, Streaming};
 use self::enter::Answers;
 use crate::{
     attempt::{AttemptError, AttemptLog, Attempts, follow},
-    enter::Entering,
     build_log::pieces,
     configurations::Configurations,
+    enter::Entering,
     external::engine::EngineFailure,
     owners::Owners,
     pipeline::{Job, Runner},

@@ -35,7 +35,8 @@ use crate::{
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
     workspace::{
-    Deletions, Drivers, Driving, Feeds, Journal, Keeper, Recovery, Stops, Uses, Watching, Workspaces, BuildLogs,
+        BuildLogs, Deletions, Drivers, Driving, Feeds, Journal, Keeper, Recovery, Stops, Uses,
+        Watching, Workspaces,
     },
 };
 
@@ -252,7 +253,7 @@ impl ControlPlane {
             stops.clone(),
             tasks.clone(),
         ));
-        let entrances = Entrances::new(workspaces.clone(), fleet.clone(), agents, uses);
+        let entrances = Entrances::new(workspaces.clone(), fleet.clone(), agents, uses.clone());
         let routes = routes(Served {
             pages: PageTokens::load(&*store).await?,
             access: access.clone(),
@@ -260,7 +261,9 @@ impl ControlPlane {
             max_message_bytes: config.limits.max_message_bytes(),
             stops,
             lifetimes: config.lifetimes,
-    workspaces, entrances, uses,
+            workspaces,
+            entrances,
+            uses,
             watching: watching.clone(),
             deletions,
             recovery: recovery.clone(),

@@ -62,5 +62,5 @@ pub use repository::{Repository, RepositoryError};
 pub use repository_pattern::{RepositoryPattern, RepositoryPatternError, RepositoryPatterns};
 pub use scope::{Scope, Scopes, ScopesError};
 pub use secret::{Secret, SecretName, SecretNameError, SecretValue, SecretValueError};
-pub use workspace::{AttemptRef, CacheAccess, Fallback, Spec, WorkspaceId, WorkspaceIdError};
 pub use service_name::{ServiceName, ServiceNameError};
+pub use workspace::{AttemptRef, CacheAccess, Fallback, Spec, WorkspaceId, WorkspaceIdError};

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use hearth_api::v1;
-use hearth_domain::{AttemptRef, CacheAccess, CloneDepth, Fallback, GitAuthor, GitOptions, Repository, SparsePaths, Spec, WorkspaceId};
+use hearth_domain::{
+    AttemptRef, CacheAccess, CloneDepth, Fallback, GitAuthor, GitOptions, Repository, SparsePaths,
+    Spec, WorkspaceId,
+};
 
 use crate::FieldFaults;
 

@@ -118,7 +118,7 @@ fn cut_text(text: &mut String, max: usize) {
 #[cfg(test)]
 mod tests {
     use hearth_api::v1::{
-    Activity, BuildStep, CacheReport, Cloned, ContainerEnded, ContainerStarted, Hook, LogChunk,
+        Activity, BuildStep, CacheReport, Cloned, ContainerEnded, ContainerStarted, Hook, LogChunk,
         PushReport, StateChanged, StepStarted, Waiting, Warning,
     };
     use prost::Message as _;

@@ -8,7 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use hearth_agent::external::engine::{
-    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage, OnTransfer, Owner, StoredImage, Signal,
+    ContainerNetwork, Engine, EngineFailure, EngineInfo, FindNear, KnownContainer, LocalImage,
+    OnTransfer, Owner, Signal, StoredImage,
 };
 use hearth_api::v1::ImageStore;
 use hearth_domain::{Digest, Login, WorkspaceId};

@@ -1,7 +1,8 @@
 use std::path::{Component, PathBuf};
 
 use hearth_domain::{
-    CommitHash, ConfigName, FeatureId, GitRef, Label, Platform, RepositoryPatterns, Scopes, WorkspaceOwner, GitAuthor, SecretName, SparsePaths,
+    CommitHash, ConfigName, FeatureId, GitAuthor, GitRef, Label, Platform, RepositoryPatterns,
+    Scopes, SecretName, SparsePaths, WorkspaceOwner,
 };
 
 /// Reads every line of the input as the names that requests and configurations have.

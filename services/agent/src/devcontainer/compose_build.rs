@@ -12,7 +12,7 @@ use super::{
     build::{Build, CACHE_MOUNTS},
     build_option::{BuildOption, LeftOut},
     build_options::{Options, is_platform},
-    clone_path::in_clone,
+    clone_path::{SeenFrom, in_clone},
     properties::text_of,
 };
 
@@ -27,6 +27,15 @@ pub struct ServiceBuild<'a> {
     pub clone: &'a Path,
     /// The node's platform.
     pub platform: &'a Platform,
+}
+
+impl<'a> ServiceBuild<'a> {
+    fn seen(&self) -> SeenFrom<'a> {
+        SeenFrom {
+            root: self.clone,
+            folder: Path::new(""),
+        }
+    }
 }
 
 impl Build {
@@ -60,7 +69,7 @@ impl Build {
             options,
             left_out: refused,
             ..
-        } = Options::read(words(&build), of.clone, &mut args);
+        } = Options::read(words(&build), of.seen(), &mut args);
         let mut made = Self {
             dockerfile,
             inline,
@@ -72,7 +81,7 @@ impl Build {
         };
         made.left_out.extend(refused);
         made.platform(&build, of);
-        made.contexts(&build, of.clone);
+        made.contexts(&build, of.seen());
         made.secrets(&build, of);
         made.check()?;
         Ok(Some(made))
@@ -90,14 +99,14 @@ impl Build {
         }
     }
 
-    fn contexts(&mut self, build: &Map<String, Value>, clone: &Path) {
+    fn contexts(&mut self, build: &Map<String, Value>, seen: SeenFrom<'_>) {
         for (name, from) in texts(build.get("additional_contexts")) {
             if let Some(service) = from.strip_prefix("service:") {
                 self.options.push(BuildOption::service(name, service));
                 continue;
             }
             let word = format!("--build-context={name}={from}");
-            let read = Options::read(vec![word], clone, &mut BTreeMap::new());
+            let read = Options::read(vec![word], seen, &mut BTreeMap::new());
             self.options.extend(read.options);
             self.left_out.extend(read.left_out);
         }

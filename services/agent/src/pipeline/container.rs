@@ -13,7 +13,7 @@ use super::{
     hooks::Hooks,
     override_config::{hookless_config, override_config},
     owner::remote_user,
-    up::{Up, config_path, empty_folder, folder_name, self},
+    up::{Up, config_path, empty_folder, folder_name},
 };
 use crate::{
     clone_files::Owner,

@@ -1,6 +1,4 @@
-use hearth_api::v1::{
-    CacheReport, CacheSkipReason, Failure, FailureReason, PipelineStep, event::Kind,
-};
+use hearth_api::v1::{CacheSkipReason, Failure, FailureReason, PipelineStep, event::Kind};
 use hearth_runtime::blocking;
 
 use super::{
@@ -11,14 +9,14 @@ use super::{
     context::{Checkout, Context},
     diagnosis::{diagnosed, disk_runs_out},
     failure::failure,
-    image::{self, Image, Making, skipped},
+    image::{self, Image, Making},
     initialize::initialize,
     kept_clone::kept_clone,
     key,
     prefetch::Prefetch,
-    push::{self, PushPlan},
-    recovery::{default_image, recover},
+    push,
     rebuild::KeptSources,
+    recovery::{default_image, recover},
     resolve,
     subject::Subject,
     up::Up,

@@ -4,8 +4,8 @@ mod cache;
 mod clients;
 mod common;
 mod connection;
-mod life;
 mod enter;
+mod life;
 mod secrets;
 mod token;
 mod up;
@@ -21,11 +21,14 @@ pub use self::{
     clients::{ClientCommand, ContextCommand},
     common::{ConfigArg, ListedRef, ProbeRef, WideArg},
     connection::ConnectionArgs,
-    life::{LifetimeArgs, LsArgs, StartArgs},
-    enter::{AsUser, CpArgs, ExecArgs, Place, PortForwardArgs, ShellArgs, SshArgs, SshConfigArgs, SshProxyArgs},
-    token::TokenCommand,
-    up::{RebuildArgs, UpArgs},
+    enter::{
+        AsUser, CpArgs, ExecArgs, Place, PortForwardArgs, ShellArgs, SshArgs, SshConfigArgs,
+        SshProxyArgs,
+    },
+    life::{LifetimeArgs, LsArgs},
     secrets::SecretCommand,
+    token::TokenCommand,
+    up::{RebuildArgs, StartArgs, UpArgs},
     values::Subject,
 };
 use self::{

@@ -52,7 +52,6 @@ pub(crate) async fn dispatch(context: &Context, command: &Command) -> Result<Exi
         Command::SshConfig(args) => enter::ssh_config(context, args).await,
         Command::Cp(args) => enter::cp(context, args).await,
         Command::PortForward(args) => enter::port_forward(context, args).await,
-        Command::Ls { wide } => workspaces::ls(context, wide.room()).await,
         Command::Nodes {
             command: None,
             wide,

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use hearth_api::v1::{
-    CacheAccess, PrepareWorkspaceRequest, StartWorkspaceRequest, WatchUntil, Workspace, CloneDepth, GitOptions, WorkspaceSpec, WorkspaceState, Fallback, Rebuild,
-    event::Kind,
+    CacheAccess, CloneDepth, Fallback, GitOptions, PrepareWorkspaceRequest, Rebuild,
+    StartWorkspaceRequest, WatchUntil, Workspace, WorkspaceSpec, WorkspaceState, event::Kind,
 };
 use hearth_domain::{GitAuthor, text::printable_line};
 use uuid::Uuid;
@@ -184,7 +184,10 @@ fn spec(args: &UpArgs, source: &Source) -> Result<WorkspaceSpec, CliError> {
             .map_or(CacheAccess::Unspecified, CacheAccess::from)
             .into(),
         timeout_seconds: args.timeout.map_or(0, |seconds| seconds.0),
-        fallback: args.fallback.map_or(Fallback::Unspecified, Fallback::from).into(),
+        fallback: args
+            .fallback
+            .map_or(Fallback::Unspecified, Fallback::from)
+            .into(),
         git: git(args, author.as_ref()),
     })
 }

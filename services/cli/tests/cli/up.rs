@@ -1,5 +1,6 @@
 use hearth_api::v1::{
-    CacheAccess, GetWorkspaceRequest, Lifetime, PrepareWorkspaceRequest, TtlAction, WatchUntil, CloneDepth, GitOptions, WorkspaceSpec, WorkspaceState, Fallback, Rebuild,
+    CacheAccess, CloneDepth, Fallback, GetWorkspaceRequest, GitOptions, Lifetime,
+    PrepareWorkspaceRequest, Rebuild, TtlAction, WatchUntil, WorkspaceSpec, WorkspaceState,
 };
 use hearth_runtime::{FieldFaults, Reason, status};
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_api::v1::ImageStore;
-use hearth_domain::{AttemptRef, CacheKey, Digest, GitRef, KeyedManifest, ServiceName};
+use hearth_domain::{AttemptRef, Digest, GitRef, ServiceName};
 
 use super::{
     claims::Claims,

@@ -25,7 +25,7 @@
 //! ([`super::life`]), which only the control plane makes.
 
 use hearth_api::v1::{
-    Event, Failure, Hook, HookStatus, PipelineStep, StateChanged, StepTiming, StopCause, Workspace,
+    Event, Hook, HookStatus, PipelineStep, StateChanged, StepTiming, StopCause, Workspace,
     WorkspaceSpec, WorkspaceState as State, event::Kind,
 };
 use hearth_domain::{AttemptRef, Spec, WorkspaceId};

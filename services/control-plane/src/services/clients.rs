@@ -219,6 +219,7 @@ mod tests {
         let wanted = read(request).expect("a good request");
         let (client, _) = access.create(wanted).await.expect("a client");
         let api = ClientApi {
+            pages: PageTokens::of_test(),
             access: Arc::new(access),
             issuer: Some(Arc::new(Echo)),
         };

@@ -21,8 +21,8 @@ use super::{
     credentials::CredentialApi,
     join_tokens::JoinTokenApi,
     nodes::NodeApi,
-    secrets::SecretApi,
     page_tokens::PageTokens,
+    secrets::SecretApi,
     workspaces::WorkspaceApi,
 };
 use crate::{
@@ -129,7 +129,7 @@ pub(crate) fn routes(served: Served) -> Routes {
             .map(|enrolment| enrolment.ca().clone()),
     };
     let clients = ClientApi {
-        pages: served.pages,
+        pages: served.pages.clone(),
         access: served.access.clone(),
         issuer: served.issuer,
     };
@@ -151,7 +151,10 @@ pub(crate) fn routes(served: Served) -> Routes {
     *router = std::mem::take(router).route_layer(guard);
     let most = served.max_message_bytes;
     let join_tokens = JoinTokenServiceServer::new(JoinTokenApi(served.join_tokens));
-    let secrets = SecretServiceServer::new(SecretApi(served.secrets));
+    let secrets = SecretServiceServer::new(SecretApi {
+        secrets: served.secrets,
+        pages: served.pages.clone(),
+    });
     let mut routes = routes
         .add_service(WorkspaceServiceServer::new(workspaces).max_decoding_message_size(most))
         .add_service(NodeServiceServer::new(nodes).max_decoding_message_size(most))

@@ -8,11 +8,14 @@ use hearth_domain::{RepositoryPattern, SecretName, SecretValue};
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status};
 
-use super::paging::Paging;
+use super::{page_tokens::PageTokens, paging::Paging};
 use crate::{access::Caller, secrets::Secrets, store::StoredSecret};
 
 /// Serves `SecretService`.
-pub(super) struct SecretApi(pub(super) Arc<Secrets>);
+pub(super) struct SecretApi {
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) pages: PageTokens,
+}
 
 #[tonic::async_trait]
 impl SecretService for SecretApi {
@@ -31,7 +34,10 @@ impl SecretService for SecretApi {
         let value = faults.check("value", SecretValue::new(value));
         let named = named(&name, &repositories, &mut faults);
         let ((name, repositories), value) = faults.complete(named.zip(value))?;
-        let secret = self.0.set(name, repositories, all_refs, &value).await?;
+        let secret = self
+            .secrets
+            .set(name, repositories, all_refs, &value)
+            .await?;
         tracing::info!(
             secret.name = %secret.name,
             repositories = %secret.repositories,
@@ -50,9 +56,14 @@ impl SecretService for SecretApi {
     ) -> Result<Response<ListSecretsResponse>, Status> {
         let request = request.into_inner();
         let mut faults = FieldFaults::default();
-        let paging = Paging::read(request.page_size, &request.page_token, &mut faults);
+        let paging = Paging::read(
+            self.pages.of("secrets"),
+            request.page_size,
+            &request.page_token,
+            &mut faults,
+        );
         let paging = faults.complete(paging)?;
-        let all = self.0.list().await?.into_iter();
+        let all = self.secrets.list().await?.into_iter();
         let below = all.filter(|(number, _)| paging.before.is_none_or(|before| *number < before));
         let some = below.take(paging.limit().items as usize);
         let some = some.map(|(number, secret)| (number, Some(message(secret))));
@@ -72,7 +83,7 @@ impl SecretService for SecretApi {
         let mut faults = FieldFaults::default();
         let named = named(&name, &repositories, &mut faults);
         let (name, repositories) = faults.complete(named)?;
-        self.0.delete(&name, &repositories).await?;
+        self.secrets.delete(&name, &repositories).await?;
         tracing::info!(secret.name = %name, %repositories, by = %caller, "secret deleted");
         Ok(Response::new(DeleteSecretResponse {}))
     }

@@ -2,7 +2,14 @@ use std::{pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use hearth_api::v1::{
-    DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event, GetWorkspaceRequest, GetWorkspaceResponse, ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, RenewWorkspaceRequest, RenewWorkspaceResponse, StartWorkspaceRequest, StartWorkspaceResponse, StopCause, StopWorkspaceRequest, StopWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse, Workspace, prepare_workspace_response as prepared, start_workspace_response as started, ExecRequest, ExecResponse, OpenSshRequest, OpenSshResponse, PortForwardRequest, PortForwardResponse, AgentServiceListConfigsResponse, GetBuildLogRequest, GetBuildLogResponse, ListConfigsRequest, ListConfigsResponse,
+    AgentServiceListConfigsResponse, DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event,
+    ExecRequest, ExecResponse, GetBuildLogRequest, GetBuildLogResponse, GetWorkspaceRequest,
+    GetWorkspaceResponse, ListConfigsRequest, ListConfigsResponse, ListWorkspacesRequest,
+    ListWorkspacesResponse, OpenSshRequest, OpenSshResponse, PortForwardRequest,
+    PortForwardResponse, PrepareWorkspaceRequest, PrepareWorkspaceResponse, RenewWorkspaceRequest,
+    RenewWorkspaceResponse, StartWorkspaceRequest, StartWorkspaceResponse, StopCause,
+    StopWorkspaceRequest, StopWorkspaceResponse, WatchWorkspaceRequest, WatchWorkspaceResponse,
+    Workspace, prepare_workspace_response as prepared, start_workspace_response as started,
     watch_workspace_response as watched, workspace_service_server::WorkspaceService,
 };
 use hearth_domain::WorkspaceId;
@@ -17,8 +24,8 @@ use crate::{
     node::Fleet,
     repositories::Repositories,
     workspace::{
-    Begin, Deletions, LifetimeArgs, Prepared, Stops, Stream as Slot, Until, Use, Uses, Watcher, BuildLogs,
-        Watching, What, Workspaces, seen,
+        Begin, BuildLogs, Deletions, LifetimeArgs, Prepared, Stops, Stream as Slot, Until, Use,
+        Uses, Watcher, Watching, What, Workspaces, seen,
     },
 };
 

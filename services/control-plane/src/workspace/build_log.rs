@@ -26,7 +26,7 @@ impl BuildLogs {
     pub(crate) async fn open(&self, record: &Record) -> Result<BuildLog, CallError> {
         let node = self.fleet.known(&record.workspace.node)?;
         match node.standing {
-            Standing::Online | Standing::Unavailable => {}
+            Standing::Online | Standing::Expected | Standing::Unavailable => {}
             Standing::Lost => return Err(CallError::NodeLost(node.name)),
             Standing::Left => return Err(CallError::NodeLeft(node.name)),
         }

@@ -3,7 +3,10 @@ use futures_util::{
     stream::{self, BoxStream, TryReadyChunksError},
 };
 use hearth_api::v1::{
-    AgentServicePrepareWorkspaceRequest, AgentServiceStartWorkspaceRequest, CacheAccess, CacheSkipReason, CacheTarget, Event, agent_service_prepare_workspace_response as prepare, agent_service_start_workspace_response as start, ServiceImage,
+    AgentServicePrepareWorkspaceRequest, AgentServiceStartWorkspaceRequest, CacheAccess,
+    CacheSkipReason, CacheTarget, Event, ServiceImage,
+    agent_service_prepare_workspace_response as prepare,
+    agent_service_start_workspace_response as start,
 };
 use hearth_runtime::contract;
 use tonic::{Status, Streaming};

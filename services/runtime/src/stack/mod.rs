@@ -121,7 +121,12 @@ async fn pass(State(stack): State<Stack>, call: Request, next: Next) -> Response
     let in_time = method.streams.then(|| end().boxed());
     answer.map(|body| {
         let gone = CancellationToken::new();
-        let held = (admitted, connection.clone(), lasting, gone.clone().drop_guard());
+        let held = (
+            admitted,
+            connection.clone(),
+            lasting,
+            gone.clone().drop_guard(),
+        );
         let answer = Answer::new(body, &method.name, in_time, counted, held);
         if let Some(connection) = connection.as_ref().filter(|_| method.streams) {
             let (end, ender) = (end(), answer.ender());

@@ -261,7 +261,7 @@ async fn a_caller_that_proves_who_it_is_counts_as_itself() {
 async fn a_stream_ends_with_its_connection_and_a_session_keeps_it() {
     for (path, keeps) in [(WATCH, false), (EXEC, true)] {
         let server = Server::new(Does::HangsLater, &LimitArgs::default());
-        let line = Line::default();
+        let (line, _beside) = Line::new();
         let mut call = Request::new(Body::empty());
         *call.uri_mut() = path.parse().unwrap();
         call.extensions_mut().insert(line.begin());

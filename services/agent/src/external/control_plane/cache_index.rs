@@ -7,7 +7,7 @@ use hearth_api::v1::{
     cache_index_service_client::CacheIndexServiceClient, resolve_cache_response::Decision,
 };
 use hearth_domain::{
-    AttemptRef, CacheKey, CacheRepository, CommitHash, ConfigName, Digest, KeyedManifest, Platform, DigestError, ServiceName,
+    AttemptRef, CacheKey, CacheRepository, Digest, KeyedManifest, Platform, ServiceName,
 };
 use hearth_runtime::contract::attempt_message;
 use hearth_signatures::Claim;

@@ -65,6 +65,7 @@ mod tests {
             output: None,
             sources: Path::new("/c"),
             cache_mounts: "ns",
+            no_cache: false,
         };
         let build = PlainBuild {
             dockerfile: "/c/Dockerfile".into(),

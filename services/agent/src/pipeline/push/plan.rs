@@ -4,7 +4,9 @@ use hearth_domain::{CommitHash, Digest, KeyedManifest};
 use crate::{
     devcontainer::DevcontainerConfig,
     disk::ImageUse,
-    pipeline::{job::CacheUse, rebuild::Sources, resolve::Entering, subject::Subject},
+    pipeline::{
+        context::Context, job::CacheUse, rebuild::Sources, resolve::Entering, subject::Subject,
+    },
 };
 
 /// What is pushed after the workspace is ready.

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, env};
+use std::{collections::BTreeMap, env};
 
 use bytes::Bytes;
 use hearth_api::v1::{
@@ -73,7 +73,7 @@ pub(crate) async fn shell(context: &Context, args: &ShellArgs) -> Result<Exit, C
 }
 
 fn begin(workspace_id: String, command: Vec<String>, as_user: &AsUser, tty: bool) -> ExecBegin {
-    let mut environment = HashMap::new();
+    let mut environment = BTreeMap::new();
     if tty {
         for name in OF_TERMINAL {
             if let Ok(value) = env::var(name) {

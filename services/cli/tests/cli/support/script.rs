@@ -6,7 +6,9 @@ use std::{
 use hearth_api::v1::{
     CreateClientRequest, CreateClientResponse, CreateJoinTokenRequest, CreateJoinTokenResponse,
     DeleteWorkspaceRequest, ExplainRefRequest, ExplainWorkspaceRequest, Explanation,
-    GetCallerResponse, GetPublicKeyResponse, GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse, ListClientsRequest, ListClientsResponse, GetBuildLogRequest, GetBuildLogResponse, ListConfigsRequest, ListConfigsResponse,
+    GetBuildLogRequest, GetBuildLogResponse, GetCallerResponse, GetPublicKeyResponse,
+    GetStatsResponse, GetWorkspaceRequest, InvalidateEntryRequest, InvalidateEntryResponse,
+    ListClientsRequest, ListClientsResponse, ListConfigsRequest, ListConfigsResponse,
     ListEntriesRequest, ListEntriesResponse, ListJoinTokensResponse, ListNodesResponse,
     ListWorkspacesRequest, ListWorkspacesResponse, PrepareWorkspaceRequest, ProbeAccessRequest,
     ProbeAccessResponse, RemoveNodeRequest, RemoveQuarantinedRequest, RenewWorkspaceRequest,
