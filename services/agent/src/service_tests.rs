@@ -62,9 +62,9 @@ impl World {
         let accepted = AttemptAccepted {
             boot_id: "boot-1".to_owned(),
         };
-        assert_eq!(next().await, Some(Message::Accepted(accepted)));
+        assert_eq!(next().await, Some(prepare::Message::Accepted(accepted)));
         let mut events = Vec::new();
-        while let Some(Message::Event(event)) = next().await {
+        while let Some(prepare::Message::Event(event)) = next().await {
             events.push(event);
         }
         Ok(events)
