@@ -1,14 +1,15 @@
 //! What cannot be used is not said to be READY.
 
 use hearth_api::v1::{
-    FailureReason, ListWorkspacesRequest, PrepareWorkspaceRequest, WatchUntil, Workspace,
-    WorkspaceState,
+    ContainerEnded, FailureReason, GetContainerResponse, ListWorkspacesRequest,
+    PrepareWorkspaceRequest, WatchUntil, Workspace, WorkspaceState,
 };
 
 use crate::support::{
     agent::FakeAgent,
     events::{container, failed, preparing, ready, recovery, settled, words},
     plane::{Plane, again, shop},
+    soon,
     start::{begin, with_agent},
 };
 
@@ -106,6 +107,33 @@ async fn only_what_was_ready_is_lost() {
         agent.runs(&plane, &[]).await;
         assert_eq!(seen(&plane, &id).await, expected);
     }
+}
+
+#[tokio::test]
+async fn a_container_that_has_ended_makes_its_workspace_stopped_as_soon_as_its_agent_says_how() {
+    let (plane, agent, id) = ready_in_c1().await;
+    agent.runs(&plane, &[]).await;
+    assert_eq!(seen(&plane, &id).await, lost(FailureReason::ContainerGone));
+    agent.says_of_containers(GetContainerResponse {
+        running: false,
+        ended: Some(ContainerEnded {
+            exit_code: 3,
+            ..ContainerEnded::default()
+        }),
+    });
+    let stopped = async {
+        while plane.get(&id).await.expect("a workspace").state() != WorkspaceState::Stopped {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    soon("its end", stopped).await;
+    let workspace = plane.get(&id).await.expect("a workspace");
+    let failure = workspace.failure.expect("why");
+    assert!(failure.message.contains("exit code 3"), "{failure:?}");
+    // What its node says of it later changes nothing, but that it runs.
+    agent.runs(&plane, &[]).await;
+    let events = plane.watch(&id, 0).await.rest().await;
+    assert_eq!(events.len(), 6, "{events:#?}");
 }
 
 /// `hearth up` with a request id that was used before ends as it did then.
