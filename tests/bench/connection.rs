@@ -230,6 +230,31 @@ struct Idle;
 
 #[tonic::async_trait]
 impl AgentService for Idle {
+    type ExecStream = BoxStream<'static, Result<v1::AgentServiceExecResponse, Status>>;
+    type OpenSshStream = BoxStream<'static, Result<v1::AgentServiceOpenSshResponse, Status>>;
+    type PortForwardStream = BoxStream<'static, Result<v1::AgentServicePortForwardResponse, Status>>;
+
+    async fn exec(
+        &self,
+        _: Request<Streaming<v1::AgentServiceExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        Err(Status::unimplemented("nothing is entered here"))
+    }
+
+    async fn open_ssh(
+        &self,
+        _: Request<Streaming<v1::AgentServiceOpenSshRequest>>,
+    ) -> Result<Response<Self::OpenSshStream>, Status> {
+        Err(Status::unimplemented("nothing is entered here"))
+    }
+
+    async fn port_forward(
+        &self,
+        _: Request<Streaming<v1::AgentServicePortForwardRequest>>,
+    ) -> Result<Response<Self::PortForwardStream>, Status> {
+        Err(Status::unimplemented("nothing is entered here"))
+    }
+
     type PrepareWorkspaceStream =
         BoxStream<'static, Result<v1::AgentServicePrepareWorkspaceResponse, Status>>;
 

@@ -4,7 +4,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use hearth_api::v1::{ClientScope, CreateClientRequest};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _,
+};
 use tonic::{Code, Status, transport::Channel};
 use tower::ServiceExt as _;
 

@@ -44,6 +44,31 @@ where
 
 #[tonic::async_trait]
 impl WorkspaceService for Served {
+    type ExecStream = BoxStream<'static, Result<hearth_api::v1::ExecResponse, Status>>;
+    type OpenSshStream = BoxStream<'static, Result<hearth_api::v1::OpenSshResponse, Status>>;
+    type PortForwardStream = BoxStream<'static, Result<hearth_api::v1::PortForwardResponse, Status>>;
+
+    async fn exec(
+        &self,
+        _: Request<tonic::Streaming<hearth_api::v1::ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        Err(Status::unimplemented("nothing is entered here"))
+    }
+
+    async fn open_ssh(
+        &self,
+        _: Request<tonic::Streaming<hearth_api::v1::OpenSshRequest>>,
+    ) -> Result<Response<Self::OpenSshStream>, Status> {
+        Err(Status::unimplemented("nothing is entered here"))
+    }
+
+    async fn port_forward(
+        &self,
+        _: Request<tonic::Streaming<hearth_api::v1::PortForwardRequest>>,
+    ) -> Result<Response<Self::PortForwardStream>, Status> {
+        Err(Status::unimplemented("nothing is entered here"))
+    }
+
     type PrepareWorkspaceStream = BoxStream<'static, Result<PrepareWorkspaceResponse, Status>>;
     type WatchWorkspaceStream = BoxStream<'static, Result<WatchWorkspaceResponse, Status>>;
 

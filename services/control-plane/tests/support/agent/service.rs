@@ -137,6 +137,31 @@ pub(super) struct Service(pub(super) Arc<Shared>);
 
 #[tonic::async_trait]
 impl AgentService for Service {
+    type ExecStream = BoxStream<'static, Result<hearth_api::v1::AgentServiceExecResponse, Status>>;
+    type OpenSshStream = BoxStream<'static, Result<hearth_api::v1::AgentServiceOpenSshResponse, Status>>;
+    type PortForwardStream = BoxStream<'static, Result<hearth_api::v1::AgentServicePortForwardResponse, Status>>;
+
+    async fn exec(
+        &self,
+        _: Request<tonic::Streaming<hearth_api::v1::AgentServiceExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        Err(Status::unimplemented("nothing is entered here"))
+    }
+
+    async fn open_ssh(
+        &self,
+        _: Request<tonic::Streaming<hearth_api::v1::AgentServiceOpenSshRequest>>,
+    ) -> Result<Response<Self::OpenSshStream>, Status> {
+        Err(Status::unimplemented("nothing is entered here"))
+    }
+
+    async fn port_forward(
+        &self,
+        _: Request<tonic::Streaming<hearth_api::v1::AgentServicePortForwardRequest>>,
+    ) -> Result<Response<Self::PortForwardStream>, Status> {
+        Err(Status::unimplemented("nothing is entered here"))
+    }
+
     type PrepareWorkspaceStream = BoxStream<'static, Result<Answer, Status>>;
 
     async fn prepare_workspace(
