@@ -232,7 +232,8 @@ struct Idle;
 impl AgentService for Idle {
     type ExecStream = BoxStream<'static, Result<v1::AgentServiceExecResponse, Status>>;
     type OpenSshStream = BoxStream<'static, Result<v1::AgentServiceOpenSshResponse, Status>>;
-    type PortForwardStream = BoxStream<'static, Result<v1::AgentServicePortForwardResponse, Status>>;
+    type PortForwardStream =
+        BoxStream<'static, Result<v1::AgentServicePortForwardResponse, Status>>;
 
     async fn exec(
         &self,

@@ -1,6 +1,6 @@
 //! Stands between a control plane and everybody who calls it, and makes both take the other for another version.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};

@@ -46,8 +46,8 @@ async fn a_version_that_knows_less_and_one_that_knows_more_prepare_workspaces_to
         let id = &warm.workspace.id;
         fleet.client.delete(id).await;
         assert!(!fleet.node("node-2").engine.has(id));
-        let listed = fleet.client.workspaces();
-        let listed = { listed }.list_workspaces(ListWorkspacesRequest::default());
+        let mut client = fleet.client.workspaces();
+        let listed = client.list_workspaces(ListWorkspacesRequest::default());
         let left = listed.await.expect("a list").into_inner().workspaces;
         assert_eq!(left.len(), 2, "{version:?}: {left:#?}");
 

@@ -46,7 +46,8 @@ where
 impl WorkspaceService for Served {
     type ExecStream = BoxStream<'static, Result<hearth_api::v1::ExecResponse, Status>>;
     type OpenSshStream = BoxStream<'static, Result<hearth_api::v1::OpenSshResponse, Status>>;
-    type PortForwardStream = BoxStream<'static, Result<hearth_api::v1::PortForwardResponse, Status>>;
+    type PortForwardStream =
+        BoxStream<'static, Result<hearth_api::v1::PortForwardResponse, Status>>;
 
     async fn exec(
         &self,

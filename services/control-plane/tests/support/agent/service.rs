@@ -138,8 +138,10 @@ pub(super) struct Service(pub(super) Arc<Shared>);
 #[tonic::async_trait]
 impl AgentService for Service {
     type ExecStream = BoxStream<'static, Result<hearth_api::v1::AgentServiceExecResponse, Status>>;
-    type OpenSshStream = BoxStream<'static, Result<hearth_api::v1::AgentServiceOpenSshResponse, Status>>;
-    type PortForwardStream = BoxStream<'static, Result<hearth_api::v1::AgentServicePortForwardResponse, Status>>;
+    type OpenSshStream =
+        BoxStream<'static, Result<hearth_api::v1::AgentServiceOpenSshResponse, Status>>;
+    type PortForwardStream =
+        BoxStream<'static, Result<hearth_api::v1::AgentServicePortForwardResponse, Status>>;
 
     async fn exec(
         &self,
