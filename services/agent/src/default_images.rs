@@ -56,7 +56,7 @@ pub struct Prefetching {
 }
 
 impl Prefetching {
-    /// Fetches all images one after the other, and again when there are others or the time has come. Nothing depends on it:
+    /// Fetches all images one after the other, others when they are told, and all again when the time has come. Nothing depends on it:
     /// an image that is missing is fetched by the attempt that needs it.
     pub async fn run(self, stop: CancellationToken) {
         if self.refresh.is_zero() {
@@ -64,20 +64,23 @@ impl Prefetching {
         }
         let mut told = self.told.0.subscribe();
         let work = async {
+            let mut fetched = BTreeSet::<String>::new();
             loop {
                 let mut images = told.borrow_and_update().clone();
                 images.insert(self.own.clone());
                 let mut failed = false;
-                for image in &images {
+                for image in images.difference(&fetched.clone()) {
                     if let Err(why) = self.fetch(image).await {
                         tracing::warn!(image, "an image was not fetched in advance: {why}");
                         failed = true;
+                    } else {
+                        fetched.insert(image.clone());
                     }
                 }
                 let pause = if failed { AGAIN } else { self.refresh };
                 tokio::select! {
                     changed = told.changed() => if changed.is_err() { return },
-                    () = tokio::time::sleep(pause) => {}
+                    () = tokio::time::sleep(pause) => fetched.clear(),
                 }
             }
         };
@@ -158,5 +161,7 @@ mod tests {
         tokio::join!(run, images);
         let fetched: Vec<String> = engine.lock().names.keys().cloned().collect();
         assert_eq!(fetched.len(), 2, "{fetched:?}");
+        let pulled: Vec<String> = engine.lock().pulled.iter().cloned().collect();
+        assert_eq!(pulled, ["own:1"]);
     }
 }

@@ -17,7 +17,7 @@
 //! external, key                       engine, git, devcontainer CLI, registry, control plane; the cache key
 //! engine_health                       whether the engine answers
 //! scratch, devcontainer               an attempt's private folder; devcontainer.json
-//! clone_files, credential_helper, buildkit, mask, metrics, owners, policy
+//! clone_files, credential_helper, buildkit, folders, mask, metrics, owners, policy
 //! ```
 
 pub mod app;
@@ -37,6 +37,7 @@ pub mod door;
 mod engine_health;
 mod enter;
 pub mod external;
+mod folders;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod identity;

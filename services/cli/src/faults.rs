@@ -185,7 +185,10 @@ mod tests {
             assert_eq!(meant::<Address>(wrong).as_deref(), Some(right));
         }
         let path = ".devcontainer/gpu/devcontainer.json";
-        assert_eq!(meant::<ConfigName>(path).as_deref(), Some("gpu"));
+        let read = read::<ConfigName>("X", path);
+        assert_eq!(read.as_ref().map(ConfigName::as_str), Ok("gpu"));
+        let line = format!("{path}#L3");
+        assert_eq!(meant::<ConfigName>(&line).as_deref(), Some("gpu"));
         assert_eq!(meant::<WorkspaceId>("WS-1 ").as_deref(), Some("ws-1"));
         assert_eq!(meant::<GitRef>(" "), None);
     }

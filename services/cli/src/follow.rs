@@ -35,7 +35,7 @@ pub(crate) enum Update {
 #[derive(Debug)]
 enum Opening {
     /// Until there is a snapshot: the request id makes repeating safe.
-    Prepare(PrepareWorkspaceRequest),
+    Prepare(Box<PrepareWorkspaceRequest>),
     /// The same: a workspace that is being started is only followed.
     Start(StartWorkspaceRequest),
     /// From then on, by the workspace's id.
@@ -74,7 +74,13 @@ impl Follower {
         backoff: Backoff,
     ) -> Self {
         let until = request.until();
-        Self::new(channel, Opening::Prepare(request), until, 0, backoff)
+        Self::new(
+            channel,
+            Opening::Prepare(Box::new(request)),
+            until,
+            0,
+            backoff,
+        )
     }
 
     /// Starts a workspace and follows it.
@@ -178,7 +184,9 @@ impl Follower {
 
     async fn open(&mut self) -> Result<Messages, Status> {
         match &self.opening {
-            Opening::Prepare(request) => streams::prepare(&mut self.client, request.clone()).await,
+            Opening::Prepare(request) => {
+                streams::prepare(&mut self.client, (**request).clone()).await
+            }
             Opening::Start(request) => streams::start(&mut self.client, request.clone()).await,
             Opening::Watch(workspace_id) => {
                 let request = WatchWorkspaceRequest {

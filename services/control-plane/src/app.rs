@@ -12,15 +12,13 @@ use anyhow::Context as _;
 use hearth_runtime::{
     Admin, CallMetrics, GrpcServer, Metrics, Port, Stack, Tasks, write_ready_file,
 };
-use hearth_signatures::Signer;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Access, CertificateIssuer},
     cache::{
         CacheMounts, CacheRules, Entries, Explanations, Images, Index, Keep, RegistryLogins,
-        Reports, Resolving, Retention, Signing, SigningKeys, Verification, Waiting, earlier_keys,
-        signing_key,
+        Reports, Resolving, Retention, Signing, Verification, Waiting,
     },
     config::Config,
     credentials::Credentials,
@@ -32,6 +30,7 @@ use crate::{
     repositories::Repositories,
     secrets::{SecretKeys, Secrets},
     services::{PageTokens, Served, identify, routes},
+    signers::signing_keys,
     store::{HistoryLimits, Settings, Sqlite, Store},
     upkeep,
     workspace::{
@@ -375,33 +374,4 @@ impl ControlPlane {
         tracing::info!("control plane ended");
         Ok(())
     }
-}
-
-/// Who signs the entries of the cache, if anybody does, and whose signatures count.
-fn signing_keys(config: &Config) -> anyhow::Result<Option<SigningKeys>> {
-    let Some(file) = &config.signing_key else {
-        tracing::warn!(
-            "entries of the cache are not signed, and images that only the registry knows of are not used: there is no --signing-key (HEARTH_SIGNING_KEY)"
-        );
-        return Ok(None);
-    };
-    let key = signing_key(file).context("--signing-key (HEARTH_SIGNING_KEY)")?;
-    tracing::info!(
-        file = %file.display(),
-        key.sha256 = key.public_key().fingerprint(),
-        "entries of the cache are signed"
-    );
-    let keys = SigningKeys::new(Arc::new(key));
-    let Some(file) = &config.earlier_public_keys else {
-        return Ok(Some(keys));
-    };
-    let earlier = earlier_keys(file);
-    let keys = earlier.and_then(|earlier| keys.and_earlier(earlier).map_err(Into::into));
-    let keys = keys.with_context(|| {
-        format!(
-            "--earlier-public-keys (HEARTH_EARLIER_PUBLIC_KEYS): {}",
-            file.display()
-        )
-    });
-    keys.map(Some)
 }

@@ -5,7 +5,7 @@
 //! through the rules in [`record`] into one transaction; watchers read the log from the store by sequence. The memory holds
 //! nothing that the store does not have, so a restart loses nothing.
 //!
-//! Imports run one way, from the top: `app` and [`fuzzing`], [`services`], [`probe`], [`repositories`], [`enter`], [`workspace`], [`access`], [`cache`],
+//! Imports run one way, from the top: `app` and [`fuzzing`], `signers`, [`services`], [`probe`], [`repositories`], [`enter`], [`workspace`], [`access`], [`cache`],
 //! [`credentials`], [`identity`] and [`node`], `upkeep`, `metrics` and `error`, [`store`], [`record`], `clock`.
 
 mod access;
@@ -27,6 +27,7 @@ mod record;
 mod repositories;
 mod secrets;
 mod services;
+mod signers;
 mod store;
 mod upkeep;
 mod workspace;

@@ -1,10 +1,13 @@
 //! After a start of the control plane its nodes are expected, and what waits for one says so.
 
+use std::time::Duration;
+
 use hearth_api::v1::{FailureReason, NodeState, WorkspaceState, event::Kind};
 
 use crate::support::{
     agent::FakeAgent,
     plane::{Plane, shop},
+    soon,
 };
 
 const LEASE: &[&str] = &["--node-lease-seconds=5"];
@@ -23,11 +26,14 @@ async fn a_node_is_expected_until_it_is_heard_of() {
     plane.stop().await;
     let plane = Plane::start(directory.path(), LEASE).await;
     assert_eq!(states(&plane).await, [NodeState::Expected]);
-    let metrics = plane.admin("/metrics").await;
-    assert!(
-        metrics.contains("hearth_nodes{state=\"EXPECTED\"}"),
-        "{metrics}"
-    );
+    // They are counted first a moment after the start.
+    let counted = async {
+        let expected = "hearth_nodes{state=\"EXPECTED\"} 1\n";
+        while !plane.admin("/metrics").await.contains(expected) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("the number of expected nodes", counted).await;
     assert!(agent.heartbeat(&plane).await);
     assert_eq!(states(&plane).await, [NodeState::Online]);
     plane.stop().await;

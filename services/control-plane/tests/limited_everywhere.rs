@@ -2,6 +2,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hearth_api::v1::{ClientScope, CreateClientRequest};
+use hearth_tests::images::Image;
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
 use prost_reflect::{
@@ -107,7 +108,13 @@ async fn no_call_tells_a_limited_client_of_what_is_of_other_repositories() {
     let token = created.await.token;
     let other = lab.workspace(&lab.admin, OTHER).await;
     agent.started(&other, 1).await;
-    let entry = cache::entry(&cache::dockerfile("FROM a"), "an image");
+    let manifest = cache::dockerfile("FROM a");
+    let image = Image::of_key("an image", cache::BYTES, &manifest.key());
+    // In the cache of its own repository: an attempt uses no other.
+    let repository = format!("{}/evil/secret-shop", cache::REGISTRY.host());
+    let mut entry = cache::entry_of(&manifest, &image);
+    entry.digest = cache::REGISTRY.put(&repository, &image).to_string();
+    entry.repository = repository;
     let committed = cache::commit(&lab.plane, &other, 1, entry).await;
     committed.expect("a commit");
 

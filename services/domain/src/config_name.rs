@@ -61,6 +61,9 @@ impl ConfigName {
     /// The configuration that is in a file, whose path is relative to the repository; `None` in it: the default one. `None`:
     /// a file of this path is no configuration.
     pub fn of_file(path: &str) -> Option<Option<Self>> {
+        if path.starts_with('/') {
+            return None;
+        }
         let (folder, name) = match path.rsplit_once('/') {
             None if path == ".devcontainer.json" => ("", None),
             Some((folder, ".devcontainer.json")) => (folder, None),
@@ -86,7 +89,7 @@ impl ConfigName {
     }
 
     fn new(folder: &str, name: Option<&str>) -> Result<Self, ConfigNameError> {
-        let text = match (folder, name) {
+        let mut text = match (folder, name) {
             ("", None) => return Err(ConfigNameError::Default),
             ("", Some(name)) => name.to_owned(),
             // A name by itself is that of a configuration.
@@ -94,6 +97,10 @@ impl ConfigName {
             (folder, None) => folder.to_owned(),
             (folder, Some(name)) => format!("{folder}/{CONFIGURATIONS}/{name}"),
         };
+        // A folder of this name is not to be read as the file in it.
+        if text.ends_with("/devcontainer.json") {
+            text = format!("{text}/{FILE}");
+        }
         if text.len() > MAX_BYTES {
             return Err(ConfigNameError::TooLong(text.len()));
         }
@@ -147,6 +154,9 @@ impl FromStr for ConfigName {
         }
         let is_path = text.contains('/');
         let path = text.strip_prefix("./").unwrap_or(text);
+        if path.starts_with('/') {
+            return Err(ConfigNameError::NotAFolder);
+        }
         let path = path.strip_suffix('/').unwrap_or(path);
         let path = match path
             .strip_suffix(FILE)
@@ -192,7 +202,8 @@ mod tests {
             "-x",
             "/etc",
             "a//b",
-            "./",
+            "/",
+            ".//",
             "//",
             "a/-b",
             "a/.hidden",
@@ -213,7 +224,7 @@ mod tests {
             "x".repeat(256).parse::<ConfigName>(),
             Err(ConfigNameError::TooLong(256))
         );
-        for default in [".devcontainer/", "./.devcontainer/devcontainer.json"] {
+        for default in ["./", ".devcontainer/", "./.devcontainer/devcontainer.json"] {
             let parsed = default.parse::<ConfigName>();
             assert_eq!(parsed, Err(ConfigNameError::Default), "{default}");
         }
@@ -276,6 +287,18 @@ mod tests {
                 "api/.devcontainer/gpu",
                 "api",
                 "api/.devcontainer/gpu/devcontainer.json",
+            ),
+            (
+                "api/devcontainer.json/devcontainer.json",
+                "api/devcontainer.json/devcontainer.json",
+                "api/devcontainer.json",
+                "api/devcontainer.json/.devcontainer.json",
+            ),
+            (
+                "api/.devcontainer/devcontainer.json/devcontainer.json",
+                "api/.devcontainer/devcontainer.json/devcontainer.json",
+                "api",
+                "api/.devcontainer/devcontainer.json/devcontainer.json",
             ),
         ] {
             let config: ConfigName = written.parse().expect(written);

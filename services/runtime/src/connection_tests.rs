@@ -34,7 +34,8 @@ fn connection(serving: &mut JoinSet<()>) -> DuplexStream {
     let services = Routes::new(tonic_health::server::health_reporter().1);
     let services = Stack::new(&limits(), metrics.clone()).in_front_of(services);
     let connections = Connections::new(services, &limits(), metrics);
-    let (ours, theirs) = duplex(64 * 1024);
+    // Wide enough for a flood to arrive before anybody reads of it.
+    let (ours, theirs) = duplex(1024 * 1024);
     serving.spawn(async move {
         let never = CancellationToken::new();
         connections.serve(theirs, Peer::default(), never).await;
@@ -161,8 +162,10 @@ async fn faulty_frames_end_their_connection() {
 #[tokio::test(start_paused = true)]
 async fn tiny_frames_are_taken_until_they_are_too_many_to_wait() {
     assert_eq!(tiny_frames(1000).await.unwrap(), Code::NotFound);
-    // Each costs more to keep than it carries. Their connection ends, and no other.
-    tiny_frames(10_000).await.unwrap_err();
+    // Each costs more to keep than it carries: some 256 bytes, of which half of what may wait on a connection has room for so
+    // many. Their connection ends, and no other.
+    let most = usize::try_from(UNREAD_IN_ALL).unwrap() / 2 / 255;
+    tiny_frames(3 * most).await.unwrap_err();
 }
 
 /// A call whose message comes in frames of one byte, on a connection of its own.

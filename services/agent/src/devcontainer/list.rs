@@ -147,7 +147,10 @@ mod tests {
                 ".devcontainer.json",
                 r#"{"name": "all\nof it", "image": "a"}"#,
             ),
-            (".devcontainer/gpu/devcontainer.json", "{\n  \"image\": \n"),
+            (
+                ".devcontainer/gpu/devcontainer.json",
+                "{\"image\": \"-x\",\n  \"name\": \n",
+            ),
             (
                 "services/api/.devcontainer/devcontainer.json",
                 r#"{"build": {"dockerfile": "D"}}"#,
@@ -156,7 +159,7 @@ mod tests {
                 "services/api/.devcontainer/dev/devcontainer.json",
                 r#"{"dockerComposeFile": "c.yml"}"#,
             ),
-            ("web/.devcontainer.json", r#"{"features": {}}"#),
+            ("web/.devcontainer.json", "{\n  \"image\": \n"),
             ("web/node_modules/x/.devcontainer.json", "{}"),
             ("a/b/c/d/e/f/g/.devcontainer.json", "{}"),
         ]);
@@ -186,6 +189,12 @@ mod tests {
             fault.contains("gpu/devcontainer.json") && fault.contains("line"),
             "{fault}"
         );
+        let repaired: Vec<_> = configs.iter().map(|one| one.repaired.as_deref()).collect();
+        assert!(
+            repaired[2].is_some_and(|fault| fault.contains("line")),
+            "{repaired:?}"
+        );
+        assert_eq!(repaired.iter().flatten().count(), 1, "{repaired:?}");
     }
 
     #[test]

@@ -76,16 +76,14 @@ impl DevcontainerConfig {
     /// Reads a text.
     pub fn parse(place: Place<'_>, path: &Path, text: &str) -> Result<Self, ConfigError> {
         let parsed = jsonc::parse(text);
-        let invalid = |why| ConfigError::Invalid {
+        // What is wrong with the text may be why a value is.
+        let fault = parsed.fault.as_ref().map(|fault| format!(" ({fault})"));
+        let invalid = |why: String| ConfigError::Invalid {
             path: path.to_owned(),
-            why,
+            why: why + fault.as_deref().unwrap_or_default(),
         };
         let Some(Value::Object(written)) = parsed.value else {
-            let why = parsed.fault.map(|fault| format!(" ({fault})"));
-            return Err(invalid(format!(
-                "is not a JSON object{}",
-                why.unwrap_or_default()
-            )));
+            return Err(invalid("is not a JSON object".to_owned()));
         };
         let mut config = Self::new(place, path, written).map_err(invalid)?;
         config.repaired = parsed.fault;

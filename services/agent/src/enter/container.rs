@@ -14,14 +14,14 @@ use super::{
     host_key,
     session::Session,
     sessions::{Open, Sessions},
-    target::Target,
+    target::{Target, Wanted},
 };
 use crate::{
     credential_helper::HELPER,
     credentials::{HELPER_PATH, MOUNT_POINT},
     external::engine::{
         Command, Engine, Exec, Execs, ImageMetadata, METADATA_LABEL, RunningContainer,
-        TerminalSize, WORKSPACE_LABEL, volume_name,
+        WORKSPACE_LABEL, volume_name,
     },
     pipeline::post_attach::post_attach,
 };
@@ -54,30 +54,6 @@ pub struct Inside {
     pub(super) container: RunningContainer,
     passwd: String,
     _open: Open,
-}
-
-/// A command that a client asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Program and arguments; the user's shell if there are none.
-    pub arguments: Vec<String>,
-    /// The user; the remote user if none is named.
-    pub user: Option<String>,
-    /// The folder; the workspace's if none is named.
-    pub folder: Option<String>,
-    /// Variables in addition to those of the devcontainer.
-    pub environment: Vec<(String, String)>,
-    /// Its terminal.
-    pub terminal: Option<TerminalSize>,
-    /// Files are served in place of a command.
-    pub sftp: bool,
-}
-
-impl Wanted {
-    /// Whether it is a shell: somebody attaches to the workspace.
-    pub(super) fn attaches(&self) -> bool {
-        self.arguments.is_empty() && !self.sftp
-    }
 }
 
 impl Entering {

@@ -12,10 +12,10 @@ use tonic::Status;
 
 use super::{
     MAX_CHUNK,
-    container::{Inside, Wanted},
+    container::Inside,
     error::EnterError,
     session::Session,
-    target::size,
+    target::{Wanted, size},
 };
 use crate::external::engine::{Exec, Output};
 

@@ -4,7 +4,6 @@ use hearth_api::v1;
 use hearth_domain::WorkspaceId;
 use hearth_runtime::FieldFaults;
 
-use super::container::Wanted;
 use crate::external::engine::TerminalSize;
 
 /// Bytes of the longest id, user or path.
@@ -23,6 +22,30 @@ pub struct Target {
     pub user: String,
     /// Folder of the clone in the container.
     pub folder: String,
+}
+
+/// A command that a client asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Program and arguments; the user's shell if there are none.
+    pub arguments: Vec<String>,
+    /// The user; the remote user if none is named.
+    pub user: Option<String>,
+    /// The folder; the workspace's if none is named.
+    pub folder: Option<String>,
+    /// Variables in addition to those of the devcontainer.
+    pub environment: Vec<(String, String)>,
+    /// Its terminal.
+    pub terminal: Option<TerminalSize>,
+    /// Files are served in place of a command.
+    pub sftp: bool,
+}
+
+impl Wanted {
+    /// Whether it is a shell: somebody attaches to the workspace.
+    pub(super) fn attaches(&self) -> bool {
+        self.arguments.is_empty() && !self.sftp
+    }
 }
 
 impl Target {

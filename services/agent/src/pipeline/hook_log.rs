@@ -55,8 +55,9 @@ impl HookLog {
             self.line(&self.recorder.mask().of(&text).into_owned());
         }
         self.output.take(line);
-        if let Some(running) = &mut self.running {
-            running.activity.take(line);
+        let running = self.running.as_mut();
+        if let Some(activity) = running.and_then(|running| running.activity.as_mut()) {
+            activity.take(line);
         }
     }
 
@@ -91,7 +92,8 @@ impl HookLog {
             origin: of.origin.to_owned(),
             began: Instant::now(),
             failed_with: None,
-            activity: self.recorder.activity(self.step, of.hook.property()),
+            activity: (self.told < MAX_TOLD)
+                .then(|| self.recorder.activity(self.step, of.hook.property())),
         };
         self.tell(running.event("", HookStatus::Started, 0));
         self.running = Some(running);
@@ -203,8 +205,8 @@ struct Running {
     began: Instant,
     /// The exit code of the first of its commands that failed.
     failed_with: Option<u32>,
-    /// For display.
-    activity: Activity,
+    /// For display, unless there were so many hooks that no more are told.
+    activity: Option<Activity>,
 }
 
 impl Running {

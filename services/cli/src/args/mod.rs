@@ -66,7 +66,7 @@ pub enum Output {
 pub enum Command {
     /// Prepare a workspace and show its progress until it is ready
     #[command(after_help = exit::HELP)]
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Make a workspace's image and container anew, from the files that its clone has now
     #[command(after_help = exit::HELP)]
     Rebuild(RebuildArgs),

@@ -263,6 +263,7 @@ READY in 6.0 s: w-1 on node-1
     #[test]
     fn the_command_to_enter_cannot_be_made_to_run_another() {
         let hostile = Workspace {
+            id: "x; rm -rf ~ '$(id)\u{1b}[8m".into(),
             remote_user: "x; rm -rf ~".into(),
             remote_folder: "/a'$(id)\u{1b}[8m".into(),
             ..ready()
@@ -272,8 +273,7 @@ READY in 6.0 s: w-1 on node-1
             .lines()
             .find_map(|line| line.strip_prefix("  enter      "));
         let words = command.and_then(shlex::split).unwrap_or_default();
-        let expected = ["-u", "x; rm -rf ~", "-w", "/a'$(id)", "fedcba987654", "sh"];
-        assert_eq!(words[3..9], expected, "{text}");
+        assert_eq!(words, ["hearth", "shell", "x; rm -rf ~ '$(id)"], "{text}");
     }
 
     #[test]

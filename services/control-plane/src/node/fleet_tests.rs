@@ -160,7 +160,14 @@ async fn a_restart_gives_every_node_a_full_lease() {
     let mut known = node("n1", "a");
     known.heartbeat = crate::clock::from_millis(0);
     let fleet = Fleet::new(LEASE, vec![known]);
-    assert_eq!(fleet.get("n1").expect("node").standing, Standing::Online);
+    let standing = || fleet.get("n1").expect("node").standing;
+    assert_eq!(standing(), Standing::Expected);
+    tokio::time::advance(LEASE - Duration::from_millis(1)).await;
+    assert_eq!(standing(), Standing::Expected);
+    fleet.heartbeat("n1", "a", 0, String::new(), None, now());
+    assert_eq!(standing(), Standing::Online);
+    tokio::time::advance(LEASE).await;
+    assert_eq!(standing(), Standing::Lost);
 }
 
 #[test]

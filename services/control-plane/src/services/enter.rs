@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 
-use super::{validate, workspaces::Responses};
+use super::{responses::Responses, validate};
 use crate::{
     access::Caller,
     enter::{Entrance, Entrances},

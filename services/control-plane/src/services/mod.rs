@@ -13,6 +13,7 @@ mod join_tokens;
 mod nodes;
 mod page_tokens;
 mod paging;
+mod responses;
 mod routes;
 mod secrets;
 mod selection;

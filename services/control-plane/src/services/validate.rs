@@ -51,7 +51,7 @@ pub(super) fn prepare(
             let all = spec.zip(labels).zip(owner).zip(lifetime);
             all.map(|(((spec, labels), owner), lifetime)| What::New {
                 spec: Box::new(spec),
-                message: message.clone(),
+                message: Box::new(message.clone()),
                 labels: labels.into_map(),
                 owner: owner.map_or_else(|| caller.to_owned(), |owner| owner.to_string()),
                 lifetime,

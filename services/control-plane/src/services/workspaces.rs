@@ -1,6 +1,6 @@
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use hearth_api::v1::{
     AgentServiceListConfigsResponse, DeleteWorkspaceRequest, DeleteWorkspaceResponse, Event,
     ExecRequest, ExecResponse, GetBuildLogRequest, GetBuildLogResponse, GetWorkspaceRequest,
@@ -16,7 +16,10 @@ use hearth_domain::WorkspaceId;
 use hearth_runtime::FieldFaults;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{enter, page_tokens::PageTokens, paging::Paging, selection::Selection, validate};
+use super::{
+    enter, page_tokens::PageTokens, paging::Paging, responses::Responses, selection::Selection,
+    validate,
+};
 use crate::{
     access::Caller,
     enter::Entrances,
@@ -28,8 +31,6 @@ use crate::{
         Uses, Watcher, Watching, What, Workspaces, seen,
     },
 };
-
-pub(super) type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Serves `WorkspaceService`.
 pub(super) struct WorkspaceApi {

@@ -27,6 +27,9 @@ use crate::{
 
 /// Until an agent accepts a call. Its stream may then be silent for as long as a build.
 const CALL: Duration = Duration::from_secs(10);
+/// An agent may be busy for a moment: nothing is said of it before it was asked in vain for so long, as long as a call waits
+/// for a node that has no connection.
+const MOMENT: Duration = Duration::from_secs(3);
 
 struct Driver<'a> {
     with: &'a Driving,
@@ -38,6 +41,8 @@ struct Driver<'a> {
     events: Option<Events>,
     /// Whether its log says that the attempt waits for its node.
     waits: bool,
+    /// Since when its node is asked to begin it.
+    asked: Instant,
 }
 
 /// Drives the newest attempt of a workspace until it has settled or `stop` is cancelled.
@@ -61,6 +66,7 @@ pub(super) async fn drive(with: &Driving, id: &WorkspaceId, stop: &CancellationT
                         movable: record.progress.is_movable(),
                     };
                     let waits = driver.as_ref().is_some_and(|driver| driver.waits);
+                    let asked = driver.as_ref().map(|driver| driver.asked);
                     driver = Some(Driver {
                         with,
                         stop,
@@ -68,6 +74,7 @@ pub(super) async fn drive(with: &Driving, id: &WorkspaceId, stop: &CancellationT
                         called: String::new(),
                         events: None,
                         waits,
+                        asked: asked.unwrap_or_else(Instant::now),
                     });
                     Observation::Unsettled(known)
                 }
@@ -212,14 +219,16 @@ impl Driver<'_> {
             "an attempt that did not begin is placed on another node"
         );
         self.record = moved;
+        self.asked = Instant::now();
         Ok(Observation::Stored { settled: false })
     }
 
-    /// Says once that the attempt waits for its node, unless that is gone.
+    /// Says once that the attempt waits for its node, unless that is gone or was asked for a moment only.
     async fn say_what_is_waited_for(&mut self, why: &str) -> Result<(), StoreError> {
         let node = &self.record.workspace.node;
         let is_there = |node: NodeView| node.standing.is_there();
-        if self.waits || !self.with.fleet.get(node).is_some_and(is_there) {
+        let is_early = self.asked.elapsed() < MOMENT;
+        if self.waits || is_early || !self.with.fleet.get(node).is_some_and(is_there) {
             return Ok(());
         }
         self.waits = true;

@@ -30,7 +30,7 @@ pub(crate) enum What {
     New {
         spec: Box<Spec>,
         /// The message that was parsed, as clients see it.
-        message: WorkspaceSpec,
+        message: Box<WorkspaceSpec>,
         labels: BTreeMap<String, String>,
         /// Empty: nobody.
         owner: String,
@@ -107,7 +107,7 @@ impl Workspaces {
                     self.nodes.check_online(name)?;
                 }
                 let workspace = Workspace {
-                    spec: Some(message),
+                    spec: Some(*message),
                     create_time: Some(now()),
                     update_time: Some(now()),
                     labels,

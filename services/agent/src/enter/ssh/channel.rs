@@ -12,10 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::inputs::{Control, Input, Inputs, Receiver};
 use crate::{
     enter::{
-        connect::Connected,
-        container::{Inside, Wanted},
-        error::EnterError,
-        session::Session,
+        connect::Connected, container::Inside, error::EnterError, session::Session, target::Wanted,
     },
     external::engine::{EngineFailure, Exec, Output},
 };

@@ -12,7 +12,7 @@ use super::{
     inputs::{Control, Receiver, Sender, WINDOW, channel},
 };
 use crate::{
-    enter::container::{Inside, Wanted},
+    enter::{container::Inside, target::Wanted},
     external::engine::TerminalSize,
 };
 

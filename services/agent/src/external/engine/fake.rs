@@ -70,7 +70,8 @@ pub(crate) struct Contents {
     pub(crate) cleared_workspaces: Vec<String>,
     /// Workspaces that were stopped, in order.
     pub(crate) stopped_workspaces: Vec<String>,
-    pulled: BTreeSet<String>,
+    /// Images that were pulled.
+    pub(crate) pulled: BTreeSet<String>,
 }
 
 impl FakeEngine {

@@ -132,7 +132,11 @@ fn names_of(git_ref: &GitRef) -> Vec<String> {
 /// Checks out what is a configuration, and where links in the place of one lead.
 async fn check_out(repo: &Repo<'_>) -> Result<(), ProcessFailure> {
     let mut found = listed(repo, &PATTERNS).await?;
-    found.retain(|entry| entry.is_link || ConfigName::of_file(&entry.path).is_some());
+    // What git lists for a folder is all that is in it.
+    found.retain(|entry| {
+        let is_folder = entry.is_link && is_in_place_of_folder(&entry.path);
+        is_folder || ConfigName::of_file(&entry.path).is_some()
+    });
     let mut known = BTreeSet::new();
     for _ in 0..MAX_ROUNDS {
         found.retain(|entry| known.insert(entry.path.clone()));
@@ -148,7 +152,7 @@ async fn check_out(repo: &Repo<'_>) -> Result<(), ProcessFailure> {
         let mut next = Vec::new();
         for link in links {
             if let Some(target) = target(repo, &link.path).await {
-                next.extend(at_target(repo, &target).await);
+                next.extend(at_target(repo, &target, link.has_named).await);
             }
         }
         found = next;
@@ -161,6 +165,14 @@ async fn check_out(repo: &Repo<'_>) -> Result<(), ProcessFailure> {
 struct Entry {
     path: String,
     is_link: bool,
+    /// Whether it stands for a folder that has folders of configurations.
+    has_named: bool,
+}
+
+/// Whether a link there stands for a folder of configurations, or for that of one.
+fn is_in_place_of_folder(path: &str) -> bool {
+    let mut parts = path.rsplit('/');
+    parts.next() == Some(".devcontainer") || parts.next() == Some(".devcontainer")
 }
 
 async fn listed(repo: &Repo<'_>, patterns: &[&str]) -> Result<Vec<Entry>, ProcessFailure> {
@@ -173,6 +185,7 @@ async fn listed(repo: &Repo<'_>, patterns: &[&str]) -> Result<Vec<Entry>, Proces
         Some(Entry {
             path: path.to_owned(),
             is_link: entry.starts_with(LINK),
+            has_named: Path::new(path).ends_with(".devcontainer"),
         })
     });
     Ok(entries.collect())
@@ -206,7 +219,7 @@ fn within(folder: &Path, target: &str) -> Option<String> {
 }
 
 /// What a link leads to: a file, or a folder with configurations.
-async fn at_target(repo: &Repo<'_>, target: &str) -> Vec<Entry> {
+async fn at_target(repo: &Repo<'_>, target: &str, has_named: bool) -> Vec<Entry> {
     // A folder with too many files to list is no folder of configurations.
     let found = listed(repo, &[&format!(":(literal){target}")]).await;
     let mut found = found.unwrap_or_default();
@@ -215,11 +228,14 @@ async fn at_target(repo: &Repo<'_>, target: &str) -> Vec<Entry> {
         let parts: Vec<&str> = rest.split('/').collect();
         match parts.as_slice() {
             [""] => true,
-            ["", name] => *name == "devcontainer.json" || entry.is_link,
-            ["", _, name] => *name == "devcontainer.json",
+            ["", name] => *name == "devcontainer.json" || (has_named && entry.is_link),
+            ["", _, name] => has_named && *name == "devcontainer.json",
             _ => false,
         }
     });
+    for entry in &mut found {
+        entry.has_named = has_named && entry.path == target;
+    }
     found
 }
 

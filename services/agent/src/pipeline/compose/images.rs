@@ -153,7 +153,7 @@ impl<'a, 'p, F: Fn(Transfer) + Send + Sync> Images<'a, 'p, F> {
     /// Makes the images of all services that run.
     pub async fn make_all(&self) -> Result<(), Failure> {
         let run = || self.parts.iter().filter(|(_, part)| part.runs);
-        let first = run().filter(|(name, _)| self.same.get(*name).is_none());
+        let first = run().filter(|(name, _)| !self.same.contains_key(*name));
         if self.parts.is_empty() {
             self.prefetch.lock().await.cancel(self.cx).await;
             return Ok(());

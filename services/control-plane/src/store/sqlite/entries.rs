@@ -23,8 +23,6 @@ use crate::{
 
 /// What was found so recently is in use, over weekends too.
 const IN_USE: Duration = Duration::from_secs(3 * 24 * 3600);
-/// A use is noted once in this time.
-const NOTED_FOR: Duration = Duration::from_secs(3600);
 
 #[async_trait]
 impl EntryStore for Sqlite {
@@ -332,52 +330,6 @@ impl EntryStore for Sqlite {
                 .fetch_optional(&self.reader)
                 .await?;
         Ok(found.is_some())
-    }
-}
-
-impl Sqlite {
-    /// See [`EntryStore::note_cache_use`].
-    pub(super) async fn note_use(&self, repository: &str, key: &str, now: Timestamp) {
-        let (run, before) = (self.run_time.millis(), self.run_time.millis_ago(NOTED_FOR));
-        let noted = async {
-            let is_due: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT 1 FROM cache_entries WHERE repository = ? AND key = ? \
-                 AND coalesce(found_run_ms <= ?, TRUE)) \
-                 OR EXISTS (SELECT 1 FROM build_caches WHERE repository = ? AND key = ? AND used_run_ms <= ?)",
-            )
-            .bind(repository)
-            .bind(key)
-            .bind(before)
-            .bind(repository)
-            .bind(key)
-            .bind(before)
-            .fetch_one(&self.reader)
-            .await?;
-            if !is_due {
-                return Ok(());
-            }
-            let mut transaction = self.begin().await?;
-            sqlx::query(
-                "UPDATE cache_entries SET found_run_ms = ?, last_used_ms = ? WHERE repository = ? AND key = ?",
-            )
-            .bind(run)
-            .bind(millis(&now))
-            .bind(repository)
-            .bind(key)
-            .execute(&mut *transaction)
-            .await?;
-            sqlx::query("UPDATE build_caches SET used_run_ms = ? WHERE repository = ? AND key = ?")
-                .bind(run)
-                .bind(repository)
-                .bind(key)
-                .execute(&mut *transaction)
-                .await?;
-            transaction.commit().await?;
-            Ok::<_, StoreError>(())
-        };
-        if let Err(error) = noted.await {
-            tracing::warn!(cache.repository = repository, cache.key = key, %error, "the use of an image is not noted");
-        }
     }
 }
 

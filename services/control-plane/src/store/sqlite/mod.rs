@@ -3,6 +3,7 @@ mod change;
 mod clients;
 mod database;
 mod entries;
+mod entry_uses;
 mod granted_secrets;
 mod joining;
 mod life;
