@@ -14,6 +14,7 @@ use hearth_tests::{
     process::PATIENCE,
 };
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
+use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::fleet::{Fleet, Stop, repository};
@@ -195,11 +196,12 @@ async fn a_control_plane_that_is_killed_goes_on_with_starts_and_stops() {
     for how in [Stop::Killed, Stop::Orderly] {
         engine.hang();
         let (client, of) = (fleet.client.clone(), id.clone());
-        let stop = tokio::spawn(async move { client.stop(&of).await });
+        let mut stop = JoinSet::new();
+        stop.spawn(async move { client.stop(&of).await });
         fleet.client.until_state(&id, State::Stopping).await;
         fleet.restart_control_plane(how).await;
         engine.go_on();
-        drop(stop.await);
+        drop(stop.join_next().await);
         let stopped = fleet.client.until_state(&id, State::Stopped).await;
         assert_eq!(stopped.stop_cause(), StopCause::Requested);
         assert!(!engine.runs(&id));

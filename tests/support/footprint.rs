@@ -47,8 +47,11 @@ fn of(lab: &Lab, vm: &Vm, agent: &Agent) -> Vec<String> {
     ];
     for (kind, list) in engine {
         let lines = vm.docker(list);
+        let base = lab.base.rsplit_once(':').map_or("", |(name, _)| name);
+        let kept = ["hearth-cache:", base];
         let is_kept = |line: &&str| {
-            kind == "image" && (line.starts_with("hearth-cache:") || line.starts_with(&lab.base))
+            let is_kept = kept.iter().any(|name| line.starts_with(name));
+            kind == "image" && (is_kept || line.contains(":devcontainer-cache"))
         };
         let lines = lines.lines().filter(|line| !is_kept(line));
         left.extend(lines.map(|line| format!("{kind} {line}")));

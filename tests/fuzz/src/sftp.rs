@@ -1,6 +1,7 @@
 #[allow(
     dead_code,
     missing_docs,
+    clippy::module_inception,
     reason = "requests are read here, and not served"
 )]
 #[path = "../../../services/agent/credential-helper/sftp/mod.rs"]

@@ -184,7 +184,8 @@ mod tests {
         };
         assert!(command_of(|_| ()).is_ok());
         assert!(command_of(|message| message.command.clear()).is_ok());
-        let refused: [(&str, fn(&mut v1::ExecCommand)); 8] = [
+        type Change = fn(&mut v1::ExecCommand);
+        let refused: [(&str, Change); 8] = [
             ("command.sftp", |m| m.sftp = true),
             ("command.command", |m| m.command = vec![String::new()]),
             ("command.command", |m| m.command.push("a\0b".into())),

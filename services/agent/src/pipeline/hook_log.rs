@@ -52,7 +52,7 @@ impl HookLog {
     pub fn take(&mut self, line: Line<'_>) {
         if let Line::Text(text) = line {
             let text = without_escapes(text);
-            self.line(&self.recorder.mask().of(&text).into_owned());
+            self.line(&self.recorder.mask().of(&text));
         }
         self.output.take(line);
         let running = self.running.as_mut();
