@@ -1,8 +1,6 @@
 //! Configurations as the field writes them start as they do with the plain devcontainer CLI.
 
-use hearth_api::v1::{
-    CacheResult, CacheSkipReason, FailureReason, PushOutcome, WorkspaceState, event::Kind,
-};
+use hearth_api::v1::{CacheResult, FailureReason, PushOutcome, WorkspaceState, event::Kind};
 use hearth_tests::{
     Lab,
     client::{Story, request},
@@ -127,7 +125,7 @@ async fn paths_in_the_options_of_a_build_begin_at_the_workspace() {
     assert_eq!(content(&lab, &story, "/opt/name"), "shared");
     let reasons = story.cache().reasons.join(" ");
     assert!(
-        reasons.contains("--build-context shared cannot be part"),
+        reasons.contains("build.additional_contexts.shared is new"),
         "{reasons}"
     );
 
@@ -190,9 +188,13 @@ async fn a_configuration_behind_links_and_a_byte_order_mark_is_read() {
     named.link(&[(".devcontainer/api", "../tools/dev")]);
     named.commit(&[]);
     let story = lab.client.prepare("node-1", &named.url).await;
-    assert_eq!(story.cache().skip_reason(), CacheSkipReason::NoDevcontainer);
-    let reasons = story.cache().reasons.join(" ");
-    assert!(reasons.contains("--config api"), "{reasons}");
+    // The only one is used without being asked for, and that is said.
+    assert_eq!(
+        content(&lab, &story, "/workspaces/named/greeting"),
+        "servus"
+    );
+    let said = warnings(&story);
+    assert!(said.contains("api"), "{said}");
     let mut api = request("node-1", &named.url);
     api.spec.as_mut().unwrap().config = "api".to_owned();
     let story = lab.client.run(api).await;

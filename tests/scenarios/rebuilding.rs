@@ -121,27 +121,7 @@ async fn a_rebuild_builds_from_the_files_as_they_are_and_a_failure_or_an_interru
     mended.assert_state(WorkspaceState::Ready);
     assert_eq!(cat(&mended, "/workspaces/shop/work"), "unpushed");
 
-    // What takes the clone's place is not followed, and a fresh clone mends it.
-    let container = &mended.workspace.container_id;
-    lab.vms[0].docker(&[
-        "exec",
-        "-u",
-        "0",
-        "-w",
-        "/workspaces",
-        container,
-        "sh",
-        "-ec",
-        "mv shop away; ln -s /etc shop",
-    ]);
-    let linked = lab.client.run(rebuild(&id, Rebuild::WithCache)).await;
-    linked.assert_state(WorkspaceState::Failed);
-    let failure = linked.workspace.failure.clone().unwrap();
-    assert_eq!(
-        (failure.reason(), failure.step()),
-        (FailureReason::CloneFailed, PipelineStep::Clone)
-    );
-    assert!(failure.message.contains("--fresh-clone"), "{failure:?}");
+    // A fresh clone takes its place where that is asked for.
     let mut fresh = rebuild(&id, Rebuild::WithCache);
     fresh.fresh_clone = true;
     let fresh = lab.client.run(fresh).await;

@@ -155,7 +155,10 @@ async fn no_call_tells_a_limited_client_of_what_is_of_other_repositories() {
         for path in paths(&method.input(), "repository", 3) {
             by_repository += 1;
             let answer = call(&channel, &token, &method, &make(&path, OTHER)).await;
-            let status = answer.expect_err(&name);
+            // A list of nothing is as good as a refusal.
+            let Err(status) = answer.map(|frame| assert_eq!(&frame[..], [0; 5], "{name}")) else {
+                continue;
+            };
             let refused = ["NOT_ALLOWED", "INVALID_FIELD"].contains(&&*reason(&status));
             assert!(refused, "{name}: {status:?}");
         }

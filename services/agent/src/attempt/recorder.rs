@@ -142,7 +142,8 @@ impl Recorder {
         }));
     }
 
-    fn masked(&self, failure: Failure) -> Failure {
+    /// A failure without the secrets that its attempt knows.
+    pub fn masked(&self, failure: Failure) -> Failure {
         Failure {
             message: self.mask.of(&failure.message).into_owned(),
             output_tail: self.mask.of(&failure.output_tail).into_owned(),

@@ -16,6 +16,7 @@ const PASSWD: &str = "/etc/passwd";
 /// and the whole output of the attempt's image build, if there was one. They belong to the container's user. What a hook has
 /// put there is the engine's to deal with: the agent opens nothing that a container can write to.
 pub async fn leave_note(cx: &Context<'_>, container: &Started, failure: &Failure) {
+    let failure = cx.recorder.masked(failure.clone());
     let text = format!("{}\n\n{}\n", failure.message, failure.output_tail);
     let attempt = &cx.job.attempt;
     let log = cx.node.build_logs.read(&attempt.workspace).await;

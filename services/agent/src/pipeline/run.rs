@@ -338,6 +338,7 @@ impl Runner {
     }
 
     fn fail(&self, job: &Job, recorder: &Recorder, failure: Failure) {
+        let failure = recorder.masked(failure);
         tracing::info!(
             workspace.id = %job.attempt.workspace,
             attempt = job.attempt.number,
