@@ -37,8 +37,9 @@ macro_rules! fixtures {
 }
 
 fixtures! {
-    gate: compose_built feature_container dockerfile fails_post_create;
+    gate: feature_container dockerfile fails_post_create;
     all: attach
+        compose_built
         compose_features
         compose_files
         compose_image

@@ -39,7 +39,9 @@ async fn a_version_that_knows_less_and_one_that_knows_more_prepare_workspaces_to
         // A control plane that does not know the call loses the node a little later.
         node.stop().await;
         node.start().await;
-        fleet.until_heard("node-2").await;
+        for name in ["node-1", "node-2"] {
+            fleet.until_heard(name).await;
+        }
         let nodes = fleet.client.nodes().await;
         let online = |node: &hearth_api::v1::Node| node.state() == NodeState::Online;
         assert!(nodes.len() == 2 && nodes.iter().all(online), "{nodes:#?}");

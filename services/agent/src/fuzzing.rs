@@ -26,7 +26,6 @@ use crate::{
     policy::Allowed,
 };
 
-/// The lines that the log of the devcontainer CLI has for people, and the last of them as a failure tells them.
 /// The lines that the log of the devcontainer CLI has for people, and the last of them as a failure tells them. What they say
 /// of hooks is read, too.
 pub fn cli_log(log: &str) -> (Vec<String>, String) {
