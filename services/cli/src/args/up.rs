@@ -45,7 +45,7 @@ pub struct UpArgs {
         value_parser = parsed::<SparsePaths>()
     )]
     pub sparse: SparsePaths,
-    /// Who commits in the workspace, as 'NAME <EMAIL>' [default: nobody, or who commits in the clone]
+    /// Who commits in the workspace, as `NAME <EMAIL>` [default: nobody, or who commits in the clone]
     #[arg(
         long,
         value_name = "AUTHOR",
